@@ -19,7 +19,7 @@ MOST, PART = 500, 500
 
 _EVENTS = """
 SELECT e.object, e.at, l.number, e.outcome, e.actor, e.action, e.reason, e.bytes
-FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.kind = 'row' AND {where} ORDER BY l.number
 """
 

@@ -23,7 +23,7 @@ from audit.change import Act, append
 from audit.models import Event
 
 COVER = "audit:cover"
-COVERED = ("releases.StepOutput", "releases.Sample", "releases.WatchCheck", "audit.Outbox")
+COVERED = ("releases.StepOutput", "releases.Measurement", "releases.MonitoringCheck", "audit.Outbox")
 # What is written on a row after it was made.
 LATER = ("covered_by", "sent_at")
 EVERY = timedelta(minutes=5)
@@ -35,7 +35,7 @@ UPDATE {{table}} SET covered_by = %s WHERE id IN (
 """
 # Canonical JSON: a row and its digest stand in the bytes in this one way.
 ALTERED = f"""({{table}}.covered_by IS NOT NULL AND NOT EXISTS (
-  SELECT FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+  SELECT FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
   WHERE e.act = {{table}}.covered_by AND e.action = '{COVER}' AND sha256('\\x00'::bytea || e.bytes) = l.leaf
     AND position(convert_to('[' || {{table}}.id || ',"' || {_DIGEST} || '"]', 'UTF8') IN e.bytes) > 0))
 """

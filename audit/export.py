@@ -20,7 +20,7 @@ _AROUND = len('{"number":,"event":"","leaf":"","chain":""}\n') + 64 + 64
 _LENGTH = f"""
 SELECT coalesce(sum({_AROUND} + length(l.number::text)
     + CASE WHEN e.id IS NULL THEN 2 ELSE 4 * ((octet_length(e.bytes) + 2) / 3) END), 0)
-FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id
+FROM audit_ledgerentry l LEFT JOIN audit_event e ON e.id = l.event_id
 """
 
 
@@ -35,7 +35,7 @@ def lines(
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
+        cursor.execute("SELECT number, chain FROM audit_ledgerhead WHERE id = 1")
         number, chain = cursor.fetchone()
         first = _line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
         last = _line({"head": {"number": number, "chain": bytes(chain).hex()}})
@@ -49,7 +49,7 @@ def lines(
             rows.itersize = notes.itersize = BATCH
             notes.execute("SELECT number, note FROM audit_checkpoint ORDER BY number")
             rows.execute(
-                "SELECT l.number, e.bytes, l.leaf, l.chain FROM audit_link l"
+                "SELECT l.number, e.bytes, l.leaf, l.chain FROM audit_ledgerentry l"
                 " LEFT JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
             )
             note = notes.fetchone()

@@ -86,7 +86,7 @@ class Event(models.Model):
         return parsed
 
 
-class Link(models.Model):
+class LedgerEntry(models.Model):
     """An event in the chain: leaf = SHA-256(0x00 ‖ bytes), chain = SHA-256(0x01 ‖ previous ‖ leaf)."""
 
     number = models.BigIntegerField(_("number"), primary_key=True)
@@ -105,7 +105,7 @@ class Link(models.Model):
         return str(self.number)
 
 
-class Head(models.Model):
+class LedgerHead(models.Model):
     """The last number and its chain value; the one row that a commit locks, last of all."""
 
     id = models.SmallIntegerField(primary_key=True)
@@ -224,10 +224,10 @@ class Verification(models.Model):
     @property
     def accepted(self) -> bool:
         """Tell whether two people have accepted what was found."""
-        return Continuation.objects.filter(digest=self.digest).exclude(confirmed_at=None).exists()
+        return LedgerResumption.objects.filter(digest=self.digest).exclude(confirmed_at=None).exists()
 
 
-class Continuation(models.Model):
+class LedgerResumption(models.Model):
     """Two persons let the sealer go on after a restore, knowing which signed note is lost by it."""
 
     id = models.BigAutoField(primary_key=True)
@@ -256,7 +256,7 @@ class Continuation(models.Model):
         return f"{self._meta.verbose_name} {self.pk}"
 
 
-class CheckpointAddress(models.Model):
+class CheckpointDelivery(models.Model):
     """Where signed checkpoints are sent: given by an auditor, entered by an administrator. Never deleted, only ended."""
 
     class Kind(models.TextChoices):
@@ -281,7 +281,7 @@ class CheckpointAddress(models.Model):
         default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(
-                fields=["address"], condition=models.Q(withdrawn_at=None), name="audit_checkpointaddress_once"
+                fields=["address"], condition=models.Q(withdrawn_at=None), name="audit_checkpointdelivery_once"
             )
         ]
 

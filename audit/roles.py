@@ -28,22 +28,22 @@ DECIDED_BY_PEOPLE = (
     "environments_account", "environments_account_groups", "environments_account_user_permissions",
     "environments_token", "environments_token_environments", "environments_environment", "environments_application",
     "environments_accessrule", "environments_accessgrant", "environments_accessrequest", "environments_accessreview",
-    "environments_accessreviewitem", "environments_changewindow", "environments_freeze", "environments_companyholiday", "environments_calendarfeed", "environments_deputy",
-    "environments_configurationversion", "environments_configurationcheck", "environments_target", "environments_proposedchange", "releases_procedure", "releases_milestone", "releases_consentround", "releases_approval", "releases_waiver",
-    "releases_evidence", "releases_checklistitem", "releases_rosterentry", "releases_meeting", "releases_meeting_attendees", "releases_meetingdecision", "releases_finalcheck", "releases_stopswitch",
+    "environments_accessreviewitem", "environments_changewindow", "environments_changefreeze", "environments_holiday", "environments_calendarfeed", "environments_delegation",
+    "environments_configurationversion", "environments_configurationcheck", "environments_deploymenttarget", "environments_requestedchange", "releases_procedure", "releases_milestone", "releases_approvalrequest", "releases_approvaldecision", "releases_waiver",
+    "releases_evidence", "releases_checklistitem", "releases_teammember", "releases_committeemeeting", "releases_committeemeeting_attendees", "releases_meetingdecision", "releases_finalcheck", "releases_emergencystop",
     "auth_group", "auth_group_permissions", "mfa_authenticator", "django_session",
-    "audit_continuation", "audit_checkpointaddress",
+    "audit_ledgerresumption", "audit_checkpointdelivery",
 )  # fmt: skip
 # What else a process writes in them: how a round of consent ended, and what a deployment or the time has brought about.
 OWN_COLUMNS = {
     "worker": {
-        "releases_consentround": ("state", "ended_at"),
+        "releases_approvalrequest": ("state", "ended_at"),
         "releases_milestone": ("done_at",),
         "releases_waiver": ("obligation_id",),
     },
     "scheduler": {
         "environments_changewindow": ("withdrawn_at",),
-        "releases_consentround": ("state", "ended_at", "void_key"),
+        "releases_approvalrequest": ("state", "ended_at", "void_key"),
         "releases_finalcheck": ("cleared_at",),
         "releases_milestone": ("reminded",),
     },
@@ -51,8 +51,8 @@ OWN_COLUMNS = {
 # Rows whose digests stand in events (audit.cover), and what is written on them later.
 WRITTEN_ONCE = {
     "releases_stepoutput": "covered_by",
-    "releases_sample": "covered_by",
-    "releases_watchcheck": "covered_by",
+    "releases_measurement": "covered_by",
+    "releases_monitoringcheck": "covered_by",
     "audit_outbox": "covered_by, sent_at",
 }
 
@@ -108,7 +108,7 @@ def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> 
             _decides_nothing(cursor, name(role))
     # What runs the programs of releases says nothing about the ledger, about what was observed, or for the scheduler.
     if (worker := role_of["worker"]) not in (owner, web, role_of["scheduler"]):
-        said = _present(cursor, ["audit_verification", "audit_reconciliation", "releases_fact", "releases_signoflife"])
+        said = _present(cursor, ["audit_verification", "audit_reconciliation", "releases_fact", "releases_heartbeat"])
         _each(cursor, "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + name(worker), said)
     for process, tables in OWN_COLUMNS.items():
         if role_of[process] not in (owner, web):
@@ -197,7 +197,7 @@ def _sealer(cursor: Cursor, schema: str, to: str) -> None:
     """The sealer reads the ledger, the consent to go on and the addresses; it writes through functions alone."""
     cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
     cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
-    readable = (*READ_ONLY, "audit_continuation", "audit_checkpointaddress")
+    readable = (*READ_ONLY, "audit_ledgerresumption", "audit_checkpointdelivery")
     _each(cursor, "GRANT SELECT ON {} TO " + to, _present(cursor, readable))
     _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + to, APPLICATION_FUNCTIONS)
     _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + to, OWNER_FUNCTIONS)

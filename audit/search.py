@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-from audit.models import Event, Link
+from audit.models import Event, LedgerEntry
 from audit.words import divided, literals, pattern
 
 SCAN = 200_000
@@ -130,8 +130,8 @@ def _selected(
     """Return SQL for the events of a page, and its values."""
     parts, values = _where(wanted)
     if before is not None:
-        parts.append("(e.at, e.id) < (SELECT m.at, m.id FROM audit_link n JOIN audit_event m ON m.id = n.event_id"
-                     " WHERE n.number = %s) AND e.id < (SELECT n.event_id FROM audit_link n WHERE n.number = %s)")  # fmt: skip
+        parts.append("(e.at, e.id) < (SELECT m.at, m.id FROM audit_ledgerentry n JOIN audit_event m ON m.id = n.event_id"
+                     " WHERE n.number = %s) AND e.id < (SELECT n.event_id FROM audit_ledgerentry n WHERE n.number = %s)")  # fmt: skip
         values += [before, before]
     order = _order(wanted)
     slow, slow_values = _slow(wanted)
@@ -182,13 +182,13 @@ def look(wanted: Wanted, limit: int = 50, before: int | None = None) -> Page:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {columns}, l.number, l.leaf, l.chain FROM ({near}) AS p"
-            " JOIN audit_link l ON l.event_id = p.id ORDER BY p.at DESC, p.id DESC",
+            " JOIN audit_ledgerentry l ON l.event_id = p.id ORDER BY p.at DESC, p.id DESC",
             values,
         )
         for row in cursor.fetchall():
             event = Event.from_db("default", names, row[: len(names)])
             number, leaf, chain = row[len(names) :]
-            event.link = Link(number=number, leaf=leaf, chain=chain, event=event)
+            event.link = LedgerEntry(number=number, leaf=leaf, chain=chain, event=event)
             events.append(event)
         if len(events) > limit:
             return Page(events[:limit], older=events[limit - 1].link.number)
@@ -200,7 +200,7 @@ def _looked_to(cursor: Any, wanted: Wanted, before: int | None) -> int | None:
     """Return the number of the last of SCAN events looked at; None when there were no more."""
     plain = Wanted(**{**{f: getattr(wanted, f) for f in wanted.__dataclass_fields__}, "words": "", "address": ""})
     last, values = _selected(plain, before, 1, columns="id", skip=SCAN - 1)
-    cursor.execute(f"SELECT l.number FROM audit_link l WHERE l.event_id = ({last})", values)
+    cursor.execute(f"SELECT l.number FROM audit_ledgerentry l WHERE l.event_id = ({last})", values)
     found = cursor.fetchone()
     return int(found[0]) if found is not None else None
 
@@ -245,7 +245,7 @@ def acts(
         f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY e.at DESC, e.id DESC LIMIT %s", [*values, limit]
     )
     events = list(found)
-    links = {link.event_id: link for link in Link.objects.filter(event__in=[event.pk for event in events])}
+    links = {link.event_id: link for link in LedgerEntry.objects.filter(event__in=[event.pk for event in events])}
     for event in events:
         if event.pk in links:
             event.link = links[event.pk]

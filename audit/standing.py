@@ -17,7 +17,7 @@ from audit.clock import now
 from audit.cover import cover, faults
 from audit.ledger.note import BadNote
 from audit.ledger.parts import Finding
-from audit.models import Continuation, Event, Verification
+from audit.models import Event, LedgerResumption, Verification
 from audit.reconciliation.night import OUTCOME as COMPARED, night_before
 from audit.verification import remember, remembered, verified
 
@@ -28,7 +28,7 @@ LOCK = "hashtext('ringi_verification')"
 Result = Verification.Result
 # Since an event waits that no checkpoint covers.
 UNSIGNED = """
-SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_link l JOIN audit_event e ON e.id = l.event_id
+SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id
 WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
 """
 
@@ -125,6 +125,6 @@ def _run(whole: bool) -> Verification:
 
 
 def _accepted() -> list[Finding]:
-    agreed = Continuation.objects.exclude(confirmed_at=None).values("digest")
+    agreed = LedgerResumption.objects.exclude(confirmed_at=None).values("digest")
     rows = Verification.objects.filter(digest__in=agreed, number__gt=0).values_list("number", "finding")
     return [Finding(int(number or 0), what) for number, what in rows.distinct()]

@@ -19,7 +19,7 @@ from audit.governed import GOVERNED
 from audit.ledger.chain import BROKEN, Report, verify
 from audit.ledger.checkpoint import Memory
 from audit.ledger.note import KeyRing, PublicKey
-from audit.models import Continuation
+from audit.models import LedgerResumption
 from audit.private_files import make_folder
 from audit.roles import Roles
 
@@ -67,7 +67,7 @@ def remembered() -> Memory | None:
     if not _memory().exists():
         return None
     kept = datetime.fromtimestamp(_memory().stat().st_mtime, UTC)
-    return Memory.read(_memory()) if not Continuation.objects.filter(confirmed_at__gte=kept).exists() else None
+    return Memory.read(_memory()) if not LedgerResumption.objects.filter(confirmed_at__gte=kept).exists() else None
 
 
 def remember(verdict: Verdict) -> None:

@@ -15,7 +15,7 @@ from audit.models import Checkpoint
 from benchmarks.bench_ledger import ACTOR, freezes, last_number
 from benchmarks.bench_wake import until
 from benchmarks.report import Report, Spread
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 
 CHANGES = int(os.environ.get("RINGI_BENCH_CHECKPOINTS", "20"))
 SECONDS = 10
@@ -23,20 +23,20 @@ SECONDS = 10
 
 def bench_checkpoint(database: str, report: Report, children: Any, quiet: None) -> None:
     """Change a row at moments that the sealer's rhythm does not know, and wait for each to be signed."""
-    (row,) = freezes(Freeze, 1)
+    (row,) = freezes(ChangeFreeze, 1)
     children("manage.py", "sealer", role="sealer")
     until(Checkpoint.objects.exists, "the first checkpoint")
     chance, numbers = random.Random(1), []
     for n in range(CHANGES):
         time.sleep(chance.random())
-        with acting(ACTOR), change("bench:save", (Freeze, row.pk)) as act:
-            act.get(Freeze).reason = f"reason {n}"
+        with acting(ACTOR), change("bench:save", (ChangeFreeze, row.pk)) as act:
+            act.get(ChangeFreeze).reason = f"reason {n}"
         numbers.append(last_number())
         until(lambda: Checkpoint.objects.filter(number__gte=numbers[-1]).exists(), "a checkpoint")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT extract(epoch FROM (SELECT min(c.at) FROM audit_checkpoint c WHERE c.number >= l.number) - e.at)"
-            " FROM audit_link l JOIN audit_event e ON e.id = l.event_id WHERE l.number = ANY (%s)",
+            " FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number = ANY (%s)",
             [numbers],
         )
         waited = [float(seconds) for (seconds,) in cursor.fetchall()]

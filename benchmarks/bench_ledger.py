@@ -24,9 +24,9 @@ from audit.actor import Actor, acting
 from audit.change import change
 from audit.ledger.chain import verify
 from audit.ledger.checkpoint import Sealer
-from audit.models import Head, Link
+from audit.models import LedgerEntry, LedgerHead
 from benchmarks.report import Report, alternated
-from environments.models import Environment, Freeze
+from environments.models import ChangeFreeze, Environment
 from tests.conftest import seal
 
 SAVES = int(os.environ.get("RINGI_BENCH_SAVES", "300"))
@@ -40,13 +40,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 def plain_model(name: str) -> type[models.Model]:
     """Return a model with a freeze's columns on a table of its own, without triggers and history."""
     fields: dict[str, Any] = {
-        field.name: field.clone() for field in Freeze._meta.concrete_fields if not field.is_relation
+        field.name: field.clone() for field in ChangeFreeze._meta.concrete_fields if not field.is_relation
     }
     fields |= {
         field.name: models.ForeignKey(
             field.related_model, models.DO_NOTHING, null=True, related_name="+", db_constraint=False
         )
-        for field in Freeze._meta.concrete_fields
+        for field in ChangeFreeze._meta.concrete_fields
         if field.is_relation
     }
     meta = type("Meta", (), {"app_label": "audit", "db_table": name, "managed": False})
@@ -59,7 +59,7 @@ def make_plain_table(database: str) -> None:
 
     name = conninfo_to_dict(database)["dbname"]
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=str(name))) as server:
-        server.execute("CREATE TABLE bench_plain (LIKE environments_freeze INCLUDING ALL)")
+        server.execute("CREATE TABLE bench_plain (LIKE environments_changefreeze INCLUDING ALL)")
         server.execute("GRANT ALL ON bench_plain TO PUBLIC")
 
 
@@ -82,7 +82,7 @@ def freezes(model: type[models.Model], count: int) -> list[Any]:
 
 def last_number() -> int:
     """Return the number of the last event."""
-    return Head.objects.get(pk=1).number
+    return LedgerHead.objects.get(pk=1).number
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
     """Save one changed field through the ORM, in a transaction of its own, unaudited and audited."""
     make_plain_table(database)
     plain = freezes(plain_model("bench_plain"), 1)[0]
-    (row,) = freezes(Freeze, 1)
+    (row,) = freezes(ChangeFreeze, 1)
     count = iter(range(1, 10**9))
 
     def save(instance: Any) -> None:
@@ -116,8 +116,8 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
             row.save()
 
     def through_the_door() -> None:
-        with change("bench:save", (Freeze, row.pk), reason="measured") as act:
-            act.get(Freeze).reason = f"reason {next(count)}"
+        with change("bench:save", (ChangeFreeze, row.pk), reason="measured") as act:
+            act.get(ChangeFreeze).reason = f"reason {next(count)}"
 
     def sealed_alone() -> None:
         with without_history():
@@ -171,7 +171,7 @@ def bench_sealed_transactions(database: str, report: Report, quiet: None) -> Non
 
     make_plain_table(database)
     plain = [row.pk for row in freezes(plain_model("bench_plain"), 8)]
-    governed = [row.pk for row in freezes(Freeze, 8)]
+    governed = [row.pk for row in freezes(ChangeFreeze, 8)]
     for count in (1, 8):
         unaudited = writers(as_url(database), "plain", plain[:count])
         began = last_number()
@@ -194,7 +194,7 @@ def fill(url: str, events: int) -> None:
             with raw.transaction():
                 capture.set_context(ACTOR, action="bench:fill", connection=raw)
                 raw.execute(
-                    "INSERT INTO environments_freeze (name, environment_id, starts_at, ends_at, absolute, reason)"
+                    "INSERT INTO environments_changefreeze (name, environment_id, starts_at, ends_at, absolute, reason)"
                     " SELECT 'freeze ' || n, (SELECT min(id) FROM environments_environment),"
                     " clock_timestamp() + interval '400 days', clock_timestamp() + interval '401 days', false,"
                     " 'for the measurement' FROM generate_series(1, %s) AS n",
@@ -210,7 +210,7 @@ def bench_verification(
     fill(database, EVENTS)
     checkpoint = seal(Sealer(tmp_path / "sealer"))
     assert checkpoint is not None
-    total = Link.objects.count()
+    total = LedgerEntry.objects.count()
     with connection.cursor() as cursor:
         cursor.execute("SELECT avg(length(bytes))::int FROM audit_event")
         (size,) = cursor.fetchone()

@@ -19,7 +19,7 @@ LOOKS = 7
 
 def pages(world: dict[str, Any]) -> dict[str, str]:
     """Return name → address."""
-    lists = ("releases_release", "releases_deployment", "releases_rollback", "releases_evidence", "releases_obligation")
+    lists = ("releases_release", "releases_deployment", "releases_rollback", "releases_evidence", "releases_followup")
     lists += ("environments_changewindow", "environments_account", "audit_outbox")
     return {
         "My tasks": reverse("admin:index"),

@@ -14,7 +14,17 @@ from audit.clock import now
 from benchmarks.report import Report
 from releases.audit_tests import TESTS
 from releases.audit_tests.base import Scope
-from releases.models import Approval, Change, ConsentRound, Deployment, Fact, Release, Step, StepAttempt, Watch
+from releases.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    ChangeEntry,
+    Deployment,
+    Fact,
+    MonitoringPeriod,
+    Release,
+    Step,
+    StepAttempt,
+)
 from tests.releases import audited
 
 # One change that was made by the rules, of which the others are copies.
@@ -27,15 +37,15 @@ BASE, BATCH = 1_000_000, 500
 # Model, path to the run that is copied, the columns that lead to another copied model, and the act that made its rows.
 COPIED: tuple[tuple[Any, str, dict[str, Any], str], ...] = (
     (Release, "deployments", {}, "release:plan"),
-    (Change, "release__deployments", {"release_id": Release}, "release:plan"),
+    (ChangeEntry, "release__deployments", {"release_id": Release}, "release:plan"),
     (Fact, "release__deployments", {"release_id": Release}, "release:observe"),
     (Release.editors.through, "release__deployments", {"release_id": Release}, "release:edit"),
-    (ConsentRound, "deployments", {"release_id": Release}, "release:submit"),
-    (Approval, "round__deployments", {"round_id": ConsentRound}, "consent:approve"),
-    (Deployment, "pk", {"release_id": Release, "consent_id": ConsentRound}, "deployment:request"),
+    (ApprovalRequest, "deployments", {"release_id": Release}, "release:submit"),
+    (ApprovalDecision, "round__deployments", {"round_id": ApprovalRequest}, "consent:approve"),
+    (Deployment, "pk", {"release_id": Release, "consent_id": ApprovalRequest}, "deployment:request"),
     (Step, "deployment", {"deployment_id": Deployment}, "deployment:queue"),
     (StepAttempt, "step__deployment", {"step_id": Step}, "step:claim"),
-    (Watch, "deployment", {"deployment_id": Deployment}, "deployment:verify"),
+    (MonitoringPeriod, "deployment", {"deployment_id": Deployment}, "deployment:verify"),
 )
 CHANGED = {
     "releases_release.version": "'9.' || n || '.0'",

@@ -16,7 +16,7 @@ from audit.change import change
 from benchmarks.bench_ledger import ACTOR, freezes
 from benchmarks.bench_pages import look
 from benchmarks.report import Report
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 from releases.evidence_pack import pack
 from releases.models import Release
 from tests.conftest import seal
@@ -46,7 +46,7 @@ def fill(database: str, begin: int, end: int) -> None:
         for start in range(begin, end, BATCH):
             with root.transaction():
                 root.execute(_MANY, [start, min(start + BATCH, end) - 1])
-        root.execute("VACUUM ANALYZE audit_event, audit_link")
+        root.execute("VACUUM ANALYZE audit_event, audit_ledgerentry")
 
 
 def questions() -> dict[str, str]:
@@ -89,12 +89,12 @@ def bench_history_of_an_object(
     database: str, acting_as: Callable[..., Any], browsers: Callable[[str], Any], report: Report, quiet: None
 ) -> None:
     """Look at the history of an object that was changed fifty times."""
-    (row,) = freezes(Freeze, 1)
+    (row,) = freezes(ChangeFreeze, 1)
     with acting(ACTOR):
         for n in range(VERSIONS - 1):
-            with change("bench:save", (Freeze, row.pk)) as act:
-                act.get(Freeze).reason = f"reason {n}"
-    address = f"{reverse('timeline')}?object=environments.Freeze:{row.pk}&kind=row"
+            with change("bench:save", (ChangeFreeze, row.pk)) as act:
+                act.get(ChangeFreeze).reason = f"reason {n}"
+    address = f"{reverse('timeline')}?object=environments.ChangeFreeze:{row.pk}&kind=row"
     client = browsers("auditor")
     queries, spread, fine = look(client, address)
     shown = client.get(address).content.decode().count(' kind-row"')

@@ -20,7 +20,7 @@ from benchmarks.bench_wake import until
 from benchmarks.report import Report, Spread
 from releases.actions.release.plan import active_procedure
 from releases.actions.watch.begin import triggers_of
-from releases.models import Sample, Watch
+from releases.models import Measurement, MonitoringPeriod
 from tests.releases.conftest import World
 from tests.releases.metrics.pages import Page, Site, site
 
@@ -50,7 +50,7 @@ def cpu(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / TICKS
 
 
-def lay(world: World, page: Site) -> list[Watch]:
+def lay(world: World, page: Site) -> list[MonitoringPeriod]:
     """Begin WATCHES watches that all fall due in the same moment, the hardest case."""
     run = world.verified_run(world.planned(), "development")
     triggers = triggers_of(active_procedure().document)
@@ -60,7 +60,7 @@ def lay(world: World, page: Site) -> list[Watch]:
         target.save()
         begins = now() + timedelta(seconds=5)
         made = [
-            Watch.objects.create(
+            MonitoringPeriod.objects.create(
                 deployment=run,
                 interval_seconds=INTERVAL,
                 duration_seconds=86400,
@@ -84,12 +84,12 @@ def bench_watches(world: World, report: Report, children: Any, page: Site, quiet
     watches = lay(world, page)
     before, began = cpu(scheduler.pid) + cpu(worker.pid), time.monotonic()
     expected = WATCHES * ROUNDS
-    until(lambda: Sample.objects.count() >= expected, "the last sample", 60 + ROUNDS * INTERVAL + 5 * INTERVAL)
+    until(lambda: Measurement.objects.count() >= expected, "the last sample", 60 + ROUNDS * INTERVAL + 5 * INTERVAL)
     used, passed = cpu(scheduler.pid) + cpu(worker.pid) - before, time.monotonic() - began
     late: list[list[float]] = []
     for turn in range(ROUNDS):
         due = watches[0].began_at + timedelta(seconds=turn * INTERVAL)
-        rows = Sample.objects.filter(due_at=due).values_list("at", flat=True)
+        rows = Measurement.objects.filter(due_at=due).values_list("at", flat=True)
         late.append([(at - due).total_seconds() for at in rows])
     whole = all(len(row) == WATCHES for row in late)
     spread, slowest = Spread.of([value for row in late for value in row]), max(max(row, default=0.0) for row in late)

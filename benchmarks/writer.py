@@ -19,10 +19,10 @@ def main(table: str, seconds: float, pk: int) -> None:
 
     from audit import capture
     from benchmarks.bench_ledger import ACTOR, plain_model
-    from environments.models import Freeze
+    from environments.models import ChangeFreeze
 
     settings.SIMPLE_HISTORY_ENABLED = False
-    row = (Freeze if table == "governed" else plain_model("bench_plain"))._default_manager.get(pk=pk)
+    row = (ChangeFreeze if table == "governed" else plain_model("bench_plain"))._default_manager.get(pk=pk)
     print("ready", flush=True)
     sys.stdin.readline()
     done, end = 0, time.monotonic() + seconds

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.actor import Actor, current
 from audit.refusals import GateClosed, NotYou, SignatureNeeded
-from environments.models import AccessGrant, AccessRule, Account, Deputy, Environment, enrolled, sign_in_name
+from environments.models import AccessGrant, AccessRule, Account, Delegation, Environment, enrolled, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
 from environments.roles import DECIDING, ENVIRONMENT_VERBS, LEVELS, READING, RIGHT_WORDS, ROLE_VERBS
 
@@ -162,7 +162,7 @@ def roles_by_person(
     for grant in grants.select_related("account"):
         if grant.account.person_key not in kept_out:
             found.setdefault(grant.account.person_key, set()).add(grant.role)
-    away = [(row.absent, row.deputy) for row in Deputy.objects.in_force(at).select_related("absent", "deputy")]
+    away = [(row.absent, row.deputy) for row in Delegation.objects.in_force(at).select_related("absent", "deputy")]
     lent = [(found.pop(absent.person_key, set()), deputy.person_key) for absent, deputy in [*away, *absences]]
     for roles, deputy in lent:
         if roles and deputy not in kept_out:
@@ -172,12 +172,14 @@ def roles_by_person(
 
 def deputies_of(account: Account) -> list[Account]:
     """Return the persons for whom an account acts now. It goes no further: not for those whom they stand in for."""
-    return list(Account.objects.filter(deputies__in=Deputy.objects.in_force().filter(deputy=account)).order_by("pk"))
+    return list(
+        Account.objects.filter(deputies__in=Delegation.objects.in_force().filter(deputy=account)).order_by("pk")
+    )
 
 
 def deputies_for(accounts: Iterable[Account]) -> list[Account]:
     """Return the persons who act now for any of these accounts."""
-    absences = Deputy.objects.in_force().filter(absent__in=list(accounts))
+    absences = Delegation.objects.in_force().filter(absent__in=list(accounts))
     return list(Account.objects.filter(deputises_for__in=absences).distinct().order_by("pk"))
 
 

@@ -65,7 +65,7 @@ class Then:
     @cached_property
     def deputies(self) -> dict[str, Life]:
         """Who stood in for whom."""
-        return self._lives("Deputy")
+        return self._lives("Delegation")
 
     @cached_property
     def factors(self) -> dict[str, Life]:

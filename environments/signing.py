@@ -7,7 +7,7 @@ from django.db.models import Model
 
 from audit.actor import current
 from environments import access
-from environments.models import AccessGrant, Application, Deputy, Environment, Token
+from environments.models import AccessGrant, Application, Delegation, Environment, Token
 
 # What takes a right away at once. Nobody who has lost his device leaves one in force for it.
 TAKES_AWAY = frozenset({"access:withdraw", "review:withdraw", "token:revoke"})
@@ -48,7 +48,7 @@ def _named(row: Any) -> set[int]:
             return {row.pk}
         case Token():
             return set(row.environments.values_list("pk", flat=True))
-        case AccessGrant(environment=None) | Deputy():
+        case AccessGrant(environment=None) | Delegation():
             return _everywhere()
     if getattr(row, "procedure_id", None) is not None and getattr(row, "environment_id", 0) is None:
         return _everywhere()  # a round about the rules of all of them

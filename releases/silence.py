@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 # A page asks no more often than this, whoever looks.
 KEPT_SECONDS = 10
 SIGN = """
-INSERT INTO releases_signoflife (process, at, worker) VALUES (%s, clock_timestamp(), %s)
+INSERT INTO releases_heartbeat (process, at, worker) VALUES (%s, clock_timestamp(), %s)
 ON CONFLICT (process) DO UPDATE SET at = excluded.at, worker = excluded.worker
 """
-SINCE = "SELECT extract(epoch FROM clock_timestamp() - at)::float FROM releases_signoflife WHERE process = 'scheduler'"
+SINCE = "SELECT extract(epoch FROM clock_timestamp() - at)::float FROM releases_heartbeat WHERE process = 'scheduler'"
 # Steps that a worker should have taken: ready, or given up by a worker whose lease is over.
 UNTAKEN = """
 SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.offered_at ELSE s.lease_until END))::float
@@ -39,12 +39,10 @@ GROUP BY e.slug
 UNTOLD = """
 SELECT extract(epoch FROM clock_timestamp() - least(
   (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
-  (SELECT min(greatest(d.next_at, c.free_at)) FROM releases_delivery d JOIN releases_messagechannel c ON c.id = d.channel_id
+  (SELECT min(greatest(d.next_at, c.free_at)) FROM releases_notificationdelivery d JOIN releases_notificationchannel c ON c.id = d.channel_id
     WHERE d.outcome = 'waiting' AND d.next_at < clock_timestamp())))::float
 """
-UNAVAILABLE = (
-    "SELECT key FROM releases_messagechannel WHERE unavailable_since IS NOT NULL AND disabled_at IS NULL ORDER BY id"
-)
+UNAVAILABLE = "SELECT key FROM releases_notificationchannel WHERE unavailable_since IS NOT NULL AND disabled_at IS NULL ORDER BY id"
 
 
 def sign(process: str) -> None:

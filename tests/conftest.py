@@ -270,9 +270,9 @@ def enters(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]
 def seconded(made: Any, acting_as: Callable[..., AbstractContextManager[Any]], by: str = "second_operator") -> Any:
     """Accept what waits for a second person and return the row; return what does not wait as it is."""
     from environments.actions.proposed_change.decide import accept
-    from environments.models import ProposedChange
+    from environments.models import RequestedChange
 
-    if not isinstance(made, ProposedChange):
+    if not isinstance(made, RequestedChange):
         return made
     with acting_as(by):
         return accept(made.pk)

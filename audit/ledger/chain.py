@@ -106,7 +106,7 @@ def _passkeys(cursor: Any, first: int) -> Passkeys:
     """Return the passkeys that there were before an event."""
     known = Passkeys()
     cursor.execute(
-        "SELECT l.number, e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id WHERE l.number < %s AND"
+        "SELECT l.number, e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number < %s AND"
         " (e.action = %s OR (e.outcome = 'deleted' AND e.object LIKE %s)) ORDER BY l.number",
         [first, ringi_verify.ADD_PASSKEY, f"{ringi_verify.PASSKEY}%"],
     )
@@ -178,7 +178,7 @@ def _parts(
     connection: Any, cursor: Any, start: tuple[int, bytes], last: int | None, processes: int | None, *accepted: Finding
 ) -> Iterable[Part]:
     first, chain = start
-    cursor.execute("SELECT max(number) FROM audit_link WHERE number <= %s", [2**62 if last is None else last])
+    cursor.execute("SELECT max(number) FROM audit_ledgerentry WHERE number <= %s", [2**62 if last is None else last])
     end = cursor.fetchone()[0] or 0
     if processes is None:
         processes = processes_for(end + 1 - first)
@@ -193,7 +193,7 @@ def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers) ->
     for beyond in sorted((claimed for claimed in claims if claimed > size), reverse=True):
         if any(not claim.outside or _check_signature(report, claim, signers) for claim in claims[beyond]):
             raise Broken(size + 1, f"the link is missing: a checkpoint covers {beyond} events")
-    cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
+    cursor.execute("SELECT number, chain FROM audit_ledgerhead WHERE id = 1")
     head = cursor.fetchone()
     if head is None:
         raise Broken(size, "the head is missing")
@@ -203,11 +203,11 @@ def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers) ->
         raise Broken(size, "the chain value of the head is not that of the last link")
     cursor.execute(
         "SELECT e.id::text FROM audit_event e WHERE NOT EXISTS"
-        " (SELECT FROM audit_link l WHERE l.event_id = e.id) ORDER BY e.at LIMIT 1"
+        " (SELECT FROM audit_ledgerentry l WHERE l.event_id = e.id) ORDER BY e.at LIMIT 1"
     )
     if unlinked := cursor.fetchone():
         raise Broken(size + 1, f"event {unlinked[0]} is not in the chain")
-    cursor.execute("SELECT max(number) FROM audit_link GROUP BY event_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1")
+    cursor.execute("SELECT max(number) FROM audit_ledgerentry GROUP BY event_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1")
     if doubled := cursor.fetchone():
         raise Broken(doubled[0], "the event of the link is linked twice")
 

@@ -174,7 +174,7 @@ class Sealer:
 
     def _compare(self, cursor: Any) -> None:
         size = self.frontier.size
-        cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
+        cursor.execute("SELECT number, chain FROM audit_ledgerhead WHERE id = 1")
         head = cursor.fetchone()
         if head is None or head[0] < size:
             raise Unsealable(
@@ -188,7 +188,7 @@ class Sealer:
         if last is not None and (last[0] > size or (last[0] == size and last[1] != self.note)):
             raise Unsealable(f"the last checkpoint in the ledger, of {last[0]} events, is not the one signed here")
         if size:
-            cursor.execute("SELECT chain FROM audit_link WHERE number = %s", [size])
+            cursor.execute("SELECT chain FROM audit_ledgerentry WHERE number = %s", [size])
             link = cursor.fetchone()
             if link is None or bytes(link[0]) != self.chain:
                 raise Unsealable(

@@ -65,7 +65,7 @@ class Delivery:
         self.said = self.sealer.said
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT id, kind, address FROM audit_checkpointaddress WHERE withdrawn_at IS NULL"
+                "SELECT id, kind, address FROM audit_checkpointdelivery WHERE withdrawn_at IS NULL"
                 " ORDER BY kind = 'mail', id"
             )
             addresses = cursor.fetchall()
@@ -95,7 +95,7 @@ class Delivery:
                 set_context(SEALER, action=DELIVERY, connection=connection)
                 cursor.execute(
                     "SELECT ringi_append('access', %s, %s, NULL, %s::jsonb, '', %s)",
-                    [DELIVERY, f"audit.CheckpointAddress:{pk}", details, "failed" if failing else "done"],
+                    [DELIVERY, f"audit.CheckpointDelivery:{pk}", details, "failed" if failing else "done"],
                 )
             finally:
                 cursor.execute("COMMIT")

@@ -273,15 +273,15 @@ DECLARE
     chains bytea[];
 BEGIN
     -- The first event of a transaction links all of it, so that the head row is written once per transaction.
-    IF EXISTS (SELECT FROM audit_link WHERE audit_link.event_id = NEW.id) THEN
+    IF EXISTS (SELECT FROM audit_ledgerentry WHERE audit_ledgerentry.event_id = NEW.id) THEN
         RETURN NULL;
     END IF;
-    SELECT audit_head.number, audit_head.chain INTO STRICT place, previous
-        FROM audit_head WHERE id = 1 FOR UPDATE;
+    SELECT audit_ledgerhead.number, audit_ledgerhead.chain INTO STRICT place, previous
+        FROM audit_ledgerhead WHERE id = 1 FOR UPDATE;
     FOR event IN
         SELECT audit_event.id, audit_event.bytes FROM audit_event
         WHERE audit_event.tx = NEW.tx
-          AND NOT EXISTS (SELECT FROM audit_link WHERE audit_link.event_id = audit_event.id)
+          AND NOT EXISTS (SELECT FROM audit_ledgerentry WHERE audit_ledgerentry.event_id = audit_event.id)
         ORDER BY audit_event.id
     LOOP
         hash := sha256('\\x00'::bytea || event.bytes);
@@ -290,10 +290,10 @@ BEGIN
         leaves := leaves || hash;
         chains := chains || previous;
     END LOOP;
-    INSERT INTO audit_link
+    INSERT INTO audit_ledgerentry
         SELECT place + link.number, link.event, link.leaf, link.chain
         FROM unnest(events, leaves, chains) WITH ORDINALITY AS link(event, leaf, chain, number);
-    UPDATE audit_head SET number = place + coalesce(cardinality(events), 0), chain = previous WHERE id = 1;
+    UPDATE audit_ledgerhead SET number = place + coalesce(cardinality(events), 0), chain = previous WHERE id = 1;
     RETURN NULL;
 END $$;
 
@@ -301,7 +301,7 @@ CREATE OR REPLACE FUNCTION ringi_refuse() RETURNS trigger LANGUAGE plpgsql
 AS $$
 BEGIN
     -- Only the link function moves the head, and it does so from inside a trigger.
-    IF TG_TABLE_NAME = 'audit_head' AND TG_OP = 'UPDATE' AND pg_trigger_depth() >= 2 THEN
+    IF TG_TABLE_NAME = 'audit_ledgerhead' AND TG_OP = 'UPDATE' AND pg_trigger_depth() >= 2 THEN
         RETURN NULL;
     END IF;
     RAISE EXCEPTION 'append only: % of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'RI002';
@@ -310,7 +310,7 @@ END $$;
 CREATE OR REPLACE FUNCTION ringi_seal(size bigint, root bytea, note text) RETURNS void LANGUAGE plpgsql PINNED
 AS $$
 BEGIN
-    IF size IS NULL OR size < 1 OR size > (SELECT number FROM audit_head) THEN
+    IF size IS NULL OR size < 1 OR size > (SELECT number FROM audit_ledgerhead) THEN
         RAISE EXCEPTION 'a checkpoint of % events does not fit the ledger', size USING ERRCODE = 'RI003';
     END IF;
     IF size <= (SELECT max(number) FROM audit_checkpoint) THEN
@@ -364,7 +364,7 @@ PRIVATE = "".join(
     for name in APPLICATION_FUNCTIONS + SEALER_FUNCTIONS + OWNER_FUNCTIONS
 )
 
-LEDGER_TABLES = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
+LEDGER_TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
 
 _APPEND_ONLY = "".join(
     f"""

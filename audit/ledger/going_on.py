@@ -105,7 +105,7 @@ def offered(sealer: Sealer, connection: Any, size: int = 0) -> Offer:
     with connection.cursor() as cursor:
         note = remembered(sealer, cursor)
         cursor.execute(
-            "SELECT id, reason, proposed_by, proposed_at, confirmed_by, confirmed_at FROM audit_continuation"
+            "SELECT id, reason, proposed_by, proposed_at, confirmed_by, confirmed_at FROM audit_ledgerresumption"
             " WHERE digest = %s AND confirmed_at IS NOT NULL AND confirmed_by <> proposed_by ORDER BY id DESC LIMIT 1",
             [note_digest(note)],
         )
@@ -179,7 +179,7 @@ def leaves_of(cursor: Any, behind: int = 0) -> Iterator[bytes]:
     """Yield the leaves of the ledger behind a number, read in parts."""
     while True:
         cursor.execute(
-            "SELECT number, leaf FROM audit_link WHERE number > %s ORDER BY number LIMIT %s", [behind, BATCH]
+            "SELECT number, leaf FROM audit_ledgerentry WHERE number > %s ORDER BY number LIMIT %s", [behind, BATCH]
         )
         rows = cursor.fetchall()
         yield from (bytes(leaf) for _number, leaf in rows)

@@ -35,7 +35,7 @@ LINKED = """
 SELECT l.number, l.leaf, l.chain, e.bytes, e.id::text, e.kind, e.act::text,
        to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        e.actor, e.channel, e.action, e.object, e.outcome, e.reason, e.tx
-FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id
+FROM audit_ledgerentry l LEFT JOIN audit_event e ON e.id = l.event_id
 WHERE l.number >= %s AND l.number <= %s ORDER BY l.number
 """
 
@@ -150,7 +150,7 @@ def chain_before(cursor: Any, first: int) -> bytes:
     """Return the chain value before a number. Raises Broken when the link before it is missing."""
     if first == 1:
         return GENESIS
-    cursor.execute("SELECT chain FROM audit_link WHERE number = %s", [first - 1])
+    cursor.execute("SELECT chain FROM audit_ledgerentry WHERE number = %s", [first - 1])
     before = cursor.fetchone()
     if before is None:
         raise Broken(first - 1, "the link is missing")

@@ -24,7 +24,7 @@ class Tree:
         """Return the leaves from place `start` (from 0) to before `end`; raises LookupError when one is missing."""
         with self.connection.cursor() as cursor:
             cursor.execute(
-                "SELECT leaf FROM audit_link WHERE number > %s AND number <= %s ORDER BY number", [start, end]
+                "SELECT leaf FROM audit_ledgerentry WHERE number > %s AND number <= %s ORDER BY number", [start, end]
             )
             leaves = [bytes(leaf) for (leaf,) in cursor.fetchall()]
         if len(leaves) != end - start:

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                     },
                 ),
                 migrations.CreateModel(
-                    name="Link",
+                    name="LedgerEntry",
                     fields=[
                         ("number", models.BigIntegerField(primary_key=True, serialize=False, verbose_name="number")),
                         ("leaf", models.BinaryField(verbose_name="leaf")),
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                     options={"verbose_name": "ledger entry", "verbose_name_plural": "ledger entries", "default_permissions": ("view",)},
                 ),
                 migrations.CreateModel(
-                    name="Head",
+                    name="LedgerHead",
                     fields=[
                         ("id", models.SmallIntegerField(primary_key=True, serialize=False)),
                         ("number", models.BigIntegerField(verbose_name="number")),
@@ -129,7 +129,7 @@ class Migration(migrations.Migration):
                     options={"verbose_name": "ledger verification", "verbose_name_plural": "ledger verifications", "default_permissions": ("view",)},
                 ),
                 migrations.CreateModel(
-                    name="Continuation",
+                    name="LedgerResumption",
                     fields=[
                         ("id", models.BigAutoField(primary_key=True, serialize=False)),
                         ("digest", models.TextField(db_collation="C", verbose_name="digest of the lost note")),
@@ -147,7 +147,7 @@ class Migration(migrations.Migration):
                     options={"verbose_name": "ledger resumption", "verbose_name_plural": "ledger resumptions", "default_permissions": ("view",)},
                 ),
                 migrations.CreateModel(
-                    name="CheckpointAddress",
+                    name="CheckpointDelivery",
                     fields=[
                         ("id", models.BigAutoField(primary_key=True, serialize=False)),
                         ("kind", models.CharField(choices=[("mail", "Mail"), ("post", "HTTP (a witness)")], max_length=4, verbose_name="type")),
@@ -162,7 +162,7 @@ class Migration(migrations.Migration):
                         "verbose_name": "address for checkpoints",
                         "verbose_name_plural": "addresses for checkpoints",
                         "default_permissions": ("view",),
-                        "constraints": [models.UniqueConstraint(condition=models.Q(("withdrawn_at", None)), fields=("address",), name="audit_checkpointaddress_once")],
+                        "constraints": [models.UniqueConstraint(condition=models.Q(("withdrawn_at", None)), fields=("address",), name="audit_checkpointdelivery_once")],
                     },
                 ),
             ],

@@ -29,7 +29,7 @@ MOST_EXACT = 2**53 - 1
 
 _EVENTS = """
 SELECT e.id, e.at, l.number, e.kind, e.outcome, e.actor, e.action, e.reason, e.bytes
-FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.object = %s AND e.kind IN ('row', 'action') AND (e.at, e.id) > (%s, %s) ORDER BY e.at, e.id LIMIT %s
 """
 

@@ -13,7 +13,15 @@ from environments.access import undecided
 from environments.admin import people, windows
 from environments.admin.rights import rights_of
 from environments.language import listed
-from environments.models import AccessGrant, AccessRule, Account, Application, ConfigurationVersion, Environment, Target
+from environments.models import (
+    AccessGrant,
+    AccessRule,
+    Account,
+    Application,
+    ConfigurationVersion,
+    DeploymentTarget,
+    Environment,
+)
 from environments.times import shown, stamp
 
 HIDDEN = "•••"
@@ -53,7 +61,7 @@ class SeenOnly(ReadOnlyAdmin):
         return rows.filter(environment__in=seen)
 
 
-@admin.register(Target)
+@admin.register(DeploymentTarget)
 class TargetAdmin(SeenOnly):
     """The copies of an application."""
 

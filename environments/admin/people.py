@@ -13,7 +13,7 @@ from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin.rights import rights_of
 from environments.difference import changes
 from environments.language import listed
-from environments.models import AccessRequest, AccessReview, Account, Deputy, Environment, ProposedChange, Token
+from environments.models import AccessRequest, AccessReview, Account, Delegation, Environment, RequestedChange, Token
 from environments.times import shown, stamp
 
 
@@ -100,7 +100,7 @@ class AccessReviewAdmin(ReadOnlyAdmin):
     closed = cell(stamp, "closed_at", _("closed"), "closed_at")
 
 
-@admin.register(Deputy)
+@admin.register(Delegation)
 class DeputyAdmin(ReadOnlyAdmin):
     """Who stands in for whom."""
 
@@ -114,7 +114,7 @@ class DeputyAdmin(ReadOnlyAdmin):
     )
 
     @column(_("state"))
-    def state_now(self, row: Deputy) -> str:
+    def state_now(self, row: Delegation) -> str:
         """Return where it stands."""
         moment = now()
         if row.withdrawn_at is not None or row.until <= moment:
@@ -127,7 +127,7 @@ class DeputyAdmin(ReadOnlyAdmin):
     ends = cell(stamp, "until", _("until"), "until")
 
 
-@admin.register(ProposedChange)
+@admin.register(RequestedChange)
 class ProposedChangeAdmin(ReadOnlyAdmin):
     """What waits for a second person, and what became of it."""
 
@@ -156,7 +156,7 @@ class ProposedChangeAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).filter(Q(environment=None) | Q(environment__in=seen))
 
     @column(_("state"))
-    def state_now(self, row: ProposedChange) -> str:
+    def state_now(self, row: RequestedChange) -> str:
         """Return what became of it."""
         if row.decided_at is None:
             return _t("waits for a second person")
@@ -165,12 +165,12 @@ class ProposedChangeAdmin(ReadOnlyAdmin):
     proposed = cell(stamp, "proposed_at", _("requested"), "proposed_at")
 
     @column(_("changes"))
-    def differences(self, row: ProposedChange) -> dict[str, str]:
+    def differences(self, row: RequestedChange) -> dict[str, str]:
         """Return each value that changes, before and after."""
         return dict(differences_of(row))
 
 
-def differences_of(row: ProposedChange) -> list[tuple[str, str]]:
+def differences_of(row: RequestedChange) -> list[tuple[str, str]]:
     """Return what a proposed change changes: the name of each value, and the value before and after."""
     names = {field.name: str(field.verbose_name) for field in Account._meta.fields if row.account_id is not None}
     return [(names.get(key, key), f"{left} → {right}") for key, left, right in changes(row.before, row.after)]

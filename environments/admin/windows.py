@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _t, gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin.rights import rights_of
-from environments.models import CalendarFeed, ChangeWindow, CompanyHoliday, Freeze
+from environments.models import CalendarFeed, ChangeFreeze, ChangeWindow, Holiday
 from environments.times import stamp
 
 
@@ -48,7 +48,7 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     withdrawn = cell(stamp, "withdrawn_at zone", _("revoked or removed"))
 
 
-@admin.register(Freeze)
+@admin.register(ChangeFreeze)
 class FreezeAdmin(ReadOnlyAdmin):
     """When nothing is released."""
 
@@ -66,7 +66,7 @@ class FreezeAdmin(ReadOnlyAdmin):
     ends = cell(stamp, "ends_at environment.zone", _("ends"), "ends_at")
 
     @column(_("recurs"))
-    def recurs(self, row: Freeze) -> str:
+    def recurs(self, row: ChangeFreeze) -> str:
         """Return the days of a recurring freeze, its local start and its length."""
         if not row.rrule:
             return "—"
@@ -75,7 +75,7 @@ class FreezeAdmin(ReadOnlyAdmin):
     lifted = cell(stamp, "lifted_at environment.zone", _("lifted"), "lifted_at")
 
 
-@admin.register(CompanyHoliday)
+@admin.register(Holiday)
 class CompanyHolidayAdmin(ReadOnlyAdmin):
     """The company's own days."""
 

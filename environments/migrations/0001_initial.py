@@ -169,7 +169,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='CompanyHoliday',
+            name='Holiday',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('day', models.DateField(verbose_name='day')),
@@ -221,7 +221,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Deputy',
+            name='Delegation',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('begins_at', models.DateTimeField(verbose_name='from')),
@@ -306,7 +306,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Freeze',
+            name='ChangeFreeze',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100, verbose_name='name')),
@@ -443,7 +443,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalCompanyHoliday',
+            name='HistoricalHoliday',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('day', models.DateField(verbose_name='day')),
@@ -493,7 +493,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalFreeze',
+            name='HistoricalChangeFreeze',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('name', models.CharField(max_length=100, verbose_name='name')),
@@ -525,7 +525,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalTarget',
+            name='HistoricalDeploymentTarget',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('root', models.CharField(max_length=400, verbose_name='folder')),
@@ -547,7 +547,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='Target',
+            name='DeploymentTarget',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('root', models.CharField(max_length=400, verbose_name='folder')),
@@ -589,11 +589,11 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('review', 'grant'), name='review_item_once'),
         ),
         migrations.AddConstraint(
-            model_name='deputy',
+            model_name='delegation',
             constraint=models.CheckConstraint(condition=models.Q(('absent', models.F('deputy')), _negated=True), name='deputy_is_another'),
         ),
         migrations.AddConstraint(
-            model_name='deputy',
+            model_name='delegation',
             constraint=models.CheckConstraint(condition=models.Q(('until__gt', models.F('begins_at'))), name='deputy_for_a_time'),
         ),
         migrations.AddConstraint(
@@ -609,11 +609,11 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(('granted_by__isnull', True), models.Q(('granted_by', models.F('account')), _negated=True), _connector='OR'), name='grant_not_to_oneself'),
         ),
         migrations.AddConstraint(
-            model_name='target',
+            model_name='deploymenttarget',
             constraint=models.UniqueConstraint(fields=('application', 'environment'), name='target_one_per_environment'),
         ),
         migrations.CreateModel(
-            name='ProposedChange',
+            name='RequestedChange',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('event', models.CharField(choices=[('target:create', "Register deployment target"), ('target:set_settings', 'Change folder and commands'), ('target:set_hosts', "Set allowed outbound hosts"), ('target:set_watch', "Set metric source"), ('account:create', "Create account"), ('account:edit', "Change account"), ('account:edit_own', "Edit contact settings")], max_length=40, verbose_name='operation')),
@@ -627,7 +627,7 @@ class Migration(migrations.Migration):
                 ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name="confirmed or rejected by")),
                 ('environment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.environment', verbose_name='environment')),
                 ('proposed_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name="requested by")),
-                ('target', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='proposed_changes', to='environments.target', verbose_name='deployment target')),
+                ('target', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='proposed_changes', to='environments.deploymenttarget', verbose_name='deployment target')),
             ],
             options={
                 'verbose_name': "requested change",

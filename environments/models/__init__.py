@@ -4,12 +4,12 @@ from environments.models.access_grant import AccessGrant, AccessRule
 from environments.models.access_review import AccessRequest, AccessReview, AccessReviewItem
 from environments.models.account import Account, Token, enrolled, sign_in_name
 from environments.models.calendar_feed import CalendarFeed
-from environments.models.change_window import ChangeWindow, Freeze
+from environments.models.change_window import ChangeFreeze, ChangeWindow
 from environments.models.configuration import ConfigurationCheck, ConfigurationVersion
-from environments.models.deputy import Deputy
-from environments.models.environment import Application, Environment, Target
-from environments.models.holiday import CompanyHoliday
-from environments.models.proposed_change import ProposedChange
+from environments.models.delegation import Delegation
+from environments.models.environment import Application, DeploymentTarget, Environment
+from environments.models.holiday import Holiday
+from environments.models.requested_change import RequestedChange
 
 __all__ = [
     "AccessGrant",
@@ -21,14 +21,14 @@ __all__ = [
     "Application",
     "CalendarFeed",
     "ChangeWindow",
-    "CompanyHoliday",
+    "Holiday",
     "ConfigurationCheck",
     "ConfigurationVersion",
-    "Deputy",
+    "Delegation",
     "Environment",
-    "Freeze",
-    "ProposedChange",
-    "Target",
+    "ChangeFreeze",
+    "RequestedChange",
+    "DeploymentTarget",
     "Token",
     "enrolled",
     "sign_in_name",

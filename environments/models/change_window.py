@@ -28,7 +28,7 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
         return self.filter(models.Q(application=None) | models.Q(application=application))
 
 
-class FreezeQuerySet(models.QuerySet["Freeze"]):
+class FreezeQuerySet(models.QuerySet["ChangeFreeze"]):
     """Queries over freezes."""
 
     def in_force(self) -> "FreezeQuerySet":
@@ -39,7 +39,7 @@ class FreezeQuerySet(models.QuerySet["Freeze"]):
         """Keep the freezes of an application and those of whole environments."""
         return self.filter(models.Q(application=None) | models.Q(application=application))
 
-    def spans(self, after: datetime) -> "list[Freeze]":
+    def spans(self, after: datetime) -> "list[ChangeFreeze]":
         """Return the freezes, of a recurring one each time that ends after `after`, by their beginning."""
         found = [span for row in self.select_related("environment") for span in row.spans(after)]
         return sorted(found, key=lambda span: (span.starts_at, span.pk))
@@ -121,7 +121,7 @@ class ChangeWindow(models.Model):
         return calendar.Window(self.starts_at, self.ends_at, self.zone, str(self))
 
 
-class Freeze(models.Model):
+class ChangeFreeze(models.Model):
     """A time in which nothing is released, once or again and again; an emergency passes unless it is absolute.
 
     A recurring one (rrule with its UNTIL, start, length_minutes; in the zone of its environment) lies between the
@@ -166,14 +166,14 @@ class Freeze(models.Model):
         since = self.starts_at.astimezone(ZoneInfo(zone)).date()
         return calendar.WindowRule(self.name, self.rrule, zone, self.start, length, since)
 
-    def spans(self, after: datetime) -> "list[Freeze]":
+    def spans(self, after: datetime) -> "list[ChangeFreeze]":
         """Return the freeze itself, or of a recurring one an unsaved copy for each time that ends after `after`."""
         rule = self.as_rule()
         if rule is None:
             return [self]
         return [self.at(w.start, w.end) for w in calendar.windows_between(rule, after, self.ends_at)]
 
-    def at(self, starts_at: datetime, ends_at: datetime) -> "Freeze":
+    def at(self, starts_at: datetime, ends_at: datetime) -> "ChangeFreeze":
         """Return an unsaved copy of the freeze that holds between two instants."""
         span = copy(self)
         span.starts_at, span.ends_at = starts_at, ends_at

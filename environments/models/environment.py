@@ -66,7 +66,7 @@ class Application(models.Model):
         return self.name
 
 
-class Target(models.Model):
+class DeploymentTarget(models.Model):
     """One copy of an application in an environment: the folder it lives in and how it is run there."""
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="targets", verbose_name=_("application"))

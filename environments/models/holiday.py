@@ -8,7 +8,7 @@ from django.utils.translation import get_language, gettext_lazy as _
 from audit.snapshots import Snapshots
 
 
-class CompanyHolidayQuerySet(models.QuerySet["CompanyHoliday"]):
+class CompanyHolidayQuerySet(models.QuerySet["Holiday"]):
     """Queries over the company's own days."""
 
     def days(self) -> dict[date, str]:
@@ -16,7 +16,7 @@ class CompanyHolidayQuerySet(models.QuerySet["CompanyHoliday"]):
         return {row.day: str(row) for row in self.filter(withdrawn_at__isnull=True)}
 
 
-class CompanyHoliday(models.Model):
+class Holiday(models.Model):
     """One day on which the company rests. Never deleted, only withdrawn."""
 
     day = models.DateField(_("day"))

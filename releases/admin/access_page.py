@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
-from environments.models import AccessGrant, AccessRequest, AccessReview, AccessRule, Deputy, Environment
+from environments.models import AccessGrant, AccessRequest, AccessReview, AccessRule, Delegation, Environment
 from environments.roles import DECIDING, LEVEL_CHOICES, LEVELS, RIGHT_WORDS, ROLE_CHOICES, ROLE_VERBS
 from releases.admin.grants import by_standing, standing
 from releases.admin.shown import Button, button, show
@@ -91,7 +91,7 @@ def access(request: HttpRequest) -> HttpResponse:
         ended=[(grant, standing(grant, moment)) for grant in ended],
         requests=AccessRequest.objects.filter(decided_at=None).select_related("account", "environment"),
         reviews=reviews(moment),
-        deputies=Deputy.objects.filter(withdrawn_at=None, until__gt=moment).select_related(
+        deputies=Delegation.objects.filter(withdrawn_at=None, until__gt=moment).select_related(
             "absent", "deputy", "appointed_by", "confirmed_by"
         ),
         ask=_personal(rights),

@@ -8,7 +8,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from environments.models import Application, ConfigurationVersion, Environment
-from releases.models import Deployment, Drift, InForce, Release, TargetMeasurement
+from releases.models import DeployedVersion, Deployment, Drift, Release, TargetMeasurement
 from releases.models.drift import words_of
 from releases.sources import versions
 
@@ -20,7 +20,7 @@ class Place:
     """One application in one environment; `drift` are sentences about what is not as planned."""
 
     environment: Environment
-    pointer: InForce | None
+    pointer: DeployedVersion | None
     run: Deployment | None = None
     planned: Release | None = None
     drift: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ def board(moment: datetime) -> dict[str, Any]:
     applications = list(Application.objects.all()[:MOST])
     pointers = {
         (p.application_id, p.environment_id): p
-        for p in InForce.objects.select_related("release", "environment", "configuration")
+        for p in DeployedVersion.objects.select_related("release", "environment", "configuration")
     }
     newest = {
         (c.application_id, c.environment_id): c.number
@@ -82,7 +82,7 @@ def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
     if pointer is None or pointer.release is None:
         return []
     said = []
-    if pointer.how == InForce.PROPOSED:
+    if pointer.how == DeployedVersion.PROPOSED:
         said.append(_("registration requested"))
     elif pointer.unknown:
         said.append(_("unknown content"))

@@ -10,7 +10,7 @@ from django.utils.translation import get_language, gettext as _
 
 from environments import calendar
 from environments.language import listed
-from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
+from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.admin.links import page_of
 from releases.models import Deployment, Release
 
@@ -50,7 +50,7 @@ class Rows:
     """The rows of the calendar, read once for a page: windows in force or applied for, freezes, planned releases."""
 
     windows: list[ChangeWindow]
-    freezes: list[Freeze]
+    freezes: list[ChangeFreeze]
     planned: list[Release]
     company: Mapping[date, str]
 
@@ -59,13 +59,13 @@ def read(moment: datetime) -> Rows:
     """Read what counts now or from `moment` on, in five queries."""
     windows = ChangeWindow.objects.select_related("application")
     rows = [*windows.in_force(), *windows.filter(opened_at=None, withdrawn_at=None)]
-    freezes = Freeze.objects.in_force().filter(ends_at__gt=moment).select_related("application").spans(moment)
+    freezes = ChangeFreeze.objects.in_force().filter(ends_at__gt=moment).select_related("application").spans(moment)
     planned = (
         Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], window_end__gt=moment)
         .select_related("application")
         .order_by("window_start")
     )
-    return Rows(rows, freezes, list(planned), CompanyHoliday.objects.days())
+    return Rows(rows, freezes, list(planned), Holiday.objects.days())
 
 
 def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -> Entry:
@@ -147,7 +147,7 @@ def all_entries(
     return [(e, entries(e, rows, moment, ahead)) for e in environments]
 
 
-def fill(entry: Entry, freezes: list[Freeze], planned: list[Release]) -> None:
+def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release]) -> None:
     """Add to a window what is planned in it and what freezes it."""
     entry.releases = [
         r

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page, rights_of
-from environments.models import CompanyHoliday, Environment
+from environments.models import Environment, Holiday
 from releases.admin.calendar_entries import Entry as Entry, all_entries as all_entries, entries, read
 from releases.admin.calendar_month import bounds, chosen, month, only_week, plan_url, week_of
 from releases.admin.shown import new_button, show
@@ -54,6 +54,6 @@ def calendar(request: HttpRequest) -> HttpResponse:
         kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
         wanted=some[0].slug if len(some) == 1 else "",
         scheduled=scheduled,
-        holidays=list(CompanyHoliday.objects.filter(withdrawn_at=None, day__gte=today)[:20]),
-        holiday_buttons=new_button(rights_of(request), CompanyHoliday),
+        holidays=list(Holiday.objects.filter(withdrawn_at=None, day__gte=today)[:20]),
+        holiday_buttons=new_button(rights_of(request), Holiday),
     )

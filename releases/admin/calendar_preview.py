@@ -11,7 +11,7 @@ from audit.clock import now
 from environments import calendar
 from environments.actions.window.freeze import recurring
 from environments.language import labelled, listed
-from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
+from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.actions.window.set_rule import rule_faults
 from releases.admin.calendar_entries import (
     AHEAD,
@@ -76,7 +76,8 @@ def of_recurring_freeze(environment: Environment, values: dict[str, Any]) -> Lin
         if faults:
             return [(_("The input cannot be saved like this"), "\n".join(faults))]
         times = [
-            (f.starts_at, f.ends_at) for f in Freeze(environment=place, name=values["name"], **columns).spans(now())
+            (f.starts_at, f.ends_at)
+            for f in ChangeFreeze(environment=place, name=values["name"], **columns).spans(now())
         ]
         lines += _named(place, environment, _closed(place, values, times))
     return lines
@@ -107,7 +108,7 @@ def _closed(environment: Environment, values: dict[str, Any], times: list[tuple[
     return lines
 
 
-def of_lifting(freeze: Freeze, values: dict[str, Any]) -> Lines:
+def of_lifting(freeze: ChangeFreeze, values: dict[str, Any]) -> Lines:
     """Return what lifting a freeze would open again."""
     moment, zone = now(), freeze.environment.zone
     times = [(max(span.starts_at, moment), span.ends_at) for span in freeze.spans(moment) if span.ends_at > moment]
@@ -152,16 +153,13 @@ def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
 
 def of_holiday(instance: Any, values: dict[str, Any]) -> Lines:
     """Return which windows a new company holiday would flag, move or leave out, and what is planned in them."""
-    company = {
-        **CompanyHoliday.objects.days(),
-        values["day"]: values["name_ja"] if language() == "ja" else values["name_en"],
-    }
+    company = {**Holiday.objects.days(), values["day"]: values["name_ja"] if language() == "ja" else values["name_en"]}
     return _changed(company)
 
 
-def of_working(holiday: CompanyHoliday, values: dict[str, Any]) -> Lines:
+def of_working(holiday: Holiday, values: dict[str, Any]) -> Lines:
     """Return which windows the withdrawal of a company holiday would put back."""
-    company = CompanyHoliday.objects.days()
+    company = Holiday.objects.days()
     company.pop(holiday.day, None)
     return _changed(company)
 
@@ -221,7 +219,7 @@ def _hit(
     ]
 
 
-def _windows(environment: Environment, found: list[Entry], freezes: list[Freeze]) -> Lines:
+def _windows(environment: Environment, found: list[Entry], freezes: list[ChangeFreeze]) -> Lines:
     mine = [f for f in freezes if f.environment_id == environment.pk]
     for entry in found:
         fill(entry, mine, [])

@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.language import listed
 from environments.times import stamp
-from releases.models import Meeting, Waiver
+from releases.models import CommitteeMeeting, Waiver
 
 
-@admin.register(Meeting)
+@admin.register(CommitteeMeeting)
 class MeetingAdmin(ReadOnlyAdmin):
     """All meetings of the release committee."""
 
@@ -27,14 +27,14 @@ class MeetingAdmin(ReadOnlyAdmin):
         "the meeting."
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Meeting]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CommitteeMeeting]:
         """Read the attendees along."""
         return super().get_queryset(request).prefetch_related("attendees")
 
     held = cell(stamp, "held_at", _("held"), "held_at")
 
     @column(_("attendees"))
-    def present(self, row: Meeting) -> str:
+    def present(self, row: CommitteeMeeting) -> str:
         """Return who attended."""
         return listed(str(person) for person in row.attendees.all())
 

@@ -9,7 +9,7 @@ from environments.language import listed
 from environments.roles import ROLE_CHOICES
 from releases.admin.shown import when
 from releases.gates import quorum
-from releases.models import ChecklistItem, ConsentRound, Deployment, Document, Obligation, Procedure, Release
+from releases.models import ApprovalRequest, ChecklistItem, Deployment, Document, FollowUp, Procedure, Release
 
 ENDS_CONSENT = {"release:amend", "release:postpone", "release:withdraw", "release:take_back"}
 CLEARS_ALL = {"release:edit", "release:set_source", "release:add_change", "release:set_version"}
@@ -51,7 +51,9 @@ def of(key: str, instance: Any) -> Cost:
 
 
 def _ends_consent(release: Release, cost: Cost, key: str) -> None:
-    rounds = ConsentRound.objects.filter(release=release, state__in=ConsentRound.LIVE).select_related("environment")
+    rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE).select_related(
+        "environment"
+    )
     for round_ in rounds.prefetch_related("approvals__account"):
         words = [a for a in round_.approvals.all() if a.meaning in a.COUNTING]
         zone = round_.environment.zone if round_.environment is not None else ""
@@ -73,7 +75,7 @@ def _ends_consent(release: Release, cost: Cost, key: str) -> None:
         % {"run": run, "when": when(run.scheduled_for, run.environment.zone)}
         for run in waiting
     ]
-    owed = Obligation.objects.filter(release=release, blocks=Obligation.Blocks.START, settled_at=None)
+    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, settled_at=None)
     cost.lost += [_("The condition “%(what)s” ends with the approval.") % {"what": row} for row in owed]
     reopened = {
         "release:amend": list(release.milestones.exclude(done_at=None)),
@@ -127,7 +129,7 @@ def _clears(release: Release, cost: Cost, group: str) -> None:
 def _of_procedure(procedure: Procedure) -> Cost:
     cost = Cost(asked=True)
     rows = (
-        ConsentRound.objects.filter(release__state__in=Release.FIXED, state__in=ConsentRound.LIVE)
+        ApprovalRequest.objects.filter(release__state__in=Release.FIXED, state__in=ApprovalRequest.LIVE)
         .exclude(release__procedure=procedure)
         .select_related("release__application", "environment")
         .prefetch_related("approvals__account")

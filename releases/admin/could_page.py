@@ -34,7 +34,7 @@ MOST_DAYS = 400
 MOST_USES = 1000
 # Models whose rows lie in an environment, and are asked about there; the stop switch lies in each of production.
 PLACED = frozenset(model for model, _path in scope.TO_ENVIRONMENT)
-SWITCH = "releases.StopSwitch:"
+SWITCH = "releases.EmergencyStop:"
 Table = tuple[list[Any], Iterable[tuple[Any, ...]]]
 
 

@@ -22,7 +22,7 @@ from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock_text, language, show
 from releases.admin.watch_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
-from releases.models import Deployment, PollFailure, Sample, Step, StepOutput, Watch
+from releases.models import Deployment, Measurement, MonitoringPeriod, PollFailure, Step, StepOutput
 from releases.steps.words import told
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
@@ -72,9 +72,9 @@ def stops(deployment: Deployment) -> list[dict[str, str]]:
     ]
 
 
-def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
+def watch_charts(watch: MonitoringPeriod, content: Any, zone: str) -> list[Chart]:
     """Return the charts of a watch from its last samples."""
-    samples = list(Sample.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
+    samples = list(Measurement.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
     labels = {m.key: m.label(language()) for m in content.metrics}
     without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]

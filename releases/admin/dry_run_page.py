@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from environments.admin.rights import page, rights_of
 from environments.models import ConfigurationVersion, Environment
 from releases.admin.shown import show
-from releases.models import InForce, Release, Step
+from releases.models import DeployedVersion, Release, Step
 from releases.worker.dry_run import dry_run
 
 
@@ -20,7 +20,7 @@ def dry_run_page(request: HttpRequest, pk: int, environment: str) -> HttpRespons
     if not rights_of(request).sees(where):
         raise PermissionDenied
     described = dry_run(row, where)
-    base = InForce.established(row.application, where)
+    base = DeployedVersion.established(row.application, where)
     others = Environment.objects.filter(targets__application=row.application).exclude(pk=where.pk).order_by("order")
     return show(
         request,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from audit.ledger.note import BadNote, read
 from audit.ledger.proof import verify_inclusion
 from audit.ledger.tree import Tree
-from audit.models import Checkpoint, Event, Link
+from audit.models import Checkpoint, Event, LedgerEntry
 from environments.admin.rights import page
 from releases.admin.export_page import public_key
 from releases.admin.happened import happening
@@ -28,7 +28,7 @@ def proof_of(number: int) -> dict[str, Any] | None:
     checkpoint = Checkpoint.objects.filter(number__gte=number).order_by("number").first()
     if checkpoint is None:
         return None
-    link = Link.objects.select_related("event").get(pk=number)
+    link = LedgerEntry.objects.select_related("event").get(pk=number)
     path = Tree(connection).inclusion(number - 1, checkpoint.number)
     return {
         "number": number,
@@ -40,7 +40,7 @@ def proof_of(number: int) -> dict[str, Any] | None:
     }
 
 
-def unproven(link: Link, checkpoint: Checkpoint | None) -> str:
+def unproven(link: LedgerEntry, checkpoint: Checkpoint | None) -> str:
     """Return why an event is not in the tree that was signed, or is not what its columns say; empty when it is, or is not
     signed yet.
     """
@@ -63,7 +63,7 @@ def unproven(link: Link, checkpoint: Checkpoint | None) -> str:
 @page
 def event(request: HttpRequest, number: int) -> HttpResponse:
     """Show one event; `?proof=1` gives its bytes and proof as JSON."""
-    link = Link.objects.select_related("event").filter(pk=number).first() if number < 2**63 else None
+    link = LedgerEntry.objects.select_related("event").filter(pk=number).first() if number < 2**63 else None
     if link is None:
         raise Http404
     found: Event = link.event

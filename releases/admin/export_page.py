@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from audit import export, verification
 from audit.change import note
 from audit.ledger.note import BadNote, KeyRing
-from audit.models import Checkpoint, Head
+from audit.models import Checkpoint, LedgerHead
 from environments.admin.rights import auditors
 from releases.admin.shown import show
 from releases.evidence_pack import pack
@@ -63,7 +63,7 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
             request,
             "ringi/export.html",
             _("Export of the ledger"),
-            head=Head.objects.first(),
+            head=LedgerHead.objects.first(),
             checkpoint=Checkpoint.objects.order_by("-number").first(),
             key=public_key(),
             statements=base64.b64encode(pack.signer().public).decode(),

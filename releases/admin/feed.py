@@ -23,7 +23,7 @@ from audit.clock import now
 from environments import access, calendar
 from environments.calendar.rules import FARTHEST
 from environments.language import listed
-from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
+from environments.models import Application, CalendarFeed, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.models import Release
 
 AHEAD = timedelta(days=366)
@@ -79,7 +79,7 @@ def document(application: Application, moment: datetime) -> bytes:
     made.add("CALSCALE", "GREGORIAN")
     made.add("X-WR-CALNAME", _("Releases of %(application)s") % {"application": application})
     made.add("REFRESH-INTERVAL", timedelta(hours=1), parameters={"VALUE": "DURATION"})
-    company = CompanyHoliday.objects.days()
+    company = Holiday.objects.days()
     holidays = _of_holidays()
     for environment in Environment.objects.all():
         for row in environment.windows.reaching(application).order_by("pk"):
@@ -136,7 +136,7 @@ def _rule(
         yield event
 
 
-def _freeze(freeze: Freeze, environment: Environment, moment: datetime) -> Iterable[icalendar.Event]:
+def _freeze(freeze: ChangeFreeze, environment: Environment, moment: datetime) -> Iterable[icalendar.Event]:
     if freeze.ends_at < moment - BEHIND or _forgotten(freeze.lifted_at, moment):
         return
     words = {"name": freeze, "environment": environment}
@@ -203,7 +203,7 @@ def _version(row: Any) -> Version:
 def _of_holidays() -> Holidays:
     """Return day → version of each day that is or ever was one of the company's: they move what rules give."""
     found: Holidays = {}
-    rows = CompanyHoliday.history.order_by("history_date")  # type: ignore[attr-defined]
+    rows = Holiday.history.order_by("history_date")  # type: ignore[attr-defined]
     for day, at in rows.values_list("day", "history_date"):
         found[day] = Version(found[day].sequence + 1 if day in found else 1, at)
     return found

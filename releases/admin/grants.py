@@ -14,14 +14,14 @@ from environments.models import (
     AccessReview,
     AccessReviewItem,
     Account,
-    Deputy,
-    ProposedChange,
+    Delegation,
+    RequestedChange,
     Token,
 )
 from releases.admin.verbs.base import Verb
 
 # The rows of which `pointless` knows; they have no machine.
-ROWS = (AccessGrant, AccessRequest, AccessReview, AccessReviewItem, Account, Deputy, ProposedChange, Token)
+ROWS = (AccessGrant, AccessRequest, AccessReview, AccessReviewItem, Account, Delegation, RequestedChange, Token)
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def pointless(verb: Verb, row: Any, rights: Rights) -> bool:
             return row.closed_at is not None
         case AccessReviewItem():
             return bool(row.verdict) or row.review.closed_at is not None or row.grant.account.person_key == mine
-        case Deputy():
+        case Delegation():
             parties = (row.absent_id, row.deputy_id)
             if row.withdrawn_at is not None:
                 return True
             if verb.name == "confirm":
                 return row.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, row.appointed_by_id)
             return getattr(me, "pk", 0) not in parties and not rights.may("grant")
-        case ProposedChange():
+        case RequestedChange():
             return row.decided_at is not None
         case Token():
             return row.revoked_at is not None

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _now, gettext_lazy as _, pgettex
 from audit.actor import name_of
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from audit.cover import ALTERED
-from audit.models import Checkpoint, CheckpointAddress, Continuation, Outbox, Verification
+from audit.models import Checkpoint, CheckpointDelivery, LedgerResumption, Outbox, Verification
 from environments.times import stamp
 
 
@@ -73,7 +73,7 @@ class VerificationAdmin(ReadOnlyAdmin):
     found = cell(str, "words", _("finding"))
 
 
-@admin.register(Continuation)
+@admin.register(LedgerResumption)
 class ContinuationAdmin(ReadOnlyAdmin):
     """What two persons decided after a restore."""
 
@@ -101,14 +101,14 @@ class ContinuationAdmin(ReadOnlyAdmin):
     proposed = cell(stamp, "proposed_at", _("requested"), "proposed_at")
 
     @column(pgettext_lazy("ledger resumption", "confirmed by"), "confirmed_by")
-    def confirmer(self, row: Continuation) -> str:
+    def confirmer(self, row: LedgerResumption) -> str:
         """Return the second person; a dash while none has confirmed."""
         return name_of(row.confirmed_by) or "—"
 
     confirmed = cell(stamp, "confirmed_at", pgettext_lazy("ledger resumption", "confirmed"), "confirmed_at")
 
 
-@admin.register(CheckpointAddress)
+@admin.register(CheckpointDelivery)
 class CheckpointAddressAdmin(ReadOnlyAdmin):
     """Where checkpoints are sent."""
 

@@ -6,24 +6,24 @@ from django.urls import NoReverseMatch, reverse
 
 from environments.models import AccessReview, AccessReviewItem
 from releases.models import (
-    Approval,
-    Change,
+    ApprovalDecision,
+    ApprovalRequest,
+    ChangeEntry,
     ChecklistItem,
-    ConsentRound,
     Deployment,
     Document,
     Drift,
+    FollowUp,
+    GroupRecipient,
+    InboxItem,
     MeetingDecision,
-    Member,
-    Message,
-    Obligation,
+    MonitoringPeriod,
     Release,
     ReleaseImport,
     Rollback,
-    RosterEntry,
     Step,
+    TeamMember,
     Waiver,
-    Watch,
 )
 
 
@@ -40,26 +40,26 @@ def page_of(row: Any) -> str:
     if isinstance(row, ReleaseImport):
         return reverse("release-import", args=[row.pk])
     if isinstance(row, Drift):
-        return reverse("admin:environments_target_change", args=[row.target_id]) + "#drift"
-    if isinstance(row, (Step, Watch)):
+        return reverse("admin:environments_deploymenttarget_change", args=[row.target_id]) + "#drift"
+    if isinstance(row, (Step, MonitoringPeriod)):
         return reverse("deployment", args=[row.deployment_id])
-    if isinstance(row, (Change, ChecklistItem, RosterEntry, Waiver, Obligation)):
+    if isinstance(row, (ChangeEntry, ChecklistItem, TeamMember, Waiver, FollowUp)):
         return reverse("release", args=[row.release_id])
-    if isinstance(row, ConsentRound):
+    if isinstance(row, ApprovalRequest):
         return (
             reverse("release", args=[row.release_id]) + "#approvals"
             if row.release_id
             else reverse("round", args=[row.pk])
         )
-    if isinstance(row, Approval):
+    if isinstance(row, ApprovalDecision):
         return page_of(row.round)
     if isinstance(row, MeetingDecision):
         return page_of(row.meeting)
     if isinstance(row, Document):
         return page_of(row.release or row.rollback)
-    if isinstance(row, Member):
-        return reverse("admin:releases_stakeholder_change", args=[row.group_id])
-    if isinstance(row, Message):
+    if isinstance(row, GroupRecipient):
+        return reverse("admin:releases_recipientgroup_change", args=[row.group_id])
+    if isinstance(row, InboxItem):
         return reverse("inbox")
     if isinstance(row, AccessReview):
         return reverse("review", args=[row.pk])

@@ -7,22 +7,22 @@ from django.db.models import Model
 
 from audit.change import label
 from audit.clock import now
-from environments.models import AccessRequest, Freeze
+from environments.models import AccessRequest, ChangeFreeze
 from releases.actions.milestone.remind import OWNERS
 from releases.actions.notice.subject import subject_of
 from releases.actions.notice.values import values_of
 from releases.models import (
-    ConsentRound,
+    ApprovalRequest,
+    DecisionRequest,
     Deployment,
-    MessageChannel,
+    EmergencyStop,
     Milestone,
-    Notice,
-    Question,
+    MonitoringPeriod,
+    Notification,
+    NotificationChannel,
     Release,
     Rollback,
-    StopSwitch,
     Waiver,
-    Watch,
 )
 
 
@@ -51,33 +51,38 @@ def example_of(event: str, release: Release | None) -> Example | None:
         case "waiver":
             row = Waiver.objects.filter(**mine).order_by("-pk").first()
         case "question":
-            row = Question.objects.filter(**run).order_by("-pk").first()
+            row = DecisionRequest.objects.filter(**run).order_by("-pk").first()
         case "rollback":
             row = Rollback.objects.filter(**run).order_by("-pk").first()
         case "watch":
-            row = Watch.objects.filter(**run).exclude(purpose=Watch.Purpose.BEFORE).order_by("-pk").first()
+            row = (
+                MonitoringPeriod.objects.filter(**run)
+                .exclude(purpose=MonitoringPeriod.Purpose.BEFORE)
+                .order_by("-pk")
+                .first()
+            )
             payload = {"silent": [row.triggers[0]["metric"]]} if row is not None and row.triggers else {}
         case "round":
-            row = ConsentRound.objects.filter(**mine).order_by("-pk").first()
+            row = ApprovalRequest.objects.filter(**mine).order_by("-pk").first()
             payload = {"round": row.pk} if row is not None else {}
         case "access":
             row = AccessRequest.objects.first()
         case "window" | "freeze":
-            row = Freeze.objects.order_by("-pk").first()
+            row = ChangeFreeze.objects.order_by("-pk").first()
         case "switch":
-            row = StopSwitch.objects.first()
+            row = EmergencyStop.objects.first()
         case "channel":
-            row = MessageChannel.objects.order_by("-unavailable_since", "pk").first()
+            row = NotificationChannel.objects.order_by("-unavailable_since", "pk").first()
         case "notice":
-            row = Notice.objects.filter(**mine).exclude(event__startswith="notice:").first()
+            row = Notification.objects.filter(**mine).exclude(event__startswith="notice:").first()
         case "deployment":
             runs = Deployment.objects.filter(**mine).order_by("-environment__protected", "-pk")
             row = runs.first()
-            asked = Question.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
+            asked = DecisionRequest.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
             payload = {"question": asked.pk} if asked is not None else {}
         case _:
             row = release or Release.objects.exclude(state="recorded").order_by("-pk").first()
-            round_ = ConsentRound.objects.filter(release=row).order_by("-pk").first() if row is not None else None
+            round_ = ApprovalRequest.objects.filter(release=row).order_by("-pk").first() if row is not None else None
             payload = {"round": round_.pk} if round_ is not None else {}
             if event == "release:lapse":
                 payload = {"key": "window", "rounds": [round_.pk] if round_ is not None else []}

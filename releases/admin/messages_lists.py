@@ -20,10 +20,18 @@ from releases.admin.messages_preview import said_of
 from releases.admin.shown import language, when
 from releases.letters.events import PRE_RELEASED, told
 from releases.letters.places import KNOWN_BEFOREHAND, PLACES, filled, used
-from releases.models import DeadAddress, Delivery, MessageChannel, MessageRule, MessageText, Notice, Stakeholder
+from releases.models import (
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationRule,
+    NotificationTemplate,
+    RecipientGroup,
+    SuppressedAddress,
+)
 
 
-@admin.register(Stakeholder)
+@admin.register(RecipientGroup)
 class StakeholderAdmin(ReadOnlyAdmin):
     """Who is told."""
 
@@ -40,7 +48,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
     people = cell(int, "count", _("recipients"))
 
     @column(_("quiet hours"))
-    def quiet(self, row: Stakeholder) -> str:
+    def quiet(self, row: RecipientGroup) -> str:
         """Return the quiet hours."""
         if row.quiet_from == row.quiet_until:
             return _t("none")
@@ -51,7 +59,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return members, with whether their address is used, and rules."""
         members = list(row.members.filter(removed_at=None).select_related("account", "group"))
-        dead = {one.address.lower() for one in DeadAddress.objects.filter(lifted_at=None)}
+        dead = {one.address.lower() for one in SuppressedAddress.objects.filter(lifted_at=None)}
         addresses = [(one, one.account.email if one.account is not None else one.address) for one in members]
         return {
             "members": [(one, address, address.lower() in dead) for one, address in addresses],
@@ -59,7 +67,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
         }
 
 
-@admin.register(MessageChannel)
+@admin.register(NotificationChannel)
 class MessageChannelAdmin(ReadOnlyAdmin):
     """The ways of telling."""
 
@@ -79,14 +87,14 @@ class MessageChannelAdmin(ReadOnlyAdmin):
     hint = _("Addresses and secrets are encrypted. Only the host is shown.")
 
     @column(_("goes to"))
-    def goes_to(self, row: MessageChannel) -> str:
+    def goes_to(self, row: NotificationChannel) -> str:
         """Return where it goes, without what is secret."""
         if row.kind in ("mail", "admin"):
             return _t("each person")
         return row.host or "—"
 
     @column(_("state"))
-    def standing(self, row: MessageChannel) -> str:
+    def standing(self, row: NotificationChannel) -> str:
         """Return whether it can be used."""
         if row.disabled_at is not None:
             return _t("disabled")
@@ -100,19 +108,19 @@ class MessageChannelAdmin(ReadOnlyAdmin):
         return _t("in use")
 
     @column(_("failures in a row"))
-    def lane(self, row: MessageChannel) -> str:
+    def lane(self, row: NotificationChannel) -> str:
         """Return how often it has failed since it took something last, with what, and when it is tried next."""
         if not row.faults:
             return "0"
         return f"{row.faults} · {_t(row.last_fault)} · {_t('next attempt')} {when(row.free_at)}"
 
     @column(_("addresses suppressed by channel failure"))
-    def blamed(self, row: MessageChannel) -> str:
+    def blamed(self, row: NotificationChannel) -> str:
         """Return the addresses that are used again with the channel."""
         return listed(blamed(row).values_list("address", flat=True)) or "—"
 
 
-@admin.register(MessageRule)
+@admin.register(NotificationRule)
 class MessageRuleAdmin(ReadOnlyAdmin):
     """Event × who × channel × lead."""
 
@@ -128,7 +136,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     to = cell(lambda v: str(v) if v is not None else _t("people who must act"), "group", _("recipient group"))
 
     @column(_("hours before"), "lead_hours")
-    def lead(self, row: MessageRule) -> str:
+    def lead(self, row: NotificationRule) -> str:
         """Return at which lead."""
         known = told(row.event)
         if known is None or not known.leads:
@@ -138,7 +146,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
 
 
-@admin.register(MessageText)
+@admin.register(NotificationTemplate)
 class MessageTextAdmin(ReadOnlyAdmin):
     """What messages say."""
 
@@ -152,7 +160,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
     )
 
     @column(_("text"))
-    def written(self, row: MessageText) -> str:
+    def written(self, row: NotificationTemplate) -> str:
         """Return whose text it is."""
         own = [bool(row.subject_ja or row.body_ja), bool(row.subject_en or row.body_en)]
         if any(own) and not all(own):
@@ -165,7 +173,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the text in each language, as written and filled with real values."""
-        words = MessageText.words(row.event)
+        words = NotificationTemplate.words(row.event)
         values, about = example_values(row.event)
         shown = [
             {
@@ -188,7 +196,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
         }
 
 
-@admin.register(Notice)
+@admin.register(Notification)
 class NoticeAdmin(ReadOnlyAdmin):
     """What was told."""
 
@@ -208,7 +216,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     kind_of = cell(str, "event_label", _("event"), "event")
 
     @column(_("external stakeholders"))
-    def standing(self, row: Notice) -> str:
+    def standing(self, row: Notification) -> str:
         """Return where it stands with people outside."""
         if not row.outside:
             return "—"
@@ -225,7 +233,9 @@ class NoticeAdmin(ReadOnlyAdmin):
         """Return the texts, the reader's first, and each delivery."""
         codes = sorted(row.texts, key=lambda code: code != language())
         names = {"ja": _t("Japanese"), "en": _t("English")}
-        rows = Delivery.objects.filter(message__notice=row).select_related("message", "channel").order_by("pk")
+        rows = (
+            NotificationDelivery.objects.filter(message__notice=row).select_related("message", "channel").order_by("pk")
+        )
         return {
             "texts": [(names[code], code, row.texts[code]) for code in codes],
             "deliveries": rows[:500],
@@ -236,7 +246,7 @@ class NoticeAdmin(ReadOnlyAdmin):
 
     def fields_of(self, request: HttpRequest, row: Model) -> list[tuple[str, Any]]:
         """Return where it stands."""
-        assert isinstance(row, Notice)
+        assert isinstance(row, Notification)
         shown: list[tuple[str, Any]] = [(_t("event"), row.event_label), (_t("made"), row.made_at)]
         if row.release is not None:
             shown.append((_t("release"), row.release))
@@ -256,7 +266,7 @@ class NoticeAdmin(ReadOnlyAdmin):
         return shown
 
 
-@admin.register(Delivery)
+@admin.register(NotificationDelivery)
 class DeliveryAdmin(ReadOnlyAdmin):
     """How each message arrived."""
 
@@ -274,14 +284,14 @@ class DeliveryAdmin(ReadOnlyAdmin):
     about = cell(lambda v: v["subject"], "message.words", _("notification"))
 
     @column(_("answer or error"))
-    def said(self, row: Delivery) -> str:
+    def said(self, row: NotificationDelivery) -> str:
         """Return what was answered, or the last error."""
         return said_of(row)
 
     ended = cell(stamp, "ended_at", _("ended"), "ended_at")
 
 
-@admin.register(DeadAddress)
+@admin.register(SuppressedAddress)
 class DeadAddressAdmin(ReadOnlyAdmin):
     """Addresses that nothing is sent to."""
 

@@ -20,16 +20,16 @@ from releases.admin.shown import language, show
 from releases.letters import notes
 from releases.letters.events import EVENTS, KEYS
 from releases.letters.page import html_of
-from releases.models import Delivery, Message, Notice, Release
+from releases.models import InboxItem, Notification, NotificationDelivery, Release
 
 PAGE = 30
 
 
-def said_of(delivery: Delivery) -> str:
+def said_of(delivery: NotificationDelivery) -> str:
     """Return the answer of a delivery, or its last error in the reader's language; a dash while there is neither."""
-    if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "admin":
+    if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.kind == "admin":
         return _("The notification is in the inbox.")
-    if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "mail":
+    if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.kind == "mail":
         return _("The mail server accepted the mail.") + f" ({delivery.answer})"
     known: str = delivery.answer or delivery.last_error
     return gettext(known) if known else "—"
@@ -39,7 +39,7 @@ def told_so_far(release: Release, zone: str) -> dict[str, Any]:
     """Return the status text in both languages, and the notices of a release with how many deliveries were sent."""
     failed, sent = (Q(messages__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
     notices = (
-        Notice.objects.filter(release=release)
+        Notification.objects.filter(release=release)
         .annotate(
             all=Count("messages__deliveries"),
             failed=Count("messages__deliveries", filter=failed),
@@ -90,7 +90,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 @page
 def inbox(request: HttpRequest) -> HttpResponse:
     """Show the reader's own messages, newest first."""
-    mine = Message.objects.filter(
+    mine = InboxItem.objects.filter(
         account=request.user.pk, deliveries__channel__kind="admin", deliveries__outcome="sent"
     ).select_related("notice__release__application")  # fmt: skip
     only_unread = request.GET.get("unread") == "1"

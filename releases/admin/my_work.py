@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from audit.models import Head
+from audit.models import LedgerHead
 from environments import access
 from environments.admin.rights import rights_of
 from environments.models import Account, Environment
@@ -32,7 +32,7 @@ def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, st
     steps = [
         (_("A procedure is in effect"), "releases_procedure", active),
         (_("An application is entered"), "environments_application", bool(shown["rows"])),
-        (_("The deployed version of each target is registered"), "environments_target", shown["adopted"]),
+        (_("The deployed version of each target is registered"), "environments_deploymenttarget", shown["adopted"]),
         (_("A release is planned"), "releases_release", planned),
     ]
     return (
@@ -93,5 +93,5 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         under_way=under_way,
         first_steps=first_steps(shown, under_way=bool(under_way)),
         plan=new_button(rights, Release),
-        head=Head.objects.first() if rights.may("audit") else None,
+        head=LedgerHead.objects.first() if rights.may("audit") else None,
     )

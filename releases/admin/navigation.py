@@ -8,7 +8,7 @@ from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
 
 from environments.admin.rights import rights_of
-from releases.models.message import unread
+from releases.models.notification import unread
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -36,10 +36,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Deployments"), "deployed_code_update", "releases_deployment"),
                 _list(_("Rollbacks"), "undo", "releases_rollback"),
                 _list(_("Evidence"), "fact_check", "releases_evidence"),
-                _list(_("Follow-up actions"), "assignment_late", "releases_obligation"),
+                _list(_("Follow-up actions"), "assignment_late", "releases_followup"),
                 _list(_("Waivers"), "rule", "releases_waiver"),
-                _list(_("Emergency stop"), "front_hand", "releases_stopswitch"),
-                _list(_("Committee meetings"), "groups", "releases_meeting"),
+                _list(_("Emergency stop"), "front_hand", "releases_emergencystop"),
+                _list(_("Committee meetings"), "groups", "releases_committeemeeting"),
                 _list(_("Release procedure"), "menu_book", "releases_procedure"),
             ],
         },
@@ -47,14 +47,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": _("Notifications"),
             "items": [
                 _item(_("Inbox"), "inbox", "inbox") | {"badge": _unread(request)},
-                _list(_("Notifications"), "campaign", "releases_notice"),
-                _list(_("Deliveries"), "outgoing_mail", "releases_delivery"),
-                _list(_("Recipient groups"), "diversity_3", "releases_stakeholder"),
-                _list(_("Notification rules"), "rule_folder", "releases_messagerule"),
-                _list(_("Notification templates"), "edit_note", "releases_messagetext"),
+                _list(_("Notifications"), "campaign", "releases_notification"),
+                _list(_("Deliveries"), "outgoing_mail", "releases_notificationdelivery"),
+                _list(_("Recipient groups"), "diversity_3", "releases_recipientgroup"),
+                _list(_("Notification rules"), "rule_folder", "releases_notificationrule"),
+                _list(_("Notification templates"), "edit_note", "releases_notificationtemplate"),
                 _item(_("Preview"), "preview", "messages-preview"),
-                _list(_("Channels"), "cell_tower", "releases_messagechannel"),
-                _list(_("Suppressed addresses"), "unsubscribe", "releases_deadaddress"),
+                _list(_("Channels"), "cell_tower", "releases_notificationchannel"),
+                _list(_("Suppressed addresses"), "unsubscribe", "releases_suppressedaddress"),
                 _list(_("Outbox"), "outbox", "audit_outbox"),
             ],
         },
@@ -63,12 +63,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _list(_("Environments"), "dns", "environments_environment"),
                 _list(_("Applications"), "apps", "environments_application"),
-                _list(_("Deployment targets"), "lan", "environments_target"),
+                _list(_("Deployment targets"), "lan", "environments_deploymenttarget"),
                 _list(_("Configurations"), "tune", "environments_configurationversion"),
-                _list(_("Deployed versions"), "verified", "releases_inforce"),
+                _list(_("Deployed versions"), "verified", "releases_deployedversion"),
                 _list(_("Change windows"), "event_available", "environments_changewindow"),
-                _list(_("Change freezes"), "ac_unit", "environments_freeze"),
-                _list(_("Holidays"), "beach_access", "environments_companyholiday"),
+                _list(_("Change freezes"), "ac_unit", "environments_changefreeze"),
+                _list(_("Holidays"), "beach_access", "environments_holiday"),
                 _list(_("Calendar addresses"), "rss_feed", "environments_calendarfeed"),
             ],
         },
@@ -79,16 +79,16 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Grants"), "badge", "environments_accessgrant"),
                 _list(_("Tokens"), "key", "environments_token"),
                 _list(_("Access requests"), "lock_open", "environments_accessrequest"),
-                _list(_("Requested changes"), "approval", "environments_proposedchange"),
-                _list(_("Delegations"), "supervisor_account", "environments_deputy"),
+                _list(_("Requested changes"), "approval", "environments_requestedchange"),
+                _list(_("Delegations"), "supervisor_account", "environments_delegation"),
                 _item(_("Access matrix"), "grid_on", "access"),
                 _item(_("Queues"), "stacks", "queues"),
                 _item(_("Glossary"), "dictionary", "glossary"),
                 _item(_("Programming interface"), "api", "api:openapi-view"),
                 _list(_("Ledger verifications"), "verified_user", "audit_verification"),
                 _list(_("Checkpoints"), "flag", "audit_checkpoint"),
-                _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointaddress"),
-                _list(_("Ledger resumptions"), "restore", "audit_continuation"),
+                _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointdelivery"),
+                _list(_("Ledger resumptions"), "restore", "audit_ledgerresumption"),
             ],
         },
     ]

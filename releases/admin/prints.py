@@ -23,16 +23,16 @@ from releases.admin.shown import language, show
 from releases.gates.durations import Durations, durations
 from releases.gates.evidence import matrix
 from releases.models import (
-    ConsentRound,
+    ApprovalRequest,
+    DecisionRequest,
     Deployment,
     Document,
     Evidence,
     Procedure,
-    Question,
     Release,
     Rollback,
-    RosterEntry,
     Step,
+    TeamMember,
 )
 
 
@@ -58,7 +58,7 @@ def _release(pk: int) -> Release:
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes__author", "checklist__signed_by", "documents__checked_by", "documents__approved_by",
             "final_checks__account", "milestones__done_by",
-            Prefetch("roster", RosterEntry.objects.select_related("account")),
+            Prefetch("roster", TeamMember.objects.select_related("account")),
         ),
         pk=pk,
     )  # fmt: skip
@@ -86,7 +86,7 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
     place = _place(row)
     zone = place.zone if place is not None else ""
     rounds = list(
-        ConsentRound.objects.filter(release=row)
+        ApprovalRequest.objects.filter(release=row)
         .select_related("environment", "applicant")
         .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
         .order_by("opened_at")
@@ -190,8 +190,8 @@ def contact_sheet(request: HttpRequest, pk: int) -> HttpResponse:
     row = _release(pk)
     place = _place(row)
     entries = {entry.duty: entry for entry in row.roster.all()}
-    order = list(Question.ORDER)
-    duties = [(key, str(name)) for key, name in RosterEntry.Duty.choices]
+    order = list(DecisionRequest.ORDER)
+    duties = [(key, str(name)) for key, name in TeamMember.Duty.choices]
     content = _content(row)
     return _sheet(
         request,

@@ -17,7 +17,7 @@ from releases.actions.release.steps import production_of
 from releases.admin.procedure_page import SECTIONS
 from releases.admin.shown import language, show, when
 from releases.gates.ask import answers
-from releases.models import ConsentRound, Procedure, Release
+from releases.models import ApprovalRequest, Procedure, Release
 from releases.procedures.origin import name_of
 
 MOST = 50
@@ -88,7 +88,7 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
             for key, at in wanted.items()
             if key not in due or (due[key].due_at != at and not due[key].compressed)
         ]
-        rounds = ConsentRound.objects.filter(release=release, state__in=ConsentRound.LIVE)
+        rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE)
         consents = [
             f"{row.get_state_display()}: "
             + (listed(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—")

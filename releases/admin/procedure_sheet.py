@@ -196,10 +196,10 @@ def _tiers() -> dict[str, str]:
 
 
 def _subjects() -> dict[str, str]:
-    from releases.models import ConsentRound
+    from releases.models import ApprovalRequest
 
     text = _("Rollback after monitoring has ended")
-    return {str(key): str(name) for key, name in ConsentRound.Subject.choices} | {"late_way_back": text}
+    return {str(key): str(name) for key, name in ApprovalRequest.Subject.choices} | {"late_way_back": text}
 
 
 @page

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from audit.models import Verification
 from environments.admin.rights import page
 from releases.admin.shown import show, when
-from releases.models import MessageChannel, PollFailure, Step
+from releases.models import NotificationChannel, PollFailure, Step
 from releases.silence import listeners, silences
 
 
@@ -59,7 +59,7 @@ def silent_lines() -> list[tuple[str, str]]:
     faulty = _(
         "The channel “%(channel)s” has accepted no notifications since %(since)s: %(because)s. Check the receiver."
     )
-    for way in MessageChannel.objects.exclude(unavailable_since=None).filter(disabled_at=None):
+    for way in NotificationChannel.objects.exclude(unavailable_since=None).filter(disabled_at=None):
         because = str(way.unavailable_because)
         named = {"channel": way, "since": when(way.unavailable_since), "because": gettext(because)}
         lines.append(("channel", faulty % named))

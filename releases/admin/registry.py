@@ -16,7 +16,7 @@ from releases.admin import ledger_lists, messages_lists
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
 from releases.admin.stop_page import StopSwitchAdmin
-from releases.models import Deployment, Evidence, InForce, Obligation, Procedure, Release, Rollback
+from releases.models import DeployedVersion, Deployment, Evidence, FollowUp, Procedure, Release, Rollback
 
 # What stands at the beginning of a column with an index: a version, a number of the fiscal year, a commit.
 _CODES = (
@@ -114,7 +114,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     handed_in = cell(stamp, "at environment.zone", _("uploaded at"), "at")
 
 
-@admin.register(Obligation)
+@admin.register(FollowUp)
 class ObligationAdmin(ReadOnlyAdmin):
     """All debts."""
 
@@ -131,7 +131,7 @@ class ObligationAdmin(ReadOnlyAdmin):
     settled = cell(stamp, "settled_at", _("completed at"), "settled_at")
 
 
-@admin.register(InForce)
+@admin.register(DeployedVersion)
 class InForceAdmin(SeenOnly):
     """What runs where."""
 
@@ -147,7 +147,7 @@ class InForceAdmin(SeenOnly):
     began = cell(stamp, "since environment.zone", _("since"), "since")
 
     @column(_("basis"))
-    def how_shown(self, row: InForce) -> str:
+    def how_shown(self, row: DeployedVersion) -> str:
         """Return how it came to be."""
         words = {
             "verified": gettext("verified"),

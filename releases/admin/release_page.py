@@ -34,7 +34,7 @@ from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import Answer, Known
 from releases.gates.evidence import matrix as matrix_of_tests
-from releases.models import ConsentRound, Deployment, Procedure, Release, Rollback, RosterEntry
+from releases.models import ApprovalRequest, Deployment, Procedure, Release, Rollback, TeamMember
 from releases.models.waiver import NOTICES_SENT
 from releases.procedures.document import Procedure as Content
 
@@ -241,7 +241,7 @@ def _content(release: Release) -> tuple[Procedure | None, Content | None]:
     return row, row.document if row is not None else None
 
 
-def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], known: Known) -> None:
+def _lend(release: Release, runs: list[Deployment], rounds: list[ApprovalRequest], known: Known) -> None:
     """Give everything on the page the persons and places that it names, read once."""
     places = {place.pk: place for place in known.environments}
     for rows in (runs, rounds, release.waivers.all()):
@@ -272,7 +272,7 @@ def _lacking(release: Release, environments: list[Environment], content: Content
     return quorum.words_for(quorum.lacking(release, protected[-1], content)) if protected else ""
 
 
-def _uncounted(release: Release, rounds: Iterable[ConsentRound], moment: datetime) -> str:
+def _uncounted(release: Release, rounds: Iterable[ApprovalRequest], moment: datetime) -> str:
     """Return why the approvals that were given will not count at T-0; empty when they will."""
     if release.state not in ("approved", "confirmed"):
         return ""
@@ -315,7 +315,7 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
 
 def candidates_for_duties() -> list[tuple[str, str]]:
     """Return duty → label in the order of the roster."""
-    return [(str(key), str(name)) for key, name in RosterEntry.Duty.choices]
+    return [(str(key), str(name)) for key, name in TeamMember.Duty.choices]
 
 
 @page

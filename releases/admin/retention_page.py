@@ -13,7 +13,7 @@ from environments.admin.rights import auditors
 from releases.actions.dump.delete import dumps
 from releases.actions.release.plan import active_procedure
 from releases.admin.shown import show
-from releases.models import Evidence, Notice, Release, Rollback, StepAttempt
+from releases.models import Evidence, Notification, Release, Rollback, StepAttempt
 from releases.procedures.document import Procedure as Content
 
 # Kind of record and the column that dates it.
@@ -22,7 +22,7 @@ RECORDS: tuple[tuple[type[Model], str], ...] = (
     (Evidence, "at"),
     (StepAttempt, "began_at"),
     (Rollback, "raised_at"),
-    (Notice, "made_at"),
+    (Notification, "made_at"),
     (Event, "at"),
 )
 

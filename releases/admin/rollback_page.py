@@ -21,7 +21,7 @@ from releases.admin.chart import figure
 from releases.admin.deployment_page import watch_charts
 from releases.admin.shown import show
 from releases.gates.quorum import words_for
-from releases.models import Rollback, RosterEntry
+from releases.models import Rollback, TeamMember
 
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
 MAIN = {
@@ -83,7 +83,7 @@ def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
     ]
 
 
-def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
+def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
     """Say who must act next."""
     match rollback.state:
         case "raised":
@@ -126,8 +126,8 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     run = row.deployment
     rights, zone = rights_of(request), run.environment.zone
     sees, logs = rights.sees(run.environment), rights.sees(run.environment, "log")
-    roster = list(RosterEntry.objects.filter(release=run.release).select_related("account"))
-    decider = next((entry for entry in roster if entry.duty == RosterEntry.Duty.DECIDER), None)
+    roster = list(TeamMember.objects.filter(release=run.release).select_related("account"))
+    decider = next((entry for entry in roster if entry.duty == TeamMember.Duty.DECIDER), None)
     content = run.procedure.document
     watches = list(row.watches.order_by("pk")) if sees else []
     for watch in watches:

@@ -8,14 +8,14 @@ from environments.admin.rights import page, rights_of
 from releases.admin import happened
 from releases.admin.rounds import standing_of
 from releases.admin.shown import show
-from releases.models import ConsentRound
+from releases.models import ApprovalRequest
 
 
 @page
 def round_(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one round: about a release, an extra window or a procedure."""
     row = get_object_or_404(
-        ConsentRound.objects.select_related(
+        ApprovalRequest.objects.select_related(
             "environment", "applicant", "window", "procedure", "switch", "release__application", "release__author"
         ).prefetch_related("approvals__account", "approvals__on_behalf"),
         pk=pk,

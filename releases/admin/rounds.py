@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, listed
-from environments.models import Account, Target
+from environments.models import Account, DeploymentTarget
 from releases.actions.consent.lapse import stale
 from releases.actions.waiver.propose import waivable_in
 from releases.admin.procedure_difference import differences
@@ -18,7 +18,7 @@ from releases.admin.replayed import replay_lines
 from releases.admin.shown import language, span, when, word
 from releases.gates import authorship, quorum
 from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
-from releases.models import Change, ConsentRound, Deployment, Procedure, Release
+from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
 from releases.models.release import preauthorisation_words
 from releases.worker.dry_run import dry_run
 
@@ -33,7 +33,7 @@ class Standing:
     given: bool
 
 
-def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
+def standing_of(round_: ApprovalRequest, account: Account | None) -> Standing:
     """Return where an open round stands, and why the reader cannot consent to it if so."""
     where = quorum.shown(round_)
     person = account.person_key if account is not None else ""
@@ -46,7 +46,7 @@ def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
     )
 
 
-def ended_because(round_: ConsentRound) -> str:
+def ended_because(round_: ApprovalRequest) -> str:
     """Return why the approvals of a round do not count any more, naming what changed; empty while they do.
 
     A round whose content differs already does not count either, also before it is ended.
@@ -79,7 +79,7 @@ def ended_because(round_: ConsentRound) -> str:
     return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
 
 
-def _changed_since(round_: ConsentRound) -> str:
+def _changed_since(round_: ApprovalRequest) -> str:
     release, place = round_.release, round_.environment
     if release is None or place is None or release.state != "draft" or release.procedure is None:
         return ""
@@ -98,7 +98,7 @@ class Clause:
     exact: str = ""
 
 
-def clauses(round_: ConsentRound, rights: Rights, zone: str = "") -> list[Clause]:
+def clauses(round_: ApprovalRequest, rights: Rights, zone: str = "") -> list[Clause]:
     """Return what is consented to in the order in which people ask about it; keys without words stay as they are.
 
     The commands that will run come first, for readers whose access shows the environment.
@@ -118,12 +118,12 @@ def clauses(round_: ConsentRound, rights: Rights, zone: str = "") -> list[Clause
     )
 
 
-def _commands(round_: ConsentRound, rights: Rights) -> list[Clause]:
+def _commands(round_: ApprovalRequest, rights: Rights) -> list[Clause]:
     """Return the commands of a live round, step by step, and what differs in the target from what ran there last."""
     release, place, agreed = round_.release, round_.environment, round_.document
     if release is None or place is None or not rights.sees(place) or round_.state not in round_.LIVE:
         return []
-    target = Target.objects.filter(application=release.application_id, environment=place).first()
+    target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
     present = digest({"root": target.root, "settings": target.settings}) if target is not None else None
     if target is None or (agreed.get("target"), agreed.get("plan")) != (present, release.plan):
         return []
@@ -183,7 +183,7 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
         case "signers", str() if value == NO_SIGNERS:
             return Clause(key, label, _("none: no allowed signer is registered"), value)
         case "changes", list():
-            kinds = dict(Change.Kind.choices)
+            kinds = dict(ChangeEntry.Kind.choices)
             lines = [labelled(kinds.get(kind, kind), f"{text} {ticket}").strip() for kind, text, ticket in value]
             return Clause(key, label, "\n".join(lines))
         case "application_for_release", dict():

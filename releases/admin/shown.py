@@ -12,29 +12,29 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language, gettext as _, gettext_lazy
 
-from audit.models import CheckpointAddress, Continuation
+from audit.models import CheckpointDelivery, LedgerResumption
 from environments import times
 from environments.admin.rights import Rights, rights_of
-from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
+from environments.models import Account, Application, ConfigurationVersion, DeploymentTarget, Holiday
 from environments.roles import ROLE_CHOICES
 from releases.admin import grants
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb
 from releases.models import (
+    ApprovalRequest,
     ChecklistItem,
-    ConsentRound,
-    InForce,
-    Meeting,
-    MessageChannel,
-    MessageRule,
-    Obligation,
+    CommitteeMeeting,
+    DeployedVersion,
+    EmergencyStop,
+    FollowUp,
+    MonitoringPeriod,
+    NotificationChannel,
+    NotificationRule,
     Procedure,
+    RecipientGroup,
     Release,
-    Stakeholder,
     Step,
-    StopSwitch,
     Waiver,
-    Watch,
 )
 
 DEFAULT_ZONE = str(ZONE)
@@ -91,18 +91,18 @@ _WORDS: dict[str, Any] = {
 MAKES: dict[type[Model], tuple[str, str]] = {
     Account: ("account", "create"),
     Application: ("application", "create"),
-    Target: ("target", "create"),
+    DeploymentTarget: ("target", "create"),
     ConfigurationVersion: ("configuration", "create"),
     Release: ("release", "plan"),
     Procedure: ("procedure", "load"),
-    CompanyHoliday: ("holiday", "add"),
-    Meeting: ("meeting", "record"),
-    StopSwitch: ("switch", "press"),
-    CheckpointAddress: ("checkpoint", "add_address"),
-    Continuation: ("ledger", "propose_going_on"),
-    Stakeholder: ("stakeholder", "create"),
-    MessageChannel: ("channel", "create"),
-    MessageRule: ("message_rule", "add"),
+    Holiday: ("holiday", "add"),
+    CommitteeMeeting: ("meeting", "record"),
+    EmergencyStop: ("switch", "press"),
+    CheckpointDelivery: ("checkpoint", "add_address"),
+    LedgerResumption: ("ledger", "propose_going_on"),
+    RecipientGroup: ("stakeholder", "create"),
+    NotificationChannel: ("channel", "create"),
+    NotificationRule: ("message_rule", "add"),
 }
 
 
@@ -245,19 +245,19 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
     match instance:
         case ChecklistItem():
             return instance.signed_at is not None
-        case Obligation():
+        case FollowUp():
             return instance.settled_at is not None
         case Waiver():
             decided = instance.approved_at is not None or instance.refused_at is not None
             ended = instance.withdrawn_at is not None or instance.refused_at is not None
             return ended if verb.name == "withdraw" else decided or ended
-        case ConsentRound():
+        case ApprovalRequest():
             return verb.name == "approve_with_condition" and instance.release_id is None
-        case InForce():
+        case DeployedVersion():
             return instance.how != "proposed"
-        case CheckpointAddress() | Continuation():
+        case CheckpointDelivery() | LedgerResumption():
             return bool(verb.not_now(instance))
-        case Watch():
+        case MonitoringPeriod():
             return instance.verdict != "insufficient"
         case Step():
             other = {"confirm_done": instance.kind == "manual", "confirm": instance.kind != "manual"}

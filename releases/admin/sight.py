@@ -8,14 +8,14 @@ from django.db.models import Model, Q
 from django.http import HttpRequest
 
 from environments.admin.rights import Rights, rights_of
-from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, ProposedChange, Target
+from environments.models import ConfigurationCheck, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from releases.evidence_pack import scope
 from releases.models import Document, Step, StepAttempt
 
 # Label → (model, path to its environment, what an account must see there). A document of a release has no environment.
 SEEN_ONLY: dict[str, tuple[type[Model], str, str]] = {
-    Target._meta.label: (Target, "environment", "view"),
-    ProposedChange._meta.label: (ProposedChange, "environment", "view"),
+    DeploymentTarget._meta.label: (DeploymentTarget, "environment", "view"),
+    RequestedChange._meta.label: (RequestedChange, "environment", "view"),
     ConfigurationVersion._meta.label: (ConfigurationVersion, "environment", "view"),
     ConfigurationCheck._meta.label: (ConfigurationCheck, "version__environment", "view"),
     Step._meta.label: (Step, "deployment__environment", "log"),

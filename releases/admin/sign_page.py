@@ -25,12 +25,12 @@ from releases.admin.rounds import Clause, Standing, clauses, standing_of
 from releases.admin.shown import for_you, show
 from releases.admin.verbs import verb as find
 from releases.admin.verbs.base import Verb
-from releases.models import ChecklistItem, ConsentRound, Document, Release, Waiver
+from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
 
 KEYS = {
     ChecklistItem: ("checklist:sign",),
     Document: ("document:check_content", "document:approve"),
-    ConsentRound: ("consent:approve",),
+    ApprovalRequest: ("consent:approve",),
     Release: ("release:confirm",),
     Waiver: ("waiver:approve",),
 }
@@ -60,7 +60,7 @@ class Signature:
 
 
 def waiting_rows(
-    release: Release, rights: Rights, open_rounds: Sequence[tuple[ConsentRound, Standing]] | None = None
+    release: Release, rights: Rights, open_rounds: Sequence[tuple[ApprovalRequest, Standing]] | None = None
 ) -> list[tuple[Verb, Any]]:
     """Return (verb, row) of what the reader could sign in a release now; each action asks again.
 
@@ -91,12 +91,12 @@ def waiting_rows(
 
 
 def _rounds(
-    release: Release, account: Account, known: Sequence[tuple[ConsentRound, Standing]] | None
-) -> list[ConsentRound]:
+    release: Release, account: Account, known: Sequence[tuple[ApprovalRequest, Standing]] | None
+) -> list[ApprovalRequest]:
     if release.state != "in_review":
         return []
     if known is None:
-        rows = ConsentRound.objects.filter(release=release, state="open").select_related(
+        rows = ApprovalRequest.objects.filter(release=release, state="open").select_related(
             "environment", "applicant", "release__author"
         )
         rows = rows.prefetch_related("approvals__account", "approvals__on_behalf")
@@ -117,12 +117,12 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
         typed = {part.name: part.data for part in kind(request.POST, prefix=prefix).visible_fields()}
         typed = {name: text for name, text in typed.items() if text is not None}
         form = kind(request.POST, prefix=prefix) if posted else kind(prefix=prefix, initial=typed)
-        zone = row.environment.zone if isinstance(row, ConsentRound) and row.environment is not None else ""
+        zone = row.environment.zone if isinstance(row, ApprovalRequest) and row.environment is not None else ""
         found.append(
             Signature(
                 verb, row, form,
                 shown=_about(verb, row, found),
-                clauses=clauses(row, rights_of(request), zone) if isinstance(row, ConsentRound) else [],
+                clauses=clauses(row, rights_of(request), zone) if isinstance(row, ApprovalRequest) else [],
                 body=row.body if isinstance(row, Document) else "",
             )
         )  # fmt: skip
@@ -132,7 +132,7 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
 def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str]]:
     """Return what a verb shows, unless the page shows it otherwise: the content of the release once for all items."""
     again = isinstance(row, ChecklistItem) and any(isinstance(one.row, ChecklistItem) for one in before)
-    return [] if verb.shows is None or again or isinstance(row, ConsentRound | Document) else verb.shows(row)
+    return [] if verb.shows is None or again or isinstance(row, ApprovalRequest | Document) else verb.shows(row)
 
 
 def _release(pk: int) -> Release:

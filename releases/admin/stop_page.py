@@ -10,10 +10,10 @@ from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.models import Environment
 from environments.times import stamp
 from releases.gates import stop_switch
-from releases.models import StopSwitch
+from releases.models import EmergencyStop
 
 
-@admin.register(StopSwitch)
+@admin.register(EmergencyStop)
 class StopSwitchAdmin(ReadOnlyAdmin):
     """Each time that production was stopped or paused."""
 
@@ -29,7 +29,7 @@ class StopSwitchAdmin(ReadOnlyAdmin):
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
 
     @column(_("running deployments"))
-    def what_runs(self, row: StopSwitch) -> str:
+    def what_runs(self, row: EmergencyStop) -> str:
         """Return what becomes of the deployments that run."""
         return _t("pause before their next step") if row.pauses else _t("are stopped")
 
@@ -41,7 +41,7 @@ class StopSwitchAdmin(ReadOnlyAdmin):
         return {"rounds": row.rounds.select_related("applicant").order_by("-pk")}
 
 
-def banner(switches: list[StopSwitch]) -> list[tuple[StopSwitch, str]]:
+def banner(switches: list[EmergencyStop]) -> list[tuple[EmergencyStop, str]]:
     """Return what the banner says of each switch that is on."""
     if not switches:
         return []

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
 from django.utils.translation import get_language, gettext as _
 
-from audit.models import Event, Head
+from audit.models import Event, LedgerHead
 from audit.search import Wanted, count, look
 from environments import calendar
 from environments.admin.rights import page
@@ -127,5 +127,5 @@ def timeline(request: HttpRequest) -> HttpResponse:
         kinds=Event.Kind.choices,
         input_zone=DEFAULT_ZONE,
         outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],
-        head=None if kept else Head.objects.first(),
+        head=None if kept else LedgerHead.objects.first(),
     )

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from environments import access
 from environments.admin.rights import Rights
 from environments.language import labelled, listed
-from environments.models import AccessGrant, Account, Environment, Freeze, Target
+from environments.models import AccessGrant, Account, ChangeFreeze, DeploymentTarget, Environment
 from releases.actions.document import review
 from releases.actions.in_force import adopt
 from releases.actions.milestone.remind import OWNERS, TURNS, turn_of
@@ -25,13 +25,13 @@ from releases.admin.waiting_access import access_waits
 from releases.admin.waiting_runs import run_waits
 from releases.gates import authorship, quorum
 from releases.models import (
+    ApprovalRequest,
     ChecklistItem,
-    ConsentRound,
+    DeployedVersion,
     Document,
-    InForce,
+    FollowUp,
     Milestone,
-    Notice,
-    Obligation,
+    Notification,
     Release,
     Waiver,
 )
@@ -71,7 +71,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
     if not (rights.may("approve") or rights.may("consent") or absent):
         return []
     rows = (
-        ConsentRound.objects.filter(state="open")
+        ApprovalRequest.objects.filter(state="open")
         .select_related("release__application", "release__author", "environment", "window", "procedure__author", "switch",
                         "applicant")
         .prefetch_related("release__milestones")
@@ -153,7 +153,9 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
 def _final_checks(rights: Rights, account: Account) -> list[Wait]:
     if not rights.anywhere("final_check"):
         return []
-    targets = Target.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related("environment")
+    targets = DeploymentTarget.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related(
+        "environment"
+    )
     rows = (
         Release.objects.filter(state="approved")
         .select_related("application", "procedure")
@@ -195,11 +197,11 @@ def _obligations(rights: Rights, account: Account, moment: datetime) -> list[Wai
         if rights.may(right) or (right == "approve" and "committee" in rights.roles)
     ]
     rows = (
-        Obligation.objects.filter(settled_at=None, blocks__in=mine)
+        FollowUp.objects.filter(settled_at=None, blocks__in=mine)
         .select_related("release__application", "release__author")
         .order_by("due_at")[:MOST]
     )
-    conditions = [row.release_id for row in rows if row.blocks == Obligation.Blocks.START]
+    conditions = [row.release_id for row in rows if row.blocks == FollowUp.Blocks.START]
     out = authorship.excluded_of(conditions) if conditions else {}
     return [
         Wait(
@@ -224,7 +226,7 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         .prefetch_related("release__milestones")
         .order_by("pk")[:MOST]
     )
-    spoken = quorum.speakers_of({row.release_id for row in rows}, ConsentRound.LIVE)
+    spoken = quorum.speakers_of({row.release_id for row in rows}, ApprovalRequest.LIVE)
     return [
         Wait(_("Decide on waiver request"), str(row), page_of(row) + "#waivers", row.reason, _due(row.release))
         for row in rows
@@ -234,7 +236,7 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
 
 def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     """Return the absolute freezes that somebody has asked to lift, for another one who plans."""
-    rows = Freeze.objects.in_force().exclude(lift_proposed_by=None).filter(ends_at__gt=moment)
+    rows = ChangeFreeze.objects.in_force().exclude(lift_proposed_by=None).filter(ends_at__gt=moment)
     return [
         Wait(_("Decide on lifting freeze"), str(row), page_of(row), str(row.lift_proposed_by), row.ends_at)
         for row in rows.select_related("lift_proposed_by", "environment").order_by("ends_at")[:MOST]
@@ -267,7 +269,9 @@ def _milestones(rights: Rights, moment: datetime) -> list[Wait]:
 
 
 def _adoptions(rights: Rights, account: Account) -> list[Wait]:
-    rows = InForce.objects.filter(how="proposed").select_related("application", "environment", "release", "proposed_by")
+    rows = DeployedVersion.objects.filter(how="proposed").select_related(
+        "application", "environment", "release", "proposed_by"
+    )
     return [
         Wait(_("Confirm deployed version"), f"{row.application} · {row.environment}", page_of(row), str(row.release))
         for row in rows[:MOST]
@@ -293,7 +297,7 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
 def _notices(rights: Rights, account: Account) -> list[Wait]:
     if not rights.may("release_message"):
         return []
-    rows = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None)
+    rows = Notification.objects.filter(outside=True, released_at=None, withdrawn_at=None)
     rows = rows.exclude(Q(cause=account.person_key) | Q(writer=account.person_key))
     return [
         Wait(_("Approve for external recipients"), str(row), page_of(row), row.event_label, row.made_at)

@@ -6,13 +6,13 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from audit.models import Continuation, Event
+from audit.models import Event, LedgerResumption
 from audit.reconciliation import night
 from environments.actions.access.review import due_since
 from environments.actions.ledger import go_on
 from environments.actions.proposed_change.decide import OPERATIONS
 from environments.admin.rights import Rights
-from environments.models import AccessRequest, AccessReview, Account, Deputy, ProposedChange
+from environments.models import AccessRequest, AccessReview, Account, Delegation, RequestedChange
 from releases.admin.links import page_of
 from releases.admin.shown import when
 from releases.admin.wait import MOST, Wait
@@ -27,7 +27,7 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
         found += _restored_ledger(account)
     if rights.may("audit"):
         found += _history_waits()
-    changes = ProposedChange.objects.filter(decided_at=None).exclude(proposed_by=account).exclude(account=account)
+    changes = RequestedChange.objects.filter(decided_at=None).exclude(proposed_by=account).exclude(account=account)
     found += [
         Wait(_("Confirm or reject change"), str(row), page_of(row), row.reason, urgent=True)
         for row in changes.select_related("target", "account", "environment")[:MOST]
@@ -51,7 +51,7 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             words = _("Access review due since %(since)s") % {"since": when(since)}
             found.append(Wait(_("Open access review"), words, reverse("act-new", args=["review", "open"]), due=since,
                               urgent=True))  # fmt: skip
-        absences = Deputy.objects.filter(confirmed_at=None, withdrawn_at=None, until__gt=moment).exclude(
+        absences = Delegation.objects.filter(confirmed_at=None, withdrawn_at=None, until__gt=moment).exclude(
             Q(absent=account) | Q(deputy=account) | Q(appointed_by=account)
         )
         found += [
@@ -64,7 +64,7 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
 def _refused_sealer() -> list[Wait]:
     """Return the sealer's refusal while nobody has answered it."""
     said = go_on.refusal()
-    if said is None or Continuation.objects.filter(digest=said["digest"]).exists():
+    if said is None or LedgerResumption.objects.filter(digest=said["digest"]).exists():
         return []
     page = reverse("act-new", args=["ledger", "propose_going_on"])
     return [
@@ -80,7 +80,7 @@ def _refused_sealer() -> list[Wait]:
 
 def _restored_ledger(account: Account) -> list[Wait]:
     """Return what an administrator has proposed about the sealer and the committee has not consented to."""
-    rows = Continuation.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
+    rows = LedgerResumption.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
     return [Wait(_("Confirm ledger resumption"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
 
 

@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
-from environments.models import Account, Environment, Target
+from environments.models import Account, DeploymentTarget, Environment
 from releases.actions.deployment import decide, schedule, verify
 from releases.actions.deployment.request import right_for
 from releases.actions.rollback import agree, decide as rollbacks
@@ -16,7 +16,7 @@ from releases.actions.watch import sample
 from releases.admin.links import page_of
 from releases.admin.wait import MOST, Wait
 from releases.gates import quorum
-from releases.models import Deployment, PollFailure, Release, Rollback, Step, Watch
+from releases.models import Deployment, MonitoringPeriod, PollFailure, Release, Rollback, Step
 from releases.steps.words import told
 
 
@@ -74,7 +74,9 @@ def _runs_to_request(rights: Rights) -> list[Wait]:
     """Return the confirmed releases whose run in production nobody has requested, for whoever may do it there."""
     if not (rights.anywhere("schedule") or rights.anywhere("request")):
         return []
-    targets = Target.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related("environment")
+    targets = DeploymentTarget.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related(
+        "environment"
+    )
     waiting_runs = Deployment.objects.filter(state__in=Deployment.WAITING_TO_RUN)
     rows = (
         Release.objects.filter(state="confirmed")
@@ -110,7 +112,7 @@ def _tasks(rights: Rights, account: Account) -> list[Wait]:
 
 
 def _watches(rights: Rights, account: Account) -> list[Wait]:
-    rows = Watch.objects.filter(verdict="insufficient", ended_at=None).select_related(
+    rows = MonitoringPeriod.objects.filter(verdict="insufficient", ended_at=None).select_related(
         "deployment__release__application", "deployment__environment", "deployment__started_by",
         "deployment__requested_by",
     )[:MOST]  # fmt: skip

@@ -21,7 +21,7 @@ from releases.admin.chart import figure
 from releases.admin.series import Drawing, Mark, Point, draw
 from releases.admin.shown import language, show
 from releases.metrics.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
-from releases.models import Rollback, Sample, Watch
+from releases.models import Measurement, MonitoringPeriod, Rollback
 
 # A day at one sample in ten seconds; the series as a file has all of them.
 MOST_SAMPLES = 9000
@@ -45,9 +45,9 @@ class Rule:
     fired: datetime | None
 
 
-def _watch(request: HttpRequest, pk: int) -> Watch:
+def _watch(request: HttpRequest, pk: int) -> MonitoringPeriod:
     watch = get_object_or_404(
-        Watch.objects.select_related(
+        MonitoringPeriod.objects.select_related(
             "deployment__release__application", "deployment__release__procedure", "deployment__environment",
             "deployment__application", "rollback", "judged_by",
         ),
@@ -58,24 +58,26 @@ def _watch(request: HttpRequest, pk: int) -> Watch:
     return watch
 
 
-def rows_of(watch: Watch, most: int | None = MOST_SAMPLES) -> Rows:
+def rows_of(watch: MonitoringPeriod, most: int | None = MOST_SAMPLES) -> Rows:
     """Return (due, taken, values) of the newest samples, oldest first; most: None for all."""
-    rows = Sample.objects.filter(watch=watch).order_by("-due_at").values_list("due_at", "at", "values")
+    rows = Measurement.objects.filter(watch=watch).order_by("-due_at").values_list("due_at", "at", "values")
     return list(rows[:most])[::-1]
 
 
-def before_of(watch: Watch) -> Rows:
+def before_of(watch: MonitoringPeriod) -> Rows:
     """Return the samples from before the run, which the baseline was made of."""
-    if watch.purpose != Watch.Purpose.AFTER:
+    if watch.purpose != MonitoringPeriod.Purpose.AFTER:
         return []
-    earlier = Watch.objects.filter(deployment=watch.deployment, purpose=Watch.Purpose.BEFORE).first()
+    earlier = MonitoringPeriod.objects.filter(
+        deployment=watch.deployment, purpose=MonitoringPeriod.Purpose.BEFORE
+    ).first()
     return rows_of(earlier) if earlier is not None else []
 
 
-def marks_of(watch: Watch) -> list[Mark]:
+def marks_of(watch: MonitoringPeriod) -> list[Mark]:
     """Return when the deployment, or the way back, was made, and when alarms were raised."""
     run, marks = watch.deployment, []
-    if watch.purpose == Watch.Purpose.AFTER and run.started_at is not None:
+    if watch.purpose == MonitoringPeriod.Purpose.AFTER and run.started_at is not None:
         marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.began_at))
     if watch.rollback is not None and watch.rollback.began_at is not None:
         marks.append(Mark(watch.rollback.began_at, _("rollback"), "deploy", watch.began_at))
@@ -85,13 +87,13 @@ def marks_of(watch: Watch) -> list[Mark]:
     return marks
 
 
-def checked_beside(watch: Watch) -> set[str]:
+def checked_beside(watch: MonitoringPeriod) -> set[str]:
     """Return what triggers of a watch read from checks beside the metrics; the look before a run makes none of them."""
     content = watch.deployment.procedure.document
     return {row["key"] for row in watch.checks} | {check.key for check in content.checks if check.when == "watch"}
 
 
-def unmeasured(watch: Watch, rows: Rows) -> list[str]:
+def unmeasured(watch: MonitoringPeriod, rows: Rows) -> list[str]:
     """Return the metrics that nothing is owed of and that no source of the target gives: they have no curve."""
     names = {t["metric"] for t in watch.triggers} - checked_beside(watch)
     names -= {t["metric"] for t in watch.triggers if t.get("owed", True)}
@@ -100,7 +102,7 @@ def unmeasured(watch: Watch, rows: Rows) -> list[str]:
 
 
 def drawings(
-    watch: Watch,
+    watch: MonitoringPeriod,
     rows: Rows,
     names: dict[str, str],
     units: dict[str, str],
@@ -149,7 +151,7 @@ def drawings(
 
 
 def rules(
-    watch: Watch,
+    watch: MonitoringPeriod,
     slots: list[Slot],
     rounds: list[Slot],
     fired: list[Fired],
@@ -183,7 +185,7 @@ def rules(
     return found
 
 
-def _fired(watch: Watch, slots: list[Slot], rounds: list[Slot]) -> list[Fired]:
+def _fired(watch: MonitoringPeriod, slots: list[Slot], rounds: list[Slot]) -> list[Fired]:
     sampled, checked = named_after(watch.checks, watch.triggers)
     found = replay(sampled, slots, watch.baseline, watch.interval_seconds)
     return found + replay(checked, rounds, watch.baseline, watch.check_seconds)
@@ -205,7 +207,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     fired = _fired(row, slots, rounds)
     labels = {c["key"]: c.get(f"label_{language()}", c["key"]) for c in row.checks}
     failed = dict(row.checked.filter(verdict="fail").order_by().values_list("key").annotate(Count("pk")))
-    before = row.purpose == Watch.Purpose.BEFORE
+    before = row.purpose == MonitoringPeriod.Purpose.BEFORE
     return show(
         request,
         "ringi/watch_page.html",
@@ -236,7 +238,7 @@ def _basis(by: str) -> str:
     return _("mean") if by == "mean" else _("%(n)sth percentile") % {"n": by.removeprefix("p")}
 
 
-def series(watch: Watch, samples: Rows, said: str) -> HttpResponse:
+def series(watch: MonitoringPeriod, samples: Rows, said: str) -> HttpResponse:
     """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and verdict per metric; in the
     last row what is `said` of altered ones.
     """

@@ -20,7 +20,7 @@ from audit.clock import now
 from audit.refusals import Invalid
 from releases.api import problems
 from releases.api.token import actor_of, caller_of
-from releases.models import IdempotentCall
+from releases.models import IdempotencyKey
 
 HEADER = "Idempotency-Key"
 LONGEST = 200
@@ -66,18 +66,18 @@ def _once(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpRespo
     return response
 
 
-def _claim(request: HttpRequest, key: str, digest: str) -> tuple[IdempotentCall, bool]:
+def _claim(request: HttpRequest, key: str, digest: str) -> tuple[IdempotencyKey, bool]:
     """Return the key's row and whether this call made it; committed at once, so that a twin sees it."""
     token = caller_of(request).token
-    IdempotentCall.objects.filter(token=token, at__lt=now() - KEPT).delete()
+    IdempotencyKey.objects.filter(token=token, at__lt=now() - KEPT).delete()
     try:
         with transaction.atomic():
-            return IdempotentCall.objects.create(token=token, key=key, digest=digest), True
+            return IdempotencyKey.objects.create(token=token, key=key, digest=digest), True
     except IntegrityError:
-        return IdempotentCall.objects.get(token=token, key=key), False
+        return IdempotencyKey.objects.get(token=token, key=key), False
 
 
-def _again(request: HttpRequest, row: IdempotentCall, digest: str) -> HttpResponse:
+def _again(request: HttpRequest, row: IdempotencyKey, digest: str) -> HttpResponse:
     if row.digest != digest:
         return problems.problem(request, "key_reused", _("This idempotency key was already used for a different call."))
     if row.status is None:

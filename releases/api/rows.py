@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 
 from audit.refusals import Invalid
 from environments.language import listed
-from environments.models import Application, Environment, Target
+from environments.models import Application, DeploymentTarget, Environment
 from releases.api.token import Caller
 from releases.models import Deployment, Procedure, Release
 
@@ -76,7 +76,9 @@ def run_numbered(caller: Caller, run_id: int, *, to_read: bool = True) -> Deploy
 
 def reach_all(caller: Caller, application: Application) -> None:
     """Raise NotYou unless the token reaches every environment of an application: a release belongs to all of them."""
-    places = Environment.objects.filter(pk__in=Target.objects.filter(application=application).values("environment"))
+    places = Environment.objects.filter(
+        pk__in=DeploymentTarget.objects.filter(application=application).values("environment")
+    )
     for environment in places if places.exists() else Environment.objects.all():
         caller.reach(environment)
 

@@ -5,7 +5,7 @@ from ninja import Schema
 from environments.difference import difference
 from environments.models import ConfigurationVersion
 from releases.actions.release.since import Since
-from releases.models import InForce
+from releases.models import DeployedVersion
 
 
 class CommitOut(Schema):
@@ -33,7 +33,7 @@ class SinceOut(Schema):
     configuration: list[str] | None
 
 
-def since_out(row: Since, pointer: InForce | None, chosen: ConfigurationVersion | None) -> SinceOut:
+def since_out(row: Since, pointer: DeployedVersion | None, chosen: ConfigurationVersion | None) -> SinceOut:
     """Return what is new in one environment."""
     before = pointer.configuration if pointer is not None else None
     return SinceOut(

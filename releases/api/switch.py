@@ -12,7 +12,7 @@ from releases.api.releases import MustIn, refuse_to_sign
 from releases.api.rows import application_named
 from releases.api.token import caller_of
 from releases.api.words import Slug
-from releases.models import StopSwitch
+from releases.models import EmergencyStop
 
 router = Router(tags=["switch"])
 
@@ -50,7 +50,7 @@ def _out(application: Application | None = None) -> SwitchOut:
             by=str(switch.pressed_by),
             reason=switch.reason,
         )
-        for switch in StopSwitch.on(application.pk if application is not None else None)
+        for switch in EmergencyStop.on(application.pk if application is not None else None)
     ]
     return SwitchOut(stopped=bool(stops), stops=stops)
 
@@ -79,6 +79,6 @@ def press_switch(request: HttpRequest, body: PressIn) -> SwitchOut:
 def propose_switch_release(request: HttpRequest, body: MustIn) -> SwitchOut:
     """Refuse: applying for the release is a signature, which a token never gives."""
     caller_of(request).read_any()
-    for switch in StopSwitch.on():
-        refuse_to_sign("switch:propose_release", StopSwitch, switch.pk)
+    for switch in EmergencyStop.on():
+        refuse_to_sign("switch:propose_release", EmergencyStop, switch.pk)
     return _out()

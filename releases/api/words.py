@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from environments.roles import ENVIRONMENT_VERBS, ROLE_VERBS
-from releases.models import Change, Deployment, Release, Rollback, Step
+from releases.models import ChangeEntry, Deployment, Release, Rollback, Step
 from releases.sources import evidence
 from releases.steps import KINDS
 
@@ -44,7 +44,7 @@ DeploymentState = Annotated[str, one_of(Deployment.State.values)]
 StepState = Annotated[str, one_of(Step.State.values)]
 StepKind = Annotated[str, one_of(sorted({*(kind.name for kind in KINDS), "check"}))]
 RollbackState = Annotated[str, one_of(Rollback.State.values)]
-ChangeKind = Annotated[str, one_of(Change.Kind.values)]
+ChangeKind = Annotated[str, one_of(ChangeEntry.Kind.values)]
 EvidenceKind = Annotated[str, one_of(evidence.NAMES)]
 Verb = Annotated[str, one_of(VERBS)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]

@@ -11,12 +11,12 @@ from environments.models import Account
 from releases import models as r
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, counting, words_for
 from releases.gates import quorum
-from releases.models import Approval, ConsentRound
+from releases.models import ApprovalDecision, ApprovalRequest
 
 
 def approved_late(scope: Scope) -> Outcome:
     """Look at each run in a protected environment: its round, and the words that the ledger knew when it started."""
-    rows = Event.objects.filter(kind="row", object__startswith="releases.Approval:").order_by()
+    rows = Event.objects.filter(kind="row", object__startswith="releases.ApprovalDecision:").order_by()
     outcome, told = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
@@ -25,7 +25,7 @@ def approved_late(scope: Scope) -> Outcome:
             outcome.found(deployment, str(deployment), start, None, _("The deployment has no approval request."))
             continue
         words = words_for(deployment)
-        there = {word: max(word.at, told.get(f"releases.Approval:{word.pk}", scope.until)) for word in words}
+        there = {word: max(word.at, told.get(f"releases.ApprovalDecision:{word.pk}", scope.until)) for word in words}
         before = [word for word in words if start is not None and there[word] <= start]
         last = max(there.values(), default=None)
         if len(before) < len(words):
@@ -35,7 +35,7 @@ def approved_late(scope: Scope) -> Outcome:
     return outcome
 
 
-def _met(round_: ConsentRound, words: list[Approval]) -> bool:
+def _met(round_: ApprovalRequest, words: list[ApprovalDecision]) -> bool:
     rules = quorum.rules_of(round_)
     yes = (word for word in words if word.meaning in word.COUNTING and word.digest == round_.digest)
     persons = [(word.account.person_key, frozenset(word.roles)) for word in yes]
@@ -117,13 +117,13 @@ SAME_ADDRESS = SavedTest(
 
 # Model, the columns of who decided, the column of when.
 DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
-    (r.Approval, "account on_behalf", "at"), (r.FinalCheck, "account", "signed_at"), (r.Question, "answered_by", "answered_at"),
-    (r.Deployment, "verified_by", "started_at"), (r.Watch, "judged_by", "began_at"), (r.ChecklistItem, "signed_by", "signed_at"),
+    (r.ApprovalDecision, "account on_behalf", "at"), (r.FinalCheck, "account", "signed_at"), (r.DecisionRequest, "answered_by", "answered_at"),
+    (r.Deployment, "verified_by", "started_at"), (r.MonitoringPeriod, "judged_by", "began_at"), (r.ChecklistItem, "signed_by", "signed_at"),
     (r.Rollback, "authorised_by assessed_by", "raised_at"), (r.Waiver, "proposed_by decided_by", "proposed_at"),
-    (r.Obligation, "settled_by", "settled_at"), (r.Document, "approved_by checked_by", "updated_at"),
+    (r.FollowUp, "settled_by", "settled_at"), (r.Document, "approved_by checked_by", "updated_at"),
     (e.AccessGrant, "granted_by", "created_at"), (e.AccessGrant, "confirmed_by", "confirmed_at"),
     (e.AccessRequest, "decided_by", "decided_at"), (e.AccessReviewItem, "decided_by", "decided_at"),
-    (e.Deputy, "confirmed_by", "confirmed_at"), (e.ProposedChange, "decided_by", "decided_at"),
+    (e.Delegation, "confirmed_by", "confirmed_at"), (e.RequestedChange, "decided_by", "decided_at"),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 
 from environments.access_then import Then, once_protected
 from environments.models import Account
-from releases.models import Approval, Deployment
+from releases.models import ApprovalDecision, Deployment
 
 # So many rows are held at once, and their relations asked for together: a query takes no more than 65,535 values.
 CHUNK = 2000
@@ -85,10 +85,10 @@ class Scope:
             .order_by("started_at")
         )
 
-    def approvals(self) -> QuerySet[Approval]:
+    def approvals(self) -> QuerySet[ApprovalDecision]:
         """Return every word given in a round of consent in the period."""
         return (
-            Approval.objects.filter(at__gte=self.since, at__lt=self.until)
+            ApprovalDecision.objects.filter(at__gte=self.since, at__lt=self.until)
             .select_related("round__release")
             .only(*WORD)
             .prefetch_related("account", "on_behalf", "round__release__application", "round__environment")
@@ -111,16 +111,16 @@ class SavedTest:
     moment: bool = False
 
 
-def words_for(deployment: Deployment) -> list[Approval]:
+def words_for(deployment: Deployment) -> list[ApprovalDecision]:
     """Return the words that count as consent to what a run brought."""
     return list(counting(deployment.consent.approvals.all())) if deployment.consent is not None else []
 
 
-def counting(words: Iterable[Approval]) -> Iterator[Approval]:
+def counting(words: Iterable[ApprovalDecision]) -> Iterator[ApprovalDecision]:
     """Keep the words that count as consent."""
-    return (word for word in words if word.meaning in Approval.COUNTING)
+    return (word for word in words if word.meaning in ApprovalDecision.COUNTING)
 
 
-def persons(word: Approval) -> list[Account]:
+def persons(word: ApprovalDecision) -> list[Account]:
     """Return whose word it is: who gave it, and for whom."""
     return [word.account] if word.on_behalf is None else [word.account, word.on_behalf]

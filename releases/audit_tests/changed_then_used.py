@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from audit import as_of
 from audit.as_of import Past
-from environments.models import Account, Freeze
+from environments.models import Account, ChangeFreeze
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
 from releases.audit_tests.outside_window import Openings
-from releases.models import Deployment, Watch
+from releases.models import Deployment, MonitoringPeriod
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def edits(scope: Scope) -> list[Edit]:
         where, role = rule.values["environment_id"], rule.values["role"]
         by = activated[rule.act] if rule.act is not None and rule.act in activated else _account(rule.actor)
         edit(by, rule.at, _("access matrix"), _as_role(scope, role, where))
-    for before, freeze in _changed("environments.Freeze", scope):
+    for before, freeze in _changed("environments.ChangeFreeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
             for person in {_account(freeze.actor), freeze.values.get("lift_proposed_by_id")}:
-                edit(person, freeze.at, _("lifted change freeze"), _in_freeze(as_of.instance(Freeze, freeze)))
+                edit(person, freeze.at, _("lifted change freeze"), _in_freeze(as_of.instance(ChangeFreeze, freeze)))
     openings = Openings(scope.until)
     for life in openings.windows.values():
         window = life.states[0]
@@ -92,7 +92,7 @@ def _as_role(scope: Scope, role: str, environment: int) -> Callable[[Use], bool]
     return reaches
 
 
-def _in_freeze(freeze: Freeze) -> Callable[[Use], bool]:
+def _in_freeze(freeze: ChangeFreeze) -> Callable[[Use], bool]:
     environment, application = freeze.environment_id, freeze.application_id
 
     def reaches(use: Use) -> bool:
@@ -121,7 +121,7 @@ def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
 
 def uses(scope: Scope) -> Iterator[Use]:
     """Yield what was done for each run in a protected environment of the period."""
-    watches = Watch.objects.filter(purpose="after", deployment__in=scope.runs().order_by().values("pk"))
+    watches = MonitoringPeriod.objects.filter(purpose="after", deployment__in=scope.runs().order_by().values("pk"))
     verified = dict(watches.order_by("-pk").values_list("deployment", "began_at"))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         for word in words_for(deployment):

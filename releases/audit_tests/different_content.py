@@ -15,8 +15,10 @@ from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, words_fo
 
 _plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 # A plan is the greater part of a document, and many documents have the same one.
-_REST = RawSQL("releases_consentround.document - 'plan'::text", [], JSONField())
-_PLAN = RawSQL("encode(sha256(convert_to(releases_consentround.document ->> 'plan', 'UTF8')), 'hex')", [], TextField())
+_REST = RawSQL("releases_approvalrequest.document - 'plan'::text", [], JSONField())
+_PLAN = RawSQL(
+    "encode(sha256(convert_to(releases_approvalrequest.document ->> 'plan', 'UTF8')), 'hex')", [], TextField()
+)
 
 
 class Compared:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from audit import as_of
 from audit.as_of import Life
 from environments import calendar
-from environments.models import ChangeWindow, CompanyHoliday, Freeze
+from environments.models import ChangeFreeze, ChangeWindow, Holiday
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Release
@@ -22,8 +22,8 @@ class Openings:
         self._rows: dict[int, Any] = {}
         self._near: dict[Any, list[calendar.Window]] = {}
         self.windows = as_of.lives_of("environments.ChangeWindow", until)
-        self.freezes = as_of.lives_of("environments.Freeze", until)
-        self.holidays = as_of.lives_of("environments.CompanyHoliday", until)
+        self.freezes = as_of.lives_of("environments.ChangeFreeze", until)
+        self.holidays = as_of.lives_of("environments.Holiday", until)
 
     def windows_at(self, deployment: Deployment, at: datetime) -> list[ChangeWindow]:
         """Return the windows that counted for a run at a moment."""
@@ -40,7 +40,7 @@ class Openings:
 
     def inside(self, deployment: Deployment, at: datetime) -> bool:
         """Tell whether a moment lay inside a window and in no freeze; False: only `answer` tells."""
-        freezes = (row for row in self._there(Freeze, self.freezes, at) if row.lifted_at is None)
+        freezes = (row for row in self._there(ChangeFreeze, self.freezes, at) if row.lifted_at is None)
         if any(span.starts_at <= at < span.ends_at for row in freezes for span in row.spans(at)):
             return False
         days = self._days(at)
@@ -58,7 +58,7 @@ class Openings:
         return any(window.holds(at) for window in self._near[key])
 
     def _days(self, at: datetime) -> dict[date, str]:
-        rows = self._there(CompanyHoliday, self.holidays, at)
+        rows = self._there(Holiday, self.holidays, at)
         return {row.day: str(row) for row in rows if row.withdrawn_at is None}
 
     def answer(self, deployment: Deployment, at: datetime) -> calendar.Answer:
@@ -67,7 +67,7 @@ class Openings:
         days, windows = self._days(at), self.windows_at(deployment, at)
         freezes = [
             span.as_freeze(zone)
-            for row in self._there(Freeze, self.freezes, at)
+            for row in self._there(ChangeFreeze, self.freezes, at)
             if row.lifted_at is None and _reaches(row, deployment) and not _exempt(deployment, row, at)
             for span in row.spans(at)
         ]
@@ -88,7 +88,7 @@ class Openings:
         return [self._rows[past.number] for past in there]
 
 
-def _exempt(deployment: Deployment, freeze: Freeze, at: datetime) -> bool:
+def _exempt(deployment: Deployment, freeze: ChangeFreeze, at: datetime) -> bool:
     """Tell whether two people had made an exception from a freeze for the release, as its gate looks for it."""
     gates = {gate.key for gate in procedure_of(deployment.release).gates if gate.kind == "freeze"} | {"freeze"}
     rows = deployment.release.waivers.filter(environment=deployment.environment_id, gate__in=gates, until__gt=at)

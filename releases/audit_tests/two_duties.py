@@ -14,7 +14,7 @@ from environments.language import listed
 from environments.models import Account, ConfigurationVersion
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
 from releases.gates import authorship
-from releases.models import Change, Deployment, Fact, Release
+from releases.models import ChangeEntry, Deployment, Fact, Release
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Authors:
     def __init__(self, then: Then, releases: QuerySet[Any]) -> None:
         """releases: the keys of those that are asked about."""
         self._wrote, self._seen = defaultdict[int, list[int]](list), defaultdict[int, list[Any]](list)
-        for table, column in ((Change.objects, "author"), (Release.editors.through.objects, "account")):
+        for table, column in ((ChangeEntry.objects, "author"), (Release.editors.through.objects, "account")):
             for release, account in table.filter(release__in=releases).values_list("release", column):
                 self._wrote[release].append(account)
         facts = Fact.objects.filter(release__in=releases, kind__in=authorship.COMMITS)

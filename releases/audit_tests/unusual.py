@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from audit.actor import name_of
 from audit.models import Event
 from audit.reconciliation import night
-from environments.models import Account, Target
+from environments.models import Account, DeploymentTarget
 from releases.audit_tests.base import Outcome, SavedTest, Scope
-from releases.models import Drift, Obligation, Release
+from releases.models import Drift, FollowUp, Release
 
 REVIEWS = ("retrospective_review", "full_review")
 
@@ -25,10 +25,8 @@ def emergencies(scope: Scope) -> Outcome:
     outcome.examined = len(urgent)
     share = f"{len(urgent)} / {runs}" + (f" ({100 * len(urgent) / runs:.1f} %)" if runs else "")
     outcome.notes.append((_("Emergencies among the deployments"), share))
-    debts = defaultdict[int | None, list[Obligation]](list)
-    for debt in Obligation.objects.filter(release__in={one.release_id for one in urgent}, key__in=REVIEWS).order_by(
-        "pk"
-    ):
+    debts = defaultdict[int | None, list[FollowUp]](list)
+    for debt in FollowUp.objects.filter(release__in={one.release_id for one in urgent}, key__in=REVIEWS).order_by("pk"):
         debts[debt.release_id].append(debt)
     for deployment in urgent:
         owed = debts[deployment.release_id]
@@ -57,7 +55,7 @@ EMERGENCIES = SavedTest(
 
 def drifts(scope: Scope) -> Outcome:
     """Look at each drift that was open in the period, ended or not."""
-    outcome = Outcome(examined=Target.objects.count())
+    outcome = Outcome(examined=DeploymentTarget.objects.count())
     open_then = Drift.objects.filter(found_at__lt=scope.until).filter(Q(ended_at=None) | Q(ended_at__gte=scope.since))
     for drift in open_then.select_related("target__application", "target__environment").order_by("found_at", "pk"):
         outcome.found(drift.target, str(drift.target), drift.words, drift.found_at, drift.ended_at)

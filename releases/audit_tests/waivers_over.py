@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from releases.actions.waiver.propose import MILESTONE
 from releases.audit_tests.base import Outcome, SavedTest, Scope
 from releases.gates import ask
-from releases.models import Deployment, Obligation, Waiver
+from releases.models import Deployment, FollowUp, Waiver
 from releases.models.waiver import NOTICES_SENT_WAIVER
 
 
@@ -68,7 +68,7 @@ def _closed(waiver: Waiver, run: Deployment) -> bool:
     return any(a.gate == waiver.gate and not a.passes for a in ask.answers(run.release, run.environment, start))
 
 
-def _late(debt: Obligation, scope: Scope) -> bool:
+def _late(debt: FollowUp, scope: Scope) -> bool:
     """Tell whether a debt was overdue at some time of the period, whatever became of it later."""
     settled = debt.settled_at or scope.until
     return min(settled, scope.until) > max(debt.due_at, scope.since)

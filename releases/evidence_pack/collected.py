@@ -20,7 +20,18 @@ from environments.access_then import Then
 from environments.models import Account
 from releases.evidence_pack.people import as_they_were, joined
 from releases.evidence_pack.scope import Removed, evidence_of, present, removed_of
-from releases.models import Deployment, Document, Meeting, Question, Release, Rollback, Sample, Step, Waiver, Watch
+from releases.models import (
+    CommitteeMeeting,
+    DecisionRequest,
+    Deployment,
+    Document,
+    Measurement,
+    MonitoringPeriod,
+    Release,
+    Rollback,
+    Step,
+    Waiver,
+)
 
 SIGNERS = ("edited_by", "checked_by", "approved_by")
 # What is no part of the evidence: files of their own in the pack, and what says how to reach people; besides, of each
@@ -72,9 +83,9 @@ class Run:
     deployment: Deployment
     gates: list[dict[str, Any]]
     steps: list[Step]
-    watches: list[Watch]
+    watches: list[MonitoringPeriod]
     rollbacks: list[Rollback]  # each with its documents
-    questions: list[Question]
+    questions: list[DecisionRequest]
 
 
 @dataclass
@@ -90,7 +101,7 @@ class Collected:
     rounds: list[Any]
     runs: list[Run]
     evidence: list[Any]
-    meetings: list[tuple[Meeting, list[Account]]]
+    meetings: list[tuple[CommitteeMeeting, list[Account]]]
     labels: list[str]
     removed: list[dict[str, Any]]
     people: list[dict[str, Any]] = field(default_factory=list)
@@ -195,11 +206,13 @@ def _told(removed: dict[str, Removed]) -> list[dict[str, Any]]:
     return sorted(made, key=lambda one: (one["event"] or 0, one["object"]))
 
 
-def _meetings(release: Release, then: Then) -> list[tuple[Meeting, list[Account]]]:
+def _meetings(release: Release, then: Then) -> list[tuple[CommitteeMeeting, list[Account]]]:
     found = []
-    for meeting in Meeting.objects.filter(decisions__release=release).select_related("recorded_by").order_by("pk"):
-        there = Meeting.attendees.through.objects.filter(meeting=meeting).select_related("account")
-        label = "releases.Meeting.attendees"
+    for meeting in (
+        CommitteeMeeting.objects.filter(decisions__release=release).select_related("recorded_by").order_by("pk")
+    ):
+        there = CommitteeMeeting.attendees.through.objects.filter(committeemeeting=meeting).select_related("account")
+        label = "releases.CommitteeMeeting.attendees"
         found.append((meeting, [who for who, _at in joined(label, there.order_by("account"), then)]))
     return found
 
@@ -317,13 +330,13 @@ def file_name(evidence: Any) -> str:
     return f"evidence/{evidence.pk}-{''.join(c if c.isalnum() else '-' for c in kind)}"
 
 
-def series_name(watch: Watch) -> str:
+def series_name(watch: MonitoringPeriod) -> str:
     """Return where the series of a watch lies in the pack."""
     return f"metrics/watch-{watch.pk}.jsonl"
 
 
-def series(watch: Watch) -> Iterator[bytes]:
+def series(watch: MonitoringPeriod) -> Iterator[bytes]:
     """Yield the samples of a watch as lines of JSON."""
-    samples = Sample.objects.filter(watch=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
+    samples = Measurement.objects.filter(watch=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
     for sample in samples.iterator(chunk_size=2000):
         yield rfc8785.dumps(plain(sample)) + b"\n"

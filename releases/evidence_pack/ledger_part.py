@@ -15,13 +15,13 @@ BATCH = 200
 
 # Events about a change, and all others of the acts that touched it; a pack taken along names it in the details and has no object.
 _NUMBERS = """
-SELECT l.number FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+SELECT l.number FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.object = ANY (%s) OR e.act IN
     (SELECT t.act FROM audit_event t WHERE t.object = ANY (%s) AND t.act IS NOT NULL)
 ORDER BY l.number
 """
 _EVENTS = """
-SELECT l.number, e.bytes, l.leaf FROM audit_link l JOIN audit_event e ON e.id = l.event_id
+SELECT l.number, e.bytes, l.leaf FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id
 WHERE l.number = ANY (%s) ORDER BY l.number
 """
 

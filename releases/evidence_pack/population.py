@@ -16,10 +16,10 @@ from django.db import connection
 from django.db.models import Max
 
 from audit import as_of
-from audit.models import Checkpoint, Head
+from audit.models import Checkpoint, LedgerHead
 from environments.access_then import once_protected
 from releases.evidence_pack.collected import plain
-from releases.models import Approval, Deployment, Release, Rollback, StepAttempt
+from releases.models import ApprovalDecision, Deployment, Release, Rollback, StepAttempt
 
 STATEMENT = "application/vnd.ringi.population.v1+json"
 SAMPLE = 25
@@ -31,7 +31,7 @@ _FIXED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
     WHERE e.action = 'release:fix_content' AND e.kind = 'action' AND e.outcome = 'done' ORDER BY e.object, e.at, e.id
-) AS f JOIN audit_link l ON l.event_id = f.id ORDER BY f.at
+) AS f JOIN audit_ledgerentry l ON l.event_id = f.id ORDER BY f.at
 """
 
 
@@ -45,7 +45,7 @@ SELECT f.object, f.at, l.number FROM (
         OR e.object >= 'releases.Rollback:' AND e.object < 'releases.Rollback;' AND e.action = 'rollback:run'
         AND convert_from(e.bytes, 'UTF8')::jsonb #>> '{after,began_at}' IS NOT NULL)
     ORDER BY e.object, e.at, e.id
-) AS f JOIN audit_link l ON l.event_id = f.id ORDER BY l.number
+) AS f JOIN audit_ledgerentry l ON l.event_id = f.id ORDER BY l.number
 """
 _BEGUN: tuple[tuple[Any, str, str], ...] = ((Deployment, "started_at", ""), (Rollback, "began_at", "deployment__"))
 
@@ -169,7 +169,9 @@ def acted(changes: Sequence[Change]) -> dict[str, Acted]:
     runs = {change.label: change.run for change in changes if change.run is not None}
     pks = {deployment_of(row).pk for row in runs.values()}
     approved, executed = defaultdict[int | None, dict[str, None]](dict), defaultdict[Any, list[Any]](list)
-    words = Approval.objects.filter(round__deployments__in=pks, meaning__in=Approval.COUNTING).select_related("account")
+    words = ApprovalDecision.objects.filter(
+        round__deployments__in=pks, meaning__in=ApprovalDecision.COUNTING
+    ).select_related("account")
     for word in words.order_by("pk"):
         approved[word.round_id][str(word.account)] = None
     attempts = StepAttempt.objects.filter(step__deployment__in=pks, ended_at__isnull=False).order_by("worker")
@@ -238,7 +240,7 @@ def default_seed() -> str:
     checkpoint = Checkpoint.objects.order_by("-number").first()
     if checkpoint is not None:
         return bytes(checkpoint.root).hex()[:16]
-    head = Head.objects.first()
+    head = LedgerHead.objects.first()
     return bytes(head.chain).hex()[:16] if head is not None else "0"
 
 

@@ -26,14 +26,22 @@ TO_RELEASE = _paths(
     {
         "pk": (r.Release,),
         "release": (
-            *(r.Release.editors.through, r.Change, r.Milestone, r.ChecklistItem, r.RosterEntry, r.FinalCheck, r.Fact),
-            *(r.MeetingDecision, r.Waiver, r.Obligation, r.Document, r.ConsentRound, r.Deployment),
+            *(
+                r.Release.editors.through,
+                r.ChangeEntry,
+                r.Milestone,
+                r.ChecklistItem,
+                r.TeamMember,
+                r.FinalCheck,
+                r.Fact,
+            ),
+            *(r.MeetingDecision, r.Waiver, r.FollowUp, r.Document, r.ApprovalRequest, r.Deployment),
         ),
-        "decisions__release": (r.Meeting,),
-        "meeting__decisions__release": (r.Meeting.attendees.through,),
+        "decisions__release": (r.CommitteeMeeting,),
+        "committeemeeting__decisions__release": (r.CommitteeMeeting.attendees.through,),
         "rollback__deployment__release": (r.Document,),
-        "round__release": (r.Approval,),
-        "deployment__release": (r.Step, r.Watch, r.Rollback, r.Question),
+        "round__release": (r.ApprovalDecision,),
+        "deployment__release": (r.Step, r.MonitoringPeriod, r.Rollback, r.DecisionRequest),
         "step__deployment__release": (r.StepAttempt,),
     }
 )
@@ -42,13 +50,21 @@ TO_ENVIRONMENT = _paths(
     {
         "pk": (e.Environment,),
         "environment": (
-            *(e.AccessRule, e.AccessGrant, e.AccessRequest, e.ChangeWindow, e.Freeze, e.Target, e.ConfigurationVersion),
-            *(r.Evidence, r.ConsentRound, r.Waiver, r.InForce, r.Deployment),
+            *(
+                e.AccessRule,
+                e.AccessGrant,
+                e.AccessRequest,
+                e.ChangeWindow,
+                e.ChangeFreeze,
+                e.DeploymentTarget,
+                e.ConfigurationVersion,
+            ),
+            *(r.Evidence, r.ApprovalRequest, r.Waiver, r.DeployedVersion, r.Deployment),
         ),
         "grant__environment": (e.AccessReviewItem,),
         "version__environment": (e.ConfigurationCheck,),
-        "round__environment": (r.Approval,),
-        "deployment__environment": (r.Step, r.Watch, r.Rollback, r.Question),
+        "round__environment": (r.ApprovalDecision,),
+        "deployment__environment": (r.Step, r.MonitoringPeriod, r.Rollback, r.DecisionRequest),
         "step__deployment__environment": (r.StepAttempt,),
     }
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from environments.models import Environment
 from releases.figures.spread import Spread
-from releases.models import Deployment, Question, Release, Rollback, Step
+from releases.models import DecisionRequest, Deployment, Release, Rollback, Step
 
 # What the plan itself leaves to a person is no trouble.
 PLANNED = ("", "step:confirm")
@@ -86,7 +86,7 @@ def runs(since: datetime, until: datetime, application: int | None = None) -> li
     helped = Step.objects.filter(deployment__in=ids).exclude(decision={})
     decided = set(helped.exclude(kind="manual", decision__verb="step:confirm").values_list("deployment_id", flat=True))
     asked: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    questions = Question.objects.filter(deployment__in=ids).order_by("pk")
+    questions = DecisionRequest.objects.filter(deployment__in=ids).order_by("pk")
     for pk, kind, answer in questions.values_list("deployment_id", "step__kind", "answer"):
         asked[pk].append((kind, answer))
     back: dict[int, list[Rollback]] = defaultdict(list)

@@ -9,7 +9,7 @@ from audit.refusals import GateClosed
 from environments.language import listed
 from environments.models import Account, ConfigurationVersion
 from releases.gates.base import procedure_of
-from releases.models import ConsentRound, Deployment, Fact, InForce, Release, Waiver
+from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release, Waiver
 from releases.sources import git
 from releases.steps.words import gettext as _
 
@@ -35,7 +35,7 @@ def refusal(duty: str) -> str:
     return _("You cannot approve this, because you are %(duty)s.") % {"duty": words(duty)}
 
 
-def kept_out_of(rounds: Sequence[ConsentRound]) -> dict[int, dict[str, str]]:
+def kept_out_of(rounds: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
     """Return round → person → the duty that keeps the person from giving a word in it.
 
     In a round about a window, a switch or a procedure: who applied, and who wrote the procedure.
@@ -75,7 +75,7 @@ def _duties(ids: Sequence[int]) -> tuple[list[tuple[int, int, str]], list[tuple[
     edited = Release.editors.through._default_manager.filter(release__in=ids)
     duties += [(pk, account, "editor") for pk, account in edited.values_list("release", "account")]
     duties += [(pk, account, "editor") for pk, account in _configured(list(rows.values()))]
-    live = ConsentRound.objects.filter(release__in=ids, state__in=ConsentRound.LIVE)
+    live = ApprovalRequest.objects.filter(release__in=ids, state__in=ApprovalRequest.LIVE)
     duties += [(pk or 0, account, "applicant") for pk, account in live.values_list("release", "applicant")]
     waivers = Waiver.objects.filter(release__in=ids).exclude(approved_at=None)
     for pk, *both in waivers.values_list("release", "proposed_by", "decided_by"):
@@ -126,7 +126,7 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
     if not chosen:
         return
     applications = {version.application_id for version in chosen.values()}
-    there = InForce.objects.exclude(how=InForce.PROPOSED).filter(application__in=applications)
+    there = DeployedVersion.objects.exclude(how=DeployedVersion.PROPOSED).filter(application__in=applications)
     numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
     spans, since = Q(pk__in=chosen), {}
     for version in chosen.values():

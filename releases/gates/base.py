@@ -11,8 +11,18 @@ from django.db.models import Case, Exists, OuterRef, Value, When
 from audit.clock import now
 from audit.standing import Standing, standing
 from environments.lend import lend
-from environments.models import ChangeWindow, Environment, Freeze, Target
-from releases.models import Deployment, Evidence, Fact, InForce, Obligation, Procedure, Release, StopSwitch, Waiver
+from environments.models import ChangeFreeze, ChangeWindow, DeploymentTarget, Environment
+from releases.models import (
+    DeployedVersion,
+    Deployment,
+    EmergencyStop,
+    Evidence,
+    Fact,
+    FollowUp,
+    Procedure,
+    Release,
+    Waiver,
+)
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.procedures.values import Tier
@@ -60,7 +70,9 @@ class Known:
     @cached_property
     def environments(self) -> list[Environment]:
         """All environments in the order of promotion; `bound`: one with a target of the application."""
-        bound = Exists(Target.objects.filter(environment=OuterRef("pk"), application=self.release.application_id))
+        bound = Exists(
+            DeploymentTarget.objects.filter(environment=OuterRef("pk"), application=self.release.application_id)
+        )
         return list(Environment.objects.annotate(bound=bound).order_by("order"))
 
     @property
@@ -75,35 +87,37 @@ class Known:
         return {run.environment_id for run in runs if run.base.get("wanted_tree") == self.release.tree}
 
     @cached_property
-    def debts(self) -> list[Obligation]:
+    def debts(self) -> list[FollowUp]:
         """What the application still owes: first what holds the next release up, then the rest, each the first due first;
         no more than MOST_DEBTS.
         """
-        rows = Obligation.objects.filter(application=self.release.application_id, settled_at=None)
-        last = Case(When(blocks=Obligation.Blocks.NEXT, then=Value(0)), default=Value(1))
+        rows = FollowUp.objects.filter(application=self.release.application_id, settled_at=None)
+        last = Case(When(blocks=FollowUp.Blocks.NEXT, then=Value(0)), default=Value(1))
         return list(rows.order_by(last, "due_at")[:MOST_DEBTS])
 
     @cached_property
-    def condition(self) -> Obligation | None:
+    def condition(self) -> FollowUp | None:
         """The first condition of the release's own consent that is not met."""
         own = self.release.obligations.all()
-        return next((o for o in own if o.settled_at is None and o.blocks == Obligation.Blocks.START), None)
+        return next((o for o in own if o.settled_at is None and o.blocks == FollowUp.Blocks.START), None)
 
     @cached_property
-    def debt(self) -> Obligation | None:
+    def debt(self) -> FollowUp | None:
         """What the application owes first of all that holds the next release up; overdue or not."""
-        return next((o for o in self.debts if o.blocks == Obligation.Blocks.NEXT), None)
+        return next((o for o in self.debts if o.blocks == FollowUp.Blocks.NEXT), None)
 
     @cached_property
-    def in_force(self) -> dict[int, InForce]:
+    def in_force(self) -> dict[int, DeployedVersion]:
         """Environment → what is in force there of the application; a proposal does not count."""
-        rows = InForce.objects.filter(application=self.release.application_id).exclude(how=InForce.PROPOSED)
+        rows = DeployedVersion.objects.filter(application=self.release.application_id).exclude(
+            how=DeployedVersion.PROPOSED
+        )
         return {row.environment_id: row for row in rows.select_related("release")}
 
     @cached_property
-    def pressed(self) -> list[StopSwitch]:
+    def pressed(self) -> list[EmergencyStop]:
         """The switches that stop production now, of whatever application."""
-        return StopSwitch.on()
+        return EmergencyStop.on()
 
     @cached_property
     def ledger(self) -> Standing:
@@ -111,19 +125,19 @@ class Known:
         return standing()
 
     @cached_property
-    def _frozen(self) -> dict[int, list[Freeze]]:
-        found: dict[int, list[Freeze]] = {}
-        for span in Freeze.objects.in_force().reaching(self.release.application_id).spans(self.moment):
+    def _frozen(self) -> dict[int, list[ChangeFreeze]]:
+        found: dict[int, list[ChangeFreeze]] = {}
+        for span in ChangeFreeze.objects.in_force().reaching(self.release.application_id).spans(self.moment):
             found.setdefault(span.environment_id, []).append(span)
         return found
 
-    def set_freezes(self, environment: Environment) -> list[Freeze]:
+    def set_freezes(self, environment: Environment) -> list[ChangeFreeze]:
         """The freezes in force of an environment that reach the application, past and future ones too, a recurring one
         once for each time to come.
         """
         return self._frozen.get(environment.pk, [])
 
-    def freezes(self, environment: Environment) -> list[Freeze]:
+    def freezes(self, environment: Environment) -> list[ChangeFreeze]:
         """The same as they count for the release: what it is an exception from begins when the exception ends."""
         found = self.set_freezes(environment)
         exception = self.exception(environment, self.moment) if found else None

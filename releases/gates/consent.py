@@ -4,7 +4,7 @@ from releases.gates import authorship, quorum
 from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.content import clause_labels, difference, digest, document
 from releases.gates.evidence import worse_since
-from releases.models import ConsentRound
+from releases.models import ApprovalRequest
 from releases.procedures.parts import Gate
 from releases.steps.words import gettext as _
 
@@ -12,7 +12,7 @@ from releases.steps.words import gettext as _
 def ask(question: Question, gate: Gate) -> Answer:
     """Compare the granted round with the content as it is now, and count its approvals anew: rows read now decide."""
     release, environment = question.release, question.environment
-    rounds = ConsentRound.objects.filter(release=release, environment=environment, state__in=["granted", "consumed"])
+    rounds = ApprovalRequest.objects.filter(release=release, environment=environment, state__in=["granted", "consumed"])
     rows = {row.state: row for row in rounds}
     round_, used = rows.get("granted"), "consumed" in rows
     if round_ is None:

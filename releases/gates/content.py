@@ -5,10 +5,10 @@ from typing import Any
 
 import rfc8785
 
-from environments.models import Application, ConfigurationVersion, Environment, Target
+from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
 from releases.gates.base import procedure_of
 from releases.letters.events import PRE_RELEASED
-from releases.models import Fact, InForce, MessageText, Release
+from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
 from releases.models.waiver import NOTICES_SENT_WAIVER
 from releases.steps.words import gettext as _
 
@@ -18,7 +18,7 @@ NO_SIGNERS = hashlib.sha256(b"").hexdigest()
 
 def document(release: Release, environment: Environment) -> dict[str, Any]:
     """Return the document; two that differ in any key are not the same consent."""
-    base = InForce.established(release.application, environment)
+    base = DeployedVersion.established(release.application, environment)
     configuration = ConfigurationVersion.objects.filter(
         pk=release.configurations.get(environment.slug), environment=environment
     ).first()
@@ -58,14 +58,18 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
             if w.gate not in afterwards
         ),
         # Who consents releases what people outside are told should it go back, when nobody has time to read it.
-        "notices": MessageText.words_of(PRE_RELEASED),
+        "notices": NotificationTemplate.words_of(PRE_RELEASED),
         "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
     }
 
 
 def target_digest(application: Application, environment: Environment) -> str | None:
     """Return the digest of where an application lies in an environment and how it is run there; None without a target."""
-    row = Target.objects.filter(application=application, environment=environment).values("root", "settings").first()
+    row = (
+        DeploymentTarget.objects.filter(application=application, environment=environment)
+        .values("root", "settings")
+        .first()
+    )
     return digest(dict(row)) if row is not None else None
 
 

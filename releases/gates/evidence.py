@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 
 from environments.models import Environment
 from releases.gates.base import Answer, Known, Question, failed, passed, unknown
-from releases.models import Evidence, InForce, Procedure, Release
+from releases.models import DeployedVersion, Evidence, Procedure, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
 from releases.steps.words import gettext as _
@@ -194,7 +194,9 @@ def _by_cell(known: Known) -> defaultdict[tuple[str, str], list[Evidence]]:
 def _baselines(question: Question) -> list[Evidence]:
     """Return the performance reports of what is in force in production."""
     pointer = (
-        InForce.objects.filter(application=question.release.application, environment__tier=Environment.Tier.PRODUCTION)
+        DeployedVersion.objects.filter(
+            application=question.release.application, environment__tier=Environment.Tier.PRODUCTION
+        )
         .select_related("release")
         .first()
     )

@@ -5,14 +5,14 @@ from dataclasses import replace
 from django.utils.translation import get_language
 
 from environments import calendar
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
 from releases.steps.words import gettext as _
 
 
-def _active(question: Question, freezes: list[Freeze]) -> list[Freeze]:
+def _active(question: Question, freezes: list[ChangeFreeze]) -> list[ChangeFreeze]:
     at = question.at
     return [f for f in freezes if f.starts_at <= at < f.ends_at and (f.absolute or not question.emergency)]
 

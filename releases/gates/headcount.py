@@ -16,7 +16,7 @@ from environments import access
 from environments.models import Account, Environment
 from environments.roles import RIGHT_WORDS, ROLE_CHOICES, ROLE_VERBS
 from releases.gates.quorum import Rule, empty
-from releases.models import ConsentRound, Procedure
+from releases.models import ApprovalRequest, Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.values import TIERLESS
 from releases.steps.words import gettext as _
@@ -44,7 +44,7 @@ class Shortfall:
         return self.subject, self.environment
 
     def __str__(self) -> str:
-        subjects = dict(ConsentRound.Subject.choices) | {FINAL_CHECK: _("Final check"), CHECKLIST: _("Checklist")}
+        subjects = dict(ApprovalRequest.Subject.choices) | {FINAL_CHECK: _("Final check"), CHECKLIST: _("Checklist")}
         roles = dict(ROLE_CHOICES) | {CHECKLIST: RIGHT_WORDS[CHECKLIST]}
         place = Environment.objects.filter(slug=self.environment).first()
         words = {
@@ -78,7 +78,7 @@ def shortfalls(
         # A word about the procedure takes the right in all environments.
         able = access.roles_by_person(place, at, right="consent", without=without, absences=absences)
         tier = place.tier if place is not None else "all"
-        subjects = [s for s in ConsentRound.Subject.values if (s in TIERLESS) == (place is None)]
+        subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
         for subject in subjects:
             rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
             theirs = {key: held for key, held in people.items() if key in able or subject == "stop_switch_off"}

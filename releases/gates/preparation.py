@@ -4,7 +4,7 @@ from django.utils.translation import get_language
 
 from environments.language import listed
 from releases.gates.base import Answer, Question, failed, passed
-from releases.models import InForce, RosterEntry
+from releases.models import DeployedVersion, TeamMember
 from releases.procedures.parts import Gate
 from releases.steps.words import gettext as _
 
@@ -47,7 +47,7 @@ def documents(question: Question, gate: Gate) -> Answer:
 def roster(question: Question, gate: Gate) -> Answer:
     """Every duty has a person with a telephone number."""
     present = {entry.duty for entry in question.release.roster.all() if entry.telephone}
-    missing = [label for duty, label in RosterEntry.Duty.choices if duty not in present]
+    missing = [label for duty, label in TeamMember.Duty.choices if duty not in present]
     if missing:
         text = _("Release team roles without a member: %(duties)s")
         return failed(gate, text % {"duties": listed(map(str, missing))}, "roster")
@@ -64,7 +64,7 @@ def obligations(question: Question, gate: Gate) -> Answer:
         return failed(gate, _("Not met yet: %(what)s") % {"what": condition}, "obligations")
     if question.emergency:
         return passed(gate)
-    pointer = InForce.objects.filter(application=release.application, environment=question.environment).first()
+    pointer = DeployedVersion.objects.filter(application=release.application, environment=question.environment).first()
     if pointer is not None and pointer.unknown:
         text = _("The deployed version in this environment is unknown. Only an emergency release may follow.")
         return failed(gate, text, "deployments")

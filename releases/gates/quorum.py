@@ -15,7 +15,7 @@ from environments.models import Account, Environment
 from environments.roles import ROLE_CHOICES
 from releases.gates import authorship
 from releases.gates.base import procedure_of
-from releases.models import Approval, ConsentRound, Release
+from releases.models import ApprovalDecision, ApprovalRequest, Release
 from releases.procedures.document import Procedure as Content
 from releases.steps.words import gettext as _
 
@@ -115,22 +115,22 @@ def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
     return listed(f"{names.get(r, r)} ({counts[r]})" if r in counts else str(names.get(r, r)) for r in missing)
 
 
-def rules_of(round_: ConsentRound) -> list[Rule]:
+def rules_of(round_: ApprovalRequest) -> list[Rule]:
     """Return the rules frozen on a round; a row that asks nobody stands for none."""
     return [Rule(r["stage"], r["role"], r["number"]) for r in round_.rules if r["role"] != "none"]
 
 
-def right_for(round_: ConsentRound) -> str:
+def right_for(round_: ApprovalRequest) -> str:
     """Return the right that giving a word in a round takes."""
     return "approve" if round_.release_id else "consent"
 
 
-def count(round_: ConsentRound, at: datetime | None = None) -> Count:
+def count(round_: ApprovalRequest, at: datetime | None = None) -> Count:
     """Count a round's approvals as they count now, or by the grants that will be there at a time to come."""
     return counts([round_], at)[round_.pk]
 
 
-def shown(round_: ConsentRound) -> Count:
+def shown(round_: ApprovalRequest) -> Count:
     """Return the same for a page, which asks once for the row that it shows; nothing is decided by it."""
     if SHOWN not in round_.__dict__:
         round_.__dict__[SHOWN] = count(round_)
@@ -139,14 +139,16 @@ def shown(round_: ConsentRound) -> Count:
 
 
 def counts(
-    rounds: Sequence[ConsentRound], at: datetime | None = None, kept_out: dict[int, dict[str, str]] | None = None
+    rounds: Sequence[ApprovalRequest], at: datetime | None = None, kept_out: dict[int, dict[str, str]] | None = None
 ) -> dict[int, Count]:
     """Return the same of many rounds by their keys, in a number of queries that does not grow with them.
 
     kept_out: of each round, for a page that has just asked. An approval counts while its person is open, has no duty in what is approved, and holds the role both then and now.
     """
-    words = defaultdict[int, list[Approval]](list)
-    for word in Approval.objects.filter(round__in=[r.pk for r in rounds]).select_related("account", "on_behalf"):
+    words = defaultdict[int, list[ApprovalDecision]](list)
+    for word in ApprovalDecision.objects.filter(round__in=[r.pk for r in rounds]).select_related(
+        "account", "on_behalf"
+    ):
         words[word.round_id].append(word)
     held = access.held((word.on_behalf_id or word.account_id for theirs in words.values() for word in theirs), at)
     out = authorship.kept_out_of(rounds) if kept_out is None else kept_out
@@ -156,7 +158,7 @@ def counts(
         lost = []
         counted = set[str]()
         for word in words[round_.pk]:
-            if word.meaning not in Approval.COUNTING or word.digest != round_.digest:
+            if word.meaning not in ApprovalDecision.COUNTING or word.digest != round_.digest:
                 continue
             roles = frozenset(word.roles) & access.roles_in(
                 held[word.on_behalf_id or word.account_id], round_.environment_id
@@ -173,7 +175,7 @@ def counts(
     return found
 
 
-def uncounted(round_: ConsentRound, at: datetime | None = None) -> str:
+def uncounted(round_: ApprovalRequest, at: datetime | None = None) -> str:
     """Return why the approvals of a granted round about a release do not open it, now or at a time to come; empty when they
     do. The rules are those of the procedure that the release follows, whatever the round says.
     """
@@ -189,7 +191,7 @@ def uncounted(round_: ConsentRound, at: datetime | None = None) -> str:
     return " ".join([*where.lost, text % {"missing": words_for(where.standing.missing)}])
 
 
-def _lost(word: Approval, roles: frozenset[str], kept_out: dict[str, str]) -> str:
+def _lost(word: ApprovalDecision, roles: frozenset[str], kept_out: dict[str, str]) -> str:
     """Return why an approval does not count; empty when it does."""
     people = [person for person in (word.account, word.on_behalf) if person is not None]
     duty = next((kept_out[person.person_key] for person in people if person.person_key in kept_out), "")
@@ -204,21 +206,21 @@ def _lost(word: Approval, roles: frozenset[str], kept_out: dict[str, str]) -> st
     return _("The approval of %(name)s does not count: %(why)s.") % {"name": str(word.account), "why": why}
 
 
-def speakers(words: Iterable[Approval]) -> set[str]:
+def speakers(words: Iterable[ApprovalDecision]) -> set[str]:
     """Return the persons of whom these are the words, and those for whom they were given, by all their identities."""
     return {key for word in words for person in (word.account, word.on_behalf) if person for key in person.identities}
 
 
-def speakers_of(releases: Iterable[int], states: Iterable[str] = ConsentRound.State.values) -> dict[int, set[str]]:
+def speakers_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
     """Return release id → the persons who have given their word in its rounds in these states, in one query."""
-    words = defaultdict[int, list[Approval]](list)
-    rows = Approval.objects.filter(round__release__in=list(releases), round__state__in=list(states))
+    words = defaultdict[int, list[ApprovalDecision]](list)
+    rows = ApprovalDecision.objects.filter(round__release__in=list(releases), round__state__in=list(states))
     for word in rows.select_related("round", "account", "on_behalf"):
         words[word.round.release_id or 0].append(word)
     return defaultdict(set, {release: speakers(said) for release, said in words.items()})
 
 
-def candidates(round_: ConsentRound, known: Count | None = None) -> list[Account]:
+def candidates(round_: ApprovalRequest, known: Count | None = None) -> list[Account]:
     """Return who could still give what is missing at the open stage, has the right to, and is not kept out."""
     where = known or count(round_)
     out = where.kept_out.keys() | where.spoken
@@ -230,7 +232,7 @@ def candidates(round_: ConsentRound, known: Count | None = None) -> list[Account
     return list(found.values())
 
 
-def asked(round_: ConsentRound) -> list[Account]:
+def asked(round_: ApprovalRequest) -> list[Account]:
     """Return who could still give what is missing, and who may give it for one of them who is away now."""
     where = count(round_)
     could = candidates(round_, where)

@@ -6,14 +6,14 @@ from django.utils.translation import get_language
 from environments import calendar
 from environments.models import Environment
 from releases.gates.base import Answer, Known
-from releases.models import StopSwitch
+from releases.models import EmergencyStop
 from releases.steps.words import gettext as _
 
 KEY = "stop_switch"
 LABELS = ("緊急停止", "Emergency stop")
 
 
-def sentence(switch: StopSwitch, zone: str) -> str:
+def sentence(switch: EmergencyStop, zone: str) -> str:
     """Return why nothing starts, with who pressed it, when and why."""
     at = calendar.print_time(switch.pressed_at, zone, get_language() or "ja")
     if switch.application is None:
@@ -35,7 +35,7 @@ def closed(environment: Environment, application_id: int) -> str:
     if environment.tier != Environment.Tier.PRODUCTION:
         return ""
     _hold("pg_advisory_xact_lock_shared")
-    switches = StopSwitch.on(application_id)
+    switches = EmergencyStop.on(application_id)
     return sentence(switches[0], environment.zone) if switches else ""
 
 

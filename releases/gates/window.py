@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import get_language
 
 from environments import calendar
-from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
+from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.gates.base import Answer, Known, Question, failed, passed
 from releases.gates.durations import durations
 from releases.models import Release
@@ -21,7 +21,7 @@ def opening(
     *,
     emergency: bool = False,
     any_time: bool = False,
-    frozen: Iterable[Freeze] | None = None,
+    frozen: Iterable[ChangeFreeze] | None = None,
 ) -> calendar.Answer:
     """Say whether a run may start at `at`, why, and when next. frozen: the freezes that count, where known already;
     any_time: no window is needed there.
@@ -38,7 +38,7 @@ def opening(
 def _windows_of(
     application: Application, environment: Environment
 ) -> tuple[list[calendar.WindowRule], list[calendar.Window]]:
-    company = CompanyHoliday.objects.days()
+    company = Holiday.objects.days()
     rows: list[ChangeWindow] = list(environment.windows.in_force().reaching(application))
     rules = [rule for row in rows if (rule := row.as_rule(company)) is not None]
     extras = [window for row in rows if (window := row.as_window()) is not None]

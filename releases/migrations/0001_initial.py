@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='MessageChannel',
+            name='NotificationChannel',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(blank=True, choices=[('nothing_active', 'no version is registered as running there'), ('unknown_content', "the deployed version there is recorded as unknown"), ('deployment_running', 'a deployment there is not over'), ('changed_meanwhile', 'another version became active during the measurement'), ('not_reached', 'the deployment target could not be measured')], max_length=20, verbose_name='reason')),
                 ('detail', models.CharField(blank=True, max_length=300, verbose_name='detail')),
                 ('next_at', models.DateTimeField(null=True, verbose_name='next measurement')),
-                ('target', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='measurement', to='environments.target', verbose_name="deployment target")),
+                ('target', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='measurement', to='environments.deploymenttarget', verbose_name="deployment target")),
             ],
             options={
                 'verbose_name': 'measurement of a deployment target',
@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
                 ('found', models.JSONField(verbose_name='found')),
                 ('found_at', models.DateTimeField(verbose_name='found at')),
                 ('ended_at', models.DateTimeField(null=True, verbose_name='ended at')),
-                ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='drifts', to='environments.target', verbose_name="deployment target")),
+                ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='drifts', to='environments.deploymenttarget', verbose_name="deployment target")),
             ],
             options={
                 'verbose_name': 'drift',
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='SignOfLife',
+            name='Heartbeat',
             fields=[
                 ('process', models.CharField(max_length=64, primary_key=True, serialize=False, verbose_name='process')),
                 ('at', models.DateTimeField(verbose_name='time')),
@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Stakeholder',
+            name='RecipientGroup',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='ConsentRound',
+            name='ApprovalRequest',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', django_fsm.FSMField(choices=[('open', "In review"), ('granted', "Approved"), ('consumed', "Used"), ('sent_back', 'Sent back'), ('rejected', 'Rejected'), ('taken_back', "Withdrawn"), ('void', "Invalidated"), ('expired', 'Expired')], default='open', max_length=50, protected=True, verbose_name='state')),
@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
                 ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
                 ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='environments.application', verbose_name='application')),
-                ('consent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='releases.consentround', verbose_name="approval request")),
+                ('consent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='releases.approvalrequest', verbose_name="approval request")),
                 ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='environments.environment', verbose_name='environment')),
                 ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='requested by')),
                 ('started_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='scheduled by')),
@@ -187,7 +187,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='HistoricalMessageChannel',
+            name='HistoricalNotificationChannel',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalMessageText',
+            name='HistoricalNotificationTemplate',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('event', models.CharField(db_index=True, max_length=60, verbose_name='event')),
@@ -303,7 +303,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalStakeholder',
+            name='HistoricalRecipientGroup',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
@@ -330,7 +330,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='Meeting',
+            name='CommitteeMeeting',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('held_at', models.DateTimeField(verbose_name='held')),
@@ -346,7 +346,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Member',
+            name='GroupRecipient',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(blank=True, max_length=100, verbose_name="full name")),
@@ -355,7 +355,7 @@ class Migration(migrations.Migration):
                 ('added_at', models.DateTimeField(auto_now_add=True, verbose_name='added')),
                 ('removed_at', models.DateTimeField(blank=True, null=True, verbose_name='removed')),
                 ('account', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to=settings.AUTH_USER_MODEL, verbose_name='account')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='members', to='releases.stakeholder', verbose_name="recipient group")),
+                ('group', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='members', to='releases.recipientgroup', verbose_name="recipient group")),
             ],
             options={
                 'verbose_name': "recipient",
@@ -364,7 +364,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='MessageText',
+            name='NotificationTemplate',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('event', models.CharField(max_length=60, unique=True, verbose_name='event')),
@@ -383,7 +383,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Notice',
+            name='Notification',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('event', models.CharField(max_length=60, verbose_name='event')),
@@ -405,9 +405,9 @@ class Migration(migrations.Migration):
                 ('remind_at', models.DateTimeField(blank=True, null=True, verbose_name="next reminder")),
                 ('reminded', models.PositiveSmallIntegerField(default=0, verbose_name="reminders sent")),
                 ('settled_at', models.DateTimeField(blank=True, null=True, verbose_name="action completed")),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reminders', to='releases.notice', verbose_name='reminder of')),
+                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reminders', to='releases.notification', verbose_name='reminder of')),
                 ('released_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name="external approval by")),
-                ('released_with', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.consentround', verbose_name="approved with approval request")),
+                ('released_with', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.approvalrequest', verbose_name="approved with approval request")),
             ],
             options={
                 'verbose_name': "notification",
@@ -416,7 +416,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name='InboxItem',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('recipient', models.CharField(max_length=300, verbose_name='recipient')),
@@ -426,8 +426,8 @@ class Migration(migrations.Migration):
                 ('outside', models.BooleanField(default=False, verbose_name="external")),
                 ('read_at', models.DateTimeField(blank=True, null=True, verbose_name='read')),
                 ('account', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='inbox', to=settings.AUTH_USER_MODEL, verbose_name='account')),
-                ('member', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.member', verbose_name="group recipient")),
-                ('notice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='messages', to='releases.notice', verbose_name="notification")),
+                ('member', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.grouprecipient', verbose_name="group recipient")),
+                ('notice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='messages', to='releases.notification', verbose_name="notification")),
             ],
             options={
                 'verbose_name': "inbox item",
@@ -456,7 +456,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddField(
-            model_name='consentround',
+            model_name='approvalrequest',
             name='procedure',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rounds', to='releases.procedure', verbose_name="release procedure"),
         ),
@@ -504,7 +504,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Obligation',
+            name='FollowUp',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
@@ -526,7 +526,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddField(
-            model_name='notice',
+            model_name='notification',
             name='release',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='notices', to='releases.release', verbose_name='release'),
         ),
@@ -558,7 +558,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('decision', models.CharField(choices=[('approve', 'Approve'), ('conditional', "Approve with condition"), ('send_back', 'Send back'), ('reject', 'Reject'), ('defer', "Defer")], max_length=12, verbose_name='decision')),
                 ('note', models.CharField(blank=True, max_length=300, verbose_name='note')),
-                ('meeting', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='releases.meeting', verbose_name='meeting')),
+                ('meeting', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='releases.committeemeeting', verbose_name='meeting')),
                 ('release', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='meeting_decisions', to='releases.release', verbose_name='release')),
             ],
             options={
@@ -568,7 +568,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='InForce',
+            name='DeployedVersion',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('code', models.CharField(blank=True, max_length=64, verbose_name='code digest')),
@@ -660,7 +660,7 @@ class Migration(migrations.Migration):
                 ('history_change_reason', models.TextField(null=True)),
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('application', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.application', verbose_name='application')),
-                ('consent', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.consentround', verbose_name="approval request")),
+                ('consent', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.approvalrequest', verbose_name="approval request")),
                 ('environment', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.environment', verbose_name='environment')),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('procedure', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.procedure', verbose_name="release procedure")),
@@ -722,7 +722,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='releases.release', verbose_name='release'),
         ),
         migrations.AddField(
-            model_name='consentround',
+            model_name='approvalrequest',
             name='release',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rounds', to='releases.release', verbose_name='release'),
         ),
@@ -746,7 +746,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Change',
+            name='ChangeEntry',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('breaking', 'Breaking change'), ('feature', 'New feature'), ('fix', 'Fix'), ('small', 'Small change')], max_length=10, verbose_name="type")),
@@ -814,7 +814,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='RosterEntry',
+            name='TeamMember',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('duty', models.CharField(choices=[('worker', "Implementer"), ('verifier', "Verifier"), ('responsible', "Release lead"), ('rollback_decider', "Rollback decision maker")], max_length=20, verbose_name="team role")),
@@ -829,15 +829,15 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='MessageRule',
+            name='NotificationRule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('event', models.CharField(choices=[('release:submit', "A release is submitted for approval"), ('consent:grant', "A release is approved"), ('consent:send_back', 'A release was sent back'), ('consent:reject', 'A release was rejected'), ('round:ask', "An approval is requested"), ('access:request', "Access is requested"), ('release:lapse', "A release approval has ended (invalidated or expired)"), ('release:announce', 'A release is announced'), ('release:postpone', "A release is rescheduled"), ('release:withdraw', "A release is cancelled"), ('milestone:remind', 'A milestone is due'), ('waiver:propose', 'A waiver waits for a second person'), ('deployment:start', "A deployment starts"), ('deployment:hold', "A deployment awaits a decision"), ('question:escalate', "A decision request is escalated"), ('deployment:succeed', "A deployment has succeeded"), ('deployment:fail', 'A deployment has failed'), ('deployment:cancel', 'A scheduled deployment is cancelled'), ('deployment:miss', 'A deployment has missed its window'), ('watch:unclear', "The monitoring has no data"), ('drift:find', 'A deployment target differs from what was deployed'), ('poll:suspend', 'Ringi needs a decision: something failed three times'), ('job:refuse', 'A worker refused a job that Ringi did not create'), ('rollback:raise', 'A rollback is raised'), ('rollback:tell_stakeholders', "Recipient groups are notified of rollback preparation"), ('rollback:tell_users', "Users are notified of rollback preparation"), ('rollback:share_plan', 'A rollback plan is shared'), ('rollback:authorise', "A rollback is authorised"), ('rollback:restored', "A rollback is complete"), ('rollback:falter', "A rollback has failed"), ('rollback:close', 'A rollback is closed'), ('switch:press', "The emergency stop was activated (stop or pause)"), ('switch:lift', 'The emergency stop was lifted'), ('window:freeze', "A change freeze is set"), ('freeze:propose_lift', "Lifting a change freeze waits for a second person"), ('freeze:lift', "A change freeze is lifted"), ('procedure:unmet', 'Rules of the procedure can no longer be met'), ('ledger:alarm', 'The ledger was altered or cannot be verified'), ('channel:mark_unavailable', 'A channel does not deliver'), ('channel:mark_available', 'A channel delivers again'), ('notice:wait', "A notification waits for approval for external recipients"), ('notice:remind', "A task is still open"), ('notice:escalate', "An open task is escalated")], max_length=60, verbose_name='event')),
                 ('lead_hours', models.PositiveSmallIntegerField(blank=True, help_text="empty = every reminder time, 0 = when overdue", null=True, verbose_name='hours before')),
                 ('from_procedure', models.BooleanField(default=False, verbose_name='from the procedure')),
                 ('withdrawn_at', models.DateTimeField(blank=True, null=True, verbose_name="revoked or removed")),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rules', to='releases.messagechannel', verbose_name='channel')),
-                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rules', to='releases.stakeholder', verbose_name="recipient group")),
+                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rules', to='releases.notificationchannel', verbose_name='channel')),
+                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rules', to='releases.recipientgroup', verbose_name="recipient group")),
             ],
             options={
                 'verbose_name': "notification rule",
@@ -846,7 +846,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='HistoricalMessageRule',
+            name='HistoricalNotificationRule',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('event', models.CharField(choices=[('release:submit', "A release is submitted for approval"), ('consent:grant', "A release is approved"), ('consent:send_back', 'A release was sent back'), ('consent:reject', 'A release was rejected'), ('round:ask', "An approval is requested"), ('access:request', "Access is requested"), ('release:lapse', "A release approval has ended (invalidated or expired)"), ('release:announce', 'A release is announced'), ('release:postpone', "A release is rescheduled"), ('release:withdraw', "A release is cancelled"), ('milestone:remind', 'A milestone is due'), ('waiver:propose', 'A waiver waits for a second person'), ('deployment:start', "A deployment starts"), ('deployment:hold', "A deployment awaits a decision"), ('question:escalate', "A decision request is escalated"), ('deployment:succeed', "A deployment has succeeded"), ('deployment:fail', 'A deployment has failed'), ('deployment:cancel', 'A scheduled deployment is cancelled'), ('deployment:miss', 'A deployment has missed its window'), ('watch:unclear', "The monitoring has no data"), ('drift:find', 'A deployment target differs from what was deployed'), ('poll:suspend', 'Ringi needs a decision: something failed three times'), ('job:refuse', 'A worker refused a job that Ringi did not create'), ('rollback:raise', 'A rollback is raised'), ('rollback:tell_stakeholders', "Recipient groups are notified of rollback preparation"), ('rollback:tell_users', "Users are notified of rollback preparation"), ('rollback:share_plan', 'A rollback plan is shared'), ('rollback:authorise', "A rollback is authorised"), ('rollback:restored', "A rollback is complete"), ('rollback:falter', "A rollback has failed"), ('rollback:close', 'A rollback is closed'), ('switch:press', "The emergency stop was activated (stop or pause)"), ('switch:lift', 'The emergency stop was lifted'), ('window:freeze', "A change freeze is set"), ('freeze:propose_lift', "Lifting a change freeze waits for a second person"), ('freeze:lift', "A change freeze is lifted"), ('procedure:unmet', 'Rules of the procedure can no longer be met'), ('ledger:alarm', 'The ledger was altered or cannot be verified'), ('channel:mark_unavailable', 'A channel does not deliver'), ('channel:mark_available', 'A channel delivers again'), ('notice:wait', "A notification waits for approval for external recipients"), ('notice:remind', "A task is still open"), ('notice:escalate', "An open task is escalated")], max_length=60, verbose_name='event')),
@@ -858,8 +858,8 @@ class Migration(migrations.Migration):
                 ('history_change_reason', models.TextField(null=True)),
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('channel', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.messagechannel', verbose_name='channel')),
-                ('group', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.stakeholder', verbose_name="recipient group")),
+                ('channel', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.notificationchannel', verbose_name='channel')),
+                ('group', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.recipientgroup', verbose_name="recipient group")),
             ],
             options={
                 'verbose_name': 'historical notification rule',
@@ -870,7 +870,7 @@ class Migration(migrations.Migration):
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalMember',
+            name='HistoricalGroupRecipient',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('name', models.CharField(blank=True, max_length=100, verbose_name="full name")),
@@ -884,7 +884,7 @@ class Migration(migrations.Migration):
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('account', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='account')),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('group', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.stakeholder', verbose_name="recipient group")),
+                ('group', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.recipientgroup', verbose_name="recipient group")),
             ],
             options={
                 'verbose_name': 'historical recipient',
@@ -928,7 +928,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Question',
+            name='DecisionRequest',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('asked_at', models.DateTimeField(verbose_name="requested at")),
@@ -986,7 +986,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='StopSwitch',
+            name='EmergencyStop',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('pressed_at', models.DateTimeField(verbose_name="activated at")),
@@ -1003,9 +1003,9 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddField(
-            model_name='consentround',
+            model_name='approvalrequest',
             name='switch',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rounds', to='releases.stopswitch', verbose_name="emergency stop"),
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='rounds', to='releases.emergencystop', verbose_name="emergency stop"),
         ),
         migrations.CreateModel(
             name='Waiver',
@@ -1020,7 +1020,7 @@ class Migration(migrations.Migration):
                 ('withdrawn_at', models.DateTimeField(blank=True, null=True, verbose_name="revoked or removed")),
                 ('decided_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='decided by')),
                 ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.environment', verbose_name='environment')),
-                ('obligation', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='waiver', to='releases.obligation', verbose_name="follow-up action")),
+                ('obligation', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='waiver', to='releases.followup', verbose_name="follow-up action")),
                 ('proposed_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name="requested by")),
                 ('release', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='waivers', to='releases.release', verbose_name='release')),
             ],
@@ -1031,7 +1031,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Watch',
+            name='MonitoringPeriod',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('purpose', models.CharField(choices=[('before', 'Before the deployment, for the baseline'), ('after', 'After the deployment'), ('back', "After the rollback")], default='after', max_length=6, verbose_name='purpose')),
@@ -1060,7 +1060,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Sample',
+            name='Measurement',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('covered_by', models.UUIDField(editable=False, null=True, verbose_name="covered by operation")),
@@ -1070,18 +1070,18 @@ class Migration(migrations.Migration):
                 ('raw', models.JSONField(default=dict, verbose_name="raw data")),
                 ('values', models.JSONField(default=dict, verbose_name='values')),
                 ('error', models.CharField(blank=True, max_length=300, verbose_name='error')),
-                ('watch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='samples', to='releases.watch', verbose_name="monitoring period")),
+                ('watch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='samples', to='releases.monitoringperiod', verbose_name="monitoring period")),
             ],
             options={
                 'verbose_name': "measurement",
                 'verbose_name_plural': "measurements",
                 'ordering': ['pk'],
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='sample_uncovered')],
+                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='measurement_uncovered')],
             },
         ),
         migrations.CreateModel(
-            name='WatchCheck',
+            name='MonitoringCheck',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('covered_by', models.UUIDField(editable=False, null=True, verbose_name="covered by operation")),
@@ -1093,24 +1093,24 @@ class Migration(migrations.Migration):
                 ('limit', models.CharField(blank=True, max_length=200, verbose_name='limit')),
                 ('output', models.TextField(blank=True, verbose_name='output')),
                 ('position', models.JSONField(blank=True, null=True, verbose_name='position in the log')),
-                ('watch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checked', to='releases.watch', verbose_name="monitoring period")),
+                ('watch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checked', to='releases.monitoringperiod', verbose_name="monitoring period")),
             ],
             options={
                 'verbose_name': "monitoring check",
                 'verbose_name_plural': "monitoring checks",
                 'ordering': ['pk'],
                 'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='watchcheck_uncovered')],
+                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='monitoringcheck_uncovered')],
             },
         ),
         migrations.CreateModel(
-            name='DeadAddress',
+            name='SuppressedAddress',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('address', models.EmailField(max_length=254, verbose_name='mail address')),
                 ('because', models.CharField(max_length=300, verbose_name="reason")),
                 ('since', models.DateTimeField(verbose_name='since')),
-                ('channel', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.messagechannel', verbose_name="faulty channel")),
+                ('channel', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.notificationchannel', verbose_name="faulty channel")),
                 ('lifted_at', models.DateTimeField(blank=True, null=True, verbose_name='used again since')),
                 ('lifted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name="enabled by")),
             ],
@@ -1168,7 +1168,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='IdempotentCall',
+            name='IdempotencyKey',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=200, verbose_name='key')),
@@ -1185,7 +1185,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Approval',
+            name='ApprovalDecision',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('meaning', models.CharField(choices=[('approve', 'Approved'), ('conditional', 'Approved with a condition'), ('send_back', 'Sent back'), ('reject', 'Rejected')], max_length=12, verbose_name='meaning')),
@@ -1197,8 +1197,8 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(verbose_name='time')),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='person')),
                 ('on_behalf', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='on behalf of')),
-                ('round', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='releases.consentround', verbose_name="approval request")),
-                ('meeting', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='releases.meeting', verbose_name='meeting')),
+                ('round', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='releases.approvalrequest', verbose_name="approval request")),
+                ('meeting', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='releases.committeemeeting', verbose_name='meeting')),
             ],
             options={
                 'verbose_name': "approval decision",
@@ -1208,7 +1208,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name='NotificationDelivery',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('address', models.CharField(blank=True, max_length=300, verbose_name='sent to')),
@@ -1219,8 +1219,8 @@ class Migration(migrations.Migration):
                 ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
                 ('answer', models.CharField(blank=True, max_length=300, verbose_name='answer')),
                 ('last_error', models.CharField(blank=True, max_length=300, verbose_name='last error')),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='releases.message', verbose_name="notification")),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='releases.messagechannel', verbose_name='channel')),
+                ('message', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='releases.inboxitem', verbose_name="notification")),
+                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='releases.notificationchannel', verbose_name='channel')),
             ],
             options={
                 'verbose_name': 'delivery',
@@ -1231,11 +1231,11 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddIndex(
-            model_name='message',
+            model_name='inboxitem',
             index=models.Index(condition=models.Q(('account__isnull', False)), fields=['account', '-id'], name='message_inbox'),
         ),
         migrations.AddConstraint(
-            model_name='message',
+            model_name='inboxitem',
             constraint=models.UniqueConstraint(fields=('notice', 'recipient'), name='message_once_per_person'),
         ),
         migrations.AddConstraint(
@@ -1259,15 +1259,15 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['rejected', 'withdrawn', 'failed', 'rolled_back']), _negated=True), fields=('application', 'version'), name='release_version_unique'),
         ),
         migrations.AddIndex(
-            model_name='obligation',
+            model_name='followup',
             index=models.Index(fields=['due_at', '-id'], name='obligation_by_due'),
         ),
         migrations.AddIndex(
-            model_name='notice',
+            model_name='notification',
             index=models.Index(condition=models.Q(('remind_at__isnull', False)), fields=['remind_at'], name='notice_to_remind'),
         ),
         migrations.AddIndex(
-            model_name='notice',
+            model_name='notification',
             index=models.Index(condition=models.Q(('outside', True), ('released_at__isnull', True), ('withdrawn_at__isnull', True)), fields=['id'], name='notice_waits'),
         ),
         migrations.AddConstraint(
@@ -1279,7 +1279,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('meeting', 'release'), name='meeting_decides_once'),
         ),
         migrations.AddConstraint(
-            model_name='inforce',
+            model_name='deployedversion',
             constraint=models.UniqueConstraint(fields=('application', 'environment'), name='in_force_one_pointer'),
         ),
         migrations.AddConstraint(
@@ -1311,23 +1311,23 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('release__isnull', False), ('rollback__isnull', True)), models.Q(('release__isnull', True), ('rollback__isnull', False)), _connector='OR'), name='document_of_one_thing'),
         ),
         migrations.AddConstraint(
-            model_name='rosterentry',
+            model_name='teammember',
             constraint=models.UniqueConstraint(fields=('release', 'duty'), name='roster_duty_once'),
         ),
         migrations.AddConstraint(
-            model_name='messagerule',
+            model_name='notificationrule',
             constraint=models.UniqueConstraint(condition=models.Q(('withdrawn_at__isnull', True)), fields=('event', 'group', 'channel', 'lead_hours'), name='message_rule_once', nulls_distinct=False),
         ),
         migrations.AddConstraint(
-            model_name='member',
+            model_name='grouprecipient',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', False), ('address', '')), models.Q(('account__isnull', True), models.Q(('address', ''), _negated=True)), _connector='OR'), name='member_account_or_address'),
         ),
         migrations.AddConstraint(
-            model_name='member',
+            model_name='grouprecipient',
             constraint=models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('group', 'account'), name='member_account_once'),
         ),
         migrations.AddConstraint(
-            model_name='member',
+            model_name='grouprecipient',
             constraint=models.UniqueConstraint(models.F('group'), django.db.models.functions.text.Lower('address'), condition=models.Q(('account__isnull', True), ('removed_at__isnull', True)), name='member_address_once'),
         ),
         migrations.AddIndex(
@@ -1339,7 +1339,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('deployment', 'ordinal'), name='step_ordinal_once'),
         ),
         migrations.AddConstraint(
-            model_name='question',
+            model_name='decisionrequest',
             constraint=models.UniqueConstraint(condition=models.Q(('answered_at__isnull', True)), fields=('deployment',), name='question_one_open'),
         ),
         migrations.AddConstraint(
@@ -1347,31 +1347,31 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('step', 'epoch'), name='attempt_epoch_once'),
         ),
         migrations.AddConstraint(
-            model_name='stopswitch',
+            model_name='emergencystop',
             constraint=models.UniqueConstraint(condition=models.Q(('released_at__isnull', True)), fields=('application', 'pauses'), name='stop_switch_pressed_once', nulls_distinct=False),
         ),
         migrations.AddConstraint(
-            model_name='consentround',
+            model_name='approvalrequest',
             constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['open', 'granted'])), fields=('release', 'environment'), name='consent_one_live_round'),
         ),
         migrations.AddConstraint(
-            model_name='consentround',
+            model_name='approvalrequest',
             constraint=models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('switch',), name='consent_one_open_round_per_switch'),
         ),
         migrations.AddIndex(
-            model_name='watch',
+            model_name='monitoringperiod',
             index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['next_at'], name='watch_due'),
         ),
         migrations.AddIndex(
-            model_name='watch',
+            model_name='monitoringperiod',
             index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['checks_at'], name='watch_checks_due'),
         ),
         migrations.AddConstraint(
-            model_name='sample',
+            model_name='measurement',
             constraint=models.UniqueConstraint(fields=('watch', 'due_at'), name='sample_once'),
         ),
         migrations.AddConstraint(
-            model_name='watchcheck',
+            model_name='monitoringcheck',
             constraint=models.UniqueConstraint(fields=('watch', 'key', 'due_at'), name='watch_check_once'),
         ),
     ]

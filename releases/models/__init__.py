@@ -1,70 +1,76 @@
 """What changes, when and how: the public face of the models."""
 
-from releases.models.committee import Meeting, MeetingDecision
-from releases.models.consent import Approval, ConsentRound
+from releases.models.approval_request import ApprovalDecision, ApprovalRequest
+from releases.models.committee import CommitteeMeeting, MeetingDecision
+from releases.models.decision_request import DecisionRequest
+from releases.models.deployed_version import DeployedVersion
 from releases.models.deployment import Deployment
 from releases.models.document import Document
 from releases.models.drift import Drift, TargetMeasurement
+from releases.models.emergency_stop import EmergencyStop
 from releases.models.evidence import Evidence, Fact
-from releases.models.idempotency import IdempotentCall
-from releases.models.in_force import InForce
-from releases.models.message import DeadAddress, Delivery, Message, Notice
-from releases.models.obligation import Obligation
+from releases.models.follow_up import FollowUp
+from releases.models.heartbeat import Heartbeat
+from releases.models.idempotency import IdempotencyKey
+from releases.models.monitoring import Measurement, MonitoringCheck, MonitoringPeriod
+from releases.models.notification import InboxItem, Notification, NotificationDelivery, SuppressedAddress
 from releases.models.poll_failure import PollFailure
-from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, RosterEntry
+from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, TeamMember
 from releases.models.procedure import Procedure
-from releases.models.question import Question
-from releases.models.release import Change, Release
+from releases.models.recipients import (
+    GroupRecipient,
+    NotificationChannel,
+    NotificationRule,
+    NotificationTemplate,
+    RecipientGroup,
+)
+from releases.models.release import ChangeEntry, Release
 from releases.models.release_import import ReleaseImport
 from releases.models.rollback import Rollback
-from releases.models.sign_of_life import SignOfLife
-from releases.models.stakeholder import Member, MessageChannel, MessageRule, MessageText, Stakeholder
 from releases.models.step import Step, StepAttempt, StepOutput
-from releases.models.stop_switch import StopSwitch
 from releases.models.waiver import Waiver
-from releases.models.watch import Sample, Watch, WatchCheck
 
 __all__ = [
-    "Approval",
-    "Change",
+    "ApprovalDecision",
+    "ChangeEntry",
     "ChecklistItem",
-    "ConsentRound",
-    "DeadAddress",
-    "Delivery",
+    "ApprovalRequest",
+    "SuppressedAddress",
+    "NotificationDelivery",
     "Deployment",
     "Document",
     "Drift",
     "Evidence",
     "Fact",
     "FinalCheck",
-    "IdempotentCall",
-    "InForce",
-    "Meeting",
+    "IdempotencyKey",
+    "DeployedVersion",
+    "CommitteeMeeting",
     "MeetingDecision",
-    "Member",
-    "Message",
-    "MessageChannel",
-    "MessageRule",
-    "MessageText",
+    "GroupRecipient",
+    "InboxItem",
+    "NotificationChannel",
+    "NotificationRule",
+    "NotificationTemplate",
     "Milestone",
-    "Notice",
-    "Obligation",
+    "Notification",
+    "FollowUp",
     "PollFailure",
     "Procedure",
-    "Question",
+    "DecisionRequest",
     "Release",
     "ReleaseImport",
     "Rollback",
-    "RosterEntry",
-    "Sample",
-    "SignOfLife",
-    "Stakeholder",
+    "TeamMember",
+    "Measurement",
+    "Heartbeat",
+    "RecipientGroup",
     "Step",
     "StepAttempt",
     "StepOutput",
-    "StopSwitch",
+    "EmergencyStop",
     "TargetMeasurement",
     "Waiver",
-    "Watch",
-    "WatchCheck",
+    "MonitoringPeriod",
+    "MonitoringCheck",
 ]

@@ -11,7 +11,7 @@ from environments.models import Account
 from releases.models.release import Release
 
 
-class Meeting(models.Model):
+class CommitteeMeeting(models.Model):
     """One meeting. It decides nothing by itself: the attendees' own approvals link to it."""
 
     held_at = models.DateTimeField(_("held"))
@@ -45,7 +45,7 @@ class MeetingDecision(models.Model):
 
     FOR = (Decision.APPROVE, Decision.CONDITIONAL)
 
-    meeting = models.ForeignKey(Meeting, models.PROTECT, related_name="decisions", verbose_name=_("meeting"))
+    meeting = models.ForeignKey(CommitteeMeeting, models.PROTECT, related_name="decisions", verbose_name=_("meeting"))
     release = models.ForeignKey(Release, models.PROTECT, related_name="meeting_decisions", verbose_name=_("release"))
     decision = models.CharField(_("decision"), max_length=12, choices=Decision)
     note = models.CharField(_("note"), max_length=300, blank=True)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.machines.deployment import DeploymentMachine
-from releases.models.consent import ConsentRound
+from releases.models.approval_request import ApprovalRequest
 from releases.models.procedure import Procedure
 from releases.models.release import Release
 
@@ -29,7 +29,7 @@ class Deployment(DeploymentMachine):
         Environment, models.PROTECT, related_name="deployments", verbose_name=_("environment")
     )
     consent = models.ForeignKey(
-        ConsentRound,
+        ApprovalRequest,
         models.PROTECT,
         null=True,
         blank=True,

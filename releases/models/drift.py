@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Application, Environment, Target
+from environments.models import Application, DeploymentTarget, Environment
 
 # What is measured of a target and compared; the digests by these keys stand in `expected` and `found`.
 PARTS = ("code", "configuration", "schema")
@@ -33,7 +33,7 @@ class TargetMeasurement(models.Model):
         NOT_REACHED = "not_reached", _("the deployment target could not be measured")
 
     target = models.OneToOneField(
-        Target, models.PROTECT, related_name="measurement", verbose_name=_("deployment target")
+        DeploymentTarget, models.PROTECT, related_name="measurement", verbose_name=_("deployment target")
     )
     at = models.DateTimeField(_("measured at"), null=True)
     result = models.CharField(_("result"), max_length=8, choices=Result, default=Result.UNKNOWN)
@@ -55,7 +55,9 @@ class Drift(models.Model):
     expected, found: digest by part (PARTS). parts: those that differ.
     """
 
-    target = models.ForeignKey(Target, models.PROTECT, related_name="drifts", verbose_name=_("deployment target"))
+    target = models.ForeignKey(
+        DeploymentTarget, models.PROTECT, related_name="drifts", verbose_name=_("deployment target")
+    )
     parts = models.JSONField(_("differences"))
     expected = models.JSONField(_("expected"))
     found = models.JSONField(_("found"))

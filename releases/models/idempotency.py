@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from environments.models import Token
 
 
-class IdempotentCall(models.Model):
+class IdempotencyKey(models.Model):
     """One write with one token under one key, with the digest of what it asked for and the answer it was given."""
 
     token = models.ForeignKey(Token, models.PROTECT, related_name="+", verbose_name=_("token"))

@@ -62,7 +62,7 @@ class ChecklistItem(Labelled):
         constraints = [models.UniqueConstraint(fields=["release", "group", "key"], name="checklist_item_once")]
 
 
-class RosterEntry(models.Model):
+class TeamMember(models.Model):
     """Who does what in the production run, with a telephone number (体制・連絡網)."""
 
     class Duty(models.TextChoices):

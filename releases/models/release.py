@@ -137,7 +137,7 @@ class Release(ReleaseMachine):
         return self.kind != self.Kind.PRE_RELEASE
 
 
-class Change(models.Model):
+class ChangeEntry(models.Model):
     """One change that a release brings; its kind decides how the version must rise."""
 
     class Kind(models.TextChoices):

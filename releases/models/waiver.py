@@ -6,7 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account, Environment
-from releases.models.obligation import Obligation
+from releases.models.follow_up import FollowUp
 from releases.models.release import Release
 
 # The item of the final check that may be waived, and the name that its waiver bears in place of a gate's.
@@ -33,7 +33,7 @@ class Waiver(models.Model):
     refused_at = models.DateTimeField(_("rejected"), null=True, blank=True)
     withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     obligation = models.OneToOneField(
-        Obligation, models.PROTECT, null=True, blank=True, related_name="waiver", verbose_name=_("follow-up action")
+        FollowUp, models.PROTECT, null=True, blank=True, related_name="waiver", verbose_name=_("follow-up action")
     )
 
     LOCK_ORDER = 57

@@ -260,10 +260,10 @@ def act_name(action: Any) -> str:
 def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     """Say on every page that production is stopped, of all applications or of one, while it is."""
     from releases.admin.stop_page import banner
-    from releases.models import StopSwitch
+    from releases.models import EmergencyStop
 
     request = context.get("request")
-    switches = context["pressed"] if "pressed" in context else StopSwitch.on()
+    switches = context["pressed"] if "pressed" in context else EmergencyStop.on()
     return {"stops": banner(switches), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 

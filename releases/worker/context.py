@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.actions.release.repository import place_of
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.gates.content import target_digest
@@ -15,9 +15,9 @@ from releases.steps.words import gettext as _
 BACK = ("back", "back_verify")
 
 
-def target_of(deployment: Deployment) -> Target:
+def target_of(deployment: Deployment) -> DeploymentTarget:
     """Return the target of a run."""
-    return Target.objects.select_related("application", "environment").get(
+    return DeploymentTarget.objects.select_related("application", "environment").get(
         application=deployment.application, environment=deployment.environment
     )
 

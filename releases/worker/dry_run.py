@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from environments.models import Environment, Target
+from environments.models import DeploymentTarget, Environment
 from releases import checks, steps
 from releases.actions.release.repository import place_of
 from releases.actions.step.claim import recorded
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.checks.base import TargetCheck
 from releases.gates.content import digest
-from releases.models import InForce, Release, Step
+from releases.models import DeployedVersion, Release, Step
 from releases.steps.base import StepContext, StepFailed, Version
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
@@ -43,11 +43,11 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
 
     The configuration is the one chosen for the environment; what is replaced is what is in force there now.
     """
-    target = Target.objects.filter(application=release.application, environment=environment)
+    target = DeploymentTarget.objects.filter(application=release.application, environment=environment)
     row = target.select_related("application", "environment").first()
     if row is None:
         return []
-    base = recorded(InForce.established(release.application, environment))
+    base = recorded(DeployedVersion.established(release.application, environment))
     new_values, new_secrets = configuration_of(release.configurations.get(environment.slug))
     old_values, old_secrets = configuration_of(base.get("configuration"))
     # A draft without a source yet is described with what it has.

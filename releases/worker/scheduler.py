@@ -11,7 +11,7 @@ from django.db import Error, connection
 
 from audit.actor import Actor, acting
 from audit.clock import now
-from releases.models import SignOfLife
+from releases.models import Heartbeat
 from releases.silence import sign
 from releases.worker.sweeper import OFTEN, next_due, sweep
 
@@ -55,7 +55,7 @@ class Scheduler:
         rarely_at = sign_at = 0.0
         while not self.ending:
             if time.monotonic() >= sign_at:
-                sign(SignOfLife.SCHEDULER)
+                sign(Heartbeat.SCHEDULER)
                 sign_at = time.monotonic() + settings.SWEEP
             swept_at = now()
             if time.monotonic() < rarely_at:

@@ -34,7 +34,7 @@ from releases.actions.target import measure
 from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
 from releases.actions.watch.unclear import tell_unclear
-from releases.models import Deployment, Document, Fact, Rollback, Step, Watch
+from releases.models import Deployment, Document, Fact, MonitoringPeriod, Rollback, Step
 from releases.steps.spawn import start
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def stopping_deployments(moment: datetime) -> None:
 def unended_runs(moment: datetime) -> None:
     """End runs of lower tiers, which nobody watches, whose worker was gone between their last step and their end."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
-    watched = Watch.objects.filter(deployment=OuterRef("pk"), ended_at=None)
+    watched = MonitoringPeriod.objects.filter(deployment=OuterRef("pk"), ended_at=None)
     lately = Step.objects.filter(deployment=OuterRef("pk"), ended_at__gt=late)
     left = Deployment.objects.filter(
         ~Exists(watched), ~Exists(lately), state="monitoring", environment__protected=False
@@ -137,7 +137,7 @@ def waiting_rollbacks(moment: datetime) -> None:
 
 def due_samples(moment: datetime) -> None:
     """Wake the sampling worker for each watch that is due, and end those whose time is over."""
-    for watch in Watch.objects.filter(ended_at=None, next_at__lte=moment):
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, next_at__lte=moment):
         due = watch.next_at
         if due is None:
             continue
@@ -151,7 +151,7 @@ def due_samples(moment: datetime) -> None:
 
 def due_checks(moment: datetime) -> None:
     """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
-    for watch in Watch.objects.filter(ended_at=None, paused_at=None, checks_at__lte=moment):
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, checks_at__lte=moment):
         due = watch.checks_at
         if due is None or moment >= watch.ends_at:
             continue
@@ -285,6 +285,8 @@ def next_due(after: datetime) -> datetime | None:
         .first()
     )
     watch = (
-        Watch.objects.filter(ended_at=None, next_at__gt=after).order_by("next_at").values_list("next_at", flat=True)
+        MonitoringPeriod.objects.filter(ended_at=None, next_at__gt=after)
+        .order_by("next_at")
+        .values_list("next_at", flat=True)
     ).first()
     return min(filter(None, [run and run - AHEAD, watch]), default=None)

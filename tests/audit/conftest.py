@@ -136,7 +136,7 @@ def events(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
     import json
 
     rows = connection.execute(
-        "SELECT e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
+        "SELECT e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
     ).fetchall()
     return [json.loads(row[0]) for row in rows]
 

@@ -24,7 +24,7 @@ def as_owner() -> Iterator[psycopg.Connection[Any]]:
 
 def set_event(number: int, change: str) -> None:
     """Change columns of an event, past the trigger that refuses it."""
-    set_row("audit_event", change, f"id = (SELECT event_id FROM audit_link WHERE number = {number})")
+    set_row("audit_event", change, f"id = (SELECT event_id FROM audit_ledgerentry WHERE number = {number})")
 
 
 def set_row(table: str, change: str, where: str) -> None:

@@ -22,7 +22,7 @@ from tests.audit.conftest import LedgerDatabase, act
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 
 SIZE, SEALED_AT = 2000, (500, 1500, 2000)
-TABLES = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
+TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
 KINDS = ("inserted", "updated", "deleted", "action", "refusal", "access")
 
 _TEN = """
@@ -61,8 +61,8 @@ class Sealed:
         admin = _unguard(database)
         for table in TABLES:
             admin.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
-        admin.execute("CREATE INDEX ON kept_audit_event (id); CREATE INDEX ON kept_audit_link (number)")
-        admin.execute("ALTER TABLE audit_link DROP CONSTRAINT audit_link_event_id_key")
+        admin.execute("CREATE INDEX ON kept_audit_event (id); CREATE INDEX ON kept_audit_ledgerentry (number)")
+        admin.execute("ALTER TABLE audit_ledgerentry DROP CONSTRAINT audit_ledgerentry_event_id_key")
         admin.execute("ANALYZE")
         made = cls(admin, sealer.public, list(notes_of(folder / "checkpoints.txt")))
         made.lines = list(export.lines(admin, made.key))
@@ -85,10 +85,10 @@ class Sealed:
         """Change columns of the event or link of one number, and put that row right again afterwards."""
         kept = f"SELECT k.* FROM kept_{table} k WHERE k." + (
             "number = %(n)s"
-            if table == "audit_link"
-            else "id = (SELECT event_id FROM kept_audit_link WHERE number = %(n)s)"
+            if table == "audit_ledgerentry"
+            else "id = (SELECT event_id FROM kept_audit_ledgerentry WHERE number = %(n)s)"
         )
-        key = "number" if table == "audit_link" else "id"
+        key = "number" if table == "audit_ledgerentry" else "id"
         changed = self.admin.execute(
             f"UPDATE {table} SET {change} WHERE {key} = (SELECT {key} FROM ({kept}) AS x) RETURNING {key}",
             {"n": number},
@@ -103,7 +103,7 @@ class Sealed:
     def number_of(self, kind: str, nth: int) -> int:
         """Return the number of the nth event (from 0; -1 the last) of a kind: an outcome of rows, else a kind."""
         found = self.admin.execute(
-            "SELECT array_agg(l.number ORDER BY l.number) FROM kept_audit_link l JOIN kept_audit_event e ON e.id = l.event_id"
+            "SELECT array_agg(l.number ORDER BY l.number) FROM kept_audit_ledgerentry l JOIN kept_audit_event e ON e.id = l.event_id"
             " WHERE CASE e.kind WHEN 'row' THEN e.outcome ELSE e.kind END = %s",
             [kind],
         ).fetchone()

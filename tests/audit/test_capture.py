@@ -319,8 +319,8 @@ def test_triggers_are_those_of_the_list_and_always_enabled(ledger: LedgerDatabas
         ("audit_checkpoint", "ringi_append_only", "A"),
         ("audit_event", "ringi_append_only", "A"),
         ("audit_event", "ringi_link", "A"),
-        ("audit_head", "ringi_append_only", "A"),
-        ("audit_link", "ringi_append_only", "A"),
+        ("audit_ledgerentry", "ringi_append_only", "A"),
+        ("audit_ledgerhead", "ringi_append_only", "A"),
     ]
 
 

@@ -87,14 +87,15 @@ class Table:
 
     def last_number(self) -> int:
         """Return the number of the last event."""
-        return int(self.raw.execute("SELECT number FROM audit_head").fetchone()[0])
+        return int(self.raw.execute("SELECT number FROM audit_ledgerhead").fetchone()[0])
 
     def the_one_event(self, since: int) -> tuple[bytes, dict[str, Any]]:
         """Return bytes and contents of the only row event since a number."""
         import json
 
         rows = self.raw.execute(
-            "SELECT e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id WHERE l.number > %s", [since]
+            "SELECT e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number > %s",
+            [since],
         ).fetchall()
         assert len(rows) == 1, [json.loads(row[0])["object"] for row in rows]
         return bytes(rows[0][0]), json.loads(rows[0][0])
@@ -309,7 +310,7 @@ def test_truncate_is_refused_and_the_broken_glass_is_named(table: Table) -> None
             server.execute(insert(None))
     with psycopg.connect(table.url) as raw:
         found = raw.execute(
-            "SELECT e.kind, e.actor, e.action, e.reason, e.object FROM audit_link l JOIN audit_event e"
+            "SELECT e.kind, e.actor, e.action, e.reason, e.object FROM audit_ledgerentry l JOIN audit_event e"
             " ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number",
             [since],
         ).fetchall()

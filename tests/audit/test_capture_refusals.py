@@ -28,7 +28,7 @@ def guarded(one_event: LedgerDatabase) -> Iterator[LedgerDatabase]:
         connection.close()
 
 
-LEDGER = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
+LEDGER = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ LEDGER = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
         *(f"TRUNCATE {table}" for table in LEDGER),
         *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*LEDGER, "toy")),
         *(f"DROP TABLE {table}" for table in (*LEDGER, "toy")),
-        "INSERT INTO audit_link VALUES (99, gen_random_uuid(), sha256('x'), sha256('y'))",
+        "INSERT INTO audit_ledgerentry VALUES (99, gen_random_uuid(), sha256('x'), sha256('y'))",
         "INSERT INTO audit_event SELECT * FROM audit_event",
         "TRUNCATE toy",
         "SELECT * FROM audit_digest_key",
@@ -95,12 +95,12 @@ def test_a_false_search_path_can_not_lead_the_functions_astray(ledger: LedgerDat
     app = ledger.as_app()
     app.execute("CREATE TEMPORARY TABLE audit_event (LIKE audit_event)")
     app.execute(
-        "CREATE TEMPORARY TABLE audit_head AS SELECT 1::smallint AS id, 77::bigint AS number, ''::bytea AS chain"
+        "CREATE TEMPORARY TABLE audit_ledgerhead AS SELECT 1::smallint AS id, 77::bigint AS number, ''::bytea AS chain"
     )
     app.execute("SET search_path = pg_temp, public")
     act(app, "INSERT INTO public.toy (title) VALUES ('x')")
     app.execute("SET search_path = public")
-    app.execute("DROP TABLE pg_temp.audit_event, pg_temp.audit_head")
+    app.execute("DROP TABLE pg_temp.audit_event, pg_temp.audit_ledgerhead")
     assert verify(app).events == 1
 
 

@@ -29,7 +29,7 @@ def test_a_missing_event_keeps_the_length_right(ledger: LedgerDatabase) -> None:
     fill(ledger.as_app(), 3)
     root = ledger.as_superuser()
     root.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
-    root.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_link WHERE number = 2)")
+    root.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 2)")
     told: list[tuple[int, int]] = []
     lines = list(export.lines(root, None, told=lambda *size: told.append(size)))
     assert '"event":null' in lines[2]

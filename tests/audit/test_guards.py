@@ -167,7 +167,7 @@ def test_a_function_of_another_owner_is_named(ledger: LedgerDatabase) -> None:
     ("rule", "table"),
     [
         ("ON INSERT TO audit_event DO INSTEAD NOTHING", "audit_event"),
-        ("ON UPDATE TO audit_head DO INSTEAD NOTHING", "audit_head"),
+        ("ON UPDATE TO audit_ledgerhead DO INSTEAD NOTHING", "audit_ledgerhead"),
         ("ON UPDATE TO toy DO ALSO UPDATE plain SET title = ''", "toy"),
     ],
 )
@@ -261,10 +261,10 @@ def test_audit_verify_ends_with_one_while_a_table_is_not_captured(database: str,
         root.execute("CREATE TABLE releases_beside (id int)")
         status, said = _verified()
         assert status == 2 and "releases_beside" in said
-        root.execute("ALTER TABLE releases_approval DISABLE TRIGGER ringi_capture")
+        root.execute("ALTER TABLE releases_approvaldecision DISABLE TRIGGER ringi_capture")
         status, said = _verified()
-        assert status == 1 and "releases_approval: trigger ringi_capture is disabled" in said
+        assert status == 1 and "releases_approvaldecision: trigger ringi_capture is disabled" in said
         status, said = _verified("--json")
         assert (status, json.loads(said)["status"]) == (1, 1)
-        root.execute("ALTER TABLE releases_approval ENABLE ALWAYS TRIGGER ringi_capture")
+        root.execute("ALTER TABLE releases_approvaldecision ENABLE ALWAYS TRIGGER ringi_capture")
         assert _verified()[0] == 2

@@ -55,7 +55,7 @@ def test_each_role_may_cause_what_its_process_is_declared_to_and_nothing_else(de
 
 @pytest.mark.parametrize("process", ["web", "worker", "scheduler"])
 def test_a_row_is_written_in_the_name_of_no_other_process(declared: str, process: str) -> None:
-    insert = "INSERT INTO releases_deadaddress (address, because, since) VALUES ('x@example.org', %s, now())"
+    insert = "INSERT INTO releases_suppressedaddress (address, because, since) VALUES ('x@example.org', %s, now())"
     with psycopg.connect(url(declared, ROLES[process])) as raw:
         for operation, processes in DECLARED.items():
             assert _refusal(raw, insert, [operation]) == ("" if process in processes else NOT_PERMITTED), operation

@@ -25,7 +25,7 @@ from tests.audit.ledger.test_checkpoint import _rechain
 from tests.conftest import _named, seal
 
 Owner = psycopg.Connection[Any]
-TABLES = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
+TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
 
 
 @pytest.fixture
@@ -107,19 +107,21 @@ def _altered(owner: Owner, _state: Path) -> None:
 
 def _cut(owner: Owner, _state: Path) -> None:
     _unguarded(owner)
-    owner.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_link ORDER BY number DESC LIMIT 1)")
+    owner.execute(
+        "DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry ORDER BY number DESC LIMIT 1)"
+    )
     _rechain(owner)
-    owner.execute("DELETE FROM audit_checkpoint WHERE number > (SELECT number FROM audit_head)")
+    owner.execute("DELETE FROM audit_checkpoint WHERE number > (SELECT number FROM audit_ledgerhead)")
     _guarded(owner)
 
 
 def _reordered(owner: Owner, _state: Path) -> None:
     _unguarded(owner)
-    last = owner.execute("SELECT array_agg(event_id ORDER BY number) FROM audit_link").fetchall()[0][0][-2:]
-    owner.execute("DELETE FROM audit_link WHERE event_id = ANY (%s)", [last])
-    size = owner.execute("SELECT count(*) FROM audit_link").fetchall()[0][0]
+    last = owner.execute("SELECT array_agg(event_id ORDER BY number) FROM audit_ledgerentry").fetchall()[0][0][-2:]
+    owner.execute("DELETE FROM audit_ledgerentry WHERE event_id = ANY (%s)", [last])
+    size = owner.execute("SELECT count(*) FROM audit_ledgerentry").fetchall()[0][0]
     for place, event in enumerate(reversed(last), size + 1):
-        owner.execute("INSERT INTO audit_link VALUES (%s, %s, %s, %s)", [place, event, bytes(32), bytes(32)])
+        owner.execute("INSERT INTO audit_ledgerentry VALUES (%s, %s, %s, %s)", [place, event, bytes(32), bytes(32)])
     _rechain(owner)
     _guarded(owner)
 
@@ -149,14 +151,14 @@ def _continued(owner: Owner, state: Path) -> None:
     _rewritten(owner)
     owner.execute("DELETE FROM audit_checkpoint")
     _guarded(owner)
-    owner.execute("ALTER TABLE audit_continuation DISABLE TRIGGER ringi_capture")
+    owner.execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
     owner.execute(
-        "INSERT INTO audit_continuation (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
+        "INSERT INTO audit_ledgerresumption (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', 'x', 'person:1:a', 'employee:1', now(), 'person:2:b', 'employee:2', now())",
         [note_digest(Sealer(state / "sealer").note)],
     )
-    owner.execute("ALTER TABLE audit_continuation ENABLE ALWAYS TRIGGER ringi_capture")
+    owner.execute("ALTER TABLE audit_ledgerresumption ENABLE ALWAYS TRIGGER ringi_capture")
 
 
 @pytest.mark.parametrize(

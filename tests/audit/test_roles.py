@@ -18,7 +18,7 @@ from audit.roles import DECIDED_BY_PEOPLE, PRIVATE_COLUMNS, PRIVATE_TABLES, READ
 
 PROJECT = Path(__file__).parents[2]
 LOW = ("", "_WORKER", "_SCHEDULER", "_SEALER", "_AUDITOR")
-GOVERNED = ("environments_account", "releases_approval", "audit_continuation")
+GOVERNED = ("environments_account", "releases_approvaldecision", "audit_ledgerresumption")
 
 
 def url(address: str, role: str) -> str:
@@ -151,9 +151,7 @@ def test_a_worker_changes_nothing_that_people_decide(shared: str) -> None:
             raw.execute("SELECT * FROM environments_environment FOR UPDATE")  # the door locks rows that it reads
 
 
-@pytest.mark.parametrize(
-    "table", ["releases_fact", "releases_signoflife", "audit_reconciliation", "audit_verification"]
-)
+@pytest.mark.parametrize("table", ["releases_fact", "releases_heartbeat", "audit_reconciliation", "audit_verification"])
 def test_a_worker_says_nothing_for_the_scheduler(shared: str, table: str) -> None:
     with psycopg.connect(url(shared, "_WORKER"), autocommit=True) as raw:
         for statement in (f"DELETE FROM {table}", f"INSERT INTO {table} DEFAULT VALUES"):
@@ -176,7 +174,7 @@ def test_no_process_alters_or_deletes_a_snapshot(shared: str, role: str) -> None
 def test_the_sealer_reads_the_ledger_and_nothing_else(shared: str) -> None:
     with psycopg.connect(url(shared, "_SEALER"), autocommit=True) as raw:
         tables = readable(raw)
-    assert tables == {*READ_ONLY, "audit_continuation", "audit_checkpointaddress"}
+    assert tables == {*READ_ONLY, "audit_ledgerresumption", "audit_checkpointdelivery"}
     with psycopg.connect(url(shared, ""), autocommit=True) as raw:
         for call in ("ringi_seal(1, sha256('x'), 'n')", "ringi_renew_key('a', 'b', '{}', 'c')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -197,7 +195,7 @@ def readable(raw: psycopg.Connection[Any]) -> set[str]:
 def test_an_auditors_tools_read_all_but_what_somebody_could_come_in_by(shared: str) -> None:
     with psycopg.connect(url(shared, "_AUDITOR"), autocommit=True) as raw:
         seen = readable(raw)
-        assert {"audit_event", "releases_release", "releases_approval", "releases_historicalrelease"} <= seen
+        assert {"audit_event", "releases_release", "releases_approvaldecision", "releases_historicalrelease"} <= seen
         assert not seen & {*PRIVATE_TABLES, *PRIVATE_COLUMNS}
         raw.execute("SELECT username, display_name FROM environments_account")
         for table, columns in PRIVATE_COLUMNS.items():

@@ -24,8 +24,8 @@ COMMANDS = {
     "web": ["-c", "import config.wsgi"],
 }
 CHANGES = {
-    "ALTER TABLE releases_watch DROP COLUMN interval_seconds": "column releases_watch.interval_seconds",
-    "ALTER TABLE releases_watch ADD COLUMN newer int": "column releases_watch.newer",
+    "ALTER TABLE releases_monitoringperiod DROP COLUMN interval_seconds": "column releases_monitoringperiod.interval_seconds",
+    "ALTER TABLE releases_monitoringperiod ADD COLUMN newer int": "column releases_monitoringperiod.newer",
     "DELETE FROM django_migrations WHERE app = 'releases'": "migration releases.0001_initial",
     "INSERT INTO django_migrations (app, name, applied) VALUES ('audit', '0099_newer', now())": "migration audit.0099_newer",
 }
@@ -50,7 +50,7 @@ def test_it_names_what_differs(statement: str, database: str) -> None:
 
 def test_no_process_starts_on_another_schema(database: str, tmp_path: Any) -> None:
     connection.close()
-    as_owner(database, "ALTER TABLE releases_watch DROP COLUMN interval_seconds")
+    as_owner(database, "ALTER TABLE releases_monitoringperiod DROP COLUMN interval_seconds")
     address = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}").geturl()
     environment = os.environ | {"DATABASE_URL": address, "RINGI_STATE": str(tmp_path)}
     started = {

@@ -75,7 +75,7 @@ def test_every_column_of_every_kind_of_event_is_found_by_audit_verify(sealed: Se
 @pytest.mark.parametrize("number", [1, 977, 1500, SIZE])
 def test_every_column_of_a_link_is_found_by_both(sealed: Sealed, number: int) -> None:
     for column, value in LINKS.items():
-        with sealed.altered_row("audit_link", number, f"{column} = {value}"):
+        with sealed.altered_row("audit_ledgerentry", number, f"{column} = {value}"):
             assert sealed.both() == (number, number), column
 
 
@@ -91,7 +91,7 @@ def test_altered_bytes_or_ids_are_found_by_both(sealed: Sealed, kind: str) -> No
 @pytest.mark.timeout(3600)
 def test_every_column_of_every_row_is_found_by_audit_verify(sealed: Sealed) -> None:
     for number in range(1, SIZE + 1, STEP):
-        for table, columns in (("audit_event", COLUMNS), ("audit_link", LINKS)):
+        for table, columns in (("audit_event", COLUMNS), ("audit_ledgerentry", LINKS)):
             for column, value in columns.items():
                 with sealed.altered_row(table, number, f"{column} = {value}"):
                     found = sealed.by_the_database(first=number, last=number)
@@ -154,8 +154,8 @@ def test_a_flipped_bit_of_each_leaf_and_chain_value_is_found_offline(standing: S
 
 @pytest.mark.parametrize("number", [1, 977, 1500, SIZE])
 def test_a_deleted_row_is_found_by_both(sealed: Sealed, number: int) -> None:
-    event = "(SELECT event_id FROM kept_audit_link WHERE number = %(n)s)"
-    for tables in (("audit_event",), ("audit_link",), ("audit_event", "audit_link")):
+    event = "(SELECT event_id FROM kept_audit_ledgerentry WHERE number = %(n)s)"
+    for tables in (("audit_event",), ("audit_ledgerentry",), ("audit_event", "audit_ledgerentry")):
         deletes = [
             f"DELETE FROM {table} WHERE {'id' if table == 'audit_event' else 'event_id'} = {event}" for table in tables
         ]
@@ -165,15 +165,15 @@ def test_a_deleted_row_is_found_by_both(sealed: Sealed, number: int) -> None:
 
 def test_a_cut_tail_is_found_by_both(sealed: Sealed) -> None:
     cut = (
-        "DELETE FROM audit_event USING audit_link WHERE event_id = id AND number > 1990",
-        "DELETE FROM audit_link WHERE number > 1990",
+        "DELETE FROM audit_event USING audit_ledgerentry WHERE event_id = id AND number > 1990",
+        "DELETE FROM audit_ledgerentry WHERE number > 1990",
     )
     with sealed.altered(*cut):
         assert sealed.both() == (1991, 1991)
         sealed.admin.execute("DELETE FROM audit_checkpoint WHERE number > 1990")
         assert sealed.both() == (1991, 1991)  # the head still tells
         sealed.admin.execute(
-            "UPDATE audit_head SET number = 1990, chain = (SELECT chain FROM audit_link WHERE number = 1990)"
+            "UPDATE audit_ledgerhead SET number = 1990, chain = (SELECT chain FROM audit_ledgerentry WHERE number = 1990)"
         )
         # Nothing inside the database tells any more; what the auditor holds does.
         assert sealed.by_the_database() is None and sealed.by_the_export() is None
@@ -183,29 +183,29 @@ def test_a_cut_tail_is_found_by_both(sealed: Sealed) -> None:
 def test_an_inserted_event_is_found(sealed: Sealed) -> None:
     copy = (
         "INSERT INTO audit_event SELECT gen_random_uuid(), kind, act, at, actor, channel, action, object, outcome, reason,"
-        " tx, bytes FROM audit_event WHERE id = (SELECT event_id FROM audit_link WHERE number = 5)"
+        " tx, bytes FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 5)"
     )
     with sealed.altered(copy):
         found = sealed.by_the_database()
         assert found is not None and found[0] == SIZE + 1 and "is not in the chain" in found[1]
     link = (
-        "UPDATE audit_link SET number = number + 100000 WHERE number > 1200",
-        "INSERT INTO audit_link SELECT 1201, e.id, l.leaf, l.chain FROM audit_link l, audit_event e WHERE l.number = 5"
-        " AND NOT EXISTS (SELECT FROM audit_link x WHERE x.event_id = e.id)",
-        "UPDATE audit_link SET number = number - 99999 WHERE number > 100000",
+        "UPDATE audit_ledgerentry SET number = number + 100000 WHERE number > 1200",
+        "INSERT INTO audit_ledgerentry SELECT 1201, e.id, l.leaf, l.chain FROM audit_ledgerentry l, audit_event e WHERE l.number = 5"
+        " AND NOT EXISTS (SELECT FROM audit_ledgerentry x WHERE x.event_id = e.id)",
+        "UPDATE audit_ledgerentry SET number = number - 99999 WHERE number > 100000",
     )
     with sealed.altered(copy, *link):
         assert sealed.both() == (1201, 1201)
 
 
 def test_swapped_events_and_links_are_found_by_both(sealed: Sealed) -> None:
-    event = "(SELECT event_id FROM kept_audit_link WHERE number = {})"
+    event = "(SELECT event_id FROM kept_audit_ledgerentry WHERE number = {})"
     one, other = event.format(400), event.format(800)
     for statements in (
         [f"UPDATE audit_event a SET bytes = b.bytes FROM kept_audit_event b WHERE (a.id, b.id) IN (({one}, {other}), ({other}, {one}))"],
-        [f"UPDATE audit_link SET event_id = CASE number WHEN 400 THEN {other} ELSE {one} END WHERE number IN (400, 800)"],
-        ["UPDATE audit_link SET number = number + 90000 WHERE number IN (400, 800)",
-         "UPDATE audit_link SET number = 91200 - number WHERE number > 90000"],
+        [f"UPDATE audit_ledgerentry SET event_id = CASE number WHEN 400 THEN {other} ELSE {one} END WHERE number IN (400, 800)"],
+        ["UPDATE audit_ledgerentry SET number = number + 90000 WHERE number IN (400, 800)",
+         "UPDATE audit_ledgerentry SET number = 91200 - number WHERE number > 90000"],
     ):  # fmt: skip
         with sealed.altered(*statements):
             assert sealed.both() == (400, 400)
@@ -215,9 +215,9 @@ def test_a_doubled_link_is_found(sealed: Sealed) -> None:
     """An export cannot show that one row is linked twice; the same bytes twice are two events to it."""
     twice = (
         "DELETE FROM audit_checkpoint",
-        "INSERT INTO audit_link SELECT 2001, event_id, leaf, sha256('\\x01'::bytea || h.chain || leaf)"
-        " FROM audit_link, (SELECT chain FROM audit_head) h WHERE number = 1999",
-        "UPDATE audit_head SET number = 2001, chain = (SELECT chain FROM audit_link WHERE number = 2001)",
+        "INSERT INTO audit_ledgerentry SELECT 2001, event_id, leaf, sha256('\\x01'::bytea || h.chain || leaf)"
+        " FROM audit_ledgerentry, (SELECT chain FROM audit_ledgerhead) h WHERE number = 1999",
+        "UPDATE audit_ledgerhead SET number = 2001, chain = (SELECT chain FROM audit_ledgerentry WHERE number = 2001)",
     )
     with sealed.altered(*twice):
         assert sealed.by_the_database() == (2001, "the event of the link is linked twice")
@@ -230,7 +230,7 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
         forge = (
             "UPDATE audit_event SET actor = 'person:8:x', bytes = convert_to(replace(convert_from(bytes, 'UTF8'),"
             " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8')"
-            " WHERE id = (SELECT event_id FROM kept_audit_link WHERE number = %(n)s)"
+            " WHERE id = (SELECT event_id FROM kept_audit_ledgerentry WHERE number = %(n)s)"
         )
         with sealed.altered(forge, values={"n": number}):
             sealed.rechained()
@@ -259,7 +259,7 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
     ],
 )
 def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(sealed: Sealed, forged_bytes: str) -> None:
-    where = "id = (SELECT event_id FROM kept_audit_link WHERE number = 700)"
+    where = "id = (SELECT event_id FROM kept_audit_ledgerentry WHERE number = 700)"
     with sealed.altered(f"UPDATE audit_event SET bytes = {forged_bytes} WHERE {where}"):
         sealed.rechained()
         assert sealed.both() == (700, 700)
@@ -300,12 +300,12 @@ def test_a_checkpoint_by_a_key_that_nobody_named_is_found_by_both(sealed: Sealed
 
 @pytest.mark.parametrize("change", ["number = 1999", "number = 2001", "chain = sha256('x')"])
 def test_an_altered_head_is_found_by_both(sealed: Sealed, change: str) -> None:
-    with sealed.altered(f"UPDATE audit_head SET {change}"):
+    with sealed.altered(f"UPDATE audit_ledgerhead SET {change}"):
         assert set(sealed.both()) <= {SIZE, SIZE + 1}
 
 
 def test_a_missing_head_is_found(sealed: Sealed) -> None:
-    with sealed.altered("DELETE FROM audit_head"):
+    with sealed.altered("DELETE FROM audit_ledgerhead"):
         assert sealed.by_the_database() == (SIZE, "the head is missing")
     assert offline(sealed.lines[:-1], []) == (SIZE + 1, "the export ends without its head")
 
@@ -339,7 +339,7 @@ def test_a_range_finds_what_lies_in_it(sealed: Sealed) -> None:
         found = sealed.by_the_database(first=600, last=800)
         assert found is not None and found[0] == 700
         assert sealed.by_the_database(first=701, last=800) is None
-    with sealed.altered("DELETE FROM audit_link WHERE number IN (800, 850)"):
+    with sealed.altered("DELETE FROM audit_ledgerentry WHERE number IN (800, 850)"):
         for first, last, number in ((701, 800, 800), (851, 900, 850)):
             found = sealed.by_the_database(first=first, last=last)
             assert found is not None and found[0] == number

@@ -65,14 +65,14 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
     release = f"releases.Release:{rows['review'].pk}"
     manager = Account.objects.get(username="manager").pk
-    listed = ("checkpointaddress", "continuation", "checkpoint")
+    listed = ("checkpointdelivery", "ledgerresumption", "checkpoint")
     return {
         **{name: ("auditor", reverse("event", args=[event.link.number])) for name, event in numbers.items()},
         **{f"list-ledger-{name}": ("administrator", reverse(f"admin:audit_{name}_changelist")) for name in listed},
         "checkpoint": ("auditor", reverse("admin:audit_checkpoint_change", args=[rows["checkpoint"].size])),
-        "address": ("administrator", reverse("admin:audit_checkpointaddress_change", args=[rows["mail"].pk])),
-        "address-ended": ("auditor", reverse("admin:audit_checkpointaddress_change", args=[rows["gone"].pk])),
-        "going-on": ("committee_a", reverse("admin:audit_continuation_change", args=[rows["going_on"].pk])),
+        "address": ("administrator", reverse("admin:audit_checkpointdelivery_change", args=[rows["mail"].pk])),
+        "address-ended": ("auditor", reverse("admin:audit_checkpointdelivery_change", args=[rows["gone"].pk])),
+        "going-on": ("committee_a", reverse("admin:audit_ledgerresumption_change", args=[rows["going_on"].pk])),
         "verb-add-address": ("administrator", reverse("act-new", args=["checkpoint", "add_address"])),
         "verb-end-address": ("administrator", reverse("act", args=["checkpoint", "withdraw_address", rows["mail"].pk])),
         "verb-go-on": ("administrator", reverse("act-new", args=["ledger", "propose_going_on"])),

@@ -13,7 +13,7 @@ from audit import cover, standing
 from audit.actor import acting
 from audit.ledger.checkpoint import Sealer
 from audit.models import Event
-from releases.models import Sample
+from releases.models import Measurement
 from tests.audit.tampered import set_event, set_row
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
@@ -36,9 +36,9 @@ def test_what_was_altered_is_said_on_every_page(
         passed = standing.run()
     event = Event.objects.filter(action="consent:approve", kind="action").select_related("link").latest("at")
     sound = Event.objects.filter(action="release:submit", kind="action").select_related("link").latest("at")
-    sample = Sample.objects.latest("pk")
+    sample = Measurement.objects.latest("pk")
     set_event(event.link.number, "reason = '問題なし'")
-    set_row("releases_sample", "values = '{}'", f"id = {sample.pk}")
+    set_row("releases_measurement", "values = '{}'", f"id = {sample.pk}")
     with acting(COMMAND):
         found = standing.run(whole=True)
     assert passed is not None and passed.result == "passed" and found is not None and found.result == "failed"

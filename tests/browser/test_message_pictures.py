@@ -10,7 +10,14 @@ from django.conf import settings
 from django.urls import reverse
 
 from audit.clock import now
-from releases.models import DeadAddress, Delivery, MessageChannel, MessageText, Notice, Stakeholder
+from releases.models import (
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationTemplate,
+    RecipientGroup,
+    SuppressedAddress,
+)
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
@@ -18,15 +25,18 @@ from tests.releases.actions.telling import announced, deliver, forget, join, out
 from tests.releases.channels.receivers import mail_host, use_mail
 from tests.releases.gates.asking import alter, make
 
-LISTS = ("notice", "delivery", "stakeholder", "messagerule", "messagetext", "messagechannel", "deadaddress")
+LISTS = (
+    "notification", "notificationdelivery", "recipientgroup", "notificationrule", "notificationtemplate", "notificationchannel",
+    "suppressedaddress",
+)  # fmt: skip
 
 
 @pytest.fixture
-def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notice:
+def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
     """A release is called off: told inside by mail and inbox, one mailbox is gone, and outside it waits."""
     from releases.actions.release.prepare import withdraw
 
-    for group in Stakeholder.objects.all():
+    for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
     for name, group in (("developer", "development_team"), ("operator", "operations_team"), ("tester", "support_team")):
         join(group, people[name], f"{name}@datasets.example")
@@ -42,22 +52,22 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
         use_mail(settings, host)
         host.refuses = {"tester@datasets.example": "550 5.1.1 unknown"}
         deliver()
-    mail = MessageChannel.objects.get(key="mail")
-    make(DeadAddress, address="old@datasets.example", because="550 5.1.1 unknown", since=now(), channel=mail)
+    mail = NotificationChannel.objects.get(key="mail")
+    make(SuppressedAddress, address="old@datasets.example", because="550 5.1.1 unknown", since=now(), channel=mail)
     alter(mail, faults=4, last_fault="554 5.7.1 relay access denied", free_at=now(), unavailable_since=now(),
           unavailable_because="554 5.7.1 relay access denied")  # fmt: skip
     return notice
 
 
 @pytest.mark.timeout(900)
-def test_the_pages_are_sound_in_each_look(told: Notice, person: Callable[..., Person]) -> None:
+def test_the_pages_are_sound_in_each_look(told: Notification, person: Callable[..., Person]) -> None:
     """No error in the console, nothing reaches over the screen, and Japanese is Japanese."""
-    delivery = Delivery.objects.filter(outcome="sent").exclude(address="").first()
-    group, text = Stakeholder.objects.get(key="users"), MessageText.objects.get(event="release:announce")
-    slack = MessageChannel.objects.get(key="slack")
+    delivery = NotificationDelivery.objects.filter(outcome="sent").exclude(address="").first()
+    group, text = RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.get(event="release:announce")
+    slack = NotificationChannel.objects.get(key="slack")
     change = {"message": told, "message-delivery": delivery, "message-group": group, "message-text": text,
-              "message-text-back": MessageText.objects.get(event="rollback:authorise"), "message-channel": slack,
-              "message-channel-faulty": MessageChannel.objects.get(key="mail")}  # fmt: skip
+              "message-text-back": NotificationTemplate.objects.get(event="rollback:authorise"), "message-channel": slack,
+              "message-channel-faulty": NotificationChannel.objects.get(key="mail")}  # fmt: skip
     shown = {
         **{f"list-{name}": reverse(f"admin:releases_{name}_changelist") for name in LISTS},
         **{
@@ -94,7 +104,7 @@ def test_the_pages_are_sound_in_each_look(told: Notice, person: Callable[..., Pe
 
 
 def test_a_message_is_opened_in_the_inbox_and_one_outside_released_by_clicking(
-    told: Notice, person: Callable[..., Person]
+    told: Notification, person: Callable[..., Person]
 ) -> None:
     reader = person("developer", **LOOKS["ja-light"])
     reader.go("/admin/")
@@ -103,10 +113,10 @@ def test_a_message_is_opened_in_the_inbox_and_one_outside_released_by_clicking(
     assert reader.path == told.path
     releasing = person("project_manager", **LOOKS["ja-light"])
     releasing.go("/admin/")
-    releasing.press(f'a[href="{reverse("admin:releases_notice_change", args=[told.pk])}"]')
+    releasing.press(f'a[href="{reverse("admin:releases_notification_change", args=[told.pk])}"]')
     releasing.choose("notice:release")
     releasing.press("form.r-form button.main")
-    assert releasing.clicks == 3 and not Notice.objects.get(pk=told.pk).waits
+    assert releasing.clicks == 3 and not Notification.objects.get(pk=told.pk).waits
 
 
 def _known(text: str) -> bool:

@@ -89,9 +89,9 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "application": ("manager", "admin:environments_application_change", [rows["application"].pk]),
     }
     lists = ("environments_environment", "environments_configurationversion", "environments_accessgrant",
-             "environments_changewindow", "environments_freeze", "environments_companyholiday", "environments_token",
-             "environments_deputy", "releases_release", "releases_deployment", "releases_evidence",
-             "releases_obligation", "releases_waiver", "releases_meeting", "releases_inforce",
+             "environments_changewindow", "environments_changefreeze", "environments_holiday", "environments_token",
+             "environments_delegation", "releases_release", "releases_deployment", "releases_evidence",
+             "releases_followup", "releases_waiver", "releases_committeemeeting", "releases_deployedversion",
              "audit_checkpoint")  # fmt: skip
     found = {name: (who, reverse(view, args=given)) for name, (who, view, given) in own.items()}
     found |= {name: (who, reverse("act", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()}

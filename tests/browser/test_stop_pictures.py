@@ -16,7 +16,7 @@ from environments.actions.configuration.create import create
 from environments.actions.configuration.examine import examine
 from environments.models import ConfigurationVersion, Environment
 from releases.actions.switch.press import press
-from releases.models import Question, RosterEntry
+from releases.models import DecisionRequest, TeamMember
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
@@ -66,11 +66,11 @@ def test_the_pages_are_sound(
     before, after = versions
     waiting = seeded["waiting"]
     for duty, who in (("verifier", "second_operator"), ("responsible", "manager")):
-        RosterEntry.objects.filter(release=waiting.release, duty=duty).exists() or make(
-            RosterEntry, release=waiting.release, duty=duty, account=people[who], telephone="+81-3-0000-0000"
+        TeamMember.objects.filter(release=waiting.release, duty=duty).exists() or make(
+            TeamMember, release=waiting.release, duty=duty, account=people[who], telephone="+81-3-0000-0000"
         )
     make(
-        Question, deployment=waiting, step=waiting.steps.first(), asked_at=now(), asked=2,
+        DecisionRequest, deployment=waiting, step=waiting.steps.first(), asked_at=now(), asked=2,
         due_at=now() + timedelta(minutes=15), default="go_back",
     )  # fmt: skip
     difference = reverse("configuration-difference")
@@ -106,7 +106,7 @@ def test_the_pages_are_sound(
         picture(name, address)
     with acting_as("operator"):
         switch = press(reason="データセンターの火災")
-    stopped["stop-switch"] = reverse("admin:releases_stopswitch_change", args=[switch.pk])
+    stopped["stop-switch"] = reverse("admin:releases_emergencystop_change", args=[switch.pk])
     for name, address in stopped.items():
         picture(name, address)
     wrong += [f"console: {heard}" for heard in reader.complaints]

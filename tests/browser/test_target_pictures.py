@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 
 from audit.clock import now
-from environments.models import ConfigurationVersion, Target
+from environments.models import ConfigurationVersion, DeploymentTarget
 from releases.models import Drift, TargetMeasurement
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
@@ -24,7 +24,7 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     """No error in the console, and nothing reaches over the screen; the buttons that only look keep nothing."""
     folder = PICTURES / "targets" / look
     folder.mkdir(parents=True, exist_ok=True)
-    target: Any = Target.objects.filter(environment__slug="production").order_by("pk").first()
+    target: Any = DeploymentTarget.objects.filter(environment__slug="production").order_by("pk").first()
     digests = {"expected": {"code": "a" * 40, "configuration": "b" * 64}, "found": {"code": "c" * 40}}
     hour = timedelta(hours=1)
     make(Drift, target=target, parts=["code"], found_at=now() - 40 * hour, ended_at=now() - 30 * hour, **digests)
@@ -38,7 +38,7 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
         reader.page.screenshot(path=folder / f"{name}.png", full_page=True)
 
     for name, address in {
-        "target": reverse("admin:environments_target_change", args=[target.pk]),
+        "target": reverse("admin:environments_deploymenttarget_change", args=[target.pk]),
         "board": reverse("admin:index"),
         "new": reverse("act-new", args=["target", "create"]),
         "lay": reverse("act", args=["in_force", "lay", target.pk]),
@@ -66,6 +66,6 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     reader.press('form.r-form button[name="try"]')
     assert reader.page.locator("#tried tbody tr").count() == 5
     picture("compared")
-    assert Target.objects.get(pk=target.pk).settings == target.settings
+    assert DeploymentTarget.objects.get(pk=target.pk).settings == target.settings
     wrong += [f"console: {heard}" for heard in reader.complaints if "status of 400" not in heard]
     assert not wrong, "\n".join(wrong)

@@ -35,7 +35,7 @@ from environments.actions.freeze.lift import lift
 from environments.actions.token.issue import issue_token
 from environments.actions.window.freeze import freeze
 from environments.actors import person
-from environments.models import AccessGrant, Account, Environment, Freeze, Token
+from environments.models import AccessGrant, Account, ChangeFreeze, Environment, Token
 from environments.roles import ENVIRONMENT_VERBS, LEVELS, RIGHT_WORDS, ROLE_VERBS
 from releases.admin.verbs import VERBS
 from tests.conftest import PASSWORD, enrolled
@@ -147,11 +147,11 @@ def test_15_calendars_are_governed_like_the_rest(people: People, acting_as: Acti
             freeze(production.pk, name="x", reason="x", **times)
         with acting_as(name), pytest.raises(NotYou):
             lift(row.pk, reason="x")
-    assert Freeze.objects.get(pk=row.pk).lifted_at is None
-    assert {"environments.Freeze", "environments.ChangeWindow", "environments.CompanyHoliday"} <= {
+    assert ChangeFreeze.objects.get(pk=row.pk).lifted_at is None
+    assert {"environments.ChangeFreeze", "environments.ChangeWindow", "environments.Holiday"} <= {
         table.model for table in GOVERNED
     }
-    assert Event.objects.filter(kind="row", object=f"environments.Freeze:{row.pk}").exists()
+    assert Event.objects.filter(kind="row", object=f"environments.ChangeFreeze:{row.pk}").exists()
 
 
 def test_17_no_address_is_forgotten(people: People) -> None:
@@ -323,10 +323,10 @@ def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: Peop
             WrongState, match="You have already requested this lift. Another person must lift the freeze"
         ):
             lift(other.pk, reason="a hurry")
-    assert Freeze.objects.in_force().get() == other
+    assert ChangeFreeze.objects.in_force().get() == other
     with acting_as("author_on_committee"):
         assert lift(other.pk, reason="I have looked at it").lifted_at is not None
-    nobodys = make(Freeze, environment=production, absolute=True, **times)
+    nobodys = make(ChangeFreeze, environment=production, absolute=True, **times)
     with acting_as("manager"):
         assert lift(nobodys.pk, reason="x").lifted_at is None
 

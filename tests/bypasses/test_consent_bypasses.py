@@ -41,33 +41,33 @@ from releases.actions.target.set_settings import create_target
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.gates import quorum
-from releases.models import Approval, ConsentRound, Deployment, Procedure, Release, RosterEntry
+from releases.models import ApprovalDecision, ApprovalRequest, Deployment, Procedure, Release, TeamMember
 from tests.releases.gates.asking import COMMAND, alter, ask, communicated, make, shown, walk
 from tests.scenarios.stock import Stock
 
 
-def submitted(stock: Stock) -> tuple[Any, ConsentRound]:
+def submitted(stock: Stock) -> tuple[Any, ApprovalRequest]:
     """Return a release in review and its round."""
     release = stock.take()
     with stock.world.acting_as("manager"):
         return release, submit(release.pk)
 
 
-def approved(stock: Stock) -> tuple[Any, ConsentRound]:
+def approved(stock: Stock) -> tuple[Any, ApprovalRequest]:
     """Return a release with the consent of two."""
     release, round_ = submitted(stock)
     say_yes(stock, round_)
-    return release, ConsentRound.objects.get(pk=round_.pk)
+    return release, ApprovalRequest.objects.get(pk=round_.pk)
 
 
-def say_yes(stock: Stock, round_: ConsentRound, *names: str) -> None:
+def say_yes(stock: Stock, round_: ApprovalRequest, *names: str) -> None:
     """Let committee members approve."""
     for name in names or ("committee_a", "committee_b"):
         with stock.world.acting_as(name):
             decide.approve(round_.pk, digest=round_.digest)
 
 
-def scheduled(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
+def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     """Return a confirmed release whose run in production is due."""
     release, round_ = approved(stock)
     for name in ("manager", "operator"):
@@ -101,11 +101,11 @@ def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> 
         confirm_tests(release.pk)
         second = submit(release.pk)
     assert second.digest != round_.digest and not quorum.count(second).persons
-    assert ConsentRound.objects.get(pk=round_.pk).state == "void"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "void"
     with stock.world.acting_as("committee_b"), pytest.raises(GateClosed):
         decide.approve(second.pk, digest=round_.digest)
     say_yes(stock, second, "committee_b")
-    assert ConsentRound.objects.get(pk=second.pk).state == "open", "one of two"
+    assert ApprovalRequest.objects.get(pk=second.pk).state == "open", "one of two"
 
 
 def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
@@ -146,7 +146,7 @@ def test_03_a_change_does_not_carry_its_own_policy(stock: Stock) -> None:
     assert Procedure.objects.get(state="active").version != "1.8.0", "one of two"
     say_yes(stock, applied, "committee_b")
     assert Procedure.objects.get(state="active").version == "1.8.0"
-    assert ConsentRound.objects.get(pk=round_.pk).state == "open", "its own rules still ask for two"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "open", "its own rules still ask for two"
     assert Release.objects.get(pk=release.pk).procedure.version != "1.8.0"
 
 
@@ -157,7 +157,7 @@ def test_04_a_policy_that_is_missing_denies(stock: Stock) -> None:
     with stock.world.acting_as("manager"), pytest.raises(GateClosed, match="no approval rule"):
         submit(release.pk)
     assert Release.objects.get(pk=release.pk).state == "tested"
-    assert not ConsentRound.objects.filter(release=release).exists()
+    assert not ApprovalRequest.objects.filter(release=release).exists()
 
 
 def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], Any]) -> None:
@@ -176,7 +176,7 @@ def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], 
         decide.approve(round_.pk, digest=round_.digest)
     with stock.world.acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
         decide.approve(round_.pk, digest=round_.digest)
-    assert not Approval.objects.filter(round=round_).exists()
+    assert not ApprovalDecision.objects.filter(round=round_).exists()
     refused = Event.objects.filter(action="consent:approve", outcome="refused").count()
     assert refused == 5, "each of them left its event, but for a question who it is"
 
@@ -196,8 +196,8 @@ def test_06_without_eligible_approvers_nothing_is_approved(stock: Stock) -> None
         [{"stage": 1, "role": "committee", "number": 0}][:0],
     ):
         alter(round_, rules=rules)
-        assert not quorum.standing(quorum.rules_of(ConsentRound.objects.get(pk=round_.pk)), []).met
-    assert ConsentRound.objects.get(pk=round_.pk).state == "open"
+        assert not quorum.standing(quorum.rules_of(ApprovalRequest.objects.get(pk=round_.pk)), []).met
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "open"
 
 
 def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None:
@@ -222,14 +222,14 @@ def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None
     with stock.world.acting_as("manager"):
         amend(release.pk, reason="a word")
     other.join(60)
-    assert ConsentRound.objects.get(pk=round_.pk).state == "void" and told in ([], ["wrong_state"])
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "void" and told in ([], ["wrong_state"])
     release, round_ = submitted_again(stock, release)
     alter(release, unanswered="stay")
     with stock.world.acting_as("committee_b"), pytest.raises(GateClosed, match="if no one responds"):
         decide.approve(round_.pk, digest=round_.digest)
 
 
-def submitted_again(stock: Stock, release: Any) -> tuple[Any, ConsentRound]:
+def submitted_again(stock: Stock, release: Any) -> tuple[Any, ApprovalRequest]:
     """Bring a draft back into review."""
     with stock.world.acting_as("manager"):
         fix_content(release.pk)
@@ -245,7 +245,7 @@ def test_08_who_may_look_may_not_decide(stock: Stock, browsers: Callable[[str], 
             f"/admin/act/consent/{verb}/{round_.pk}/", {"digest": round_.digest, "comment": "x"}
         )
         assert answer.status_code == 403
-    assert not Approval.objects.exists() or Approval.objects.filter(round=round_).count() == 0
+    assert not ApprovalDecision.objects.exists() or ApprovalDecision.objects.filter(round=round_).count() == 0
 
 
 def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(stock: Stock) -> None:
@@ -255,7 +255,7 @@ def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(s
         grant.withdraw(row.pk, reason="left the shift")
     with acting(COMMAND), pytest.raises(GateClosed, match="The person who scheduled this deployment no longer has"):
         queue(run.pk)
-    assert ConsentRound.objects.get(pk=round_.pk).state == "granted", "nothing was used"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted", "nothing was used"
 
 
 def test_16_a_copy_needs_the_right_to_plan(stock: Stock, browsers: Callable[[str], Any]) -> None:
@@ -307,7 +307,7 @@ def test_25_the_way_back_passes_people_as_well(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
         rollbacks.assess(alarm.pk, impact="a", method="b", timing="c")
     communicated(alarm)
-    decider = RosterEntry.objects.get(release=release, duty="rollback_decider").account.username
+    decider = TeamMember.objects.get(release=release, duty="rollback_decider").account.username
     for name in ("operator", "manager", "committee_a", "auditor"):
         assert name != decider
         with stock.world.acting_as(name), pytest.raises(NotYou):
@@ -327,7 +327,7 @@ def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> Non
         decide.approve(round_.pk, digest=round_.digest)
     with acting(COMMAND):
         lapse_stale()
-    assert ConsentRound.objects.get(pk=round_.pk).state == "expired"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "expired"
 
 
 def test_a_token_starts_nothing_that_was_not_consented_to(stock: Stock) -> None:

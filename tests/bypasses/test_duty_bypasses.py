@@ -17,7 +17,7 @@ from environments.actions.access.grant import propose as grant
 from environments.actions.configuration.create import create as configure
 from environments.actions.proposed_change.decide import accept, decline
 from environments.actions.window.freeze import freeze
-from environments.models import ProposedChange, Target
+from environments.models import DeploymentTarget, RequestedChange
 from releases.actions.consent import decide as consents
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment import decide
@@ -34,7 +34,16 @@ from releases.actions.waiver.propose import propose
 from releases.audit_tests.two_duties import Authors, duties_of
 from releases.gates import authorship
 from releases.metrics.looking import USUAL
-from releases.models import ConsentRound, Deployment, Document, InForce, Release, Rollback, Step, Watch
+from releases.models import (
+    ApprovalRequest,
+    DeployedVersion,
+    Deployment,
+    Document,
+    MonitoringPeriod,
+    Release,
+    Rollback,
+    Step,
+)
 from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
 from tests.conftest import seconded
 from tests.releases.gates.asking import COMMAND, alter, ask as answer, make, walk
@@ -183,9 +192,9 @@ def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_versi
         last = configure(**place, values={"PORT": "2"}, secrets={"TOKEN": ""}, reason="a port")
     release = alter(release, configurations={**release.configurations, "production": last.pk})
     assert authorship.excluded(release)[person] == "editor"
-    pointer = make(InForce, **place, release=release, configuration=written, since=now(), how="verified")
+    pointer = make(DeployedVersion, **place, release=release, configuration=written, since=now(), how="verified")
     assert person not in authorship.excluded(release)
-    alter(pointer, how=InForce.PROPOSED)
+    alter(pointer, how=DeployedVersion.PROPOSED)
     assert authorship.excluded(release)[person] == "editor", "a proposal puts nothing in force"
     with world.acting_as("second_operator"):
         higher = configure(**place, values={"PORT": "3"}, secrets={}, reason="newer")
@@ -232,7 +241,9 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
         ):
             set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
     walk(run, "watch")
-    watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[])
+    watch = make(
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[]
+    )
     with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
         again()
     walk(run, "succeed")
@@ -280,7 +291,7 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
         with pytest.raises(WrongState, match="already"):
             decline(proposed.pk, reason="too late")
     assert world.fresh(row).settings == {"watch": [dict(one) for one in USUAL], "private_networks": []}
-    older = ProposedChange.objects.filter(decided_at=None).order_by("pk")
+    older = RequestedChange.objects.filter(decided_at=None).order_by("pk")
     with (
         world.acting_as("manager"),
         pytest.raises(GateClosed, match="The data changed after this change was requested"),
@@ -290,7 +301,7 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
         decline(older[0].pk, reason="not needed")
     with world.acting_as("operator"):
         free = set_settings(world.targets["staging"].pk, root=row.root + "-s", settings={}, reason="one is enough here")
-    assert isinstance(free, Target)
+    assert isinstance(free, DeploymentTarget)
 
 
 def test_a_folder_under_another_name_is_no_second_target(stock: Stock, tmp_path: Path) -> None:
@@ -311,7 +322,7 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     world = stock.world
     release = confirmed(stock)
     row, place = world.targets["production"], world.environments["production"]
-    round_ = ConsentRound.objects.get(release=release)
+    round_ = ApprovalRequest.objects.get(release=release)
     assert answer(world, release, "consent").verdict == "pass"
     with world.acting_as("operator"):
         proposed = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
@@ -320,7 +331,7 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     assert "deployment target" in answer(world, release, "consent").reason
     with acting(COMMAND):
         assert lapse_stale() == [release.pk]
-    ended = ConsentRound.objects.get(pk=round_.pk)
+    ended = ApprovalRequest.objects.get(pk=round_.pk)
     assert (ended.state, ended.void_key) == ("void", "target") and place.protected
 
 

@@ -17,7 +17,7 @@ from environments.actions.deputy import appoint
 from environments.actions.freeze.lift import lift
 from environments.actions.proposed_change.decide import accept
 from environments.actions.window.freeze import freeze
-from environments.models import AccessGrant, Account, Freeze, ProposedChange
+from environments.models import AccessGrant, Account, ChangeFreeze, RequestedChange
 from releases.actions.consent import decide
 from releases.actions.document.review import check_content, write
 from releases.actions.evidence.hand_in import hand_in
@@ -30,7 +30,7 @@ from releases.actions.target.set_settings import set_hosts
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose, waivable
 from releases.gates import authorship, quorum
-from releases.models import ConsentRound, Deployment, Procedure, Release
+from releases.models import ApprovalRequest, Deployment, Procedure, Release
 from tests.bypasses.test_access_bypasses import newcomer
 from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
 from tests.releases.gates.asking import COMMAND, alter, shown, walk
@@ -99,7 +99,7 @@ def test_two_voices_of_one_person_are_one_after_an_identity_was_edited(stock: St
     _release, round_ = approved(stock)
     alter(people["committee_a"], employee_id="E1")
     alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
-    assert not quorum.count(ConsentRound.objects.get(pk=round_.pk)).standing.met
+    assert not quorum.count(ApprovalRequest.objects.get(pk=round_.pk)).standing.met
 
 
 def test_who_was_one_person_with_a_starter_counts_as_the_starter(stock: Stock) -> None:
@@ -230,7 +230,7 @@ def test_nobody_accepts_alone_what_somebody_proposed_who_may_no_longer(stock: St
     target, people = stock.world.targets["production"], stock.world.people
     with stock.world.acting_as("operator"):
         made = set_hosts(target.pk, hosts=["evil.example"], reason="x")
-    assert isinstance(made, ProposedChange)
+    assert isinstance(made, RequestedChange)
     if closed:
         with stock.world.acting_as("administrator"):
             close(people["operator"].pk, reason="left")
@@ -301,7 +301,7 @@ def test_nobody_lifts_an_absolute_freeze_alone_that_a_leaver_asked_to_lift(stock
     lose(people["manager"], "release_manager")
     with stock.world.acting_as("author_on_committee"):
         lift(row.pk, reason="y")
-    assert Freeze.objects.get(pk=row.pk).lifted_at is None
+    assert ChangeFreeze.objects.get(pk=row.pk).lifted_at is None
 
 
 def test_the_final_check_does_not_count_who_has_left(stock: Stock) -> None:

@@ -35,7 +35,7 @@ from releases.actions.watch.sample import judge_watch
 from releases.actions.window.propose import propose as propose_window
 from releases.gates import authorship
 from releases.metrics.looking import USUAL
-from releases.models import ConsentRound, InForce, Obligation, Procedure, Release, Watch
+from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release
 from tests.bypasses.test_consent_bypasses import another, approved, fewer, say_yes, scheduled, submitted
 from tests.conftest import seconded
 from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
@@ -85,7 +85,7 @@ def test_consent_and_final_check_that_come_late_are_waived_by_two_or_not_given(s
     waive(stock, release, "approve")
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert Obligation.objects.filter(release=release, key="waiver").count() == 1
+    assert FollowUp.objects.filter(release=release, key="waiver").count() == 1
     late(release, "confirm")
     with (
         world.acting_as("operator"),
@@ -130,7 +130,7 @@ def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stoc
     waive(stock, release, "fix_content")
     with world.acting_as("manager"):
         prepare.fix_content(release.pk)
-    assert Obligation.objects.get(release=release, key="waiver").about
+    assert FollowUp.objects.get(release=release, key="waiver").about
 
 
 def test_moving_to_the_same_hour_makes_nothing_punctual(stock: Stock) -> None:
@@ -180,7 +180,7 @@ def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stoc
         second = apply_for(strict.pk, reason="x")
     say_yes(stock, second)
     assert Procedure.objects.get(state="active").version == "1.9.0"
-    assert ConsentRound.objects.get(pk=first.pk).state == "void"
+    assert ApprovalRequest.objects.get(pk=first.pk).state == "void"
     assert Procedure.objects.get(pk=lax.pk).state == "draft"
     with pytest.raises(Refused):
         say_yes(stock, first)
@@ -215,7 +215,7 @@ def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> N
     )  # fmt: skip
     walk(above, "record")
     make(
-        InForce, application=world.application, environment=world.environments["production"], release=above,
+        DeployedVersion, application=world.application, environment=world.environments["production"], release=above,
         configuration=world.configurations["production"], code=above.tree, configuration_digest="c" * 64,
         since=now(), how="adopted",
     )  # fmt: skip
@@ -229,7 +229,7 @@ def test_a_condition_ends_with_the_consent_that_asked_for_it(stock: Stock) -> No
         decide.approve_with_condition(round_.pk, digest=round_.digest, condition="tell the users")
     with stock.world.acting_as("manager"):
         prepare.withdraw(release.pk, reason="not needed")
-    condition = Obligation.objects.get(release=release)
+    condition = FollowUp.objects.get(release=release)
     assert condition.settled_at is not None and condition.settled_by is None
     assert ask(stock.world, stock.take(), "obligations").verdict == "pass"
 
@@ -241,9 +241,9 @@ def test_nobody_with_a_part_in_it_says_that_a_condition_is_met_or_a_review_was_h
     with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
         act.get(Release).editors.add(stock.world.people["committee_b"])
     with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="part in this release"):
-        settle(Obligation.objects.get(release=release).pk, note="done")
+        settle(FollowUp.objects.get(release=release).pk, note="done")
     review = make(
-        Obligation, application=stock.world.application, release=release, key="retrospective_review", label_ja="a",
+        FollowUp, application=stock.world.application, release=release, key="retrospective_review", label_ja="a",
         label_en="a", due_at=now(),
     )  # fmt: skip
     with stock.world.acting_as(release.author.username), pytest.raises(NotYou, match="author"):
@@ -277,7 +277,9 @@ def test_after_the_final_check_nobody_puts_himself_on_the_roster(stock: Stock) -
 def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_watch(stock: Stock) -> None:
     _release, _round, run = scheduled(stock)
     walk(run, "queue", "start", "verify", "watch")
-    watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[])
+    watch = make(
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[]
+    )
     target, starter = stock.world.targets["production"].pk, run.started_by.username
     sources = [dict(row) for row in USUAL]
     with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
@@ -298,7 +300,7 @@ def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
         time.sleep(0.05)
     with acting(COMMAND):
         lapse.lapse_stale()
-    assert ConsentRound.objects.get(pk=row.pk).state == "expired"
+    assert ApprovalRequest.objects.get(pk=row.pk).state == "expired"
     assert ChangeWindow.objects.get(pk=row.window_id).withdrawn_at is not None
 
 
@@ -321,7 +323,7 @@ def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
     monkeypatch.setattr(lapse, "change", late_door)
     with acting(COMMAND):
         lapse.lapse_stale()
-    assert ConsentRound.objects.get(pk=anew[0]).state == "open"
+    assert ApprovalRequest.objects.get(pk=anew[0]).state == "open"
 
 
 def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:

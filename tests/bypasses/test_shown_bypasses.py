@@ -23,7 +23,7 @@ from releases.actions.rollback.escalate import escalate
 from releases.actions.rollback.run import retry, run as begin
 from releases.actions.rollback.take_over import take_over
 from releases.jobs import prepare_rollback
-from releases.models import ChecklistItem, Document, InForce, Rollback
+from releases.models import ChecklistItem, DeployedVersion, Document, Rollback
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
@@ -37,7 +37,7 @@ def alarm_of(world: Any, *edges: str, cause: str = "data_inconsistent") -> Rollb
     """Return an assessed alarm about a run in production that is in force, its watch begun and gone on by `edges`."""
     run = alter(walk(world.scheduled(), "queue", "start", "verify", "watch", *edges), started_at=now())
     where = {"application": world.application, "environment": world.environments["production"]}
-    make(InForce, **where, release=run.release, since=now(), how="verified")
+    make(DeployedVersion, **where, release=run.release, since=now(), how="verified")
     with world.acting_as("operator"):
         alarm = decide.raise_(run.pk, cause=cause, note="two totals differ")
     return assess(world, alarm, "two users")

@@ -45,7 +45,7 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     """A database of production's target, with a migration that is held in its middle."""
     from audit.change import change
     from environments.actions.configuration.create import create
-    from environments.models import Target
+    from environments.models import DeploymentTarget
 
     address = own_database("chaos")
     script = SCRIPT
@@ -56,8 +56,8 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     }
     production = world.environments["production"]
     with world.acting_as("manager"):
-        with change("target:create", (Target, world.targets["production"].pk)) as act:
-            act.get(Target).settings = made
+        with change("target:create", (DeploymentTarget, world.targets["production"].pk)) as act:
+            act.get(DeploymentTarget).settings = made
         world.configurations["production"] = create(
             application_id=world.application.pk,
             environment_id=production.pk,

@@ -111,7 +111,7 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
     """A target on which every kind has something to do: a version in force, a service, a log, a database with rows."""
     from audit.change import change
     from environments.actions.configuration.create import create
-    from environments.models import Target
+    from environments.models import DeploymentTarget
 
     address = own_database("matrix")
     with psycopg.connect(address) as connection:
@@ -133,8 +133,8 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
         "http_hosts": [receiver.host],
     }
     with world.acting_as("manager"):
-        with change("target:create", (Target, target.pk)) as act:
-            act.get(Target).settings = settings
+        with change("target:create", (DeploymentTarget, target.pk)) as act:
+            act.get(DeploymentTarget).settings = settings
         world.configurations["production"] = create(
             application_id=world.application.pk,
             environment_id=world.environments["production"].pk,

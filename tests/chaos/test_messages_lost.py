@@ -42,10 +42,10 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
 ) -> None:
     from audit.models import Outbox
     from releases.actions.release.prepare import withdraw
-    from releases.models import Delivery, Stakeholder
+    from releases.models import NotificationDelivery, RecipientGroup
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
-    for group in Stakeholder.objects.all():
+    for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
     only(("release:withdraw", "development_team", "mail"))
     people = [f"{name}@datasets.example" for name in ("developer", "tester", "operator")]
@@ -75,10 +75,14 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
         go_on.set()
         running.redis.flushdb()
         until("the letter of the killed worker", lambda: len(host.mails) == 1, HOLD)
-        assert Delivery.objects.filter(outcome="sent").count() == 0, "nobody has kept its outcome"
+        assert NotificationDelivery.objects.filter(outcome="sent").count() == 0, "nobody has kept its outcome"
         _let_the_claim_run_out()
         running.process("worker", "messages", **mail)
-        until("every delivery to be kept as sent", lambda: Delivery.objects.filter(outcome="sent").count() == 3, HOLD)
+        until(
+            "every delivery to be kept as sent",
+            lambda: NotificationDelivery.objects.filter(outcome="sent").count() == 3,
+            HOLD,
+        )
     finally:
         go_on.set()
         running.end()
@@ -86,7 +90,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     keys = [mail["Message-ID"] for mail in host.mails]
     assert len(keys) == 4 and len(set(keys)) == 3, "what comes twice has the same key"
     assert not Outbox.objects.filter(sent_at=None, event="release:withdraw").exists()
-    assert sorted(Delivery.objects.values_list("tries", flat=True)) == [1, 1, 2]
+    assert sorted(NotificationDelivery.objects.values_list("tries", flat=True)) == [1, 1, 2]
 
 
 def _let_the_claim_run_out() -> None:
@@ -94,7 +98,7 @@ def _let_the_claim_run_out() -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_messagechannel SET free_at = clock_timestamp()")
+        cursor.execute("UPDATE releases_notificationchannel SET free_at = clock_timestamp()")
 
 
 @pytest.mark.timeout(600)
@@ -102,7 +106,7 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> None:
     from releases.actions.release.prepare import withdraw
-    from releases.models import Message
+    from releases.models import InboxItem
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
@@ -122,10 +126,10 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
         running.redis.flushdb()
         running.process("scheduler")
         running.process("worker", "messages")
-        until("both messages", lambda: Message.objects.filter(notice__event="release:withdraw").count() == 2, HOLD)
+        until("both messages", lambda: InboxItem.objects.filter(notice__event="release:withdraw").count() == 2, HOLD)
     finally:
         running.end()
-    assert Message.objects.get(account=world.people["developer"]).deliveries.get().outcome == "sent"
-    assert Message.objects.get(account=None, notice__event="release:withdraw").deliveries.get().outcome == "waiting", (
-        "nobody has released it"
-    )
+    assert InboxItem.objects.get(account=world.people["developer"]).deliveries.get().outcome == "sent"
+    assert (
+        InboxItem.objects.get(account=None, notice__event="release:withdraw").deliveries.get().outcome == "waiting"
+    ), "nobody has released it"

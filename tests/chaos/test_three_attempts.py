@@ -102,7 +102,7 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
     made: list[Running] = []
 
     def begin(environment: str) -> Faulty:
-        from releases.models import InForce
+        from releases.models import DeployedVersion
 
         root = Path(world.targets[environment].root)
         (root / "shared").mkdir(parents=True)
@@ -116,7 +116,7 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
             with world.acting_as("author_on_committee"):
                 earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
             where = {"application": world.application, "environment": world.environments[environment]}
-            make(InForce, **where, release=earlier, since=earlier.created_at, how="verified")
+            make(DeployedVersion, **where, release=earlier, since=earlier.created_at, how="verified")
             release = alter(world.planned(), plan=PLAN)
             world.evidence("1.3.0")
             with world.acting_as("developer"):

@@ -47,16 +47,16 @@ def test_a_watch_goes_on_after_everything_was_killed_and_the_queue_emptied(
     world: World, database: str, tmp_path: Path, settings: Any, failing: Site
 ) -> None:
     from audit.clock import now
-    from environments.models import Target
-    from releases.models import Rollback, Sample, Watch
+    from environments.models import DeploymentTarget
+    from releases.models import Measurement, MonitoringPeriod, Rollback
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     run = world.verified_run(world.planned(), "development")
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), change("test:watch") as act:
-        target = Target.objects.get(pk=world.targets["development"].pk)
+        target = DeploymentTarget.objects.get(pk=world.targets["development"].pk)
         target.settings = {"metrics_url": f"{failing.base}/metrics"}
         target.save()
-        watch = Watch.objects.create(
+        watch = MonitoringPeriod.objects.create(
             deployment=run, interval_seconds=INTERVAL, duration_seconds=3600, triggers=[BAD],
             began_at=now() + timedelta(seconds=1), next_at=now() + timedelta(seconds=1),
         )  # fmt: skip
@@ -65,16 +65,16 @@ def test_a_watch_goes_on_after_everything_was_killed_and_the_queue_emptied(
     try:
         running.redis.flushdb()
         first = [running.process("scheduler"), running.process("worker", "samples")]
-        until("three samples", lambda: Sample.objects.count() >= 3)
+        until("three samples", lambda: Measurement.objects.count() >= 3)
         _kill(*first)
         running.redis.flushdb()
-        kept = Sample.objects.count()
+        kept = Measurement.objects.count()
         running.process("scheduler")
         running.process("worker", "samples")
-        until("three more", lambda: Sample.objects.count() >= kept + 3)
+        until("three more", lambda: Measurement.objects.count() >= kept + 3)
     finally:
         running.end()
-    samples = list(Sample.objects.order_by("due_at"))
+    samples = list(Measurement.objects.order_by("due_at"))
     assert len({sample.due_at for sample in samples}) == len(samples), "no place is filled twice"
     verdicts = [sample.values["error_rate"]["verdict"] for sample in samples]
     assert verdicts == ["no_data", *["fail"] * (len(samples) - 1)], "no rate was lost with the processes"

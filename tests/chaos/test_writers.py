@@ -116,13 +116,13 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
 
 def _rows_are_what_the_events_say(root: psycopg.Connection[Any]) -> None:
     """Every column of every row that is there; every row that is not there is gone in the ledger; none is unknown."""
-    (governed,) = [one for one in GOVERNED if one.model == "environments.Freeze"]
+    (governed,) = [one for one in GOVERNED if one.model == "environments.ChangeFreeze"]
     with root.cursor(row_factory=dict_row) as cursor:
         there = {
             str(row["id"]): as_recorded(row, governed, b"")
-            for row in cursor.execute("SELECT * FROM environments_freeze")
+            for row in cursor.execute("SELECT * FROM environments_changefreeze")
         }
-    lives = lives_of("environments.Freeze")
+    lives = lives_of("environments.ChangeFreeze")
     told = {pk: life.states[-1].values for pk, life in lives.items() if not life.states[-1].gone}
     assert told == there
     for life in lives.values():

@@ -44,28 +44,28 @@ def write(seed: int) -> None:
     from audit.change import Act, change
     from audit.clock import now
     from audit.refusals import Invalid
-    from environments.models import Environment, Freeze
+    from environments.models import ChangeFreeze, Environment
 
     chance, moment, environment = random.Random(seed), now(), Environment.objects.get(slug="development")
     connection.settings_dict["OPTIONS"]["application_name"] = f"writer-{seed}"
     connection.close()
 
     def one(act: Act) -> None:
-        mine = list(Freeze.objects.filter(name=f"writer {seed}").order_by("pk").values_list("pk", flat=True))
+        mine = list(ChangeFreeze.objects.filter(name=f"writer {seed}").order_by("pk").values_list("pk", flat=True))
         verb = chance.choice(["make", "make", "edit", "edit", "bulk", "delete"]) if mine else "make"
         if verb == "make":
-            act.about(Freeze.objects.create(
+            act.about(ChangeFreeze.objects.create(
                 name=f"writer {seed}", environment=environment, reason=str(chance.random()),
                 starts_at=moment + timedelta(days=400), ends_at=moment + timedelta(days=401),
             ))  # fmt: skip
             return
-        chosen = Freeze.objects.select_for_update().filter(pk=chance.choice(mine))
+        chosen = ChangeFreeze.objects.select_for_update().filter(pk=chance.choice(mine))
         if verb == "edit":
             row = chosen.get()
             row.reason = str(chance.random())
             row.save()
         elif verb == "bulk":
-            Freeze.objects.filter(name=f"writer {seed}").update(reason=str(chance.random()))
+            ChangeFreeze.objects.filter(name=f"writer {seed}").update(reason=str(chance.random()))
         else:
             chosen.get().delete()
 

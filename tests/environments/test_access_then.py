@@ -11,7 +11,7 @@ from environments import access
 from environments.access_then import Then
 from environments.actions.access.grant import confirm, propose, withdraw
 from environments.actions.deputy import appoint
-from environments.models import Deputy, Environment
+from environments.models import Delegation, Environment
 from environments.roles import ENVIRONMENT_VERBS, ROLE_VERBS
 
 
@@ -70,7 +70,7 @@ def test_a_deputy_has_the_absent_ones_roles_for_a_time(people: dict[str, Any], a
     with acting_as("administrator"):
         appoint.confirm(made.pk)
     then, moment = Then(), now()
-    assert Deputy.objects.in_force().count() == 1
+    assert Delegation.objects.in_force().count() == 1
     assert then.stood_in_for(people["tester"].pk, moment) == [people["committee_a"].pk]
     roles = {(h.role, h.deputy_for) for h in then.with_deputies(moment) if h.account == people["tester"].pk}
     assert roles == {("tester", None), ("committee", people["committee_a"].pk)}

@@ -9,7 +9,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from playwright.sync_api import Browser, Page
 
-from audit.models import Event, Link
+from audit.models import Event, LedgerEntry
 from audit.offline.ringi_verify import Broken, Passkeys, from_base64url, to_base64url
 from environments.models import Environment
 from releases.demo.site import one_time
@@ -136,10 +136,10 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
     with page.expect_navigation(url=f"**/admin/release/{release.pk}/*"):
         page.locator("#use_key").click()
     assert round_.approvals.get().account.username == "committee_a"
-    event = Event.objects.get(action="consent:approve", kind="action", object=f"releases.ConsentRound:{round_.pk}")
+    event = Event.objects.get(action="consent:approve", kind="action", object=f"releases.ApprovalRequest:{round_.pk}")
     after = json.loads(bytes(event.bytes))["after"]
     assert after["signature"]["method"] == "webauthn" and after["assertion"]["digests"] == [world.fresh(round_).digest]
-    links = Link.objects.order_by("number").select_related("event")
+    links = LedgerEntry.objects.order_by("number").select_related("event")
     events = [json.loads(bytes(link.event.bytes)) for link in links]
     number = next(place for place, one in enumerate(events, 1) if one["id"] == str(event.id))
 

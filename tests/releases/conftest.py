@@ -40,14 +40,14 @@ class Later:
         """Tell whether nothing was written since the world was copied, and nobody else is connected to the copy."""
         from django.db import connection
 
-        from audit.models import Head
+        from audit.models import LedgerHead
 
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             (others,) = cursor.fetchone()
-        return not others and Head.objects.get().number == self.head
+        return not others and LedgerHead.objects.get().number == self.head
 
     def entered(self) -> bool:
         """Put the kept database in the place of the test's own; False when there is none yet."""
@@ -286,12 +286,12 @@ def world_template(
     with cloned(template_database, django_db_blocker) as address, translation.override("en"):
         from django.db import connection
 
-        from audit.models import Head
+        from audit.models import LedgerHead
         from environments.models import Account
 
         people = {account.username: account for account in Account.objects.all()}
         made_world(people, enters(people), sample_repository, folder)
-        later = Later(Head.objects.get().number)
+        later = Later(LedgerHead.objects.get().number)
         connection.close()
         yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, later)
         if later.name:
@@ -313,12 +313,12 @@ def world(
 
 def found_world(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built) -> World:
     """Read the world from a database that was copied."""
-    from environments.models import Application, ConfigurationVersion, Environment, Target
+    from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
 
     return World(
         application=Application.objects.get(),
         environments={e.slug: e for e in Environment.objects.all()},
-        targets={t.environment.slug: t for t in Target.objects.select_related("environment")},
+        targets={t.environment.slug: t for t in DeploymentTarget.objects.select_related("environment")},
         built=sample_repository,
         acting_as=acting_as,
         people=people,

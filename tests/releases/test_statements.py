@@ -45,13 +45,13 @@ def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
             locked = statements.lock(model, row.pk)()
         assert locked is not None and values_of(locked) == values_of(row), model
         assert not locked._state.adding and locked._state.db == "default"
-    assert {"Release", "Account", "Environment", "Procedure", "Evidence", "ChangeWindow", "Target"} <= met
+    assert {"Release", "Account", "Environment", "Procedure", "Evidence", "ChangeWindow", "DeploymentTarget"} <= met
 
 
 def test_what_is_read_along_is_what_django_would_prefetch(world: Any) -> None:
     """Every row in the same order, each knowing whose it is, and a narrower question is still asked about that row alone."""
     from releases.admin.release_page import BELONGING
-    from releases.models import Change
+    from releases.models import ChangeEntry
 
     release, _round = world.confirmed()
     with world.acting_as("manager"):
@@ -69,7 +69,7 @@ def test_what_is_read_along_is_what_django_would_prefetch(world: Any) -> None:
             met |= {name} if found else set()
     assert not caught.captured_queries
     assert met >= {"changes", "checklist", "documents", "rounds", "facts", "roster", "final_checks", "milestones"}
-    assert Change.objects.count() > row.changes.count() == len(row.changes.filter(pk__gt=0))
+    assert ChangeEntry.objects.count() > row.changes.count() == len(row.changes.filter(pk__gt=0))
 
 
 def test_a_statement_that_asks_for_more_than_the_row_is_not_read_along(

@@ -45,5 +45,10 @@ def test_a_row_that_is_there_already_is_refused_with_a_sentence(world: Any) -> N
             assert re.fullmatch("There is already another .+ with the same .+", str(refused)), label
             assert refused.constraint, label
     assert Event.objects.filter(action="test:twin", kind="refusal").count() == len(tried)
-    assert {"environments.Target", "environments.Application", "environments.Account", "releases.Release"} <= {*tried}
+    assert {
+        "environments.DeploymentTarget",
+        "environments.Application",
+        "environments.Account",
+        "releases.Release",
+    } <= {*tried}
     assert len(tried) >= 10, tried

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from audit.actor import acting
-from audit.models import CheckpointAddress, Continuation
+from audit.models import CheckpointDelivery, LedgerResumption
 from environments.actions.access import grant
 from environments.actions.account.create import create
 from environments.models import (
@@ -15,39 +15,39 @@ from environments.models import (
     AccessReview,
     AccessReviewItem,
     CalendarFeed,
-    CompanyHoliday,
-    Deputy,
-    Freeze,
-    ProposedChange,
+    ChangeFreeze,
+    Delegation,
+    Holiday,
+    RequestedChange,
     Token,
 )
 from releases.actions.procedure.activate import load
 from releases.gates.content import digest, document
 from releases.models import (
-    ConsentRound,
-    DeadAddress,
-    Delivery,
+    ApprovalRequest,
+    CommitteeMeeting,
+    DeployedVersion,
     Deployment,
+    EmergencyStop,
     Fact,
-    InForce,
-    Meeting,
-    Member,
-    Message,
-    MessageChannel,
-    MessageRule,
-    MessageText,
-    Notice,
-    Obligation,
+    FollowUp,
+    GroupRecipient,
+    InboxItem,
+    MonitoringPeriod,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationRule,
+    NotificationTemplate,
     PollFailure,
     Procedure,
+    RecipientGroup,
     Release,
     ReleaseImport,
     Rollback,
-    Stakeholder,
     Step,
-    StopSwitch,
+    SuppressedAddress,
     Waiver,
-    Watch,
 )
 from tests.conftest import enrolled
 from tests.releases.conftest import World
@@ -75,16 +75,16 @@ class Rows:
         make(Fact, release=draft, kind="authors", value=["developer@datasets.example"], observed_at=moment)
         content = document(draft, production)
         round_ = make(
-            ConsentRound, subject="regular", release=draft, environment=production, document=content,
+            ApprovalRequest, subject="regular", release=draft, environment=production, document=content,
             digest=digest(content), rules=[{"stage": 1, "role": "committee", "number": 2}], applicant=people["manager"],
         )  # fmt: skip
-        watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
+        watch = make(MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
                      began_at=moment, verdict="insufficient")  # fmt: skip
-        obligation = make(Obligation, application=world.application, release=draft, key="waiver", label_ja="x",
+        obligation = make(FollowUp, application=world.application, release=draft, key="waiver", label_ja="x",
                           label_en="x", due_at=moment)  # fmt: skip
         waiver = make(Waiver, release=draft, environment=production, gate="coverage", reason="x",
                       until=moment + timedelta(hours=1), proposed_by=people["manager"])  # fmt: skip
-        pointer = make(InForce, application=world.application, environment=production, since=moment, how="proposed",
+        pointer = make(DeployedVersion, application=world.application, environment=production, since=moment, how="proposed",
                        proposed_by=people["second_operator"], configuration=world.configurations["production"])  # fmt: skip
         with acting(COMMAND):
             changed = procedure.content | {"version": "1.9.9"}
@@ -98,11 +98,11 @@ class Rows:
         asked = make(
             AccessRequest, account=people["developer"], role="tester", environment=production, hours=2, reason="x"
         )
-        deputy = make(Deputy, absent=people["committee_b"], deputy=people["tester"], begins_at=moment, reason="x",
+        deputy = make(Delegation, absent=people["committee_b"], deputy=people["tester"], begins_at=moment, reason="x",
                       until=moment + timedelta(hours=5), appointed_by=people["committee_b"])  # fmt: skip
         self._keep(
             draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
-            make(ProposedChange, event="target:set_hosts", target=world.targets["production"], environment=production,
+            make(RequestedChange, event="target:set_hosts", target=world.targets["production"], environment=production,
                  before={"settings": world.targets["production"].settings}, after={"settings": {"http_hosts": ["x.example"]}},
                  reason="x", proposed_by=people["second_operator"]),
             make(PollFailure, part="queue", object="releases.Deployment:1", deployment=run, tries=3, error="x",
@@ -110,16 +110,16 @@ class Rows:
             make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
                  stage="ready", found={"new": [], "known": [], "skipped": []}, next_at=moment),
             make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
-            make(Meeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
-            make(StopSwitch, pressed_by=people["operator"], pressed_at=moment, reason="x", released_at=moment),
-            make(Continuation, digest="ab" * 32, size=9, note="x", why="x", reason="x", proposed_by="person:1:x",
+            make(CommitteeMeeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
+            make(EmergencyStop, pressed_by=people["operator"], pressed_at=moment, reason="x", released_at=moment),
+            make(LedgerResumption, digest="ab" * 32, size=9, note="x", why="x", reason="x", proposed_by="person:1:x",
                  proposed_person="employee:x", proposed_at=moment),
-            make(CheckpointAddress, kind="post", address="http://127.0.0.1:1", given_by="x", reason="x",
+            make(CheckpointDelivery, kind="post", address="http://127.0.0.1:1", given_by="x", reason="x",
                  entered_by="person:1:x", entered_at=moment),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
-            make(Freeze, name="x", environment=production, starts_at=moment + timedelta(days=3), reason="x",
+            make(ChangeFreeze, name="x", environment=production, starts_at=moment + timedelta(days=3), reason="x",
                  ends_at=moment + timedelta(days=4)),
-            make(CompanyHoliday, day=date(2027, 5, 10), name_ja="創立記念日"),
+            make(Holiday, day=date(2027, 5, 10), name_ja="創立記念日"),
             make(CalendarFeed, application=world.application, digest="c" * 64, account=people["manager"]),
             world.application, production, people["developer"], world.targets["production"],
             world.configurations["production"],
@@ -132,21 +132,21 @@ class Rows:
 
     def _messages(self, people: dict[str, Any]) -> None:
         """Something that waits to go outside, and one row of all that decides who is told."""
-        moment, group = datetime.now(UTC), Stakeholder.objects.get(key="users")
+        moment, group = datetime.now(UTC), RecipientGroup.objects.get(key="users")
         texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-        notice = make(Notice, event="release:announce", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
+        notice = make(Notification, event="release:announce", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
                       texts=texts, path="/admin/", made_at=moment, outside=True)  # fmt: skip
-        mail = MessageChannel.objects.get(key="mail")
-        message = make(Message, notice=notice, recipient="x", account=people["operator"], name="x", language="ja")
+        mail = NotificationChannel.objects.get(key="mail")
+        message = make(InboxItem, notice=notice, recipient="x", account=people["operator"], name="x", language="ja")
         self._keep(
-            notice, message, mail, MessageChannel.objects.get(key="slack"), group,
-            make(MessageChannel, key="off", kind="slack", label_ja="x", label_en="x", disabled_at=moment),
-            make(Delivery, message=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
-            make(Member, group=group, name="x", address="x@users.example"),
-            make(DeadAddress, address="y@users.example", because="x", since=moment),
-            MessageRule.objects.filter(withdrawn_at=None).first(),
-            MessageText.objects.get(event="release:announce"),
-            alter(MessageText.objects.get(event="release:withdraw"), subject_ja="x"),
+            notice, message, mail, NotificationChannel.objects.get(key="slack"), group,
+            make(NotificationChannel, key="off", kind="slack", label_ja="x", label_en="x", disabled_at=moment),
+            make(NotificationDelivery, message=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
+            make(GroupRecipient, group=group, name="x", address="x@users.example"),
+            make(SuppressedAddress, address="y@users.example", because="x", since=moment),
+            NotificationRule.objects.filter(withdrawn_at=None).first(),
+            NotificationTemplate.objects.get(event="release:announce"),
+            alter(NotificationTemplate.objects.get(event="release:withdraw"), subject_ja="x"),
         )  # fmt: skip
 
     def _keep(self, *rows: Any) -> None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from audit.actor import acting
 from audit.refusals import Refused
 from environments.actions.access import grant as grants
-from environments.models import AccessGrant, Account, Deputy
+from environments.models import AccessGrant, Account, Delegation
 from releases.actions.consent import decide
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.queue import queue
@@ -28,7 +28,7 @@ from releases.actions.release.confirm import confirm
 from releases.actions.release.move import move
 from releases.actions.release.submit import submit
 from releases.actions.step.claim import claim
-from releases.models import Approval, ConsentRound, Deployment, Obligation, Release
+from releases.models import ApprovalDecision, ApprovalRequest, Deployment, FollowUp, Release
 from tests.releases.gates.asking import COMMAND, walk
 from tests.scenarios.reference import BEFORE, WAITING, Reference
 from tests.scenarios.stock import Stock
@@ -64,7 +64,7 @@ class History(RuleBasedStateMachine):
             roles=roles,
             author="author_on_committee",
             makers={*commits, "manager"},  # the manager made the configurations
-            deputies={(d.deputy.username, d.absent.username) for d in Deputy.objects.filter(withdrawn_at=None)},
+            deputies={(d.deputy.username, d.absent.username) for d in Delegation.objects.filter(withdrawn_at=None)},
             content={"ticket": self.release.ticket, "unanswered": "go_back", "window": 0, "waivers": set()},
         )
 
@@ -99,15 +99,19 @@ class History(RuleBasedStateMachine):
         model = self.model
         assert Release.objects.values_list("state", flat=True).get(pk=self.release.pk) == model.state, model
         row = self.real_round()
-        found = (row.state, Approval.objects.filter(round=row, meaning__in=Approval.COUNTING).count()) if row else None
+        found = (
+            (row.state, ApprovalDecision.objects.filter(round=row, meaning__in=ApprovalDecision.COUNTING).count())
+            if row
+            else None
+        )
         assert found == ((model.round.state, model.round.yes) if model.round else None), model
         run = self.real_run()
         assert (run.state if run else "") == model.run, model
-        assert ConsentRound.objects.filter(release=self.release, state="consumed").count() == model.starts, model
+        assert ApprovalRequest.objects.filter(release=self.release, state="consumed").count() == model.starts, model
 
-    def real_round(self) -> ConsentRound | None:
+    def real_round(self) -> ApprovalRequest | None:
         """Return the latest round of the release."""
-        return ConsentRound.objects.filter(release=self.release).order_by("-pk").first()
+        return ApprovalRequest.objects.filter(release=self.release).order_by("-pk").first()
 
     def real_run(self) -> Deployment | None:
         """Return the latest run in production."""
@@ -304,7 +308,7 @@ class History(RuleBasedStateMachine):
 
     def to_settle_condition(self, who: str) -> None:
         model = self.model
-        debt = Obligation.objects.filter(release=self.release, blocks="start", settled_at=None).first()
+        debt = FollowUp.objects.filter(release=self.release, blocks="start", settled_at=None).first()
         assert (debt is not None) == bool(model.conditions)
         if debt is None:
             return

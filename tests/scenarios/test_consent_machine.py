@@ -19,7 +19,7 @@ from audit.reconciliation import night
 from environments.actions.access import grant as grants
 from environments.actions.account.create import create
 from environments.actions.deputy import appoint as deputies
-from environments.models import AccessGrant, Account, Deputy
+from environments.models import AccessGrant, Account, Delegation
 from releases.actions.consent import decide
 from releases.actions.deployment.queue import miss
 from releases.actions.deployment.schedule import cancel
@@ -104,7 +104,7 @@ class ConsentMachine(History):
         """Let somebody come back."""
         if self.model.deputies:
             deputy, absent = sorted(self.model.deputies)[number % len(self.model.deputies)]
-            row = Deputy.objects.get(absent__username=absent, withdrawn_at=None)
+            row = Delegation.objects.get(absent__username=absent, withdrawn_at=None)
             with self.stock.world.acting_as(absent):
                 deputies.withdraw(row.pk, reason="back")
             self.model.deputies.discard((deputy, absent))
@@ -337,7 +337,7 @@ class ConsentMachine(History):
             for role in held - self.model.roles[name]:
                 with acting(COMMAND):
                     grants.propose(self.people[name].pk, role=role, reason="back")
-        for row in Deputy.objects.filter(withdrawn_at=None):
+        for row in Delegation.objects.filter(withdrawn_at=None):
             alter(row, withdrawn_at=datetime.now(UTC))
 
 

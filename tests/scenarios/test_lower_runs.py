@@ -15,7 +15,7 @@ from releases.actions.release.confirm import confirm
 from releases.actions.release.submit import submit
 from releases.actions.rollback.restored import restored
 from releases.actions.watch.sample import _close
-from releases.models import ConsentRound, Deployment, FinalCheck, Release, Rollback
+from releases.models import ApprovalRequest, Deployment, FinalCheck, Release, Rollback
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 from tests.scenarios.stock import Stock
 
@@ -95,7 +95,7 @@ def test_a_release_whose_way_back_was_finished_by_hand_has_an_end(stock: Stock) 
     with stock.world.acting_as("second_operator"):
         settle(run.pk, how="as_before", reason="restored by hand")
     assert Release.objects.get(pk=release.pk).state == "rolled_back"
-    assert not ConsentRound.objects.filter(release=release, state__in=["open", "granted"]).exists()
+    assert not ApprovalRequest.objects.filter(release=release, state__in=["open", "granted"]).exists()
 
 
 def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
@@ -112,5 +112,5 @@ def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
                 confirm(release.pk)
         assert Release.objects.get(pk=release.pk).state == "confirmed"
         assert FinalCheck.objects.filter(release=release).count() == 2 * attempt
-        walk(ConsentRound.objects.get(pk=round_.pk), "consume")
+        walk(ApprovalRequest.objects.get(pk=round_.pk), "consume")
         walk(Release.objects.get(pk=release.pk), "start", "stand_down")

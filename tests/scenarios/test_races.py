@@ -29,7 +29,7 @@ from releases.actions.release.plan import edit
 from releases.actions.release.prepare import amend, take_back
 from releases.actions.release.submit import submit
 from releases.actions.step.claim import claim
-from releases.models import Approval, ConsentRound, Deployment, Procedure, Release, StepAttempt
+from releases.models import ApprovalDecision, ApprovalRequest, Deployment, Procedure, Release, StepAttempt
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.stock import Stock
 
@@ -71,7 +71,7 @@ def race(stock: Stock, racers: list[Racer]) -> Counter[str]:
     return done
 
 
-def granted(stock: Stock) -> tuple[Any, ConsentRound]:
+def granted(stock: Stock) -> tuple[Any, ApprovalRequest]:
     """Return a release with the consent of two."""
     release = stock.take()
     with stock.world.acting_as("manager"):
@@ -79,10 +79,10 @@ def granted(stock: Stock) -> tuple[Any, ConsentRound]:
     for name in ("committee_a", "committee_b"):
         with stock.world.acting_as(name):
             decide.approve(round_.pk, digest=round_.digest)
-    return release, ConsentRound.objects.get(pk=round_.pk)
+    return release, ApprovalRequest.objects.get(pk=round_.pk)
 
 
-def requested(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
+def requested(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     """Return a confirmed release with a run in production that nobody has scheduled."""
     release, round_ = granted(stock)
     for name in ("manager", "operator"):
@@ -93,7 +93,7 @@ def requested(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
     return release, round_, run
 
 
-def scheduled(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
+def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     """Return a confirmed release with a run that is due."""
     release, round_, run = requested(stock)
     with stock.world.acting_as("operator"):
@@ -101,7 +101,7 @@ def scheduled(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
     return release, round_, run
 
 
-def queued(stock: Stock) -> tuple[Any, ConsentRound, Deployment, int]:
+def queued(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment, int]:
     """Return a confirmed release with a run whose first step is ready, and that step's number."""
     release, round_, run = scheduled(stock)
     with acting(COMMAND):
@@ -112,7 +112,7 @@ def queued(stock: Stock) -> tuple[Any, ConsentRound, Deployment, int]:
 def consistent(release: Any) -> None:
     """A live release has a live round, and only a consumed consent has started anything."""
     found = Release.objects.get(pk=release.pk)
-    live = list(ConsentRound.objects.filter(release=release, state__in=["open", "granted"]))
+    live = list(ApprovalRequest.objects.filter(release=release, state__in=["open", "granted"]))
     assert len(live) == (found.state in ("in_review", "approved", "confirmed")), (found.state, live)
     for run in Deployment.objects.filter(release=release, environment__slug="production", state="running"):
         assert run.consent is not None and run.consent.state == "consumed" and found.state == "releasing"
@@ -127,7 +127,7 @@ def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> N
     racers += [("queue", "", lambda: queue(run.pk)) for _ in range(7)]
     assert race(stock, racers) == Counter(claim=1, edit=0, approve=0, queue=0)
     assert StepAttempt.objects.filter(step=step).count() == 1
-    assert ConsentRound.objects.get(pk=round_.pk).state == "consumed"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "consumed"
     consistent(release)
 
 
@@ -147,7 +147,7 @@ def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, 
     done = race(stock, racers)
     assert done["amend"] <= 1 and done["postpone"] <= 1
     assert done["claim"] == (not done["amend"] and not done["postpone"]), done
-    assert ConsentRound.objects.get(pk=round_.pk).state == ("consumed" if done["claim"] else "void")
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == ("consumed" if done["claim"] else "void")
     consistent(release)
 
 
@@ -166,8 +166,8 @@ def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_cont
     racers += [("lapse", "", lapse_stale)] * 4
     done = race(stock, racers)
     assert done["approve"] <= 2 and done["amend"] <= 2 and done["lapse"] == 0, done
-    assert Approval.objects.filter(round=round_).count() == done["approve"] + done["send_back"]
-    assert ConsentRound.objects.get(pk=round_.pk).state != "open", "somebody ended it"
+    assert ApprovalDecision.objects.filter(round=round_).count() == done["approve"] + done["send_back"]
+    assert ApprovalRequest.objects.get(pk=round_.pk).state != "open", "somebody ended it"
     consistent(release)
 
 
@@ -230,7 +230,7 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
     other.join(120)
     assert not faults, faults
     assert Deployment.objects.get(pk=run.pk).state == "cancelled"
-    assert ConsentRound.objects.get(pk=round_.pk).state == "void"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "void"
     consistent(release)
 
 

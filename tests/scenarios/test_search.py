@@ -17,7 +17,7 @@ from pathlib import Path
 
 from releases.actions.rollback.possible import FROM
 from releases.machines.edges import edges
-from releases.models import ConsentRound, Deployment, Release
+from releases.models import ApprovalRequest, Deployment, Release
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where the actions fire an edge of the three machines: file under releases/actions, function, row and edge.
@@ -87,7 +87,7 @@ def step(world: World, release: str = "", round_: str = "", run: str = "", lower
     """Fire edges together; None when one of them is not open."""
     found = {}
     for name, model, verb in (
-        ("release", Release, release), ("round", ConsentRound, round_), ("run", Deployment, run),
+        ("release", Release, release), ("round", ApprovalRequest, round_), ("run", Deployment, run),
         ("lower", Deployment, lower),
     ):  # fmt: skip
         if verb:
@@ -101,9 +101,9 @@ def ended(world: World | None, how: str) -> World | None:
     """End the live round (a granted one is void unless it expires) and cancel what waits in production."""
     if world is None:
         return None
-    if world.round in ConsentRound.LIVE:
+    if world.round in ApprovalRequest.LIVE:
         verb = how if world.round == "open" or how in ("void", "expire") else "void"
-        world = replace(world, round=go(ConsentRound, world.round, verb))
+        world = replace(world, round=go(ApprovalRequest, world.round, verb))
     if world.run in Deployment.WAITING_TO_RUN:
         world = replace(world, run=go(Deployment, world.run, "cancel"))
     return world
@@ -121,7 +121,7 @@ def free(state: str) -> bool:
 
 def submit(w: World) -> World | None:
     moved = step(w, release="submit")
-    return replace(moved, round="open", same=True, own=False) if moved and w.round not in ConsentRound.LIVE else None
+    return replace(moved, round="open", same=True, own=False) if moved and w.round not in ApprovalRequest.LIVE else None
 
 
 def approve(w: World) -> World | None:
@@ -158,18 +158,18 @@ def postpone(w: World) -> World | None:
 
 
 def lapse(w: World) -> World | None:
-    if w.same or w.round not in ConsentRound.LIVE:
+    if w.same or w.round not in ApprovalRequest.LIVE:
         return None
     over = ended(w, "void")
     return step(over, release="lapse") if over and over.release in LIVE_RELEASE else over
 
 
 def change_outside(w: World) -> World | None:
-    return replace(w, same=False) if w.round in ConsentRound.LIVE and w.same else None
+    return replace(w, same=False) if w.round in ApprovalRequest.LIVE and w.same else None
 
 
 def change_back(w: World) -> World | None:
-    return replace(w, same=True) if w.round in ConsentRound.LIVE and not w.same else None
+    return replace(w, same=True) if w.round in ApprovalRequest.LIVE and not w.same else None
 
 
 def request(w: World) -> World | None:
@@ -318,7 +318,7 @@ def test_no_live_release_has_a_dead_round_and_no_dead_release_a_live_one() -> No
         if world.release in wanted:
             assert world.round in wanted[world.release], path(world)
         else:
-            assert world.round not in ConsentRound.LIVE, path(world)
+            assert world.round not in ApprovalRequest.LIVE, path(world)
 
 
 def test_while_a_run_changes_production_its_release_is_releasing() -> None:
@@ -351,7 +351,7 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
             pairs.add((getattr(before, name), getattr(after, name)))
     missing = {
         f"{name}: {edge.source} –{edge.verb}→ {edge.target}"
-        for name, model in (("release", Release), ("round", ConsentRound), ("run", Deployment))
+        for name, model in (("release", Release), ("round", ApprovalRequest), ("run", Deployment))
         for edge in edges(model)
         if (edge.source, edge.target) not in fired[name]
     }
@@ -367,7 +367,7 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
 
 def test_the_acts_searched_here_are_those_of_the_code() -> None:
     """An edge that is fired anywhere else makes this search, and then the list above, incomplete."""
-    verbs = {edge.verb for model in (Release, ConsentRound, Deployment) for edge in edges(model)}
+    verbs = {edge.verb for model in (Release, ApprovalRequest, Deployment) for edge in edges(model)}
     folder = ROOT / "releases" / "actions"
     found: set[str] = set()
     for file in folder.rglob("*.py"):
@@ -395,6 +395,6 @@ def test_edges_of_a_round_are_fired_in_no_other_way() -> None:
     through_class = [
         str(file.relative_to(ROOT))
         for file in (ROOT / "releases").rglob("*.py")
-        if any(f"ConsentRound.{e.__name__}" in file.read_text(encoding="utf-8") for e in EDGES.values())
+        if any(f"ApprovalRequest.{e.__name__}" in file.read_text(encoding="utf-8") for e in EDGES.values())
     ]
     assert through_class == ["releases/actions/consent/end.py"]

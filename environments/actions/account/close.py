@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.departures import leaving
-from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Deputy, Token
+from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Delegation, Token
 
 
 def close(account_id: int, *, reason: str) -> Account:
@@ -39,7 +39,9 @@ def close(account_id: int, *, reason: str) -> Account:
             "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
             "grants": _end(AccessGrant.objects.filter(account=account, withdrawn_at=None), "withdrawn_at", moment),
             "deputies": _end(
-                Deputy.objects.filter(Q(absent=account) | Q(deputy=account), withdrawn_at=None), "withdrawn_at", moment
+                Delegation.objects.filter(Q(absent=account) | Q(deputy=account), withdrawn_at=None),
+                "withdrawn_at",
+                moment,
             ),
             "requests": _end(AccessRequest.objects.filter(account=account, decided_at=None), "decided_at", moment),
             "feeds": _end(CalendarFeed.objects.filter(account=account, revoked_at=None), "revoked_at", moment),

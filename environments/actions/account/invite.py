@@ -21,7 +21,7 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.actions.account.close import end_factors, end_sessions
 from environments.departures import leaving
-from environments.models import AccessGrant, Account, Deputy
+from environments.models import AccessGrant, Account, Delegation
 from environments.roles import DECIDING
 
 VALID = timedelta(hours=72)
@@ -85,7 +85,7 @@ def _wait_for_another(act: Act, account: Account, issuer: Account) -> None:
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
         grant.granted_by, grant.confirmed_by, grant.confirmed_at = issuer, None, None
         grant.save()
-    deputies = Deputy.objects.lasting().filter(deputy=account)
+    deputies = Delegation.objects.lasting().filter(deputy=account)
     for row in deputies.select_for_update(of=("self",), no_key=True).order_by("pk"):
         row.appointed_by, row.confirmed_by, row.confirmed_at = issuer, None, None
         row.save()

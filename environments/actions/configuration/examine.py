@@ -9,7 +9,7 @@ from audit.clock import now
 from audit.refusals import Invalid
 from environments import access, reach
 from environments.actions.configuration.create import rights_in
-from environments.models import ConfigurationCheck, ConfigurationVersion, Target
+from environments.models import ConfigurationCheck, ConfigurationVersion, DeploymentTarget
 from environments.reach.addresses import Network, listed_by
 
 
@@ -40,7 +40,9 @@ def examine(version_id: int) -> ConfigurationCheck:
 
 
 def _listed(version: ConfigurationVersion) -> tuple[Network, ...]:
-    target = Target.objects.filter(application=version.application_id, environment=version.environment_id).first()
+    target = DeploymentTarget.objects.filter(
+        application=version.application_id, environment=version.environment_id
+    ).first()
     return listed_by(target.settings) if target is not None else ()
 
 

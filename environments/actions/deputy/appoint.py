@@ -8,10 +8,10 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
-from environments.models import Account, Deputy
+from environments.models import Account, Delegation
 
 
-def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datetime, reason: str) -> Deputy:
+def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datetime, reason: str) -> Delegation:
     """Name a deputy for an absence: by the absent person himself, or by an account that may grant.
 
     It counts once somebody who may grant, and is neither of the two nor who appointed, has confirmed it.
@@ -33,10 +33,12 @@ def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datet
             raise Invalid(_("The end lies before the beginning, or in the past."))
         if not reason.strip():
             raise Invalid(_("A delegation needs a reason."))
-        same = Deputy.objects.filter(absent=absent, withdrawn_at=None, begins_at__lt=until, until__gt=begins_at).first()
+        same = Delegation.objects.filter(
+            absent=absent, withdrawn_at=None, begins_at__lt=until, until__gt=begins_at
+        ).first()
         if same is not None:
             raise Invalid(_("%(deputy)s is already the delegate for that time.") % {"deputy": str(same.deputy)})
-        made = Deputy.objects.create(
+        made = Delegation.objects.create(
             absent=absent, deputy=deputy, begins_at=begins_at, until=until, reason=reason.strip(), appointed_by=who
         )
         act.signature("appoint")
@@ -44,11 +46,11 @@ def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datet
     return made
 
 
-def confirm(deputy_id: int, *, reason: str = "") -> Deputy:
+def confirm(deputy_id: int, *, reason: str = "") -> Delegation:
     """Confirm a deputy, as a third person who may grant. Raises NotYou, WrongState."""
-    with change("deputy:confirm", (Deputy, deputy_id), reason=reason, sign=True) as act:
+    with change("deputy:confirm", (Delegation, deputy_id), reason=reason, sign=True) as act:
         third = access.require("grant")
-        row = act.get(Deputy)
+        row = act.get(Delegation)
         if row.confirmed_at is not None or row.withdrawn_at is not None or row.until <= now():
             raise WrongState(_("This delegation is not awaiting confirmation."))
         if third.is_among(row.absent.identities | row.deputy.identities | row.appointed_by.identities):
@@ -64,10 +66,10 @@ def confirm(deputy_id: int, *, reason: str = "") -> Deputy:
     return row
 
 
-def withdraw(deputy_id: int, *, reason: str) -> Deputy:
+def withdraw(deputy_id: int, *, reason: str) -> Delegation:
     """End it at once: the absent person, the deputy, or somebody who may grant. Raises NotYou, Invalid, WrongState."""
-    with change("deputy:withdraw", (Deputy, deputy_id), reason=reason) as act:
-        row, who = act.get(Deputy), access.current_account()
+    with change("deputy:withdraw", (Delegation, deputy_id), reason=reason) as act:
+        row, who = act.get(Delegation), access.current_account()
         if who.pk not in (row.absent_id, row.deputy_id):
             access.require("grant")
         if row.withdrawn_at is not None:

@@ -6,17 +6,17 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import WrongState
 from environments import access
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 
 
-def lift(freeze_id: int, *, reason: str) -> Freeze:
+def lift(freeze_id: int, *, reason: str) -> ChangeFreeze:
     """Lift a freeze with a reason, for good; another one must be set to close again.
 
     It is lifted at once, but for an absolute one that somebody else has set: there the first person asks, and the
     second one who lifts it opens. Raises NotYou, Invalid, WrongState.
     """
-    with change("freeze:lift", (Freeze, freeze_id), reason=reason, sign=True) as act:
-        freeze = act.get(Freeze)
+    with change("freeze:lift", (ChangeFreeze, freeze_id), reason=reason, sign=True) as act:
+        freeze = act.get(ChangeFreeze)
         account = access.require("plan", freeze.environment)
         act.require_reason()
         if fault := over(freeze):
@@ -37,7 +37,7 @@ def lift(freeze_id: int, *, reason: str) -> Freeze:
     return freeze
 
 
-def over(freeze: Freeze) -> str:
+def over(freeze: ChangeFreeze) -> str:
     """Return why a freeze cannot be lifted any more; empty when it can."""
     if freeze.lifted_at is not None:
         return _("This freeze was lifted already.")

@@ -7,17 +7,17 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid
 from environments import access
-from environments.models import CompanyHoliday
+from environments.models import Holiday
 
 
-def add(*, day: date, name_ja: str, name_en: str, reason: str = "") -> CompanyHoliday:
+def add(*, day: date, name_ja: str, name_en: str, reason: str = "") -> Holiday:
     """Add a day; every rule that moves or leaves out its windows on holidays follows it at once."""
     with change("holiday:add", reason=reason, sign=True) as act:
         access.require("plan")
         if not name_ja.strip() or not name_en.strip():
             raise Invalid(_("A holiday needs its name in both languages."))
-        if CompanyHoliday.objects.filter(day=day, withdrawn_at=None).exists():
+        if Holiday.objects.filter(day=day, withdrawn_at=None).exists():
             raise Invalid(_("That day is already a holiday."))
-        made = CompanyHoliday.objects.create(day=day, name_ja=name_ja.strip(), name_en=name_en.strip())
+        made = Holiday.objects.create(day=day, name_ja=name_ja.strip(), name_en=name_en.strip())
         act.about(made, day=day.isoformat())
     return made

@@ -6,14 +6,14 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import WrongState
 from environments import access
-from environments.models import CompanyHoliday
+from environments.models import Holiday
 
 
-def withdraw(holiday_id: int, *, reason: str) -> CompanyHoliday:
+def withdraw(holiday_id: int, *, reason: str) -> Holiday:
     """Withdraw a company holiday with a reason; windows that it moved go back to their day."""
-    with change("holiday:withdraw", (CompanyHoliday, holiday_id), reason=reason, sign=True) as act:
+    with change("holiday:withdraw", (Holiday, holiday_id), reason=reason, sign=True) as act:
         access.require("plan")
-        holiday = act.get(CompanyHoliday)
+        holiday = act.get(Holiday)
         act.require_reason()
         if holiday.withdrawn_at is not None:
             raise WrongState(_("This entry was already removed or cancelled."))

@@ -8,14 +8,14 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.models import CheckpointAddress
+from audit.models import CheckpointDelivery
 from audit.refusals import Invalid, WrongState
 from environments import access
 
-Kind = CheckpointAddress.Kind
+Kind = CheckpointDelivery.Kind
 
 
-def add_address(*, kind: str, address: str, given_by: str, reason: str) -> CheckpointAddress:
+def add_address(*, kind: str, address: str, given_by: str, reason: str) -> CheckpointDelivery:
     """Enter an address; `given_by`: the auditor who gave it. Raises NotYou, Invalid, WrongState."""
     with change("checkpoint:add_address", reason=reason, sign=True) as act:
         access.require("account")
@@ -24,9 +24,9 @@ def add_address(*, kind: str, address: str, given_by: str, reason: str) -> Check
             raise Invalid(_("Enter the auditor who provided the address, and a reason."))
         if kind not in Kind.values or not (_is_mail(address) if kind == Kind.MAIL else _is_http(address)):
             raise Invalid(_("This is not a valid mail or HTTP address for the selected type."))
-        if CheckpointAddress.objects.filter(address=address, withdrawn_at=None).exists():
+        if CheckpointDelivery.objects.filter(address=address, withdrawn_at=None).exists():
             raise WrongState(_("Checkpoints are already sent to this address."))
-        made = CheckpointAddress.objects.create(
+        made = CheckpointDelivery.objects.create(
             kind=kind,
             address=address,
             given_by=given_by.strip(),
@@ -39,11 +39,11 @@ def add_address(*, kind: str, address: str, given_by: str, reason: str) -> Check
     return made
 
 
-def withdraw_address(address_id: int, *, reason: str) -> CheckpointAddress:
+def withdraw_address(address_id: int, *, reason: str) -> CheckpointDelivery:
     """End an address; what was sent there stays there. Raises NotYou, Invalid, WrongState."""
-    with change("checkpoint:withdraw_address", (CheckpointAddress, address_id), reason=reason, sign=True) as act:
+    with change("checkpoint:withdraw_address", (CheckpointDelivery, address_id), reason=reason, sign=True) as act:
         access.require("account")
-        row = act.get(CheckpointAddress)
+        row = act.get(CheckpointDelivery)
         if row.withdrawn_at is not None:
             raise WrongState(over(row))
         act.require_reason()
@@ -52,7 +52,7 @@ def withdraw_address(address_id: int, *, reason: str) -> CheckpointAddress:
     return row
 
 
-def over(row: CheckpointAddress) -> str:
+def over(row: CheckpointDelivery) -> str:
     """Return why an address can't be ended any more; empty while it can."""
     return _("Checkpoints are no longer sent to this address.") if row.withdrawn_at is not None else ""
 

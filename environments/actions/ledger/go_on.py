@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.clock import now
 from audit.ledger.going_on import REFUSAL
-from audit.models import Continuation
+from audit.models import LedgerResumption
 from audit.refusals import Invalid, NotYou, WrongState
 from audit.standing import standing
 from environments import access
@@ -42,7 +42,7 @@ def _faults() -> Iterator[dict[str, Any]]:
         yield {"digest": found.digest, "size": found.last, "note": "", "why": found.words}
 
 
-def propose(*, reason: str) -> Continuation:
+def propose(*, reason: str) -> LedgerResumption:
     """Propose that the sealer goes on without what it refuses to lose, or to accept what a verification found. Raises NotYou,
     WrongState, Invalid.
     """
@@ -58,11 +58,11 @@ def propose(*, reason: str) -> Continuation:
             )
         if not reason.strip():
             raise Invalid(_("Enter what was restored, and why."))
-        known = set(Continuation.objects.values_list("digest", flat=True))
+        known = set(LedgerResumption.objects.values_list("digest", flat=True))
         said = next((one for one in faults if one["digest"] not in known), None)
         if said is None:
             raise WrongState(_("This ledger resumption has already been requested."))
-        made = Continuation.objects.create(
+        made = LedgerResumption.objects.create(
             digest=said["digest"],
             size=said["size"],
             note=said["note"],
@@ -77,10 +77,10 @@ def propose(*, reason: str) -> Continuation:
     return made
 
 
-def confirm(continuation_id: int, *, reason: str = "") -> Continuation:
+def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
     """Consent to it as one of the committee, and another person. Raises NotYou, WrongState."""
-    with change("ledger:confirm_going_on", (Continuation, continuation_id), reason=reason, sign=True) as act:
-        second, row = access.require("consent"), act.get(Continuation)
+    with change("ledger:confirm_going_on", (LedgerResumption, continuation_id), reason=reason, sign=True) as act:
+        second, row = access.require("consent"), act.get(LedgerResumption)
         if row.confirmed_at is not None:
             raise WrongState(over(row))
         if second.person_key == row.proposed_person:
@@ -90,6 +90,6 @@ def confirm(continuation_id: int, *, reason: str = "") -> Continuation:
     return row
 
 
-def over(row: Continuation) -> str:
+def over(row: LedgerResumption) -> str:
     """Return why there is nothing left to confirm; empty while there is."""
     return _("Two people have already decided this ledger resumption.") if row.confirmed_at is not None else ""

@@ -13,7 +13,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
-from environments.models import Account, ProposedChange, Target
+from environments.models import Account, DeploymentTarget, RequestedChange
 
 # Operation → the right that both persons need, and what is asked of the row with its new values: it raises a Refused, and
 # writes what follows from them.
@@ -36,9 +36,9 @@ def put(act: Act, row: Any, after: dict[str, Any], *, by: Account, two: bool, re
             act.about(row)
         return row  # type: ignore[no-any-return]
     _write(row, kept)
-    proposed = ProposedChange.objects.create(
+    proposed = RequestedChange.objects.create(
         event=act.event,
-        target=row if isinstance(row, Target) and not new else None,
+        target=row if isinstance(row, DeploymentTarget) and not new else None,
         account=row if isinstance(row, Account) else None,
         environment=getattr(row, "environment", None),
         before=before,
@@ -59,11 +59,13 @@ def accept(proposed_id: int, *, reason: str = "") -> Model:
 
     Raises NotYou, WrongState, GateClosed for a row that has changed since, and what the operation itself refuses.
     """
-    asked = ProposedChange.objects.get(pk=proposed_id)
-    rows: list[tuple[type[Model], int]] = [(ProposedChange, proposed_id)]
-    rows += [(kind, pk) for kind, pk in ((Target, asked.target_id), (Account, asked.account_id)) if pk is not None]
+    asked = RequestedChange.objects.get(pk=proposed_id)
+    rows: list[tuple[type[Model], int]] = [(RequestedChange, proposed_id)]
+    rows += [
+        (kind, pk) for kind, pk in ((DeploymentTarget, asked.target_id), (Account, asked.account_id)) if pk is not None
+    ]
     with change("proposed_change:accept", *rows, reason=reason, sign=True) as act:
-        proposed = act.get(ProposedChange)
+        proposed = act.get(RequestedChange)
         right, check = OPERATIONS[proposed.event]
         second = access.require(right)
         _require_open(proposed)
@@ -71,9 +73,9 @@ def accept(proposed_id: int, *, reason: str = "") -> Model:
             raise NotYou(why)
         access.require_still(proposed.proposed_by if proposed.proposed_by_id != proposed.account_id else None, right)
         row: Any = (
-            Target(environment=proposed.environment)
+            DeploymentTarget(environment=proposed.environment)
             if len(rows) == 1
-            else act.get(Target if proposed.target_id is not None else Account)
+            else act.get(DeploymentTarget if proposed.target_id is not None else Account)
         )
         if any(getattr(row, name) != value for name, value in proposed.before.items()):
             text = _("The data changed after this change was requested. Reject this request and submit a new one.")
@@ -88,10 +90,10 @@ def accept(proposed_id: int, *, reason: str = "") -> Model:
     return row  # type: ignore[no-any-return]
 
 
-def decline(proposed_id: int, *, reason: str) -> ProposedChange:
+def decline(proposed_id: int, *, reason: str) -> RequestedChange:
     """Decline a proposed change, or withdraw one's own: nothing is written. Raises NotYou, Invalid, WrongState."""
-    with change("proposed_change:decline", (ProposedChange, proposed_id), reason=reason) as act:
-        proposed, who = act.get(ProposedChange), access.current_account()
+    with change("proposed_change:decline", (RequestedChange, proposed_id), reason=reason) as act:
+        proposed, who = act.get(RequestedChange), access.current_account()
         if who.pk != proposed.proposed_by_id:
             access.require(OPERATIONS[proposed.event][0])
         _require_open(proposed)
@@ -100,7 +102,7 @@ def decline(proposed_id: int, *, reason: str) -> ProposedChange:
     return proposed
 
 
-def not_yours(account: Account, proposed: ProposedChange) -> str:
+def not_yours(account: Account, proposed: RequestedChange) -> str:
     """Return why a person may not accept a change; empty where they may."""
     parties = [proposed.proposed_by, *([proposed.account] if proposed.account is not None else [])]
     if any(account.is_among(party.identities) for party in parties):
@@ -108,7 +110,7 @@ def not_yours(account: Account, proposed: ProposedChange) -> str:
     return ""
 
 
-def _require_open(proposed: ProposedChange) -> None:
+def _require_open(proposed: RequestedChange) -> None:
     if proposed.decided_at is not None:
         raise WrongState(_("This change has already been confirmed or rejected."))
 

@@ -10,7 +10,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid
 from environments import access, calendar
-from environments.models import Application, Environment, Freeze
+from environments.models import Application, ChangeFreeze, Environment
 
 LONGEST_MINUTES = 7 * 24 * 60
 # How many days a recurring freeze may go on before somebody looks at it again.
@@ -27,7 +27,7 @@ def freeze(
     absolute: bool = False,
     application_id: int | None = None,
     also_in: Collection[int] = (),
-) -> Freeze:
+) -> ChangeFreeze:
     """Close an environment for a time, for one application or for all of them; deny beats allow, overlaps are fine.
 
     also_in: further environments that are closed by the same act, each with a freeze of its own that is lifted by itself.
@@ -54,7 +54,7 @@ def freeze_recurring(
     absolute: bool = False,
     application_id: int | None = None,
     also_in: Collection[int] = (),
-) -> Freeze:
+) -> ChangeFreeze:
     """Close an environment again and again: on the days of a rule between two days (both included), from a local time in
     its own zone for some minutes. Raises Invalid for a rule that is none or meets no day.
     """
@@ -100,7 +100,7 @@ def _set(
     reason: str,
     absolute: bool,
     application_id: int | None,
-) -> Freeze:
+) -> ChangeFreeze:
     targets = [(Environment, pk) for pk in dict.fromkeys(places)]
     with change("window:freeze", *targets, reason=reason, sign=True) as act:
         account = access.current_account()
@@ -115,7 +115,7 @@ def _set(
             if application is None:
                 raise Invalid(_("The selected application does not exist."))
         made = [
-            Freeze.objects.create(
+            ChangeFreeze.objects.create(
                 name=name,
                 environment=environment,
                 application=application,

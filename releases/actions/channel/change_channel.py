@@ -19,10 +19,12 @@ from releases.actions.delivery.send import address_of
 from releases.channels.base import Address, Letter, Undelivered
 from releases.channels.webhook import PREFIX
 from releases.letters.page import html_of
-from releases.models import DeadAddress, MessageChannel
+from releases.models import NotificationChannel, SuppressedAddress
 
 
-def create(*, key: str, kind: str, label_ja: str, label_en: str, language: str, reason: str = "") -> MessageChannel:
+def create(
+    *, key: str, kind: str, label_ja: str, label_en: str, language: str, reason: str = ""
+) -> NotificationChannel:
     """Make a channel; its address is set afterwards. Raises Invalid."""
     with change("channel:create", reason=reason, sign=True) as act:
         access.require("tell")
@@ -32,9 +34,9 @@ def create(*, key: str, kind: str, label_ja: str, label_en: str, language: str, 
             raise Invalid(_("The mail and admin screen channels already exist."))
         if not label_ja.strip() or not label_en.strip():
             raise Invalid(_("Enter the name in both languages."))
-        if MessageChannel.objects.filter(key=key).exists():
+        if NotificationChannel.objects.filter(key=key).exists():
             raise Invalid(_("A channel with this key already exists."))
-        made = MessageChannel.objects.create(
+        made = NotificationChannel.objects.create(
             key=key, kind=kind, label_ja=label_ja.strip(), label_en=label_en.strip(), language=language
         )
         act.about(made, kind=kind)
@@ -42,22 +44,22 @@ def create(*, key: str, kind: str, label_ja: str, label_en: str, language: str, 
     return made
 
 
-def set_address(channel_id: int, *, url: str, secret: str = "", language: str, reason: str) -> MessageChannel:
+def set_address(channel_id: int, *, url: str, secret: str = "", language: str, reason: str) -> NotificationChannel:
     """Set where a channel goes, under signature; the guard of addresses is asked first. Raises Invalid.
 
     secret: of a webhook; empty = one is made. The row that comes back carries it as `secret`, this once.
     """
-    peek = MessageChannel.objects.get(pk=channel_id)
+    peek = NotificationChannel.objects.get(pk=channel_id)
     kind = channels.kind(peek.kind)
     made = kind.signs and not secret.strip()
     if made:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     # The resolver is asked before the door opens: nothing waits for it inside a transaction.
-    place = address_of(MessageChannel(), kind, "")
+    place = address_of(NotificationChannel(), kind, "")
     fault = kind.fault(Address(url.strip(), secret.strip(), place.networks, place.hosts))
-    with change("channel:set_address", (MessageChannel, channel_id), reason=reason, sign=True) as act:
+    with change("channel:set_address", (NotificationChannel, channel_id), reason=reason, sign=True) as act:
         access.require("tell")
-        row = act.get(MessageChannel)
+        row = act.get(NotificationChannel)
         if kind.personal:
             raise WrongState(_("In this channel, each person has their own address."))
         act.require_reason()
@@ -78,11 +80,11 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
     return row
 
 
-def disable(channel_id: int, *, reason: str) -> MessageChannel:
+def disable(channel_id: int, *, reason: str) -> NotificationChannel:
     """Send nothing through a channel. Raises Invalid, WrongState."""
-    with change("channel:disable", (MessageChannel, channel_id), reason=reason) as act:
+    with change("channel:disable", (NotificationChannel, channel_id), reason=reason) as act:
         access.require("tell")
-        row = act.get(MessageChannel)
+        row = act.get(NotificationChannel)
         act.require_reason()
         if row.disabled_at is not None:
             raise WrongState(_("This channel is already disabled."))
@@ -90,13 +92,13 @@ def disable(channel_id: int, *, reason: str) -> MessageChannel:
     return row
 
 
-def enable(channel_id: int, *, reason: str) -> MessageChannel:
+def enable(channel_id: int, *, reason: str) -> NotificationChannel:
     """Send through it again, at once, to the addresses too that its fault disabled, and what was missed. Raises
     Invalid, WrongState.
     """
-    with change("channel:enable", (MessageChannel, channel_id), reason=reason) as act:
+    with change("channel:enable", (NotificationChannel, channel_id), reason=reason) as act:
         account = access.require("tell")
-        row = act.get(MessageChannel)
+        row = act.get(NotificationChannel)
         act.require_reason()
         if is_in_use(row):
             raise WrongState(_("This channel is not disabled."))
@@ -107,27 +109,27 @@ def enable(channel_id: int, *, reason: str) -> MessageChannel:
     return row
 
 
-def is_in_use(row: MessageChannel) -> bool:
+def is_in_use(row: NotificationChannel) -> bool:
     """Tell whether nothing keeps a channel, or an address that its fault disabled, from being sent to."""
     return row.disabled_at is None and row.unavailable_since is None and not blamed(row).exists()
 
 
-def blamed(row: MessageChannel) -> QuerySet[DeadAddress]:
+def blamed(row: NotificationChannel) -> QuerySet[SuppressedAddress]:
     """Return the addresses that a fault of a channel has disabled."""
-    return DeadAddress.objects.filter(channel=row, lifted_at=None)
+    return SuppressedAddress.objects.filter(channel=row, lifted_at=None)
 
 
-def _fresh(row: MessageChannel) -> None:
+def _fresh(row: NotificationChannel) -> None:
     """Forget what a channel has met so far."""
     row.disabled_at, row.disabled_because = None, ""
     row.unavailable_since, row.unavailable_because = None, ""
     row.free_at, row.faults, row.last_fault = None, 0, ""
 
 
-def try_out(channel_id: int) -> MessageChannel:
+def try_out(channel_id: int) -> NotificationChannel:
     """Send one test message now. Raises GateClosed with what was answered when it did not arrive."""
-    with change("channel:try_out", (MessageChannel, channel_id)) as act:
-        account, row = access.require("tell"), act.get(MessageChannel)
+    with change("channel:try_out", (NotificationChannel, channel_id)) as act:
+        account, row = access.require("tell"), act.get(NotificationChannel)
         if row.disabled_at is not None:
             raise WrongState(_("This channel is already disabled."))
         kind = channels.kind(row.kind)

@@ -22,12 +22,20 @@ from releases.gates import authorship, ledger, quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
 from releases.letters.events import ANNOUNCE
-from releases.models import Approval, ConsentRound, Meeting, MeetingDecision, Procedure, Release, StopSwitch
+from releases.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    CommitteeMeeting,
+    EmergencyStop,
+    MeetingDecision,
+    Procedure,
+    Release,
+)
 
 
 def approve(
     round_id: int, *, digest: str, comment: str = "", on_behalf_id: int | None = None, meeting_id: int | None = None
-) -> ConsentRound:
+) -> ApprovalRequest:
     """Approve. `digest` is what the page showed; with the last missing approval the round is granted.
 
     on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
@@ -46,7 +54,7 @@ def approve_with_condition(
     comment: str = "",
     on_behalf_id: int | None = None,
     meeting_id: int | None = None,
-) -> ConsentRound:
+) -> ApprovalRequest:
     """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
     with change("consent:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, round_id, digest)
@@ -62,60 +70,60 @@ def approve_with_condition(
     return round_
 
 
-def send_back(round_id: int, *, digest: str, comment: str) -> ConsentRound:
+def send_back(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """差戻し: send the release back to be changed; needs a comment."""
-    return _refuse(round_id, digest, comment, Approval.Meaning.SEND_BACK)
+    return _refuse(round_id, digest, comment, ApprovalDecision.Meaning.SEND_BACK)
 
 
-def reject(round_id: int, *, digest: str, comment: str) -> ConsentRound:
+def reject(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """却下: say no for good; needs a comment."""
-    return _refuse(round_id, digest, comment, Approval.Meaning.REJECT)
+    return _refuse(round_id, digest, comment, ApprovalDecision.Meaning.REJECT)
 
 
-def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning) -> ConsentRound:
+def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.Meaning) -> ApprovalRequest:
     with change(f"consent:{meaning}", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, round_id, digest)
         voice = _voice(round_, None)
         if not comment.strip():
             raise Invalid(_("Enter a reason."))
         _word(act, round_, voice, meaning, comment)
-        if meaning == Approval.Meaning.REJECT:
+        if meaning == ApprovalDecision.Meaning.REJECT:
             round_.reject()
         else:
             round_.send_back()
         round_.ended_at = now()
         if round_.release_id is not None:
             release = act.get(Release)
-            release.reject() if meaning == Approval.Meaning.REJECT else release.send_back()
+            release.reject() if meaning == ApprovalDecision.Meaning.REJECT else release.send_back()
             end_conditions(release)
         if round_.window_id is not None:
             act.get(ChangeWindow).withdrawn_at = now()
         if round_.procedure_id is not None:
             procedure = act.get(Procedure, round_.procedure_id)
-            procedure.discard() if meaning == Approval.Meaning.REJECT else procedure.send_back()
+            procedure.discard() if meaning == ApprovalDecision.Meaning.REJECT else procedure.send_back()
     return round_
 
 
 def _targets(round_id: int) -> list[tuple[type, int]]:
-    rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", StopSwitch: "switch"}
-    row = ConsentRound.objects.filter(pk=round_id).values(*rows.values(), "document").first()
+    rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", EmergencyStop: "switch"}
+    row = ApprovalRequest.objects.filter(pk=round_id).values(*rows.values(), "document").first()
     if row is None:
         raise Invalid(_("This approval request does not exist."))
-    targets: list[tuple[type, int]] = [(ConsentRound, round_id)]
+    targets: list[tuple[type, int]] = [(ApprovalRequest, round_id)]
     targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
     if row["procedure"] is not None:
         # In the same act it writes the environments, the releases that it takes over, what it replaces, and its rivals.
         targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
         targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
         targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="active").values_list("pk", flat=True)]
-        others = ConsentRound.objects.filter(procedure__isnull=False, state="open").exclude(pk=round_id)
+        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="open").exclude(pk=round_id)
         for other, procedure in others.values_list("pk", "procedure"):
-            targets += [(ConsentRound, other), (Procedure, procedure)]
+            targets += [(ApprovalRequest, other), (Procedure, procedure)]
     return targets
 
 
-def _open_round(act: Act, round_id: int, shown: str) -> ConsentRound:
-    round_ = act.get(ConsentRound, round_id)
+def _open_round(act: Act, round_id: int, shown: str) -> ApprovalRequest:
+    round_ = act.get(ApprovalRequest, round_id)
     if round_.state != "open":
         text = _("This approval request is “%(state)s”, so no approval decision is possible.")
         raise WrongState(text % {"state": round_.get_state_display()})
@@ -133,7 +141,7 @@ class Voice:
     roles: set[str]
 
 
-def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
+def _voice(round_: ApprovalRequest, on_behalf_id: int | None) -> Voice:
     """Return whose word this is; raises NotYou when it cannot count."""
     verb = quorum.right_for(round_)
     account = access.current_account()
@@ -161,7 +169,7 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
     return Voice(account, absent, roles)
 
 
-def not_yours(account: Account, round_: ConsentRound) -> str:
+def not_yours(account: Account, round_: ApprovalRequest) -> str:
     """Return why a person gives no word in a round, for himself or as a deputy; empty when he may."""
     return _silent(account, quorum.shown(round_))
 
@@ -173,16 +181,16 @@ def _silent(person: Account, where: quorum.Count) -> str:
 
 
 def _say_yes(
-    act: Act, round_: ConsentRound, voice: Voice, meeting_id: int | None, comment: str, condition: str = ""
+    act: Act, round_: ApprovalRequest, voice: Voice, meeting_id: int | None, comment: str, condition: str = ""
 ) -> None:
     if round_.release is not None:
         # An address taken from an account after the application would let its owner approve his own commits.
         authorship.require_known_authors(round_.release)
-    if round_.subject in (ConsentRound.Subject.REGULAR, ConsentRound.Subject.EXTRA_WINDOW):
+    if round_.subject in (ApprovalRequest.Subject.REGULAR, ApprovalRequest.Subject.EXTRA_WINDOW):
         ledger.require(round_.environment)
     _same_content(round_)
     before = quorum.count(round_).standing
-    meaning = Approval.Meaning.CONDITIONAL if condition else Approval.Meaning.APPROVE
+    meaning = ApprovalDecision.Meaning.CONDITIONAL if condition else ApprovalDecision.Meaning.APPROVE
     _word(act, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id))
     # Asked again of everybody: who approved before may have got a duty in it, or have lost the role, since.
     after = quorum.count(round_).standing
@@ -193,10 +201,10 @@ def _say_yes(
         act.tell("round:ask")
 
 
-def _meeting(round_: ConsentRound, voice: Voice, meeting_id: int | None) -> Meeting | None:
+def _meeting(round_: ApprovalRequest, voice: Voice, meeting_id: int | None) -> CommitteeMeeting | None:
     if meeting_id is None:
         return None
-    meeting = Meeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
+    meeting = CommitteeMeeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
     if meeting is None:
         raise Invalid(_("You did not attend that meeting."))
     if not meeting.decisions.filter(release=round_.release_id, decision__in=MeetingDecision.FOR).exists():
@@ -204,7 +212,7 @@ def _meeting(round_: ConsentRound, voice: Voice, meeting_id: int | None) -> Meet
     return meeting
 
 
-def _same_content(round_: ConsentRound) -> None:
+def _same_content(round_: ApprovalRequest) -> None:
     if round_.window_end is not None and now() >= round_.window_end:
         raise GateClosed(_("The approval request expired at the end of its change window."))
     if round_.procedure is not None and round_.document["base"] != activate.in_force():
@@ -222,16 +230,16 @@ def _same_content(round_: ConsentRound) -> None:
 
 def _word(
     act: Act,
-    round_: ConsentRound,
+    round_: ApprovalRequest,
     voice: Voice,
-    meaning: Approval.Meaning,
+    meaning: ApprovalDecision.Meaning,
     comment: str,
     *,
     condition: str = "",
-    meeting: Meeting | None = None,
+    meeting: CommitteeMeeting | None = None,
 ) -> None:
     act.details["on_behalf"] = str(voice.absent) if voice.absent is not None else ""
-    Approval.objects.create(
+    ApprovalDecision.objects.create(
         round=round_,
         account=voice.account,
         on_behalf=voice.absent,
@@ -246,7 +254,7 @@ def _word(
     )
 
 
-def _grant(act: Act, round_: ConsentRound) -> None:
+def _grant(act: Act, round_: ApprovalRequest) -> None:
     round_.grant()
     if round_.release_id is not None:
         act.tell("consent:grant")
@@ -264,7 +272,7 @@ def _grant(act: Act, round_: ConsentRound) -> None:
     if round_.window_id is not None:
         act.get(ChangeWindow).opened_at = now()
     if round_.switch_id is not None:
-        switch = act.get(StopSwitch)
+        switch = act.get(EmergencyStop)
         switch.released_at = now()
         act.tell_also("switch:lift", switch)
     if round_.procedure_id is not None:

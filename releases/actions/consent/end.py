@@ -4,24 +4,24 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act
 from audit.clock import now
-from releases.models import ConsentRound, Deployment, FinalCheck, Obligation, Release
+from releases.models import ApprovalRequest, Deployment, FinalCheck, FollowUp, Release
 
 EDGES = {
-    "void": ConsentRound.void,
-    "taken_back": ConsentRound.take_back,
-    "expired": ConsentRound.expire,
-    "sent_back": ConsentRound.send_back,
-    "rejected": ConsentRound.reject,
+    "void": ApprovalRequest.void,
+    "taken_back": ApprovalRequest.take_back,
+    "expired": ApprovalRequest.expire,
+    "sent_back": ApprovalRequest.send_back,
+    "rejected": ApprovalRequest.reject,
 }
 
 
-def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None = None) -> list[ConsentRound]:
+def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None = None) -> list[ApprovalRequest]:
     """End every live round of a release inside an open door, and cancel its waiting runs where protected.
 
     how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed. tells: the
     act, where it tells nobody itself that the release does not come when it was to come.
     """
-    ended, live = [], ConsentRound.objects.filter(release=release, state__in=["open", "granted"])
+    ended, live = [], ApprovalRequest.objects.filter(release=release, state__in=["open", "granted"])
     for round_ in live.select_for_update(no_key=True).order_by("pk"):
         edge = EDGES[how] if round_.state == "open" or how in ("void", "expired") else EDGES["void"]
         edge(round_)
@@ -49,7 +49,7 @@ def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None =
 
 def end_conditions(release: Release) -> None:
     """End what a consent that is over has asked for: nobody can meet it any more, and the next one asks anew."""
-    owed = Obligation.objects.filter(release=release, blocks=Obligation.Blocks.START, settled_at=None)
+    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, settled_at=None)
     for condition in owed.select_for_update(no_key=True):
         condition.settled_at, condition.note = now(), _("The approval that required this condition has ended.")
         condition.save()

@@ -10,7 +10,7 @@ from releases.actions.consent.end import end_rounds
 from releases.actions.poll.limited import limited
 from releases.gates import quorum
 from releases.gates.content import difference, document
-from releases.models import ConsentRound, Release
+from releases.models import ApprovalRequest, Release
 
 
 class _StillGood(Exception):
@@ -23,14 +23,16 @@ def lapse_stale() -> list[int]:
     One that cannot be ended is written to the log and keeps no other from its turn.
     """
     lapsed = []
-    for round_ in ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("release", "environment"):
+    for round_ in ApprovalRequest.objects.filter(state__in=ApprovalRequest.LIVE).select_related(
+        "release", "environment"
+    ):
         ended = limited("approval", round_, partial(_lapse, round_))
         if ended and round_.release_id is not None:
             lapsed.append(round_.release_id)
     return lapsed
 
 
-def _lapse(round_: ConsentRound) -> bool:
+def _lapse(round_: ApprovalRequest) -> bool:
     with suppress(_StillGood):
         if stale(round_):
             if round_.release_id is not None:
@@ -41,7 +43,7 @@ def _lapse(round_: ConsentRound) -> bool:
     return False
 
 
-def stale(round_: ConsentRound) -> str:
+def stale(round_: ApprovalRequest) -> str:
     """Return what has changed since the application, `window` when its time is over, `approvals` when too few of those that
     granted it still count; empty while it is good.
     """
@@ -55,12 +57,12 @@ def stale(round_: ConsentRound) -> str:
     return "approvals" if round_.state == "granted" and quorum.uncounted(round_) else ""
 
 
-def _lapse_release(round_: ConsentRound) -> None:
-    with change("release:lapse", (Release, round_.release_id), (ConsentRound, round_.pk)) as act:
-        release, held = act.get(Release), act.get(ConsentRound)
+def _lapse_release(round_: ApprovalRequest) -> None:
+    with change("release:lapse", (Release, round_.release_id), (ApprovalRequest, round_.pk)) as act:
+        release, held = act.get(Release), act.get(ApprovalRequest)
         held.release = release
         key = stale(held)
-        if held.state not in ConsentRound.LIVE or not key:
+        if held.state not in ApprovalRequest.LIVE or not key:
             raise _StillGood
         ended = end_rounds(release, "expired" if key == "window" else "void", key, tells=act)
         if release.state in ("in_review", "approved", "confirmed"):
@@ -68,9 +70,9 @@ def _lapse_release(round_: ConsentRound) -> None:
         act.details.update(key=key, rounds=[one.pk for one in ended])
 
 
-def _lapse_window(round_: ConsentRound) -> None:
-    with change("window:lapse", (ChangeWindow, round_.window_id), (ConsentRound, round_.pk)) as act:
-        held = act.get(ConsentRound)
+def _lapse_window(round_: ApprovalRequest) -> None:
+    with change("window:lapse", (ChangeWindow, round_.window_id), (ApprovalRequest, round_.pk)) as act:
+        held = act.get(ApprovalRequest)
         if held.state != "open" or not stale(held):
             raise _StillGood
         held.expire()

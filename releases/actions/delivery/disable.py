@@ -12,7 +12,7 @@ from audit.refusals import WrongState
 from environments import access
 from environments.models import Account
 from releases.actions.notice.overtaken import NEWER, is_overtaken
-from releases.models import DeadAddress, Delivery, MessageChannel
+from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
 
 # What was missed is not sent after so long.
 OUT_OF_DATE = timedelta(days=1)
@@ -20,37 +20,37 @@ OUT_OF_DATE = timedelta(days=1)
 
 def disable_address(act: Act, address: str, because: str, since: datetime) -> None:
     """Send nothing to an address any more, inside an open door."""
-    row, made = DeadAddress.objects.get_or_create(
+    row, made = SuppressedAddress.objects.get_or_create(
         address__iexact=address, lifted_at=None, defaults={"address": address, "because": because[:300], "since": since}
     )
     if made:
         act.details["disabled"] = row.address
 
 
-def disable_channel(channel: MessageChannel, because: str) -> None:
+def disable_channel(channel: NotificationChannel, because: str) -> None:
     """Send nothing through a channel any more, inside an open door."""
     if channel.disabled_at is None:
         channel.disabled_at, channel.disabled_because = now(), because[:300]
 
 
-def bounce(delivery_id: int, *, reason: str) -> Delivery:
+def bounce(delivery_id: int, *, reason: str) -> NotificationDelivery:
     """Say that a mail came back, which only a person sees: its address is disabled. Raises WrongState, Invalid."""
-    with change("delivery:bounce", (Delivery, delivery_id), reason=reason) as act:
+    with change("delivery:bounce", (NotificationDelivery, delivery_id), reason=reason) as act:
         access.require("tell")
-        row = act.get(Delivery)
-        if not row.address or row.outcome != Delivery.Outcome.SENT:
+        row = act.get(NotificationDelivery)
+        if not row.address or row.outcome != NotificationDelivery.Outcome.SENT:
             raise WrongState(_("Only a mail that was sent can be marked as bounced."))
         act.require_reason()
-        row.outcome, row.ended_at, row.last_error = Delivery.Outcome.FAILED, now(), reason.strip()[:300]
+        row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.FAILED, now(), reason.strip()[:300]
         disable_address(act, row.address, reason.strip(), row.ended_at)
     return row
 
 
-def use_again(address_id: int, *, reason: str) -> DeadAddress:
+def use_again(address_id: int, *, reason: str) -> SuppressedAddress:
     """Send to an address again, also what it missed since. Raises WrongState, Invalid."""
-    with change("address:use_again", (DeadAddress, address_id), reason=reason) as act:
+    with change("address:use_again", (SuppressedAddress, address_id), reason=reason) as act:
         account = access.require("tell")
-        row = act.get(DeadAddress)
+        row = act.get(SuppressedAddress)
         if row.lifted_at is not None:
             raise WrongState(_("This address is already enabled."))
         act.require_reason()
@@ -58,7 +58,7 @@ def use_again(address_id: int, *, reason: str) -> DeadAddress:
     return row
 
 
-def lift(act: Act, rows: Iterable[DeadAddress], account: Account) -> None:
+def lift(act: Act, rows: Iterable[SuppressedAddress], account: Account) -> None:
     """Send to addresses again, and what they missed, inside an open door."""
     for row in rows:
         row.lifted_at, row.lifted_by = now(), account
@@ -69,14 +69,19 @@ def lift(act: Act, rows: Iterable[DeadAddress], account: Account) -> None:
 def send_missed(act: Act, which: Q, since: datetime) -> None:
     """Send what failed since then, inside an open door; what is out of date is marked as overtaken."""
     moment = now()
-    failed = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
-        which, outcome=Delivery.Outcome.FAILED, ended_at__gte=since
+    failed = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
+        which, outcome=NotificationDelivery.Outcome.FAILED, ended_at__gte=since
     )
-    failed = failed.exclude(channel__kind=MessageChannel.Kind.MAIL, address="")  # nobody has an address there
+    failed = failed.exclude(channel__kind=NotificationChannel.Kind.MAIL, address="")  # nobody has an address there
     for row in failed.select_related("message__notice__release").order_by("pk"):
         if row.message.notice.made_at < moment - OUT_OF_DATE or is_overtaken(row):
-            row.outcome, row.ended_at, row.last_error = Delivery.Outcome.OVERTAKEN, moment, NEWER
+            row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.OVERTAKEN, moment, NEWER
         else:
-            row.outcome, row.ended_at, row.due_at, row.next_at = Delivery.Outcome.WAITING, None, moment, moment
+            row.outcome, row.ended_at, row.due_at, row.next_at = (
+                NotificationDelivery.Outcome.WAITING,
+                None,
+                moment,
+                moment,
+            )
         act.details[row.outcome] = act.details.get(row.outcome, 0) + 1
         row.save()

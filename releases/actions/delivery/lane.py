@@ -15,7 +15,7 @@ from audit.clock import now
 from releases import channels
 from releases.actions.delivery.disable import disable_channel
 from releases.channels.base import PATIENCE
-from releases.models import DeadAddress, MessageChannel
+from releases.models import NotificationChannel, SuppressedAddress
 
 # Seconds for which a process takes a lane; one that holds it longer has died.
 LEASE = 4 * PATIENCE
@@ -26,28 +26,28 @@ DEAD_AFTER = timedelta(days=1)
 ALL_DAY = gettext_noop("The channel accepted nothing for one day.")
 
 TAKE = """
-UPDATE releases_messagechannel SET free_at = clock_timestamp() + make_interval(secs => %s)
+UPDATE releases_notificationchannel SET free_at = clock_timestamp() + make_interval(secs => %s)
  WHERE id = %s AND coalesce(free_at, '-infinity') <= clock_timestamp() RETURNING id
 """
 # What is urgent first; but before it, what the same reader is still to be told of the same release.
 NEXT = """
 WITH due AS (
-  SELECT d.id, m.recipient, n.release_id, n.urgent, n.outbox FROM releases_delivery d
-    JOIN releases_message m ON m.id = d.message_id JOIN releases_notice n ON n.id = m.notice_id
+  SELECT d.id, m.recipient, n.release_id, n.urgent, n.outbox FROM releases_notificationdelivery d
+    JOIN releases_inboxitem m ON m.id = d.message_id JOIN releases_notification n ON n.id = m.notice_id
    WHERE d.channel_id = %s AND d.outcome = 'waiting' AND d.next_at <= clock_timestamp()),
 first AS (SELECT * FROM due ORDER BY urgent DESC, outbox, id LIMIT 1)
-UPDATE releases_delivery SET tries = tries + 1 WHERE id = (
+UPDATE releases_notificationdelivery SET tries = tries + 1 WHERE id = (
   SELECT due.id FROM due, first
    WHERE due.id = first.id OR (due.recipient = first.recipient AND due.release_id = first.release_id)
    ORDER BY due.outbox, due.id LIMIT 1)
 RETURNING id, tries
 """
 FREE = """
-UPDATE releases_messagechannel SET free_at = clock_timestamp(), faults = CASE WHEN %s THEN 0 ELSE faults END,
+UPDATE releases_notificationchannel SET free_at = clock_timestamp(), faults = CASE WHEN %s THEN 0 ELSE faults END,
        last_fault = CASE WHEN %s THEN '' ELSE last_fault END WHERE id = %s
 """
 FAULT = """
-UPDATE releases_messagechannel SET faults = faults + 1, last_fault = %s, free_at = clock_timestamp() +
+UPDATE releases_notificationchannel SET faults = faults + 1, last_fault = %s, free_at = clock_timestamp() +
        make_interval(secs => greatest(%s, (%s::int[])[least(faults + 1, %s)])) WHERE id = %s RETURNING faults
 """
 
@@ -66,18 +66,18 @@ def claim(channel_id: int) -> tuple[int, int] | None:
     return int(row[0]), int(row[1])
 
 
-def free(channel: MessageChannel, *, took: bool) -> None:
+def free(channel: NotificationChannel, *, took: bool) -> None:
     """Give a lane back. took: the place has taken something, so what was wrong with it is over."""
     with connection.cursor() as cursor:
         cursor.execute(FREE, [took, took, channel.pk])
     if took and channel.unavailable_since is not None:
-        with change("channel:mark_available", (MessageChannel, channel.pk)) as act:
-            row = act.get(MessageChannel)
+        with change("channel:mark_available", (NotificationChannel, channel.pk)) as act:
+            row = act.get(NotificationChannel)
             act.details["because"] = row.unavailable_because
             row.unavailable_since, row.unavailable_because = None, ""
 
 
-def fault(channel: MessageChannel, why: str, wait: float = 0.0) -> None:
+def fault(channel: NotificationChannel, why: str, wait: float = 0.0) -> None:
     """Hold a lane after a fault of the channel, `wait` seconds at least; people are told of the third in a row."""
     with connection.cursor() as cursor:
         cursor.execute(FAULT, [why[:300], wait, list(HOLD), len(HOLD), channel.pk])
@@ -86,17 +86,17 @@ def fault(channel: MessageChannel, why: str, wait: float = 0.0) -> None:
         found_faulty(channel, why)
     since = channel.unavailable_since
     if since is not None and since < now() - DEAD_AFTER and not channels.kind(channel.kind).personal:
-        with change("channel:disable", (MessageChannel, channel.pk), reason=ALL_DAY) as act:
-            disable_channel(act.get(MessageChannel), why)
+        with change("channel:disable", (NotificationChannel, channel.pk), reason=ALL_DAY) as act:
+            disable_channel(act.get(NotificationChannel), why)
 
 
-def found_faulty(channel: MessageChannel, why: str, disabled: QuerySet[DeadAddress] | None = None) -> None:
+def found_faulty(channel: NotificationChannel, why: str, disabled: QuerySet[SuppressedAddress] | None = None) -> None:
     """Say since when a channel takes nothing, and tell who sees to it. disabled: the addresses that it was blamed on."""
-    blamed = (DeadAddress.objects.none() if disabled is None else disabled).filter(channel=None)
+    blamed = (SuppressedAddress.objects.none() if disabled is None else disabled).filter(channel=None)
     if channel.unavailable_since is not None and not blamed.exists():
         return
-    with change("channel:mark_unavailable", (MessageChannel, channel.pk)) as act:
-        row = act.get(MessageChannel)
+    with change("channel:mark_unavailable", (NotificationChannel, channel.pk)) as act:
+        row = act.get(NotificationChannel)
         if row.unavailable_since is None:
             row.unavailable_since, row.unavailable_because = now(), why[:300]
         for address in blamed.select_for_update(no_key=True):

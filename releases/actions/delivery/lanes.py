@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 # How many channels send at once in one process, and for how many seconds a job goes on with what is left.
 MOST, TURN, POLL = 16, 60.0, 0.2
 DUE = """
-SELECT c.id FROM releases_messagechannel c
+SELECT c.id FROM releases_notificationchannel c
  WHERE coalesce(c.free_at, '-infinity') <= clock_timestamp() AND EXISTS (
-   SELECT 1 FROM releases_delivery d WHERE d.channel_id = c.id AND d.outcome = 'waiting' AND d.next_at <= clock_timestamp())
+   SELECT 1 FROM releases_notificationdelivery d WHERE d.channel_id = c.id AND d.outcome = 'waiting' AND d.next_at <= clock_timestamp())
  ORDER BY c.faults, c.id
 """
 

@@ -25,7 +25,7 @@ from releases.actions.notice.subject import AGAIN as TOLD_AGAIN, asked_in, is_do
 from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undelivered
 from releases.letters.events import KEYS
 from releases.letters.page import html_of
-from releases.models import DeadAddress, Delivery, MessageChannel
+from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
 
 log = logging.getLogger(__name__)
 # Seconds after which a try that one recipient refused is made again; after a day it is given up.
@@ -39,7 +39,7 @@ DONE = gettext_noop("The task was completed before this notification was sent.")
 MOVED = gettext_noop("The date changed before this notification was sent.")
 
 LATER = """
-    UPDATE releases_delivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s
+    UPDATE releases_notificationdelivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s
      WHERE id = %s AND outcome = 'waiting' AND tries = %s
 """
 
@@ -47,7 +47,7 @@ LATER = """
 def send(delivery_id: int, tries: int) -> None:
     """Send one delivery that this process has claimed, keep what became of it, and give its lane back."""
     along = ("message__notice__parent", "message__notice__release", "message__account", "message__member", "channel")
-    row = Delivery.objects.select_related(*along).get(pk=delivery_id)
+    row = NotificationDelivery.objects.select_related(*along).get(pk=delivery_id)
     channel = row.channel
     if (end := _end_of(row)) is not None:
         _record(row, *end)
@@ -59,7 +59,7 @@ def send(delivery_id: int, tries: int) -> None:
         with override("en"):
             answer = kind.send(letter_of(row), address_of(channel, kind, row.address))
     except NotSetUp as missing:
-        _record(row, Delivery.Outcome.FAILED, str(missing))
+        _record(row, NotificationDelivery.Outcome.FAILED, str(missing))
         lane.free(channel, took=False)
     except Undelivered as fault:
         _undelivered(row, tries, fault)
@@ -67,28 +67,28 @@ def send(delivery_id: int, tries: int) -> None:
         log.exception("delivery %s", delivery_id)
         _undelivered(row, tries, Undelivered(type(fault).__name__, whose="either"))
     else:
-        _record(row, Delivery.Outcome.SENT, answer=answer)
+        _record(row, NotificationDelivery.Outcome.SENT, answer=answer)
         lane.free(channel, took=True)
 
 
-def _end_of(row: Delivery) -> tuple[Delivery.Outcome, str] | None:
+def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, str] | None:
     """Return the outcome of what is not to be sent any more, and why; None for what is."""
     if row.message.notice.withdrawn_at is not None and row.message.outside:
-        return Delivery.Outcome.DROPPED, WITHDRAWN
+        return NotificationDelivery.Outcome.DROPPED, WITHDRAWN
     if _left(row):
-        return Delivery.Outcome.DROPPED, LEFT
+        return NotificationDelivery.Outcome.DROPPED, LEFT
     if over := _over(row):
-        return Delivery.Outcome.DROPPED, over
+        return NotificationDelivery.Outcome.DROPPED, over
     if is_overtaken(row):
-        return Delivery.Outcome.OVERTAKEN, NEWER
+        return NotificationDelivery.Outcome.OVERTAKEN, NEWER
     if row.channel.disabled_at is not None:
-        return Delivery.Outcome.FAILED, CHANNEL_OFF
-    if row.address and DeadAddress.of(row.address) is not None:
-        return Delivery.Outcome.FAILED, ADDRESS_OFF
+        return NotificationDelivery.Outcome.FAILED, CHANNEL_OFF
+    if row.address and SuppressedAddress.of(row.address) is not None:
+        return NotificationDelivery.Outcome.FAILED, ADDRESS_OFF
     return None
 
 
-def letter_of(row: Delivery) -> Letter:
+def letter_of(row: NotificationDelivery) -> Letter:
     """Return what is sent for a delivery; the same key at each try."""
     message, notice = row.message, row.message.notice
     # People outside can open no page of ours.
@@ -106,7 +106,7 @@ def letter_of(row: Delivery) -> Letter:
     )
 
 
-def address_of(channel: MessageChannel, kind: ChannelKind, to: str) -> Address:
+def address_of(channel: NotificationChannel, kind: ChannelKind, to: str) -> Address:
     """Return where a channel's letter goes, with what the settings allow."""
     if kind.personal:
         return Address(to, hosts=tuple(settings.MAIL_DOMAINS))
@@ -119,7 +119,7 @@ def address_of(channel: MessageChannel, kind: ChannelKind, to: str) -> Address:
     )
 
 
-def _left(row: Delivery) -> bool:
+def _left(row: NotificationDelivery) -> bool:
     """Tell whether an account was closed, or somebody outside taken out of the group, since the message was made."""
     message = row.message
     if message.account is not None:
@@ -127,7 +127,7 @@ def _left(row: Delivery) -> bool:
     return message.member is not None and message.member.removed_at is not None
 
 
-def _over(row: Delivery) -> str:
+def _over(row: NotificationDelivery) -> str:
     """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
     notice = row.message.notice
     if not notice.thing or not (KEYS[notice.event].duty or notice.event in TOLD_AGAIN):
@@ -136,22 +136,22 @@ def _over(row: Delivery) -> str:
     return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notice)) else ""
 
 
-def _undelivered(row: Delivery, tries: int, fault: Undelivered) -> None:
+def _undelivered(row: NotificationDelivery, tries: int, fault: Undelivered) -> None:
     """Keep a failed try, and hold the lane if it is the channel's fault; an address is disabled for its own only."""
     why, whose = str(fault), fault.whose
     dead = fault.lasting and whose == "recipient"
-    alike = DeadAddress.objects.filter(because__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
+    alike = SuppressedAddress.objects.filter(because__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
     if dead and alike.exclude(address__iexact=row.address).count() + 1 >= SEVERAL:
         lane.found_faulty(row.channel, why, alike)
         dead, whose = False, "channel"
     if dead or (fault.lasting and not row.address):
-        _record(row, Delivery.Outcome.FAILED, why, disables=True)
+        _record(row, NotificationDelivery.Outcome.FAILED, why, disables=True)
         lane.free(row.channel, took=False)
         return
     if whose == "either" and _another_met(row, why):
         whose = "channel"
     if row.due_at is not None and row.due_at < now() - GIVEN_UP:
-        _record(row, Delivery.Outcome.FAILED, why)
+        _record(row, NotificationDelivery.Outcome.FAILED, why)
     else:
         # What the channel does not take stays the next in its lane; what one recipient refuses lets the others pass.
         own = AGAIN[min(tries, len(AGAIN)) - 1] if fault.whose != "channel" else None
@@ -169,20 +169,22 @@ def _said(why: str) -> str:
     return code[0] if code is not None else why[:30]
 
 
-def _another_met(row: Delivery, why: str) -> bool:
+def _another_met(row: NotificationDelivery, why: str) -> bool:
     """Tell whether another recipient, or another message to the same place, has met the same and still waits."""
-    others = Delivery.objects.filter(channel=row.channel, outcome="waiting", tries__gt=0).exclude(pk=row.pk)
+    others = NotificationDelivery.objects.filter(channel=row.channel, outcome="waiting", tries__gt=0).exclude(pk=row.pk)
     if row.address:
         others = others.exclude(address__iexact=row.address)
     return others.filter(last_error__startswith=_said(why)).exists()
 
 
-def _record(row: Delivery, outcome: str, error: str = "", *, answer: str = "", disables: bool = False) -> None:
+def _record(
+    row: NotificationDelivery, outcome: str, error: str = "", *, answer: str = "", disables: bool = False
+) -> None:
     """Keep the end of a delivery; one that shows its address to be dead disables it in the same act."""
-    targets = [(Delivery, row.pk)]
-    with change("delivery:record", *targets, *([(MessageChannel, row.channel_id)] if disables else [])) as act:
-        held = act.get(Delivery)
-        if held.outcome != Delivery.Outcome.WAITING:
+    targets = [(NotificationDelivery, row.pk)]
+    with change("delivery:record", *targets, *([(NotificationChannel, row.channel_id)] if disables else [])) as act:
+        held = act.get(NotificationDelivery)
+        if held.outcome != NotificationDelivery.Outcome.WAITING:
             return
         held.outcome, held.ended_at = outcome, now()
         held.answer, held.last_error = answer[:300], error[:300] or held.last_error
@@ -190,6 +192,6 @@ def _record(row: Delivery, outcome: str, error: str = "", *, answer: str = "", d
         if disables and held.address:
             disable_address(act, held.address, error, held.ended_at)
         elif disables:
-            channel = act.get(MessageChannel)
+            channel = act.get(NotificationChannel)
             disable_channel(channel, error)
             act.tell_also("channel:mark_unavailable", channel, because=error[:300])

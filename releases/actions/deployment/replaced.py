@@ -8,7 +8,7 @@ from django.db.models import Q
 from audit.change import Act
 from audit.clock import now
 from releases.actions.deployment.verified import completed
-from releases.models import Deployment, Release, Rollback, Watch
+from releases.models import Deployment, MonitoringPeriod, Release, Rollback
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ def cut_short(act: Act, replaced: Replaced, *, known: bool = True) -> None:
     still open its release has failed.
     """
     over = Q(deployment__in=[pk for pk, _release in replaced.runs]) | Q(rollback__in=replaced.rollbacks)
-    for watch in Watch.objects.select_for_update(of=("self",), no_key=True).filter(over, ended_at=None).order_by("pk"):
+    for watch in (
+        MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True).filter(over, ended_at=None).order_by("pk")
+    ):
         watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
         watch.save()
     for pk, release_pk in replaced.runs:

@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid, WrongState
 from environments import access
-from environments.models import Environment, Target
+from environments.models import DeploymentTarget, Environment
 from releases.actions.release.plan import active_procedure
 from releases.gates import ledger
 from releases.models import Deployment, Release
@@ -28,7 +28,7 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
             raise WrongState(text % {"state": release.get_state_display(), "environment": environment})
         if environment.tier == "production" and not release.bound_for_production:
             raise WrongState(_("A pre-release cannot be deployed to production."))
-        if not Target.objects.filter(application=release.application, environment=environment).exists():
+        if not DeploymentTarget.objects.filter(application=release.application, environment=environment).exists():
             text = _("The application has no deployment target in %(environment)s.")
             raise Invalid(text % {"environment": environment})
         if environment.slug not in release.configurations:

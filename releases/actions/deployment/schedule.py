@@ -15,7 +15,7 @@ from environments.models import Account, Environment
 from releases.actions.release.observe import observe
 from releases.gates import ask, quorum
 from releases.gates.durations import durations
-from releases.models import ConsentRound, Deployment, Release
+from releases.models import ApprovalRequest, Deployment, Release
 from releases.steps.words import gettext_noop
 
 
@@ -45,7 +45,7 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         if environment.protected:
             if why := not_yours(account, deployment):
                 raise NotYou(why)
-            deployment.consent = ConsentRound.objects.filter(
+            deployment.consent = ApprovalRequest.objects.filter(
                 release=release, environment=environment, state="granted"
             ).first()
             deployment.window_end = release.window_end

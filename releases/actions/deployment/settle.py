@@ -9,12 +9,12 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, Refused
 from environments import access
-from environments.models import Account, Target
+from environments.models import Account, DeploymentTarget
 from releases.actions.deployment.replaced import Replaced, cut_short, replaced_by
 from releases.actions.deployment.verified import enter_force, return_to_base, taken_back
 from releases.actions.step.finish import drop_rest
 from releases.actions.watch.place import configuration_of, spec_of
-from releases.models import Deployment, InForce, Release
+from releases.models import DeployedVersion, Deployment, Release
 from releases.steps.base import StepFailed
 from releases.steps.configuration_file import digest_of, rendered
 from releases.steps.target import measure
@@ -75,7 +75,7 @@ def _follow(deployment: Deployment, release: Release, how: str, found: dict[str,
         return
     if how == "as_planned":
         enter_force(deployment, "settled", found)
-    for row in InForce.objects.filter(application=deployment.application, environment=deployment.environment):
+    for row in DeployedVersion.objects.filter(application=deployment.application, environment=deployment.environment):
         row.unknown = how == "unknown"
         row.save()
     if moves and release.state in ("releasing", "monitoring"):
@@ -92,7 +92,7 @@ def _may(deployment: Deployment) -> bool:
 
 def _looked(deployment: Deployment, how: str) -> dict[str, str] | Refused:
     """Return the target's digests; the refusal where it cannot be reached, or something else lies there."""
-    target = Target.objects.get(application=deployment.application, environment=deployment.environment)
+    target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
     before, planned = deployment.base.get("in_force", {}), deployment.base.get("wanted_configuration")
     values = configuration_of(before.get("configuration") if how == "as_before" else planned)[0]
     try:

@@ -6,13 +6,13 @@ from audit.clock import now
 from environments.models import ConfigurationVersion
 from releases.actions.document.publish import publish_with
 from releases.actions.watch.begin import begin
-from releases.models import Deployment, InForce, Release, Rollback, Watch
+from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Release, Rollback
 
 
-def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> InForce:
+def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> DeployedVersion:
     """Point at this deployment's release, with the digests that were measured last, by its checks if by nobody since."""
     measured = measured or deployment.measured.get("verify", {})
-    pointer, _made = InForce.objects.update_or_create(
+    pointer, _made = DeployedVersion.objects.update_or_create(
         application=deployment.application,
         environment=deployment.environment,
         defaults={
@@ -48,10 +48,10 @@ def taken_back(release: Release) -> None:
         document.save()
 
 
-def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
+def return_to_base(deployment: Deployment, measured: dict[str, str]) -> DeployedVersion:
     """Point at what was in force before this deployment, as measured after the way back."""
     base = deployment.base.get("in_force", {})
-    pointer, _made = InForce.objects.update_or_create(
+    pointer, _made = DeployedVersion.objects.update_or_create(
         application=deployment.application,
         environment=deployment.environment,
         defaults={
@@ -72,7 +72,7 @@ def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
 
 def _resume_watches(deployment: Deployment) -> None:
     moment = now()
-    paused = Watch.objects.select_for_update(of=("self",), no_key=True).filter(
+    paused = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True).filter(
         Q(deployment__state="monitoring") | Q(rollback__state="monitoring"),
         deployment__application=deployment.application,
         deployment__environment=deployment.environment,
@@ -85,6 +85,6 @@ def _resume_watches(deployment: Deployment) -> None:
         watch.save()
 
 
-def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Watch:
+def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Begin the watch that the procedure asks for, inside an open door."""
     return begin(deployment, deployment.procedure.document, rollback=rollback)

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.actions.watch.place import spec_of
-from releases.models import Deployment, InForce, Rollback, Step
+from releases.models import DeployedVersion, Deployment, Rollback, Step
 from releases.steps.backup import DropBackup, DropParameters
 from releases.steps.base import Fenced, StepContext, StepFailed, StillRunning
 
@@ -72,7 +72,7 @@ def delete(step_id: int) -> bool:
         return False
     run, failure, done = step.deployment, "", {}
     target = (
-        Target.objects.select_related("application", "environment")
+        DeploymentTarget.objects.select_related("application", "environment")
         .filter(application=run.application, environment=run.environment)
         .first()
     )
@@ -96,7 +96,7 @@ def delete(step_id: int) -> bool:
 def _newest(steps: Collection[Step]) -> set[int]:
     """Return the deployments whose backup is the newest of its target, or brought what is in force there."""
     last = {(step.deployment.application_id, step.deployment.environment_id): step.deployment_id for step in steps}
-    pointers = InForce.objects.exclude(release=None).values_list("application", "environment", "release")
+    pointers = DeployedVersion.objects.exclude(release=None).values_list("application", "environment", "release")
     brought = Deployment.objects.filter(state__in=Deployment.VERIFIED).values("application", "environment", "release")
     runs = {(r["application"], r["environment"], r["release"]): r["last"] for r in brought.annotate(last=Max("pk"))}
     return {*last.values(), *(runs[key] for key in pointers if key in runs)}
@@ -113,7 +113,7 @@ def _tried_lately(step: Step, moment: datetime) -> bool:
     return failed is not None and moment < failed + AGAIN
 
 
-def _context(step: Step, target: Target) -> StepContext:
+def _context(step: Step, target: DeploymentTarget) -> StepContext:
     def nothing(*given: Any) -> None:
         """Take what a run would write or ask."""
 

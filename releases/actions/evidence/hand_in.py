@@ -13,7 +13,7 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Application, Environment, sign_in_name
 from releases.actions.release.repository import holding
-from releases.models import Evidence, InForce, Procedure
+from releases.models import DeployedVersion, Evidence, Procedure
 from releases.sources import evidence as reading, git
 
 # A time or a number that a tool or a pipeline puts into the name of each new file.
@@ -151,7 +151,7 @@ def _known_type(kind: str, test_type: str) -> None:
 def _authors(application: Application, repository: Path, seen: git.CommitFacts) -> list[str]:
     """Return the addresses of who wrote what the commit brings beyond what is in force in production."""
     pointer = (
-        InForce.objects.filter(application=application, environment__tier=Environment.Tier.PRODUCTION)
+        DeployedVersion.objects.filter(application=application, environment__tier=Environment.Tier.PRODUCTION)
         .select_related("release")
         .first()
     )

@@ -8,11 +8,11 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
-from environments.models import Account, ConfigurationVersion, Target
+from environments.models import Account, ConfigurationVersion, DeploymentTarget
 from releases.actions.in_force.compare import RUNS, Row, compare
 from releases.actions.release.repository import refreshed
 from releases.actions.watch.place import configuration_of, spec_of
-from releases.models import Deployment, InForce, Release
+from releases.models import DeployedVersion, Deployment, Release
 from releases.sources import git, versions
 from releases.steps.base import StepFailed
 from releases.steps.examine import layout_of
@@ -24,7 +24,7 @@ from releases.steps.target import Measured, measure
 class Looked:
     """A target beside the version and the configuration that are said to run there."""
 
-    target: Target
+    target: DeploymentTarget
     configuration: ConfigurationVersion
     version: str
     tag: str
@@ -69,16 +69,16 @@ def look(target_id: int, *, version: str, configuration_id: int, service: str) -
     return Looked(target, configuration, text, tag, seen, measured, rows)
 
 
-def propose(target_id: int, *, version: str, configuration_id: int, service: str, reason: str) -> InForce:
+def propose(target_id: int, *, version: str, configuration_id: int, service: str, reason: str) -> DeployedVersion:
     """Say as the first person which version runs on a target; what is measured there must be as it says."""
     where = target_named(target_id).environment
     if not access.may(access.current_account(), "adopt", where):
-        with change("in_force:propose", (Target, target_id), reason=reason, sign=True):
+        with change("in_force:propose", (DeploymentTarget, target_id), reason=reason, sign=True):
             raise access.lacking("adopt", where)
     looked = look(target_id, version=version, configuration_id=configuration_id, service=service)
     target, configuration, measured, seen = looked.target, looked.configuration, looked.measured, looked.seen
     text, tag = looked.version, looked.tag
-    with change("in_force:propose", (Target, target_id), reason=reason, sign=True) as act:
+    with change("in_force:propose", (DeploymentTarget, target_id), reason=reason, sign=True) as act:
         account = access.require("adopt", target.environment)
         require_untouched(target)
         if wrong := [row for row in looked.rows if row.result == "failed"]:
@@ -103,7 +103,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
             )
             release.record()
             release.save()
-        pointer, _made = InForce.objects.update_or_create(
+        pointer, _made = DeployedVersion.objects.update_or_create(
             application=target.application,
             environment=target.environment,
             defaults={
@@ -115,7 +115,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
                 "schema": measured.schema,
                 "unknown": True,
                 "since": now(),
-                "how": InForce.PROPOSED,
+                "how": DeployedVersion.PROPOSED,
                 "proposed_by": account,
             },
         )
@@ -124,20 +124,20 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
     return pointer
 
 
-def adopt(pointer_id: int, *, reason: str = "") -> InForce:
+def adopt(pointer_id: int, *, reason: str = "") -> DeployedVersion:
     """Confirm it as the second person; the target is measured again and must be as the first one saw it."""
-    peek = InForce.objects.select_related("application", "environment").get(pk=pointer_id)
-    target = Target.objects.get(application=peek.application, environment=peek.environment)
+    peek = DeployedVersion.objects.select_related("application", "environment").get(pk=pointer_id)
+    target = DeploymentTarget.objects.get(application=peek.application, environment=peek.environment)
     if peek.configuration_id is None:
         raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": peek.environment})
     try:
         measured = measure(spec_of(target), configuration_of(peek.configuration_id)[0])
     except StepFailed as fault:
         raise Invalid(str(fault)) from fault
-    with change("in_force:adopt", (InForce, pointer_id), reason=reason, sign=True) as act:
-        pointer = act.get(InForce)
+    with change("in_force:adopt", (DeployedVersion, pointer_id), reason=reason, sign=True) as act:
+        pointer = act.get(DeployedVersion)
         account = access.require("adopt", pointer.environment)
-        if pointer.how != InForce.PROPOSED:
+        if pointer.how != DeployedVersion.PROPOSED:
             raise WrongState(_("No registration of a deployed version awaits confirmation here."))
         if why := not_yours(account, pointer):
             raise NotYou(why)
@@ -149,7 +149,7 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
     return pointer
 
 
-def not_yours(account: Account, pointer: InForce) -> str:
+def not_yours(account: Account, pointer: DeployedVersion) -> str:
     """Return why a person may not confirm an adoption; empty when he may."""
     first = pointer.proposed_by
     if first is not None and account.is_among(first.identities):
@@ -157,9 +157,9 @@ def not_yours(account: Account, pointer: InForce) -> str:
     return ""
 
 
-def target_named(target_id: int) -> Target:
+def target_named(target_id: int) -> DeploymentTarget:
     """Return a target with its application and environment; raises Invalid for no such one."""
-    target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
+    target = DeploymentTarget.objects.select_related("application", "environment").filter(pk=target_id).first()
     if target is None:
         raise Invalid(_("This deployment target or configuration does not exist."))
     return target
@@ -182,9 +182,9 @@ def part_words() -> dict[str, str]:
     }
 
 
-def require_untouched(target: Target) -> None:
+def require_untouched(target: DeploymentTarget) -> None:
     """Raise WrongState where Ringi has run already, or something is registered."""
     if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
         raise WrongState(_("This deployment target already has a deployment by Ringi."))
-    if InForce.established(target.application, target.environment) is not None:
+    if DeployedVersion.established(target.application, target.environment) is not None:
         raise WrongState(_("A deployed version is already registered for this deployment target."))

@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 from audit.change import change, label, note
 from audit.refusals import GateClosed, Invalid
 from environments import access
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.actions.in_force.adopt import require_untouched, target_named
 from releases.actions.release.repository import refreshed
 from releases.actions.watch.place import spec_of
@@ -17,7 +17,7 @@ from releases.steps.examine import layout_of
 SECONDS = 120.0
 
 
-def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> Target:
+def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> DeploymentTarget:
     """Lay a version's tree from the repository below releases/ and let current lead there; a service that runs is left
     alone.
 
@@ -33,7 +33,7 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> T
         lies = layout_of(spec)
     except (versions.BadVersion, git.SourceUnavailable, git.NoSuchRevision, StepFailed) as fault:
         raise Invalid(str(fault)) from fault
-    with change("in_force:lay", (Target, target_id), reason=reason, sign=True) as act:
+    with change("in_force:lay", (DeploymentTarget, target_id), reason=reason, sign=True) as act:
         access.require("adopt", target.environment)
         require_untouched(target)
         if not lies["folder"]:

@@ -9,10 +9,10 @@ from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Account
-from releases.models import Meeting, MeetingDecision, Release
+from releases.models import CommitteeMeeting, MeetingDecision, Release
 
 
-def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reason: str = "") -> Meeting:
+def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reason: str = "") -> CommitteeMeeting:
     """Enter a meeting that was held: when, who attended (persons), and its minutes."""
     with change("meeting:record", reason=reason, sign=True) as act:
         account = access.require("minutes")
@@ -23,7 +23,7 @@ def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reaso
             raise Invalid(_("A meeting is recorded after it was held."))
         if not minutes.strip():
             raise Invalid(_("The minutes are empty."))
-        meeting = Meeting.objects.create(held_at=held_at, minutes=minutes, recorded_by=account)
+        meeting = CommitteeMeeting.objects.create(held_at=held_at, minutes=minutes, recorded_by=account)
         meeting.attendees.set(people)
         act.signature("minutes")
         act.about(meeting, attendees=[str(person) for person in people])
@@ -32,9 +32,9 @@ def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reaso
 
 def decide(meeting_id: int, *, release_id: int, decision: str, note: str = "") -> MeetingDecision:
     """Enter what the meeting decided about a release. It moves nothing: each attendee gives his own word."""
-    with change("meeting:decide", (Meeting, meeting_id), (Release, release_id), reason=note, sign=True) as act:
+    with change("meeting:decide", (CommitteeMeeting, meeting_id), (Release, release_id), reason=note, sign=True) as act:
         access.require("minutes")
-        meeting, release = act.get(Meeting), act.get(Release)
+        meeting, release = act.get(CommitteeMeeting), act.get(Release)
         if decision not in MeetingDecision.Decision.values:
             raise Invalid(_("Unknown decision: %(decision)s") % {"decision": decision})
         if MeetingDecision.objects.filter(meeting=meeting, release=release).exists():

@@ -7,13 +7,13 @@ from audit.clock import now
 from audit.refusals import NotYou
 from environments import access
 from environments.models import Account
-from releases.models import Message
+from releases.models import InboxItem
 
 
-def read(message_id: int) -> Message:
+def read(message_id: int) -> InboxItem:
     """Mark one's own message as read. Raises NotYou."""
-    with change("message:read", (Message, message_id)) as act:
-        account, row = access.require_part(), act.get(Message)
+    with change("message:read", (InboxItem, message_id)) as act:
+        account, row = access.require_part(), act.get(InboxItem)
         if row.account_id is None or row.account_id != account.pk:
             raise NotYou(_("This notification is addressed to another person."))
         row.read_at = row.read_at or now()
@@ -25,7 +25,7 @@ def read_all() -> Account:
     with change("message:read_all") as act:
         account = access.require_part()
         act.about(account)
-        unread = Message.objects.select_for_update(no_key=True).filter(account=account, read_at=None)
+        unread = InboxItem.objects.select_for_update(no_key=True).filter(account=account, read_at=None)
         act.details["messages"] = len(unread)
         for row in unread:
             row.read_at = now()

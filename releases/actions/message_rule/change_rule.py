@@ -8,13 +8,13 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.language import listed
 from releases.letters.events import told
-from releases.models import MessageChannel, MessageRule, Stakeholder
+from releases.models import NotificationChannel, NotificationRule, RecipientGroup
 from releases.procedures.ends_told import ENDS, PLAN
 
 
 def add(
     *, event: str, group_id: int | None, channel_id: int, lead_hours: int | None = None, reason: str = ""
-) -> MessageRule:
+) -> NotificationRule:
     """Add a rule; without a group it is for those who must act. Raises Invalid."""
     with change("message_rule:add", reason=reason, sign=True) as act:
         access.require("tell")
@@ -25,13 +25,13 @@ def add(
             raise Invalid(_("This event requires no action from anyone; choose a recipient group."))
         if lead_hours is not None and not known.leads:
             raise Invalid(_("Only a milestone notification can be sent hours in advance."))
-        group = Stakeholder.objects.filter(pk=group_id, closed_at=None).first() if group_id is not None else None
+        group = RecipientGroup.objects.filter(pk=group_id, closed_at=None).first() if group_id is not None else None
         if group_id is not None and group is None:
             raise Invalid(_("This recipient group does not exist."))
         if group is not None and group.outside and event.startswith("notice:"):
             raise Invalid(_("Only internal recipients can be notified of this event."))
-        channel = MessageChannel.objects.get(pk=channel_id)
-        same = MessageRule.objects.filter(
+        channel = NotificationChannel.objects.get(pk=channel_id)
+        same = NotificationRule.objects.filter(
             event=event, group=group, channel=channel, lead_hours=lead_hours, withdrawn_at=None
         )
         if same.exists():
@@ -44,21 +44,21 @@ def add(
                 )
                 % {"events": left}
             )
-        made = MessageRule.objects.create(event=event, group=group, channel=channel, lead_hours=lead_hours)
+        made = NotificationRule.objects.create(event=event, group=group, channel=channel, lead_hours=lead_hours)
         act.about(made, event=event, group=group.key if group is not None else "", channel=channel.key)
         act.signature("add_rule")
     return made
 
 
-def withdraw(rule_id: int, *, reason: str) -> MessageRule:
+def withdraw(rule_id: int, *, reason: str) -> NotificationRule:
     """Withdraw a rule; what it has told stays told. Raises WrongState, Invalid."""
-    with change("message_rule:withdraw", (MessageRule, rule_id), reason=reason, sign=True) as act:
+    with change("message_rule:withdraw", (NotificationRule, rule_id), reason=reason, sign=True) as act:
         access.require("tell")
-        row = act.get(MessageRule)
+        row = act.get(NotificationRule)
         if row.withdrawn_at is not None:
             raise WrongState(_("This entry was already removed or cancelled."))
         act.require_reason()
-        plans = MessageRule.objects.filter(event=PLAN, group=row.group, channel=row.channel, withdrawn_at=None)
+        plans = NotificationRule.objects.filter(event=PLAN, group=row.group, channel=row.channel, withdrawn_at=None)
         if row.event in ENDS and row.group is not None and plans.exists() and row.group.closed_at is None:
             raise Invalid(
                 _(
@@ -72,8 +72,8 @@ def withdraw(rule_id: int, *, reason: str) -> MessageRule:
     return row
 
 
-def untold_ends(group: Stakeholder, channel: MessageChannel) -> str:
+def untold_ends(group: RecipientGroup, channel: NotificationChannel) -> str:
     """Return the ends of a plan that no rule tells a group of by a channel, in words; empty when it hears of each."""
-    rules = MessageRule.objects.filter(group=group, channel=channel, withdrawn_at=None, event__in=ENDS)
+    rules = NotificationRule.objects.filter(group=group, channel=channel, withdrawn_at=None, event__in=ENDS)
     missing = set(ENDS) - set(rules.values_list("event", flat=True))
     return listed(str(known.label) for end in ENDS if end in missing and (known := told(end)) is not None)

@@ -3,7 +3,7 @@
 from audit.clock import now
 from releases import channels
 from releases.letters.events import EVENTS, told
-from releases.models import MessageChannel, MessageRule, MessageText, Stakeholder
+from releases.models import NotificationChannel, NotificationRule, NotificationTemplate, RecipientGroup
 from releases.procedures.document import Procedure as Content
 
 
@@ -16,16 +16,16 @@ def lay_out_messages(content: Content) -> None:
     groups, ways = {}, {}
     for group in content.stakeholders:
         made = {"label_ja": group.ja, "label_en": group.en, "side": group.side, "from_procedure": True}
-        there, _new = Stakeholder.objects.get_or_create(key=group.key, defaults=made)
+        there, _new = RecipientGroup.objects.get_or_create(key=group.key, defaults=made)
         if there.from_procedure and there.side != group.side:
             there.side = group.side
             there.save()
         groups[group.key] = there
     for channel in content.channels:
         made = {"label_ja": channel.ja, "label_en": channel.en, "kind": channel.kind, "from_procedure": True}
-        ways[channel.key], _new = MessageChannel.objects.get_or_create(key=channel.key, defaults=made)
+        ways[channel.key], _new = NotificationChannel.objects.get_or_create(key=channel.key, defaults=made)
     for event in EVENTS:
-        MessageText.objects.get_or_create(event=event.key)
+        NotificationTemplate.objects.get_or_create(event=event.key)
     wanted = set()
     for rule in content.messages:
         known = told(rule.event)
@@ -40,7 +40,7 @@ def lay_out_messages(content: Content) -> None:
             # what is told inside would wait until it is released for outside.
             if not (group is not None and group.outside) or channels.kind(ways[key].kind).personal
         }  # fmt: skip
-    present = MessageRule.objects.select_for_update(no_key=True).filter(withdrawn_at=None)
+    present = NotificationRule.objects.select_for_update(no_key=True).filter(withdrawn_at=None)
     for row in present:
         found = (row.event, row.group_id, row.channel_id, row.lead_hours)
         if found in wanted:
@@ -49,6 +49,6 @@ def lay_out_messages(content: Content) -> None:
             row.withdrawn_at = now()
             row.save()
     for event_key, group_id, channel_id, lead in sorted(wanted, key=str):
-        MessageRule.objects.create(
+        NotificationRule.objects.create(
             event=event_key, group_id=group_id, channel_id=channel_id, lead_hours=lead, from_procedure=True
         )

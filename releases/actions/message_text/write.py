@@ -11,22 +11,22 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from releases.letters.places import fault_of
 from releases.letters.shipped import shipped
-from releases.models import MessageText
+from releases.models import NotificationTemplate
 
 FIELDS = ("subject_ja", "body_ja", "subject_en", "body_en")
 
 
 def write(
     text_id: int, *, subject_ja: str, body_ja: str, subject_en: str, body_en: str, reason: str = ""
-) -> MessageText:
+) -> NotificationTemplate:
     """Write a text in both languages; an empty one stands for the shipped one. Raises Invalid.
 
     A text that people outside are told when a release goes back is part of what is consented to: changing it voids
     the consents that are open or granted.
     """
-    with change("message_text:write", (MessageText, text_id), reason=reason, sign=True) as act:
+    with change("message_text:write", (NotificationTemplate, text_id), reason=reason, sign=True) as act:
         account = access.require("tell")
-        row = act.get(MessageText)
+        row = act.get(NotificationTemplate)
         given = dict(zip(FIELDS, (subject_ja, body_ja, subject_en, body_en), strict=True))
         given = {name: text.replace("\r\n", "\n").strip() for name, text in given.items()}
         for name, text in given.items():
@@ -43,11 +43,11 @@ def write(
     return row
 
 
-def restore(text_id: int, *, reason: str) -> MessageText:
+def restore(text_id: int, *, reason: str) -> NotificationTemplate:
     """Go back to the shipped texts. Raises WrongState, Invalid."""
-    with change("message_text:restore", (MessageText, text_id), reason=reason, sign=True) as act:
+    with change("message_text:restore", (NotificationTemplate, text_id), reason=reason, sign=True) as act:
         access.require("tell")
-        row = act.get(MessageText)
+        row = act.get(NotificationTemplate)
         if not any(getattr(row, name) for name in FIELDS):
             raise WrongState(_("The default template is in use."))
         act.require_reason()
@@ -60,7 +60,7 @@ def restore(text_id: int, *, reason: str) -> MessageText:
     return row
 
 
-def left_behind(row: MessageText) -> str:
+def left_behind(row: NotificationTemplate) -> str:
     """Return the language that was left as it was when the other one was written last (ja or en); empty for neither."""
     versions = list(row.history.order_by("-history_id").values(*FIELDS))
     for new, old in itertools.pairwise(versions):

@@ -7,23 +7,23 @@ from django.conf import settings
 
 from audit.clock import now
 from environments import access
-from environments.models import AccessRequest, Account, Environment, Freeze
+from environments.models import AccessRequest, Account, ChangeFreeze, Environment
 from environments.roles import ROLE_VERBS
 from releases.actions.notice.subject import Subject, subject_of, thing_of
 from releases.actions.question.ask import asked_of
 from releases.gates import quorum
 from releases.models import (
-    Approval,
-    ConsentRound,
+    ApprovalDecision,
+    ApprovalRequest,
+    DecisionRequest,
     Deployment,
     Milestone,
-    Notice,
+    MonitoringPeriod,
+    Notification,
     PollFailure,
-    Question,
     Release,
     Rollback,
-    RosterEntry,
-    Watch,
+    TeamMember,
 )
 
 # Who hears of it when those who must act do not.
@@ -48,7 +48,7 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
     """Return the persons who must act on an event, or whom it concerns, as things stand now."""
     thing = thing_of(event, subject, payload)
     match event, thing:
-        case (("release:submit" | "round:ask"), ConsentRound()):
+        case (("release:submit" | "round:ask"), ApprovalRequest()):
             return quorum.asked(thing)
         case "access:request", AccessRequest():
             return holding("grant", thing.environment, without=thing.account)
@@ -56,9 +56,9 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return _had_consented(payload)
         case "milestone:remind", Milestone():
             return access.holders(str(payload.get("role", "release_manager")))
-        case (("window:freeze" | "freeze:lift"), Freeze()):
+        case (("window:freeze" | "freeze:lift"), ChangeFreeze()):
             return _touched(thing, payload)
-        case "freeze:propose_lift", Freeze():
+        case "freeze:propose_lift", ChangeFreeze():
             return holding("plan", thing.environment, without=thing.lift_proposed_by)
         case "procedure:unmet", _:
             return list({one.pk: one for one in (*holding("grant"), *holding("plan"))}.values())
@@ -66,16 +66,16 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return list({one.pk: one for one in (*holding("account"), *holding("audit"))}.values())
         case "waiver:propose", _:
             return holding("waive", without=getattr(thing, "proposed_by", None))
-        case (("deployment:hold" | "question:escalate"), Question()):
+        case (("deployment:hold" | "question:escalate"), DecisionRequest()):
             named = _named(thing)
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
             return [*named, *asked] or access.holders("operator", thing.deployment.environment)
         case "poll:suspend", PollFailure():
             run = thing.deployment
             return access.holders("operator", run.environment) if run is not None else holding("prepare")
-        case "watch:unclear", Watch():
+        case "watch:unclear", MonitoringPeriod():
             run = thing.deployment
-            roster = [entry.account for entry in RosterEntry.objects.filter(release=run.release_id)]
+            roster = [entry.account for entry in TeamMember.objects.filter(release=run.release_id)]
             return list(dict.fromkeys(roster)) or access.holders("operator", run.environment)
         case "drift:find", _:
             return access.holders("operator", getattr(subject.row, "environment", None))
@@ -83,7 +83,7 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return access.holders("operator", subject.row if isinstance(subject.row, Environment) else None)
         case "rollback:raise", Rollback():
             return _deciders(thing)
-        case "notice:wait", Notice():
+        case "notice:wait", Notification():
             author = thing.release.author.person_key if thing.release is not None else ""
             return [one for one in holding("release_message") if one.person_key not in (thing.cause, author)]
         case (("channel:mark_unavailable" | "channel:mark_available"), _):
@@ -91,13 +91,13 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
     return []
 
 
-def asked_again(root: Notice) -> list[Account]:
+def asked_again(root: Notification) -> list[Account]:
     """Return the persons whom a reminder of a notice goes to."""
     subject = subject_of(root.object)
     return must_act(root.event, subject, root.payload) if subject is not None else []
 
 
-def goes_on_to(root: Notice) -> list[Account]:
+def goes_on_to(root: Notification) -> list[Account]:
     """Return the persons to whom a notice goes on when nobody acts; those who must act are told once more beside them."""
     subject = subject_of(root.object)
     environment = subject.deployment.environment if subject is not None and subject.deployment is not None else None
@@ -128,19 +128,19 @@ def holding(right: str, environment: Environment | None = None, without: Account
 def _had_consented(payload: dict[str, Any]) -> list[Account]:
     """Return whom the end of a consent concerns: author, applicant, whoever has given a word, and who was asked still."""
     found: dict[int, Account] = {}
-    for round_ in ConsentRound.objects.filter(pk__in=payload.get("rounds", [])).select_related("release__author"):
-        words = Approval.objects.filter(round=round_).select_related("account", "on_behalf")
+    for round_ in ApprovalRequest.objects.filter(pk__in=payload.get("rounds", [])).select_related("release__author"):
+        words = ApprovalDecision.objects.filter(round=round_).select_related("account", "on_behalf")
         spoke = [person for word in words for person in (word.account, word.on_behalf) if person is not None]
         author = [round_.release.author] if round_.release is not None else []
         found |= {one.pk: one for one in (*author, round_.applicant, *spoke, *quorum.asked(round_))}
     return list(found.values())
 
 
-def _touched(freeze: Freeze, payload: dict[str, Any]) -> list[Account]:
+def _touched(freeze: ChangeFreeze, payload: dict[str, Any]) -> list[Account]:
     """Return whom a freeze concerns: whoever plans where it holds, and who takes part in what is planned inside it."""
     found: dict[int, Account] = {}
     moment = now()
-    for row in Freeze.objects.filter(pk__in=payload.get("freezes", [freeze.pk])).select_related("environment"):
+    for row in ChangeFreeze.objects.filter(pk__in=payload.get("freezes", [freeze.pk])).select_related("environment"):
         found |= {one.pk: one for one in holding("plan", row.environment)}
         times = [(span.starts_at, span.ends_at) for span in row.spans(moment)]
         whom = {"application": row.application_id} if row.application_id is not None else {}
@@ -157,7 +157,7 @@ def _touched(freeze: Freeze, payload: dict[str, Any]) -> list[Account]:
     return list(found.values())
 
 
-def _named(question: Question) -> list[Account]:
+def _named(question: DecisionRequest) -> list[Account]:
     """Return who confirms the step that a run waits for, where only a person can do it."""
     if question.step.kind != "manual":
         return []
@@ -168,7 +168,7 @@ def _named(question: Question) -> list[Account]:
 
 def _deciders(rollback: Rollback) -> list[Account]:
     run = rollback.deployment
-    named = RosterEntry.objects.filter(release=run.release_id, duty=RosterEntry.Duty.DECIDER).select_related("account")
+    named = TeamMember.objects.filter(release=run.release_id, duty=TeamMember.Duty.DECIDER).select_related("account")
     deciders = [entry.account for entry in named] or holding("authorise_rollback", run.environment)
     found = {one.pk: one for one in [*deciders, *holding("assess")]}
     return list(found.values())

@@ -23,7 +23,16 @@ from releases.actions.notice.subject import AGAIN, Subject, asked_in, is_done, i
 from releases.actions.notice.values import path_of, values_of, zone_for
 from releases.letters.events import ANNOUNCE, KEYS, PRE_RELEASED, Told
 from releases.letters.places import KNOWN_BEFOREHAND, filled, used
-from releases.models import ConsentRound, DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Release
+from releases.models import (
+    ApprovalRequest,
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationTemplate,
+    Release,
+    SuppressedAddress,
+)
 
 log = logging.getLogger(__name__)
 LANGUAGES = ("ja", "en")
@@ -109,13 +118,13 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     if subject is None or (_unheard(told, subject) and not though_done):
         return None
     thing = thing_of(told.key, subject, entry.payload)
-    asked = asked_in(subject.row) if told.key in AGAIN and isinstance(subject.row, Notice) else entry.payload
+    asked = asked_in(subject.row) if told.key in AGAIN and isinstance(subject.row, Notification) else entry.payload
     if (told.duty or told.key in AGAIN) and not though_done and (is_done(thing) or is_moved(thing, asked)):
         return None
     acting = _acting(told, subject, entry.payload)
     rules = rules_for(told.key, entry.payload.get("lead_hours") if told.leads else None)
     found = recipients(rules, acting, zone_for(subject))
-    if isinstance(subject.row, MessageChannel):  # it is told of by every other way
+    if isinstance(subject.row, NotificationChannel):  # it is told of by every other way
         for one in found:
             one.channels.pop(subject.row.pk, None)
         found = [one for one in found if one.channels]
@@ -128,7 +137,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     doer, name = _doer(event.actor if event is not None else "")
     reason = event.reason if event is not None else ""
     given = {"at": entry.created_at, "actor": name, "reason": reason, "payload": entry.payload}
-    words, writer = MessageText.written(told.key)
+    words, writer = NotificationTemplate.written(told.key)
     texts = {}
     for language in LANGUAGES:
         values = values_of(subject, language=language, thing=thing, **given)
@@ -140,18 +149,18 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
 
 
 def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Account]:
-    if isinstance(subject.row, Notice) and told.key == "notice:remind":
+    if isinstance(subject.row, Notification) and told.key == "notice:remind":
         return asked_again(subject.row)
-    if isinstance(subject.row, Notice) and told.key == "notice:escalate":
+    if isinstance(subject.row, Notification) and told.key == "notice:escalate":
         return goes_on_to(subject.row)
     return must_act(told.key, subject, payload)
 
 
 def _heard_of(release: Release | None) -> set[str]:
     """Return the recipients whom the announcement of a release has reached, or may have: one that is being tried."""
-    announced = Message.objects.filter(notice__event=ANNOUNCE, notice__release=release)
-    sent = Q(deliveries__outcome=Delivery.Outcome.SENT)
-    tried = Q(deliveries__outcome=Delivery.Outcome.WAITING, deliveries__tries__gt=0)
+    announced = InboxItem.objects.filter(notice__event=ANNOUNCE, notice__release=release)
+    sent = Q(deliveries__outcome=NotificationDelivery.Outcome.SENT)
+    tried = Q(deliveries__outcome=NotificationDelivery.Outcome.WAITING, deliveries__tries__gt=0)
     return set(announced.filter(sent | tried).values_list("recipient", flat=True))
 
 
@@ -178,10 +187,10 @@ def _doer(actor: str) -> tuple[str, str]:
     return (account.person_key, str(account)) if account is not None else ("", name or rest)
 
 
-def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
+def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
     told, subject = plan.told, plan.subject
     thing = thing_of(told.key, subject, entry.payload)
-    parent = subject.row if isinstance(subject.row, Notice) else None
+    parent = subject.row if isinstance(subject.row, Notification) else None
     urgent = (
         told.urgent
         or (parent is not None and parent.urgent)
@@ -190,7 +199,7 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
     outside = any(one.outside for one in plan.recipients)
     again = reminded_after(told.key, entry.payload, urgent) if plan.acting and thing else None
     consent = _released_beforehand(told, subject) if outside else None
-    return Notice.objects.create(
+    return Notification.objects.create(
         event=told.key,
         outbox=entry.pk,
         act=entry.act,
@@ -212,21 +221,21 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
     )
 
 
-def _released_beforehand(told: Told, subject: Subject) -> ConsentRound | None:
+def _released_beforehand(told: Told, subject: Subject) -> ApprovalRequest | None:
     """Return the consent in which exactly these words were released, if there is one."""
     if told.key not in PRE_RELEASED or subject.deployment is None:
         return None
     round_ = subject.deployment.consent
     if round_ is None or round_.state not in ("granted", "consumed"):
         return None
-    words = MessageText.words(told.key)
+    words = NotificationTemplate.words(told.key)
     if used("".join(part for text in words.values() for part in text.values())) - KNOWN_BEFOREHAND:
         return None
     return round_ if round_.document.get("notices", {}).get(told.key) == words else None
 
 
-def _message(notice: Notice, recipient: Recipient, moment: datetime) -> None:
-    message = Message.objects.create(
+def _message(notice: Notification, recipient: Recipient, moment: datetime) -> None:
+    message = InboxItem.objects.create(
         notice=notice,
         recipient=recipient.key,
         account=recipient.account,
@@ -251,8 +260,8 @@ def _message(notice: Notice, recipient: Recipient, moment: datetime) -> None:
 
 
 def _delivery(
-    message: Message,
-    channel: MessageChannel,
+    message: InboxItem,
+    channel: NotificationChannel,
     address: str,
     at: datetime,
     *,
@@ -260,24 +269,24 @@ def _delivery(
     there: bool = False,
     fault: str = "",
 ) -> None:
-    row = Delivery(message=message, channel=channel, address=address)
+    row = NotificationDelivery(message=message, channel=channel, address=address)
     if fault:
-        row.outcome, row.ended_at, row.last_error = Delivery.Outcome.FAILED, at, fault
+        row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.FAILED, at, fault
     elif not held and there:
-        row.outcome, row.ended_at = Delivery.Outcome.SENT, at
+        row.outcome, row.ended_at = NotificationDelivery.Outcome.SENT, at
     elif not held:
         row.due_at = row.next_at = at
     row.save()
 
 
-def unusable(channel: MessageChannel, address: str) -> str:
+def unusable(channel: NotificationChannel, address: str) -> str:
     """Return why nothing is sent there at all; empty when it is tried."""
     kind = channels.kind(channel.kind)
     if kind.personal and not kind.within and not address:
         return NO_ADDRESS
     if channel.disabled_at is not None:
         return CHANNEL_OFF
-    if not kind.within and address and DeadAddress.of(address) is not None:
+    if not kind.within and address and SuppressedAddress.of(address) is not None:
         return ADDRESS_OFF
     return ""
 
@@ -292,6 +301,6 @@ def _pass_over(outbox_id: int) -> bool:
     return True
 
 
-def page_address(notice: Notice) -> str:
+def page_address(notice: Notification) -> str:
     """Return the whole address of the page that a notice leads to."""
     return settings.BASE_URL.rstrip("/") + notice.path

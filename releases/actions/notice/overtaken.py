@@ -11,7 +11,7 @@ from audit.change import change, label
 from audit.clock import now
 from audit.models import Outbox
 from releases.letters.events import ANNOUNCE
-from releases.models import Delivery, Deployment, Message, Notice, Release, Rollback
+from releases.models import Deployment, InboxItem, Notification, NotificationDelivery, Release, Rollback
 
 log = logging.getLogger(__name__)
 # The course of a release as people are told it. What is further down the list is no end of what is above it by itself:
@@ -26,7 +26,7 @@ NEWER = gettext_noop("A newer notification about the same release replaces this 
 LATE = timedelta(minutes=15)
 
 
-def moved_since(notice: Notice) -> str:
+def moved_since(notice: Notification) -> str:
     """Return the event by which a release has moved on since what a notice tells of it; empty while it has not."""
     if notice.release is None or notice.event not in COURSE:
         return ""
@@ -35,7 +35,7 @@ def moved_since(notice: Notice) -> str:
     return found.order_by("-pk").values_list("event", flat=True).first() or ""
 
 
-def is_overtaken(row: Delivery) -> bool:
+def is_overtaken(row: NotificationDelivery) -> bool:
     """Tell whether a message is not sent any more because a newer one says how it went on."""
     notice = row.message.notice
     if row.message.outside:
@@ -44,26 +44,26 @@ def is_overtaken(row: Delivery) -> bool:
         return False
     labels = _labels(notice.release)
     newer = Q(notice__outbox__gt=notice.outbox, notice__event__in=MOVES, notice__object__in=labels)
-    return notice.object in labels and Message.objects.filter(newer, recipient=row.message.recipient).exists()
+    return notice.object in labels and InboxItem.objects.filter(newer, recipient=row.message.recipient).exists()
 
 
 def supersede_waiting() -> None:
     """End what waits for its second person and tells of a release that has moved on since."""
-    waiting = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None, event__in=COURSE)
+    waiting = Notification.objects.filter(outside=True, released_at=None, withdrawn_at=None, event__in=COURSE)
     for notice in waiting.select_related("release"):
         if not moved_since(notice):
             continue
-        with apart(log, "notice %s", notice.pk), change("notice:supersede", (Notice, notice.pk)) as act:
-            held = act.get(Notice)
+        with apart(log, "notice %s", notice.pk), change("notice:supersede", (Notification, notice.pk)) as act:
+            held = act.get(Notification)
             if held.waits:
                 held.withdrawn_at, held.withdrawn_because = now(), NEWER
-                end_waiting(held, Delivery.Outcome.OVERTAKEN, NEWER)
+                end_waiting(held, NotificationDelivery.Outcome.OVERTAKEN, NEWER)
 
 
-def end_waiting(notice: Notice, outcome: str, why: str = "") -> None:
+def end_waiting(notice: Notification, outcome: str, why: str = "") -> None:
     """End the deliveries of a notice that wait for its second person, inside an open door."""
-    waiting = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
-        message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
+    waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
+        message__notice=notice, outcome=NotificationDelivery.Outcome.WAITING, next_at=None
     )
     for row in waiting:
         row.outcome, row.ended_at, row.last_error = outcome, notice.withdrawn_at, why

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from releases.models import Delivery, Message, Notice
+from releases.models import InboxItem, Notification, NotificationDelivery
 
 
 @dataclass
@@ -23,15 +23,15 @@ class Reached:
         return _("sent %(sent)d, failed %(failed)d, pending %(waiting)d") % counts
 
 
-def reached(notice: Notice) -> list[Reached]:
+def reached(notice: Notification) -> list[Reached]:
     """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
     found: dict[str, Reached] = {}
-    fields = {Delivery.Outcome.SENT: "sent", Delivery.Outcome.WAITING: "waiting"}
-    messages = Message.objects.filter(notice=notice).select_related("member__group", "account").order_by("pk")
+    fields = {NotificationDelivery.Outcome.SENT: "sent", NotificationDelivery.Outcome.WAITING: "waiting"}
+    messages = InboxItem.objects.filter(notice=notice).select_related("member__group", "account").order_by("pk")
     for message in messages.prefetch_related("deliveries"):
         name = str(message.member.group) if message.member is not None else message.name
         row = found.setdefault(name, Reached(name))
         for delivery in message.deliveries.all():
-            counted = fields.get(Delivery.Outcome(delivery.outcome), "failed")
+            counted = fields.get(NotificationDelivery.Outcome(delivery.outcome), "failed")
             setattr(row, counted, getattr(row, counted) + 1)
     return list(found.values())

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from environments.models import Account
 from releases import channels
-from releases.models import Member, MessageChannel, MessageRule, Stakeholder
+from releases.models import GroupRecipient, NotificationChannel, NotificationRule, RecipientGroup
 
 # For those who are told because they must act, and are told without a group; in the zone of what they act on.
 QUIET = (time(22), time(7))
@@ -25,15 +25,15 @@ class Recipient:
     language: str
     outside: bool
     account: Account | None = None
-    member: Member | None = None
+    member: GroupRecipient | None = None
     address: str = ""
-    channels: dict[int, MessageChannel] = field(default_factory=dict)
+    channels: dict[int, NotificationChannel] = field(default_factory=dict)
     quiet: list[tuple[time, time, str]] = field(default_factory=list)
 
 
-def rules_for(event: str, lead: int | None) -> list[MessageRule]:
+def rules_for(event: str, lead: int | None) -> list[NotificationRule]:
     """Return the rules of an event that count; lead: hours before something is due, None for an event without leads."""
-    rows = MessageRule.objects.filter(event=event, withdrawn_at=None).select_related("group", "channel")
+    rows = NotificationRule.objects.filter(event=event, withdrawn_at=None).select_related("group", "channel")
     return [
         rule
         for rule in rows
@@ -41,7 +41,7 @@ def rules_for(event: str, lead: int | None) -> list[MessageRule]:
     ]
 
 
-def recipients(rules: Iterable[MessageRule], acting: Iterable[Account], zone: str) -> list[Recipient]:
+def recipients(rules: Iterable[NotificationRule], acting: Iterable[Account], zone: str) -> list[Recipient]:
     """Return whom rules tell. acting: those who must act, for rules without a group; their quiet hours are of `zone`.
 
     A person who is in several groups, or counts as one with another account, is one. He is outside only if each of his
@@ -74,7 +74,7 @@ def not_before(recipient: Recipient, moment: datetime, urgent: bool) -> datetime
     return min(_after(moment, *hours) for hours in recipient.quiet)
 
 
-def _persons(rule: MessageRule, acting: list[Account], zone: str) -> list[Recipient]:
+def _persons(rule: NotificationRule, acting: list[Account], zone: str) -> list[Recipient]:
     if rule.group is None:
         return [_account(one, _hours(None, zone), outside=False) for one in acting if one.is_active]
     hours = _hours(rule.group, zone)
@@ -98,7 +98,7 @@ def _persons(rule: MessageRule, acting: list[Account], zone: str) -> list[Recipi
 
 
 def _account(
-    account: Account, hours: tuple[time, time, str], *, outside: bool, member: Member | None = None
+    account: Account, hours: tuple[time, time, str], *, outside: bool, member: GroupRecipient | None = None
 ) -> Recipient:
     if account.quiet_from is not None and account.quiet_until is not None:
         hours = (account.quiet_from, account.quiet_until, hours[2])
@@ -114,12 +114,12 @@ def _account(
     )
 
 
-def _place(channel: MessageChannel) -> Recipient:
+def _place(channel: NotificationChannel) -> Recipient:
     return Recipient(key=f"channel:{channel.key}", name=channel.label_ja if channel.language == "ja" else channel.label_en,
                      language=channel.language, outside=False)  # fmt: skip
 
 
-def _hours(group: Stakeholder | None, zone: str) -> tuple[time, time, str]:
+def _hours(group: RecipientGroup | None, zone: str) -> tuple[time, time, str]:
     return (group.quiet_from, group.quiet_until, group.zone) if group is not None else (*QUIET, zone)
 
 

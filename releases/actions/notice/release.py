@@ -14,20 +14,20 @@ from releases import channels
 from releases.actions.notice.overtaken import end_waiting, moved_since
 from releases.actions.notice.recipients import Recipient, not_before
 from releases.letters.events import told
-from releases.models import Delivery, Notice
+from releases.models import Notification, NotificationDelivery
 
 
-def digest_of(notice: Notice) -> str:
+def digest_of(notice: Notification) -> str:
     """Return the SHA-256 over what is released: the texts in both languages and who gets them."""
     to = sorted(notice.messages.filter(outside=True).values_list("recipient", flat=True))
     return hashlib.sha256(rfc8785.dumps({"texts": notice.texts, "to": to})).hexdigest()
 
 
-def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
+def release(notice_id: int, *, digest: str, reason: str = "") -> Notification:
     """Let a notice go outside, as a second person who was shown exactly this. Raises NotYou, WrongState, Invalid."""
-    with change("notice:release", (Notice, notice_id), reason=reason, sign=True) as act:
+    with change("notice:release", (Notification, notice_id), reason=reason, sign=True) as act:
         account = access.require("release_message")
-        notice = act.get(Notice)
+        notice = act.get(Notification)
         if not notice.waits:
             raise WrongState(_("This notification is not awaiting approval for external recipients."))
         if why := why_not(notice, account):
@@ -38,12 +38,12 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
             raise Invalid(_("The text or the recipients shown to you differ from the current ones. Read them again."))
         moment = now()
         notice.released_at, notice.released_by = moment, account
-        waiting = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
-            message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
+        waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
+            message__notice=notice, outcome=NotificationDelivery.Outcome.WAITING, next_at=None
         )
         for row in waiting.select_related("message__member__group", "message__account", "channel").order_by("pk"):
             if channels.kind(row.channel.kind).within:
-                row.outcome, row.ended_at = Delivery.Outcome.SENT, moment
+                row.outcome, row.ended_at = NotificationDelivery.Outcome.SENT, moment
             else:
                 row.due_at = row.next_at = not_before(_heard(row), moment, notice.urgent)
             row.save()
@@ -52,21 +52,21 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
     return notice
 
 
-def withdraw(notice_id: int, *, reason: str) -> Notice:
+def withdraw(notice_id: int, *, reason: str) -> Notification:
     """Withdraw what waits: nobody outside is told. What was sent inside stays sent. Raises WrongState, Invalid."""
-    with change("notice:withdraw", (Notice, notice_id), reason=reason, sign=True) as act:
+    with change("notice:withdraw", (Notification, notice_id), reason=reason, sign=True) as act:
         access.require("release_message")
-        notice = act.get(Notice)
+        notice = act.get(Notification)
         if not notice.waits:
             raise WrongState(_("This notification is not awaiting approval for external recipients."))
         act.require_reason()
         notice.withdrawn_at, notice.withdrawn_because = now(), reason.strip()[:300]
-        end_waiting(notice, Delivery.Outcome.DROPPED)
+        end_waiting(notice, NotificationDelivery.Outcome.DROPPED)
         act.signature("withdraw")
     return notice
 
 
-def outdated_by(notice: Notice) -> str:
+def outdated_by(notice: Notification) -> str:
     """Return the sentence that the release has moved on since a notice was written; empty while it has not."""
     if not (event := moved_since(notice)):
         return ""
@@ -76,7 +76,7 @@ def outdated_by(notice: Notice) -> str:
     }
 
 
-def why_not(notice: Notice, account: Account) -> str:
+def why_not(notice: Notification, account: Account) -> str:
     """Return why this person can't release a notice; empty when they can."""
     if notice.cause in account.identities:
         return _("You have caused this notification; another person must approve it for external recipients.")
@@ -87,7 +87,7 @@ def why_not(notice: Notice, account: Account) -> str:
     return ""
 
 
-def _heard(row: Delivery) -> Recipient:
+def _heard(row: NotificationDelivery) -> Recipient:
     """Return the recipient of a delivery with the quiet hours of his group."""
     member, account = row.message.member, row.message.account
     quiet = []

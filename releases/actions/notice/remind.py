@@ -9,21 +9,21 @@ from audit.clock import now
 from releases.actions.notice.addressees import ASKED_AGAIN, MOST, reminded_after
 from releases.actions.notice.subject import is_done, is_moved, row_of
 from releases.actions.poll.limited import limited
-from releases.models import Notice
+from releases.models import Notification
 
 
 def remind_open() -> list[int]:
     """Follow up each notice whose time has come (the sweeper's act); return them."""
     followed = []
-    for pk in Notice.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
-        if limited("reminder", f"releases.Notice:{pk}", partial(follow_up, pk)):
+    for pk in Notification.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
+        if limited("reminder", f"releases.Notification:{pk}", partial(follow_up, pk)):
             followed.append(pk)
     return followed
 
 
 def follow_up(notice_id: int) -> str:
     """Remind those who must act, tell others after ASKED_AGAIN reminders, or end it; return the event that was done."""
-    seen = Notice.objects.get(pk=notice_id)
+    seen = Notification.objects.get(pk=notice_id)
     thing = row_of(seen.thing)
     if is_done(thing) or is_moved(thing, seen.payload):
         event = "notice:settle"
@@ -31,8 +31,8 @@ def follow_up(notice_id: int) -> str:
         event = "notice:remind"
     else:
         event = "notice:escalate"
-    with change(event, (Notice, notice_id)) as act:
-        notice, moment = act.get(Notice), now()
+    with change(event, (Notification, notice_id)) as act:
+        notice, moment = act.get(Notification), now()
         act.details["event"] = notice.event
         if event == "notice:settle":
             notice.settled_at, notice.remind_at = moment, None

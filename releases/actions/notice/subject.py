@@ -9,31 +9,41 @@ from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 
 from audit.clock import now
-from environments.models import AccessRequest, Freeze
+from environments.models import AccessRequest, ChangeFreeze
 from releases.models import (
-    ConsentRound,
+    ApprovalRequest,
+    DecisionRequest,
     Deployment,
+    EmergencyStop,
     Milestone,
-    Notice,
+    MonitoringPeriod,
+    Notification,
     PollFailure,
-    Question,
     Release,
     Rollback,
     Step,
-    StopSwitch,
     Waiver,
-    Watch,
 )
 
 # What tells again of what another notice has told.
 AGAIN = ("notice:remind", "notice:escalate")
 # Which key of an act's details names the row that must be done.
 NAMED = {
-    "release:submit": ("round", ConsentRound),
-    "round:ask": ("round", ConsentRound),
-    "deployment:hold": ("question", Question),
+    "release:submit": ("round", ApprovalRequest),
+    "round:ask": ("round", ApprovalRequest),
+    "deployment:hold": ("question", DecisionRequest),
 }
-THINGS = (Milestone, Waiver, Question, Rollback, Notice, AccessRequest, Watch, Freeze, PollFailure)
+THINGS = (
+    Milestone,
+    Waiver,
+    DecisionRequest,
+    Rollback,
+    Notification,
+    AccessRequest,
+    MonitoringPeriod,
+    ChangeFreeze,
+    PollFailure,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ def row_of(label: str) -> Model | None:
 def subject_of(label: str) -> Subject | None:
     """Return the subject of a label; None when its row is gone."""
     row = row_of(label)
-    step = row if isinstance(row, Step) else row.step if isinstance(row, Question) else None
+    step = row if isinstance(row, Step) else row.step if isinstance(row, DecisionRequest) else None
     rollback = row if isinstance(row, Rollback) else None
     deployment: Any = row if isinstance(row, Deployment) else getattr(row, "deployment", None)
     if rollback is None and deployment is not None:
@@ -68,7 +78,7 @@ def subject_of(label: str) -> Subject | None:
     release: Any = row if isinstance(row, Release) else getattr(row, "release", None)
     if release is None and deployment is not None:
         release = deployment.release
-    if isinstance(row, Notice) and row.parent is not None and release is None:
+    if isinstance(row, Notification) and row.parent is not None and release is None:
         release = row.parent.release
     return Subject(row, release, deployment, rollback, step) if row is not None else None
 
@@ -80,7 +90,7 @@ def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | N
         found: Model | None = model._base_manager.filter(pk=payload.get(key)).first()
         return found
     row = subject.row
-    if isinstance(row, Notice) and event in AGAIN:
+    if isinstance(row, Notification) and event in AGAIN:
         return row_of(row.thing)
     return row if isinstance(row, THINGS) else None
 
@@ -88,27 +98,27 @@ def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | N
 def is_done(thing: Model | None) -> bool:
     """Tell whether nothing is left to do about a row; one that is gone asks for nothing any more."""
     match thing:
-        case ConsentRound():
+        case ApprovalRequest():
             return thing.state != "open"
         case Milestone():
             return thing.done_at is not None or thing.release.state not in Release.PREPARING
         case Waiver():
             return any((thing.approved_at, thing.refused_at, thing.withdrawn_at))
-        case Question():
+        case DecisionRequest():
             return thing.answered_at is not None
         case Rollback():
             return thing.state not in ("raised", "assessed")
-        case Notice():
+        case Notification():
             return not thing.waits
-        case StopSwitch():
+        case EmergencyStop():
             return thing.released_at is not None
         case AccessRequest():
             return thing.decided_at is not None
-        case Freeze():
+        case ChangeFreeze():
             return thing.lifted_at is not None or thing.ends_at <= now()
         case PollFailure():
             return thing.suspended_at is None
-        case Watch():
+        case MonitoringPeriod():
             return thing.ended_at is not None or (thing.unclear_at is None and not thing.verdict)
     return True
 
@@ -119,7 +129,7 @@ def is_moved(thing: Model | None, asked: Mapping[str, Any]) -> bool:
     return due is not None and isinstance(thing, Milestone) and parse_datetime(due) != thing.due_at
 
 
-def asked_in(notice: Notice) -> dict[str, Any]:
+def asked_in(notice: Notification) -> dict[str, Any]:
     """Return what the act said that asks for something: of a reminder, the act that it reminds of."""
     asks = notice.parent if notice.event in AGAIN and notice.parent is not None else notice
     found: dict[str, Any] = asks.payload

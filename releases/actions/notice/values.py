@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _, override
 
 from audit.models import Reconciliation, Verification
 from environments.language import labelled
-from environments.models import AccessRequest, Freeze
+from environments.models import AccessRequest, ChangeFreeze
 from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
 from releases.actions.rollback.causes import cause_of
@@ -20,19 +20,19 @@ from releases.gates import headcount
 from releases.gates.content import clause_labels
 from releases.letters import notes
 from releases.models import (
-    ConsentRound,
+    ApprovalRequest,
+    DecisionRequest,
     Deployment,
     Drift,
-    MessageChannel,
+    EmergencyStop,
     Milestone,
-    Notice,
+    MonitoringPeriod,
+    Notification,
+    NotificationChannel,
     PollFailure,
-    Question,
     Release,
     Rollback,
-    StopSwitch,
     Waiver,
-    Watch,
 )
 from releases.steps.words import told
 
@@ -41,22 +41,22 @@ from releases.steps.words import told
 PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (Rollback, "/admin/rollback/{}/", "pk"),
     (Deployment, "/admin/deployment/{}/", "pk"),
-    (ConsentRound, "/admin/release/{}/#approvals", "release_id"),
-    (ConsentRound, "/admin/consent/{}/", "pk"),
-    (Question, "/admin/deployment/{}/#decide", "deployment_id"),
+    (ApprovalRequest, "/admin/release/{}/#approvals", "release_id"),
+    (ApprovalRequest, "/admin/consent/{}/", "pk"),
+    (DecisionRequest, "/admin/deployment/{}/#decide", "deployment_id"),
     (Milestone, "/admin/release/{}/#plan", "release_id"),
     (Waiver, "/admin/release/{}/#waivers", "release_id"),
     (Release, "/admin/release/{}/", "pk"),
-    (Notice, "/admin/releases/notice/{}/change/", "pk"),
-    (StopSwitch, "/admin/releases/stopswitch/{}/change/", "pk"),
+    (Notification, "/admin/releases/notification/{}/change/", "pk"),
+    (EmergencyStop, "/admin/releases/emergencystop/{}/change/", "pk"),
     (AccessRequest, "/admin/environments/accessrequest/{}/change/", "pk"),
     (PollFailure, "/admin/act/poll/resume/{}/", "pk"),
-    (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
-    (Drift, "/admin/environments/target/{}/change/#drift", "target_id"),
-    (Freeze, "/admin/environments/freeze/{}/change/", "pk"),
+    (MonitoringPeriod, "/admin/deployment/{}/#watch", "deployment_id"),
+    (Drift, "/admin/environments/deploymenttarget/{}/change/#drift", "target_id"),
+    (ChangeFreeze, "/admin/environments/changefreeze/{}/change/", "pk"),
     (Reconciliation, "/admin/tests/history-unexplained/", "pk"),
     (Verification, "/admin/audit/verification/{}/change/", "pk"),
-    (MessageChannel, "/admin/releases/messagechannel/{}/change/", "pk"),
+    (NotificationChannel, "/admin/releases/notificationchannel/{}/change/", "pk"),
 )
 
 
@@ -85,7 +85,7 @@ def values_of(
     payload: details of the act; thing: the row whose being done ends what is asked for.
     """
     release, run, zone = subject.release, subject.deployment, zone_for(subject)
-    if isinstance(thing, ConsentRound):
+    if isinstance(thing, ApprovalRequest):
         actor, reason = str(thing.applicant), str(thing.document.get("reason", "" if "stage" in payload else reason))
     with override(language):
         found = {
@@ -139,23 +139,23 @@ def path_of(subject: Subject, thing: Model | None = None) -> str:
 
 def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model | None) -> str:
     row = subject.row
-    if isinstance(row, Notice):
+    if isinstance(row, Notification):
         return str(row.texts[language]["subject"])
     if isinstance(row, Release) and "rounds" in payload:
         return _why_lapsed(str(payload.get("key", "")))
-    if isinstance(thing, ConsentRound):
+    if isinstance(thing, ApprovalRequest):
         return labelled(thing.get_subject_display(), thing.release or thing.window or thing.procedure or thing.switch)
-    if isinstance(row, MessageChannel):
+    if isinstance(row, NotificationChannel):
         because = payload.get("because", row.unavailable_because)
         return f"{row} · {_(because)}" if because else str(row)
     if isinstance(row, AccessRequest):
         return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
-    if isinstance(row, StopSwitch):
+    if isinstance(row, EmergencyStop):
         return _stop_words(row)
     if "unmet" in payload:
         return headcount.words_of(payload["unmet"])
-    if isinstance(row, Freeze):
-        rows = Freeze.objects.filter(pk__in=payload.get("freezes", [row.pk])).select_related(
+    if isinstance(row, ChangeFreeze):
+        rows = ChangeFreeze.objects.filter(pk__in=payload.get("freezes", [row.pk])).select_related(
             "environment", "application"
         )
         return "\n".join(_frozen_words(each, language) for each in rows.order_by("pk"))
@@ -163,7 +163,7 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         return row.words
     if isinstance(row, Reconciliation):
         return _("No event explains these rows: %(rows)s") % {"rows": ", ".join(payload["rows"])}
-    if isinstance(row, Watch):
+    if isinstance(row, MonitoringPeriod):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, PollFailure):
         return str(row)
@@ -177,14 +177,14 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     return str(row)
 
 
-def _stop_words(row: StopSwitch) -> str:
+def _stop_words(row: EmergencyStop) -> str:
     whom = row.application or _("all applications")
     if row.pauses:
         return _("Production of %(whom)s: running deployments wait before their next step.") % {"whom": whom}
     return _("Production of %(whom)s: running deployments are stopped.") % {"whom": whom}
 
 
-def _frozen_words(row: Freeze, language: str) -> str:
+def _frozen_words(row: ChangeFreeze, language: str) -> str:
     zone = row.environment.zone
     words = {
         "name": row.name,
@@ -214,7 +214,7 @@ def _why_lapsed(key: str) -> str:
     return _("“%(key)s” differs from the approved content") % {"key": clause_labels().get(key, key)}
 
 
-def _silent_words(watch: Watch, keys: Sequence[str], language: str) -> list[str]:
+def _silent_words(watch: MonitoringPeriod, keys: Sequence[str], language: str) -> list[str]:
     """Return metrics and checks of a watch in the procedure's words."""
     content = watch.deployment.procedure.document
     words = {item.key: item.label(language) for item in (*content.metrics, *content.checks)}
@@ -223,12 +223,12 @@ def _silent_words(watch: Watch, keys: Sequence[str], language: str) -> list[str]
 
 def _due(row: Model, payload: dict[str, Any], zone: str, language: str, thing: Model | None) -> str:
     moment = getattr(row, "due_at", None)
-    if isinstance(thing, ConsentRound):
+    if isinstance(thing, ApprovalRequest):
         moment = thing.window_end
-    if isinstance(row, Watch):
+    if isinstance(row, MonitoringPeriod):
         moment = row.ends_at
     if moment is None and isinstance(asked := payload.get("question"), int):
-        moment = Question.objects.filter(pk=asked).values_list("due_at", flat=True).first()
+        moment = DecisionRequest.objects.filter(pk=asked).values_list("due_at", flat=True).first()
     if moment is None and isinstance(given := payload.get("due"), str):
         moment = parse_datetime(given)
     return when(moment, zone, language)

@@ -4,17 +4,15 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from environments import calendar
-from environments.models import CompanyHoliday, Environment
+from environments.models import Environment, Holiday
 from releases.gates.base import procedure_of
-from releases.models import Obligation, Release, Waiver
+from releases.models import FollowUp, Release, Waiver
 from releases.procedures.parts import ObligationRule
 
 END_OF_DAY = time(18)
 
 
-def incur(
-    release: Release, key: str, since: datetime, zone: str, *, about: str = "", blocks: str = "next"
-) -> Obligation:
+def incur(release: Release, key: str, since: datetime, zone: str, *, about: str = "", blocks: str = "next") -> FollowUp:
     """Make the debt `key` of the procedure, due counted from `since`; `about` says what exactly is owed.
 
     Raises LookupError for a key that the procedure does not have: it is code that names it.
@@ -22,7 +20,7 @@ def incur(
     rule = next((r for r in procedure_of(release).obligations if r.key == key), None)
     if rule is None:
         raise LookupError(f"the procedure has no obligation {key!r}")
-    return Obligation.objects.create(
+    return FollowUp.objects.create(
         application=release.application,
         release=release,
         key=key,
@@ -34,7 +32,7 @@ def incur(
     )
 
 
-def incur_at_start(release: Release, environment: Environment, moment: datetime) -> list[Obligation]:
+def incur_at_start(release: Release, environment: Environment, moment: datetime) -> list[FollowUp]:
     """Make what a run owes that starts now: each waiver that lets it start, and what an emergency skips."""
     owed = []
     waivers = Waiver.objects.select_for_update(no_key=True).filter(
@@ -59,6 +57,6 @@ def due(rule: ObligationRule, since: datetime, zone: str, country: str) -> datet
     """Return when a debt is due: hours on the clock; working days of the country, the last one until 18:00 in the zone."""
     if rule.unit == "hours":
         return since + timedelta(hours=rule.within)
-    company = {h.day: h.name_ja for h in CompanyHoliday.objects.filter(withdrawn_at=None)}
+    company = {h.day: h.name_ja for h in Holiday.objects.filter(withdrawn_at=None)}
     day = calendar.working_days_after(since.astimezone(ZoneInfo(zone)).date(), rule.within, country, company=company)
     return calendar.instant(datetime.combine(day, END_OF_DAY), zone)

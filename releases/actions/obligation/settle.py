@@ -10,13 +10,13 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases.gates import authorship
-from releases.models import Obligation
+from releases.models import FollowUp
 
 
-def settle(obligation_id: int, *, note: str) -> Obligation:
+def settle(obligation_id: int, *, note: str) -> FollowUp:
     """Say how a debt was settled."""
-    with change("obligation:settle", (Obligation, obligation_id), reason=note, sign=True) as act:
-        obligation = act.get(Obligation)
+    with change("obligation:settle", (FollowUp, obligation_id), reason=note, sign=True) as act:
+        obligation = act.get(FollowUp)
         account = access.require(right_for(obligation))
         if why := not_yours(account, obligation):
             raise NotYou(why)
@@ -29,17 +29,17 @@ def settle(obligation_id: int, *, note: str) -> Obligation:
     return obligation
 
 
-def right_for(obligation: Obligation) -> str:
+def right_for(obligation: FollowUp) -> str:
     """Return the right that settling takes: who applied does not say that the committee's own condition is met."""
-    return "approve" if obligation.blocks == Obligation.Blocks.START else "settle_obligation"
+    return "approve" if obligation.blocks == FollowUp.Blocks.START else "settle_obligation"
 
 
-def not_yours(account: Account, obligation: Obligation, parts: Container[str] | None = None) -> str:
+def not_yours(account: Account, obligation: FollowUp, parts: Container[str] | None = None) -> str:
     """Return why a person may not settle a debt; empty when he may. parts: who has one in its release, where known."""
     release = obligation.release
     if account.is_among(release.author.identities):
         return _("You are the author of this release; another person must complete the follow-up action.")
-    if obligation.blocks != Obligation.Blocks.START:
+    if obligation.blocks != FollowUp.Blocks.START:
         return ""
     if account.is_among(authorship.excluded(release) if parts is None else parts):
         return _(

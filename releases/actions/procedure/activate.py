@@ -19,7 +19,7 @@ from releases.actions.release.milestones import lay
 from releases.actions.release.steps import lay_out, production_of, step_plan
 from releases.gates import headcount
 from releases.gates.content import digest as content_digest
-from releases.models import ConsentRound, Procedure, Release
+from releases.models import ApprovalRequest, Procedure, Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
@@ -77,7 +77,7 @@ def open_releases(procedure: Procedure) -> list[Release]:
     return list(rows.select_related("application", "procedure").order_by("pk"))
 
 
-def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ConsentRound:
+def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ApprovalRequest:
     """Apply for the activation of a draft under the rules of the active procedure.
 
     moved: the open releases that will follow the new version, which voids their consent; every other one stays
@@ -117,7 +117,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         }
         if replayed is not None:
             content["replay"] = replayed
-        round_ = ConsentRound.objects.create(
+        round_ = ApprovalRequest.objects.create(
             subject="procedure",
             procedure=procedure,
             document=content,
@@ -146,9 +146,9 @@ def in_force() -> dict[str, str]:
     return {"version": active.version, "digest": active.digest}
 
 
-def end_other_applications(granted: ConsentRound) -> None:
+def end_other_applications(granted: ApprovalRequest) -> None:
     """Send back what was applied for under the rules that have just been replaced, inside an open door."""
-    rounds = ConsentRound.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="open")
+    rounds = ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="open")
     for other in rounds.exclude(pk=granted.pk):
         assert other.procedure is not None
         other.void()
@@ -164,7 +164,7 @@ def take_back(procedure_id: int, *, reason: str) -> Procedure:
         access.require("propose_procedure")
         procedure = act.get(Procedure)
         procedure.send_back()
-        for round_ in ConsentRound.objects.select_for_update(no_key=True).filter(procedure=procedure, state="open"):
+        for round_ in ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure=procedure, state="open"):
             round_.take_back()
             round_.ended_at = now()
             round_.save()

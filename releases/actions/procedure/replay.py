@@ -10,7 +10,7 @@ from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.watch.checks import slots_of
 from releases.metrics.triggers import Fired, Slot, Trigger, named_after, replay
-from releases.models import Rollback, Sample, Watch
+from releases.models import Measurement, MonitoringPeriod, Rollback
 from releases.procedures.document import Procedure as Content
 
 WATCHES = 10
@@ -28,16 +28,16 @@ def _rule(trigger: Mapping[str, Any] | None) -> Any:
     return None if trigger is None else [trigger[name] for name in names]
 
 
-def last_watches(count: int = WATCHES) -> list[Watch]:
+def last_watches(count: int = WATCHES) -> list[MonitoringPeriod]:
     """Return the watches after runs that ended or go on, with samples, newest first."""
-    looked = Exists(Sample.objects.filter(watch=OuterRef("pk")))
-    rows = Watch.objects.exclude(purpose=Watch.Purpose.BEFORE).filter(looked)
+    looked = Exists(Measurement.objects.filter(watch=OuterRef("pk")))
+    rows = MonitoringPeriod.objects.exclude(purpose=MonitoringPeriod.Purpose.BEFORE).filter(looked)
     return list(
         rows.select_related("deployment__release__application", "deployment__environment").order_by("-pk")[:count]
     )
 
 
-def report(new: Content, watches: Iterable[Watch] | None = None) -> list[dict[str, Any]]:
+def report(new: Content, watches: Iterable[MonitoringPeriod] | None = None) -> list[dict[str, Any]]:
     """Return for each of the last watches what its own triggers did and what those of `new` would have done.
 
     A row: watch, run, began (RFC 3339), samples, was and would ([key, critical, first time]), raised ([cause, state]
@@ -48,7 +48,7 @@ def report(new: Content, watches: Iterable[Watch] | None = None) -> list[dict[st
     return [_row(watch, triggers, checks) for watch in (last_watches() if watches is None else watches)]
 
 
-def _row(watch: Watch, triggers: list[dict[str, Any]], checks: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(watch: MonitoringPeriod, triggers: list[dict[str, Any]], checks: list[dict[str, Any]]) -> dict[str, Any]:
     series = [
         Slot(due.timestamp(), values)
         for due, values in watch.samples.order_by("due_at").values_list("due_at", "values").iterator(chunk_size=2000)
@@ -75,7 +75,7 @@ def _row(watch: Watch, triggers: list[dict[str, Any]], checks: list[dict[str, An
 
 
 def _fired(
-    watch: Watch,
+    watch: MonitoringPeriod,
     triggers: Sequence[Trigger],
     checks: Sequence[Mapping[str, Any]],
     series: list[Slot],

@@ -15,14 +15,14 @@ from releases.actions.poll.limited import limited
 from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.rollback.decide import raise_
 from releases.gates.durations import Needed, durations
-from releases.models import Deployment, Question, Rollback, RosterEntry, Step
+from releases.models import DecisionRequest, Deployment, Rollback, Step, TeamMember
 from releases.steps.words import gettext as _, gettext_noop
 
 # However late it is, somebody has this long to answer.
 LEAST = timedelta(minutes=1)
 
 
-def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None = None) -> Question:
+def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None = None) -> DecisionRequest:
     """Ask the first of the roster how a waiting run goes on, inside an open door.
 
     The answer is due after the procedure's minutes (or `minutes`, where these are more), and not later than the last
@@ -33,7 +33,7 @@ def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None =
     if (safe := last_return(deployment)) is not None:
         due = max(moment + LEAST, min(due, safe))
     agreed = deployment.consent.document.get("unanswered") if deployment.consent is not None else None
-    question = Question.objects.create(
+    question = DecisionRequest.objects.create(
         deployment=deployment, step=step, asked_at=moment, due_at=due, default=agreed or release.unanswered
     )
     act.details["question"] = question.pk
@@ -43,16 +43,18 @@ def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None =
 
 def answered(deployment: Deployment, answer: str, account: Account | None = None) -> None:
     """Close the open question of a run, inside an open door; the answer is the key of the act that gave it."""
-    for question in Question.objects.select_for_update(no_key=True).filter(deployment=deployment, answered_at=None):
+    for question in DecisionRequest.objects.select_for_update(no_key=True).filter(
+        deployment=deployment, answered_at=None
+    ):
         question.answer, question.answered_by, question.answered_at = answer, account, now()
         question.save()
 
 
-def asked_of(question: Question) -> list[RosterEntry]:
+def asked_of(question: DecisionRequest) -> list[TeamMember]:
     """Return the entries of the roster that have been asked so far, in the order in which it goes on."""
-    roster = RosterEntry.objects.filter(release=question.deployment.release_id).select_related("account")
+    roster = TeamMember.objects.filter(release=question.deployment.release_id).select_related("account")
     by_duty = {entry.duty: entry for entry in roster}
-    return [by_duty[duty] for duty in Question.ORDER[: question.asked] if duty in by_duty]
+    return [by_duty[duty] for duty in DecisionRequest.ORDER[: question.asked] if duty in by_duty]
 
 
 def last_return(deployment: Deployment) -> datetime | None:
@@ -68,15 +70,15 @@ def back_needed(deployment: Deployment) -> Needed:
     return durations(release, deployment.environment_id).needed(release.plan, ("back", "back_verify"))
 
 
-def level(question: Question, moment: datetime) -> int:
+def level(question: DecisionRequest, moment: datetime) -> int:
     """Return how many duties should have been asked by a moment: each has an equal share of the time."""
-    share = (question.due_at - question.asked_at) / len(Question.ORDER)
-    return min(len(Question.ORDER), 1 + int((moment - question.asked_at) / share))
+    share = (question.due_at - question.asked_at) / len(DecisionRequest.ORDER)
+    return min(len(DecisionRequest.ORDER), 1 + int((moment - question.asked_at) / share))
 
 
 def follow_up(moment: datetime) -> None:
     """Let open questions go on to the next of the roster, and end those that nobody answered (the sweeper's act)."""
-    for question in Question.objects.filter(answered_at=None).select_related("deployment"):
+    for question in DecisionRequest.objects.filter(answered_at=None).select_related("deployment"):
         if question.deployment.state != "waiting" or moment >= question.due_at:
             follow = partial(_lapse, question)
         elif level(question, moment) > question.asked:
@@ -87,15 +89,15 @@ def follow_up(moment: datetime) -> None:
 
 
 def _escalate(question_id: int, moment: datetime) -> None:
-    with change("question:escalate", (Question, question_id)) as act:
-        question = act.get(Question)
+    with change("question:escalate", (DecisionRequest, question_id)) as act:
+        question = act.get(DecisionRequest)
         before = asked_of(question)
         question.asked = max(question.asked, level(question, moment))
         act.details["asked"] = [str(entry) for entry in asked_of(question) if entry not in before]
         act.details["until"] = question.due_at.isoformat()
 
 
-def _lapse(seen: Question) -> None:
+def _lapse(seen: DecisionRequest) -> None:
     run = seen.deployment
     goes_back = run.state == "waiting" and seen.default == "go_back"
     alarm = Rollback.objects.filter(deployment=run).exclude(state__in=list(Rollback.ENDS)).first()
@@ -107,8 +109,8 @@ def _lapse(seen: Question) -> None:
         except WrongState:
             return  # decided meanwhile
     raised = [(Rollback, alarm.pk)] if goes_back and alarm is not None else []
-    with change("question:lapse", (Question, seen.pk), (Deployment, run.pk), *raised) as act:
-        question, deployment = act.get(Question), act.get(Deployment)
+    with change("question:lapse", (DecisionRequest, seen.pk), (Deployment, run.pk), *raised) as act:
+        question, deployment = act.get(DecisionRequest), act.get(Deployment)
         if question.answered_at is not None:
             return
         question.answered_at = now()

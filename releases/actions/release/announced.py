@@ -9,7 +9,7 @@ from audit.models import Outbox
 from releases.actions.notice.make import planned
 from releases.actions.notice.reached import Reached, reached
 from releases.letters.events import ANNOUNCE
-from releases.models import ConsentRound, Notice, Release, Waiver
+from releases.models import ApprovalRequest, Notification, Release, Waiver
 
 UNKNOWN, NOT_MEASURED, WAIVED = "unknown", "not_measured", "waived"
 
@@ -20,11 +20,11 @@ class Announcement:
 
     result: bool | str
     why: str
-    notice: Notice | None = None
+    notice: Notification | None = None
     groups: list[Reached] = field(default_factory=list)
 
 
-def announcement(release: Release, round_: ConsentRound | None, waiver: Waiver | None) -> Announcement:
+def announcement(release: Release, round_: ApprovalRequest | None, waiver: Waiver | None) -> Announcement:
     """Return how the announcement stands that went out when this round was granted; waiver: one that counts now, if any.
 
     Each delivery by each channel is required. With nobody to notify it is not measured.
@@ -37,10 +37,12 @@ def announcement(release: Release, round_: ConsentRound | None, waiver: Waiver |
     return Announcement(WAIVED, words, found.notice, found.groups)
 
 
-def _standing(release: Release, round_: ConsentRound | None) -> Announcement:
+def _standing(release: Release, round_: ApprovalRequest | None) -> Announcement:
     if round_ is None:
         return Announcement(False, _("The release is announced when it is approved."))
-    notice = Notice.objects.filter(release=release, event=ANNOUNCE, payload__round=round_.pk).order_by("pk").last()
+    notice = (
+        Notification.objects.filter(release=release, event=ANNOUNCE, payload__round=round_.pk).order_by("pk").last()
+    )
     if notice is None:
         entry = Outbox.objects.filter(event=ANNOUNCE, object=label(release), sent_at=None).order_by("pk").last()
         if entry is not None and (plan := planned(entry)) is not None and plan.recipients:

@@ -11,7 +11,7 @@ from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
 from environments.language import listed
-from environments.models import Account, Environment, Target
+from environments.models import Account, DeploymentTarget, Environment
 from releases.actions.obligation.incur import incur
 from releases.actions.release.announced import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
 from releases.actions.release.observe import observe
@@ -23,7 +23,7 @@ from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
 from releases.gates.rehearsal import rehearsed
-from releases.models import ConsentRound, Fact, FinalCheck, Procedure, Release, RosterEntry, Waiver
+from releases.models import ApprovalRequest, Fact, FinalCheck, Procedure, Release, TeamMember, Waiver
 from releases.models.waiver import NOTICES_SENT, NOTICES_SENT_WAIVER
 from releases.steps.base import StepFailed
 from releases.steps.ssh import call
@@ -38,12 +38,12 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     connect: whether a target on another host may be asked, which takes seconds; else it is not measured.
     """
     environment = production_of(release)
-    target = Target.objects.filter(application=release.application, environment=environment).first()
+    target = DeploymentTarget.objects.filter(application=release.application, environment=environment).first()
     tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
-    round_ = ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
+    round_ = ApprovalRequest.objects.filter(release=release, environment=environment, state="granted").first()
     duties = set(release.roster.exclude(telephone="").values_list("duty", flat=True))
     measured = {
-        "roster_complete": duties >= set(RosterEntry.Duty.values),
+        "roster_complete": duties >= set(TeamMember.Duty.values),
         "target_reachable": target is not None and _reachable(target, connect),
         "tag_unchanged": tag is not None
         and tag.value.get("commit") == release.commit
@@ -56,9 +56,11 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
 
 
-def announcement_of(release: Release, environment: Environment, round_: ConsentRound | None = None) -> Announcement:
+def announcement_of(release: Release, environment: Environment, round_: ApprovalRequest | None = None) -> Announcement:
     """Return how the announcement of a release stands; round_: its granted round of consent, where that is known."""
-    granted = round_ or ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
+    granted = (
+        round_ or ApprovalRequest.objects.filter(release=release, environment=environment, state="granted").first()
+    )
     return announcement(release, granted, _waiver(release, environment))
 
 
@@ -67,7 +69,7 @@ def _waiver(release: Release, environment: Environment) -> Waiver | None:
     return next((row for row in rows.select_related("decided_by") if row.counts(moment)), None)
 
 
-def _reachable(target: Target, connect: bool) -> bool | str:
+def _reachable(target: DeploymentTarget, connect: bool) -> bool | str:
     if not target.settings.get("ssh"):
         return Path(target.root).is_dir()
     if not connect:

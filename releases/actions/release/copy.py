@@ -12,7 +12,7 @@ from environments.models import Application
 from releases.actions.release.plan import active_procedure
 from releases.actions.release.steps import step_plan
 from releases.actions.release.used import require_free
-from releases.models import Change, Release
+from releases.models import ChangeEntry, Release
 from releases.sources import versions
 
 
@@ -48,7 +48,9 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
         made.editors.add(earlier.author, *earlier.editors.all())
         if with_changes:
             for row in earlier.changes.all():
-                Change.objects.create(release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author)
+                ChangeEntry.objects.create(
+                    release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author
+                )
                 made.editors.add(row.author)
         act.about(made, copied_from=str(earlier))
     return made

@@ -14,7 +14,7 @@ from environments.models import Account, Application
 from environments.times import ZONE
 from releases.actions.release.repository import refreshed
 from releases.actions.release.suggest import in_force
-from releases.models import Change, Release
+from releases.models import ChangeEntry, Release
 from releases.sources import git, versions
 
 MOST_CHANGES = 30
@@ -69,7 +69,7 @@ def record(
     fault: str = "",
 ) -> Imported:
     """Make found tags past releases in one act. fault: why they could not be read. Raises NotYou, Invalid."""
-    made, known, changes = list[str](), list[str](), list[Change]()
+    made, known, changes = list[str](), list[str](), list[ChangeEntry]()
     with change("release:import_tags", (Application, application.pk), reason=reason) as act:
         author = access.require("plan")
         faults = [text for pattern in wanted if (text := versions.wrong_pattern(pattern))]
@@ -83,7 +83,7 @@ def record(
             changes += _record(application, row, author)
             made.append(row.version)
         # They have no snapshots, and the trigger sees every row; one by one they would take most of the time.
-        Change.objects.bulk_create(changes, batch_size=500)
+        ChangeEntry.objects.bulk_create(changes, batch_size=500)
         act.about(
             application,
             patterns=list(wanted),
@@ -155,7 +155,7 @@ def made_at(tag: git.Tagged) -> datetime | None:
     return tag.at.astimezone(ZoneInfo(ZONE)) if tag.at is not None else None
 
 
-def _record(application: Application, row: Found, author: Account) -> list[Change]:
+def _record(application: Application, row: Found, author: Account) -> list[ChangeEntry]:
     """Make one past release inside the open door; return its changes, which are still to be saved."""
     tag = row.tag
     at = made_at(tag)
@@ -177,10 +177,10 @@ def _record(application: Application, row: Found, author: Account) -> list[Chang
     release.record()
     release.save()
     kept = row.changes[:MOST_CHANGES]
-    changes = [Change(release=release, kind=git.kind_of(text), text=_short(text), author=author) for text in kept]
+    changes = [ChangeEntry(release=release, kind=git.kind_of(text), text=_short(text), author=author) for text in kept]
     if len(row.changes) > MOST_CHANGES:
         rest = _("and %(count)d more, listed in the repository") % {"count": len(row.changes) - MOST_CHANGES}
-        changes.append(Change(release=release, kind=Change.Kind.SMALL, text=rest, author=author))
+        changes.append(ChangeEntry(release=release, kind=ChangeEntry.Kind.SMALL, text=rest, author=author))
     return changes
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from environments import calendar
-from environments.models import CompanyHoliday, Environment
+from environments.models import Environment, Holiday
 from releases.models import Milestone, Release
 from releases.procedures.document import Procedure as Content
 
@@ -15,7 +15,7 @@ def due_dates(content: Content, start: datetime, environment: Environment, *, em
     if emergency:
         return calendar.milestone_hours(start, content.emergency_hours())
     regular = content.schedule.regular
-    company = {h.day: h.name_ja for h in CompanyHoliday.objects.filter(withdrawn_at=None)}
+    company = {h.day: h.name_ja for h in Holiday.objects.filter(withdrawn_at=None)}
     t0 = start.astimezone(ZoneInfo(environment.zone)).date()
     clock = time.fromisoformat(regular.milestones_due)
     due = {}

@@ -11,7 +11,7 @@ from environments import access
 from environments.models import Environment
 from releases.actions.release import since
 from releases.actions.release.repository import place_of, refreshed
-from releases.models import Fact, InForce, Release
+from releases.models import DeployedVersion, Fact, Release
 from releases.sources import git, migrations
 
 RIGHTS = ("prepare", "plan", "change", "evidence", "final_check")
@@ -79,8 +79,8 @@ def _look(release: Release) -> dict[str, Any]:
         repository = refreshed(release.application)
     except git.SourceUnavailable as fault:
         return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
-    production = InForce.objects.filter(application=release.application, environment__tier="production")
-    pointer = production.exclude(how=InForce.PROPOSED).first()
+    production = DeployedVersion.objects.filter(application=release.application, environment__tier="production")
+    pointer = production.exclude(how=DeployedVersion.PROPOSED).first()
     base = pointer.release.commit if pointer is not None and pointer.release is not None else None
     seen: dict[str, Any] = {}
     try:

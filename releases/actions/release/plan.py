@@ -12,7 +12,7 @@ from environments.language import listed
 from environments.models import Account, Application, ConfigurationVersion
 from releases.actions.release.steps import step_plan
 from releases.actions.release.used import require_free
-from releases.models import Change, ChecklistItem, FinalCheck, Procedure, Release
+from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
 from releases.sources import versions
 
 EDITABLE = (
@@ -86,7 +86,7 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
     return release
 
 
-def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reason: str = "") -> Change:
+def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reason: str = "") -> ChangeEntry:
     """Add a change to a draft."""
     with change("release:add_change", (Release, release_id), reason=reason) as act:
         release = act.get(Release)
@@ -94,10 +94,10 @@ def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reaso
         if not (access.may(account, "change") or access.may(account, "plan")):
             raise access.lacking("change")
         _draft(release)
-        if kind not in Change.Kind.values:
+        if kind not in ChangeEntry.Kind.values:
             raise Invalid(_("Unknown change type: %(kind)s") % {"kind": kind})
         text = plain(text, _("change entry"))
-        added = Change.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
+        added = ChangeEntry.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
         release.editors.add(account)
         clear_signatures(release)
         act.about(added)

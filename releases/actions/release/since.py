@@ -9,10 +9,10 @@ from typing import Any
 from django.utils.translation import gettext as _, ngettext
 
 from environments.models import ConfigurationVersion, Environment
-from releases.models import Fact, InForce, Release
+from releases.models import DeployedVersion, Fact, Release
 from releases.sources import git
 
-type Active = list[tuple[Environment, InForce | None]]
+type Active = list[tuple[Environment, DeployedVersion | None]]
 # Kind of a fact and its environment (None: of the release itself) → its value.
 type Facts = dict[tuple[str, Environment | None], Any]
 
@@ -43,7 +43,7 @@ class Since:
 def active(release: Release) -> Active:
     """Return each environment that a release can go to, with what is active there (None: nothing), in order."""
     places = release.places
-    found = InForce.objects.filter(application=release.application_id).exclude(how=InForce.PROPOSED)
+    found = DeployedVersion.objects.filter(application=release.application_id).exclude(how=DeployedVersion.PROPOSED)
     pointers = {row.environment_id: row for row in found.select_related("release", "configuration")}
     bound = [e for e in places if release.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     return [(environment, pointers.get(environment.pk)) for environment in bound]
@@ -102,7 +102,7 @@ def chosen(release: Release) -> dict[int, ConfigurationVersion]:
     return {row.environment_id: row for row in rows}
 
 
-def _since(environment: Environment, pointer: InForce | None, commit: str, seen: Mapping[str, Any]) -> Since:
+def _since(environment: Environment, pointer: DeployedVersion | None, commit: str, seen: Mapping[str, Any]) -> Since:
     if pointer is not None and pointer.unknown:
         return Since(environment, "", _("Unknown: the deployed version is not known."), known=False)
     if pointer is None or pointer.release is None:

@@ -14,10 +14,10 @@ from releases.actions.release.suggest import wrong
 from releases.actions.release.way_back import faults
 from releases.gates import authorship
 from releases.gates.content import digest, document
-from releases.models import ConsentRound, Release
+from releases.models import ApprovalRequest, Release
 
 
-def submit(release_id: int, *, reason: str = "") -> ConsentRound:
+def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
     """Apply for consent: rules and content are frozen on the round; refused while another release holds the window."""
     observe(release_id)
     with change("release:submit", (Release, release_id), reason=reason) as act:
@@ -33,7 +33,7 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         require_in_time(release, "approve")
         authorship.require_known_authors(release)
         subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
-        other = ConsentRound.objects.filter(
+        other = ApprovalRequest.objects.filter(
             release__application=release.application,
             environment=environment,
             window_start=release.window_start,
@@ -49,7 +49,7 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         # What was signed at T-1 of an earlier attempt says nothing about this one.
         clear_final_check(release, now())
         content = document(release, environment)
-        round_ = ConsentRound.objects.create(
+        round_ = ApprovalRequest.objects.create(
             subject=subject,
             release=release,
             environment=environment,

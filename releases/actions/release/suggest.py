@@ -12,7 +12,7 @@ from environments.models import Application
 from releases.actions.release.plan import clear_signatures
 from releases.actions.release.used import require_free, taken_versions
 from releases.gates.base import procedure_of
-from releases.models import InForce, Procedure, Release
+from releases.models import DeployedVersion, Procedure, Release
 from releases.sources import versions
 
 
@@ -29,7 +29,7 @@ class Next:
 def in_force(application: Application) -> str | None:
     """Return the version in force in production, None for nothing."""
     pointer = (
-        InForce.objects.filter(application=application, environment__tier="production")
+        DeployedVersion.objects.filter(application=application, environment__tier="production")
         .select_related("release")
         .first()
     )

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments import times
-from releases.models import Question, Rollback
+from releases.models import DecisionRequest, Rollback
 
 How = Literal["person", "consent", "unanswered"]
 # Of an alarm nobody has let go yet, or that was found to be none.
@@ -39,7 +39,7 @@ def authorised(rollback: Rollback) -> Authorised | None:
     if kept is None or kept["how"] != "unanswered":
         return Authorised(at, _("the pre-authorisation in the approval request"))
     run = rollback.deployment
-    lapsed = Question.objects.filter(deployment=run, answered_by=None, answer="go_back").order_by("pk").last()
+    lapsed = DecisionRequest.objects.filter(deployment=run, answered_by=None, answer="go_back").order_by("pk").last()
     until = times.shown(lapsed.due_at if lapsed is not None else None, run.environment.zone)
     text = _("the approved default (roll back), because no one responded by %(until)s")
     return Authorised(at, text % {"until": until})

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases import checks
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.checks.base import CheckContext, Verdict
@@ -22,7 +22,7 @@ def looked(deployment: Deployment) -> dict[str, str]:
     """Look at the target, outside any open door: {maintenance: on, off or unknown; service: running, stopped, none (the
     target has none) or unknown; said: what the look at the service said or why nothing could be looked at}.
     """
-    target = Target.objects.get(application=deployment.application, environment=deployment.environment)
+    target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
     base = deployment.base.get("in_force", {})
     values, secrets = configuration_of(base.get("configuration"))
     try:

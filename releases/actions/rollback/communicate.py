@@ -13,7 +13,7 @@ from environments import access
 from releases.actions.notice.make import planned
 from releases.actions.rollback.communicated import OBLIGATION, communications, event_of, uncommunicated
 from releases.letters.events import KEYS
-from releases.models import Obligation, Rollback
+from releases.models import FollowUp, Rollback
 
 SHARES_PLAN = "share_plan"
 
@@ -66,7 +66,7 @@ def _send(act: Act, rollback: Rollback, key: str, words: str) -> None:
 
 
 def _settle(rollback: Rollback, account: Any) -> None:
-    owed = Obligation.objects.select_for_update(no_key=True).filter(
+    owed = FollowUp.objects.select_for_update(no_key=True).filter(
         release=rollback.deployment.release_id, key=OBLIGATION, settled_at=None
     )
     for row in owed:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils.translation import get_language
 
 from releases.actions.notice.reached import Reached, reached
-from releases.models import Notice, Rollback
+from releases.models import Notification, Rollback
 
 # What a rollback that was authorised beforehand owes for what it skipped.
 OBLIGATION = "communication"
@@ -25,7 +25,7 @@ class Communication:
     by: str = ""
     at: datetime | None = None
     stated: str = ""
-    notice: Notice | None = None
+    notice: Notification | None = None
     groups: Sequence[Reached] = ()
 
 
@@ -38,7 +38,9 @@ def communications(rollback: Rollback) -> list[Communication]:
             found.append(Communication(item.key, item.label(language)))
             continue
         notice = (
-            Notice.objects.filter(act=kept["act"], event=event_of(item.key)).first() if not kept["stated"] else None
+            Notification.objects.filter(act=kept["act"], event=event_of(item.key)).first()
+            if not kept["stated"]
+            else None
         )
         groups = reached(notice) if notice is not None else []
         at = datetime.fromisoformat(kept["at"])

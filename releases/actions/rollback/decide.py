@@ -20,7 +20,7 @@ from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES
 from releases.actions.rollback.communicated import OBLIGATION, uncommunicated
 from releases.actions.rollback.possible import is_late, refusal, restores
 from releases.gates.quorum import words_for
-from releases.models import Deployment, Document, Question, Rollback, RosterEntry, Step
+from releases.models import DecisionRequest, Deployment, Document, Rollback, Step, TeamMember
 from releases.steps.words import gettext_noop
 
 
@@ -102,7 +102,7 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
     document = deployment.consent.document if deployment.consent is not None else {}
     if document.get("unanswered") != "go_back":
         return False
-    last = Question.objects.filter(deployment=deployment).order_by("pk").last()
+    last = DecisionRequest.objects.filter(deployment=deployment).order_by("pk").last()
     lapsed = False
     if deployment.state == "waiting" and last is not None and last.lapsed_to("go_back"):
         since = Rollback.objects.filter(deployment=deployment, raised_at__gte=last.asked_at)
@@ -216,7 +216,7 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
 def not_yours(account: Account, rollback: Rollback) -> str:
     """Return why a person may not authorise a way back; empty when he may: the roster's decider, and no one else's voice."""
     run = rollback.deployment
-    named = [entry.account for entry in run.release.roster.all() if entry.duty == RosterEntry.Duty.DECIDER]
+    named = [entry.account for entry in run.release.roster.all() if entry.duty == TeamMember.Duty.DECIDER]
     if run.environment.protected and account.person_key not in {one.person_key for one in named}:
         text = _("The release team names another rollback decision maker: %(who)s")
         return text % {"who": named[0] if named else "—"}

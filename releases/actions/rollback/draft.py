@@ -12,7 +12,7 @@ from environments.times import print_time
 from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.by_hand import statement, troubles
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of, words_of
-from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
+from releases.models import Deployment, Document, Measurement, Rollback, Step, StepOutput
 from releases.steps.words import told
 
 SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
@@ -144,7 +144,9 @@ def _rows(rollback: Rollback) -> list[str]:
 def _metrics(rollback: Rollback) -> list[str]:
     zone, words = rollback.deployment.environment.zone, _words(rollback)
     language = translation.get_language() or "ja"
-    samples = Sample.objects.filter(watch__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by("-pk")
+    samples = Measurement.objects.filter(watch__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by(
+        "-pk"
+    )
     found = []
     for sample in reversed(samples[:SAMPLES]):
         known = {name: entry.get("value") for name, entry in sorted(sample.values.items())}

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from releases.models import Deployment, InForce
+from releases.models import DeployedVersion, Deployment
 
 # A run whose watch has ended is taken back too, but late: see `is_late`.
 IN_TIME = ("waiting", "verifying", "monitoring", "failed", "stopped")
@@ -32,7 +32,7 @@ def refusal(deployment: Deployment, *, begins: bool = False) -> str:
     before it may be gone by then.
     """
     state, where = deployment.state, {"application": deployment.application, "environment": deployment.environment}
-    pointer = InForce.established(deployment.application, deployment.environment)
+    pointer = DeployedVersion.established(deployment.application, deployment.environment)
     present = pointer.release if pointer is not None else None
     if state == "rolled_back":
         text = _(

@@ -12,7 +12,7 @@ from releases.actions.question.ask import answered
 from releases.actions.rollback.agree import unconsented
 from releases.actions.rollback.possible import refusal
 from releases.actions.step.finish import drop_rest
-from releases.models import Deployment, Rollback, Step, Watch
+from releases.models import Deployment, MonitoringPeriod, Rollback, Step
 
 
 def not_possible(deployment: Deployment) -> str:
@@ -39,7 +39,7 @@ def run(rollback_id: int) -> int:
         answered(deployment, "rollback:run")
         deployment.blockers = []
         drop_rest(deployment)
-        for watch in Watch.objects.filter(deployment=deployment, ended_at=None):
+        for watch in MonitoringPeriod.objects.filter(deployment=deployment, ended_at=None):
             watch.ended_at, watch.verdict, watch.next_at = now(), "rolled_back", None
             watch.save()
         first = lay_steps(deployment, ("back", "back_verify"))[0]

@@ -8,12 +8,12 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, Environment
 from releases.actions.release.plan import clear_final_check
-from releases.models import Release, RosterEntry
+from releases.models import Release, TeamMember
 
 BEFORE_FINAL_CHECK = tuple(state for state in Release.PREPARING if state != "confirmed")
 
 
-def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> RosterEntry:
+def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> TeamMember:
     """Put a person on the roster with a telephone number; worker and verifier are two people.
 
     The rollback decider is one who may authorise it where the run goes. Raises NotYou, Invalid, WrongState.
@@ -28,7 +28,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             raise Invalid(_("A service account cannot be a member of a release team."))
         if not account.is_active:
             raise Invalid(_("This account is deactivated."))
-        if duty == RosterEntry.Duty.DECIDER:
+        if duty == TeamMember.Duty.DECIDER:
             _may_decide(release, account)
         if release.state not in BEFORE_FINAL_CHECK and account.person_key == who.person_key:
             raise NotYou(
@@ -37,10 +37,10 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
         if not telephone.strip():
             raise Invalid(_("A telephone number is needed."))
         pair = {"worker": "verifier", "verifier": "worker"}.get(duty)
-        other = RosterEntry.objects.filter(release=release, duty=pair).first() if pair else None
+        other = TeamMember.objects.filter(release=release, duty=pair).first() if pair else None
         if other is not None and account.is_among(other.account.identities):
             raise Invalid(_("The implementer and the verifier must be two different people."))
-        entry, _made = RosterEntry.objects.update_or_create(
+        entry, _made = TeamMember.objects.update_or_create(
             release=release, duty=duty, defaults={"account": account, "telephone": telephone}
         )
         if release.state == "approved":

@@ -9,29 +9,29 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
-from releases.models import Stakeholder
+from releases.models import RecipientGroup
 
 
-def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "") -> Stakeholder:
+def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "") -> RecipientGroup:
     """Make a group of our own, beside those of the procedure. Raises Invalid."""
     with change("stakeholder:create", reason=reason) as act:
         access.require("tell")
-        if side not in Stakeholder.Side.values:
+        if side not in RecipientGroup.Side.values:
             raise Invalid(_("A recipient group must be internal or external."))
-        if Stakeholder.objects.filter(key=key).exists():
+        if RecipientGroup.objects.filter(key=key).exists():
             raise Invalid(_("A recipient group with this key exists already."))
-        made = Stakeholder.objects.create(key=key, side=side, **_labels(label_ja, label_en))
+        made = RecipientGroup.objects.create(key=key, side=side, **_labels(label_ja, label_en))
         act.about(made, side=side)
     return made
 
 
 def edit(
     group_id: int, *, label_ja: str, label_en: str, quiet_from: time, quiet_until: time, zone: str, reason: str = ""
-) -> Stakeholder:
+) -> RecipientGroup:
     """Change names and quiet hours. Its side stays: a group that is outside is never told as if it were not."""
-    with change("stakeholder:edit", (Stakeholder, group_id), reason=reason) as act:
+    with change("stakeholder:edit", (RecipientGroup, group_id), reason=reason) as act:
         access.require("tell")
-        row = act.get(Stakeholder)
+        row = act.get(RecipientGroup)
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -42,11 +42,11 @@ def edit(
     return row
 
 
-def close(group_id: int, *, reason: str) -> Stakeholder:
+def close(group_id: int, *, reason: str) -> RecipientGroup:
     """Tell a group nothing any more. Raises WrongState, Invalid."""
-    with change("stakeholder:close", (Stakeholder, group_id), reason=reason, sign=True) as act:
+    with change("stakeholder:close", (RecipientGroup, group_id), reason=reason, sign=True) as act:
         access.require("tell")
-        row = act.get(Stakeholder)
+        row = act.get(RecipientGroup)
         if row.closed_at is not None:
             raise WrongState(_("The recipient group is closed already."))
         act.require_reason()

@@ -10,31 +10,31 @@ from environments import access
 from environments.models import Account
 from releases.channels.base import Address
 from releases.channels.mail import Mail
-from releases.models import Member, Stakeholder
+from releases.models import GroupRecipient, RecipientGroup
 
 LANGUAGES = ("ja", "en")
 
 
-def add(group_id: int, *, account_id: int, reason: str = "") -> Member:
+def add(group_id: int, *, account_id: int, reason: str = "") -> GroupRecipient:
     """Put a person with an account into a group; language and mail address are the account's. Raises Invalid."""
-    with change("member:add", (Stakeholder, group_id), reason=reason) as act:
+    with change("member:add", (RecipientGroup, group_id), reason=reason) as act:
         access.require("tell")
-        group = _open(act.get(Stakeholder))
+        group = _open(act.get(RecipientGroup))
         account = Account.objects.filter(pk=account_id, kind=Account.Kind.PERSON, is_active=True).first()
         if account is None:
             raise Invalid(_("Only a person with an active account can be a recipient."))
         if group.members.filter(account=account, removed_at=None).exists():
             raise Invalid(_("%(who)s is a recipient already.") % {"who": str(account)})
-        made = Member.objects.create(group=group, account=account, language=account.language)
+        made = GroupRecipient.objects.create(group=group, account=account, language=account.language)
         act.about(made, group=group.key)
     return made
 
 
-def add_outside(group_id: int, *, name: str, address: str, language: str, reason: str) -> Member:
+def add_outside(group_id: int, *, name: str, address: str, language: str, reason: str) -> GroupRecipient:
     """Put somebody without an account into a group, under signature. Raises Invalid."""
-    with change("member:add_outside", (Stakeholder, group_id), reason=reason, sign=True) as act:
+    with change("member:add_outside", (RecipientGroup, group_id), reason=reason, sign=True) as act:
         access.require("tell")
-        group = _open(act.get(Stakeholder))
+        group = _open(act.get(RecipientGroup))
         if not name.strip() or not reason.strip():
             raise Invalid(_("Name and reason are both needed."))
         if language not in LANGUAGES:
@@ -43,24 +43,24 @@ def add_outside(group_id: int, *, name: str, address: str, language: str, reason
             raise Invalid(fault)
         if group.members.filter(address__iexact=address.strip(), removed_at=None).exists():
             raise Invalid(_("%(who)s is a recipient already.") % {"who": address.strip()})
-        made = Member.objects.create(group=group, name=name.strip(), address=address.strip(), language=language)
+        made = GroupRecipient.objects.create(group=group, name=name.strip(), address=address.strip(), language=language)
         act.about(made, group=group.key)
         act.signature("add_member")
     return made
 
 
-def remove(member_id: int, *, reason: str = "") -> Member:
+def remove(member_id: int, *, reason: str = "") -> GroupRecipient:
     """Take somebody out of a group. Raises WrongState."""
-    with change("member:remove", (Member, member_id), reason=reason) as act:
+    with change("member:remove", (GroupRecipient, member_id), reason=reason) as act:
         access.require("tell")
-        row = act.get(Member)
+        row = act.get(GroupRecipient)
         if row.removed_at is not None:
             raise WrongState(_("This recipient was removed already."))
         row.removed_at = now()
     return row
 
 
-def _open(group: Stakeholder) -> Stakeholder:
+def _open(group: RecipientGroup) -> RecipientGroup:
     if group.closed_at is not None:
         raise WrongState(_("The recipient group is closed already."))
     return group

@@ -21,7 +21,7 @@ from releases.actions.release.prepare import done_milestone
 from releases.actions.step.time_left import hold_late
 from releases.actions.watch.begin import baseline
 from releases.gates import ask, stop_switch
-from releases.models import ConsentRound, Deployment, InForce, Release, Step, StepAttempt, Watch
+from releases.models import ApprovalRequest, DeployedVersion, Deployment, MonitoringPeriod, Release, Step, StepAttempt
 from releases.steps.words import gettext as _
 
 # Read before the door opens: nothing that is asked at the start lies in their own columns alone.
@@ -75,7 +75,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     if starts:
         targets.append((Release, peek.deployment.release_id))
         if peek.deployment.consent_id is not None:
-            targets.append((ConsentRound, peek.deployment.consent_id))
+            targets.append((ApprovalRequest, peek.deployment.consent_id))
         read = Release.objects.select_related("procedure").get(pk=peek.deployment.release_id)
         # Whoever took the run back meanwhile has taken its steps away.
         if _waited_until(peek.deployment.due_at) and not Step.objects.filter(pk=step_id).exists():
@@ -188,7 +188,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     deployment.start()
     act.tell("deployment:start")
     moment = deployment.started_at = act.at
-    pointer = InForce.established(deployment.application, environment)
+    pointer = DeployedVersion.established(deployment.application, environment)
     deployment.base = {
         "in_force": recorded(pointer),
         "wanted": {"version": release.version, "tag": release.tag, "commit": release.commit, "tree": release.tree},
@@ -197,14 +197,14 @@ def _start(act: Act, deployment: Deployment) -> None:
     }
     deployment.baseline = baseline(deployment, moment, pointer)
     if deployment.consent_id is not None:
-        round_ = act.get(ConsentRound)
+        round_ = act.get(ApprovalRequest)
         round_.consume()
         round_.ended_at = moment
     owed = incur_at_start(release, environment, moment)
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
-    own = Q(deployment=deployment, purpose=Watch.Purpose.BEFORE)
-    until_now = Watch.objects.select_for_update(of=("self",), no_key=True)
+    own = Q(deployment=deployment, purpose=MonitoringPeriod.Purpose.BEFORE)
+    until_now = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True)
     for watch in until_now.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None).order_by("pk"):
         if watch.deployment_id == deployment.pk:
             watch.ended_at, watch.verdict = moment, "measured"
@@ -228,7 +228,7 @@ def _watched_before(deployment: Deployment) -> Q:
     return Q(deployment__in=there.filter(state="monitoring")) | Q(deployment__in=there, rollback__state="monitoring")
 
 
-def recorded(pointer: InForce | None) -> dict[str, Any]:
+def recorded(pointer: DeployedVersion | None) -> dict[str, Any]:
     """Return what a pointer says, as the way back will need it; empty when nothing is in force."""
     if pointer is None or pointer.release is None:
         return {}

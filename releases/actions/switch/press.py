@@ -14,7 +14,7 @@ from environments.models import Account, Environment
 from releases.actions.deployment.decide import stop_inside
 from releases.actions.window.propose import application_named
 from releases.gates import stop_switch
-from releases.models import Deployment, Step, StopSwitch
+from releases.models import Deployment, EmergencyStop, Step
 
 log = logging.getLogger(__name__)
 # Whoever runs, plans or consents to releases, and whoever may stop a run in some production environment.
@@ -29,7 +29,7 @@ def may_press(account: Account) -> bool:
     )
 
 
-def press(*, reason: str, application_id: int | None = None, pauses: bool = False) -> StopSwitch:
+def press(*, reason: str, application_id: int | None = None, pauses: bool = False) -> EmergencyStop:
     """Stop production, of one application or of all: from now on no deployment starts and no step is claimed there.
 
     What runs is ended, or with `pauses` waits before its next step until the switch is released. Rollbacks go on. Raises
@@ -42,10 +42,10 @@ def press(*, reason: str, application_id: int | None = None, pauses: bool = Fals
         act.require_reason()
         application = application_named(application_id)
         stop_switch.hold_alone()
-        same = StopSwitch.objects.filter(application=application, pauses=pauses, released_at=None)
+        same = EmergencyStop.objects.filter(application=application, pauses=pauses, released_at=None)
         if same.exists():
             raise WrongState(_("An emergency stop of the same scope is already active."))
-        switch = StopSwitch.objects.create(
+        switch = EmergencyStop.objects.create(
             application=application, pauses=pauses, pressed_by=account, pressed_at=now(), reason=reason.strip()[:300]
         )
         act.about(switch)
@@ -59,7 +59,7 @@ def stop_runs() -> list[int]:
 
     A run whose steps are all finished, or that waits for a decision, is left as it is: nothing of it runs.
     """
-    switches = [switch for switch in StopSwitch.on() if not switch.pauses]
+    switches = [switch for switch in EmergencyStop.on() if not switch.pauses]
     if not switches:
         return []
     live = Step.objects.filter(phase__in=["forward", "verify"], state__in=["pending", "ready", "running"])

@@ -9,16 +9,16 @@ from environments.models import Environment
 from releases.actions.release.plan import active_procedure
 from releases.actions.switch.press import may_press
 from releases.gates.content import digest
-from releases.models import ConsentRound, StopSwitch
+from releases.models import ApprovalRequest, EmergencyStop
 
-SUBJECT = ConsentRound.Subject.STOP_SWITCH_OFF
+SUBJECT = ApprovalRequest.Subject.STOP_SWITCH_OFF
 
 
-def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
+def propose_release(switch_id: int, *, reason: str) -> ApprovalRequest:
     """Open the round of consent that releases the switch. Raises GateClosed when the procedure asks nobody for it."""
     try:
-        with change("switch:propose_release", (StopSwitch, switch_id), reason=reason, sign=True) as act:
-            switch, applicant = act.get(StopSwitch), access.current_account()
+        with change("switch:propose_release", (EmergencyStop, switch_id), reason=reason, sign=True) as act:
+            switch, applicant = act.get(EmergencyStop), access.current_account()
             if not may_press(applicant):
                 raise NotYou(_("You do not have permission to use the emergency stop."))
             environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
@@ -37,7 +37,7 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
                 "reason": reason,
                 "switch": switch.pk,
             }
-            round_ = ConsentRound.objects.create(
+            round_ = ApprovalRequest.objects.create(
                 subject=SUBJECT,
                 switch=switch,
                 environment=environment,

@@ -12,10 +12,10 @@ from django.db.models import Exists, OuterRef, Q
 from audit.change import change
 from audit.clock import now
 from environments import access
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases import dispatch
 from releases.actions.watch.place import configuration_of, spec_of
-from releases.models import Deployment, Drift, InForce, TargetMeasurement
+from releases.models import DeployedVersion, Deployment, Drift, TargetMeasurement
 from releases.models.drift import PARTS
 from releases.steps.base import StepFailed
 from releases.steps.masking import clean
@@ -39,7 +39,7 @@ class _Moved(Exception):
 class Compared:
     """One measurement beside what is active. pointer: what was active when it began; None: nothing."""
 
-    pointer: InForce | None
+    pointer: DeployedVersion | None
     result: str
     reason: str = ""
     detail: str = ""
@@ -52,11 +52,11 @@ class Compared:
         return [part for part in PARTS if self.expected.get(part) != self.found.get(part)]
 
 
-def ask(target_id: int) -> Target:
+def ask(target_id: int) -> DeploymentTarget:
     """Have a target measured now, by the worker of the checks; the result stands on the target's page."""
-    with change("target:measure", (Target, target_id)) as act:
+    with change("target:measure", (DeploymentTarget, target_id)) as act:
         access.require("configure_target")
-        target = act.get(Target)
+        target = act.get(DeploymentTarget)
         TargetMeasurement.objects.update_or_create(target=target, defaults={"next_at": now() + AGAIN})
         dispatch.wake_on_commit(QUEUE, "measure_target", target_id=target_id)
     return target
@@ -66,11 +66,11 @@ def due(moment: datetime) -> list[int]:
     """Return the targets with something active that are to be measured now: every day, and soon after another version
     became active.
     """
-    active = InForce.objects.filter(application=OuterRef("application"), environment=OuterRef("environment"))
-    active = active.exclude(how=InForce.PROPOSED)
+    active = DeployedVersion.objects.filter(application=OuterRef("application"), environment=OuterRef("environment"))
+    active = active.exclude(how=DeployedVersion.PROPOSED)
     later, soon = Q(measurement__next_at__gt=moment), Q(measurement__next_at__lte=moment + AGAIN)
     moved = Exists(active.filter(since__gt=OuterRef("measurement__at")))
-    rows = Target.objects.filter(Exists(active)).filter(~later | (moved & ~soon))
+    rows = DeploymentTarget.objects.filter(Exists(active)).filter(~later | (moved & ~soon))
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
 
@@ -82,31 +82,31 @@ def wake(target_id: int, moment: datetime) -> None:
 
 def take(target_id: int) -> TargetMeasurement:
     """Measure a target and keep the result; a difference that begins or ends is an act of its own."""
-    target = Target.objects.select_related("application", "environment").get(pk=target_id)
+    target = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
     compared = _compared(target)
     return _keep(target, _kept(target, compared) if compared.expected else compared)
 
 
 def give_up(target_id: int, why: str) -> TargetMeasurement:
     """Keep that a target could not be measured: the measurement was cut off."""
-    return _keep(Target.objects.get(pk=target_id), Compared(None, Result.UNKNOWN, Reason.NOT_REACHED, why))
+    return _keep(DeploymentTarget.objects.get(pk=target_id), Compared(None, Result.UNKNOWN, Reason.NOT_REACHED, why))
 
 
-def _keep(target: Target, compared: Compared) -> TargetMeasurement:
+def _keep(target: DeploymentTarget, compared: Compared) -> TargetMeasurement:
     moment = now()
     kept = {"at": moment, "result": compared.result, "reason": compared.reason, "detail": compared.detail[:300]}
     kept["next_at"] = moment + (AGAIN if compared.reason in PASSING else EVERY)
     return TargetMeasurement.objects.update_or_create(target=target, defaults=kept)[0]
 
 
-def occupied(target: Target) -> bool:
+def occupied(target: DeploymentTarget) -> bool:
     """Tell whether a deployment or a rollback on the target is not over."""
     place = {"application": target.application_id, "environment": target.environment_id}
     return Deployment.objects.filter(**place, state__in=Deployment.OCCUPYING).exists()
 
 
-def _compared(target: Target) -> Compared:
-    pointer = InForce.established(target.application, target.environment)
+def _compared(target: DeploymentTarget) -> Compared:
+    pointer = DeployedVersion.established(target.application, target.environment)
     if pointer is None or pointer.release is None:
         return Compared(None, Result.UNKNOWN, Reason.NOTHING_ACTIVE)
     if pointer.unknown:
@@ -125,7 +125,7 @@ def _compared(target: Target) -> Compared:
     return Compared(pointer, result, expected=expected, found=found)
 
 
-def _kept(target: Target, compared: Compared) -> Compared:
+def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
     """Begin or end a drift as it was measured; return what counts in the end.
 
     Nothing is kept of a measurement during which something changed: a deployment began, or another version became active.
@@ -140,12 +140,12 @@ def _kept(target: Target, compared: Compared) -> Compared:
         return _void(compared)
     try:
         if before is not None:
-            with change("drift:end", (Drift, before.pk), (InForce, pointer.pk)) as act:
+            with change("drift:end", (Drift, before.pk), (DeployedVersion, pointer.pk)) as act:
                 _require_as_measured(target, pointer)
                 act.get(Drift).ended_at = act.present()
                 act.details["parts"] = before.parts
         if drifted:
-            with change("drift:find", (InForce, pointer.pk)) as act:
+            with change("drift:find", (DeployedVersion, pointer.pk)) as act:
                 _require_as_measured(target, pointer)
                 row = Drift.objects.create(
                     target=target,
@@ -160,12 +160,15 @@ def _kept(target: Target, compared: Compared) -> Compared:
     return compared
 
 
-def _as_measured(target: Target, pointer: InForce) -> bool:
+def _as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> bool:
     """Tell whether nothing has begun on the target and nothing else become active since it was measured."""
-    return not occupied(target) and InForce.objects.filter(pk=pointer.pk, since=pointer.since, how=pointer.how).exists()
+    return (
+        not occupied(target)
+        and DeployedVersion.objects.filter(pk=pointer.pk, since=pointer.since, how=pointer.how).exists()
+    )
 
 
-def _require_as_measured(target: Target, pointer: InForce) -> None:
+def _require_as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> None:
     if not _as_measured(target, pointer):
         raise _Moved
 

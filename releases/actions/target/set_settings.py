@@ -12,7 +12,7 @@ from audit.change import change
 from audit.refusals import GateClosed, Invalid, NotYou
 from environments import access
 from environments.actions.proposed_change.decide import OPERATIONS, put
-from environments.models import Account, Application, Environment, ProposedChange, Target
+from environments.models import Account, Application, DeploymentTarget, Environment, RequestedChange
 from releases.actions.target.sound import require_apart, require_sound, shared
 from releases.actions.watch.place import spec_of
 from releases.actions.watch.set_sources import not_over, not_yours
@@ -27,7 +27,7 @@ def create_target(
     *, application_id: int, environment_id: int, root: str, settings: dict[str, Any], reason: str = ""
 ) -> Any:
     """Name the folder and the commands of an application's copy in an environment; return the target or the proposal."""
-    target = Target(
+    target = DeploymentTarget(
         application=Application.objects.get(pk=application_id),
         environment=Environment.objects.get(pk=environment_id),
         root=root,
@@ -41,7 +41,9 @@ def create_target(
         return put(act, target, values, by=account, two=target.environment.protected, reason=reason)
 
 
-def set_settings(target_id: int, *, root: str, settings: dict[str, Any], reason: str) -> Target | ProposedChange:
+def set_settings(
+    target_id: int, *, root: str, settings: dict[str, Any], reason: str
+) -> DeploymentTarget | RequestedChange:
     """Say anew in which folder a target lives and by which commands, without what has operations of its own (OWN).
 
     Refused while a deployment there is scheduled, under way, monitored or rolled back. What was approved with other
@@ -51,7 +53,7 @@ def set_settings(target_id: int, *, root: str, settings: dict[str, Any], reason:
     return _set("target:set_settings", target_id, reason, given, keeps=OWN, root=root)
 
 
-def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> Target | ProposedChange:
+def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> DeploymentTarget | RequestedChange:
     """Name the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
     Refused and invalidating as `set_settings` is.
     """
@@ -60,7 +62,7 @@ def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> Targ
 
 def set_watch(
     target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
-) -> Target | ProposedChange:
+) -> DeploymentTarget | RequestedChange:
     """Say by which sources a target is monitored from its next sample on; refused with the place of every fault."""
     given = {"watch": list(sources), "private_networks": list(private_networks)}
     return _set("target:set_watch", target_id, reason, given)
@@ -71,14 +73,14 @@ def _set(
 ) -> Any:
     other = ""
     if root:
-        seen = Target.objects.select_related("application", "environment").get(pk=target_id)
+        seen = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
         seen.root, seen.settings = root, dict(given)
         other = _shared_there(seen)
-    with change(event, (Target, target_id), reason=reason, sign=True) as act:
+    with change(event, (DeploymentTarget, target_id), reason=reason, sign=True) as act:
         account = access.require("configure_target")
         _require_unshared(other)
         act.require_reason()
-        target = act.get(Target)
+        target = act.get(DeploymentTarget)
         kept = {name: value for name, value in target.settings.items() if not keeps or name in keeps}
         values: dict[str, Any] = {"settings": {**kept, **given}}
         if root:
@@ -86,12 +88,12 @@ def _set(
         return put(act, target, values, by=account, two=target.environment.protected, reason=reason)
 
 
-def _require_possible(target: Target, persons: tuple[Account, ...]) -> None:
+def _require_possible(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
     require_sound(target.settings)
     require_apart(target)
 
 
-def _shared_there(target: Target) -> str:
+def _shared_there(target: DeploymentTarget) -> str:
     """Return which target lies in the same folder of another host, asked before the door opens.
 
     A host that cannot be reached yet is asked when a deployment starts, which it holds up.
@@ -107,8 +109,8 @@ def _require_unshared(other: str) -> None:
         raise Invalid(_("Another deployment target is already there: %(target)s") % {"target": other})
 
 
-def _require_new(target: Target, persons: tuple[Account, ...]) -> None:
-    known = Target.objects.filter(application=target.application, environment=target.environment).first()
+def _require_new(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+    known = DeploymentTarget.objects.filter(application=target.application, environment=target.environment).first()
     if known is not None:
         text = _(
             "This application already has a deployment target in %(environment)s: %(root)s. "
@@ -118,7 +120,7 @@ def _require_new(target: Target, persons: tuple[Account, ...]) -> None:
     _require_possible(target, persons)
 
 
-def _require_idle(target: Target, persons: tuple[Account, ...]) -> None:
+def _require_idle(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
     _require_possible(target, persons)
     deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
     back = Rollback.objects.filter(deployment__in=deployments).exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
@@ -126,7 +128,7 @@ def _require_idle(target: Target, persons: tuple[Account, ...]) -> None:
         raise GateClosed(_("%(run)s has not ended. The deployment target cannot be changed until then.") % {"run": run})
 
 
-def _require_others(target: Target, persons: tuple[Account, ...]) -> None:
+def _require_others(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
     for account in persons:
         if why := not_yours(account, target):
             raise NotYou(why)

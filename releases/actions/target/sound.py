@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from audit.refusals import Invalid
-from environments.models import Target
+from environments.models import DeploymentTarget
 from environments.reach.addresses import networks
 from releases.actions.target import schema
 from releases.actions.watch.place import spec_of
@@ -47,7 +47,7 @@ def _faults_of_watch(settings: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def require_apart(target: Target) -> None:
+def require_apart(target: DeploymentTarget) -> None:
     """Raise Invalid for a root that is not absolute, or that is another target's on the same host, holds it or lies in it:
     what is done to the one would be done to the other, by the rules of the first. Another host is asked by no network here.
     """
@@ -66,7 +66,7 @@ def require_apart(target: Target) -> None:
             raise Invalid(str(fault)) from fault
 
 
-def shared(target: Target, spec: TargetSpec) -> str:
+def shared(target: DeploymentTarget, spec: TargetSpec) -> str:
     """Return which other target lies in a target's folder, also under another name, as its host sees it; empty for none.
 
     Raises StepFailed where the host cannot be asked, or cannot tell.
@@ -76,10 +76,10 @@ def shared(target: Target, spec: TargetSpec) -> str:
     return beside[found[0]] if found else ""
 
 
-def _beside(target: Target) -> dict[str, str]:
+def _beside(target: DeploymentTarget) -> dict[str, str]:
     """Return root → name of the other targets that lie on the same host."""
     own = _host(target.settings)
-    rows = Target.objects.exclude(pk=target.pk).select_related("application", "environment")
+    rows = DeploymentTarget.objects.exclude(pk=target.pk).select_related("application", "environment")
     return {row.root: str(row) for row in rows if own & _host(row.settings)}
 
 

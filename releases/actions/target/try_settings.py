@@ -9,7 +9,7 @@ from django.utils.translation import get_language, gettext as _, override
 from audit.change import change
 from environments import access
 from environments.language import listed
-from environments.models import Application, Environment, Target
+from environments.models import Application, DeploymentTarget, Environment
 from releases.actions.release.repository import credentials_of
 from releases.actions.target.sound import require_apart, require_sound
 from releases.actions.watch.place import configuration_in_force, spec_of
@@ -33,11 +33,11 @@ def try_settings(
     Asks for the same right and signature as keeping them. It is asked from the machine of the pages, and on the target's
     host over SSH; a program of the target's is not run. Raises Invalid for faults of the settings.
     """
-    rows = [(Target, target_id)] if target_id is not None else []
+    rows = [(DeploymentTarget, target_id)] if target_id is not None else []
     with change("target:try", *rows, sign=True) as act:
         access.require("configure_target")
         require_sound(settings)
-        target = Target(
+        target = DeploymentTarget(
             pk=target_id,
             application=Application.objects.get(pk=application_id),
             environment=Environment.objects.get(pk=environment_id),

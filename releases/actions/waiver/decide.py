@@ -10,7 +10,7 @@ from audit.refusals import NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases.gates import quorum
-from releases.models import ConsentRound, Release, Waiver
+from releases.models import ApprovalRequest, Release, Waiver
 
 
 def approve(waiver_id: int, *, reason: str = "") -> Waiver:
@@ -55,7 +55,7 @@ def withdraw(waiver_id: int, *, reason: str) -> Waiver:
 
 def spoken_of(release_id: int) -> set[str]:
     """Return the persons who have given their word in a round of a release that is live: it would count no more."""
-    return quorum.speakers_of([release_id], ConsentRound.LIVE)[release_id]
+    return quorum.speakers_of([release_id], ApprovalRequest.LIVE)[release_id]
 
 
 def has_spoken(account: Account, spoken: Container[str]) -> str:

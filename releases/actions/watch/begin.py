@@ -6,9 +6,9 @@ from typing import Any
 
 from audit.change import change
 from audit.clock import now
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.metrics.looking import WrongSources, places_of
-from releases.models import Deployment, InForce, Rollback, Sample, Watch
+from releases.models import DeployedVersion, Deployment, Measurement, MonitoringPeriod, Rollback
 from releases.procedures.document import Procedure as Content
 
 
@@ -38,13 +38,13 @@ def checks_of(content: Content) -> list[dict[str, Any]]:
     ]
 
 
-def begin(deployment: Deployment, content: Content, *, rollback: Rollback | None = None) -> Watch:
+def begin(deployment: Deployment, content: Content, *, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Begin the watch that the procedure asks for, inside an open door; the baseline is the deployment's frozen one."""
     seconds = content.watch.duration_seconds if rollback is None else content.rollback.watch_seconds
     moment = now()
     every, checks = 60 * content.watch.checks_every_minutes, checks_of(content)
-    return Watch.objects.create(
-        purpose=Watch.Purpose.AFTER if rollback is None else Watch.Purpose.BACK,
+    return MonitoringPeriod.objects.create(
+        purpose=MonitoringPeriod.Purpose.AFTER if rollback is None else MonitoringPeriod.Purpose.BACK,
         deployment=deployment,
         rollback=rollback,
         interval_seconds=content.watch.interval_seconds,
@@ -59,7 +59,7 @@ def begin(deployment: Deployment, content: Content, *, rollback: Rollback | None
     )
 
 
-def begin_before(deployment_id: int) -> Watch | None:
+def begin_before(deployment_id: int) -> MonitoringPeriod | None:
     """Look at what is in force until a scheduled run begins, so that it has a baseline; None if not needed.
 
     Nothing is in force, or a watch of an earlier run looks already: then there is nothing to begin.
@@ -67,20 +67,20 @@ def begin_before(deployment_id: int) -> Watch | None:
     with change("watch:begin_before", (Deployment, deployment_id)) as act:
         deployment = act.get(Deployment)
         same = {"application": deployment.application, "environment": deployment.environment}
-        looked = Watch.objects.filter(
+        looked = MonitoringPeriod.objects.filter(
             deployment__application=deployment.application, deployment__environment=deployment.environment
         )
         if (
             deployment.state != "scheduled"
             or deployment.scheduled_for is None
-            or not InForce.objects.filter(**same).exclude(release=None).exists()
+            or not DeployedVersion.objects.filter(**same).exclude(release=None).exists()
             or looked.filter(ended_at=None, paused_at=None).exists()
             or looked.filter(deployment=deployment).exists()
         ):
             return None
         moment, content = now(), deployment.procedure.document
-        watch = Watch.objects.create(
-            purpose=Watch.Purpose.BEFORE,
+        watch = MonitoringPeriod.objects.create(
+            purpose=MonitoringPeriod.Purpose.BEFORE,
             deployment=deployment,
             interval_seconds=content.watch.interval_seconds,
             duration_seconds=max(0.0, (deployment.scheduled_for - moment).total_seconds()),
@@ -104,9 +104,9 @@ def wants_before(moment: datetime) -> list[int]:
         same = {"application": deployment.application_id, "environment": deployment.environment_id}
         if deployment.scheduled_for > moment + timedelta(minutes=minutes):
             continue
-        if not InForce.objects.filter(**same).exclude(release=None).exists():
+        if not DeployedVersion.objects.filter(**same).exclude(release=None).exists():
             continue
-        looked = Watch.objects.filter(
+        looked = MonitoringPeriod.objects.filter(
             deployment__application=deployment.application_id, deployment__environment=deployment.environment_id
         )
         if not looked.filter(ended_at=None, paused_at=None).exists():
@@ -121,7 +121,7 @@ def typical(values: list[float], by: str) -> float:
     return quantiles(values, n=100, method="inclusive")[int(by.removeprefix("p")) - 1]
 
 
-def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None) -> dict[str, Any]:
+def baseline(deployment: Deployment, moment: datetime, in_force: DeployedVersion | None) -> dict[str, Any]:
     """Return {since, until, source, by, metrics: metric → {value, count}} over the samples of the minutes before `moment`.
 
     in_force: what is compared with; a sample from before it came, or came back, is of another version and left out.
@@ -132,7 +132,7 @@ def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None)
     if in_force is not None:
         since = max(since, in_force.since)
     sums: dict[str, list[float]] = {}
-    samples = Sample.objects.filter(
+    samples = Measurement.objects.filter(
         watch__deployment__application=deployment.application,
         watch__deployment__environment=deployment.environment,
         at__gte=since,
@@ -152,7 +152,9 @@ def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None)
 
 
 def _sources(deployment: Deployment) -> list[str]:
-    target = Target.objects.filter(application=deployment.application, environment=deployment.environment).first()
+    target = DeploymentTarget.objects.filter(
+        application=deployment.application, environment=deployment.environment
+    ).first()
     try:
         return [place.key for place in places_of(target.settings if target is not None else {})]
     except WrongSources:

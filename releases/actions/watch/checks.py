@@ -15,7 +15,7 @@ from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.checks.base import CheckContext, CheckResult, Verdict
 from releases.metrics.triggers import Slot, firing, named_after
-from releases.models import Watch, WatchCheck
+from releases.models import MonitoringCheck, MonitoringPeriod
 from releases.procedures.values import MOST_PLACES
 from releases.steps.masking import clean
 from releases.steps.words import gettext as _
@@ -25,13 +25,15 @@ log = logging.getLogger(__name__)
 FLAGS = {"fail": 1.0, "pass": 0.0}
 
 
-def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
+def run_checks(watch_id: int, *, due: datetime) -> list[MonitoringCheck]:
     """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
 
     Each reads the log from where its last look ended, the first from the start of the service, so that none is lost with a
     worker or the queue; what happened in a pause is not the watch's. A second round for the same due time is dropped.
     """
-    watch = Watch.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
+    watch = (
+        MonitoringPeriod.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
+    )
     if watch is None:
         return []
     # After a pause the start of the service lies before it, and what was written in between is of other deployments.
@@ -47,9 +49,11 @@ def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
     return kept
 
 
-def _ends(watch: Watch) -> dict[str, Any]:
+def _ends(watch: MonitoringPeriod) -> dict[str, Any]:
     """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
-    rounds = WatchCheck.objects.filter(watch=watch, position__isnull=False, at__gte=watch.resumed_at or watch.began_at)
+    rounds = MonitoringCheck.objects.filter(
+        watch=watch, position__isnull=False, at__gte=watch.resumed_at or watch.began_at
+    )
     last = rounds.order_by("key", "-due_at").distinct("key")
     return dict(last.values_list("key", "position"))
 
@@ -69,10 +73,12 @@ def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
     return dataclasses.replace(result, **shown)
 
 
-def _kept(watch: Watch, row: Mapping[str, Any], due: datetime, result: CheckResult) -> WatchCheck | None:
+def _kept(
+    watch: MonitoringPeriod, row: Mapping[str, Any], due: datetime, result: CheckResult
+) -> MonitoringCheck | None:
     try:
         with transaction.atomic():
-            return WatchCheck.objects.create(
+            return MonitoringCheck.objects.create(
                 watch=watch,
                 key=row["key"],
                 due_at=due,
@@ -87,17 +93,17 @@ def _kept(watch: Watch, row: Mapping[str, Any], due: datetime, result: CheckResu
         return None
 
 
-def slots_of(watch: Watch, most: int = MOST_PLACES) -> list[Slot]:
+def slots_of(watch: MonitoringPeriod, most: int = MOST_PLACES) -> list[Slot]:
     """Return the last rounds of checks as places of the grid, oldest first: key → {value: 1 failed, 0 passed}."""
     rounds: dict[float, dict[str, Any]] = {}
-    rows = WatchCheck.objects.filter(watch=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
+    rows = MonitoringCheck.objects.filter(watch=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
     for row in rows:
         entry = {"value": FLAGS.get(row.verdict), "verdict": row.verdict}
         rounds.setdefault(row.due_at.timestamp(), {})[row.key] = entry
     return [Slot(due, values) for due, values in sorted(rounds.items())]
 
 
-def feed(watch: Watch) -> None:
+def feed(watch: MonitoringPeriod) -> None:
     """Ask the triggers that are named after a check."""
     _sampled, triggers = named_after(watch.checks, watch.triggers)
     slots = slots_of(watch)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from environments.models import Application, ConfigurationVersion, Environment, Target
-from releases.models import InForce, Watch
+from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
+from releases.models import DeployedVersion, MonitoringPeriod
 from releases.sources import git
 from releases.sources.git.remote import as_lines
 from releases.steps.base import TargetSpec
@@ -12,7 +12,7 @@ from releases.steps.masking import passwords_in
 from releases.steps.ssh import place as ssh
 
 
-def spec_of(target: Target, wanted: int | None = None) -> TargetSpec:
+def spec_of(target: DeploymentTarget, wanted: int | None = None) -> TargetSpec:
     """Return a target's row as the leaves take it, with the key to its host where it lies on another one. wanted: the
     configuration that a run was consented with.
     """
@@ -20,14 +20,14 @@ def spec_of(target: Target, wanted: int | None = None) -> TargetSpec:
     return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings, key)
 
 
-def ssh_key_of(target: Target, wanted: int | None = None) -> str:
+def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
     """Return the private key for the target's host, empty for none: from the secrets of the wanted configuration, else
     of the one in force, and only before there is one from the newest, which nobody has consented to.
 
     It may be written on one line, with `\\n` or in base64. One that is no secret there is not taken.
     """
     versions = ConfigurationVersion.objects.filter(application=target.application, environment=target.environment)
-    pointer = InForce.established(target.application, target.environment)
+    pointer = DeployedVersion.established(target.application, target.environment)
     agreed = [pk for pk in (wanted, pointer.configuration_id if pointer is not None else None) if pk is not None]
     known = versions.in_bulk(agreed)
     candidates = [known[pk] for pk in agreed if pk in known]
@@ -36,20 +36,20 @@ def ssh_key_of(target: Target, wanted: int | None = None) -> str:
     return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.sealed), "")
 
 
-def spec_for(watch: Watch) -> TargetSpec:
+def spec_for(watch: MonitoringPeriod) -> TargetSpec:
     """Return the target that a watch looks at."""
-    target = Target.objects.select_related("application", "environment").get(
+    target = DeploymentTarget.objects.select_related("application", "environment").get(
         application=watch.deployment.application, environment=watch.deployment.environment
     )
     return spec_of(target)
 
 
-def configuration_for(watch: Watch) -> tuple[dict[str, str], tuple[str, ...]]:
+def configuration_for(watch: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the same of the configuration in force at the target."""
     deployment = watch.deployment
-    if watch.purpose == Watch.Purpose.BEFORE:
+    if watch.purpose == MonitoringPeriod.Purpose.BEFORE:
         return configuration_in_force(deployment.application, deployment.environment)
-    if watch.purpose == Watch.Purpose.BACK:
+    if watch.purpose == MonitoringPeriod.Purpose.BACK:
         return configuration_of(deployment.base.get("in_force", {}).get("configuration"))
     return configuration_of(deployment.base.get("wanted_configuration"))
 
@@ -58,7 +58,7 @@ def configuration_in_force(
     application: Application, environment: Environment
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the same of what the records say is in force."""
-    pointer = InForce.established(application, environment)
+    pointer = DeployedVersion.established(application, environment)
     return configuration_of(pointer.configuration_id if pointer is not None else None)
 
 

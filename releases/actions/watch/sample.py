@@ -19,7 +19,7 @@ from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.metrics.looking import Looked, WrongSources, look, places_of
 from releases.metrics.triggers import Slot, firing, judge, named_after
-from releases.models import Deployment, Release, Rollback, Sample, Watch
+from releases.models import Deployment, Measurement, MonitoringPeriod, Release, Rollback
 from releases.procedures.values import MOST_PLACES
 from releases.steps.base import TargetSpec
 from releases.steps.masking import clean
@@ -32,25 +32,25 @@ READ = """
     SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
            t.root, t.settings, a.slug, e.slug,
            (SELECT coalesce(jsonb_agg(jsonb_build_array(extract(epoch FROM s.due_at), s.values) ORDER BY s.due_at), '[]')
-              FROM (SELECT due_at, values FROM releases_sample WHERE watch_id = w.id ORDER BY due_at DESC LIMIT %s) s),
-           (SELECT raw FROM releases_sample WHERE watch_id = w.id ORDER BY due_at DESC LIMIT 1)
-      FROM releases_watch w
+              FROM (SELECT due_at, values FROM releases_measurement WHERE watch_id = w.id ORDER BY due_at DESC LIMIT %s) s),
+           (SELECT raw FROM releases_measurement WHERE watch_id = w.id ORDER BY due_at DESC LIMIT 1)
+      FROM releases_monitoringperiod w
       JOIN releases_deployment d ON d.id = w.deployment_id
-      JOIN environments_target t ON (t.application_id, t.environment_id) = (d.application_id, d.environment_id)
+      JOIN environments_deploymenttarget t ON (t.application_id, t.environment_id) = (d.application_id, d.environment_id)
       JOIN environments_application a ON a.id = d.application_id
       JOIN environments_environment e ON e.id = d.environment_id
      WHERE w.id = %s AND w.ended_at IS NULL AND w.paused_at IS NULL
 """
 ADVANCE = {
-    "next": "UPDATE releases_watch SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
+    "next": "UPDATE releases_monitoringperiod SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
     " clock_timestamp() - make_interval(secs => 2 * interval_seconds))"
     " WHERE id = %s AND ended_at IS NULL RETURNING next_at",
-    "checks": "UPDATE releases_watch SET checks_at = greatest(checks_at + make_interval(secs => check_seconds),"
+    "checks": "UPDATE releases_monitoringperiod SET checks_at = greatest(checks_at + make_interval(secs => check_seconds),"
     " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING checks_at",
 }
 
 
-def sample(watch_id: int, *, due: datetime) -> Sample | None:
+def sample(watch_id: int, *, due: datetime) -> Measurement | None:
     """Look once at the target, keep it, and raise the alarm when a trigger holds k of its last n samples.
 
     One statement reads all that is needed, one keeps the sample; no transaction is open while the target is asked.
@@ -67,7 +67,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
         json.loads(row[place]) if isinstance(row[place], str) else row[place] for place in (2, 3, 6, 8, 11, 12)
     )
     if settings.get("ssh"):
-        target = spec_for(Watch.objects.select_related("deployment").get(pk=watch_id))
+        target = spec_for(MonitoringPeriod.objects.select_related("deployment").get(pk=watch_id))
     else:
         target = TargetSpec(application, environment, Path(root), settings)
     secrets: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
         places = places_of(settings)
         given: dict[str, str] = {}
         if any(place.source.needs_configuration for place in places):
-            given, secrets = configuration_for(Watch.objects.select_related("deployment").get(pk=watch_id))
+            given, secrets = configuration_for(MonitoringPeriod.objects.select_related("deployment").get(pk=watch_id))
         looked = look(target, places, raw or {}, given)
     except WrongSources as wrong:
         looked = Looked(now(), False, {}, unseen, raw or {}, str(wrong))
@@ -87,7 +87,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
     values = judge(sampled, looked.values, baseline, looked.unreadable)
     try:
         with transaction.atomic():
-            kept = Sample.objects.create(
+            kept = Measurement.objects.create(
                 watch_id=watch_id,
                 due_at=due,
                 at=looked.at,
@@ -98,7 +98,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
             )
     except IntegrityError:
         return None
-    if purpose != Watch.Purpose.BEFORE:
+    if purpose != MonitoringPeriod.Purpose.BEFORE:
         slots = [*(Slot(float(at), entries) for at, entries in before), Slot(due.timestamp(), values)]
         react(deployment_id, rollback_id, firing(sampled, slots, baseline, interval), slots)
     return kept
@@ -115,14 +115,14 @@ def advance(watch_id: int, column: str = "next") -> datetime | None:
     return row[0] if row else None
 
 
-def owed_of(watch: Watch) -> tuple[set[str], set[str]]:
+def owed_of(watch: MonitoringPeriod) -> tuple[set[str], set[str]]:
     """Return the metrics and the checks without which a watch can't end well."""
     checks = {row["key"]: row["required"] for row in watch.checks}
     metrics = {t["metric"] for t in watch.triggers if t.get("owed", True)} - checks.keys()
     return metrics, {key for key, required in checks.items() if required}
 
 
-def completeness(watch: Watch) -> dict[str, float]:
+def completeness(watch: MonitoringPeriod) -> dict[str, float]:
     """Return what is owed → share of what was expected of it that has a value (0..1); no sample is no value.
 
     Owed are the metrics of the procedure's watch and of its critical triggers, and the checks that are required. The
@@ -145,24 +145,24 @@ def completeness(watch: Watch) -> dict[str, float]:
 
 def end_due(watch_id: int) -> str:
     """End a watch whose time is over: healthy with enough samples, else it waits for a named person's verdict."""
-    peek = Watch.objects.select_related("deployment__procedure", "deployment__release").get(pk=watch_id)
+    peek = MonitoringPeriod.objects.select_related("deployment__procedure", "deployment__release").get(pk=watch_id)
     if now() < peek.ends_at or peek.verdict:
         return peek.verdict
-    if peek.purpose == Watch.Purpose.BEFORE:
-        with change("watch:end", (Watch, watch_id)) as act:
-            measured = act.get(Watch)
+    if peek.purpose == MonitoringPeriod.Purpose.BEFORE:
+        with change("watch:end", (MonitoringPeriod, watch_id)) as act:
+            measured = act.get(MonitoringPeriod)
             measured.verdict, measured.ended_at, measured.next_at = "measured", now(), None
         return "measured"
     needed = float(peek.deployment.procedure.document.watch.samples_min)
     targets: list[tuple[Any, int]] = [
-        (Watch, watch_id),
+        (MonitoringPeriod, watch_id),
         (Deployment, peek.deployment_id),
         (Release, peek.deployment.release_id),
     ]
     if peek.rollback_id is not None:
         targets.append((Rollback, peek.rollback_id))
     with change("watch:end", *targets) as act:
-        watch = act.get(Watch)
+        watch = act.get(MonitoringPeriod)
         if watch.verdict:
             return watch.verdict
         shares = completeness(watch)
@@ -178,18 +178,18 @@ def end_due(watch_id: int) -> str:
         return watch.verdict
 
 
-def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
+def judge_watch(watch_id: int, *, verdict: str, reason: str) -> MonitoringPeriod:
     """Give a named person's verdict on a watch that had too few samples."""
-    peek = Watch.objects.get(pk=watch_id)
+    peek = MonitoringPeriod.objects.get(pk=watch_id)
     targets: list[tuple[Any, int]] = [
-        (Watch, watch_id),
+        (MonitoringPeriod, watch_id),
         (Deployment, peek.deployment_id),
         (Release, peek.deployment.release_id),
     ]
     if peek.rollback_id is not None:
         targets.append((Rollback, peek.rollback_id))
     with change("watch:judge", *targets, reason=reason, sign=True) as act:
-        watch, deployment = act.get(Watch), act.get(Deployment)
+        watch, deployment = act.get(MonitoringPeriod), act.get(Deployment)
         account = access.require("verify", deployment.environment)
         if why := not_yours(account, deployment):
             raise NotYou(why)

@@ -8,25 +8,25 @@ from django.db.models import Q, QuerySet
 
 from audit.change import change
 from environments import access
-from environments.models import Account, Target
+from environments.models import Account, DeploymentTarget
 from releases.actions.target.sound import require_sound
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
 from releases.metrics.looking import Looked, look, places_of
-from releases.models import Deployment, Watch
+from releases.models import Deployment, MonitoringPeriod
 from releases.steps.masking import clean
 from releases.steps.words import gettext as _
 
 
-def not_over(target: Target) -> QuerySet[Deployment]:
+def not_over(target: DeploymentTarget) -> QuerySet[Deployment]:
     """Return the runs of a target that are booked, under way or watched."""
     # From its booking on: what is measured before, between and after its steps is compared.
-    watched = Watch.objects.filter(ended_at=None).values("deployment")
+    watched = MonitoringPeriod.objects.filter(ended_at=None).values("deployment")
     runs = Deployment.objects.filter(application=target.application, environment=target.environment)
     return runs.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=watched))
 
 
-def not_yours(account: Account, target: Target) -> str:
+def not_yours(account: Account, target: DeploymentTarget) -> str:
     """Return why a person may not say by what a target is monitored; empty where they may."""
     runs = not_over(target).select_related("started_by", "requested_by")
     if any(run.was_started_by(account) for run in runs):
@@ -39,9 +39,9 @@ def try_watch(target_id: int, *, sources: Sequence[Mapping[str, Any]], private_n
 
     A program of the target's is not run, nor is its host entered: this is the web process and not a worker. Raises Invalid for faults.
     """
-    with change("target:try_watch", (Target, target_id), sign=True) as act:
+    with change("target:try_watch", (DeploymentTarget, target_id), sign=True) as act:
         access.require("configure_target")
-        target = act.get(Target)
+        target = act.get(DeploymentTarget)
         settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
         require_sound(settings)
         act.details["sources"] = list(sources)

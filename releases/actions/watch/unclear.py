@@ -7,7 +7,7 @@ from functools import partial
 from audit.change import change
 from releases.actions.poll.limited import limited
 from releases.actions.watch.sample import owed_of
-from releases.models import Watch
+from releases.models import MonitoringPeriod
 
 # The shortest time without a value that is reported.
 LEAST_SECONDS = 60.0
@@ -21,19 +21,21 @@ class _AsBefore(Exception):
 
 def tell_unclear(moment: datetime) -> None:
     """Tell of each watch that has become unclear, and note which can tell again."""
-    for watch in Watch.objects.filter(ended_at=None, paused_at=None, verdict="").exclude(purpose=Watch.Purpose.BEFORE):
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, verdict="").exclude(
+        purpose=MonitoringPeriod.Purpose.BEFORE
+    ):
         known = watch.unclear_at is not None
         noted = partial(_note_change, watch, moment, known=known)
         limited("monitoring_unclear", watch, noted, deployment_id=watch.deployment_id)
 
 
-def _note_change(watch: Watch, moment: datetime, *, known: bool) -> None:
+def _note_change(watch: MonitoringPeriod, moment: datetime, *, known: bool) -> None:
     with suppress(_AsBefore):
         if bool(silent_of(watch, moment)) != known:
             _note(watch.pk, moment, clears=known)
 
 
-def silent_of(watch: Watch, moment: datetime) -> list[str]:
+def silent_of(watch: MonitoringPeriod, moment: datetime) -> list[str]:
     """Return what is owed and has had no value for the procedure's `watch.error_limit` measurements, or for as long as its
     triggers look back where that is longer; nothing is before that time.
     """
@@ -57,8 +59,8 @@ def silent_of(watch: Watch, moment: datetime) -> list[str]:
 
 
 def _note(watch_id: int, moment: datetime, *, clears: bool) -> None:
-    with change("watch:clear" if clears else "watch:unclear", (Watch, watch_id)) as act:
-        watch = act.get(Watch)
+    with change("watch:clear" if clears else "watch:unclear", (MonitoringPeriod, watch_id)) as act:
+        watch = act.get(MonitoringPeriod)
         silent = silent_of(watch, moment)
         if watch.ended_at is not None or watch.verdict or clears == bool(silent):
             raise _AsBefore

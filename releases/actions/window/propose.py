@@ -12,7 +12,7 @@ from environments import access
 from environments.models import Account, Application, ChangeWindow, Environment
 from releases.actions.release.plan import active_procedure
 from releases.gates.content import digest
-from releases.models import ConsentRound
+from releases.models import ApprovalRequest
 
 
 def propose(
@@ -23,7 +23,7 @@ def propose(
     starts_at: datetime,
     ends_at: datetime,
     reason: str,
-) -> ConsentRound:
+) -> ApprovalRequest:
     """Apply for an extra window, of one application or of all; it opens when its round of consent is granted."""
     with change("window:propose", (Environment, environment_id), reason=reason) as act:
         environment = act.get(Environment)
@@ -61,7 +61,7 @@ def application_named(application_id: int | None) -> Application | None:
 
 def open_round(
     window: ChangeWindow, applicant: Account, content: dict[str, Any], *, ends: datetime | None
-) -> ConsentRound:
+) -> ApprovalRequest:
     """Open the round that the procedure asks for an extra window, inside an open door; without a rule it is refused."""
     environment, application = window.environment, window.application
     rules = active_procedure().document.rules_for("extra_window", environment.tier)
@@ -73,7 +73,7 @@ def open_round(
         "reason": window.reason,
         **content,
     }
-    return ConsentRound.objects.create(
+    return ApprovalRequest.objects.create(
         subject="extra_window",
         window=window,
         environment=environment,

@@ -7,13 +7,15 @@ from audit.clock import now
 from audit.refusals import WrongState
 from environments import access
 from environments.models import ChangeWindow
-from releases.models import ConsentRound
+from releases.models import ApprovalRequest
 
 
 def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
     """Withdraw a window, extra or recurring, for good; what it had replaced does not come back."""
-    rounds = ConsentRound.objects.filter(window=window_id, state__in=["open", "granted"]).values_list("pk", flat=True)
-    targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ConsentRound, pk) for pk in rounds)]
+    rounds = ApprovalRequest.objects.filter(window=window_id, state__in=["open", "granted"]).values_list(
+        "pk", flat=True
+    )
+    targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ApprovalRequest, pk) for pk in rounds)]
     with change("window:withdraw", *targets, reason=reason, sign=True) as act:
         window = act.get(ChangeWindow)
         access.require("propose_window", window.environment)
@@ -23,7 +25,7 @@ def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
         moment = now()
         window.withdrawn_at = moment
         for (model, _pk), round_ in act.rows.items():
-            if model is ConsentRound and isinstance(round_, ConsentRound) and round_.state in ("open", "granted"):
+            if model is ApprovalRequest and isinstance(round_, ApprovalRequest) and round_.state in ("open", "granted"):
                 round_.take_back() if round_.state == "open" else round_.void()
                 round_.void_key, round_.ended_at = "window", moment
     return window

@@ -20,7 +20,7 @@ from environments.models import (
     AccessReview,
     AccessReviewItem,
     Account,
-    Deputy,
+    Delegation,
     Environment,
     Token,
 )
@@ -208,7 +208,7 @@ def _deputy(instance: Any) -> Fields:
     }
 
 
-def _stands_in(of: Deputy) -> list[tuple[str, str]]:
+def _stands_in(of: Delegation) -> list[tuple[str, str]]:
     return [
         (_now("person represented"), str(of.absent)),
         (_now("delegate"), str(of.deputy)),
@@ -253,7 +253,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("review", "close", _("Close access review"), review.close, GIVE, AccessReview, reason, signs=True),
     Verb("deputy", "appoint", _("Appoint delegate"), deputies.appoint, LOOK, fields=_deputy, signs=True,
          preview=preview.of_absence),
-    Verb("deputy", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Deputy, reason, signs=True, shows=_stands_in),
-    Verb("deputy", "withdraw", _("Revoke delegation"), deputies.withdraw, LOOK, Deputy, must, danger=True, shows=_stands_in),
+    Verb("deputy", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Delegation, reason, signs=True, shows=_stands_in),
+    Verb("deputy", "withdraw", _("Revoke delegation"), deputies.withdraw, LOOK, Delegation, must, danger=True, shows=_stands_in),
     Verb("environment", "demand_mfa", _("Set two-factor requirement"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
 )  # fmt: skip

@@ -18,15 +18,15 @@ from releases.actions.roster import assign
 from releases.actions.waiver import decide as waivers, propose
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, reason, row, text, zone_of
 from releases.models import (
-    Approval,
+    ApprovalDecision,
+    ApprovalRequest,
     ChecklistItem,
-    ConsentRound,
+    CommitteeMeeting,
     Document,
-    Meeting,
+    FollowUp,
     MeetingDecision,
-    Obligation,
     Release,
-    RosterEntry,
+    TeamMember,
     Waiver,
 )
 
@@ -39,13 +39,13 @@ def bound_to(digest: str) -> dict[str, forms.Field]:
         label=_("digest of what is shown"),
         initial=digest,
         widget=forms.HiddenInput(),
-        max_length=length(ConsentRound, "digest"),
+        max_length=length(ApprovalRequest, "digest"),
     )
     return {"digest": shown}
 
 
 def _shown(instance: Any) -> dict[str, forms.Field]:
-    return bound_to(instance.digest if isinstance(instance, ConsentRound) else "")
+    return bound_to(instance.digest if isinstance(instance, ApprovalRequest) else "")
 
 
 def _yes(instance: Any) -> Fields:
@@ -56,9 +56,11 @@ def _yes(instance: Any) -> Fields:
         chosen = row(_("on behalf of (none: yourself)"), Account, required=False)
         chosen.queryset = Account.objects.filter(pk__in=[person.pk for person in absent])
         fields["on_behalf_id"] = chosen
-    meetings = Meeting.objects.filter(attendees=account, decisions__release=getattr(instance, "release_id", None))
+    meetings = CommitteeMeeting.objects.filter(
+        attendees=account, decisions__release=getattr(instance, "release_id", None)
+    )
     if meetings.exists():
-        held = row(_("meeting of the decision"), Meeting, required=False)
+        held = row(_("meeting of the decision"), CommitteeMeeting, required=False)
         held.queryset = meetings
         fields["meeting_id"] = held
     return fields
@@ -67,7 +69,7 @@ def _yes(instance: Any) -> Fields:
 def _conditional(instance: Any) -> Fields:
     return {
         **_yes(instance),
-        "condition": text(_("condition that must be met before the start"), most=length(Approval, "condition")),
+        "condition": text(_("condition that must be met before the start"), most=length(ApprovalDecision, "condition")),
     }
 
 
@@ -75,7 +77,7 @@ def _refusal(instance: Any) -> Fields:
     return {**_shown(instance), "comment": text(_("comment"))}
 
 
-def _content(round_: ConsentRound) -> list[tuple[str, str]]:
+def _content(round_: ApprovalRequest) -> list[tuple[str, str]]:
     return [(clause, "") for clause in round_.document]  # the page shows the clauses themselves
 
 
@@ -121,9 +123,9 @@ def _duty(instance: Any) -> Fields:
     person = row(_("person"), Account)
     person.queryset = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name", "pk")
     return {
-        "duty": forms.ChoiceField(label=_("team role"), choices=RosterEntry.Duty.choices),
+        "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.Duty.choices),
         "account_id": person,
-        "telephone": text(_("telephone"), most=length(RosterEntry, "telephone")),
+        "telephone": text(_("telephone"), most=length(TeamMember, "telephone")),
     }
 
 
@@ -155,7 +157,7 @@ def _meeting(instance: Any) -> Fields:
     }
 
 
-def _record(*, attendees: Any, **rest: Any) -> Meeting:
+def _record(*, attendees: Any, **rest: Any) -> CommitteeMeeting:
     return record.record(attendees=tuple(person.pk for person in attendees), **rest)
 
 
@@ -173,7 +175,7 @@ def _note(instance: Any) -> Fields:
     return {"note": text(_("completion note"))}
 
 
-def _asked_of_debt(obligation: Obligation) -> list[tuple[str, Environment | None]]:
+def _asked_of_debt(obligation: FollowUp) -> list[tuple[str, Environment | None]]:
     return [(settle.right_for(obligation), None)]
 
 
@@ -183,10 +185,10 @@ def _has_spoken(account: Account, release: Release) -> str:
 
 LIVE = frozenset(Release.PREPARING)
 VERBS: tuple[Verb, ...] = (
-    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _yes, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ApprovalRequest, _yes, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ApprovalRequest, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ApprovalRequest, _refusal, edge="send_back", signs=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ApprovalRequest, _refusal, edge="reject", signs=True, danger=True, shows=_content, not_yours=decide.not_yours),
     Verb("checklist", "sign", _("Sign checklist item"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
     Verb("document", "write", _("Write document"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
     Verb("document", "check_content", _("Check content"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
@@ -198,7 +200,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("waiver", "approve", _("Confirm waiver"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
     Verb("waiver", "refuse", _("Reject waiver"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
     Verb("waiver", "withdraw", _("Revoke waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
-    Verb("obligation", "settle", _("Complete follow-up action"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
+    Verb("obligation", "settle", _("Complete follow-up action"), settle.settle, ("settle_obligation", "approve"), FollowUp, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
     Verb("meeting", "record", _("Record meeting"), _record, ("minutes",), fields=_meeting, signs=True),
-    Verb("meeting", "decide", _("Record decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
+    Verb("meeting", "decide", _("Record decision"), record.decide, ("minutes",), CommitteeMeeting, _decision, signs=True),
 )  # fmt: skip

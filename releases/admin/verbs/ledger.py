@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _now, gettext_lazy as _, pgettext
 
 from audit.actor import name_of
-from audit.models import CheckpointAddress, Continuation
+from audit.models import CheckpointDelivery, LedgerResumption
 from environments.actions.ledger import address, go_on
 from releases.admin.verbs.base import Verb, must, reason, text
 
@@ -22,14 +22,14 @@ def _why(instance: Any) -> Fields:
 
 def _address(instance: Any) -> Fields:
     return {
-        "kind": forms.ChoiceField(label=_("type"), choices=CheckpointAddress.Kind.choices),
+        "kind": forms.ChoiceField(label=_("type"), choices=CheckpointDelivery.Kind.choices),
         "address": text(_("destination")),
         "given_by": text(_("given by (auditor)")),
         "reason": text(_("reason")),
     }
 
 
-def _lost(of: Continuation) -> list[tuple[str, str]]:
+def _lost(of: LedgerResumption) -> list[tuple[str, str]]:
     return [
         (_now("finding"), format_html('<span lang="en">{}</span>', of.why)),
         (_now("events signed before"), str(of.size)),
@@ -42,10 +42,10 @@ def _lost(of: Continuation) -> list[tuple[str, str]]:
 VERBS: tuple[Verb, ...] = (
     Verb("ledger", "propose_going_on", _("Request ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
          danger=True),
-    Verb("ledger", "confirm_going_on", _("Confirm ledger resumption"), go_on.confirm, ("consent",), Continuation, reason,
+    Verb("ledger", "confirm_going_on", _("Confirm ledger resumption"), go_on.confirm, ("consent",), LedgerResumption, reason,
          signs=True, danger=True, shows=_lost, over=go_on.over),
     Verb("checkpoint", "add_address", _("Add checkpoint address"), address.add_address, ADMIN, fields=_address,
          signs=True),
-    Verb("checkpoint", "withdraw_address", _("Remove checkpoint address"), address.withdraw_address, ADMIN, CheckpointAddress,
+    Verb("checkpoint", "withdraw_address", _("Remove checkpoint address"), address.withdraw_address, ADMIN, CheckpointDelivery,
          must, signs=True, danger=True, over=address.over),
 )  # fmt: skip

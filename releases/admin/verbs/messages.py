@@ -26,17 +26,17 @@ from releases.letters.events import EVENTS
 from releases.letters.places import PLACES, fault_of, filled
 from releases.letters.shipped import shipped
 from releases.models import (
-    DeadAddress,
-    Delivery,
-    Member,
-    Message,
-    MessageChannel,
-    MessageRule,
-    MessageText,
-    Notice,
-    Stakeholder,
+    GroupRecipient,
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationRule,
+    NotificationTemplate,
+    RecipientGroup,
+    SuppressedAddress,
 )
-from releases.models.stakeholder import LANGUAGES
+from releases.models.recipients import LANGUAGES
 
 Fields = Mapping[str, forms.Field]
 TELL, RELEASE = ("tell",), ("release_message",)
@@ -49,10 +49,10 @@ class OwnMessage(Verb):
 
     def for_you(self, account: Account, instance: Any) -> bool:
         """Answer as the action does."""
-        return isinstance(instance, Message) and instance.account_id == account.pk
+        return isinstance(instance, InboxItem) and instance.account_id == account.pk
 
 
-def _not_his_notice(account: Account, notice: Notice) -> str:
+def _not_his_notice(account: Account, notice: Notification) -> str:
     return notices.why_not(notice, account)
 
 
@@ -73,15 +73,15 @@ def _language(of: Any = None) -> forms.ChoiceField:
 
 def _group(instance: Any) -> Fields:
     return {
-        "key": forms.SlugField(label=_("key"), max_length=length(Stakeholder, "key")),
+        "key": forms.SlugField(label=_("key"), max_length=length(RecipientGroup, "key")),
         **_names(),
-        "side": forms.ChoiceField(label=_("internal or external"), choices=Stakeholder.Side.choices),
+        "side": forms.ChoiceField(label=_("internal or external"), choices=RecipientGroup.Side.choices),
         "reason": text(_("reason"), required=False),
     }
 
 
 def _hours(instance: Any) -> Fields:
-    group = instance if isinstance(instance, Stakeholder) else None
+    group = instance if isinstance(instance, RecipientGroup) else None
     same = _("The same time in both fields means no quiet hours. Urgent notifications are sent at any time.")
     return {
         **_names(group),
@@ -91,14 +91,14 @@ def _hours(instance: Any) -> Fields:
         "quiet_until": forms.TimeField(
             label=_("quiet hours end"), initial=group.quiet_until if group else None, widget=CLOCK, help_text=same
         ),
-        "zone": text(_("time zone"), initial=group.zone if group else "", most=length(Stakeholder, "zone")),
+        "zone": text(_("time zone"), initial=group.zone if group else "", most=length(RecipientGroup, "zone")),
         "reason": text(_("reason"), required=False),
     }
 
 
 def _member(instance: Any) -> Fields:
     people = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name")
-    if isinstance(instance, Stakeholder):
+    if isinstance(instance, RecipientGroup):
         people = people.exclude(memberships__in=instance.members.filter(removed_at=None))
     return {
         "account_id": forms.ModelChoiceField(label=_("person"), queryset=people),
@@ -108,7 +108,7 @@ def _member(instance: Any) -> Fields:
 
 def _outsider(instance: Any) -> Fields:
     return {
-        "name": text(_("full name"), most=length(Member, "name")),
+        "name": text(_("full name"), most=length(GroupRecipient, "name")),
         "address": forms.EmailField(label=_("mail address")),
         "language": _language(),
         "reason": text(_("reason")),
@@ -116,9 +116,9 @@ def _outsider(instance: Any) -> Fields:
 
 
 def _channel(instance: Any) -> Fields:
-    names = dict(MessageChannel.Kind.choices)
+    names = dict(NotificationChannel.Kind.choices)
     return {
-        "key": forms.SlugField(label=_("key"), max_length=length(MessageChannel, "key")),
+        "key": forms.SlugField(label=_("key"), max_length=length(NotificationChannel, "key")),
         "kind": forms.ChoiceField(label=_("type"), choices=[(k.name, names[k.name]) for k in KINDS if not k.personal]),
         **_names(),
         "language": _language(),
@@ -135,10 +135,10 @@ def _address(instance: Any) -> Fields:
             help_text=_("Enter an https://… address. Ringi encrypts it and never shows it again. Private networks must be "
                 "on the list in the settings."),
         ),
-        "language": _language(instance if isinstance(instance, MessageChannel) else None),
+        "language": _language(instance if isinstance(instance, NotificationChannel) else None),
         "reason": text(_("reason")),
     }  # fmt: skip
-    if isinstance(instance, MessageChannel) and instance.kind == MessageChannel.Kind.WEBHOOK:
+    if isinstance(instance, NotificationChannel) and instance.kind == NotificationChannel.Kind.WEBHOOK:
         fields["secret"] = forms.CharField(
             label=_("secret"),
             required=False,
@@ -157,11 +157,11 @@ def _rule(instance: Any) -> Fields:
         "event": forms.ChoiceField(label=_("event"), choices=[(one.key, one.label) for one in EVENTS]),
         "group_id": forms.ModelChoiceField(
             label=_("recipient group"),
-            queryset=Stakeholder.objects.filter(closed_at=None),
+            queryset=RecipientGroup.objects.filter(closed_at=None),
             required=False,
             empty_label=_now("people who must act"),
         ),
-        "channel_id": forms.ModelChoiceField(label=_("channel"), queryset=MessageChannel.objects.all()),
+        "channel_id": forms.ModelChoiceField(label=_("channel"), queryset=NotificationChannel.objects.all()),
         "lead_hours": forms.IntegerField(
             label=_("hours before"),
             required=False,
@@ -176,17 +176,17 @@ def _rule(instance: Any) -> Fields:
     }
 
 
-def _usual(row: MessageText, name: str) -> str:
+def _usual(row: NotificationTemplate, name: str) -> str:
     words = shipped(row.event, name[-2:])
     return words.subject if name.startswith("subject") else words.body
 
 
-def _words_now(row: MessageText, name: str) -> str:
+def _words_now(row: NotificationTemplate, name: str) -> str:
     return getattr(row, name) or _usual(row, name)
 
 
 def _text(instance: Any) -> Fields:
-    row = instance if isinstance(instance, MessageText) else None
+    row = instance if isinstance(instance, NotificationTemplate) else None
     places = ", ".join(f"{{{{ {name} }}}}" for name in PLACES)
 
     def now(name: str) -> str:
@@ -208,7 +208,7 @@ def _text(instance: Any) -> Fields:
     }
 
 
-def _filled(instance: MessageText, values: dict[str, Any]) -> list[tuple[str, str]]:
+def _filled(instance: NotificationTemplate, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return subject and text in both languages with real values, before they are kept."""
     real, about = example_values(instance.event)
     shown = [(_now("example values from"), about or "—")]
@@ -232,7 +232,7 @@ def _filled(instance: MessageText, values: dict[str, Any]) -> list[tuple[str, st
 
 
 def _digest(instance: Any) -> Fields:
-    value = notices.digest_of(instance) if isinstance(instance, Notice) else ""
+    value = notices.digest_of(instance) if isinstance(instance, Notification) else ""
     return {
         "digest": forms.CharField(
             label=_("digest of what is shown"), initial=value, widget=forms.HiddenInput(), max_length=64
@@ -241,7 +241,7 @@ def _digest(instance: Any) -> Fields:
     }
 
 
-def _goes_out(notice: Notice) -> list[tuple[str, str]]:
+def _goes_out(notice: Notification) -> list[tuple[str, str]]:
     """Return what is released: both texts and everybody outside who gets one."""
     names = {"ja": _now("Japanese"), "en": _now("English")}
     shown = [(_now("written"), when(notice.made_at))]
@@ -255,45 +255,45 @@ def _goes_out(notice: Notice) -> list[tuple[str, str]]:
     return [*shown, (_now("external recipients"), to)]
 
 
-def _free(notice: Notice) -> str:
+def _free(notice: Notification) -> str:
     return "" if notice.waits else _now("This notification is not awaiting approval for external recipients.")
 
 
-def _current(notice: Notice) -> str:
+def _current(notice: Notification) -> str:
     return _free(notice) or notices.outdated_by(notice)
 
 
-def _closed(group: Stakeholder) -> str:
+def _closed(group: RecipientGroup) -> str:
     return _now("The recipient group is closed already.") if group.closed_at is not None else ""
 
 
-def _removed(member: Member) -> str:
+def _removed(member: GroupRecipient) -> str:
     return _now("This recipient was removed already.") if member.removed_at is not None else ""
 
 
-def _unusable(channel: MessageChannel) -> str:
-    personal = channel.kind in (MessageChannel.Kind.MAIL, MessageChannel.Kind.ADMIN)
+def _unusable(channel: NotificationChannel) -> str:
+    personal = channel.kind in (NotificationChannel.Kind.MAIL, NotificationChannel.Kind.ADMIN)
     return _now("In this channel, each person has their own address.") if personal else ""
 
 
-def _off(channel: MessageChannel) -> str:
+def _off(channel: NotificationChannel) -> str:
     return _now("This channel is already disabled.") if channel.disabled_at is not None else ""
 
 
-def _on(channel: MessageChannel) -> str:
+def _on(channel: NotificationChannel) -> str:
     return _now("This channel is not disabled.") if channels.is_in_use(channel) else ""
 
 
-def _used(address: DeadAddress) -> str:
+def _used(address: SuppressedAddress) -> str:
     return _now("This address is already enabled.") if address.lifted_at is not None else ""
 
 
-def _unsent(delivery: Delivery) -> str:
-    sent = delivery.outcome == Delivery.Outcome.SENT and delivery.address
+def _unsent(delivery: NotificationDelivery) -> str:
+    sent = delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.address
     return "" if sent else _now("Only a mail that was sent can be marked as bounced.")
 
 
-def _own(row: MessageText) -> str:
+def _own(row: NotificationTemplate) -> str:
     own = any((row.subject_ja, row.body_ja, row.subject_en, row.body_en))
     return "" if own else _now("The default template is in use.")
 
@@ -307,34 +307,34 @@ def _inbox(_row: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("notice", "release", _("Approve for external recipients"), notices.release, RELEASE, Notice, _digest, signs=True, not_yours=_not_his_notice,
+    Verb("notice", "release", _("Approve for external recipients"), notices.release, RELEASE, Notification, _digest, signs=True, not_yours=_not_his_notice,
          shows=_goes_out, over=_current),
-    Verb("notice", "withdraw", _("Cancel external notification"), notices.withdraw, RELEASE, Notice, must, signs=True,
+    Verb("notice", "withdraw", _("Cancel external notification"), notices.withdraw, RELEASE, Notification, must, signs=True,
          danger=True, over=_free),
     Verb("stakeholder", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
-    Verb("stakeholder", "edit", _("Edit recipient group"), groups.edit, TELL, Stakeholder, _hours, over=_closed),
-    Verb("member", "add", _("Add recipient"), members.add, TELL, Stakeholder, _member, over=_closed),
-    Verb("member", "add_outside", _("Add recipient without account"), members.add_outside, TELL, Stakeholder,
+    Verb("stakeholder", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),
+    Verb("member", "add", _("Add recipient"), members.add, TELL, RecipientGroup, _member, over=_closed),
+    Verb("member", "add_outside", _("Add recipient without account"), members.add_outside, TELL, RecipientGroup,
          _outsider, signs=True, over=_closed),
-    Verb("stakeholder", "close", _("Close recipient group"), groups.close, TELL, Stakeholder, must, signs=True, danger=True,
+    Verb("stakeholder", "close", _("Close recipient group"), groups.close, TELL, RecipientGroup, must, signs=True, danger=True,
          over=_closed),
-    Verb("member", "remove", _("Remove recipient"), members.remove, TELL, Member, _may, danger=True, over=_removed),
+    Verb("member", "remove", _("Remove recipient"), members.remove, TELL, GroupRecipient, _may, danger=True, over=_removed),
     Verb("channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True),
-    Verb("channel", "set_address", _("Set the address"), channels.set_address, TELL, MessageChannel, _address,
+    Verb("channel", "set_address", _("Set the address"), channels.set_address, TELL, NotificationChannel, _address,
          signs=True, over=_unusable),
-    Verb("channel", "try_out", _("Send test notification"), channels.try_out, TELL, MessageChannel, over=_off),
-    Verb("channel", "disable", _("Disable channel"), channels.disable, TELL, MessageChannel, must, danger=True,
+    Verb("channel", "try_out", _("Send test notification"), channels.try_out, TELL, NotificationChannel, over=_off),
+    Verb("channel", "disable", _("Disable channel"), channels.disable, TELL, NotificationChannel, must, danger=True,
          over=_off),
-    Verb("channel", "enable", _("Enable channel"), channels.enable, TELL, MessageChannel, must, over=_on),
+    Verb("channel", "enable", _("Enable channel"), channels.enable, TELL, NotificationChannel, must, over=_on),
     Verb("message_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True),
-    Verb("message_rule", "withdraw", _("Remove notification rule"), rules.withdraw, TELL, MessageRule, must, signs=True,
+    Verb("message_rule", "withdraw", _("Remove notification rule"), rules.withdraw, TELL, NotificationRule, must, signs=True,
          danger=True, over=removed),
-    Verb("message_text", "write", _("Edit notification template"), texts.write, TELL, MessageText, _text, signs=True,
+    Verb("message_text", "write", _("Edit notification template"), texts.write, TELL, NotificationTemplate, _text, signs=True,
          preview=_filled, looks=True),
-    Verb("message_text", "restore", _("Restore default template"), texts.restore, TELL, MessageText, must, signs=True,
+    Verb("message_text", "restore", _("Restore default template"), texts.restore, TELL, NotificationTemplate, must, signs=True,
          danger=True, over=_own),
-    Verb("delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, Delivery, must, danger=True, over=_unsent),
-    Verb("address", "use_again", _("Enable suppressed address"), disable.use_again, TELL, DeadAddress, must, over=_used),
-    OwnMessage("message", "read", _("Open notification"), read.read, ("look",), Message, by_row=True, page=_leads_to),
+    Verb("delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, NotificationDelivery, must, danger=True, over=_unsent),
+    Verb("address", "use_again", _("Enable suppressed address"), disable.use_again, TELL, SuppressedAddress, must, over=_used),
+    OwnMessage("message", "read", _("Open notification"), read.read, ("look",), InboxItem, by_row=True, page=_leads_to),
     Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from django.utils.translation import get_language, gettext, gettext_lazy as _
 from environments.roles import ROLE_CHOICES
 from releases.actions.procedure import revise
 from releases.admin.verbs.base import Verb, text
-from releases.models import ConsentRound, Procedure
+from releases.models import ApprovalRequest, Procedure
 
 Fields = dict[str, forms.Field]
 # A version that can be changed: the one in effect becomes a new draft, a draft is changed in place.
@@ -24,7 +24,7 @@ def _label(cell: revise.Cell) -> str:
     """Return what a value is called on the page."""
     row = cell.row
     if cell.part == "approvals":
-        subject = dict(ConsentRound.Subject.choices).get(row["subject"], row["subject"])
+        subject = dict(ApprovalRequest.Subject.choices).get(row["subject"], row["subject"])
         text = gettext("%(subject)s, %(tier)s, stage %(stage)d")
         place = text % {"subject": subject, "tier": row["tier"], "stage": row["stage"]}
         return f"{place} – {gettext('role') if cell.column == 'role' else gettext('number of people')}"

@@ -27,7 +27,7 @@ from releases.admin.verbs.base import (
     zone_of,
 )
 from releases.gates.evidence import count_with
-from releases.models import Change, Evidence, Procedure, Release
+from releases.models import ChangeEntry, Evidence, Procedure, Release
 from releases.models.waiver import NOTICES_SENT
 from releases.sources import evidence as reading
 
@@ -126,9 +126,9 @@ def _selected(release: Release, values: dict[str, Any]) -> Preview:
 
 def _change(instance: Any) -> Fields:
     return {
-        "kind": forms.ChoiceField(label=_("type"), choices=Change.Kind.choices),
-        "text": text(_("change entry"), most=length(Change, "text")),
-        "ticket": text(_("ticket"), required=False, most=length(Change, "ticket")),
+        "kind": forms.ChoiceField(label=_("type"), choices=ChangeEntry.Kind.choices),
+        "text": text(_("change entry"), most=length(ChangeEntry, "text")),
+        "ticket": text(_("ticket"), required=False, most=length(ChangeEntry, "ticket")),
     }
 
 

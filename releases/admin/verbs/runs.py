@@ -19,7 +19,7 @@ from releases.actions.step import confirm
 from releases.actions.watch import sample
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, environment_of, must, reason, text, zone_of
 from releases.admin.verbs.consent import bound_to
-from releases.models import Deployment, PollFailure, Rollback, Step, Watch
+from releases.models import Deployment, MonitoringPeriod, PollFailure, Rollback, Step
 from releases.steps.words import told
 
 Fields = Mapping[str, forms.Field]
@@ -199,5 +199,5 @@ VERBS: tuple[Verb, ...] = (
     Verb("rollback", "take_over", _("Complete manually"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
     Verb("rollback", "close", _("Close rollback"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
     Verb("poll", "resume", _("Retry"), limited.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
-    Verb("watch", "judge", _("Record monitoring result"), sample.judge_watch, ("verify",), Watch, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
+    Verb("watch", "judge", _("Record monitoring result"), sample.judge_watch, ("verify",), MonitoringPeriod, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
 )  # fmt: skip

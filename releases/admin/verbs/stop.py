@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _now, gettext_lazy as _
 from environments.models import Account, Application
 from releases.actions.switch import press, propose_release
 from releases.admin.verbs.base import Verb, must
-from releases.models import StopSwitch
+from releases.models import EmergencyStop
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def _press(instance: Any) -> Mapping[str, forms.Field]:
     }
 
 
-def _activate(*, pauses: str, **values: Any) -> StopSwitch:
+def _activate(*, pauses: str, **values: Any) -> EmergencyStop:
     return press.press(pauses=bool(pauses), **values)
 
 
-def _released(switch: StopSwitch) -> str:
+def _released(switch: EmergencyStop) -> str:
     if switch.released_at is not None:
         return _now("The emergency stop was lifted already.")
     return (
@@ -62,5 +62,5 @@ def _released(switch: StopSwitch) -> str:
 VERBS: tuple[Verb, ...] = (
     StopVerb("switch", "press", _("Activate emergency stop"), _activate, press.RIGHTS, fields=_press, danger=True),
     StopVerb("switch", "propose_release", _("Request emergency stop lift"), propose_release.propose_release, press.RIGHTS,
-             StopSwitch, must, signs=True, over=_released),
+             EmergencyStop, must, signs=True, over=_released),
 )  # fmt: skip

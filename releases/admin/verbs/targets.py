@@ -10,7 +10,7 @@ from environments import access
 from environments.actions.configuration import create as configurations, examine
 from environments.actions.proposed_change import decide as proposed
 from environments.admin.people import differences_of
-from environments.models import Application, ConfigurationVersion, Environment, ProposedChange, Target
+from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from releases import checks, steps
 from releases.actions.in_force import adopt, lay
 from releases.actions.procedure import activate
@@ -20,7 +20,7 @@ from releases.actions.target.try_settings import try_settings
 from releases.admin import target_form
 from releases.admin.replayed import replay_lines
 from releases.admin.verbs.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
-from releases.models import InForce, Procedure, Release
+from releases.models import DeployedVersion, Procedure, Release
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 
 Fields = Mapping[str, forms.Field]
@@ -36,7 +36,7 @@ def _target(instance: Any) -> Fields:
 
 
 def _folder(initial: str) -> forms.CharField:
-    field = text(_("folder"), most=length(Target, "root"), initial=initial)
+    field = text(_("folder"), most=length(DeploymentTarget, "root"), initial=initial)
     field.help_text = _(
         "Enter a full path on the target's host, such as /srv/app. Ringi places versions below this path."
     )
@@ -55,7 +55,7 @@ def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Any:
 def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
     """Look at everything that the form's values name."""
     given = {**values}
-    known = instance if isinstance(instance, Target) else None
+    known = instance if isinstance(instance, DeploymentTarget) else None
     root, _reason = given.pop("root"), given.pop("reason", "")
     application = known.application_id if known is not None else given.pop("application_id")
     environment = known.environment_id if known is not None else given.pop("environment_id")
@@ -83,13 +83,13 @@ def _asked_of_proposed(instance: Any) -> list[tuple[str, Environment | None]]:
     return [(proposed.OPERATIONS[instance.event][0], None)]
 
 
-def _proposed(row: ProposedChange) -> list[tuple[str, str]]:
+def _proposed(row: RequestedChange) -> list[tuple[str, str]]:
     parties = [(gettext("requested by"), str(row.proposed_by)), (gettext("reason"), row.reason)]
     return [*parties, *differences_of(row)]
 
 
 def _changed_target(instance: Any) -> Fields:
-    known = instance if isinstance(instance, Target) else Target()
+    known = instance if isinstance(instance, DeploymentTarget) else DeploymentTarget()
     return {"root": _folder(known.root), **target_form.fields_of(known.settings), "reason": text(_("reason"))}
 
 
@@ -119,7 +119,7 @@ def _asked_anywhere(instance: Any) -> list[tuple[str, Environment | None]]:
 
 def _adoption(instance: Any) -> Fields:
     chosen = row(_("configuration"), ConfigurationVersion)
-    if isinstance(instance, Target):
+    if isinstance(instance, DeploymentTarget):
         place = {"application": instance.application_id, "environment": instance.environment_id}
         chosen.queryset = ConfigurationVersion.objects.filter(**place)
     chosen.help_text = _(
@@ -203,17 +203,17 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 VERBS: tuple[Verb, ...] = (
     Verb("target", "create", _("Register deployment target"), _create, ("configure_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
-    Verb("target", "set_settings", _("Change folder and commands"), _set_settings, ("configure_target",), Target, _changed_target, signs=True,
+    Verb("target", "set_settings", _("Change folder and commands"), _set_settings, ("configure_target",), DeploymentTarget, _changed_target, signs=True,
          everywhere=True, tries=_tried, try_label=_("Test target options")),
-    Verb("proposed_change", "accept", _("Confirm requested change"), proposed.accept, ("configure_target", "account"), ProposedChange, reason, signs=True,
+    Verb("proposed_change", "accept", _("Confirm requested change"), proposed.accept, ("configure_target", "account"), RequestedChange, reason, signs=True,
          asked=_asked_of_proposed, not_yours=proposed.not_yours, shows=_proposed),
-    Verb("proposed_change", "decline", _("Reject requested change"), proposed.decline, ("configure_target", "account"), ProposedChange, must, asked=_asked_of_proposed, shows=_proposed),
-    Verb("target", "measure", _("Measure now"), measure.ask, ("configure_target",), Target, everywhere=True),
+    Verb("proposed_change", "decline", _("Reject requested change"), proposed.decline, ("configure_target", "account"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("target", "measure", _("Measure now"), measure.ask, ("configure_target",), DeploymentTarget, everywhere=True),
     Verb("configuration", "create", _("Create configuration"), configurations.create, ("configure_target", "configure"), fields=_configuration, asked=_asked_anywhere),
     Verb("configuration", "examine", _("Check connectivity"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
-    Verb("in_force", "propose", _("Register deployed version"), adopt.propose, ("adopt",), Target, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
-    Verb("in_force", "lay", _("Place version from repository"), lay.lay, ("adopt",), Target, _laying, signs=True),
-    Verb("in_force", "adopt", _("Confirm deployed version"), adopt.adopt, ("adopt",), InForce, reason, signs=True, not_yours=adopt.not_yours),
+    Verb("in_force", "propose", _("Register deployed version"), adopt.propose, ("adopt",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
+    Verb("in_force", "lay", _("Place version from repository"), lay.lay, ("adopt",), DeploymentTarget, _laying, signs=True),
+    Verb("in_force", "adopt", _("Confirm deployed version"), adopt.adopt, ("adopt",), DeployedVersion, reason, signs=True, not_yours=adopt.not_yours),
     Verb("procedure", "load", _("Create procedure version"), _load, ("propose_procedure",), fields=_procedure),
     Verb("procedure", "submit", _("Submit for approval"), _submit, ("propose_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
     Verb("procedure", "take_back", _("Withdraw request"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),

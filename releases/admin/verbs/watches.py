@@ -8,7 +8,7 @@ from django.utils.translation import get_language, gettext, gettext_lazy as _
 
 from audit.refusals import Invalid
 from environments.language import listed
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.actions.release.plan import active_procedure
 from releases.actions.target.set_settings import set_hosts, set_watch
 from releases.actions.watch import set_sources
@@ -23,7 +23,7 @@ EXAMPLE = '[{"source": "prometheus_text", "parameters": {"url": "https://dataset
 
 
 def _sources(instance: Any) -> Fields:
-    settings = instance.settings if isinstance(instance, Target) else {}
+    settings = instance.settings if isinstance(instance, DeploymentTarget) else {}
     names = listed(known.name for known in SOURCES)
     return {
         "sources": JSONText(
@@ -47,7 +47,7 @@ def _sources(instance: Any) -> Fields:
 
 
 def _hosts(instance: Any) -> Fields:
-    settings = instance.settings if isinstance(instance, Target) else {}
+    settings = instance.settings if isinstance(instance, DeploymentTarget) else {}
     return {
         "hosts": LinesField(
             label=_("allowed outbound hosts"),
@@ -59,7 +59,7 @@ def _hosts(instance: Any) -> Fields:
     }
 
 
-def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
+def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Look once through the sources, before they are kept."""
     try:
         looked = set_sources.try_watch(
@@ -85,7 +85,7 @@ def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "set_watch", _("Set metric source"), set_watch, ("configure_target",), Target, _sources, signs=True, everywhere=True,
+    Verb("target", "set_watch", _("Set metric source"), set_watch, ("configure_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
          not_yours=set_sources.not_yours, preview=_seen, looks=True),
-    Verb("target", "set_hosts", _("Set allowed outbound hosts"), set_hosts, ("configure_target",), Target, _hosts, signs=True, everywhere=True),
+    Verb("target", "set_hosts", _("Set allowed outbound hosts"), set_hosts, ("configure_target",), DeploymentTarget, _hosts, signs=True, everywhere=True),
 )  # fmt: skip

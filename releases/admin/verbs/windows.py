@@ -15,7 +15,7 @@ from environments.actions.feed import create as feeds, revoke
 from environments.actions.freeze import lift
 from environments.actions.holiday import add as holidays, withdraw as holiday_withdraw
 from environments.actions.window import freeze as freezes
-from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
+from environments.models import Application, CalendarFeed, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.actions.window import propose, set_rule, withdraw
 from releases.admin import calendar_preview as preview
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, removed, text, zone_of
@@ -51,7 +51,7 @@ def _others(instance: Any) -> forms.Field:
 def _freeze(instance: Any) -> Fields:
     return {
         "application_id": _whom(),
-        "name": text(_("name"), most=length(Freeze, "name")),
+        "name": text(_("name"), most=length(ChangeFreeze, "name")),
         "starts_at": _moment(_("begins"), instance),
         "ends_at": _moment(_("ends"), instance),
         "also_in": _others(instance),
@@ -64,8 +64,8 @@ def _recurring(instance: Any) -> Fields:
     day = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     return {
         "application_id": _whom(),
-        "name": text(_("name"), most=length(Freeze, "name")),
-        "rrule": _days("FREQ=WEEKLY;BYDAY=FR", Freeze),
+        "name": text(_("name"), most=length(ChangeFreeze, "name")),
+        "rrule": _days("FREQ=WEEKLY;BYDAY=FR", ChangeFreeze),
         "start": _clock("17:00"),
         "length_minutes": _minutes(64 * 60, freezes.LONGEST_MINUTES),
         "first_day": forms.DateField(label=_("first day"), widget=day),
@@ -175,11 +175,11 @@ def _rule(instance: Any) -> Fields:
     }  # fmt: skip
 
 
-def _freeze_there(pk: int, *, also_in: Iterable[Environment], **values: Any) -> Freeze:
+def _freeze_there(pk: int, *, also_in: Iterable[Environment], **values: Any) -> ChangeFreeze:
     return freezes.freeze(pk, also_in=[place.pk for place in also_in], **values)
 
 
-def _freeze_again_and_again(pk: int, *, also_in: Iterable[Environment], **values: Any) -> Freeze:
+def _freeze_again_and_again(pk: int, *, also_in: Iterable[Environment], **values: Any) -> ChangeFreeze:
     return freezes.freeze_recurring(pk, also_in=[place.pk for place in also_in], **values)
 
 
@@ -190,8 +190,8 @@ def _set_rule(pk: int, *, day_offset: int | None, **values: Any) -> ChangeWindow
 def _holiday(instance: Any) -> Fields:
     return {
         "day": forms.DateField(label=_("day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")),
-        "name_ja": text(_("name (Japanese)"), most=length(CompanyHoliday, "name_ja")),
-        "name_en": text(_("name (English)"), most=length(CompanyHoliday, "name_en")),
+        "name_ja": text(_("name (Japanese)"), most=length(Holiday, "name_ja")),
+        "name_en": text(_("name (English)"), most=length(Holiday, "name_en")),
         "reason": text(_("reason"), required=False),
     }
 
@@ -219,11 +219,11 @@ VERBS: tuple[Verb, ...] = (
          preview=preview.of_freeze),
     Verb("window", "freeze_recurring", _("Set recurring change freeze"), _freeze_again_and_again, ("plan",), Environment,
          _recurring, signs=True, preview=preview.of_recurring_freeze),
-    Verb("freeze", "lift", _("Lift change freeze"), lift.lift, ("plan",), Freeze, must, signs=True, danger=True,
+    Verb("freeze", "lift", _("Lift change freeze"), lift.lift, ("plan",), ChangeFreeze, must, signs=True, danger=True,
          over=lift.over, preview=preview.of_lifting),
     Verb("holiday", "add", _("Add holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
          preview=preview.of_holiday),
-    Verb("holiday", "withdraw", _("Remove holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, must,
+    Verb("holiday", "withdraw", _("Remove holiday"), holiday_withdraw.withdraw, ("plan",), Holiday, must,
          signs=True, danger=True, over=removed, preview=preview.of_working),
     Verb("feed", "create", _("Create calendar address"), _address, feeds.RIGHTS, Application),
     Verb("feed", "revoke", _("Revoke calendar address"), revoke.revoke, (), CalendarFeed, danger=True,

@@ -104,7 +104,7 @@ def add_people(stage: Stage, first: Person, second: Person) -> None:
     first.refused("access:confirm", waiting[0])
     for grant in waiting:
         second.attempt("access:confirm", grant)
-    waits = second.links("/admin/environments/proposedchange/?decided_at__isempty=1", r"proposedchange/(\d+)/change/")
+    waits = second.links("/admin/environments/requestedchange/?decided_at__isempty=1", r"requestedchange/(\d+)/change/")
     first.refused("proposed_change:accept", waits[0])
     for change in waits:
         second.attempt("proposed_change:accept", change)

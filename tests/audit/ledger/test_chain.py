@@ -30,19 +30,21 @@ def test_checkpoints_without_a_key_can_not_be_told(ledger: LedgerDatabase, tmp_p
 def test_an_act_that_was_taken_away_is_found(ledger: LedgerDatabase) -> None:
     fill(ledger.as_app(), 3)
     admin = _unguard(ledger)
-    admin.execute("UPDATE audit_event SET act = NULL WHERE id = (SELECT event_id FROM audit_link WHERE number = 2)")
+    admin.execute(
+        "UPDATE audit_event SET act = NULL WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 2)"
+    )
     finding = verify(admin).finding
     assert finding is not None and (finding.number, finding.what) == (2, "column act is not what the bytes say")
 
 
 HARM = {
     "nothing": "SELECT 1",
-    "a column": "UPDATE audit_event SET actor = 'someone' WHERE id = (SELECT event_id FROM audit_link WHERE number = {n})",
-    "its bytes": "UPDATE audit_event SET bytes = bytes || ' ' WHERE id = (SELECT event_id FROM audit_link WHERE number = {n})",
-    "its link": "DELETE FROM audit_link WHERE number = {n}",
-    "its leaf": "UPDATE audit_link SET leaf = sha256(leaf) WHERE number = {n}",
-    "its chain value": "UPDATE audit_link SET chain = sha256(chain) WHERE number = {n}",
-    "all behind it": "DELETE FROM audit_link WHERE number >= {n}",
+    "a column": "UPDATE audit_event SET actor = 'someone' WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = {n})",
+    "its bytes": "UPDATE audit_event SET bytes = bytes || ' ' WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = {n})",
+    "its link": "DELETE FROM audit_ledgerentry WHERE number = {n}",
+    "its leaf": "UPDATE audit_ledgerentry SET leaf = sha256(leaf) WHERE number = {n}",
+    "its chain value": "UPDATE audit_ledgerentry SET chain = sha256(chain) WHERE number = {n}",
+    "all behind it": "DELETE FROM audit_ledgerentry WHERE number >= {n}",
 }
 
 
@@ -58,7 +60,9 @@ def test_several_processes_find_what_one_finds(
     admin, notes = _unguard(ledger), list(notes_of(tmp_path / "checkpoints.txt"))
     whole = verify(admin, key=sealer.public, notes=notes, processes=1)
     assert whole.exit_status == HOLDS
-    admin.execute("CREATE TABLE kept_event AS TABLE audit_event; CREATE TABLE kept_link AS TABLE audit_link")
+    admin.execute(
+        "CREATE TABLE kept_event AS TABLE audit_event; CREATE TABLE kept_ledgerentry AS TABLE audit_ledgerentry"
+    )
     for what, harm in HARM.items():
         for number in (6, 7, 8, whole.last):
             admin.execute(harm.format(n=number))
@@ -70,7 +74,7 @@ def test_several_processes_find_what_one_finds(
                 assert one == whole
             else:
                 assert one.finding is not None and one.finding.number == number, what
-            for table in ("event", "link"):
+            for table in ("event", "ledgerentry"):
                 admin.execute(f"DELETE FROM audit_{table}; INSERT INTO audit_{table} TABLE kept_{table}")
 
 
@@ -164,7 +168,7 @@ def test_two_transactions_are_linked_in_the_order_of_their_commits(ledger: Ledge
             other.execute("INSERT INTO toy (title) VALUES ('committed first')")
         one.execute("INSERT INTO toy (title) VALUES ('after')")
     titles = one.execute(
-        "SELECT convert_from(bytes, 'UTF8')::json #>> '{after,title}' FROM audit_link"
+        "SELECT convert_from(bytes, 'UTF8')::json #>> '{after,title}' FROM audit_ledgerentry"
         " JOIN audit_event ON id = event_id ORDER BY number"
     ).fetchall()
     assert titles == [("committed first",), ("begun first",), ("after",)]

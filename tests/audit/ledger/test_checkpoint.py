@@ -130,7 +130,7 @@ def test_the_sealer_publishes_anew_what_a_crash_cut(ledger: LedgerDatabase, tmp_
 
 
 def _leaves(ledger: LedgerDatabase) -> list[bytes]:
-    return [row[0] for row in ledger.as_app().execute("SELECT leaf FROM audit_link ORDER BY number").fetchall()]
+    return [row[0] for row in ledger.as_app().execute("SELECT leaf FROM audit_ledgerentry ORDER BY number").fetchall()]
 
 
 def test_the_sealer_signs_each_growth_once_inside_and_outside(ledger: LedgerDatabase, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_crash_between_signing_and_publishing_is_made_good(ledger: LedgerDatab
 
 def _unguard(ledger: LedgerDatabase):  # type: ignore[no-untyped-def]
     admin = ledger.as_superuser()
-    for table in ("audit_event", "audit_link", "audit_head", "audit_checkpoint"):
+    for table in ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint"):
         admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
     return admin
 
@@ -181,16 +181,16 @@ def _rechain(admin) -> None:  # type: ignore[no-untyped-def]
     """Forge a chain that fits the bytes as they now are, as someone with all rights in the database could."""
     chain, links = bytes(32), []
     rows = admin.execute(
-        "SELECT e.id, e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
+        "SELECT e.id, e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
     ).fetchall()
-    admin.execute("DELETE FROM audit_link")
+    admin.execute("DELETE FROM audit_ledgerentry")
     for number, (event, content) in enumerate(rows, 1):
         leaf = sha256(b"\x00" + content).digest()
         chain = sha256(b"\x01" + chain + leaf).digest()
         links.append((number, event, leaf, chain))
     with admin.cursor() as cursor:
-        cursor.executemany("INSERT INTO audit_link VALUES (%s, %s, %s, %s)", links)
-    admin.execute("UPDATE audit_head SET number = %s, chain = %s", [len(links), chain])
+        cursor.executemany("INSERT INTO audit_ledgerentry VALUES (%s, %s, %s, %s)", links)
+    admin.execute("UPDATE audit_ledgerhead SET number = %s, chain = %s", [len(links), chain])
 
 
 def test_the_sealer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_the_sealer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: P
     fill(app, 4)
     cp.Sealer(tmp_path).seal(app)
     admin = _unguard(ledger)
-    admin.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_link WHERE number = 4)")
+    admin.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 4)")
     _rechain(admin)
     with pytest.raises(cp.Unsealable, match="from number 4 on are missing"):
         cp.Sealer(tmp_path).seal(app)
@@ -211,7 +211,7 @@ def test_the_sealer_refuses_a_rewritten_ledger_even_when_it_has_grown(ledger: Le
     admin = _unguard(ledger)
     admin.execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
-        " WHERE id = (SELECT event_id FROM audit_link WHERE number = 2)"
+        " WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 2)"
     )
     _rechain(admin)
     admin.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
@@ -227,7 +227,7 @@ def test_the_sealer_refuses_new_events_that_do_not_fit(ledger: LedgerDatabase, t
     fill(app, 3)
     _unguard(ledger).execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
-        " WHERE id = (SELECT event_id FROM audit_link WHERE number = 4)"
+        " WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 4)"
     )
     with pytest.raises(cp.Unsealable, match="number 4: the bytes of the event do not hash"):
         cp.Sealer(tmp_path).seal(app)

@@ -67,7 +67,7 @@ def witness(tmp_path: Path) -> Iterator[Callable[[Any], Running]]:
 
 def _enter(ledger: LedgerDatabase, kind: str, address: str) -> None:
     ledger.as_superuser().execute(
-        "INSERT INTO audit_checkpointaddress (kind, address, given_by, reason, entered_by, entered_at)"
+        "INSERT INTO audit_checkpointdelivery (kind, address, given_by, reason, entered_by, entered_at)"
         " VALUES (%s, %s, '監査人', 'x', 'person:1:a', now())",
         [kind, address],
     )
@@ -172,7 +172,7 @@ def test_an_address_that_comes_back_is_an_event_and_gets_the_last_note(
     assert len(Delivery(sealer, lambda: moment).carry(app)) == 1
     assert Delivery(sealer, lambda: moment + 1).carry(app) == []  # not tried again at once
     back = witness(sealer.public)
-    ledger.as_superuser().execute("UPDATE audit_checkpointaddress SET address = %s", [back.url])
+    ledger.as_superuser().execute("UPDATE audit_checkpointdelivery SET address = %s", [back.url])
     assert Delivery(sealer, lambda: moment + RETRY_SECONDS).carry(app) == []
     told = [event for event in events(app) if event["action"] == "audit:deliver"]
     assert [event["outcome"] for event in told] == ["failed", "done"]
@@ -313,7 +313,7 @@ def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase,
     assert len(mails) == 2
     text = mails[-1].read_bytes().decode()
     assert "auditor@datasets.example" in text and "checkpoint of 25 events" in text
-    ledger.as_superuser().execute("UPDATE audit_checkpointaddress SET withdrawn_at = now()")
+    ledger.as_superuser().execute("UPDATE audit_checkpointdelivery SET withdrawn_at = now()")
     fill(app, 1)
     sealer.seal(app)
     assert Delivery(sealer, lambda: moment + 10**6).carry(app) == []

@@ -179,7 +179,7 @@ def test_a_key_that_is_not_in_the_folder_is_refused_also_when_an_old_key_signed_
 def _consent(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
     """Two persons' decision, as environments/actions/ledger records it."""
     admin.execute(
-        "INSERT INTO audit_continuation (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
+        "INSERT INTO audit_ledgerresumption (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', '復元', 'person:1:a', 'employee:1', now(), 'person:2:b', %s, now())",
         [digest, second],
@@ -267,7 +267,7 @@ def test_a_rewritten_past_is_shown_for_what_it_is_before_it_is_accepted(ledger: 
     admin = _unguard(ledger)
     admin.execute(
         "UPDATE audit_event SET actor = 'person:8:x', bytes = convert_to(replace(convert_from(bytes, 'UTF8'),"
-        " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8') WHERE id = (SELECT event_id FROM audit_link WHERE number = 7)"
+        " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8') WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 7)"
     )
     _rechain(admin)
     admin.execute("DELETE FROM audit_checkpoint")
@@ -298,7 +298,7 @@ def test_it_does_not_resume_with_a_ledger_that_was_altered(restored: Any, tmp_pa
     _consent(backup.as_superuser(), said["after"]["digest"])
     admin.execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
-        " WHERE id = (SELECT event_id FROM audit_link WHERE number = 3)"
+        " WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 3)"
     )
     with pytest.raises(cp.Unsealable, match="number 3: the bytes of the event do not hash"):
         offered(cp.Sealer(tmp_path), app)

@@ -20,7 +20,7 @@ from audit.change import change, note
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
 from audit.ledger.checkpoint import Sealer
 from audit.ledger.note import PublicKey
-from audit.models import Link
+from audit.models import LedgerEntry
 from audit.offline import ringi_verify
 from audit.offline.ringi_verify import signing_challenge, to_base64url
 from audit.refusals import SignatureNeeded
@@ -107,14 +107,14 @@ def test_what_the_key_answered_to_something_else_is_found(
     with acting_as("committee_a") as actor:
         added(actor.account_id, private)
         signs(answer(private, DIGEST, **how))
-    assert verdict() == (BROKEN, Link.objects.count())
+    assert verdict() == (BROKEN, LedgerEntry.objects.count())
 
 
 def test_what_another_key_signed_is_found(acting_as: Any, verdict: Callable[[], Any]) -> None:
     with acting_as("committee_a") as actor:
         added(actor.account_id, generate_private_key(SECP256R1()))
         signs(answer(generate_private_key(SECP256R1()), DIGEST))
-    assert verdict() == (BROKEN, Link.objects.count())
+    assert verdict() == (BROKEN, LedgerEntry.objects.count())
 
 
 def test_what_somebody_elses_key_signed_is_found(
@@ -124,7 +124,7 @@ def test_what_somebody_elses_key_signed_is_found(
     with acting_as("committee_a"):
         added(people["committee_b"].pk, private)
         signs(answer(private, DIGEST))
-    assert verdict() == (BROKEN, Link.objects.count())
+    assert verdict() == (BROKEN, LedgerEntry.objects.count())
 
 
 def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, verdict: Callable[[], Any]) -> None:

@@ -23,7 +23,7 @@ def test_each_leaf_of_each_size_is_proven(ledger: LedgerDatabase, monkeypatch: p
     app = ledger.as_app()
     for n in range(40):
         act(app, "INSERT INTO toy (title) VALUES (%s)", [str(n)])
-    leaves = [bytes(leaf) for (leaf,) in app.execute("SELECT leaf FROM audit_link ORDER BY number").fetchall()]
+    leaves = [bytes(leaf) for (leaf,) in app.execute("SELECT leaf FROM audit_ledgerentry ORDER BY number").fetchall()]
     tree = Tree(app)
     for size in range(1, len(leaves) + 1):
         root = tree_hash(leaves[:size])

@@ -50,7 +50,7 @@ def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> 
                 approve(applied.pk, digest=applied.digest)
     assert Procedure.objects.get(state="active").pk == draft.pk
     assert (found()["alarms"], found()["unexplained"]) == ([], 0)
-    same = ("environments.AccessRule", "environments.Environment", "releases.MessageRule")
+    same = ("environments.AccessRule", "environments.Environment", "releases.NotificationRule")
     assert {label: kept()[label] for label in same} == {label: before[label] for label in same}
 
 

@@ -47,10 +47,10 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
     shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.as_of.PART", 2)
-    (governed,) = (one for one in GOVERNED if one.model == "environments.CompanyHoliday")
-    insert = "INSERT INTO environments_companyholiday (id, day, name_ja, name_en) VALUES (%s, %s, 'あ', 'a')"
-    update = "UPDATE environments_companyholiday SET name_ja = 'い{}' WHERE id = %s"
-    delete = "DELETE FROM environments_companyholiday WHERE id = %s"
+    (governed,) = (one for one in GOVERNED if one.model == "environments.Holiday")
+    insert = "INSERT INTO environments_holiday (id, day, name_ja, name_en) VALUES (%s, %s, 'あ', 'a')"
+    update = "UPDATE environments_holiday SET name_ja = 'い{}' WHERE id = %s"
+    delete = "DELETE FROM environments_holiday WHERE id = %s"
     written = {
         9001: [insert, update.format(1), update.format(2)],
         9002: [insert, update.format(1), delete],
@@ -66,8 +66,8 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name)) as root:
         root.execute("ALTER TABLE audit_event DISABLE TRIGGER ringi_append_only")
         turned = root.execute(
-            "UPDATE audit_event e SET at = e.at - l.number * interval '1 hour' FROM audit_link l"
-            " WHERE l.event_id = e.id AND e.object LIKE 'environments.CompanyHoliday:900_'"
+            "UPDATE audit_event e SET at = e.at - l.number * interval '1 hour' FROM audit_ledgerentry l"
+            " WHERE l.event_id = e.id AND e.object LIKE 'environments.Holiday:900_'"
         )
         assert turned.rowcount == 10
         root.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_append_only")

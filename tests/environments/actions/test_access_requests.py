@@ -144,7 +144,7 @@ def test_one_asks_once_and_with_a_role(ask: Callable[..., AccessRequest]) -> Non
 def test_who_only_audits_takes_no_part(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     """He neither asks for a role nor names a deputy: whoever checks the others does not join them."""
     from environments.actions.deputy.appoint import appoint
-    from environments.models import Deputy
+    from environments.models import Delegation
 
     moment = now()
     with acting_as("auditor"), pytest.raises(NotYou, match="holds only the auditor role cannot take part"):
@@ -154,4 +154,4 @@ def test_who_only_audits_takes_no_part(people: dict[str, Any], acting_as: Callab
             absent_id=people["auditor"].pk, deputy_id=people["tester"].pk, begins_at=moment,
             until=moment + timedelta(days=1), reason="away",
         )  # fmt: skip
-    assert not AccessRequest.objects.exists() and not Deputy.objects.exists()
+    assert not AccessRequest.objects.exists() and not Delegation.objects.exists()

@@ -20,7 +20,7 @@ from environments.actions.account.edit import edit, edit_own
 from environments.actions.deputy.appoint import appoint, confirm
 from environments.actions.proposed_change.decide import accept
 from environments.actions.token.issue import issue_token, revoke
-from environments.models import AccessGrant, AccessRequest, Account, Environment, ProposedChange, Token
+from environments.models import AccessGrant, AccessRequest, Account, Environment, RequestedChange, Token
 from tests.conftest import seconded
 
 
@@ -98,7 +98,7 @@ def test_one_administrator_gives_nobody_an_address(people: dict[str, Any], actin
             accept(own.pk)
     with acting_as("administrator"):
         assert accept(own.pk).email == "own@datasets.example"
-    asked = ProposedChange.objects.get(account=made)
+    asked = RequestedChange.objects.get(account=made)
     assert seconded(asked, acting_as, "second_administrator").git_addresses == ["bot@datasets.example"]
 
 

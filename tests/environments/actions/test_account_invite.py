@@ -21,7 +21,7 @@ from environments.actions.account.close import close, reopen
 from environments.actions.account.create import create
 from environments.actions.account.invite import enrol, invite
 from environments.actions.deputy.appoint import appoint, confirm as confirm_deputy
-from environments.models import AccessGrant, Account, Deputy
+from environments.models import AccessGrant, Account, Delegation
 from tests.conftest import PASSWORD, give_factor
 from tests.environments.conftest import COMMAND
 
@@ -128,7 +128,7 @@ def test_a_deputy_who_was_invited_anew_is_confirmed_anew(people: dict[str, Any],
     assert access.deputies_of(people["tester"]) == [people["committee_a"]]
     with acting(COMMAND), change("test:lost", (Account, people["tester"].pk)):
         Authenticator.objects.filter(user=people["tester"]).delete()
-    assert access.deputies_of(people["tester"]) == [] and Deputy.objects.get().confirmed_at is not None
+    assert access.deputies_of(people["tester"]) == [] and Delegation.objects.get().confirmed_at is not None
 
 
 def test_who_may_invite_whom(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:

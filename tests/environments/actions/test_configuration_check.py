@@ -14,7 +14,7 @@ from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
 from environments.actions.configuration.examine import examine
-from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, Target
+from environments.models import ConfigurationCheck, ConfigurationVersion, DeploymentTarget, Environment
 from releases.actions.application.create import create_application
 from releases.actions.target.set_settings import create_target
 from tests.conftest import seconded
@@ -74,8 +74,8 @@ def test_a_private_network_that_the_target_does_not_list_is_not_asked(
     version: ConfigurationVersion, acting_as: Callable[..., Any]
 ) -> None:
     with acting_as("operator"):
-        with change("test:unlist", (Target, Target.objects.get().pk)) as act:
-            act.get(Target).settings = {}
+        with change("test:unlist", (DeploymentTarget, DeploymentTarget.objects.get().pk)) as act:
+            act.get(DeploymentTarget).settings = {}
         check = examine(version.pk)
     assert [r["verdict"] for r in check.results] == ["unknown", "unknown", "pass"]
     assert all("private address" in r["says"] for r in check.results[:2])

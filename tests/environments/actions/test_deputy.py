@@ -14,16 +14,16 @@ from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.actions.deputy.appoint import appoint, confirm, withdraw
-from environments.models import Deputy
+from environments.models import Delegation
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
 
 @pytest.fixture
-def named(people: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., Deputy]:
+def named(people: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., Delegation]:
     """Return a function: somebody names a deputy for a week."""
 
-    def name(absent: str, deputy: str, by: str | None = None, **fields: Any) -> Deputy:
+    def name(absent: str, deputy: str, by: str | None = None, **fields: Any) -> Delegation:
         begins = fields.pop("begins_at", now())
         given: dict[str, Any] = {"begins_at": begins, "until": begins + timedelta(days=7), "reason": "on leave"}
         with acting_as(by or absent):
@@ -33,7 +33,7 @@ def named(people: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[...
 
 
 def test_it_counts_once_a_third_person_has_confirmed_it(
-    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Deputy]
+    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Delegation]
 ) -> None:
     row = named("committee_a", "project_manager")
     assert access.deputies_of(people["project_manager"]) == []
@@ -46,7 +46,9 @@ def test_it_counts_once_a_third_person_has_confirmed_it(
     assert not access.may(people["project_manager"], "approve"), "he gets no right of his own"
 
 
-def test_neither_party_nor_the_appointer_confirms(acting_as: Callable[..., Any], named: Callable[..., Deputy]) -> None:
+def test_neither_party_nor_the_appointer_confirms(
+    acting_as: Callable[..., Any], named: Callable[..., Delegation]
+) -> None:
     for row, tries in (
         (named("administrator", "committee_a"), ["administrator"]),
         (named("committee_b", "administrator"), ["administrator"]),
@@ -59,7 +61,7 @@ def test_neither_party_nor_the_appointer_confirms(acting_as: Callable[..., Any],
             confirm(row.pk)
 
 
-def test_only_the_absent_or_an_administrator_names_one(named: Callable[..., Deputy]) -> None:
+def test_only_the_absent_or_an_administrator_names_one(named: Callable[..., Delegation]) -> None:
     with pytest.raises(NotYou):
         named("committee_a", "committee_b", by="committee_b")
     with pytest.raises(NotYou):
@@ -68,7 +70,7 @@ def test_only_the_absent_or_an_administrator_names_one(named: Callable[..., Depu
 
 
 def test_a_deputy_is_another_person_with_an_open_account(
-    people: dict[str, Any], newcomer: Callable[..., Any], named: Callable[..., Deputy]
+    people: dict[str, Any], newcomer: Callable[..., Any], named: Callable[..., Delegation]
 ) -> None:
     people["day"], people["night"] = (newcomer(n, "committee", employee_id="E-9") for n in ("day", "night"))
     with pytest.raises(Invalid, match="another person"):
@@ -86,14 +88,16 @@ def test_a_deputy_is_another_person_with_an_open_account(
         named("committee_a", "committee_b", reason=" ")
 
 
-def test_one_absence_has_one_deputy_at_a_time(named: Callable[..., Deputy]) -> None:
+def test_one_absence_has_one_deputy_at_a_time(named: Callable[..., Delegation]) -> None:
     named("committee_a", "committee_b")
     with pytest.raises(Invalid, match="already"):
         named("committee_a", "project_manager", begins_at=now() + timedelta(days=3))
     named("committee_a", "project_manager", begins_at=now() + timedelta(days=8))
 
 
-def test_it_is_no_chain(people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Deputy]) -> None:
+def test_it_is_no_chain(
+    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Delegation]
+) -> None:
     for row in (named("committee_a", "committee_b"), named("committee_b", "project_manager")):
         with acting_as("administrator"):
             confirm(row.pk)
@@ -102,7 +106,7 @@ def test_it_is_no_chain(people: dict[str, Any], acting_as: Callable[..., Any], n
 
 @pytest.mark.parametrize("by", ["committee_a", "committee_b", "second_administrator"])
 def test_each_party_ends_it_at_once(
-    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Deputy], by: str
+    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Delegation], by: str
 ) -> None:
     row = named("committee_a", "committee_b")
     with acting_as("administrator"):
@@ -115,14 +119,14 @@ def test_each_party_ends_it_at_once(
 
 
 def test_it_begins_and_ends_at_its_hours(
-    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Deputy]
+    people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Delegation]
 ) -> None:
     row = named("committee_a", "committee_b", begins_at=now() + timedelta(hours=1))
     with acting_as("administrator"):
         confirm(row.pk)
     assert access.deputies_of(people["committee_b"]) == []
     for shift, counts in ((timedelta(hours=-2), True), (timedelta(days=-8), False)):
-        with acting(COMMAND), change("test:age", (Deputy, row.pk)) as act:
-            held = act.get(Deputy)
+        with acting(COMMAND), change("test:age", (Delegation, row.pk)) as act:
+            held = act.get(Delegation)
             held.begins_at, held.until = now() + shift, now() + shift + timedelta(days=7)
         assert (access.deputies_of(people["committee_b"]) == [people["committee_a"]]) == counts

@@ -11,7 +11,7 @@ from django.db import connection
 
 from audit.ledger.checkpoint import Sealer, Unsealable
 from audit.ledger.going_on import record_refusal
-from audit.models import CheckpointAddress, Continuation, Event
+from audit.models import CheckpointDelivery, Event, LedgerResumption
 from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
 from environments.actions.ledger import address, go_on
 
@@ -61,7 +61,7 @@ def test_an_administrator_and_one_of_the_committee_let_the_sealer_go_on(refused:
 def test_nothing_is_proposed_while_the_sealer_refuses_nothing(people: Any, acting_as: Acting) -> None:
     with acting_as("administrator"), pytest.raises(WrongState, match="refuses nothing"):
         go_on.propose(reason="x")
-    assert not Continuation.objects.exists()
+    assert not LedgerResumption.objects.exists()
 
 
 @pytest.mark.parametrize("who", ["manager", "operator", "auditor", "committee_a", "ci", "outsider"])
@@ -91,7 +91,7 @@ def test_an_address_is_entered_once_and_ended_once(people: Any, acting_as: Actin
         with pytest.raises(WrongState, match="no longer sent to this address"):
             address.withdraw_address(row.pk, reason="over")
         address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
-    assert CheckpointAddress.objects.count() == 2
+    assert CheckpointDelivery.objects.count() == 2
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ from environments.actions.freeze.lift import lift
 from environments.actions.holiday.add import add
 from environments.actions.holiday.withdraw import withdraw
 from environments.actions.window.freeze import freeze, freeze_recurring
-from environments.models import CalendarFeed, CompanyHoliday, Environment, Freeze
+from environments.models import CalendarFeed, ChangeFreeze, Environment, Holiday
 from releases.actions.application.create import create_application
 
 OTHERS = ("operator", "developer", "tester", "committee_a", "auditor", "administrator", "outsider")
 
 
-def frozen(acting_as: Callable[..., Any], **fields: Any) -> Freeze:
+def frozen(acting_as: Callable[..., Any], **fields: Any) -> ChangeFreeze:
     """Freeze production from now on for a day, as the release manager."""
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(days=1)}
     with acting_as("manager"):
@@ -40,7 +40,7 @@ def test_only_who_plans_sets_and_lifts_a_freeze(acting_as: Callable[..., Any]) -
             lift(row.pk, reason="x")
         with acting_as(name), pytest.raises(NotYou):
             freeze(row.environment_id, name="x", starts_at=now(), ends_at=now() + timedelta(hours=1), reason="x")
-    assert Freeze.objects.in_force().get() == row
+    assert ChangeFreeze.objects.in_force().get() == row
 
 
 def test_a_grant_for_another_environment_sets_and_lifts_nothing_here(
@@ -69,7 +69,7 @@ def test_lifting_is_signed_needs_a_reason_and_is_done_once(acting_as: Callable[.
         lift(row.pk, reason=" ")
     with acting_as("project_manager"):
         assert lift(row.pk, reason="closed early").lifted_at is not None
-    assert not Freeze.objects.in_force().exists()
+    assert not ChangeFreeze.objects.in_force().exists()
     with acting_as("manager"), pytest.raises(WrongState, match="already"):
         lift(row.pk, reason="again")
     assert row.history.count() == 2
@@ -80,8 +80,8 @@ def test_a_freeze_is_for_one_application_or_for_all(acting_as: Callable[..., Any
         ours = create_application(slug="ours", name="Ours", repository="/srv/ours.git")
         other = create_application(slug="other", name="Other", repository="/srv/other.git")
     whole, one = frozen(acting_as), frozen(acting_as, application_id=ours.pk, name="one")
-    assert set(Freeze.objects.in_force().reaching(ours)) == {whole, one}, "overlapping ones are fine"
-    assert set(Freeze.objects.in_force().reaching(other)) == {whole}
+    assert set(ChangeFreeze.objects.in_force().reaching(ours)) == {whole, one}, "overlapping ones are fine"
+    assert set(ChangeFreeze.objects.in_force().reaching(other)) == {whole}
     with pytest.raises(Invalid):
         frozen(acting_as, application_id=9999)
 
@@ -94,7 +94,7 @@ def test_a_freeze_without_reason_backwards_or_in_the_past_is_refused(acting_as: 
     ):
         with pytest.raises(Invalid):
             frozen(acting_as, **fields)
-    assert not Freeze.objects.exists()
+    assert not ChangeFreeze.objects.exists()
 
 
 def test_a_company_holiday_is_added_and_withdrawn_by_who_plans(acting_as: Callable[..., Any]) -> None:
@@ -106,14 +106,14 @@ def test_a_company_holiday_is_added_and_withdrawn_by_who_plans(acting_as: Callab
         add(**given)
     with acting_as("manager"):
         row = add(**given)
-        assert CompanyHoliday.objects.days() == {date(2026, 12, 30): "Year-end"}
+        assert Holiday.objects.days() == {date(2026, 12, 30): "Year-end"}
         with pytest.raises(Invalid, match="already"):
             add(**given)
     with acting_as("operator"), pytest.raises(NotYou):
         withdraw(row.pk, reason="x")
     with acting_as("manager"):
         withdraw(row.pk, reason="we work")
-        assert not CompanyHoliday.objects.days()
+        assert not Holiday.objects.days()
         with pytest.raises(WrongState):
             withdraw(row.pk, reason="again")
         assert add(**given).pk != row.pk, "the same day may be added again"
@@ -141,7 +141,7 @@ def test_an_address_is_kept_as_a_digest_only_and_revoked_by_its_owner(acting_as:
         assert revoke(second.pk).revoked_at is not None
 
 
-def weekend(acting_as: Callable[..., Any], slug: str = "production", **fields: Any) -> Freeze:
+def weekend(acting_as: Callable[..., Any], slug: str = "production", **fields: Any) -> ChangeFreeze:
     """Freeze from each Friday 17:00 to Monday 09:00, as the release manager."""
     given = {"name": "weekend", "rrule": "freq=weekly;byday=fr", "start": time(17), "length_minutes": 64 * 60}
     days = {"first_day": date(2026, 12, 1), "last_day": date(2027, 12, 31), "reason": "nobody is there"}
@@ -159,7 +159,7 @@ def test_a_recurring_freeze_holds_each_time_in_the_zone_of_its_environment(actin
         "Fri 17:00-Mon 09:00"
     }
     assert [s.starts_at for s in row.spans(spans[3].ends_at)] == [s.starts_at for s in spans[4:]]
-    assert Freeze.objects.in_force().spans(spans[-2].ends_at) == [row]
+    assert ChangeFreeze.objects.in_force().spans(spans[-2].ends_at) == [row]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_recurring_freeze_that_would_never_hold_is_refused(
 ) -> None:
     with translation.override("en"), pytest.raises(Invalid, match=fault):
         weekend(acting_as, **fields)
-    assert not Freeze.objects.exists()
+    assert not ChangeFreeze.objects.exists()
 
 
 def test_one_act_freezes_several_environments_and_each_is_lifted_by_itself(
@@ -189,13 +189,13 @@ def test_one_act_freezes_several_environments_and_each_is_lifted_by_itself(
 ) -> None:
     staging = Environment.objects.get(slug="staging")
     row = frozen(acting_as, also_in=[staging.pk])
-    assert set(Freeze.objects.values_list("environment__slug", "name")) == {
+    assert set(ChangeFreeze.objects.values_list("environment__slug", "name")) == {
         ("production", "year end"),
         ("staging", "year end"),
     }
     with acting_as("manager"):
-        lift(Freeze.objects.get(environment=staging).pk, reason="staging may go on")
-    assert list(Freeze.objects.in_force()) == [row]
+        lift(ChangeFreeze.objects.get(environment=staging).pk, reason="staging may go on")
+    assert list(ChangeFreeze.objects.in_force()) == [row]
     people["elsewhere"] = newcomer("elsewhere", ("release_manager", staging))
     span = {"starts_at": now(), "ends_at": now() + timedelta(hours=1)}
     with acting_as("elsewhere"), pytest.raises(NotYou):

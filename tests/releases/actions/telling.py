@@ -13,7 +13,16 @@ from audit.clock import now
 from audit.models import Outbox
 from releases.actions.delivery.lanes import due_channels, run_lane
 from releases.actions.notice.make import drain
-from releases.models import Delivery, Member, Message, MessageChannel, MessageRule, Notice, Release, Stakeholder
+from releases.models import (
+    GroupRecipient,
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationRule,
+    RecipientGroup,
+    Release,
+)
 from tests.releases.gates.asking import COMMAND, alter, make
 
 WORKER = Actor(account_id=None, name="messages", kind="worker", channel="worker")
@@ -26,13 +35,13 @@ def forget() -> None:
         row.save(update_fields=["sent_at"])
 
 
-def tell() -> list[Notice]:
+def tell() -> list[Notification]:
     """Make messages of what waits, and of what that brings about; return the notices made."""
-    before = set(Notice.objects.values_list("pk", flat=True))
+    before = set(Notification.objects.values_list("pk", flat=True))
     with acting(WORKER):
         while drain():
             pass
-    return list(Notice.objects.exclude(pk__in=before).order_by("pk"))
+    return list(Notification.objects.exclude(pk__in=before).order_by("pk"))
 
 
 def deliver() -> int:
@@ -41,54 +50,60 @@ def deliver() -> int:
         return sum(run_lane(pk) for pk in due_channels())
 
 
-def due_now(delivery: Delivery) -> None:
+def due_now(delivery: NotificationDelivery) -> None:
     """Let the next try be due now: the waiting time is the only thing that a test does not wait for."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_delivery SET next_at = clock_timestamp() WHERE id = %s", [delivery.pk])
-        cursor.execute("UPDATE releases_messagechannel SET free_at = NULL")
+        cursor.execute(
+            "UPDATE releases_notificationdelivery SET next_at = clock_timestamp() WHERE id = %s", [delivery.pk]
+        )
+        cursor.execute("UPDATE releases_notificationchannel SET free_at = NULL")
 
 
-def join(group: str, account: Any, email: str = "") -> Member:
+def join(group: str, account: Any, email: str = "") -> GroupRecipient:
     """Put a member of the cast into a group, with an address."""
     if email:
         alter(account, email=email)
-    return make(Member, group=Stakeholder.objects.get(key=group), account=account, language=account.language)
+    return make(GroupRecipient, group=RecipientGroup.objects.get(key=group), account=account, language=account.language)
 
 
-def outsider(group: str, address: str, language: str = "ja") -> Member:
+def outsider(group: str, address: str, language: str = "ja") -> GroupRecipient:
     """Put somebody outside into a group."""
-    return make(Member, group=Stakeholder.objects.get(key=group), name=address, address=address, language=language)
+    return make(
+        GroupRecipient, group=RecipientGroup.objects.get(key=group), name=address, address=address, language=language
+    )
 
 
-def announced(release: Release, *members: Member) -> Notice:
+def announced(release: Release, *members: GroupRecipient) -> Notification:
     """Let the announcement of a release have reached people outside."""
     words = {"subject": "予告", "body": "予告"}
-    notice: Notice = make(Notice, event="release:announce", outbox=-release.pk, act=uuid.uuid4(), object=label(release),
+    notice: Notification = make(Notification, event="release:announce", outbox=-release.pk, act=uuid.uuid4(), object=label(release),
                           release=release, texts={"ja": words, "en": words}, path="/admin/", outside=True, made_at=now(),
                           released_at=now())  # fmt: skip
     for member in members:
-        message = make(Message, notice=notice, recipient=f"address:{member.address}", member=member, name=str(member),
+        message = make(InboxItem, notice=notice, recipient=f"address:{member.address}", member=member, name=str(member),
                        language=member.language, outside=True)  # fmt: skip
-        make(Delivery, message=message, channel=MessageChannel.objects.get(key="mail"), address=member.address,
+        make(NotificationDelivery, message=message, channel=NotificationChannel.objects.get(key="mail"), address=member.address,
              outcome="sent", ended_at=now(), due_at=now())  # fmt: skip
     return notice
 
 
-def rule(event: str, group: str | None, channel: str, lead: int | None = None) -> MessageRule:
+def rule(event: str, group: str | None, channel: str, lead: int | None = None) -> NotificationRule:
     """Add a rule."""
-    to = Stakeholder.objects.get(key=group) if group else None
-    return make(MessageRule, event=event, group=to, channel=MessageChannel.objects.get(key=channel), lead_hours=lead)
+    to = RecipientGroup.objects.get(key=group) if group else None
+    return make(
+        NotificationRule, event=event, group=to, channel=NotificationChannel.objects.get(key=channel), lead_hours=lead
+    )
 
 
 def only(*rules: tuple[str, str | None, str]) -> None:
     """Leave nothing but these rules (event, group, channel)."""
     with acting(COMMAND), change("test:alter"):
-        MessageRule.objects.filter(withdrawn_at=None).update(withdrawn_at=now())
+        NotificationRule.objects.filter(withdrawn_at=None).update(withdrawn_at=now())
     for event, group, channel in rules:
         rule(event, group, channel)
 
 
-def outcomes(notice: Notice) -> dict[tuple[str, str], str]:
+def outcomes(notice: Notification) -> dict[tuple[str, str], str]:
     """Return (name, channel) → outcome of each delivery of a notice."""
-    rows = Delivery.objects.filter(message__notice=notice).select_related("message", "channel")
+    rows = NotificationDelivery.objects.filter(message__notice=notice).select_related("message", "channel")
     return {(row.message.name, row.channel.key): row.outcome for row in rows}

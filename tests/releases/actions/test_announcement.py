@@ -11,7 +11,7 @@ from audit.refusals import GateClosed, Invalid
 from releases.actions.notice.release import digest_of, release
 from releases.actions.release.confirm import announcement_of, confirm, facts_now
 from releases.actions.waiver import decide
-from releases.models import Delivery, FinalCheck, Notice, Obligation, Stakeholder
+from releases.models import FinalCheck, FollowUp, Notification, NotificationDelivery, RecipientGroup
 from tests.releases.actions.telling import deliver, forget, join, only, outsider, tell
 from tests.releases.actions.test_waiver import proposed
 from tests.releases.channels.receivers import MailHost
@@ -23,7 +23,7 @@ RULES = (("release:announce", "development_team", "mail"), ("release:announce", 
 @pytest.fixture
 def told(world: Any) -> Any:
     """A release that was approved, with one person inside and one outside to be told of it."""
-    for group in Stakeholder.objects.all():
+    for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
     only(*RULES)
     join("development_team", world.people["developer"], "developer@datasets.example")
@@ -32,8 +32,8 @@ def told(world: Any) -> Any:
     return world.granted()[0]
 
 
-def _let_out(world: Any) -> Notice:
-    notice = Notice.objects.get(event="release:announce")
+def _let_out(world: Any) -> Notification:
+    notice = Notification.objects.get(event="release:announce")
     with world.acting_as("project_manager"):
         release(notice.pk, digest=digest_of(notice))
     return notice
@@ -65,7 +65,7 @@ def test_a_delivery_that_failed_closes_it_until_two_people_waive_it(world: Any, 
     tell()
     _let_out(world)
     deliver()
-    row = Delivery.objects.get(message__name="kita@users.example")
+    row = NotificationDelivery.objects.get(message__name="kita@users.example")
     alter(row, outcome="failed", last_error="554 no such user")
     found = announcement_of(told, world.environments["production"])
     assert found.result is False and "1 of 2 deliveries" in found.why
@@ -93,7 +93,7 @@ def test_a_delivery_that_failed_closes_it_until_two_people_waive_it(world: Any, 
     with world.acting_as("operator"):
         confirm(told.pk)
     assert world.fresh(told).state == "confirmed"
-    assert Obligation.objects.get(key="waiver").about and world.fresh(waiver).obligation is not None
+    assert FollowUp.objects.get(key="waiver").about and world.fresh(waiver).obligation is not None
 
 
 def test_with_nobody_to_notify_it_is_not_measured_and_says_so(world: Any, browsers: Any) -> None:

@@ -25,7 +25,7 @@ from releases.actions.watch.sample import end_due
 from releases.actions.watch.unclear import tell_unclear
 from releases.actions.window.propose import propose
 from releases.actions.window.set_rule import set_rule
-from releases.models import Delivery, Notice, Sample, StopSwitch, Watch
+from releases.models import EmergencyStop, Measurement, MonitoringPeriod, Notification, NotificationDelivery
 from releases.procedures.document import Procedure as Content
 from tests.releases.actions.telling import WORKER, announced, deliver, forget, join, only, outsider, tell
 from tests.releases.actions.test_consent_forms import appointed
@@ -41,13 +41,13 @@ def awake(world: Any, *names: str) -> None:
         alter(world.people[name], email=f"{name}@datasets.example", quiet_from=time(0), quiet_until=time(0))
 
 
-def told(event: str) -> Notice:
+def told(event: str) -> Notification:
     """Make messages of what waits; return the one notice of an event."""
     (notice,) = [one for one in tell() if one.event == event]
     return notice
 
 
-def names(notice: Notice) -> set[str]:
+def names(notice: Notification) -> set[str]:
     return {message.account.username for message in notice.messages.all() if message.account is not None}
 
 
@@ -88,7 +88,7 @@ def test_a_rule_of_windows_and_the_release_of_the_stop_switch_ask_too(world: Any
     assert names(told("round:ask")) == COMMITTEE
     with world.acting_as("operator"):
         press(reason="smoke")
-        propose_release(StopSwitch.objects.get().pk, reason="it was toast")
+        propose_release(EmergencyStop.objects.get().pk, reason="it was toast")
     notice = told("round:ask")
     assert names(notice) == COMMITTEE and "it was toast" in notice.texts["en"]["body"]
 
@@ -209,20 +209,20 @@ def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended
 
 
 @pytest.fixture
-def watch(world: Any) -> Watch:
+def watch(world: Any) -> MonitoringPeriod:
     """A watch in production that has looked for ten minutes."""
     run = walk(world.scheduled(), "queue", "start", "verify", "watch")
     trigger = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute",
                "limit": "0.10", "k": 3, "n": 5, "owed": True}  # fmt: skip
     forget()
     began = now() - timedelta(minutes=10)
-    return make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, triggers=[trigger],  # type: ignore[no-any-return]
+    return make(MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, triggers=[trigger],  # type: ignore[no-any-return]
                 began_at=began, next_at=now())  # fmt: skip
 
 
-def seen(watch: Watch, value: float | None, at: datetime) -> None:
+def seen(watch: MonitoringPeriod, value: float | None, at: datetime) -> None:
     entry = {"value": value, "verdict": "stale" if value is None else "pass"}
-    make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": entry})
+    make(Measurement, watch=watch, due_at=at, at=at, up=True, values={"error_rate": entry})
 
 
 def look(later: timedelta = timedelta()) -> None:
@@ -230,18 +230,20 @@ def look(later: timedelta = timedelta()) -> None:
         tell_unclear(now() + later)
 
 
-def test_the_procedure_says_after_how_many_measurements_without_a_value_monitoring_is_unclear(watch: Watch) -> None:
+def test_the_procedure_says_after_how_many_measurements_without_a_value_monitoring_is_unclear(
+    watch: MonitoringPeriod,
+) -> None:
     procedure = watch.deployment.procedure
     content = procedure.document.model_dump(mode="json")
     for limit, unclear in ((12, False), (8, True)):
         content["watch"]["error_limit"] = limit
         alter(procedure, content=content)
         look()
-        assert (Watch.objects.get(pk=watch.pk).unclear_at is not None) is unclear, limit
+        assert (MonitoringPeriod.objects.get(pk=watch.pk).unclear_at is not None) is unclear, limit
 
 
 def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
-    world: Any, watch: Watch, host: MailHost
+    world: Any, watch: MonitoringPeriod, host: MailHost
 ) -> None:
     only(("watch:unclear", None, "mail"))
     roster = {"operator", "second_operator", "manager"}
@@ -266,13 +268,13 @@ def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
         assert follow_up(notice.pk) == "notice:settle"
 
 
-def test_a_watch_that_nobody_samples_any_more_is_told_too(world: Any, watch: Watch) -> None:
+def test_a_watch_that_nobody_samples_any_more_is_told_too(world: Any, watch: MonitoringPeriod) -> None:
     only(("watch:unclear", None, "admin"))
     look()
     assert told("watch:unclear").payload["silent"] == ["error_rate"]
 
 
-def test_a_watch_that_has_just_begun_or_is_paused_is_not(world: Any, watch: Watch) -> None:
+def test_a_watch_that_has_just_begun_or_is_paused_is_not(world: Any, watch: MonitoringPeriod) -> None:
     only(("watch:unclear", None, "admin"))
     alter(watch, paused_at=now())
     look()
@@ -281,7 +283,7 @@ def test_a_watch_that_has_just_begun_or_is_paused_is_not(world: Any, watch: Watc
     assert tell() == [] and world.fresh(watch).unclear_at is None
 
 
-def test_a_watch_that_ends_without_a_verdict_asks_for_one(world: Any, watch: Watch) -> None:
+def test_a_watch_that_ends_without_a_verdict_asks_for_one(world: Any, watch: MonitoringPeriod) -> None:
     only(("watch:unclear", None, "admin"))
     alter(watch, began_at=now() - timedelta(hours=2))
     with acting(WORKER):
@@ -308,7 +310,7 @@ def test_people_outside_hear_how_it_ended_only_if_the_announcement_reached_them(
     assert outcome(1) == set()
     announcement = announced(run.release, heard)
     assert outcome(2) == {f"address:{heard.address}"}
-    announced_to_new = Delivery.objects.filter(message__notice=announcement).get()
+    announced_to_new = NotificationDelivery.objects.filter(message__notice=announcement).get()
     alter(announced_to_new, outcome="failed")
     assert outcome(3) == set(), f"it never arrived; {new.address} was never told"
     alter(announced_to_new, outcome="waiting", ended_at=None, next_at=now() + timedelta(hours=8))

@@ -9,7 +9,7 @@ import pytest
 
 from audit.clock import now
 from releases.actions.watch.begin import baseline, typical
-from releases.models import Deployment, Procedure, Sample, Watch
+from releases.models import Deployment, Measurement, MonitoringPeriod, Procedure
 from tests.releases.gates.asking import alter, make
 
 
@@ -25,11 +25,11 @@ def test_the_procedure_says_which(world: Any) -> None:
     run = make(Deployment, release=release, application=world.application, environment=place, procedure=procedure,
                requested_by=world.people["operator"])  # fmt: skip
     moment = now()
-    watch = make(Watch, deployment=run, purpose="before", interval_seconds=60, duration_seconds=600, triggers=[],
+    watch = make(MonitoringPeriod, deployment=run, purpose="before", interval_seconds=60, duration_seconds=600, triggers=[],
                  began_at=moment - timedelta(minutes=10), next_at=None)  # fmt: skip
     for number, value in enumerate([1.0, 1.0, 1.0, 1.0, 6.0]):
         at = moment - timedelta(minutes=5 - number)
-        make(Sample, watch=watch, due_at=at, at=at, up=True, values={"response_time": {"value": value}})
+        make(Measurement, watch=watch, due_at=at, at=at, up=True, values={"response_time": {"value": value}})
     found = baseline(run, moment, None)
     assert (found["by"], found["metrics"]) == ("mean", {"response_time": {"value": 2.0, "count": 5}})
     content = procedure.document.model_dump(mode="json")

@@ -29,7 +29,7 @@ from releases.actions.watch.react import react
 from releases.admin.rounds import clauses
 from releases.gates.base import procedure_of
 from releases.gates.content import document
-from releases.models import Deployment, Notice, Rollback
+from releases.models import Deployment, Notification, Rollback
 from tests.releases.actions.telling import WORKER, deliver, forget, only, tell
 from tests.releases.actions.test_waiver import proposed
 from tests.releases.channels.receivers import MailHost
@@ -132,7 +132,7 @@ def test_what_is_waived_is_named_in_both_languages(world: Any, gate: str, ja: st
     (notice,) = [one for one in tell() if one.event == "waiver:propose"]
     for language, said in (("ja", ja), ("en", en)):
         assert said in notice.texts[language]["body"] and gate not in notice.texts[language]["body"]
-    assert Notice.objects.get().path.endswith("#waivers") and waiver.gate == gate
+    assert Notification.objects.get().path.endswith("#waivers") and waiver.gate == gate
 
 
 def test_the_waivers_that_are_consented_to_are_shown_in_words(world: Any) -> None:

@@ -13,7 +13,7 @@ from audit.refusals import NotYou, WrongState
 from releases.actions.channel.change_channel import enable
 from releases.actions.delivery.disable import use_again
 from releases.admin.queue_page import silent_lines
-from releases.models import DeadAddress, Delivery, Message, MessageChannel
+from releases.models import InboxItem, NotificationChannel, NotificationDelivery, SuppressedAddress
 from tests.releases.actions.telling import deliver, due_now, join, only, rule, tell
 from tests.releases.actions.test_delivery import SECRET, call_off, place
 from tests.releases.actions.test_lanes import draft, happens, the_lane_is_free
@@ -24,24 +24,24 @@ __all__ = ["draft"]
 PEOPLE = ("developer", "operator", "tester", "project_manager")
 
 
-def staffed(world: Any, *also: tuple[str, str | None, str]) -> MessageChannel:
+def staffed(world: Any, *also: tuple[str, str | None, str]) -> NotificationChannel:
     """Put four people with addresses into a group that is told by mail; the manager is told of channels in the inbox."""
     only(("release:withdraw", "development_team", "mail"), ("channel:mark_unavailable", None, "mail"),
          ("channel:mark_unavailable", None, "admin"), ("channel:mark_available", None, "admin"), *also)  # fmt: skip
     for name in PEOPLE:
         join("development_team", world.people[name], f"{name}@datasets.example")
-    return MessageChannel.objects.get(key="mail")
+    return NotificationChannel.objects.get(key="mail")
 
 
 def told_of(event: str) -> set[str]:
     """Return the accounts in whose inbox an event stands."""
-    there = Message.objects.filter(notice__event=event, deliveries__channel__kind="admin", deliveries__outcome="sent")
+    there = InboxItem.objects.filter(notice__event=event, deliveries__channel__kind="admin", deliveries__outcome="sent")
     return {one.account.username for one in there if one.account is not None}
 
 
 def to_the_end() -> None:
     """Deliver, whatever is held, until nothing changes any more."""
-    for row in Delivery.objects.filter(outcome="waiting"):
+    for row in NotificationDelivery.objects.filter(outcome="waiting"):
         due_now(row)
     the_lane_is_free()
     deliver()
@@ -58,12 +58,12 @@ def test_a_relay_that_refuses_everybody_disables_nobody_and_a_manager_is_told(
     call_off(world, draft)
     for _round in range(3):
         to_the_end()
-    assert not DeadAddress.objects.exists()
+    assert not SuppressedAddress.objects.exists()
     mail = world.fresh(mail)
     assert mail.unavailable_since is not None and answer in mail.unavailable_because
     tell()
     assert "manager" in told_of("channel:mark_unavailable")
-    own = Delivery.objects.filter(message__notice__event="channel:mark_unavailable", channel=mail)
+    own = NotificationDelivery.objects.filter(message__notice__event="channel:mark_unavailable", channel=mail)
     assert not own.exists(), "a channel is not told of by itself"
     cache.clear()
     ((kind, line),) = [one for one in silent_lines() if one[0] == "channel"]
@@ -87,18 +87,18 @@ def test_the_same_refusal_for_several_is_the_channels_and_one_act_recovers_all(
     call_off(world, draft)
     for _round in range(2):
         to_the_end()
-    assert DeadAddress.objects.count() == 2, "what one alone would have meant"
-    assert set(DeadAddress.objects.values_list("channel", flat=True)) == {mail.pk}
+    assert SuppressedAddress.objects.count() == 2, "what one alone would have meant"
+    assert set(SuppressedAddress.objects.values_list("channel", flat=True)) == {mail.pk}
     assert world.fresh(mail).unavailable_since is not None
     tell()
     assert "manager" in told_of("channel:mark_unavailable")
     host.everybody = ""
     with world.acting_as("manager"):
         enable(mail.pk, reason="名簿を直した")
-    assert not DeadAddress.objects.filter(lifted_at=None).exists()
+    assert not SuppressedAddress.objects.filter(lifted_at=None).exists()
     to_the_end()
     assert sorted(host.to) == sorted(f"{name}@datasets.example" for name in PEOPLE)
-    assert set(Delivery.objects.filter(channel=mail).values_list("outcome", flat=True)) == {"sent"}
+    assert set(NotificationDelivery.objects.filter(channel=mail).values_list("outcome", flat=True)) == {"sent"}
 
 
 def test_what_was_missed_and_is_out_of_date_is_marked_as_overtaken(world: Any, draft: Any, host: MailHost) -> None:
@@ -106,13 +106,13 @@ def test_what_was_missed_and_is_out_of_date_is_marked_as_overtaken(world: Any, d
     host.refuses = {"developer@datasets.example": "550 5.1.1 no such user"}
     happens(draft, "release:postpone")
     deliver()
-    missed = Delivery.objects.get(address="developer@datasets.example")
+    missed = NotificationDelivery.objects.get(address="developer@datasets.example")
     assert missed.outcome == "failed"
     alter(missed.message.notice, made_at=now() - timedelta(minutes=20))
     happens(draft, "release:withdraw")
     host.refuses = {}
     with world.acting_as("manager"):
-        use_again(DeadAddress.objects.get().pk, reason="訂正した")
+        use_again(SuppressedAddress.objects.get().pk, reason="訂正した")
     to_the_end()
     assert world.fresh(missed).outcome == "overtaken" and "newer" in world.fresh(missed).last_error
     assert host.to.count("developer@datasets.example") == 1, "the newer one"
@@ -149,7 +149,7 @@ def test_one_message_that_a_place_does_not_understand_holds_no_other(world: Any,
         slack.answers = [(400, "invalid_blocks", {}), (200, "ok", {})]
         happens(draft, "release:postpone", "release:withdraw")
         assert deliver() == 2
-    assert sorted(Delivery.objects.values_list("outcome", flat=True)) == ["sent", "waiting"]
+    assert sorted(NotificationDelivery.objects.values_list("outcome", flat=True)) == ["sent", "waiting"]
 
 
 def test_one_address_that_is_refused_by_a_rule_is_no_fault_of_the_channel(
@@ -160,8 +160,10 @@ def test_one_address_that_is_refused_by_a_rule_is_no_fault_of_the_channel(
     call_off(world, draft)
     for _round in range(4):
         to_the_end()
-    assert len(host.to) == 3 and world.fresh(mail).unavailable_since is None and not DeadAddress.objects.exists()
-    row = Delivery.objects.get(address="developer@datasets.example")
+    assert len(host.to) == 3 and world.fresh(mail).unavailable_since is None and not SuppressedAddress.objects.exists()
+    row = NotificationDelivery.objects.get(address="developer@datasets.example")
     alter(row, due_at=now() - timedelta(days=2))
     to_the_end()
-    assert world.fresh(row).outcome == "failed" and not DeadAddress.objects.exists(), "given up, and used the next time"
+    assert world.fresh(row).outcome == "failed" and not SuppressedAddress.objects.exists(), (
+        "given up, and used the next time"
+    )

@@ -12,7 +12,7 @@ from audit.actor import acting
 from environments import key_ring
 from environments.actions.configuration.reseal import in_use
 from environments.secrets import key_of, open_sealed, seal
-from releases.models import MessageChannel
+from releases.models import NotificationChannel
 from tests.releases.gates.asking import COMMAND, alter, make
 
 
@@ -22,13 +22,13 @@ def test_no_key_is_retired_that_an_address_needs(people: Any, tmp_path: Any, set
     key_ring.path().parent.mkdir(mode=0o700)
     shutil.copy(ring, key_ring.path())
     with acting(COMMAND):
-        row = make(MessageChannel, key="desk", kind="slack", label_ja="x", label_en="x", language="ja")
+        row = make(NotificationChannel, key="desk", kind="slack", label_ja="x", label_en="x", language="ja")
     row = alter(row, sealed={"url": seal("https://hooks.example/1", row.bound_to("url"))})
     before = key_of(row.sealed["url"])
     key_ring.use(key_ring.add().newest)
     with pytest.raises(CommandError, match="still in use"):
         call_command("configuration_keys", "retire")
     call_command("configuration_keys", "rotate")
-    row = MessageChannel.objects.get(pk=row.pk)
+    row = NotificationChannel.objects.get(pk=row.pk)
     assert key_of(row.sealed["url"]) != before and in_use()[before] == 0
     assert open_sealed(row.sealed["url"], row.bound_to("url")) == "https://hooks.example/1"

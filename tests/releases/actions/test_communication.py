@@ -12,7 +12,7 @@ from audit.refusals import GateClosed, Invalid, NotYou
 from releases.actions.rollback import decide
 from releases.actions.rollback.communicate import communicate
 from releases.actions.rollback.communicated import communications, uncommunicated
-from releases.models import Deployment, Document, Notice, Obligation, Rollback
+from releases.models import Deployment, Document, FollowUp, Notification, Rollback
 from tests.releases.actions.telling import forget, join, only, tell
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 
@@ -73,7 +73,7 @@ def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, a
     assert "restore the dump" in made["rollback:share_plan"].texts["en"]["body"]
     told, users, plan = communications(world.fresh(alarm))
     assert told.by == "Manager" and told.at is not None and users.at is None
-    assert told.notice == Notice.objects.get(event="rollback:tell_stakeholders")
+    assert told.notice == Notification.objects.get(event="rollback:tell_stakeholders")
     assert [(group.group, group.sent) for group in plan.groups] == [("Operations team", 1)]
     with world.acting_as("manager"):
         communicate(alarm.pk, items=["tell_users"], stated="the status page says so")
@@ -103,7 +103,7 @@ def test_what_a_rollback_agreed_beforehand_skipped_is_owed_and_keeps_it_open(wor
     alter(run.consent, document={**run.consent.document, "preauthorised": {"on": True, "rows": 0}})
     alarm = raised(run)
     assert alarm.state == "authorised"
-    owed = Obligation.objects.get(key="communication")
+    owed = FollowUp.objects.get(key="communication")
     assert owed.settled_at is None and owed.release == run.release
     for kind in ("report", "cause", "prevention"):
         walk(make(Document, rollback=alarm, kind=kind, body="x"), "check_content", "approve")

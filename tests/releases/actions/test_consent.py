@@ -16,14 +16,14 @@ from releases.actions.deployment.schedule import schedule
 from releases.actions.release.plan import edit
 from releases.actions.release.prepare import amend, take_back
 from releases.api.shapes import run_fields
-from releases.models import Approval, ConsentRound
+from releases.models import ApprovalDecision, ApprovalRequest
 from tests.releases.gates.asking import alter
 
 
 def test_two_committee_members_grant(world: Any) -> None:
     release, round_ = world.granted()
     assert (release.state, round_.state) == ("approved", "granted")
-    signature = Approval.objects.filter(round=round_)[0].signature
+    signature = ApprovalDecision.objects.filter(round=round_)[0].signature
     assert signature["method"] == "password" and signature["digest"] == round_.digest
 
 
@@ -39,7 +39,7 @@ def test_it_refuses_the_author(world: Any) -> None:
     _release, round_ = world.submitted(author="author_on_committee")
     with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert not Approval.objects.filter(round=round_).exists()
+    assert not ApprovalDecision.objects.filter(round=round_).exists()
 
 
 def test_it_refuses_the_author_of_a_commit(world: Any, people: dict[str, Any]) -> None:
@@ -200,5 +200,5 @@ def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> N
         thread.join(60)
     assert results.count("done") == 2, results
     assert len(results) == 8
-    assert Approval.objects.filter(round=round_).count() == 2
-    assert ConsentRound.objects.get(pk=round_.pk).state == "granted"
+    assert ApprovalDecision.objects.filter(round=round_).count() == 2
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted"

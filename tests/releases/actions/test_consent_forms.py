@@ -14,7 +14,7 @@ from releases.actions.consent import decide
 from releases.actions.meeting.record import decide as decided, record
 from releases.actions.obligation.settle import settle
 from releases.gates import quorum
-from releases.models import Approval, Meeting, Obligation
+from releases.models import ApprovalDecision, CommitteeMeeting, FollowUp
 from tests.releases.gates.asking import alter, ask
 
 
@@ -41,7 +41,7 @@ def test_a_condition_grants_and_blocks_the_start_until_the_committee_settles_it(
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
     assert world.fresh(round_).state == "granted"
-    debt = Obligation.objects.get(release=release)
+    debt = FollowUp.objects.get(release=release)
     answer = ask(world, release, "obligations")
     assert answer.verdict == "fail" and "the support desk is told" in answer.reason
     with world.acting_as("manager"), pytest.raises(NotYou):
@@ -70,7 +70,7 @@ def test_a_deputy_acts_in_his_own_name_for_the_other_and_the_two_count_once(worl
     absent = world.people["committee_b"]
     with world.acting_as("project_manager"):
         decide.approve(round_.pk, digest=round_.digest, on_behalf_id=absent.pk)
-    word = Approval.objects.get(round=round_)
+    word = ApprovalDecision.objects.get(round=round_)
     assert (word.account.username, word.on_behalf) == ("project_manager", absent)
     assert word.roles == ["committee"] and word.signature["name"] == str(world.people["project_manager"])
     with world.acting_as("committee_b"), pytest.raises(NotYou, match="already"):
@@ -121,7 +121,7 @@ def test_a_deputy_who_edited_the_release_is_kept_out(world: Any) -> None:
         decide.approve(round_.pk, digest=round_.digest, on_behalf_id=world.people["committee_b"].pk)
 
 
-def held(world: Any, *attendees: str) -> Meeting:
+def held(world: Any, *attendees: str) -> CommitteeMeeting:
     with world.acting_as("manager"):
         return record(
             held_at=datetime.now(UTC) - timedelta(hours=1),
@@ -144,7 +144,7 @@ def test_an_approval_links_to_the_meeting_that_decided_so(world: Any) -> None:
         decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
-    assert Approval.objects.get(round=round_).meeting == meeting
+    assert ApprovalDecision.objects.get(round=round_).meeting == meeting
     assert world.fresh(round_).state == "open", "the meeting's decision counts for nobody's own word"
 
 

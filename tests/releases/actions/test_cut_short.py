@@ -13,7 +13,7 @@ from releases.actions.deployment.settle import settle
 from releases.actions.deployment.verify import verify
 from releases.actions.release.plan import active_procedure
 from releases.actions.watch.sample import judge_watch
-from releases.models import Deployment, Release, Rollback, Watch
+from releases.models import Deployment, MonitoringPeriod, Release, Rollback
 from tests.releases.actions.telling import announced, deliver, forget, join, only, outcomes, outsider, tell
 from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk
@@ -31,9 +31,9 @@ def watched(world: Any) -> Deployment:
     return run  # type: ignore[no-any-return]
 
 
-def watching(run: Deployment, rollback: Rollback | None = None) -> Watch:
+def watching(run: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Watch a run, or the way back of it."""
-    return make(Watch, deployment=run, rollback=rollback, purpose="after" if rollback is None else "back",  # type: ignore[no-any-return]
+    return make(MonitoringPeriod, deployment=run, rollback=rollback, purpose="after" if rollback is None else "back",  # type: ignore[no-any-return]
                 interval_seconds=60, duration_seconds=86400, began_at=now() - timedelta(hours=3), next_at=now())  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_the_earlier_release_is_complete_and_its_documents_are_published(world: 
     release = Release.objects.get(pk=watched.release_id)
     assert (release.state, world.fresh(watched).state) == ("completed", "succeeded")
     assert {document.state for document in release.documents.all()} == {"published"}
-    watch = Watch.objects.get(deployment=watched)
+    watch = MonitoringPeriod.objects.get(deployment=watched)
     assert (watch.verdict, watch.next_at) == ("cut_short", None) and watch.ended_at is not None
 
 
@@ -102,7 +102,7 @@ def test_with_an_alarm_that_is_open_nobody_is_told_that_it_has_ended_well(world:
 
 
 def test_a_watch_that_waits_for_a_persons_verdict_waits_on(world: Any, watched: Deployment) -> None:
-    watch = Watch.objects.get(deployment=watched)
+    watch = MonitoringPeriod.objects.get(deployment=watched)
     alter(watch, verdict="insufficient", next_at=None)
     verified(world)
     assert world.fresh(watched).state == "monitoring" and world.fresh(watch).ended_at is None
@@ -117,6 +117,6 @@ def test_a_newer_run_that_is_settled_takes_its_place_as_well(world: Any, watched
     forget()
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="the host is lost")
-    watch, release = Watch.objects.get(deployment=watched), Release.objects.get(pk=watched.release_id)
+    watch, release = MonitoringPeriod.objects.get(deployment=watched), Release.objects.get(pk=watched.release_id)
     assert (watch.verdict, release.state, world.fresh(watched).state) == ("cut_short", "completed", "succeeded")
     assert not [one for one in tell() if one.event == "deployment:succeed"]

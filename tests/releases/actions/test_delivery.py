@@ -19,7 +19,7 @@ from releases.actions.delivery import send as sending
 from releases.actions.delivery.disable import bounce, use_again
 from releases.actions.delivery.lane import HOLD, OPENS_AFTER, claim
 from releases.actions.notice.remind import follow_up, remind_open
-from releases.models import DeadAddress, Delivery, MessageChannel, Milestone, Notice
+from releases.models import Milestone, Notification, NotificationChannel, NotificationDelivery, SuppressedAddress
 from tests.releases.actions.telling import (
     WORKER,
     announced,
@@ -42,10 +42,10 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 @pytest.fixture
 def draft(world: Any, settings: Any) -> Any:
     """A release in preparation; groups have no quiet hours, and nothing has been told so far."""
-    from releases.models import Stakeholder
+    from releases.models import RecipientGroup
 
     settings.MESSAGE_NETWORKS = ["127.0.0.0/8"]
-    for group in Stakeholder.objects.all():
+    for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
     row = world.planned()
     forget()
@@ -59,7 +59,7 @@ def hook() -> Iterator[Receiver]:
         yield running
 
 
-def call_off(world: Any, row: Any) -> Notice:
+def call_off(world: Any, row: Any) -> Notification:
     """Withdraw a release; return what is told of it."""
     from releases.actions.release.prepare import withdraw
 
@@ -68,15 +68,15 @@ def call_off(world: Any, row: Any) -> Notice:
     return next(one for one in tell() if one.event == "release:withdraw")
 
 
-def place(key: str, kind: str, url: str, secret: str = "") -> MessageChannel:
+def place(key: str, kind: str, url: str, secret: str = "") -> NotificationChannel:
     """Make a channel that goes to a receiver of the test."""
-    row, _made = MessageChannel.objects.get_or_create(key=key) if kind == "slack" else (None, False)
+    row, _made = NotificationChannel.objects.get_or_create(key=key) if kind == "slack" else (None, False)
     with acting(WORKER):
         from audit.change import change
 
         with change("test:channel") as act:
             if row is None:
-                row = MessageChannel.objects.create(key=key, kind=kind, label_ja=key, label_en=key)
+                row = NotificationChannel.objects.create(key=key, kind=kind, label_ja=key, label_en=key)
             values = {"url": url, **({"secret": secret} if secret else {})}
             row.sealed = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
             row.save()
@@ -89,7 +89,7 @@ def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host
     join("development_team", world.people["developer"], "developer@datasets.example")
     notice = call_off(world, draft)
     assert deliver() == 1 and deliver() == 0
-    row = Delivery.objects.get()
+    row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries, row.address) == ("sent", 1, "developer@datasets.example") and row.answer
     (mail,) = host.mails
     assert mail["Subject"] == notice.texts["ja"]["subject"]
@@ -123,7 +123,7 @@ def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, dra
     hook.answers = [(500, "down", {}), (200, "ok", {})]
     call_off(world, draft)
     deliver()
-    row = Delivery.objects.get()
+    row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries) == ("waiting", 1) and "500" in row.last_error
     held = world.fresh(row.channel).free_at
     assert timedelta(0) < held - now() <= timedelta(seconds=HOLD[0]) and deliver() == 0
@@ -142,7 +142,7 @@ def test_after_a_day_it_is_given_up_and_the_webhook_disabled_and_what_was_missed
     rule("release:withdraw", "development_team", "hook")
     hook.answers = [(500, "down", {})]
     call_off(world, draft)
-    row = Delivery.objects.get()
+    row = NotificationDelivery.objects.get()
     for _try in range(OPENS_AFTER):
         due_now(row)
         deliver()
@@ -169,7 +169,7 @@ def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so
     hook.answers = [(404, "no_service", {})]
     call_off(world, draft)
     deliver()
-    assert world.fresh(channel).disabled_at is not None and Delivery.objects.get().outcome == "failed"
+    assert world.fresh(channel).disabled_at is not None and NotificationDelivery.objects.get().outcome == "failed"
     from audit.models import Outbox
     from tests.releases.gates.asking import make
 
@@ -177,7 +177,7 @@ def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so
          object=f"releases.Release:{draft.pk}", payload={})  # fmt: skip
     tell()
     assert deliver() == 0 and len(hook.posted) == 1
-    assert "disabled" in Delivery.objects.get(message__notice__event="release:postpone").last_error
+    assert "disabled" in NotificationDelivery.objects.get(message__notice__event="release:postpone").last_error
 
 
 def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: Any, draft: Any, host: MailHost) -> None:
@@ -186,11 +186,11 @@ def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: A
     host.refuses = {"gone@datasets.example": "550 5.1.1 no such user"}
     call_off(world, draft)
     deliver()
-    dead = DeadAddress.objects.get()
+    dead = SuppressedAddress.objects.get()
     assert (
         dead.address == "gone@datasets.example"
         and "5.1.1" in dead.because
-        and Delivery.objects.get().outcome == "failed"
+        and NotificationDelivery.objects.get().outcome == "failed"
     )
     with world.acting_as("operator"), pytest.raises(NotYou):
         use_again(dead.pk, reason="x")
@@ -198,7 +198,7 @@ def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: A
         use_again(dead.pk, reason="訂正した")
         with pytest.raises(WrongState):
             use_again(dead.pk, reason="x")
-    assert DeadAddress.of("GONE@datasets.example") is None
+    assert SuppressedAddress.of("GONE@datasets.example") is None
 
 
 def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft: Any, host: MailHost) -> None:
@@ -207,10 +207,10 @@ def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft:
     call_off(world, draft)
     deliver()
     with world.acting_as("manager"):
-        bounce(Delivery.objects.get().pk, reason="user unknown")
+        bounce(NotificationDelivery.objects.get().pk, reason="user unknown")
         with pytest.raises(WrongState):
-            bounce(Delivery.objects.get().pk, reason="again")
-    assert DeadAddress.of("Developer@datasets.example") is not None
+            bounce(NotificationDelivery.objects.get().pk, reason="again")
+    assert SuppressedAddress.of("Developer@datasets.example") is not None
 
 
 def test_without_a_mail_server_it_fails_at_once_and_says_why(world: Any, draft: Any, settings: Any) -> None:
@@ -219,16 +219,16 @@ def test_without_a_mail_server_it_fails_at_once_and_says_why(world: Any, draft: 
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
     deliver()
-    row = Delivery.objects.get()
+    row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries) == ("failed", 1) and "no mail server" in row.last_error
-    assert not DeadAddress.objects.exists()
+    assert not SuppressedAddress.objects.exists()
 
 
 def test_a_person_without_an_address_is_shown_unless_the_inbox_reaches_him(world: Any, draft: Any) -> None:
     only(("release:withdraw", "development_team", "mail"))
     join("development_team", world.people["developer"])
     call_off(world, draft)
-    assert (Delivery.objects.get().outcome, Delivery.objects.get().last_error) == (
+    assert (NotificationDelivery.objects.get().outcome, NotificationDelivery.objects.get().last_error) == (
         "failed",
         "No mail address is entered.",
     )
@@ -240,11 +240,11 @@ def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
     only(("release:withdraw", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
-    mail = MessageChannel.objects.get(key="mail")
+    mail = NotificationChannel.objects.get(key="mail")
     taken = claim(mail.pk)
     assert taken is not None and claim(mail.pk) is None
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_messagechannel SET free_at = clock_timestamp() - interval '1 second'")
+        cursor.execute("UPDATE releases_notificationchannel SET free_at = clock_timestamp() - interval '1 second'")
     again = claim(mail.pk)
     assert again == (taken[0], 2)
     with acting(WORKER):
@@ -253,7 +253,7 @@ def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
             *taken
         )  # the first one was only slow: its letter has the same key, and its outcome is not kept twice
     assert Event.objects.filter(action="delivery:record", kind="action").count() <= 2
-    assert world.fresh(Delivery.objects.get()).outcome == "sent"
+    assert world.fresh(NotificationDelivery.objects.get()).outcome == "sent"
     assert len({mail["Message-ID"] for mail in host.mails}) == 1
 
 

@@ -18,7 +18,7 @@ from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import cancel, schedule
 from releases.actions.deployment.settle import settle
 from releases.actions.release.prepare import fix_content
-from releases.models import Deployment, InForce, Release
+from releases.models import DeployedVersion, Deployment, Release
 from releases.steps.trees import tree_digest
 from tests.releases.gates.asking import alter, in_force, walk
 
@@ -175,7 +175,7 @@ def test_two_runs_never_occupy_one_environment(world: Any) -> None:
     deployment = world.scheduled()
     queue_as_scheduler(deployment)
     release = deployment.release
-    from releases.models import ConsentRound
+    from releases.models import ApprovalRequest
 
     second = Deployment(
         release=release,
@@ -184,7 +184,7 @@ def test_two_runs_never_occupy_one_environment(world: Any) -> None:
         procedure=deployment.procedure,
         requested_by=world.people["operator"],
         started_by=world.people["operator"],
-        consent=ConsentRound.objects.get(release=release),
+        consent=ApprovalRequest.objects.get(release=release),
     )
     from audit.actor import acting
     from audit.change import change
@@ -244,7 +244,7 @@ def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[s
         with pytest.raises(Invalid):
             settle(deployment.pk, how=how, reason=" ")
         settle(deployment.pk, how=how, reason="looked at it")
-    pointer = InForce.objects.get(pk=pointer.pk)
+    pointer = DeployedVersion.objects.get(pk=pointer.pk)
     version = {"as_before": "1.2.0", "as_planned": "1.3.0", "unknown": "1.2.0"}[how]
     assert (pointer.release.version, pointer.unknown) == (version, how == "unknown")
     assert pointer.code == (there if how != "unknown" else pointer.code)
@@ -285,7 +285,7 @@ def test_whoever_settles_is_held_to_what_lies_there(world: Any, how: str) -> Non
 
 def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> None:
     from releases.actions.deployment.verify import verify
-    from releases.models import InForce, Watch
+    from releases.models import DeployedVersion, MonitoringPeriod
 
     deployment = world.scheduled()
     release = deployment.release
@@ -309,5 +309,5 @@ def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> No
     deployment = world.fresh(deployment)
     assert (deployment.state, deployment.verified_by.username) == ("monitoring", "second_operator")
     assert world.fresh(release).state == "monitoring"
-    assert InForce.objects.get(environment=deployment.environment).release == release
-    assert Watch.objects.get(deployment=deployment).duration_seconds == 86400
+    assert DeployedVersion.objects.get(environment=deployment.environment).release == release
+    assert MonitoringPeriod.objects.get(deployment=deployment).duration_seconds == 86400

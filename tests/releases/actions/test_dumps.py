@@ -16,7 +16,7 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
 from releases.actions.dump.delete import delete, dumps, expired
-from releases.models import Deployment, InForce, Rollback, Step
+from releases.models import DeployedVersion, Deployment, Rollback, Step
 from releases.worker.sweeper import expired_dumps
 from tests.releases.actions.telling import WORKER
 from tests.releases.gates.asking import alter, make, walk
@@ -78,7 +78,7 @@ def test_that_of_the_version_in_force_stays(world: Any, old: Step) -> None:
     run = old.deployment
     other = Step.objects.exclude(pk=old.pk).get(kind="backup").deployment
     alter(other, release=world.planned("1.4.0"))
-    make(InForce, application=run.application, environment=run.environment, release=run.release, since=now(),
+    make(DeployedVersion, application=run.application, environment=run.environment, release=run.release, since=now(),
          how="restored")  # fmt: skip
     assert expired(now()) == []
 

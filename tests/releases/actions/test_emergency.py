@@ -9,7 +9,7 @@ from typing import Any
 
 from audit.actor import acting
 from audit.change import label
-from environments.models import ChangeWindow, Freeze
+from environments.models import ChangeFreeze, ChangeWindow
 from releases.actions.consent.decide import approve
 from releases.actions.deployment.queue import queue
 from releases.actions.deployment.request import request
@@ -28,7 +28,7 @@ from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.gates.ask import WAIVABLE, blockers
 from releases.gates.base import procedure_of
-from releases.models import Obligation
+from releases.models import FollowUp
 from tests.releases.actions.telling import forget, join, only, outcomes, tell
 from tests.releases.actions.test_planning import booked
 from tests.releases.gates.asking import COMMAND, alter, ask, git, in_force, make, own_repository
@@ -102,7 +102,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     for window in ChangeWindow.objects.filter(environment=production):
         alter(window, withdrawn_at=datetime.now(UTC))
     freeze = make(
-        Freeze,
+        ChangeFreeze,
         name="quarter's end",
         environment=production,
         starts_at=datetime.now(UTC) - timedelta(hours=1),
@@ -144,18 +144,18 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     (notice,) = tell()
     assert notice.object == label(first) and outcomes(notice) == {("Developer", "admin"): "sent"}
     assert "The deployment was cancelled for an emergency release: Datasets 1.2.1" in notice.texts["en"]["body"]
-    assert not Obligation.objects.exists()
+    assert not FollowUp.objects.exists()
     with acting(COMMAND):
         queue(run.pk)
         taken = claim(run.steps.get(ordinal=1).pk, worker="w")
     assert taken is not None and world.fresh(run).state == "running" and world.fresh(round_).state == "consumed"
-    debts = {(o.key, o.about) for o in Obligation.objects.all()}
+    debts = {(o.key, o.about) for o in FollowUp.objects.all()}
     assert debts == {("retrospective_review", ""), ("full_review", ""), *(("waiver", key) for key in waived)}
 
     alter(freeze, lifted_at=datetime.now(UTC))
     world.open_window()
     assert ask(world, regular, "obligations").verdict == "pass", "nothing is overdue yet"
-    review = alter(Obligation.objects.get(key="retrospective_review"), due_at=datetime.now(UTC) - timedelta(seconds=1))
+    review = alter(FollowUp.objects.get(key="retrospective_review"), due_at=datetime.now(UTC) - timedelta(seconds=1))
     answer = ask(world, regular, "obligations")
     assert answer.verdict == "fail" and "1.2.1" in answer.reason and answer.anchor == "obligations"
     with world.acting_as("committee_a"):

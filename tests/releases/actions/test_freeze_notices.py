@@ -10,7 +10,7 @@ import pytest
 from audit.clock import now
 from environments.actions.freeze.lift import lift
 from environments.actions.window.freeze import freeze, freeze_recurring
-from releases.models import Notice
+from releases.models import Notification
 from tests.releases.actions.telling import forget, only, tell
 
 # Whoever may plan; the author of the world's release is a release manager as well.
@@ -20,7 +20,7 @@ MANAGERS = {"manager", "project_manager", "author_on_committee"}
 def told(event: str) -> tuple[set[str], dict[str, dict[str, str]]]:
     """Return the user names that the one new notice went to, and its texts."""
     (notice,) = [one for one in tell() if one.event == event]
-    assert isinstance(notice, Notice)
+    assert isinstance(notice, Notification)
     return {message.account.username for message in notice.messages.all() if message.account}, notice.texts
 
 

@@ -17,7 +17,7 @@ from audit.refusals import Invalid, NotYou
 from releases.actions.release.import_tags import MOST_CHANGES, import_tags
 from releases.actions.release.plan import plan
 from releases.actions.release.prepare import withdraw
-from releases.models import Change, Release
+from releases.models import ChangeEntry, Release
 from tests.releases.gates.asking import alter, in_force
 from tests.releases.sources.repositories import history
 
@@ -86,7 +86,7 @@ def test_nothing_is_imported_twice(old: Any) -> None:
         first = import_tags(old.application.pk)
         second = import_tags(old.application.pk)
     assert second.made == () and second.known == first.made
-    assert Release.objects.count() == 4 and Change.objects.count() == 8
+    assert Release.objects.count() == 4 and ChangeEntry.objects.count() == 8
 
 
 def test_two_imports_at_once_import_once(old: Any) -> None:
@@ -186,6 +186,8 @@ def test_four_hundred_tags_and_thirty_thousand_commits_take_less_than_half_a_min
     assert time.monotonic() - begun < 30
     assert (len(done.made), done.skipped) == (400, ())
     assert Release.objects.filter(state="recorded").count() == 400
-    assert Change.objects.filter(release__version="19.19.0").count() == MOST_CHANGES + 1
-    rows = Event.objects.filter(action="release:import_tags", kind="row", object__startswith="releases.Change:")
-    assert rows.count() == Change.objects.count() == 400 * (MOST_CHANGES + 1), "every change is an event of its own"
+    assert ChangeEntry.objects.filter(release__version="19.19.0").count() == MOST_CHANGES + 1
+    rows = Event.objects.filter(action="release:import_tags", kind="row", object__startswith="releases.ChangeEntry:")
+    assert rows.count() == ChangeEntry.objects.count() == 400 * (MOST_CHANGES + 1), (
+        "every change is an event of its own"
+    )

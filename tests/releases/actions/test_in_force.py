@@ -13,7 +13,7 @@ from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from releases.actions.in_force.adopt import adopt, look, propose
 from releases.actions.in_force.lay import lay
-from releases.models import InForce, Release
+from releases.models import DeployedVersion, Release
 from releases.steps.target import render_configuration
 from tests.releases.gates.asking import alter
 
@@ -40,7 +40,7 @@ def configured(world: Any) -> Path:
     return Path(world.targets["production"].root) / "shared" / "config.env"
 
 
-def proposed(world: Any, version: str = "1.2.0", who: str = "operator", **given: Any) -> InForce:
+def proposed(world: Any, version: str = "1.2.0", who: str = "operator", **given: Any) -> DeployedVersion:
     with world.acting_as(who):
         return propose(
             world.targets["production"].pk,
@@ -73,7 +73,7 @@ def test_another_tree_than_the_tags_is_refused(laid: Any) -> None:
         proposed(laid)
     with pytest.raises(Invalid):
         proposed(laid, "9.9.9")
-    assert not InForce.objects.exists() and not Release.objects.exists()
+    assert not DeployedVersion.objects.exists() and not Release.objects.exists()
 
 
 def test_another_configuration_is_refused(laid: Any) -> None:
@@ -163,7 +163,7 @@ def test_a_version_is_laid_from_the_repository_and_then_registered(world: Any) -
     assert {event.action for event in Event.objects.filter(action__startswith="in_force:la")} == {
         "in_force:lay", "in_force:laid",
     }  # fmt: skip
-    assert proposed(world).how == InForce.PROPOSED
+    assert proposed(world).how == DeployedVersion.PROPOSED
     for name in ("developer", "auditor"):
         with world.acting_as(name), pytest.raises(NotYou):
             lay(target.pk, version="1.2.0", beside=True, reason="x")
@@ -186,4 +186,4 @@ def test_the_page_shows_the_comparison_as_a_table(laid: Any, browsers: Any) -> N
         "The Git tree hash on the deployment target differs from that of v1.3.0" in shown.text
         and 'id="tried"' in shown.text
     )
-    assert not InForce.objects.exists()
+    assert not DeployedVersion.objects.exists()

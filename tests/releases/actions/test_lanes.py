@@ -23,7 +23,7 @@ from releases.actions.switch.press import press
 from releases.channels import mail as mail_channel
 from releases.channels.base import Address, Undelivered
 from releases.channels.mail import Mail
-from releases.models import Delivery, Message, MessageChannel, Notice
+from releases.models import InboxItem, Notification, NotificationChannel, NotificationDelivery
 from tests.releases.actions.telling import deliver, forget, join, only, tell
 from tests.releases.actions.test_delivery import SECRET, call_off, place
 from tests.releases.channels.letters import letter
@@ -37,10 +37,10 @@ PROMISE = 5.0
 @pytest.fixture
 def draft(world: Any, settings: Any) -> Any:
     """A release in preparation; groups have no quiet hours, and nothing has been told so far."""
-    from releases.models import Stakeholder
+    from releases.models import RecipientGroup
 
     settings.MESSAGE_NETWORKS = ["127.0.0.0/8"]
-    for group in Stakeholder.objects.all():
+    for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
     row = world.planned()
     forget()
@@ -82,7 +82,7 @@ def stopped(world: Any) -> Callable[[], bool]:
     """Press the switch; return whether it is in the inbox of the developer."""
     with world.acting_as("operator"):
         press(reason="障害")
-    mine = Message.objects.filter(notice__event="switch:press", account=world.people["developer"])
+    mine = InboxItem.objects.filter(notice__event="switch:press", account=world.people["developer"])
     return mine.filter(deliveries__channel__kind="admin", deliveries__outcome="sent").exists
 
 
@@ -139,7 +139,7 @@ def test_an_emergency_stop_reaches_the_others_while_a_webhook_does_not_take_it(
                 go.set()
     with capsys.disabled():
         print(f"\nwebhook {answer}: everything else told after {took:.2f} s")
-    waiting = Delivery.objects.filter(channel__key="hook", message__notice__event="switch:press").get()
+    waiting = NotificationDelivery.objects.filter(channel__key="hook", message__notice__event="switch:press").get()
     assert waiting.outcome == "waiting"
 
 
@@ -153,7 +153,7 @@ def happens(draft: Any, *events: str) -> None:
 def the_lane_is_free() -> None:
     """Let the time be over for which lanes are held: the waiting time is the only thing that a test does not wait for."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_messagechannel SET free_at = NULL")
+        cursor.execute("UPDATE releases_notificationchannel SET free_at = NULL")
 
 
 def test_what_answers_429_delays_all_that_goes_there_and_keeps_the_order_of_events(world: Any, draft: Any) -> None:
@@ -189,7 +189,7 @@ def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_s
         assert order == ["緊急", "リリ", "中止"]
         slack.posted.clear()
         happens(draft, "release:announce", "release:withdraw")
-        alter(Notice.objects.order_by("-pk")[0], urgent=True)
+        alter(Notification.objects.order_by("-pk")[0], urgent=True)
         assert deliver() == 2
     order = [json.loads(one.body)["blocks"][0]["text"]["text"][1:3] for one in slack.posted]
     assert order == ["リリ", "中止"], "of one release in the order of events"
@@ -200,7 +200,7 @@ def test_a_lane_is_one_process_at_a_time(world: Any, draft: Any, host: MailHost)
     for name in ("developer", "operator"):
         join("development_team", world.people[name], f"{name}@datasets.example")
     call_off(world, draft)
-    mail = MessageChannel.objects.get(key="mail")
+    mail = NotificationChannel.objects.get(key="mail")
     assert claim(mail.pk) is not None and claim(mail.pk) is None and due_channels() == []
 
 
@@ -209,7 +209,7 @@ def test_a_server_that_hangs_at_the_farewell_has_the_mail(world: Any, draft: Any
     only(("release:withdraw", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
-    assert deliver() == 1 and Delivery.objects.get().outcome == "sent"
+    assert deliver() == 1 and NotificationDelivery.objects.get().outcome == "sent"
     assert deliver() == 0 and len(host.mails) == 1
 
 

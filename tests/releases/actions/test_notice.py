@@ -14,7 +14,7 @@ from releases.actions.message_text.write import restore, write
 from releases.actions.notice.make import make as make_messages
 from releases.actions.notice.recipients import Recipient, not_before
 from releases.actions.notice.release import digest_of, release, withdraw
-from releases.models import Delivery, Message, MessageText, Notice
+from releases.models import InboxItem, Notification, NotificationDelivery, NotificationTemplate
 from tests.releases.actions.telling import WORKER, announced, forget, join, only, outcomes, outsider, tell
 from tests.releases.gates.asking import alter, make
 
@@ -27,7 +27,7 @@ def draft(world: Any) -> Any:
     return row
 
 
-def called_off(world: Any, row: Any, why: str = "計画変更") -> Notice:
+def called_off(world: Any, row: Any, why: str = "計画変更") -> Notification:
     """Withdraw a release as its manager, and return what is told of it."""
     from releases.actions.release.prepare import withdraw as call_off
 
@@ -64,7 +64,7 @@ def test_an_entry_is_told_once_however_often_it_is_taken(world: Any, draft: Any)
     notice = called_off(world, draft)
     with acting(WORKER):
         assert not make_messages(notice.outbox)
-    assert Notice.objects.count() == 1 and Message.objects.count() == 1
+    assert Notification.objects.count() == 1 and InboxItem.objects.count() == 1
     assert not Outbox.objects.filter(sent_at=None).exists()
 
 
@@ -88,7 +88,7 @@ def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None
         ("kita@users.example", "mail"): "waiting",
         ("Developer", "admin"): "sent",
     }
-    mail = Delivery.objects.get(message__notice=notice, channel__key="mail")
+    mail = NotificationDelivery.objects.get(message__notice=notice, channel__key="mail")
     assert mail.next_at is None
     with world.acting_as("manager"), pytest.raises(NotYou, match="caused"):
         release(notice.pk, digest=digest_of(notice))
@@ -109,7 +109,7 @@ def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
     only(("release:withdraw", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example"))
     with world.acting_as("author_on_committee"):
-        text = MessageText.objects.get(event="release:withdraw")
+        text = NotificationTemplate.objects.get(event="release:withdraw")
         write(text.pk, subject_ja="中止", body_ja="{{ version }}", subject_en="off", body_en="{{ version }}")
     notice = called_off(world, draft)
     assert notice.texts["ja"] == {"subject": "中止", "body": "1.3.0"}
@@ -125,7 +125,9 @@ def test_whoever_has_no_account_is_outside_in_whatever_group(world: Any, draft: 
     only(("release:withdraw", "development_team", "mail"))
     announced(draft, outsider("development_team", "rival@competitor.example"))
     notice = called_off(world, draft)
-    assert notice.waits and [row.next_at for row in Delivery.objects.filter(message__notice=notice)] == [None]
+    assert notice.waits and [row.next_at for row in NotificationDelivery.objects.filter(message__notice=notice)] == [
+        None
+    ]
 
 
 def test_what_is_withdrawn_reaches_nobody_outside(world: Any, draft: Any) -> None:
@@ -143,11 +145,11 @@ def test_who_may_release_is_told_that_something_waits_and_it_tells_no_further(wo
     only(("release:withdraw", "users", "mail"), ("notice:wait", None, "admin"))
     announced(draft, outsider("users", "kita@users.example"))
     notice = called_off(world, draft)
-    waits = Notice.objects.get(event="notice:wait")
+    waits = Notification.objects.get(event="notice:wait")
     told = {message.account.username for message in waits.messages.all()}
     assert told == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
-    assert waits.parent == notice and waits.path.endswith(f"/releases/notice/{notice.pk}/change/")
-    assert not waits.outside and Notice.objects.exclude(event="release:announce").count() == 2
+    assert waits.parent == notice and waits.path.endswith(f"/releases/notification/{notice.pk}/change/")
+    assert not waits.outside and Notification.objects.exclude(event="release:announce").count() == 2
 
 
 def test_an_account_in_a_group_inside_and_one_outside_is_inside(world: Any, draft: Any) -> None:
@@ -163,13 +165,13 @@ def test_a_value_in_a_text_is_never_a_place_itself(world: Any, draft: Any) -> No
     join("development_team", world.people["developer"])
     alter(draft, title="{{ actor }} <b>")
     with world.acting_as("manager"):
-        text = MessageText.objects.get(event="release:withdraw")
+        text = NotificationTemplate.objects.get(event="release:withdraw")
         write(text.pk, subject_ja="{{ title }}", body_ja="x", subject_en="{{ title }}", body_en="x")
     assert called_off(world, draft).texts["en"]["subject"] == "{{ actor }} <b>"
 
 
 def test_a_text_asks_for_no_place_that_is_not_there(world: Any, people: dict[str, Any]) -> None:
-    text = MessageText.objects.get(event="release:withdraw")
+    text = NotificationTemplate.objects.get(event="release:withdraw")
     with world.acting_as("manager"):
         for body in ("{{ password }}", "{% debug %}", "{{ release.author }}"):
             with pytest.raises(Invalid):
@@ -180,13 +182,13 @@ def test_a_text_asks_for_no_place_that_is_not_there(world: Any, people: dict[str
 
 
 def test_the_versions_of_a_text_are_kept(world: Any) -> None:
-    text = MessageText.objects.get(event="release:withdraw")
+    text = NotificationTemplate.objects.get(event="release:withdraw")
     with world.acting_as("manager"):
         for words in ("一", "二"):
             write(text.pk, subject_ja=words, body_ja=words, subject_en="", body_en="")
     assert [row.subject_ja for row in text.history.order_by("history_id")] == ["", "一", "二"]
-    assert MessageText.words("release:withdraw")["ja"]["subject"] == "二"
-    assert MessageText.words("release:withdraw")["en"]["subject"].startswith("[Cancelled]"), "the shipped one"
+    assert NotificationTemplate.words("release:withdraw")["ja"]["subject"] == "二"
+    assert NotificationTemplate.words("release:withdraw")["en"]["subject"].startswith("[Cancelled]"), "the shipped one"
 
 
 TOKYO_NIGHT = (time(22), time(7), "Asia/Tokyo")
@@ -222,7 +224,7 @@ def test_quiet_hours_of_a_person_go_before_those_of_the_group(world: Any, draft:
     alter(member.group, quiet_from="00:00", quiet_until="00:00", zone="UTC")
     alter(world.people["developer"], quiet_from=begins, quiet_until=ends)
     called_off(world, draft)
-    due = Delivery.objects.get().next_at
+    due = NotificationDelivery.objects.get().next_at
     assert due is not None and timedelta(hours=1) < due - now() < timedelta(hours=4)
 
 
@@ -241,7 +243,7 @@ def test_the_text_for_going_back_is_released_with_the_consent(world: Any) -> Non
     for change_first, released in ((False, True), (True, False)):
         if change_first:
             with world.acting_as("manager"):
-                text = MessageText.objects.get(event="rollback:authorise")
+                text = NotificationTemplate.objects.get(event="rollback:authorise")
                 write(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
         make(Outbox, act=f"00000000-0000-0000-0000-00000000000{int(change_first)}", event="rollback:authorise",
              object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
@@ -255,7 +257,7 @@ def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(wor
     """Who consented has not read them."""
     only(("rollback:authorise", "users", "mail"))
     with world.acting_as("manager"):
-        text = MessageText.objects.get(event="rollback:authorise")
+        text = NotificationTemplate.objects.get(event="rollback:authorise")
         write(text.pk, subject_ja="戻す", body_ja=f"{{{{ {place} }}}}", subject_en="back", body_en="{{ version }}")
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
@@ -271,7 +273,7 @@ def test_changing_that_text_voids_the_consent_and_names_why(world: Any) -> None:
 
     row, round_ = world.granted()
     with world.acting_as("manager"):
-        text = MessageText.objects.get(event="rollback:restored")
+        text = NotificationTemplate.objects.get(event="rollback:restored")
         write(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
     with acting(WORKER):
         lapse_stale()
@@ -285,7 +287,7 @@ def test_those_who_must_act_are_asked_and_nobody_else(world: Any) -> None:
     world.submitted()
     notice = next(one for one in tell() if one.event == "release:submit")
     assert {message.account.username for message in notice.messages.all()} == {"committee_a", "committee_b"}
-    assert notice.remind_at is not None and "ConsentRound" in notice.thing
+    assert notice.remind_at is not None and "ApprovalRequest" in notice.thing
 
 
 def test_a_run_outside_production_tells_nobody_outside_and_nothing_of_its_success(world: Any) -> None:
@@ -329,7 +331,7 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
         call_off(draft.pk, reason="x")
     with acting(WORKER):
         made.drain()
-    assert Notice.objects.get().event == "release:withdraw"
+    assert Notification.objects.get().event == "release:withdraw"
     assert list(Outbox.objects.filter(sent_at=None, event="deployment:miss")) == [stuck] and world.fresh(gone).sent_at
     monkeypatch.undo()
     assert [notice.event for notice in tell()] == ["deployment:miss"]

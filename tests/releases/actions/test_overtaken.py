@@ -15,7 +15,7 @@ from releases.actions.message_rule.change_rule import add, withdraw
 from releases.actions.notice.release import digest_of, release
 from releases.actions.release.prepare import withdraw as call_off
 from releases.letters.events import KEYS
-from releases.models import Delivery, MessageChannel, MessageRule, Notice, Stakeholder
+from releases.models import Notification, NotificationChannel, NotificationDelivery, NotificationRule, RecipientGroup
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.ends_told import ENDS, PLAN
 from releases.procedures.load import DEFAULT
@@ -28,18 +28,18 @@ __all__ = ["draft"]
 
 
 @pytest.fixture
-def waiting(world: Any, draft: Any) -> Notice:
+def waiting(world: Any, draft: Any) -> Notification:
     """The announcement of a release waits for its second person."""
     only(*((event, "users", "mail") for event in (PLAN, *ENDS)), ("notice:wait", None, "admin"))
     outsider("users", "kita@users.example")
     happens(draft, PLAN)
-    notice = Notice.objects.get(event=PLAN)
+    notice = Notification.objects.get(event=PLAN)
     assert notice.waits
     return notice
 
 
 def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_the_end_alone(
-    world: Any, draft: Any, waiting: Notice, host: MailHost
+    world: Any, draft: Any, waiting: Notification, host: MailHost
 ) -> None:
     with world.acting_as("manager"):
         call_off(draft.pk, reason="計画変更")
@@ -47,14 +47,14 @@ def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_t
     waiting = world.fresh(waiting)
     assert not waiting.waits and "newer" in waiting.withdrawn_because
     assert outcomes(waiting) == {("kita@users.example", "mail"): "overtaken"}
-    assert not Notice.objects.filter(event="release:withdraw").exists(), (
+    assert not Notification.objects.filter(event="release:withdraw").exists(), (
         "nobody hears of the end of what he never heard of"
     )
     assert Event.objects.filter(action="notice:supersede", kind="action").count() == 1
     assert deliver() == 0 and not host.mails
 
 
-def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: Any, waiting: Notice) -> None:
+def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: Any, waiting: Notification) -> None:
     with world.acting_as("manager"):
         call_off(draft.pk, reason="計画変更")
     with world.acting_as("project_manager"), pytest.raises(WrongState, match="cancelled"):
@@ -62,18 +62,18 @@ def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: 
 
 
 @pytest.mark.parametrize("event", ["release:postpone", "release:amend", "release:lapse", "deployment:start"])
-def test_every_move_of_the_release_ends_its_plan(world: Any, draft: Any, waiting: Notice, event: str) -> None:
+def test_every_move_of_the_release_ends_its_plan(world: Any, draft: Any, waiting: Notification, event: str) -> None:
     happens(draft, event)
     assert not world.fresh(waiting).waits
 
 
-def test_a_run_that_is_cancelled_alone_leaves_the_plan(world: Any, draft: Any, waiting: Notice) -> None:
+def test_a_run_that_is_cancelled_alone_leaves_the_plan(world: Any, draft: Any, waiting: Notification) -> None:
     happens(draft, "deployment:cancel", "milestone:remind")
     assert world.fresh(waiting).waits
 
 
 def test_what_was_approved_and_waits_for_the_morning_is_not_sent_once_the_release_is_called_off(
-    world: Any, draft: Any, waiting: Notice, host: MailHost
+    world: Any, draft: Any, waiting: Notification, host: MailHost
 ) -> None:
     with world.acting_as("project_manager"):
         release(waiting.pk, digest=digest_of(waiting))
@@ -82,12 +82,14 @@ def test_what_was_approved_and_waits_for_the_morning_is_not_sent_once_the_releas
     tell()
     deliver()
     assert outcomes(waiting) == {("kita@users.example", "mail"): "overtaken"} and not host.mails
-    assert not Notice.objects.filter(event="release:withdraw").exists()
+    assert not Notification.objects.filter(event="release:withdraw").exists()
 
 
-def test_whoever_planned_the_release_does_not_confirm_its_announcement(world: Any, draft: Any, waiting: Notice) -> None:
+def test_whoever_planned_the_release_does_not_confirm_its_announcement(
+    world: Any, draft: Any, waiting: Notification
+) -> None:
     planner = draft.author.username
-    asked = Notice.objects.get(event="notice:wait")
+    asked = Notification.objects.get(event="notice:wait")
     assert planner not in {message.account.username for message in asked.messages.all()}
     with world.acting_as(planner), pytest.raises(NotYou, match="planned"):
         release(waiting.pk, digest=digest_of(waiting))
@@ -102,20 +104,20 @@ def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with
     for group in ("users", "partners", "vendors"):
         outsider(group, f"{group}@outside.example")
     happens(draft, PLAN)
-    notice = Notice.objects.get(event=PLAN)
+    notice = Notification.objects.get(event=PLAN)
     with world.acting_as("project_manager"):
         release(notice.pk, digest=digest_of(notice))
     deliver()
     happens(draft, end)
-    ending = Notice.objects.get(event=end)
+    ending = Notification.objects.get(event=end)
     assert {message.name for message in ending.messages.filter(outside=True)} == {
         f"{group}@outside.example" for group in ("users", "partners", "vendors")
     }
 
 
 def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(people: dict[str, Any]) -> None:
-    mail = MessageRule.objects.filter(withdrawn_at=None, channel__key="mail")
-    for group in Stakeholder.objects.filter(side="external"):
+    mail = NotificationRule.objects.filter(withdrawn_at=None, channel__key="mail")
+    for group in RecipientGroup.objects.filter(side="external"):
         heard = set(mail.filter(group=group).values_list("event", flat=True))
         assert {PLAN, "rollback:authorise", *ENDS} <= heard, group
     assert all(KEYS[end].follows for end in ENDS)
@@ -139,10 +141,10 @@ def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without
     world: Any, draft: Any
 ) -> None:
     only(*((event, "users", "mail") for event in (PLAN, *ENDS)))
-    mail, vendors = MessageChannel.objects.get(key="mail"), Stakeholder.objects.get(key="vendors")
+    mail, vendors = NotificationChannel.objects.get(key="mail"), RecipientGroup.objects.get(key="vendors")
     with world.acting_as("manager"):
         with pytest.raises(Invalid, match="so it must also be notified of the outcome"):
-            withdraw(MessageRule.objects.get(event="deployment:fail", withdrawn_at=None).pk, reason="x")
+            withdraw(NotificationRule.objects.get(event="deployment:fail", withdrawn_at=None).pk, reason="x")
         with pytest.raises(Invalid, match="deployment has failed"):
             add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
         for end in ENDS:
@@ -158,9 +160,9 @@ def test_inside_what_comes_late_is_overtaken_by_what_the_same_reader_is_told_nex
     only(*((event, "development_team", "mail") for event in ("release:postpone", "release:withdraw")))
     join("development_team", world.people["developer"], "developer@datasets.example")
     happens(draft, "release:postpone", "release:withdraw")
-    first = Notice.objects.get(event="release:postpone")
+    first = Notification.objects.get(event="release:postpone")
     with acting(WORKER):
         alter(first, made_at=now() - timedelta(hours=1))
     deliver()
     assert outcomes(first) == {("Developer", "mail"): "overtaken"} and len(host.mails) == 1
-    assert "newer" in Delivery.objects.get(message__notice=first).last_error
+    assert "newer" in NotificationDelivery.objects.get(message__notice=first).last_error

@@ -16,7 +16,7 @@ from releases.actions.obligation.settle import settle
 from releases.actions.procedure.activate import activate_first, load, submit as apply_for
 from releases.actions.release.prepare import fix_content
 from releases.actions.roster.assign import assign
-from releases.models import Obligation, Procedure, RosterEntry, Stakeholder
+from releases.models import FollowUp, Procedure, RecipientGroup, TeamMember
 from tests.releases.gates.asking import COMMAND, make, shown
 
 
@@ -48,7 +48,7 @@ def test_a_document_passes_three_people(world: Any) -> None:
 def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
     release = world.planned()
 
-    def put(duty: str, name: str, telephone: str = "+81-3-0000-0000") -> RosterEntry:
+    def put(duty: str, name: str, telephone: str = "+81-3-0000-0000") -> TeamMember:
         return assign(release.pk, duty=duty, account_id=world.people[name].pk, telephone=telephone)
 
     with world.acting_as("manager"):
@@ -62,12 +62,12 @@ def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
         put("verifier", "second_operator")
     with world.acting_as("operator"), pytest.raises(NotYou):
         put("worker", "operator")
-    assert RosterEntry.objects.filter(release=release).count() == 2
+    assert TeamMember.objects.filter(release=release).count() == 2
 
 
 def test_a_debt_is_settled_once_with_a_word_and_a_signature(world: Any) -> None:
     debt = make(
-        Obligation,
+        FollowUp,
         application=world.application,
         release=world.planned(),
         key="full_review",
@@ -127,7 +127,7 @@ def test_a_new_version_changes_the_environments_and_groups_that_are_there(world:
     rows = list(Environment.objects.order_by("order").values_list("slug", "name_en", "zone"))
     assert [slug for slug, *_rest in rows] == ["development", "staging", "rehearsal", "production"]
     assert rows[1][1:] == ("Acceptance", "Europe/Berlin")
-    assert Stakeholder.objects.get(key=raw["stakeholders"][0]["key"]).side == "external"
+    assert RecipientGroup.objects.get(key=raw["stakeholders"][0]["key"]).side == "external"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from releases.actions.notice.remind import follow_up, remind_open
 from releases.actions.release.milestones import lay
 from releases.actions.release.move import move
 from releases.gates.base import procedure_of
-from releases.models import Delivery, Milestone, Notice, Release
+from releases.models import Milestone, Notification, NotificationDelivery, Release
 from tests.releases.actions.telling import WORKER, deliver, due_now, forget, join, only, outcomes, tell
 from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter
@@ -70,7 +70,7 @@ def test_what_is_held_in_quiet_hours_leaves_at_their_end(world: Any, draft: Any,
         withdraw(draft.pk, reason="計画変更")
     tell()
     assert deliver() == 0 and not host.mails
-    row = Delivery.objects.get()
+    row = NotificationDelivery.objects.get()
     assert (row.outcome, row.next_at) == ("waiting", ends), "the hours are of the zone of the group"
     due_now(row)
     assert deliver() == 1 and len(host.mails) == 1 and world.fresh(row).outcome == "sent"
@@ -92,7 +92,7 @@ def test_who_must_act_is_quiet_in_the_zone_of_the_environment(world: Any, draft:
     ends = quiet_now(world.people["manager"], "America/New_York", mail="manager@datasets.example")
     late(draft)
     tell()
-    assert Delivery.objects.get(message__account=world.people["manager"]).next_at == ends
+    assert NotificationDelivery.objects.get(message__account=world.people["manager"]).next_at == ends
 
 
 def test_what_must_wake_somebody_is_not_held_nor_what_an_emergency_asks_for(
@@ -123,7 +123,9 @@ def test_a_reminder_of_a_date_that_was_moved_is_dropped_and_told_anew(world: Any
     assert {outcomes(one)[("Manager", "mail")] for one in (old, again)} == {"dropped"}
     assert (
         "The date changed"
-        in Delivery.objects.filter(message__notice=old, message__account=world.people["manager"]).get().last_error
+        in NotificationDelivery.objects.filter(message__notice=old, message__account=world.people["manager"])
+        .get()
+        .last_error
     )
     with acting(WORKER):
         assert follow_up(old.pk) == "notice:settle"
@@ -165,7 +167,7 @@ def test_each_reminder_leads_to_where_the_thing_is_done(world: Any, draft: Any) 
         with acting(WORKER):
             remind_open()
     tell()
-    assert list(Notice.objects.values_list("path", flat=True)) == [page] * 4
+    assert list(Notification.objects.values_list("path", flat=True)) == [page] * 4
 
 
 def test_who_is_asked_for_consent_is_led_to_where_it_is_given(world: Any) -> None:

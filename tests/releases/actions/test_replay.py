@@ -17,7 +17,7 @@ from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.watch.begin import triggers_of
 from releases.admin.replayed import replay_lines
 from releases.metrics.triggers import judge
-from releases.models import Deployment, Rollback, Sample, Watch, WatchCheck
+from releases.models import Deployment, Measurement, MonitoringCheck, MonitoringPeriod, Rollback
 from releases.procedures.document import Procedure as Content
 from tests.releases.gates.asking import COMMAND, make, walk
 
@@ -33,10 +33,10 @@ def edited(version: str, **triggers: dict[str, Any]) -> Content:
 
 
 @pytest.fixture
-def watched(world: Any) -> Callable[..., Watch]:
+def watched(world: Any) -> Callable[..., MonitoringPeriod]:
     """Return a function: a watch under the active procedure whose error rate was, minute by minute, as given."""
 
-    def lay(rates: list[float | None], **fields: Any) -> Watch:
+    def lay(rates: list[float | None], **fields: Any) -> MonitoringPeriod:
         release = world.planned()
         run = make(
             Deployment, release=release, application=release.application,
@@ -45,13 +45,13 @@ def watched(world: Any) -> Callable[..., Watch]:
         walk(run, "schedule", "queue", "start", "verify", "watch")
         triggers, began = triggers_of(active_procedure().document), now() - timedelta(hours=3)
         watch = make(
-            Watch, deployment=run, interval_seconds=60, duration_seconds=600, began_at=began,
+            MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=600, began_at=began,
             triggers=triggers, checks=[{"key": "watch_logs", "required": False}], **fields,
         )  # fmt: skip
         for place, rate in enumerate(rates):
             values = judge(triggers, {"error_rate": rate, "service_down": 0.0}, {})
             due = began + timedelta(minutes=place)
-            make(Sample, watch=watch, due_at=due, at=due, up=True, values=values)
+            make(Measurement, watch=watch, due_at=due, at=due, up=True, values=values)
         return watch  # type: ignore[no-any-return]
 
     return lay
@@ -66,7 +66,7 @@ def test_only_measured_triggers_that_differ_count_as_changed(world: Any) -> None
     assert replay.changed(active, edited("9.0.0", odd_logs=without)) == ["odd_logs"]
 
 
-def test_it_says_what_fired_and_what_would_have(watched: Callable[..., Watch]) -> None:
+def test_it_says_what_fired_and_what_would_have(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = watched([0.0, 0.15, 0.15, 0.15, 0.15])
     (same,) = replay.report(edited("9.0.0"))
     assert (
@@ -80,7 +80,7 @@ def test_it_says_what_fired_and_what_would_have(watched: Callable[..., Watch]) -
     assert quick["would"][0][2] < same["would"][0][2] and not quick["louder"]
 
 
-def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., Watch]) -> None:
+def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = watched([0.15] * 5)
     alarm = make(Rollback, deployment=watch.deployment, cause="error_rate", critical=True, raised_at=now())
     rows = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
@@ -90,18 +90,18 @@ def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., Wa
     assert replay.missed(replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
 
 
-def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(watched: Callable[..., Watch]) -> None:
+def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = watched([0.0] * 3)
     alarm = make(Rollback, deployment=watch.deployment, cause=UNANSWERED, critical=True, raised_at=now())
     assert replay.missed(replay.report(edited("9.0.0"))) == [], "nobody answered, which no trigger measures"
     walk(alarm, "dismiss")
-    make(WatchCheck, watch=watch, key="watch_logs", due_at=watch.began_at, at=now(), verdict="fail")
+    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=watch.began_at, at=now(), verdict="fail")
     make(Rollback, deployment=watch.deployment, cause="odd_logs", critical=False, raised_at=now())
     assert replay.missed(replay.report(edited("9.0.0"))) == []
     assert replay.missed(replay.report(edited("9.0.0", odd_logs={"k": 2, "n": 2}))) == [str(watch.deployment)]
 
 
-def test_a_new_alarm_is_named(watched: Callable[..., Watch]) -> None:
+def test_a_new_alarm_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
     watched([0.05] * 5)
     (row,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05"}))
     assert row["louder"] and row["was"] == []
@@ -109,17 +109,17 @@ def test_a_new_alarm_is_named(watched: Callable[..., Watch]) -> None:
     assert not mild["louder"] and mild["would"][0][:2] == ["error_rate", False]
 
 
-def test_checks_are_replayed_too(watched: Callable[..., Watch]) -> None:
+def test_checks_are_replayed_too(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = watched([0.0] * 3)
     for hour in (1, 2):
-        make(WatchCheck, watch=watch, key="watch_logs", due_at=watch.began_at + timedelta(hours=hour), at=now(), verdict="fail")  # fmt: skip
+        make(MonitoringCheck, watch=watch, key="watch_logs", due_at=watch.began_at + timedelta(hours=hour), at=now(), verdict="fail")  # fmt: skip
     (row,) = replay.report(edited("9.0.0", odd_logs={"k": 2, "n": 2}))
     assert [key for key, _critical, _at in row["was"]] == ["odd_logs"]
     assert row["would"][0][2] > row["was"][0][2]
 
 
 def test_the_application_holds_the_replay_and_shows_it(
-    watched: Callable[..., Watch], world: Any, browsers: Any
+    watched: Callable[..., MonitoringPeriod], world: Any, browsers: Any
 ) -> None:
     watch = watched([0.15] * 5)
     make(Rollback, deployment=watch.deployment, cause="error_rate", critical=True, raised_at=now())

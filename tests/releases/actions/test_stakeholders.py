@@ -15,26 +15,33 @@ from releases.actions.message_rule.lay_out import lay_out_messages
 from releases.actions.stakeholder.change_group import close, create, edit
 from releases.actions.stakeholder.members import add, add_outside, remove
 from releases.letters.events import EVENTS
-from releases.models import Message, MessageChannel, MessageRule, MessageText, Notice, Stakeholder
-from releases.models.message import unread
+from releases.models import (
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationRule,
+    NotificationTemplate,
+    RecipientGroup,
+)
+from releases.models.notification import unread
 from releases.procedures.load import default
 from tests.releases.gates.asking import make
 
 
-def group(key: str = "users") -> Stakeholder:
+def group(key: str = "users") -> RecipientGroup:
     """Return a group of the procedure."""
-    return Stakeholder.objects.get(key=key)
+    return RecipientGroup.objects.get(key=key)
 
 
 def test_the_procedure_lays_out_its_groups_channels_rules_and_a_text_for_each_event(people: dict[str, Any]) -> None:
-    assert {(g.key, g.side) for g in Stakeholder.objects.all()} == {
+    assert {(g.key, g.side) for g in RecipientGroup.objects.all()} == {
         ("development_team", "internal"), ("operations_team", "internal"), ("support_team", "internal"),
         ("users", "external"), ("partners", "external"), ("vendors", "external"),
     }  # fmt: skip
-    assert {c.kind for c in MessageChannel.objects.all()} == {"mail", "slack", "admin"}
-    assert {t.event for t in MessageText.objects.all()} == {e.key for e in EVENTS}
-    assert MessageRule.objects.filter(event="milestone:remind", group=None, channel__key="admin").exists()
-    rooms = MessageRule.objects.filter(channel__key="slack")
+    assert {c.kind for c in NotificationChannel.objects.all()} == {"mail", "slack", "admin"}
+    assert {t.event for t in NotificationTemplate.objects.all()} == {e.key for e in EVENTS}
+    assert NotificationRule.objects.filter(event="milestone:remind", group=None, channel__key="admin").exists()
+    rooms = NotificationRule.objects.filter(channel__key="slack")
     assert rooms.exists() and not rooms.filter(group__side="external").exists(), "the room of the procedure is ours"
 
 
@@ -45,22 +52,24 @@ def test_another_procedure_withdraws_its_predecessors_rules_and_keeps_ours(
 
     with acting_as("manager"):
         ours = add_rule(
-            event="release:submit", group_id=group("vendors").pk, channel_id=MessageChannel.objects.get(key="mail").pk
+            event="release:submit",
+            group_id=group("vendors").pk,
+            channel_id=NotificationChannel.objects.get(key="mail").pk,
         )
         add_outside(group().pk, name="北", address="kita@users.example", language="ja", reason="窓口")
     kept = tuple(rule for rule in default().messages if rule.event == "release:submit")
     content = default().model_copy(update={"messages": kept})
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(content)
-    left = MessageRule.objects.filter(withdrawn_at=None)
+    left = NotificationRule.objects.filter(withdrawn_at=None)
     assert {row.event for row in left} == {"release:submit"} and ours in left and group().members.count() == 1
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(default())
-    assert MessageRule.objects.filter(withdrawn_at=None, event="release:announce").exists()
-    count = MessageRule.objects.filter(withdrawn_at=None).count()
+    assert NotificationRule.objects.filter(withdrawn_at=None, event="release:announce").exists()
+    count = NotificationRule.objects.filter(withdrawn_at=None).count()
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(default())
-    assert MessageRule.objects.filter(withdrawn_at=None).count() == count, "twice is as once"
+    assert NotificationRule.objects.filter(withdrawn_at=None).count() == count, "twice is as once"
 
 
 def test_only_a_release_manager_changes_who_is_told(people: dict[str, Any], acting_as: Any) -> None:
@@ -116,12 +125,12 @@ def test_a_group_keeps_its_side_and_ends(people: dict[str, Any], acting_as: Any)
         close(made.pk, reason="なくなった")
         with pytest.raises(WrongState):
             add(made.pk, account_id=people["operator"].pk)
-    row = Stakeholder.objects.get(pk=made.pk)
+    row = RecipientGroup.objects.get(pk=made.pk)
     assert (row.side, row.quiet_from, row.label_ja) == ("external", time(20), "役員")
 
 
 def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str, Any], acting_as: Any) -> None:
-    mail = MessageChannel.objects.get(key="mail").pk
+    mail = NotificationChannel.objects.get(key="mail").pk
     with acting_as("manager"):
         for wrong in (
             {"event": "step:claim", "group_id": group().pk},
@@ -141,17 +150,17 @@ def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str
 
 
 def test_the_inbox_counts_what_is_unread_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
-    from releases.models import Delivery
+    from releases.models import NotificationDelivery
 
-    notice = make(Notice, event="consent:grant", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
+    notice = make(Notification, event="consent:grant", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
                   texts={"ja": {"subject": "件名", "body": "本文"}, "en": {"subject": "s", "body": "b"}},
                   path="/admin/", made_at="2026-12-01T00:00:00Z")  # fmt: skip
-    inbox = MessageChannel.objects.get(key="admin")
+    inbox = NotificationChannel.objects.get(key="admin")
     rows = []
     for name in ("operator", "operator2", "developer"):
         account = people.get(name, people["operator"])
-        row = make(Message, notice=notice, recipient=name, account=account, name=name, language="ja")
-        make(Delivery, message=row, channel=inbox, outcome="sent")
+        row = make(InboxItem, notice=notice, recipient=name, account=account, name=name, language="ja")
+        make(NotificationDelivery, message=row, channel=inbox, outcome="sent")
         rows.append(row)
     assert (unread(people["operator"]), unread(people["developer"])) == (2, 1)
     with acting_as("developer"):

@@ -11,7 +11,7 @@ import pytest
 
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.actions.target.try_settings import try_settings, within
 from releases.steps.examine import Found
 from releases.steps.landlock import landlock
@@ -134,7 +134,7 @@ def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, br
     shown = browsers("operator").post(f"/admin/act/target/set_settings/{target.pk}/", form | {"reason": "another log"})
     assert shown.status_code == 200 and 'id="tried"' in shown.text
     assert "shared/other.log does not exist yet" in shown.text
-    assert Target.objects.get(pk=target.pk).settings == {}
+    assert DeploymentTarget.objects.get(pk=target.pk).settings == {}
     assert 'name="try"' in browsers("operator").get("/admin/act/target/create/").text
 
 

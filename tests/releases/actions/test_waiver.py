@@ -15,7 +15,7 @@ from releases.actions.obligation.incur import incur_at_start
 from releases.actions.release.prepare import fix_content
 from releases.actions.waiver import decide
 from releases.actions.waiver.propose import propose
-from releases.models import Obligation, Waiver
+from releases.models import FollowUp, Waiver
 from tests.releases.gates.asking import COMMAND, alter, ask
 
 
@@ -115,14 +115,14 @@ def test_what_was_waived_is_owed_once_the_run_starts(world: Any) -> None:
     waiver = proposed(world, release)
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
-    assert not Obligation.objects.exists()
+    assert not FollowUp.objects.exists()
     from audit.change import change
     from releases.models import Release
 
     for _again in range(2):
         with world.acting_as("operator"), change("test:start", (Release, release.pk)) as act:
             incur_at_start(act.get(Release), world.environments["production"], datetime.now(UTC))
-    (debt,) = Obligation.objects.all()
+    (debt,) = FollowUp.objects.all()
     assert (debt.key, debt.about, debt.blocks) == ("waiver", "coverage", "next")
     assert debt.due_at > datetime.now(UTC) + timedelta(days=4)
     assert world.fresh(waiver).obligation == debt

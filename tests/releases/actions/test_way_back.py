@@ -21,15 +21,15 @@ from releases.actions.rollback import decide
 from releases.actions.rollback.agree import agree
 from releases.actions.rollback.run import not_possible, retry
 from releases.actions.rollback.take_over import take_over
-from releases.models import Deployment, Fact, InForce, Release, Rollback, Step, StepOutput
+from releases.models import DeployedVersion, Deployment, Fact, Release, Rollback, Step, StepOutput
 from releases.steps.target import Layout
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
-def pointing(world: Any, release: Release, environment: str = "production") -> InForce:
+def pointing(world: Any, release: Release, environment: str = "production") -> DeployedVersion:
     """Say that a release is in force."""
     where = {"application": world.application, "environment": world.environments[environment]}
-    pointer: InForce = make(InForce, **where, release=release, since=now(), how="verified")
+    pointer: DeployedVersion = make(DeployedVersion, **where, release=release, since=now(), how="verified")
     return pointer
 
 
@@ -133,7 +133,7 @@ def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
     other = make(
         Release, application=world.application, version="1.9.0", title="newer", author=world.people["operator"]
     )
-    alter(InForce.objects.get(), release=other)
+    alter(DeployedVersion.objects.get(), release=other)
     with world.acting_as("operator"), pytest.raises(WrongState, match=r"with the newest version.*1\.9\.0; roll"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
     newer = make(

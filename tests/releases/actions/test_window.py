@@ -15,7 +15,7 @@ from releases.actions.release.move import move, postpone
 from releases.actions.release.plan import plan
 from releases.actions.window.propose import propose
 from releases.gates.window import opening
-from releases.models import ConsentRound, FinalCheck
+from releases.models import ApprovalRequest, FinalCheck
 from tests.releases.gates.asking import alter
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -85,14 +85,14 @@ def test_postponing_ends_the_round_the_run_and_the_final_check(world: Any) -> No
     release = world.fresh(release)
     assert (release.state, release.window_start) == ("tested", start)
     assert world.fresh(deployment).state == "cancelled"
-    round_ = ConsentRound.objects.get(release=release)
+    round_ = ApprovalRequest.objects.get(release=release)
     assert (round_.state, round_.void_key) == ("void", "window")
     assert not FinalCheck.objects.filter(release=release, cleared_at=None).exists()
     assert not release.milestones.filter(guards__in=["approve", "confirm"]).exclude(done_at=None).exists()
     assert release.checklist.exclude(signed_at=None).count() == 6, "what rests on unchanged facts stays signed"
 
 
-def extra(world: Any, who: str = "manager", **fields: Any) -> ConsentRound:
+def extra(world: Any, who: str = "manager", **fields: Any) -> ApprovalRequest:
     given = {
         "application_id": world.application.pk,
         "name": "second extra",

@@ -19,7 +19,7 @@ from releases.actions.window.set_rule import set_rule
 from releases.actions.window.withdraw import withdraw
 from releases.gates import window as gate
 from releases.gates.window import opening
-from releases.models import ConsentRound, Procedure
+from releases.models import ApprovalRequest, Procedure
 from tests.releases.gates.asking import COMMAND
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -37,7 +37,7 @@ def rule(world: Any, who: str = "manager", environment: str = "production", **fi
 
 def consent(world: Any, window: ChangeWindow) -> None:
     """Grant its round, by two of the committee."""
-    round_ = ConsentRound.objects.get(window=window)
+    round_ = ApprovalRequest.objects.get(window=window)
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
             approve(round_.pk, digest=round_.digest)
@@ -60,7 +60,7 @@ def monday(weeks: int = 1) -> datetime:
 
 def test_in_a_protected_environment_a_rule_counts_only_when_its_round_is_granted(world: Any) -> None:
     window = rule(world)
-    round_ = ConsentRound.objects.get(window=window)
+    round_ = ApprovalRequest.objects.get(window=window)
     assert round_.subject == "extra_window" and round_.rules and round_.document["reason"] == "small changes"
     production = world.environments["production"]
     assert "Weekly" not in names(world) and not opening(world.application, production, monday()).open
@@ -74,16 +74,16 @@ def test_in_a_protected_environment_a_rule_counts_only_when_its_round_is_granted
 
 def test_in_an_unprotected_one_it_counts_at_once(world: Any) -> None:
     window = rule(world, environment="development")
-    assert window.opened_at is not None and not ConsentRound.objects.filter(window=window).exists()
+    assert window.opened_at is not None and not ApprovalRequest.objects.filter(window=window).exists()
     assert names(world, "development") == {"Weekly"}
 
 
 def test_everything_that_is_consented_to_is_in_the_digest(world: Any) -> None:
-    said = ConsentRound.objects.get(window=rule(world, on_holiday="later", country="US")).document["window"]
+    said = ApprovalRequest.objects.get(window=rule(world, on_holiday="later", country="US")).document["window"]
     for value in ("FREQ=WEEKLY;BYDAY=MO", "02:00", "Asia/Tokyo", "60", "US", "later"):
         assert value in said
     digests = {
-        ConsentRound.objects.get(window=rule(world, **fields)).digest
+        ApprovalRequest.objects.get(window=rule(world, **fields)).digest
         for fields in ({}, {"start": time(3)}, {"length_minutes": 61}, {"day_offset": 1}, {"on_holiday": "skip"})
     }
     assert len(digests) == 5
@@ -128,7 +128,7 @@ def test_a_rejected_replacement_leaves_the_old_rule(world: Any) -> None:
     first = rule(world)
     consent(world, first)
     second = rule(world, name_en="Second", replaces_id=first.pk)
-    round_ = ConsentRound.objects.get(window=second)
+    round_ = ApprovalRequest.objects.get(window=second)
     with world.acting_as("committee_a"):
         reject(round_.pk, digest=round_.digest, comment="no")
     assert "Weekly" in names(world)
@@ -187,11 +187,11 @@ def test_a_withdrawn_window_stops_counting_at_once_and_its_round_ends(world: Any
             withdraw(window.pk, reason="not needed")
         with pytest.raises(WrongState):
             withdraw(extra.pk, reason="again")
-    states = {r.window_id: r.state for r in ConsentRound.objects.filter(window__isnull=False)}
+    states = {r.window_id: r.state for r in ApprovalRequest.objects.filter(window__isnull=False)}
     assert (states[proposed.pk], states[granted.pk], states[extra.pk]) == ("taken_back", "void", "void")
     assert not names(world) & {"Proposed", "Granted", "extra"}
     assert not opening(world.application, world.environments["production"], now()).open or now().weekday() == 2
-    round_ = ConsentRound.objects.get(window=proposed)
+    round_ = ApprovalRequest.objects.get(window=proposed)
     with world.acting_as("committee_a"), pytest.raises(WrongState):
         approve(round_.pk, digest=round_.digest)
 

@@ -9,7 +9,7 @@ import psycopg
 from django.db.models import Model
 from psycopg import sql
 
-from releases.models import Evidence, Obligation, Release
+from releases.models import Evidence, FollowUp, Release
 
 ENDED = "'completed'"
 # One of fifty is still open.
@@ -61,6 +61,6 @@ def fill(address: str, world: dict[str, Any], upto: int, *, state: str = ENDED, 
         copies.of(world["running"], {"state": "'succeeded'", "release_id": "n.id", "created_at": "n.created_at"})
         if proof:
             copies.of(Evidence.objects.latest("pk"), {"digest": "lpad(n.g::text, 64, '0')", "at": "n.created_at"})
-            owed = Obligation.objects.filter(settled_at=None).latest("pk")
+            owed = FollowUp.objects.filter(settled_at=None).latest("pk")
             settled = "CASE WHEN n.g %% 50 = 0 THEN NULL ELSE now() END"
             copies.of(owed, {"release_id": "n.id", "due_at": "now() + interval '30 days'", "settled_at": settled})

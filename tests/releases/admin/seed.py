@@ -30,22 +30,22 @@ from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.window.propose import propose
 from releases.metrics.triggers import judge
 from releases.models import (
-    ConsentRound,
+    ApprovalRequest,
+    DeployedVersion,
     Deployment,
     Document,
     Evidence,
     Fact,
-    InForce,
-    Obligation,
+    FollowUp,
+    Measurement,
+    MonitoringCheck,
+    MonitoringPeriod,
     Procedure,
     Release,
     Rollback,
-    Sample,
     Step,
     StepAttempt,
     StepOutput,
-    Watch,
-    WatchCheck,
 )
 from tests.conftest import seconded
 
@@ -201,7 +201,9 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
     return made
 
 
-def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None) -> Watch:
+def watched(
+    acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None
+) -> MonitoringPeriod:
     """Give a run a watch whose error rate climbs over its limit, half an hour of baseline before it, and checks."""
     with acting_as("operator"), change("test:watch") as act:
         began = now() - timedelta(minutes=count)
@@ -209,7 +211,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
         assert procedure is not None
         triggers, checks = triggers_of(procedure.document), checks_of(procedure.document)
         means = {"error_rate": 0.01, "response_time": 0.08, "resource_use": 0.4, "service_down": 0.0}
-        watch = Watch.objects.create(
+        watch = MonitoringPeriod.objects.create(
             deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, began_at=began,
             triggers=triggers, checks=checks, check_seconds=600,
             baseline={
@@ -220,7 +222,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
         act.about(watch)
         run_.started_at = began - timedelta(minutes=4)
         run_.save()
-        before = Watch.objects.create(
+        before = MonitoringPeriod.objects.create(
             deployment=run_, purpose="before", interval_seconds=60, duration_seconds=1800, triggers=triggers,
             began_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), verdict="measured",
         )  # fmt: skip
@@ -230,7 +232,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
     for index in range(30):
         at = before.began_at + timedelta(minutes=index)
         wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
-        Sample.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
+        Measurement.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
     for index in range(count):
         at, climb = began + timedelta(minutes=index), max(0, index - 25)
         seen = {
@@ -241,13 +243,13 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
         }
         stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
         values = judge(sampled, {} if index == 12 else seen, watch.baseline, stale)
-        Sample.objects.create(watch=watch, due_at=at, at=at, up=True, values=values)
+        Measurement.objects.create(watch=watch, due_at=at, at=at, up=True, values=values)
     for place, (verdict, value) in enumerate([("pass", "0"), ("pass", "0"), ("fail", "3")]):
         at = began + timedelta(minutes=10 * (place + 1))
         rows = [("watch_logs", verdict, value, "≤ 0", "2026-12-16T01:40:12Z ERROR /datasets" if value == "3" else "")]
         rows += [("watch_alerts", "no_data", "", "–", ""), ("watch_backups", "pass", "0.6 h", "≤ 26 h, digest", "")]
         for key, said, found, limit, output in rows:
-            WatchCheck.objects.create(
+            MonitoringCheck.objects.create(
                 watch=watch, key=key, due_at=at, at=at, verdict=said, value=found, limit=limit, output=output
             )
     return watch
@@ -272,7 +274,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
         walk(made, "pre_authorise", "run", "verify", "report")
         walk(run_, "roll_back", "restored")
         draft_documents(made)
-        Obligation.objects.create(
+        FollowUp.objects.create(
             application=run_.application,
             release=run_.release,
             key="full_review",
@@ -280,7 +282,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             label_en="Assessment of a pre-authorised rollback",
             due_at=now() + timedelta(hours=2),
         )
-        Obligation.objects.create(
+        FollowUp.objects.create(
             application=run_.application,
             release=run_.release,
             key="full_review",
@@ -310,15 +312,15 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
         )  # fmt: skip
     review = in_review(acting_as, of, "1.3.0", start)
     with acting_as("committee_a"):
-        round_ = ConsentRound.objects.get(release=review, state="open")
+        round_ = ApprovalRequest.objects.get(release=review, state="open")
         approve(round_.pk, digest=round_.digest, comment="内容を確認した")
     other = application(acting_as, "portal", "ポータル")
     released = in_review(acting_as, other, "2.0.0", start)
     with (
         acting_as("operator"),
-        change("test:granted", (ConsentRound, released.rounds.get().pk), (Release, released.pk)) as act,
+        change("test:granted", (ApprovalRequest, released.rounds.get().pk), (Release, released.pk)) as act,
     ):
-        act.get(ConsentRound).grant()
+        act.get(ApprovalRequest).grant()
         release = act.get(Release)
         release.approve()
     with acting_as("operator"), change("test:running", (Release, released.pk)) as act:
@@ -329,7 +331,7 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     watch = watched(acting_as, back)
     with acting_as("operator"), change("test:force") as act:
         for environment in Environment.objects.all():
-            InForce.objects.create(
+            DeployedVersion.objects.create(
                 application=other, environment=environment, release=released, since=now(), how="verified"
             )
         act.about(released)
@@ -359,7 +361,7 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
         with change("test:more") as act:
             act.about(draft_)
             for index in range(count):
-                Obligation.objects.create(
+                FollowUp.objects.create(
                     application=of,
                     release=world_["released"],
                     key="full_review",

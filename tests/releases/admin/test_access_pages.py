@@ -152,7 +152,7 @@ def test_an_account_offers_what_fits_it(
 
 def test_lists_of_tokens_requests_and_deputies_answer(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     client = browsers("auditor")
-    for name in ("token", "accessrequest", "accessreview", "deputy", "accessgrant", "account"):
+    for name in ("token", "accessrequest", "accessreview", "delegation", "accessgrant", "account"):
         html = html_of(client, f"/admin/environments/{name}/")
         assert "There are no entries yet" not in html, name
         assert client.get(f"/admin/environments/{name}/", {"digest__startswith": "a"}).status_code in (302, 400), name

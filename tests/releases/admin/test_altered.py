@@ -15,7 +15,7 @@ from audit import cover, standing
 from audit.actor import acting
 from audit.ledger.checkpoint import Sealer
 from audit.models import Event, Outbox, Verification
-from releases.models import Sample, StepOutput, WatchCheck
+from releases.models import Measurement, MonitoringCheck, StepOutput
 from tests.audit.tampered import as_owner, set_event, set_row
 from tests.conftest import seal
 from tests.releases.gates.asking import COMMAND
@@ -23,8 +23,8 @@ from tests.releases.gates.asking import COMMAND
 WORDS = "These rows were altered after they were recorded"
 CHANGES: dict[Any, str] = {
     StepOutput: "text = 'all went well'",
-    Sample: "values = '{}'",
-    WatchCheck: "value = value || '0'",
+    Measurement: "values = '{}'",
+    MonitoringCheck: "value = value || '0'",
     Outbox: "payload = '{}'",
 }
 
@@ -60,7 +60,7 @@ def addresses(model: Any, row: Any) -> list[str]:
     if model is Outbox:
         return [reverse("admin:audit_outbox_changelist")]
     watch = reverse("watch", args=[row.watch_id])
-    return [watch, f"{watch}?series=csv"] if model is Sample else [watch]
+    return [watch, f"{watch}?series=csv"] if model is Measurement else [watch]
 
 
 @pytest.mark.parametrize("model", list(CHANGES))
@@ -87,19 +87,19 @@ def test_a_row_that_was_altered_is_shown_as_altered_and_found(
 
 
 def test_a_row_that_was_deleted_or_put_in_is_found(auditor: Any, check: Callable[..., Verification]) -> None:
-    gone, copied = Sample.objects.order_by("pk")[0], Sample.objects.order_by("pk")[1]
+    gone, copied = Measurement.objects.order_by("pk")[0], Measurement.objects.order_by("pk")[1]
     with as_owner() as own:
         own.execute(
-            "INSERT INTO releases_sample (watch_id, due_at, at, up, raw, values, error, covered_by)"
-            " SELECT watch_id, due_at + interval '1 ms', at, up, raw, '{}', '', covered_by FROM releases_sample WHERE id = %s",
+            "INSERT INTO releases_measurement (watch_id, due_at, at, up, raw, values, error, covered_by)"
+            " SELECT watch_id, due_at + interval '1 ms', at, up, raw, '{}', '', covered_by FROM releases_measurement WHERE id = %s",
             [copied.pk],
         )
-    set_row("releases_sample", "DELETE", f"id = {gone.pk}")
-    put_in = Sample.objects.order_by("-pk")[0]
-    assert cover.altered(Sample.objects.all()) == [put_in.pk]
+    set_row("releases_measurement", "DELETE", f"id = {gone.pk}")
+    put_in = Measurement.objects.order_by("-pk")[0]
+    assert cover.altered(Measurement.objects.all()) == [put_in.pk]
     assert check(whole=True).altered == [
-        [f"releases.Sample:{gone.pk}", "it was deleted"],
-        [f"releases.Sample:{put_in.pk}", "no event covers it"],
+        [f"releases.Measurement:{gone.pk}", "it was deleted"],
+        [f"releases.Measurement:{put_in.pk}", "no event covers it"],
     ]
 
 
@@ -139,7 +139,7 @@ def test_an_event_whose_link_was_rewritten_too_is_not_in_the_signed_tree(
         number, "bytes = convert_to(replace(convert_from(bytes, 'UTF8'), '\"digest\":\"', '\"digest\":\"0'), 'UTF8')"
     )
     leaf = "sha256('\\x00'::bytea || (SELECT bytes FROM audit_event e WHERE e.id = event_id))"
-    set_row("audit_link", f"leaf = {leaf}", f"number = {number}")
+    set_row("audit_ledgerentry", f"leaf = {leaf}", f"number = {number}")
     html = auditor.get(reverse("event", args=[number])).content.decode()
     assert "The proof fails" in html and "is not in the tree" in html
     found = check(whole=True)

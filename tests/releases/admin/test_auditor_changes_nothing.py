@@ -18,7 +18,7 @@ from tests.releases.admin.test_pages import addresses as pages
 from tests.scenarios.test_matrix import value
 
 # What keeps that he is signed in and that he asked: sessions, counters of the lock-out, and the ledger.
-OWN = re.compile(r"^(django_session|axes_.*|audit_event|audit_link|audit_head)$")
+OWN = re.compile(r"^(django_session|axes_.*|audit_event|audit_ledgerentry|audit_ledgerhead)$")
 
 # His own sign-in, language and second factors, and what is written of himself.
 HIS = ("account/", "language/", "admin/logout/", "admin/password_change/")
@@ -58,7 +58,7 @@ def test_the_digests_see_a_change(world: dict[str, Any], acting_as: Callable[...
     before = contents()
     with acting_as("manager"):
         add_change(world["draft"].pk, kind="fix", text="one more")
-    assert {t for t, digest in contents().items() if digest != before[t]} == {"releases_change", "audit_outbox"}
+    assert {t for t, digest in contents().items() if digest != before[t]} == {"releases_changeentry", "audit_outbox"}
 
 
 @pytest.mark.timeout(600)

@@ -13,12 +13,12 @@ from audit import search
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
-from audit.models import Event, Head
+from audit.models import Event, LedgerHead
 from audit.search import Wanted, count, look
 from environments.access_then import Then
 from environments.actions.access.grant import confirm, propose
 from environments.actions.deputy import appoint
-from environments.models import Environment, Target
+from environments.models import DeploymentTarget, Environment
 from releases.admin.could_page import could, duties, uses
 from releases.evidence_pack import scope
 from tests.conftest import enrolled, seal
@@ -102,7 +102,7 @@ def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict
     found = {e.object for e in look(Wanted(objects=scope.of_release(release.pk)), 5000).events}
     assert {f"releases.Release:{release.pk}", f"releases.Deployment:{running.pk}"} <= found
     assert {f"releases.Step:{s.pk}" for s in running.steps.all()} <= found
-    assert {f"releases.Approval:{a.pk}" for r in release.rounds.all() for a in r.approvals.all()} <= found
+    assert {f"releases.ApprovalDecision:{a.pk}" for r in release.rounds.all() for a in r.approvals.all()} <= found
     assert f"releases.Release:{world['draft'].pk}" not in found
     there = {e.object for e in look(Wanted(within=(scope.in_environment(running.environment_id),)), 5000).events}
     assert f"releases.Deployment:{running.pk}" in there and f"releases.Deployment:{world['back'].pk}" not in there
@@ -140,12 +140,12 @@ def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
     """Difference, reason, signature, the rest of the act."""
     approved = Event.objects.get(action="consent:approve", kind="action")
     html = auditor.get(reverse("event", args=[approved.link.number])).content.decode()
-    assert "内容を確認した" in html and "Committee A" in html and "releases.Approval:" in html
+    assert "内容を確認した" in html and "Committee A" in html and "releases.ApprovalDecision:" in html
     edited = Event.objects.filter(action="release:edit", kind="row", object__startswith="releases.Release:").first()
     assert edited is not None
     html = auditor.get(reverse("event", args=[edited.link.number])).content.decode()
     assert "security impact" in html and "No checkpoint covers this event yet" in html
-    head = Head.objects.get()
+    head = LedgerHead.objects.get()
     assert auditor.get(reverse("event", args=[head.number])).status_code == 200
 
 
@@ -158,7 +158,7 @@ def test_the_proof_of_an_event_leads_to_the_signed_root(world: dict[str, Any], a
 
     sealer = Sealer(tmp_path / "sealer")
     seal(sealer)
-    for number in (1, 17, Head.objects.get().number):
+    for number in (1, 17, LedgerHead.objects.get().number):
         proof = auditor.get(reverse("event", args=[number]), {"proof": "1"}).json()
         claim = read(proof["checkpoint"], sealer.public)
         leaf = leaf_hash(base64.b64decode(proof["event"]))
@@ -169,14 +169,17 @@ def test_what_a_reader_may_not_see_is_hidden_in_its_past_too(
     world: dict[str, Any], browsers: Callable[[str], Any], auditor: Any, people: dict[str, Any]
 ) -> None:
     """The page of a target and of a configuration is closed to a tester; so are its events and what it was."""
-    label = f"environments.Target:{Target.objects.filter(environment__tier='production').earliest('pk').pk}"
+    label = f"environments.DeploymentTarget:{DeploymentTarget.objects.filter(environment__tier='production').earliest('pk').pk}"
     row = Event.objects.filter(object=label, kind="row").select_related("link").earliest("at")
     root = row.contents["after"]["root"]
     hidden = browsers("tester")
     event, past = reverse("event", args=[row.link.number]), reverse("as-of")
     for address, asked in ((event, {}), (event, {"proof": "1"}), (past, {"object": row.object})):
         assert hidden.get(address, asked).status_code == 403, address
-    for address, asked in ((reverse("timeline"), {"object": row.object}), (past, {"kind": "environments.Target"})):
+    for address, asked in (
+        (reverse("timeline"), {"object": row.object}),
+        (past, {"kind": "environments.DeploymentTarget"}),
+    ):
         assert root not in hidden.get(address, asked).content.decode()
     assert root in auditor.get(past, {"object": row.object}).content.decode()
     assert root in auditor.get(reverse("timeline"), {"object": row.object}).content.decode()
@@ -228,10 +231,10 @@ def test_an_act_without_a_right_is_seen(
     world: dict[str, Any], auditor: Any, people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     """Somebody who wrote an approval past every check: the ledger says that he had no right to it."""
-    from releases.models import Approval
+    from releases.models import ApprovalDecision
 
     with acting_as("tester"), change("consent:approve") as act:
-        made = Approval.objects.create(
+        made = ApprovalDecision.objects.create(
             round=world["round"], account=people["tester"], meaning="approve", roles=["committee"],
             digest=world["round"].digest, signature={}, at=now(),
         )  # fmt: skip

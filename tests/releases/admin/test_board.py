@@ -12,7 +12,7 @@ from audit.clock import now
 from environments.actions.configuration.create import create
 from environments.models import ConfigurationVersion, Environment
 from releases.admin.board import board, newer
-from releases.models import InForce
+from releases.models import DeployedVersion
 from tests.releases.admin import seed
 
 
@@ -38,7 +38,7 @@ def test_drift_is_named(acting_as: Callable[..., Any], browsers: Callable[[str],
     with acting_as("operator"), change("test:force") as act:
         act.about(old)
         for slug, release in (("development", new), ("staging", old), ("production", new)):
-            InForce.objects.create(
+            DeployedVersion.objects.create(
                 application=of, environment=places[slug], release=release, since=now(), how="verified",
                 configuration=configuration[slug], unknown=slug == "development",
             )  # fmt: skip

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from audit.clock import now
 from environments.actions.holiday.add import add
-from environments.models import ChangeWindow, CompanyHoliday, Environment, Freeze
+from environments.models import ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.admin.calendar_month import chosen
 from tests.releases.gates.asking import alter, make
 
@@ -59,7 +59,7 @@ def test_the_grid_shows_windows_freezes_releases_milestones_and_holidays(
     milestone = review.milestones.exclude(guards="start").last()
     month, day = month_of(milestone.due_at)
     assert f"· {review}" in cell(page(client, month=month), day)
-    freeze = Freeze.objects.get()
+    freeze = ChangeFreeze.objects.get()
     month, day = month_of(freeze.starts_at + timedelta(days=1))
     assert freeze.name in cell(page(client, month=month), day)
     assert "New Year" in cell(page(client, month="2027-01"), date(2027, 1, 1))
@@ -181,24 +181,24 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     }  # fmt: skip
     answer = client.post(address, given)
     shown = preview(answer.content.decode())
-    assert str(review) in shown and "01:00" in shown and not Freeze.objects.filter(name="棚卸し").exists()
+    assert str(review) in shown and "01:00" in shown and not ChangeFreeze.objects.filter(name="棚卸し").exists()
     other = client.post(address, given | {"application_id": world["released"].application_id})
     assert str(review) not in preview(other.content.decode()), "a freeze of another application does not hit it"
     # Meanwhile another freeze begins at that time: what would be signed is no longer what was read.
     hours = {"starts_at": review.window_start, "ends_at": review.window_end}
-    make(Freeze, environment=production(), name="決算", reason="x", created_by=review.author, **hours)
+    make(ChangeFreeze, environment=production(), name="決算", reason="x", created_by=review.author, **hours)
     moved = client.post(address, given | {"confirmed": seal(answer.content.decode())})
     assert moved.status_code == 200 and "決算" in preview(moved.content.decode())
-    assert not Freeze.objects.filter(name="棚卸し").exists()
+    assert not ChangeFreeze.objects.filter(name="棚卸し").exists()
     done = client.post(address, given | {"confirmed": seal(moved.content.decode())})
     assert done.status_code == 302
-    row = Freeze.objects.get(name="棚卸し")
+    row = ChangeFreeze.objects.get(name="棚卸し")
     assert row.starts_at == (review.window_start - timedelta(hours=2))
     lifting = reverse("act", args=["freeze", "lift", row.pk])
     shown = client.post(lifting, {"reason": "done"}).content.decode()
     assert str(review) in preview(shown)
     assert client.post(lifting, {"reason": "done", "confirmed": seal(shown)}).status_code == 302
-    assert Freeze.objects.get(pk=row.pk).lifted_at is not None
+    assert ChangeFreeze.objects.get(pk=row.pk).lifted_at is not None
     assert "was lifted already" in client.get(lifting).content.decode(), "not now: said, not offered again"
 
 
@@ -222,13 +222,13 @@ def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_h
     html = client.post(address, given).content.decode()
     shown = preview(html)
     assert str(review) in shown and "and 29 more times" in shown and f"{staging} · " in shown
-    assert not Freeze.objects.filter(name="週末").exists()
+    assert not ChangeFreeze.objects.filter(name="週末").exists()
     assert client.post(address, given | {"confirmed": seal(html)}).status_code == 302
-    row = Freeze.objects.get(name="週末", environment=production())
-    assert Freeze.objects.filter(name="週末", environment=staging).exists()
+    row = ChangeFreeze.objects.get(name="週末", environment=production())
+    assert ChangeFreeze.objects.filter(name="週末", environment=staging).exists()
     month, first = month_of(row.spans(row.starts_at)[1].starts_at)
     assert "週末" in cell(page(client, month=month), first), "the calendar shows each time"
-    listed = client.get(reverse("admin:environments_freeze_changelist")).content.decode()
+    listed = client.get(reverse("admin:environments_changefreeze_changelist")).content.decode()
     assert "FREQ=WEEKLY" in listed and "600 minutes" in listed
     lifting = preview(client.post(reverse("act", args=["freeze", "lift", row.pk]), {"reason": "done"}).content.decode())
     assert lifting.count(" – ") >= 24
@@ -251,7 +251,7 @@ def test_a_withdrawal_and_a_holiday_tell_what_they_change(
     assert (
         client.post(reverse("act-new", args=["holiday", "add"]), given | {"confirmed": seal(html)}).status_code == 302
     )
-    assert CompanyHoliday.objects.get().day == day
+    assert Holiday.objects.get().day == day
 
 
 def test_a_program_is_not_asked_twice(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
@@ -264,7 +264,7 @@ def test_a_program_is_not_asked_twice(world: dict[str, Any], browsers: Callable[
     }
     address = reverse("act", args=["window", "freeze", production().pk])
     answer = client.post(address, given, headers={"accept": "application/json"})
-    assert answer.json()["ok"] and Freeze.objects.filter(name="n").exists()
+    assert answer.json()["ok"] and ChangeFreeze.objects.filter(name="n").exists()
 
 
 def test_a_local_time_is_read_in_the_zone_of_its_environment(
@@ -275,7 +275,7 @@ def test_a_local_time_is_read_in_the_zone_of_its_environment(
     given = {"name": "gap", "reason": "x", "starts_at": "2027-03-14T02:30", "ends_at": "2027-03-14T06:00"}
     address = reverse("act", args=["window", "freeze", production().pk])
     browsers("manager").post(address, given, headers={"accept": "application/json"})
-    row = Freeze.objects.get(name="gap")
+    row = ChangeFreeze.objects.get(name="gap")
     assert row.starts_at.isoformat() == "2027-03-14T07:00:00+00:00"
     assert row.ends_at.isoformat() == "2027-03-14T10:00:00+00:00"
 

@@ -20,7 +20,7 @@ from environments.actions.freeze.lift import lift
 from environments.actions.holiday.add import add
 from environments.actions.holiday.withdraw import withdraw as withdraw_holiday
 from environments.actions.window.freeze import freeze, freeze_recurring
-from environments.models import CalendarFeed, ChangeWindow, CompanyHoliday, Environment
+from environments.models import CalendarFeed, ChangeWindow, Environment, Holiday
 from releases.actions.window.withdraw import withdraw
 from releases.admin.feed import document
 from tests.releases.gates.asking import alter
@@ -189,7 +189,7 @@ def test_a_holiday_raises_the_sequence_of_the_windows_that_it_touches_only(
     assert len(after) >= 12
     raised = {key: after[key]["SEQUENCE"] - before[key]["SEQUENCE"] for key in after if key in before}
     assert raised == dict.fromkeys(raised, 0) | {uid: 1 + further}
-    for holiday in CompanyHoliday.objects.all():
+    for holiday in Holiday.objects.all():
         with acting_as("manager"):
             withdraw_holiday(holiday.pk, reason="we work")
         again = of(events(feed()), f"window-{regular.pk}-")

@@ -13,7 +13,7 @@ from releases.actions.checklist.sign import sign
 from releases.actions.release.prepare import amend
 from releases.actions.roster.assign import assign
 from releases.admin import costs
-from releases.models import ConsentRound, Release
+from releases.models import ApprovalRequest, Release
 from tests.releases.gates.asking import shown
 
 
@@ -36,7 +36,7 @@ def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[.
         amend(release.pk, reason="more")
     assert any("Approval of Committee A" in line for line in before.lost)
     assert any("Milestones to be reached again" in line for line in before.again)
-    assert ConsentRound.objects.get(pk=world["round"].pk).state == "void"
+    assert ApprovalRequest.objects.get(pk=world["round"].pk).state == "void"
     after = costs.of("release:amend", Release.objects.get(pk=release.pk))
     assert not [line for line in after.lost if "Approval" in line or "round" in line]
 

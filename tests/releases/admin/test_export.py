@@ -10,7 +10,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from audit.models import Event, Head
+from audit.models import Event, LedgerHead
 from tests.architecture.files import ROOT
 
 
@@ -18,9 +18,9 @@ def test_the_export_holds_everything_and_itself(
     people: dict[str, Any], browsers: Callable[[str], Any], tmp_path: Path
 ) -> None:
     client = browsers("auditor")
-    before = Head.objects.get().number
+    before = LedgerHead.objects.get().number
     assert client.get(reverse("ledger-export")).status_code == 200
-    assert Head.objects.get().number == before
+    assert LedgerHead.objects.get().number == before
     answer = client.get(reverse("ledger-export"), {"take": "1"})
     raw = b"".join(answer.streaming_content)
     answer.close()

@@ -13,25 +13,25 @@ from django.urls import reverse
 from audit.actor import Actor, acting
 from audit.change import change
 from audit.clock import now
-from environments.models import Environment, Freeze
+from environments.models import ChangeFreeze, Environment
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 QUERIES = 6
 
 
-def versions(count: int) -> Freeze:
+def versions(count: int) -> ChangeFreeze:
     """Make a freeze with so many versions, one act each."""
     moment = now()
     with acting(COMMAND):
         with change("test:make") as act:
-            row = Freeze.objects.create(
+            row = ChangeFreeze.objects.create(
                 name="年末年始", environment=Environment.objects.get(slug="production"), reason="version 1",
                 starts_at=moment + timedelta(days=9), ends_at=moment + timedelta(days=10),
             )  # fmt: skip
             act.about(row)
         for n in range(2, count + 1):
-            with change("test:edit", (Freeze, row.pk)) as act:
-                act.get(Freeze).reason = f"version {n}"
+            with change("test:edit", (ChangeFreeze, row.pk)) as act:
+                act.get(ChangeFreeze).reason = f"version {n}"
     return row
 
 
@@ -39,7 +39,7 @@ def test_the_history_of_an_object_with_fifty_versions_takes_few_queries(
     database: str, browsers: Callable[[str], Any]
 ) -> None:
     row = versions(50)
-    auditor, address = browsers("auditor"), f"{reverse('timeline')}?object=environments.Freeze:{row.pk}&kind=row"
+    auditor, address = browsers("auditor"), f"{reverse('timeline')}?object=environments.ChangeFreeze:{row.pk}&kind=row"
     auditor.get(address)
     with CaptureQueriesContext(connection) as seen:
         shown = auditor.get(address).content.decode()

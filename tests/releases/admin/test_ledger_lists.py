@@ -37,7 +37,7 @@ def test_an_address_for_checkpoints_is_shown_with_names_and_times(
         row = address.add_address(kind="mail", address="a@auditors.example", given_by="田中", reason="証跡")
     auditor = browsers("auditor")
     for place in ("changelist", "change"):
-        page = reverse(f"admin:audit_checkpointaddress_{place}", args=[row.pk] if place == "change" else [])
+        page = reverse(f"admin:audit_checkpointdelivery_{place}", args=[row.pk] if place == "change" else [])
         html = auditor.get(page).content.decode()
         assert "JST" in html and "田中" in html and "given by (auditor)" in html.lower()
         assert "Administrator" in html and "person:" not in html.split('id="history"')[0]

@@ -59,6 +59,6 @@ def test_the_table_shows_nobody_what_the_list_hides(world: dict[str, Any], brows
     client = browsers("auditor")
     accounts = reverse("admin:environments_account_changelist")
     assert client.get(accounts, {"csv": "1", "password__startswith": "a"}).status_code in (302, 400)
-    targets = reverse("admin:environments_target_changelist")
+    targets = reverse("admin:environments_deploymenttarget_changelist")
     assert len(_table(browsers("tester").get(targets, {"csv": "1"}))) < len(_table(client.get(targets, {"csv": "1"})))
     assert browsers("outsider").get(targets, {"csv": "1"}).status_code in (302, 403)

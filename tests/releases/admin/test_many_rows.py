@@ -13,7 +13,7 @@ from tests.releases.admin.many import SOME_OPEN, fill
 from tests.releases.admin.test_pages import READERS
 
 FEW, MANY = 10, 10_000
-LISTS = ("release", "deployment", "evidence", "obligation")
+LISTS = ("release", "deployment", "evidence", "followup")
 # What a page may ask at most, whoever looks.
 BUDGETS = {"admin:index": 51, "calendar": 30, "figures": 27, "release": 90, "list": 15}
 

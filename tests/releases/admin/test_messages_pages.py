@@ -16,16 +16,27 @@ import releases
 from audit.actor import acting
 from releases.actions.notice.values import PAGES
 from releases.letters.events import EVENTS
-from releases.models import DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Stakeholder
+from releases.models import (
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationTemplate,
+    RecipientGroup,
+    SuppressedAddress,
+)
 from tests.releases.actions.telling import announced, forget, join, only, outsider, tell
 from tests.releases.gates.asking import make
 
 TEMPLATES = Path(releases.__file__).parent / "templates" / "ringi"
-LISTS = ("notice", "delivery", "stakeholder", "messagechannel", "messagerule", "messagetext", "deadaddress")
+LISTS = (
+    "notification", "notificationdelivery", "recipientgroup", "notificationchannel", "notificationrule", "notificationtemplate",
+    "suppressedaddress",
+)  # fmt: skip
 
 
 @pytest.fixture
-def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notice:
+def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
     """A release is called off, which the developer reads in his inbox and people outside by mail, once released."""
     from releases.actions.release.prepare import withdraw
 
@@ -43,19 +54,19 @@ def text_of(answer: Any) -> str:
     return entities.unescape(answer.content.decode())
 
 
-def addresses(notice: Notice) -> list[str]:
+def addresses(notice: Notification) -> list[str]:
     """Return every page about messages."""
     found = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
-    for row in (notice, Delivery.objects.first(), Stakeholder.objects.get(key="users"), MessageText.objects.first(),
-                MessageChannel.objects.first()):  # fmt: skip
+    for row in (notice, NotificationDelivery.objects.first(), RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.first(),
+                NotificationChannel.objects.first()):  # fmt: skip
         found.append(reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk]))
     return [*found, reverse("inbox"), reverse("messages-preview"), reverse("release", args=[notice.release_id])]
 
 
 def test_every_page_answers_everybody_who_may_look_in_both_languages(
-    told: Notice, browsers: Callable[[str], Any]
+    told: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    make(DeadAddress, address="gone@users.example", because="550", since=told.made_at)
+    make(SuppressedAddress, address="gone@users.example", because="550", since=told.made_at)
     for name, language in (("manager", "ja"), ("auditor", "en"), ("developer", "ja")):
         client = browsers(name)
         client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
@@ -66,14 +77,14 @@ def test_every_page_answers_everybody_who_may_look_in_both_languages(
         assert browsers("outsider").get(address).status_code in (302, 403, 404), address
 
 
-def test_the_inbox_counts_opens_and_marks_as_read(told: Notice, browsers: Callable[[str], Any]) -> None:
+def test_the_inbox_counts_opens_and_marks_as_read(told: Notification, browsers: Callable[[str], Any]) -> None:
     client = browsers("developer")
     page = text_of(client.get(reverse("inbox")))
     assert "1 unread notification" in page and told.texts["ja"]["subject"] in page
     assert re.search(r'href="/admin/inbox/"[^<]*<.*?>\s*1\s*<', text_of(client.get("/admin/")), re.S), (
         "the sidebar counts"
     )
-    message = Message.objects.get(account__username="developer")
+    message = InboxItem.objects.get(account__username="developer")
     answer = client.post(reverse("act", args=["message", "read", message.pk]))
     assert answer.status_code == 302 and answer["location"] == told.path
     assert "Everything is read" in text_of(client.get(reverse("inbox")))
@@ -81,17 +92,17 @@ def test_the_inbox_counts_opens_and_marks_as_read(told: Notice, browsers: Callab
     assert browsers("operator").post(reverse("act", args=["message", "read", message.pk])).status_code == 403
 
 
-def test_marking_all_as_read_leads_back_to_the_inbox(told: Notice, browsers: Callable[[str], Any]) -> None:
+def test_marking_all_as_read_leads_back_to_the_inbox(told: Notification, browsers: Callable[[str], Any]) -> None:
     answer = browsers("developer").post(reverse("act-new", args=["message", "read_all"]))
     assert answer["location"] == reverse("inbox")
 
 
-def test_nobody_sees_another_persons_inbox(told: Notice, browsers: Callable[[str], Any]) -> None:
+def test_nobody_sees_another_persons_inbox(told: Notification, browsers: Callable[[str], Any]) -> None:
     assert told.texts["ja"]["subject"] not in text_of(browsers("operator").get(reverse("inbox")))
 
 
 def test_a_message_outside_is_read_signed_and_released_on_one_page(
-    told: Notice, browsers: Callable[[str], Any]
+    told: Notification, browsers: Callable[[str], Any]
 ) -> None:
     assert "Approve for external recipients" in text_of(browsers("project_manager").get("/admin/"))
     client = browsers("project_manager")
@@ -106,16 +117,16 @@ def test_a_message_outside_is_read_signed_and_released_on_one_page(
     assert told.texts["ja"]["subject"] in shown and "kita@users.example" in shown
     digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)[1]  # type: ignore[index]
     assert client.post(address, {"digest": digest}).status_code == 302
-    assert not Notice.objects.get(pk=told.pk).waits
+    assert not Notification.objects.get(pk=told.pk).waits
 
 
-def told_page(notice: Notice) -> str:
+def told_page(notice: Notification) -> str:
     """Return the page of a notice."""
-    return reverse("admin:releases_notice_change", args=[notice.pk])
+    return reverse("admin:releases_notification_change", args=[notice.pk])
 
 
-def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notice, browsers: Callable[[str], Any]) -> None:
-    row = MessageText.objects.get(event="release:announce")
+def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notification, browsers: Callable[[str], Any]) -> None:
+    row = NotificationTemplate.objects.get(event="release:announce")
     client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
     form = text_of(client.get(address))
     assert "【リリース予定】" in form and "{{ version }}" in form
@@ -127,32 +138,32 @@ def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notice, browse
         and "のお知らせ" in preview
         and "- タグでデータセットを絞り込める" in preview
     )
-    assert MessageText.objects.get(pk=row.pk).version == 0
+    assert NotificationTemplate.objects.get(pk=row.pk).version == 0
     confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
     assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
-    kept = MessageText.objects.get(pk=row.pk)
+    kept = NotificationTemplate.objects.get(pk=row.pk)
     assert (kept.version, kept.subject_ja, kept.subject_en) == (1, given["subject_ja"], "")
     wrong = client.post(address, given | {"body_ja": "{{ password }}"})
     assert wrong.status_code == 400 and "password" in text_of(wrong)
 
 
 def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
-    told: Notice, browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+    told: Notification, browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     from releases.actions.message_text.write import write
 
-    row = MessageText.objects.get(event="release:announce")
+    row = NotificationTemplate.objects.get(event="release:announce")
     form = browsers("manager").get(reverse("act", args=["message_text", "write", row.pk])).context["form"]
     with acting_as("manager"):
         write(
             row.pk, **{name: form.fields[name].initial for name in ("subject_ja", "body_ja", "subject_en", "body_en")}
         )
-    kept = MessageText.objects.get(pk=row.pk)
+    kept = NotificationTemplate.objects.get(pk=row.pk)
     assert not any((kept.subject_ja, kept.body_ja, kept.subject_en, kept.body_en))
 
 
 def test_every_event_can_be_previewed_before_it_happens(
-    told: Notice, world: dict[str, Any], browsers: Callable[[str], Any]
+    told: Notification, world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, shown = browsers("manager"), set()
     for event in EVENTS:
@@ -164,29 +175,31 @@ def test_every_event_can_be_previewed_before_it_happens(
                 assert plan.texts["ja"]["subject"] and "{{" not in str(plan.texts)
                 shown.add(event.key)
     assert len(shown) > len(EVENTS) / 2, shown
-    assert Notice.objects.count() <= 2 and not Delivery.objects.filter(tries__gt=0).exists(), "nothing is sent"
+    assert Notification.objects.count() <= 2 and not NotificationDelivery.objects.filter(tries__gt=0).exists(), (
+        "nothing is sent"
+    )
 
 
 def test_the_release_page_says_what_was_told_and_what_users_may_be_told(
-    told: Notice, browsers: Callable[[str], Any]
+    told: Notification, browsers: Callable[[str], Any]
 ) -> None:
     page = text_of(browsers("manager").get(reverse("release", args=[told.release_id])))
     assert "Status text for users" in page and "has been cancelled" in page and "1 of 2 sent" in page
 
 
 def test_no_address_or_secret_of_a_channel_is_on_any_page(
-    told: Notice, browsers: Callable[[str], Any], acting_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    told: Notification, browsers: Callable[[str], Any], acting_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from releases.actions.channel.change_channel import set_address
 
     monkeypatch.setattr(settings, "MESSAGE_NETWORKS", ["127.0.0.0/8"])
-    slack = MessageChannel.objects.get(key="slack")
+    slack = NotificationChannel.objects.get(key="slack")
     with acting_as("manager"):
         set_address(slack.pk, url="http://127.0.0.1:9/services/hidden-key", language="ja", reason="初期設定")
     client = browsers("manager")
-    pages = [reverse("admin:releases_messagechannel_change", args=[slack.pk]), reverse("timeline"),
-             reverse("admin:releases_messagechannel_changelist"), reverse("act", args=["channel", "set_address", slack.pk]),
-             reverse("as-of") + f"?object=releases.MessageChannel:{slack.pk}"]  # fmt: skip
+    pages = [reverse("admin:releases_notificationchannel_change", args=[slack.pk]), reverse("timeline"),
+             reverse("admin:releases_notificationchannel_changelist"), reverse("act", args=["channel", "set_address", slack.pk]),
+             reverse("as-of") + f"?object=releases.NotificationChannel:{slack.pk}"]  # fmt: skip
     for address in pages:
         page = text_of(client.get(address))
         assert "hidden-key" not in page and slack.sealed.get("url", "x" * 9) not in page, address
@@ -200,28 +213,30 @@ def test_every_page_that_a_message_leads_to_is_there() -> None:
 
 
 def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
-    told: Notice, browsers: Callable[[str], Any]
+    told: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    row = MessageText.objects.get(event="release:announce")
+    row = NotificationTemplate.objects.get(event="release:announce")
     client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
     given = {"subject_ja": "予告", "body_ja": "予告", "subject_en": "", "body_en": ""}
     preview = text_of(client.post(address, given))
     assert "Only the Japanese text is changed" in preview
     confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
     assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
-    page = text_of(client.get(reverse("admin:releases_messagetext_change", args=[row.pk])))
+    page = text_of(client.get(reverse("admin:releases_notificationtemplate_change", args=[row.pk])))
     assert "The Japanese text was written last" in page and "custom in Japanese, default in English" in page
-    both = given | {"subject_ja": "予告です", "subject_en": "Notice", "body_en": "Notice"}
+    both = given | {"subject_ja": "予告です", "subject_en": "Notification", "body_en": "Notification"}
     preview = text_of(client.post(address, both))
     assert "text is changed; the" not in preview
     confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
     client.post(address, both | {"confirmed": confirmed})
-    page = text_of(client.get(reverse("admin:releases_messagetext_change", args=[row.pk])))
+    page = text_of(client.get(reverse("admin:releases_notificationtemplate_change", args=[row.pk])))
     assert "text was written last" not in page
 
 
-def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(told: Notice, browsers: Callable[[str], Any]) -> None:
-    make(DeadAddress, address="kita@users.example", because="550 5.1.1", since=told.made_at)
+def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(
+    told: Notification, browsers: Callable[[str], Any]
+) -> None:
+    make(SuppressedAddress, address="kita@users.example", because="550 5.1.1", since=told.made_at)
     only(("release:announce", "users", "mail"))
     shown = {"event": "release:announce", "release": told.release_id}
     page = text_of(browsers("manager").get(reverse("messages-preview"), shown))
@@ -231,23 +246,23 @@ def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(told: Notice, br
 
 
 def test_who_confirms_a_message_sees_when_it_was_written_and_the_state_of_its_release(
-    told: Notice, browsers: Callable[[str], Any]
+    told: Notification, browsers: Callable[[str], Any]
 ) -> None:
     page = text_of(browsers("project_manager").get(reverse("act", args=["notice", "release", told.pk])))
     assert "current state of the release" in page and "Cancelled" in page and "written" in page
 
 
 def test_a_channel_that_takes_nothing_says_why_on_its_page(
-    told: Notice, browsers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    told: Notification, browsers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from releases.actions.delivery.lane import fault
     from tests.releases.actions.telling import WORKER
 
-    mail = MessageChannel.objects.get(key="mail")
+    mail = NotificationChannel.objects.get(key="mail")
     with acting(WORKER):
         for _try in range(3):
-            fault(MessageChannel.objects.get(pk=mail.pk), "554 5.7.1 relay access denied")
+            fault(NotificationChannel.objects.get(pk=mail.pk), "554 5.7.1 relay access denied")
     client = browsers("manager")
-    page = text_of(client.get(reverse("admin:releases_messagechannel_change", args=[mail.pk])))
+    page = text_of(client.get(reverse("admin:releases_notificationchannel_change", args=[mail.pk])))
     assert "unavailable since" in page and "554 5.7.1 relay access denied" in page and "3 · " in page
     assert 'data-verb="channel:enable"' in page

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from audit.admin.sheet import cell
 from environments.models import AccessGrant, Application
-from releases.models import MessageRule, Release
+from releases.models import NotificationRule, Release
 from tests.releases.gates.asking import alter, make
 
 
@@ -24,7 +24,7 @@ def _links(html: str) -> set[str]:
 def test_each_link_by_which_a_list_filters_itself_answers(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    assert AccessGrant.objects.filter(environment=None).exists() and MessageRule.objects.exists()
+    assert AccessGrant.objects.filter(environment=None).exists() and NotificationRule.objects.exists()
     client, broken, tried = browsers("administrator"), [], 0
     for model in list(admin.site._registry):
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

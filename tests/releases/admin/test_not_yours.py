@@ -22,7 +22,7 @@ from releases.admin.links import page_of
 from releases.admin.rounds import standing_of
 from releases.admin.shown import buttons
 from releases.admin.verbs import verb as find
-from releases.models import Approval, Deployment, Document, Notice, Obligation, Rollback, Waiver
+from releases.models import ApprovalDecision, Deployment, Document, FollowUp, Notification, Rollback, Waiver
 from tests.conftest import give_factor
 from tests.releases.admin.seed import walk
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown
@@ -180,7 +180,7 @@ def test_the_rosters_decider_alone_authorises_a_way_back(
 
 def test_the_author_settles_no_debt_of_his_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
     """And a condition of the committee is settled by one of its members, who has no part in the release."""
-    debt = Obligation.objects.filter(release=world["released"]).earliest("pk")
+    debt = FollowUp.objects.filter(release=world["released"]).earliest("pk")
     one = asked(debt, "obligation:settle")
     assert one.offers("project_manager") and not one.offers("manager")
     said = "You are the author of this release; another person must complete the follow-up action."
@@ -197,7 +197,7 @@ def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
     """Two may release such a message: each is kept from his own."""
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
     for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
-        row = make(Notice, event="release:announce", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
+        row = make(Notification, event="release:announce", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
                    path="/admin/", made_at=now(), outside=True, **{field: people["manager"].person_key})  # fmt: skip
         one, what = asked(row, "notice:release"), "Approve for external recipients"
         assert one.offers("project_manager") and not one.offers("manager")
@@ -263,7 +263,7 @@ def test_whose_word_a_deputy_gave_has_spoken(
         propose(people["committee_b"].pk, role="release_manager", reason="both")
     approve, waive = asked(world["round"], "consent:approve"), asked(world["review"], "waiver:propose")
     assert waive.offers("committee_b") and waive.offers("manager")
-    word = make(Approval, round=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
+    word = make(ApprovalDecision, round=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
                 meaning="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
     assert word.round_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
     assert not waive.offers("committee_b") and waive.offers("manager")

@@ -19,10 +19,10 @@ from tests.releases.gates.asking import COMMAND
 
 READERS = ("administrator", "manager", "operator", "committee_b", "developer", "auditor")
 LISTS = (
-    "audit_outbox", "audit_checkpoint", "environments_environment", "environments_application", "environments_target",
+    "audit_outbox", "audit_checkpoint", "environments_environment", "environments_application", "environments_deploymenttarget",
     "environments_configurationversion", "environments_accessrule", "environments_accessgrant", "environments_account",
-    "environments_changewindow", "environments_freeze", "releases_procedure", "releases_release", "releases_deployment",
-    "releases_rollback", "releases_evidence", "releases_obligation", "releases_inforce",
+    "environments_changewindow", "environments_changefreeze", "releases_procedure", "releases_release", "releases_deployment",
+    "releases_rollback", "releases_evidence", "releases_followup", "releases_deployedversion",
 )  # fmt: skip
 HARMLESS = ("language", "account_logout")
 

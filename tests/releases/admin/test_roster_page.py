@@ -13,7 +13,7 @@ from environments import access
 from environments.actions.access.grant import propose
 from environments.actions.account.close import close
 from environments.models import Account, Environment
-from releases.models import RosterEntry
+from releases.models import TeamMember
 from tests.releases.gates.asking import COMMAND
 
 
@@ -46,11 +46,11 @@ def test_a_decider_is_one_who_may_decide_there(
     html, said = answer.content.decode(), "Developer does not have permission to authorise a rollback in Production"
     assert answer.status_code == 400 and said in html
     assert 'value="03-9999-9999"' in html
-    entry = RosterEntry.objects.get(release=world["review"], duty="rollback_decider")
+    entry = TeamMember.objects.get(release=world["review"], duty="rollback_decider")
     assert entry.account.username == "manager"
     answer = browsers("manager").post(_page(world), sent | {"account_id": people["second_operator"].pk})
     assert answer.status_code == 302
-    assert RosterEntry.objects.get(pk=entry.pk).account.username == "second_operator"
+    assert TeamMember.objects.get(pk=entry.pk).account.username == "second_operator"
 
 
 def test_a_closed_account_is_put_on_no_duty(
@@ -60,4 +60,4 @@ def test_a_closed_account_is_put_on_no_duty(
         close(people["operator"].pk, reason="left")
     sent = {"duty": "worker", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
     assert browsers("manager").post(_page(world), sent).status_code == 400
-    assert RosterEntry.objects.get(release=world["review"], duty="worker").telephone == "03-1234-5678"
+    assert TeamMember.objects.get(release=world["review"], duty="worker").telephone == "03-1234-5678"

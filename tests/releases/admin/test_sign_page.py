@@ -14,7 +14,7 @@ from audit.clock import now
 from audit.models import Event
 from environments.actions.access.grant import propose
 from environments.models import Environment
-from releases.models import ConsentRound, Document, Release, Waiver
+from releases.models import ApprovalRequest, Document, Release, Waiver
 from tests.conftest import PASSWORD
 from tests.releases.gates.asking import COMMAND, alter, make, shown
 
@@ -104,7 +104,7 @@ def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers:
             reverse("sign-all", args=[world["review"].pk]), {"sign": [key], f"{key}-digest": round_.digest}
         )
         assert answer.status_code == 302
-    assert ConsentRound.objects.get(pk=round_.pk).approvals.count() == 1
+    assert ApprovalRequest.objects.get(pk=round_.pk).approvals.count() == 1
     assert Document.objects.get(pk=document.pk).state == document.state
 
 
@@ -116,7 +116,7 @@ def test_consent_given_here_is_about_what_was_shown(world: dict[str, Any], brows
     said = client.post(address, {"sign": [key], f"{key}-digest": "0" * 64}, follow=True).content.decode()
     assert "Not signed" in said and round_.approvals.count() == 1
     client.post(address, {"sign": [key], f"{key}-digest": round_.digest, f"{key}-comment": "ok"})
-    assert ConsentRound.objects.get(pk=round_.pk).state == "granted"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted"
 
 
 def _sent(rows: list[Any], **texts: str) -> dict[str, Any]:

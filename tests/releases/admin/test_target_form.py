@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.urls import reverse
 
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases.actions.target.schema import faults_by_key, keys
 from releases.admin.target_form import ELSEWHERE, fields_of, settings_of
 from releases.steps.landlock import landlock
@@ -16,7 +16,7 @@ HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ
 
 
 def test_a_second_target_in_one_environment_is_answered_with_one_sentence(world: Any, browsers: Any) -> None:
-    there: Any = Target.objects.select_related("environment").filter(environment__slug="production").first()
+    there: Any = DeploymentTarget.objects.select_related("environment").filter(environment__slug="production").first()
     form = {"application_id": there.application_id, "environment_id": there.environment_id, "root": "/srv/second"}
     answered = browsers("operator").post("/admin/act/target/create/", {**form, "service.start": "{tree}/run"})
     assert answered.status_code == 400
@@ -28,7 +28,7 @@ def test_a_second_target_in_one_environment_is_answered_with_one_sentence(world:
 
 def made(browsers: Any, **given: Any) -> Any:
     """Post the form of a new target for an environment that has none; return the answer."""
-    there: Any = Target.objects.filter(environment__slug="production").first()
+    there: Any = DeploymentTarget.objects.filter(environment__slug="production").first()
     there = {"application_id": there.application_id, "environment_id": there.environment_id}
     return browsers("operator").post("/admin/act/target/create/", {**there, "root": "/srv/second", **given})
 
@@ -69,7 +69,7 @@ def test_a_fault_stands_at_its_field_in_the_language_of_the_reader(world: Any, b
     faults = answered.context["form"].errors
     assert "write an http or https address" in faults["metrics_url"][0]
     assert "is missing" in faults["ssh.user"][0] and "is missing" in faults["ssh.known_hosts"][0]
-    assert Target.objects.filter(root="/srv/second").count() == 0
+    assert DeploymentTarget.objects.filter(root="/srv/second").count() == 0
 
 
 def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any, browsers: Any) -> None:
@@ -79,7 +79,7 @@ def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any
 
 
 def test_the_page_of_a_target_says_what_programs_see(world: Any, browsers: Any) -> None:
-    there: Any = Target.objects.filter(environment__slug="production").first()
-    page = browsers("operator").get(reverse("admin:environments_target_change", args=[there.pk]))
+    there: Any = DeploymentTarget.objects.filter(environment__slug="production").first()
+    page = browsers("operator").get(reverse("admin:environments_deploymenttarget_change", args=[there.pk]))
     told = "Programs see only the folder, the system and the paths given here" if landlock() else "has no Landlock"
     assert "Paths visible to programs" in page.text and told in page.text

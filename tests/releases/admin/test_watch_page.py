@@ -9,11 +9,11 @@ from typing import Any
 
 from django.urls import reverse
 
-from releases.models import Watch
+from releases.models import MonitoringPeriod
 
 
 def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    watch = Watch.objects.get(deployment=world["back"], purpose="after")
+    watch = MonitoringPeriod.objects.get(deployment=world["back"], purpose="after")
     text = browsers("operator").get(reverse("watch", args=[watch.pk])).content.decode()
     assert text.count("<figure") == 4
     assert "The deployment target has no metric source for: Alerts per hour" in text
@@ -51,7 +51,7 @@ def test_what_is_checked_beside_the_metrics_is_never_shown_by_its_key(
     client = browsers("operator")
     client.cookies["django_language"] = "ja"
     pages = [reverse("deployment", args=[world["back"].pk]), reverse("rollback", args=[world["rollback"].pk])]
-    pages += [reverse("watch", args=[watch.pk]) for watch in Watch.objects.filter(deployment=world["back"])]
+    pages += [reverse("watch", args=[watch.pk]) for watch in MonitoringPeriod.objects.filter(deployment=world["back"])]
     for page in pages:
         text = client.get(page).content.decode()
         for key in ("watch_logs", "watch_backups", "watch_alerts"):

@@ -11,7 +11,7 @@ from django.utils import translation
 
 from releases.admin.deployment_page import watch_charts
 from releases.admin.happened import object_name, shown_value
-from releases.models import Watch
+from releases.models import MonitoringPeriod
 
 
 def test_the_timeline_names_releases_and_people(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
@@ -48,7 +48,7 @@ def test_a_time_with_its_offset_is_shown_as_people_read_it(value: str, shown: st
 
 
 def test_the_tip_of_a_point_is_text(world: dict[str, Any]) -> None:
-    watch = Watch.objects.filter(samples__isnull=False).first()
+    watch = MonitoringPeriod.objects.filter(samples__isnull=False).first()
     assert watch is not None
     content = watch.deployment.procedure.document
     tips = [dot.title for chart in watch_charts(watch, content, "Asia/Tokyo") for dot in chart.dots]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from releases.models import Deployment, Evidence, IdempotentCall
+from releases.models import Deployment, Evidence, IdempotencyKey
 from tests.browser.serving import serving
 from tests.releases.gates.asking import alter, walk
 
@@ -111,7 +111,7 @@ def test_the_jobs_bring_a_release_through_staging(world: Any, shell: Any, page: 
     assert Evidence.objects.count() == 6
     assert Deployment.objects.filter(state="succeeded").count() == 2
     assert not Deployment.objects.filter(environment__tier="production").exists()
-    assert IdempotentCall.objects.count() == 9, "each write had a key of its own"
+    assert IdempotencyKey.objects.count() == 9, "each write had a key of its own"
 
 
 def test_the_calls_by_hand_are_answered(world: Any, shell: Any) -> None:

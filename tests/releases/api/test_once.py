@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 
 from audit.clock import now
-from releases.models import Deployment, Evidence, IdempotentCall
+from releases.models import Deployment, Evidence, IdempotencyKey
 
 from .conftest import ask, token_for
 from .test_api import JUNIT, report, run_of
@@ -51,7 +51,7 @@ def test_another_body_with_the_same_key_is_refused(world: Any, call: Callable[..
     for path, body in (("/runs", run_of("staging")), ("/deployments", run_of("development"))):
         refused = call("post", path, body, **keyed("k"))
         assert refused.status_code == 422 and refused.json()["type"] == "about:blank#key_reused", path
-    assert IdempotentCall.objects.count() == 1
+    assert IdempotencyKey.objects.count() == 1
 
 
 def test_a_form_is_the_same_whatever_its_boundary(world: Any, call: Callable[..., Any]) -> None:
@@ -76,7 +76,7 @@ def test_a_call_that_never_ended_is_not_done_again(world: Any, call: Callable[..
     world.planned()
     world.evidence("1.3.0")
     call("post", "/runs", run_of("development"), **keyed("k"))
-    row = IdempotentCall.objects.get()
+    row = IdempotencyKey.objects.get()
     row.status, row.body = None, ""
     row.save()
     waiting = call("post", "/runs", run_of("development"), **keyed("k"))

@@ -12,15 +12,15 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from environments.actions.access.grant import withdraw
-from environments.models import AccessGrant, ConfigurationVersion, ProposedChange
-from releases.models import Approval, ChecklistItem, ConsentRound, Fact, Release, Waiver, Watch
+from environments.models import AccessGrant, ConfigurationVersion, RequestedChange
+from releases.models import ApprovalDecision, ApprovalRequest, ChecklistItem, Fact, MonitoringPeriod, Release, Waiver
 
 from .asking import COMMAND, ask, forge, make, texts
 from .test_operation_tests import past_the_ledger
 
 
-def word(run: Any, name: str) -> Approval:
-    return Approval.objects.get(round=run.consent, account__username=name)
+def word(run: Any, name: str) -> ApprovalDecision:
+    return ApprovalDecision.objects.get(round=run.consent, account__username=name)
 
 
 def test_an_approval_after_the_start_is_named(run: Any) -> None:
@@ -38,7 +38,7 @@ def test_an_approval_that_was_written_after_the_start_under_an_earlier_time_is_n
     with acting(COMMAND), change("test:forge") as act:
         late.delete()
         act.about(run)
-    make(Approval, **columns)
+    make(ApprovalDecision, **columns)
     (found,) = texts(ask("approved-late"))
     assert str(run) in found and "An approval came after the start." in found
 
@@ -47,8 +47,8 @@ def test_an_approval_that_the_ledger_does_not_know_is_named(run: Any, database: 
     late = word(run, "committee_b")
     past_the_ledger(
         database,
-        "ALTER TABLE releases_approval DISABLE TRIGGER ALL",
-        f"UPDATE releases_approval SET id = id + 1000 WHERE id = {late.pk}",
+        "ALTER TABLE releases_approvaldecision DISABLE TRIGGER ALL",
+        f"UPDATE releases_approvaldecision SET id = id + 1000 WHERE id = {late.pk}",
     )
     assert "An approval came after the start." in texts(ask("approved-late"))[0]
 
@@ -193,7 +193,12 @@ def test_a_service_account_that_decided_is_named(run: Any, people: dict[str, Any
 
 @pytest.mark.parametrize(
     ("model", "column"),
-    [(ProposedChange, "decided_by"), (Watch, "judged_by"), (ChecklistItem, "signed_by"), (Waiver, "decided_by")],
+    [
+        (RequestedChange, "decided_by"),
+        (MonitoringPeriod, "judged_by"),
+        (ChecklistItem, "signed_by"),
+        (Waiver, "decided_by"),
+    ],
 )
 def test_a_service_account_is_named_in_each_duty(run: Any, people: dict[str, Any], model: Any, column: str) -> None:
     if model is Waiver:
@@ -239,11 +244,11 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
         Release, application=again.application, version="9.0.0", title="more", author=again.people["manager"]
     )
     round_ = make(
-        ConsentRound, release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
+        ApprovalRequest, release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
         applicant=again.people["manager"],
     )  # fmt: skip
     make(
-        Approval, round=round_, account=again.people["committee_a"], meaning="approve", roles=["committee"],
+        ApprovalDecision, round=round_, account=again.people["committee_a"], meaning="approve", roles=["committee"],
         digest="0" * 64, signature={}, at=now(),
     )  # fmt: skip
     assert asked() == one and ask("same-address").examined == 3
@@ -252,4 +257,4 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
 def test_a_round_without_rules_is_never_met(run: Any) -> None:
     forge(run.consent, rules=[])
     assert "The rules were not met at the start." in texts(ask("approved-late"))[0]
-    assert ConsentRound.objects.get(pk=run.consent_id).rules == []
+    assert ApprovalRequest.objects.get(pk=run.consent_id).rules == []

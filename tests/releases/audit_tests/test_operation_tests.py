@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from audit.clock import now
 from environments.actions.window.freeze import freeze
-from environments.models import AccessRule, ChangeWindow, Environment, Target
-from releases.models import Approval, Deployment, Drift, Obligation, Procedure, StepAttempt, Waiver
+from environments.models import AccessRule, ChangeWindow, DeploymentTarget, Environment
+from releases.models import ApprovalDecision, Deployment, Drift, FollowUp, Procedure, StepAttempt, Waiver
 
 from .asking import ask, forge, make, texts
 
@@ -134,8 +134,8 @@ def test_emergencies_are_counted_and_late_reviews_named(run: Any) -> None:
     never = "The review was never recorded as a follow-up action."
     assert {line.rpartition(" | ")[2] for line in texts(outcome)} == {never}
     owed = {"application": run.application, "release": run.release, "label_ja": "評価", "label_en": "Review"}
-    late = make(Obligation, **owed, key="full_review", due_at=now() - timedelta(hours=1))
-    good = make(Obligation, **owed, key="retrospective_review", due_at=now() + timedelta(hours=1))
+    late = make(FollowUp, **owed, key="full_review", due_at=now() - timedelta(hours=1))
+    good = make(FollowUp, **owed, key="retrospective_review", due_at=now() + timedelta(hours=1))
     (found,) = texts(ask("emergencies"))
     assert "The follow-up action is not completed." in found
     forge(late, settled_at=now())
@@ -190,7 +190,7 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
             approve(asked.pk, digest=asked.digest)
     changed = AccessRule.objects.filter(environment=run.environment, level="limited").values_list("role", flat=True)
     assert {"committee", "release_manager"} <= set(changed)
-    forge(Approval.objects.get(round=run.consent, account=people["committee_b"]), at=now())
+    forge(ApprovalDecision.objects.get(round=run.consent, account=people["committee_b"]), at=now())
     assert texts(ask("changed-then-used")) == []
     forge(run, verified_by=people["manager"])
     forge(run.watches.get(purpose="after"), began_at=now())
@@ -240,7 +240,7 @@ def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> 
     }  # fmt: skip
     start = run.started_at
     early = start - timedelta(hours=1)
-    debt = make(Obligation, **owed, key="waiver", due_at=now() + timedelta(days=1))
+    debt = make(FollowUp, **owed, key="waiver", due_at=now() + timedelta(days=1))
     waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, obligation=debt)
     assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
     debt = forge(debt, due_at=now() - timedelta(minutes=1))
@@ -271,7 +271,7 @@ def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
         Waiver, release=run.release, environment=run.environment, gate=gate.key, reason="x", until=ended,
         proposed_by=people["manager"], decided_by=people["project_manager"],
         approved_at=run.started_at - timedelta(hours=1),
-        obligation=make(Obligation, **owed, key="waiver", due_at=ended + timedelta(days=1)),
+        obligation=make(FollowUp, **owed, key="waiver", due_at=ended + timedelta(days=1)),
     )  # fmt: skip
     make(
         Deployment, release=run.release, application=run.application, environment=run.environment,
@@ -366,7 +366,7 @@ def test_a_deputy_of_an_approver_who_may_start_is_named(run: Any, again: Any, pe
 
 
 def test_each_drift_of_the_period_is_listed_with_its_end(run: Any) -> None:
-    target = Target.objects.get(application=run.application, environment=run.environment)
+    target = DeploymentTarget.objects.get(application=run.application, environment=run.environment)
     digests = {"expected": {"code": "a"}, "found": {"code": "b"}, "parts": ["code"]}
     moment = now()
     hour = timedelta(hours=1)
@@ -387,13 +387,13 @@ def test_what_was_changed_under_break_glass_is_named_act_by_act(run: Any, databa
 
     address = make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=str(conninfo_to_dict(database)["dbname"]))
     assert ask("by-hand").examined > 100 and texts(ask("by-hand")) == []
-    for statement in ("UPDATE releases_approval SET comment = 'x'", "SELECT 1"):
+    for statement in ("UPDATE releases_approvaldecision SET comment = 'x'", "SELECT 1"):
         with psycopg.connect(address) as owner:
             owner.execute("SELECT ringi_break_glass('mori', 'it stood in the way')")
             owner.execute(statement)  # type: ignore[arg-type]
     changed, opened = ask("by-hand").rows
     assert "mori" in str(changed.cells[0]) and changed.cells[1] == "it stood in the way"
-    assert changed.cells[4:] == ("releases.Approval", Approval.objects.count())
+    assert changed.cells[4:] == ("releases.ApprovalDecision", ApprovalDecision.objects.count())
     assert opened.cells[4:] == (None, 0)
     page = browsers("auditor").get(reverse("audit-test", args=["by-hand"])).content.decode()
-    assert "it stood in the way" in page and "releases.Approval" in page
+    assert "it stood in the way" in page and "releases.ApprovalDecision" in page

@@ -30,7 +30,7 @@ from audit.models import Event
 from releases.actions.meeting.record import decide, record
 from releases.admin.happened import act_name
 from releases.evidence_pack import pack
-from releases.models import Document, Question, Release, Rollback, Sample, Waiver, Watch
+from releases.models import DecisionRequest, Document, Measurement, MonitoringPeriod, Release, Rollback, Waiver
 from releases.steps.message import Message
 from tests.architecture.files import ROOT
 from tests.audit.envelopes import opened
@@ -223,7 +223,7 @@ def test_each_duty_has_the_time_at_which_it_was_taken(run: Any, state: Path, peo
     rollback = make(Rollback, deployment=run, cause="manual", raised_at=now(), raised_by=people["operator"])
     forge(rollback, authorised_by=people["second_operator"])
     make(
-        Question, deployment=run, step=run.steps.all()[0], asked_at=now(), due_at=now(), default="stay", answer="retry",
+        DecisionRequest, deployment=run, step=run.steps.all()[0], asked_at=now(), due_at=now(), default="stay", answer="retry",
         answered_by=people["operator"], answered_at=now(),
     )  # fmt: skip
     change, pages = told(run)
@@ -258,10 +258,10 @@ def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
 def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
     from datetime import timedelta
 
-    watch = Watch.objects.get(deployment=run)
+    watch = MonitoringPeriod.objects.get(deployment=run)
     for n in range(3):
         at = watch.began_at + timedelta(minutes=n)
-        Sample.objects.create(watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
+        Measurement.objects.create(watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
         lines = archive.read(f"metrics/watch-{watch.pk}.jsonl").splitlines()
     assert [json.loads(line)["values"]["error_rate"]["value"] for line in lines] == ["0.0", "0.1", "0.2"]

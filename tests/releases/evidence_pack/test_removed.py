@@ -19,7 +19,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit.search import Wanted, look
 from releases.evidence_pack import scope
-from releases.models import Approval, ChecklistItem, ConsentRound, Document, Evidence, Meeting, Milestone, Release
+from releases.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    ChecklistItem,
+    CommitteeMeeting,
+    Document,
+    Evidence,
+    Milestone,
+    Release,
+)
 from tests.releases.audited import Made, seal
 from tests.releases.evidence_pack.test_pack import altered, packed, state, verify
 
@@ -64,13 +73,15 @@ def table_of(model: Any) -> str:
     return str(model._meta.db_table)
 
 
-@pytest.mark.parametrize("model", [Approval, Evidence, Document, Milestone, ChecklistItem, Release.editors.through])
+@pytest.mark.parametrize(
+    "model", [ApprovalDecision, Evidence, Document, Milestone, ChecklistItem, Release.editors.through]
+)
 def test_a_deleted_row_is_in_the_pack_with_its_events(
     run: Any, sign: Any, database: str, state: Any, tmp_path: Any, model: Any
 ) -> None:
     release = run.release
     wanted = {
-        Approval: {"round__release": release},
+        ApprovalDecision: {"round__release": release},
         Evidence: {"pk__in": scope.evidence_of(release).filter(superseded_by=None, pk__lt=4)},
     }.get(model, {"release": release})
     row = model._default_manager.filter(**wanted).order_by("pk").first()
@@ -96,19 +107,21 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
 
 def test_a_whole_branch_that_was_deleted_is_in_the_pack(run: Any, sign: Any, database: str, state: Any) -> None:
     """Round and approvals at once: none of their parents is there any more."""
-    round_ = ConsentRound.objects.filter(release=run.release).order_by("pk").first()
+    round_ = ApprovalRequest.objects.filter(release=run.release).order_by("pk").first()
     assert round_ is not None
-    said = list(Approval.objects.filter(round=round_).values_list("pk", flat=True))
+    said = list(ApprovalDecision.objects.filter(round=round_).values_list("pk", flat=True))
     by_hand(
         database,
-        f"DELETE FROM releases_approval WHERE round_id = {round_.pk}",
+        f"DELETE FROM releases_approvaldecision WHERE round_id = {round_.pk}",
         f"UPDATE releases_deployment SET consent_id = NULL WHERE consent_id = {round_.pk}",
-        f"DELETE FROM releases_consentround WHERE id = {round_.pk}",
+        f"DELETE FROM releases_approvalrequest WHERE id = {round_.pk}",
     )
     sign()
     change, _pages, _events = opened(packed(run))
     gone = {one["object"] for one in change["removed"]}
-    assert gone >= {f"releases.ConsentRound:{round_.pk}", *(f"releases.Approval:{pk}" for pk in said)} and said
+    assert (
+        gone >= {f"releases.ApprovalRequest:{round_.pk}", *(f"releases.ApprovalDecision:{pk}" for pk in said)} and said
+    )
 
 
 def test_a_row_that_was_moved_to_another_release_is_in_the_pack(
@@ -133,10 +146,10 @@ def test_a_clean_change_has_removed_nothing(run: Any, state: Any, tmp_path: Any)
 def test_the_timeline_of_the_release_and_of_the_environment_tells_of_it(
     run: Any, database: str, browsers: Callable[[str], Any]
 ) -> None:
-    said = Approval.objects.filter(round__release=run.release, round__environment__slug="production").first()
+    said = ApprovalDecision.objects.filter(round__release=run.release, round__environment__slug="production").first()
     assert said is not None
-    by_hand(database, f"DELETE FROM releases_approval WHERE id = {said.pk}")
-    label, place = f"releases.Approval:{said.pk}", run.environment_id
+    by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {said.pk}")
+    label, place = f"releases.ApprovalDecision:{said.pk}", run.environment_id
     for wanted in (
         Wanted(objects=scope.of_release(run.release_id), action="audit:break_glass"),
         Wanted(within=(scope.in_environment(place),), action="audit:break_glass"),
@@ -148,10 +161,10 @@ def test_the_timeline_of_the_release_and_of_the_environment_tells_of_it(
 
 def test_the_verifier_is_not_told_less(run: Any, sign: Any, database: str, state: Any, tmp_path: Any) -> None:
     """It reads the proven events themselves: a list that hides the deletion changes nothing of what it says."""
-    said = Approval.objects.filter(round__release=run.release).first()
+    said = ApprovalDecision.objects.filter(round__release=run.release).first()
     assert said is not None
-    by_hand(database, f"DELETE FROM releases_approval WHERE id = {said.pk}")
+    by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {said.pk}")
     sign()
     hidden = altered(packed(run), "change.json", lambda raw: raw.replace(b'"removed":[{', b'"removed":[],"x":[{'))
     assert verified(hidden, tmp_path)[0] == 1
-    assert Meeting.objects.count() == 0 and "DELETED: 1" in verified(packed(run), tmp_path)[1]
+    assert CommitteeMeeting.objects.count() == 0 and "DELETED: 1" in verified(packed(run), tmp_path)[1]

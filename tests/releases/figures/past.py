@@ -12,7 +12,7 @@ from django.db import connection
 
 from audit.change import change
 from environments.models import Account, Application, Environment
-from releases.models import Deployment, Milestone, Procedure, Question, Release, Rollback, Step
+from releases.models import DecisionRequest, Deployment, Milestone, Procedure, Release, Rollback, Step
 from tests.conftest import _named
 from tests.releases.admin.seed import ActingAs, walk
 
@@ -75,7 +75,7 @@ def ran(
                 deployment=made, phase="forward", ordinal=1, kind="manual", parameters={}, label_ja="一", label_en="one",
                 decision={"verb": "step:confirm", "name": "Operator", "reason": "done"},
             )  # fmt: skip
-            Question.objects.create(
+            DecisionRequest.objects.create(
                 deployment=made, step=step, asked_at=started, due_at=started, default="stay", answer="step:confirm",
                 answered_at=started,
             )  # fmt: skip

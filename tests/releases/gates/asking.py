@@ -98,7 +98,7 @@ def walk(row: Any, *edges: str) -> Any:
 
 def in_force(world: Any, version: str, *, environment: str = "production") -> Any:
     """Say that a version is in force, as if it had been adopted; return the pointer."""
-    from releases.models import InForce, Release
+    from releases.models import DeployedVersion, Release
 
     release = make(
         Release,
@@ -112,7 +112,7 @@ def in_force(world: Any, version: str, *, environment: str = "production") -> An
     )
     walk(release, "record")
     return make(
-        InForce,
+        DeployedVersion,
         application=world.application,
         environment=world.environments[environment],
         release=release,

@@ -20,7 +20,7 @@ from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
 from releases.actions.step.claim import claim
 from releases.gates.content import clause_labels, difference, digest, document
-from releases.models import ConsentRound, Fact, Release
+from releases.models import ApprovalRequest, Fact, Release
 from tests.conftest import seconded
 
 from .asking import COMMAND, alter, ask
@@ -63,17 +63,17 @@ def test_any_difference_closes_it_and_is_named(world: Any) -> None:
 
 
 def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> None:
-    from releases.models import Change, InForce
+    from releases.models import ChangeEntry, DeployedVersion
 
     from .asking import make
 
     release, _round = world.granted()
-    make(InForce, application=world.application, environment=world.environments["production"], code="0" * 40,
+    make(DeployedVersion, application=world.application, environment=world.environments["production"], code="0" * 40,
          since=now(), how="adopted")  # fmt: skip
     assert "“currently deployed version”" in ask(world, release, "consent").reason
     with acting(COMMAND), change("test:clear"):
-        InForce.objects.all().delete()
-    make(Change, release=release, kind="fix", text="one more thing", author=world.people["developer"])
+        DeployedVersion.objects.all().delete()
+    make(ChangeEntry, release=release, kind="fix", text="one more thing", author=world.people["developer"])
     assert "“changes”" in ask(world, release, "consent").reason
 
 
@@ -81,8 +81,8 @@ def test_a_used_or_expired_consent_is_none(world: Any) -> None:
     release, round_ = world.granted()
     answer = ask(world, release, "consent", at=round_.window_end + timedelta(seconds=1))
     assert answer.verdict == "fail" and "expired" in answer.reason
-    with acting(COMMAND), change("test:use", (ConsentRound, round_.pk)) as act:
-        act.get(ConsentRound).consume()
+    with acting(COMMAND), change("test:use", (ApprovalRequest, round_.pk)) as act:
+        act.get(ApprovalRequest).consume()
     answer = ask(world, release, "consent")
     assert answer.verdict == "fail" and "used" in answer.reason
 
@@ -105,7 +105,7 @@ def test_granted_alone_opens_nothing(world: Any) -> None:
     with acting(COMMAND), change("test:update"):
         for state in ("approved", "confirmed"):
             Release.objects.filter(pk=release.pk).update(state=state)
-        ConsentRound.objects.filter(pk=round_.pk).update(state="granted")
+        ApprovalRequest.objects.filter(pk=round_.pk).update(state="granted")
     answer = ask(world, release, "consent")
     assert answer.verdict == "fail" and "Too few approvals count. Missing: Committee member (1)." in answer.reason
     with world.acting_as("operator"):

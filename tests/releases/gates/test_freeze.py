@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou
 from environments import calendar
 from environments.actions.window.freeze import freeze, freeze_recurring
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 from releases.actions.release.move import move
 from releases.actions.waiver.decide import approve
 from releases.actions.waiver.propose import propose
@@ -26,12 +26,12 @@ def test_it_reaches_one_environment_and_one_application_only(world: Any) -> None
 
     release = world.planned()
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "x"}
-    make(Freeze, name="elsewhere", environment=world.environments["staging"], **span)
+    make(ChangeFreeze, name="elsewhere", environment=world.environments["staging"], **span)
     with world.acting_as("manager"):
         other = create_application(slug="other", name="Other", repository="/srv/other.git")
-    make(Freeze, name="other", environment=world.environments["production"], application=other, **span)
+    make(ChangeFreeze, name="other", environment=world.environments["production"], application=other, **span)
     assert ask(world, release, "freeze").verdict == "pass"
-    make(Freeze, name="ours", environment=world.environments["production"], application=world.application, **span)
+    make(ChangeFreeze, name="ours", environment=world.environments["production"], application=world.application, **span)
     assert ask(world, release, "freeze").verdict == "fail"
 
 
@@ -44,7 +44,7 @@ def test_calendars_are_changed_by_who_may(world: Any) -> None:
             freeze(pk, name="x", reason="x", **span)
     with world.acting_as("manager"), pytest.raises(Invalid):
         freeze(pk, name="x", reason="x", starts_at=span["ends_at"], ends_at=span["starts_at"])
-    assert not Freeze.objects.exists()
+    assert not ChangeFreeze.objects.exists()
 
 
 @pytest.mark.parametrize("slug", ["development", "staging"])
@@ -75,7 +75,7 @@ def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) 
         schedule(run.pk)
 
 
-def weekly(world: Any, slug: str = "production", **fields: Any) -> Freeze:
+def weekly(world: Any, slug: str = "production", **fields: Any) -> ChangeFreeze:
     """Freeze each day of the coming weeks on which the clock is what it is now, for two hours."""
     zone = ZoneInfo(world.environments[slug].zone)
     moment = now().astimezone(zone) - timedelta(hours=1)
@@ -152,7 +152,7 @@ def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(
     answer = ask(world, release, "freeze")
     assert answer.verdict == "fail" and "set later" in answer.reason
     alter(later, lifted_at=now())
-    absolute = make(Freeze, name="absolute", environment=place, absolute=True, **span)
+    absolute = make(ChangeFreeze, name="absolute", environment=place, absolute=True, **span)
     alter(absolute, created_at=now() - timedelta(days=1))
     answer = ask(world, release, "freeze")
     assert answer.verdict == "fail" and "absolute" in answer.reason

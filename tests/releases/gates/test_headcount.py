@@ -16,7 +16,7 @@ from environments.actions.access import review
 from environments.actions.access.grant import withdraw
 from environments.actions.account.close import close
 from environments.actions.deputy import appoint
-from environments.models import AccessGrant, AccessReviewItem, Deputy
+from environments.models import AccessGrant, AccessReviewItem, Delegation
 from releases.actions.consent.decide import approve
 from releases.actions.procedure import activate
 from releases.gates.headcount import FINAL_CHECK, shortfalls
@@ -154,7 +154,7 @@ def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
     alter(grant_of(world, "committee_a"), until=t0 - timedelta(days=1))
     assert lacking(later, place) == {"committee": 1}, "a role that ends before T-0"
     alter(grant_of(world, "committee_a"), until=None)
-    make(Deputy, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
+    make(Delegation, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
          begins_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), appointed_by=world.people["manager"],
          confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
     assert lacking(world.fresh(later), place) == {"committee": 1}, "the deputy is the author"
@@ -167,7 +167,7 @@ def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(wor
     place, t0 = world.environments["production"], now() + timedelta(days=20)
     later = alter(release, window_start=t0)
     assert lacking(later, place) == {}
-    make(Deputy, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
+    make(Delegation, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
          begins_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), appointed_by=world.people["manager"],
          confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
     assert lacking(later, place) == {"committee": 1}, "the deputy is the author, and the other has approved already"
@@ -196,6 +196,6 @@ def test_the_forms_show_what_could_no_longer_be_met(world: Any, browsers: Any) -
         "begins_at": (now() + timedelta(days=1)).isoformat(), "until": (now() + timedelta(days=9)).isoformat(),
     }  # fmt: skip
     html = client.post(reverse("act-new", args=["deputy", "appoint"]), given).content.decode()
-    assert "Committee member, 1 more needed" in html and not Deputy.objects.exists()
+    assert "Committee member, 1 more needed" in html and not Delegation.objects.exists()
     with world.acting_as("administrator"):
         appoint.appoint(**{**given, "begins_at": now(), "until": now() + timedelta(days=1)})

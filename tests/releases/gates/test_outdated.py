@@ -10,7 +10,7 @@ from django.utils import translation
 from audit.clock import now
 from releases.actions.release.plan import plan
 from releases.gates.ask import answers, blockers
-from releases.models import InForce, Release
+from releases.models import DeployedVersion, Release
 from tests.releases.gates.asking import alter, make
 
 
@@ -22,7 +22,12 @@ def older(world: Any) -> Release:
     alter(world.environments["staging"], protected=True)
     for environment in world.environments.values():
         make(
-            InForce, application=world.application, environment=environment, release=newer, since=now(), how="verified"
+            DeployedVersion,
+            application=world.application,
+            environment=environment,
+            release=newer,
+            since=now(),
+            how="verified",
         )
     return world.planned()  # type: ignore[no-any-return]
 

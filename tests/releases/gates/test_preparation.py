@@ -10,7 +10,7 @@ import pytest
 from audit.clock import now
 from releases.actions.release.plan import plan
 from releases.gates import base
-from releases.models import Milestone, Obligation, RosterEntry
+from releases.models import FollowUp, Milestone, TeamMember
 
 from .asking import alter, ask, make
 
@@ -37,7 +37,7 @@ def test_a_prepared_release_passes_until_one_thing_is_missing(world: Any) -> Non
 
         write(document.pk, body="edited after it was approved")
     assert ask(world, release, "documents").verdict == "fail"
-    entry = RosterEntry.objects.get(release=release, duty="rollback_decider")
+    entry = TeamMember.objects.get(release=release, duty="rollback_decider")
     alter(entry, telephone="")
     assert ask(world, release, "roster").verdict == "fail"
 
@@ -60,9 +60,9 @@ def test_many_other_debts_do_not_hide_the_one_that_blocks(world: Any, monkeypatc
     with world.acting_as("manager"):
         other = plan(application_id=world.application.pk, version="1.4.0", title="another")
     for hours in (9, 8, 7):
-        make(Obligation, **words | {"release": other}, blocks="start", due_at=now() - timedelta(hours=hours))
+        make(FollowUp, **words | {"release": other}, blocks="start", due_at=now() - timedelta(hours=hours))
     assert ask(world, release, "obligations").verdict == "pass"
-    make(Obligation, **words | {"label_en": "the one"}, due_at=now() - timedelta(hours=1))
+    make(FollowUp, **words | {"label_en": "the one"}, due_at=now() - timedelta(hours=1))
     answer = ask(world, release, "obligations")
     assert answer.verdict == "fail" and "the one" in answer.reason
 
@@ -70,7 +70,7 @@ def test_many_other_debts_do_not_hide_the_one_that_blocks(world: Any, monkeypatc
 def test_an_overdue_obligation_blocks_the_next_regular_release(world: Any) -> None:
     release = world.planned()
     debt = make(
-        Obligation,
+        FollowUp,
         application=world.application,
         release=release,
         key="full_review",

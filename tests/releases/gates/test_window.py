@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit.clock import now
-from environments.models import ChangeWindow, Freeze
+from environments.models import ChangeFreeze, ChangeWindow
 from releases.gates.ask import answers
 from releases.gates.durations import durations
 from releases.gates.window import opening
@@ -112,7 +112,7 @@ def test_closed_says_why_until_when_and_when_it_opens_next(world: Any) -> None:
     release = world.planned()
     end = now().replace(microsecond=123456) + timedelta(hours=1)
     environment = world.environments["production"]
-    make(Freeze, name="audit", environment=environment, starts_at=now(), ends_at=end, reason="on site")
+    make(ChangeFreeze, name="audit", environment=environment, starts_at=now(), ends_at=end, reason="on site")
     for gate in ("window", "freeze"):
         said = ask(world, release, gate).reason
         assert said.count(print_time(end, "Asia/Tokyo", "en")) == 2, "until then, and open again from then on"
@@ -129,7 +129,12 @@ def test_a_lifted_freeze_counts_for_neither_gate(world: Any) -> None:
     release = world.planned()
     environment = world.environments["production"]
     row = make(
-        Freeze, name="audit", environment=environment, starts_at=now(), ends_at=now() + timedelta(hours=1), reason="x"
+        ChangeFreeze,
+        name="audit",
+        environment=environment,
+        starts_at=now(),
+        ends_at=now() + timedelta(hours=1),
+        reason="x",
     )
     assert [ask(world, release, gate).verdict for gate in ("window", "freeze")] == ["fail", "fail"]
     with world.acting_as("manager"):

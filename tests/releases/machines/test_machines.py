@@ -10,7 +10,7 @@ from django_fsm import TransitionNotAllowed
 
 from releases.machines.edges import edges, initial
 from releases.machines.guard import machines
-from releases.models import ConsentRound, Deployment, Document, Procedure, Release, Rollback, Step
+from releases.models import ApprovalRequest, Deployment, Document, Procedure, Release, Rollback, Step
 
 # verb: states it leaves > state it reaches
 RELEASE = """
@@ -115,7 +115,7 @@ discard: draft in_review > discarded
 """
 TABLES: list[tuple[Any, str, str]] = [
     (Release, "draft", RELEASE),
-    (ConsentRound, "open", CONSENT),
+    (ApprovalRequest, "open", CONSENT),
     (Deployment, "requested", DEPLOYMENT),
     (Step, "pending", STEP),
     (Rollback, "raised", ROLLBACK),
@@ -190,7 +190,7 @@ def test_every_edge_says_what_it_means(model: Any, first: str, table: str) -> No
         (Release, "releasing", "in_review"),
         (Release, "releasing", "approved"),
         (Release, "releasing", "confirmed"),
-        (ConsentRound, "consumed", "granted"),
+        (ApprovalRequest, "consumed", "granted"),
         (Deployment, "running", "scheduled"),
         (Deployment, "running", "queued"),
         (Deployment, "succeeded", "verifying"),

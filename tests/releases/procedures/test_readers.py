@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from releases.models import RosterEntry
+from releases.models import TeamMember
 from releases.procedures.consistency import FIXED
 from releases.procedures.document import Procedure
 
@@ -256,4 +256,4 @@ def test_what_code_decides_is_not_written_otherwise(field: str) -> None:
 
 
 def test_the_duties_are_those_of_a_roster() -> None:
-    assert FIXED["duties"] == set(RosterEntry.Duty.values)
+    assert FIXED["duties"] == set(TeamMember.Duty.values)

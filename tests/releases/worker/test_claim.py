@@ -17,12 +17,12 @@ from audit.change import change
 from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateClosed
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 from releases.actions.deployment.queue import AHEAD, queue
 from releases.actions.deployment.schedule import cancel
 from releases.actions.step.claim import claim
 from releases.actions.step.finish import doubt, fail, finish
-from releases.models import ConsentRound, Deployment, Release, Step, StepAttempt
+from releases.models import ApprovalRequest, Deployment, Release, Step, StepAttempt
 from releases.steps.base import Fenced
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, walk
@@ -157,9 +157,9 @@ def test_the_first_claim_consumes_the_consent_and_starts_the_release(consented: 
     assert round_ is not None and round_.state == "granted"
     with acting(WORKER):
         queue(run.pk)
-        assert ConsentRound.objects.get(pk=round_.pk).state == "granted", "not by queueing"
+        assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted", "not by queueing"
         claim(first(run).pk, worker="one")
-    assert ConsentRound.objects.get(pk=round_.pk).state == "consumed"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "consumed"
     release = Release.objects.get(pk=run.release_id)
     assert release.state == "releasing"
     started = Deployment.objects.get(pk=run.pk)
@@ -197,7 +197,7 @@ def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
     with acting(WORKER):
         queue(run.pk)
     make(
-        Freeze,
+        ChangeFreeze,
         name="storm",
         environment=run.environment,
         starts_at=now() - timedelta(seconds=1),

@@ -21,7 +21,7 @@ from releases.actions.channel.change_channel import enable
 from releases.actions.delivery.disable import use_again
 from releases.actions.step.claim import claim
 from releases.actions.step.finish import finish
-from releases.models import DeadAddress, Delivery, Deployment, MessageChannel, Step
+from releases.models import Deployment, NotificationChannel, NotificationDelivery, Step, SuppressedAddress
 from tests.releases.actions.telling import announced, outsider
 from tests.releases.api.conftest import ask, token_for
 from tests.releases.gates.asking import alter, make
@@ -61,25 +61,31 @@ def beside(database: str, held: Any, wanted: Any, call: Callable[[], Any]) -> An
 
 
 @pytest.fixture
-def blamed(world: Any) -> tuple[MessageChannel, DeadAddress, Delivery]:
+def blamed(world: Any) -> tuple[NotificationChannel, SuppressedAddress, NotificationDelivery]:
     """A channel that was disabled, an address that it was blamed for, and a mail that did not arrive there."""
     notice = announced(world.planned(), outsider("users", ADDRESS))
-    channel = MessageChannel.objects.get(key="mail")
+    channel = NotificationChannel.objects.get(key="mail")
     alter(channel, disabled_at=now(), disabled_because="554")
-    failed = alter(Delivery.objects.get(message__notice=notice), outcome="failed", ended_at=now())
-    return channel, make(DeadAddress, address=ADDRESS, channel=channel, because="554", since=notice.made_at), failed
+    failed = alter(NotificationDelivery.objects.get(message__notice=notice), outcome="failed", ended_at=now())
+    return (
+        channel,
+        make(SuppressedAddress, address=ADDRESS, channel=channel, because="554", since=notice.made_at),
+        failed,
+    )
 
 
 def test_a_button_whose_act_was_ended_by_a_deadlock_does_it_again(
-    database: str, blamed: tuple[MessageChannel, DeadAddress, Delivery], browsers: Callable[[str], Client]
+    database: str,
+    blamed: tuple[NotificationChannel, SuppressedAddress, NotificationDelivery],
+    browsers: Callable[[str], Client],
 ) -> None:
     channel, address, failed = blamed
     browser = browsers("manager")
     path = f"/admin/act/channel/enable/{channel.pk}/"
     answer = beside(database, address, channel, lambda: browser.post(path, {"reason": "the relay takes mail again"}))
     assert answer.status_code == 302
-    assert MessageChannel.objects.get(pk=channel.pk).disabled_at is None
-    assert Delivery.objects.get(pk=failed.pk).outcome == "waiting"
+    assert NotificationChannel.objects.get(pk=channel.pk).disabled_at is None
+    assert NotificationDelivery.objects.get(pk=failed.pk).outcome == "waiting"
     assert Event.objects.filter(action="channel:enable", kind="action").count() == 1
 
 
@@ -115,7 +121,7 @@ def test_a_call_of_the_api_whose_act_was_ended_by_a_deadlock_does_it_again(
 
 
 def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
-    world: Any, blamed: tuple[MessageChannel, DeadAddress, Delivery]
+    world: Any, blamed: tuple[NotificationChannel, SuppressedAddress, NotificationDelivery]
 ) -> None:
     channel, address, failed = blamed
     has_mail, has_address = threading.Event(), threading.Event()
@@ -138,8 +144,8 @@ def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
             connection.close()
 
     acts = [
-        (lambda: enable(channel.pk, reason="x"), "releases_deadaddress", has_mail, has_address),
-        (lambda: use_again(address.pk, reason="x"), "releases_delivery", has_address, has_mail),
+        (lambda: enable(channel.pk, reason="x"), "releases_suppressedaddress", has_mail, has_address),
+        (lambda: use_again(address.pk, reason="x"), "releases_notificationdelivery", has_address, has_mail),
     ]
     threads = [threading.Thread(target=run, args=act) for act in acts]
     for thread in threads:
@@ -147,4 +153,4 @@ def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
     for thread in threads:
         thread.join(60)
     assert not faults
-    assert Delivery.objects.get(pk=failed.pk).outcome == "waiting"
+    assert NotificationDelivery.objects.get(pk=failed.pk).outcome == "waiting"

@@ -15,7 +15,7 @@ from audit.refusals import NotYou
 from releases.actions.in_force.adopt import adopt
 from releases.actions.notice.make import drain
 from releases.actions.target import measure
-from releases.models import Drift, InForce, Notice, TargetMeasurement
+from releases.models import DeployedVersion, Drift, Notification, TargetMeasurement
 from releases.worker import sweeper
 from tests.releases.actions.test_in_force import configured, laid, proposed
 from tests.releases.gates.asking import alter
@@ -82,7 +82,7 @@ def test_a_configuration_file_that_was_edited_is_found(active: Any) -> None:
 
 
 def test_a_schema_that_is_another_one_is_found(active: Any) -> None:
-    pointer = InForce.objects.get()
+    pointer = DeployedVersion.objects.get()
     alter(pointer, schema="0" * 64)
     assert measured(active).result == "drift"
     assert Drift.objects.get().parts == ["schema"]
@@ -97,9 +97,9 @@ def test_what_cannot_be_measured_is_unknown_and_never_equal(active: Any, tmp_pat
     assert (row.result, row.reason) == ("unknown", "not_reached") and row.detail
     assert Drift.objects.filter(ended_at=None).exists(), "an unknown result ends no drift"
     assert row.next_at is not None and row.next_at < now() + timedelta(hours=1)
-    alter(InForce.objects.get(), unknown=True)
+    alter(DeployedVersion.objects.get(), unknown=True)
     assert measured(active).reason == "unknown_content"
-    alter(InForce.objects.get(), how=InForce.PROPOSED)
+    alter(DeployedVersion.objects.get(), how=DeployedVersion.PROPOSED)
     assert measured(active).reason == "nothing_active"
 
 
@@ -118,7 +118,7 @@ def test_a_measurement_during_which_another_version_became_active_is_void(
 
     def slow(*given: Any, **options: Any) -> Any:
         found = real(*given, **options)
-        alter(InForce.objects.get(), since=now())
+        alter(DeployedVersion.objects.get(), since=now())
         return found
 
     monkeypatch.setattr(measure, "measure", slow)
@@ -138,7 +138,7 @@ def test_each_target_with_an_active_version_is_measured_every_day_and_after_a_ch
     assert row.next_at is not None
     assert measure.due(row.next_at - timedelta(minutes=30)) == []
     assert measure.due(row.next_at + timedelta(seconds=1)) == [target.pk]
-    alter(InForce.objects.get(), since=now())
+    alter(DeployedVersion.objects.get(), since=now())
     assert measure.due(now()) == [target.pk]
 
 
@@ -159,14 +159,14 @@ def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(activ
     with acting(WORKER):
         while drain():
             pass
-    notice = Notice.objects.get(event="drift:find")
-    assert notice.path == f"/admin/environments/target/{active.targets['production'].pk}/change/#drift"
+    notice = Notification.objects.get(event="drift:find")
+    assert notice.path == f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/#drift"
     assert "Production" in notice.texts["en"]["body"] and "code" in notice.texts["en"]["body"]
     assert "本番" in notice.texts["ja"]["body"]
 
 
 def test_the_board_and_the_page_of_the_target_show_result_and_time(active: Any, browsers: Any) -> None:
-    page = f"/admin/environments/target/{active.targets['production'].pk}/change/"
+    page = f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/"
     operator = browsers("operator")
     assert "has not been measured yet" in operator.get(page).text
     measured(active)

@@ -15,13 +15,13 @@ import pytest
 from audit.actor import acting
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import key_ring
-from environments.models import Target
+from environments.models import DeploymentTarget
 from releases import steps
 from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
 from releases.actions.step.claim import claim
 from releases.actions.step.finish import finish
-from releases.models import Deployment, InForce, Step, StepAttempt, StepOutput
+from releases.models import DeployedVersion, Deployment, Step, StepAttempt, StepOutput
 from releases.steps.base import StepFailed
 from releases.worker.context import context_of, facts_of
 from releases.worker.executor import run_from
@@ -61,7 +61,7 @@ def test_a_run_goes_through_all_its_steps_to_a_good_end(
     assert states(run) == ["done"] * 4
     run = world.fresh(run)
     assert run.state == "succeeded"
-    assert InForce.objects.get(environment=run.environment).release_id == run.release_id
+    assert DeployedVersion.objects.get(environment=run.environment).release_id == run.release_id
     assert set(StepAttempt.objects.values_list("epoch", "outcome")) == {(1, "done")}
 
 
@@ -81,7 +81,9 @@ def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consent
     run = consented(row(TRUE))
     with acting(WORKER):
         queue(run.pk)
-    assert facts_of(first(run)).target.settings == Target.objects.get(pk=world.targets["production"].pk).settings
+    assert (
+        facts_of(first(run)).target.settings == DeploymentTarget.objects.get(pk=world.targets["production"].pk).settings
+    )
     alter(world.targets["production"], settings={"migrate": ["/bin/other"]})
     with pytest.raises(StepFailed, match="not those that were approved"):
         facts_of(first(run))
@@ -328,4 +330,4 @@ def test_a_check_that_does_not_pass_fails_the_run(world: Any, queued: Callable[.
     with acting(WORKER):
         run_from(first(run).pk)
     assert (world.fresh(run).state, states(run)) == ("failed", ["done", "failed"])
-    assert not InForce.objects.exists()
+    assert not DeployedVersion.objects.exists()

@@ -17,12 +17,12 @@ from audit.actor import acting
 from audit.clock import now
 from audit.refusals import Invalid
 from environments.actions.configuration.create import create
-from environments.models import ConfigurationVersion, Target
+from environments.models import ConfigurationVersion, DeploymentTarget
 from releases.actions.dump.delete import delete
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.actions.target.sound import require_sound
 from releases.actions.watch.place import configuration_of, spec_of
-from releases.models import Deployment, InForce, Release, StepOutput
+from releases.models import DeployedVersion, Deployment, Release, StepOutput
 from releases.steps.target import journal_lines
 from releases.worker.dry_run import dry_run
 from releases.worker.executor import run_from
@@ -127,7 +127,7 @@ def test_a_version_that_nobody_consented_to_brings_no_key(world: Any, reached: A
             values={"PORT": "1"}, secrets={"TARGET_SSH_KEY": "garbage"}, reason="tidy",
         )  # fmt: skip
     assert spec_of(target, agreed.pk).ssh_key == host.key, "a run takes the key that was consented to with it"
-    make(InForce, **place, release=world.planned(), configuration=agreed, since=now(), how="verified")
+    make(DeployedVersion, **place, release=world.planned(), configuration=agreed, since=now(), how="verified")
     assert spec_of(target).ssh_key == host.key
     assert spec_of(target, slipped_in.pk).ssh_key != host.key
 
@@ -171,4 +171,4 @@ def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> N
 def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:
     with translation.override("en"), pytest.raises(Invalid, match=r"ssh\.known_hosts"):
         require_sound({"ssh": {"host": "host.example", "user": "deploy", "known_hosts": ""}})
-    assert Target._meta.get_field("settings")
+    assert DeploymentTarget._meta.get_field("settings")

@@ -14,7 +14,7 @@ from releases.actions.release.prepare import fix_content
 from releases.actions.rollback import decide
 from releases.actions.watch.begin import begin_before, wants_before
 from releases.jobs import prepare_rollback
-from releases.models import Deployment, InForce, Procedure, Rollback, Watch
+from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Procedure, Rollback
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 
@@ -26,7 +26,7 @@ def in_force(world: Any, environment: str) -> None:
     with world.acting_as("author_on_committee"):
         earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
     make(
-        InForce, application=world.application, environment=world.environments[environment], release=earlier,
+        DeployedVersion, application=world.application, environment=world.environments[environment], release=earlier,
         code="", since=earlier.created_at, how="verified",
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_w
         run_from(first(run).pk)
     alarm = taken_back(world, run)
     assert world.fresh(run).procedure == pinned
-    monitoring = Watch.objects.get(rollback=alarm)
+    monitoring = MonitoringPeriod.objects.get(rollback=alarm)
     assert monitoring.duration_seconds == pinned.document.rollback.watch_seconds != 4321
 
 

@@ -24,7 +24,7 @@ from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.causes import UNANSWERED
 from releases.admin.shown import when
 from releases.jobs import prepare_rollback
-from releases.models import Deployment, Question, Rollback
+from releases.models import DecisionRequest, Deployment, Rollback
 from releases.worker.executor import run_from
 from tests.releases.api.conftest import ask, managing
 from tests.releases.gates.asking import alter, communicated
@@ -61,7 +61,7 @@ def asked(event: Any) -> list[str]:
 
 def test_a_run_that_waits_asks_the_first_of_its_roster(world: Any, waiting: Callable[..., Deployment]) -> None:
     run = waiting()
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     assert question.step == first(run) and question.default == run.consent.document["unanswered"] == "go_back"
     assert question.due_at - question.asked_at == MINUTES, "the procedure's minutes"
     event = Event.objects.filter(kind="action", action="step:fail").get()
@@ -69,7 +69,7 @@ def test_a_run_that_waits_asks_the_first_of_its_roster(world: Any, waiting: Call
 
 
 def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Callable[..., Deployment]) -> None:
-    question = Question.objects.get(deployment=waiting())
+    question = DecisionRequest.objects.get(deployment=waiting())
     begun = question.asked_at
     for minutes, expected in ((4, 1), (5, 2), (6, 2), (10, 3), (14, 3)):
         assert level(question, begun + timedelta(minutes=minutes)) == expected
@@ -83,7 +83,7 @@ def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Call
 def test_one_that_was_overslept_asks_all_that_should_have_been_asked(
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
-    question = Question.objects.get(deployment=waiting())
+    question = DecisionRequest.objects.get(deployment=waiting())
     at(question.asked_at + timedelta(minutes=11))
     assert world.fresh(question).asked == 3
     assert len(asked(Event.objects.get(kind="action", action="question:escalate"))) == 2
@@ -93,7 +93,7 @@ def test_an_answer_ends_it(world: Any, waiting: Callable[..., Deployment]) -> No
     run = waiting()
     with world.acting_as("second_operator"):
         decide.retry(first(run).pk, reason="repaired")
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     assert (question.answer, question.answered_by.username) == ("step:retry", "second_operator")
     at(question.due_at + timedelta(hours=1))
     assert not Rollback.objects.exists() and world.fresh(run).state == "running"
@@ -104,7 +104,7 @@ def test_giving_up_and_stopping_are_answers_too(world: Any, waiting: Callable[..
     run = waiting()
     with world.acting_as("second_operator"):
         getattr(decide, end)(run.pk, reason="hopeless")
-    assert Question.objects.get(deployment=run).answer == f"deployment:{end}"
+    assert DecisionRequest.objects.get(deployment=run).answer == f"deployment:{end}"
 
 
 def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Deployment]) -> None:
@@ -113,14 +113,14 @@ def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Depl
     run = waiting()
     with world.acting_as("operator"), pytest.raises(NotYou):
         decide.retry(first(run).pk, reason="my own")
-    assert Question.objects.get(deployment=run).answered_at is None
+    assert DecisionRequest.objects.get(deployment=run).answered_at is None
 
 
 def test_without_an_answer_the_run_goes_back_as_was_agreed(
     world: Any, waiting: Callable[..., Deployment], valkey: Any
 ) -> None:
     run = waiting()
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     at(question.due_at - timedelta(seconds=1))
     assert not Rollback.objects.exists()
     valkey.flushdb()
@@ -140,7 +140,7 @@ def test_the_page_and_the_print_say_that_nobody_answered(
     world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any]
 ) -> None:
     """By when, and that the default of the consent was taken; in both languages, and in the drafted report."""
-    question = Question.objects.get(deployment=waiting())
+    question = DecisionRequest.objects.get(deployment=waiting())
     at(question.due_at)
     rollback = Rollback.objects.get(deployment=question.deployment)
     pages, client = [reverse(name, args=[rollback.pk]) for name in ("rollback", "rollback-sheet")], browsers("operator")
@@ -194,7 +194,7 @@ def test_a_sweep_that_died_between_the_alarm_and_the_end_of_the_question_is_made
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
     run = waiting()
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     with acting(WORKER):
         rollbacks.raise_(run.pk, cause=UNANSWERED, note="died then")
     at(question.due_at)
@@ -208,7 +208,7 @@ def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
 ) -> None:
     """Who raised it at once must not be worse off than who slept; before the time is over a person decides."""
     run = waiting()
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     with world.acting_as("second_operator"):
         rollback = rollbacks.raise_(run.pk, cause="grave_failure")
     prepare_rollback(rollback.pk)
@@ -226,7 +226,7 @@ def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
 
 def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Callable[..., Deployment]) -> None:
     run = waiting()
-    at(Question.objects.get(deployment=run).due_at)
+    at(DecisionRequest.objects.get(deployment=run).due_at)
     rollback = Rollback.objects.get(deployment=run)
     with acting(WORKER):
         assert not rollbacks.pre_authorise(rollback.pk, rows={"dataset": 1})
@@ -237,7 +237,7 @@ def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
     run = waiting()
-    at(Question.objects.get(deployment=run).due_at)
+    at(DecisionRequest.objects.get(deployment=run).due_at)
     with acting(WORKER):
         assert not rollbacks.pre_authorise(Rollback.objects.get(deployment=run).pk, rows={"dataset": 1})
     with world.acting_as("manager"):
@@ -263,7 +263,7 @@ def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiti
 
 def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..., Deployment]) -> None:
     run = waiting()
-    question = alter(Question.objects.get(deployment=run), default="stay")
+    question = alter(DecisionRequest.objects.get(deployment=run), default="stay")
     at(question.due_at)
     assert world.fresh(question).answer == "stay" and not Rollback.objects.exists()
     stays = world.fresh(run)
@@ -281,7 +281,7 @@ def test_the_answer_is_due_before_the_way_back_no_longer_fits(world: Any, consen
     with acting(WORKER):
         queue(run.pk)
         run_from(first(run).pk)
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     assert timedelta(minutes=4) < question.due_at - question.asked_at <= timedelta(minutes=5)
 
 
@@ -292,7 +292,7 @@ def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[...,
     alter(run, window_end=now() + timedelta(seconds=1))
     with acting(WORKER):
         run_from(first(run).pk)
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     assert question.due_at - question.asked_at == LEAST
 
 
@@ -302,14 +302,14 @@ def test_a_second_doubt_is_a_second_question(world: Any, waiting: Callable[..., 
         decide.retry(first(run).pk, reason="again")
     with acting(WORKER):
         run_from(first(run).pk)
-    assert list(Question.objects.order_by("pk").values_list("answer", flat=True)) == ["step:retry", ""]
+    assert list(DecisionRequest.objects.order_by("pk").values_list("answer", flat=True)) == ["step:retry", ""]
 
 
 def test_lower_tiers_ask_nobody(world: Any, queued: Callable[..., Deployment]) -> None:
     run = queued(row(["/bin/false"]))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("failed", "failed") and not Question.objects.exists()
+    assert (world.fresh(run).state, states(run)[0]) == ("failed", "failed") and not DecisionRequest.objects.exists()
 
 
 def test_the_page_names_whom_to_call_until_when_and_what_happens_else(

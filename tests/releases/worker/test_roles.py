@@ -20,7 +20,7 @@ from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
 from releases.actions.step.claim import claim
 from releases.actions.waiver import decide
-from releases.models import FinalCheck, Milestone, Obligation
+from releases.models import FinalCheck, FollowUp, Milestone
 from tests.conftest import _connected
 from tests.releases.actions.test_waiver import proposed
 from tests.releases.gates.asking import alter
@@ -59,25 +59,25 @@ def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world:
         queue(run.pk)
     with as_process("worker"), acting(WORKER):
         assert claim(first(run).pk, worker="one") is not None
-    assert world.fresh(waiver).obligation == Obligation.objects.get(key="waiver")
+    assert world.fresh(waiver).obligation == FollowUp.objects.get(key="waiver")
     assert Milestone.objects.get(release=release, guards="start").done_at is not None
 
 
 REFUSED = {
-    "UPDATE releases_consentround SET state = 'granted'": "RI004",
-    "UPDATE releases_consentround SET digest = 'x'": "42501",
+    "UPDATE releases_approvalrequest SET state = 'granted'": "RI004",
+    "UPDATE releases_approvalrequest SET digest = 'x'": "42501",
     "UPDATE releases_milestone SET done_by_id = 1": "42501",
     "UPDATE releases_milestone SET due_at = now()": "42501",
     "UPDATE releases_waiver SET approved_at = now()": "42501",
-    "UPDATE releases_approval SET meaning = 'approve'": "42501",
-    "INSERT INTO releases_approval DEFAULT VALUES": "42501",
+    "UPDATE releases_approvaldecision SET meaning = 'approve'": "42501",
+    "INSERT INTO releases_approvaldecision DEFAULT VALUES": "42501",
     "DELETE FROM releases_finalcheck": "42501",
     "INSERT INTO environments_changewindow DEFAULT VALUES": "42501",
     "UPDATE environments_changewindow SET opened_at = now()": "42501",
     "INSERT INTO releases_evidence DEFAULT VALUES": "42501",
     "UPDATE releases_evidence SET values = '{}'": "42501",
     "UPDATE releases_checklistitem SET signed_at = now()": "42501",
-    "DELETE FROM releases_rosterentry": "42501",
+    "DELETE FROM releases_teammember": "42501",
     "INSERT INTO environments_configurationcheck DEFAULT VALUES": "42501",
 }
 

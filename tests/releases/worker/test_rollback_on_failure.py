@@ -17,7 +17,7 @@ from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
 from releases.gates.content import document
 from releases.jobs import prepare_rollback
-from releases.models import Deployment, Question, Rollback
+from releases.models import DecisionRequest, Deployment, Rollback
 from releases.models.release import preauthorisation_words
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
@@ -51,7 +51,7 @@ def test_it_starts_when_a_step_has_failed(world: Any, failing: Callable[..., Dep
     prepare_rollback(alarm.pk)
     assert (world.fresh(run).state, world.fresh(alarm).state) == ("rolled_back", "reporting")
     assert states(run) == ["failed", "not_run", "done", "done"]
-    assert Question.objects.get(deployment=run).answer == "rollback:run"
+    assert DecisionRequest.objects.get(deployment=run).answer == "rollback:run"
     assert Event.objects.filter(kind="action", action="rollback:pre_authorise").count() == 1
 
 
@@ -77,7 +77,7 @@ def test_without_the_approval_the_failure_asks(
 ) -> None:
     run = failing(row(["/bin/false"]), agreed=agreed)
     assert run.state == "waiting" and not Rollback.objects.exists()
-    assert Question.objects.get(deployment=run).answered_at is None
+    assert DecisionRequest.objects.get(deployment=run).answered_at is None
 
 
 def test_a_step_that_may_be_skipped_asks(world: Any, failing: Callable[..., Deployment]) -> None:
@@ -103,7 +103,7 @@ def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Dep
         assert not rollbacks.pre_authorise(alarm.pk, rows={"dataset": 11})
         assert not rollbacks.pre_authorise(alarm.pk, rows={}, fault="the dump of this deployment is missing")
     assert (world.fresh(alarm).state, world.fresh(run).state) == ("raised", "waiting")
-    assert Question.objects.get(deployment=run).answered_at is None
+    assert DecisionRequest.objects.get(deployment=run).answered_at is None
 
 
 def test_a_decision_to_go_on_ends_the_alarm(world: Any, failing: Callable[..., Deployment]) -> None:

@@ -14,7 +14,7 @@ from releases.actions.deployment.queue import queue
 from releases.actions.step.claim import claim
 from releases.actions.switch.press import press
 from releases.gates.ask import answers
-from releases.models import Deployment, Question, StopSwitch
+from releases.models import DecisionRequest, Deployment, EmergencyStop
 from releases.worker.executor import run_from
 from releases.worker.sweeper import sweep
 from tests.releases.api.conftest import ask, managing
@@ -49,9 +49,9 @@ def test_a_stop_of_one_application_stops_no_other(world: Any, consented: Callabl
         queue(run.pk)
         assert claim(first(run).pk, worker="w") is not None
     assert world.fresh(run).state == "running", "the press has not ended it"
-    assert StopSwitch.on(world.application.pk) == [] and StopSwitch.on(theirs.application_id) == [theirs]
+    assert EmergencyStop.on(world.application.pk) == [] and EmergencyStop.on(theirs.application_id) == [theirs]
     ours = pressed(world, application_id=world.application.pk)
-    assert world.fresh(run).state == "stopping" and StopSwitch.on() == [theirs, ours]
+    assert world.fresh(run).state == "stopping" and EmergencyStop.on() == [theirs, ours]
     reason = [answer.reason for answer in answers(run.release, run.environment) if answer.gate == "stop_switch"]
     assert len(reason) == 1 and reason[0].startswith("Production of Datasets has been stopped since")
     with world.acting_as("operator"), pytest.raises(Invalid, match="The selected application does not exist"):
@@ -77,7 +77,7 @@ def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
         sweep(now())
         run_from(following.pk)
     assert (world.fresh(run).state, states(run)) == ("running", ["done", "ready", "pending"]), "neither ended nor lost"
-    assert not Question.objects.filter(deployment=run).exists(), "nobody has to decide"
+    assert not DecisionRequest.objects.filter(deployment=run).exists(), "nobody has to decide"
     released(world, switch)
     with acting(WORKER):
         run_from(following.pk)
@@ -104,9 +104,9 @@ def test_a_paused_production_can_still_be_stopped_and_each_is_released_by_itself
         press(reason="again", pauses=True)
     stop = pressed(world)
     assert world.fresh(run).state == "stopping"
-    assert StopSwitch.on() == [stop, pause]
+    assert EmergencyStop.on() == [stop, pause]
     released(world, stop)
-    assert StopSwitch.on() == [pause]
+    assert EmergencyStop.on() == [pause]
 
 
 def test_who_is_told_reads_what_is_stopped_and_that_it_is_lifted(world: Any) -> None:
@@ -132,10 +132,10 @@ def test_a_page_chooses_application_and_whether_it_only_pauses(world: Any, brows
     assert "Hold running deployments before their next step" in html and "all applications" in html
     given = {"reason": "fire", "application_id": world.application.pk, "pauses": "1"}
     assert operator.post(address, given).status_code == 302
-    (switch,) = StopSwitch.on()
+    (switch,) = EmergencyStop.on()
     assert switch.pauses and switch.application == world.application
     pressed(world)
     html = operator.get(reverse("admin:index")).content.decode()
     assert "Production of Datasets has been paused since" in html and "All production has been stopped since" in html
-    listed = operator.get(reverse("admin:releases_stopswitch_changelist")).content.decode()
+    listed = operator.get(reverse("admin:releases_emergencystop_changelist")).content.decode()
     assert "pause before their next step" in listed and "are stopped" in listed

@@ -29,7 +29,7 @@ from releases.actions.deployment.schedule import schedule
 from releases.actions.step.claim import claim
 from releases.actions.switch.press import press
 from releases.actions.switch.propose_release import propose_release
-from releases.models import ConsentRound, Deployment, Procedure, StopSwitch
+from releases.models import ApprovalRequest, Deployment, EmergencyStop, Procedure
 from releases.worker.executor import run_from
 from releases.worker.sweeper import sweep
 from tests.releases.api.conftest import ask, managing, token_for
@@ -40,12 +40,12 @@ from .conftest import TRUE, WORKER, at_work, first, row, states
 __all__ = ["managing"]
 
 
-def pressed(world: Any, who: str = "operator", **fields: Any) -> StopSwitch:
+def pressed(world: Any, who: str = "operator", **fields: Any) -> EmergencyStop:
     with world.acting_as(who):
         return press(reason="the data centre burns", **fields)
 
 
-def released(world: Any, switch: StopSwitch, applicant: str = "operator", member: str = "committee_a") -> None:
+def released(world: Any, switch: EmergencyStop, applicant: str = "operator", member: str = "committee_a") -> None:
     with world.acting_as(applicant):
         round_ = propose_release(switch.pk, reason="the fire is out")
     with world.acting_as(member):
@@ -56,9 +56,9 @@ def released(world: Any, switch: StopSwitch, applicant: str = "operator", member
 def test_one_person_presses_it_without_consent_or_signature(world: Any, name: str) -> None:
     with world.acting_as(name, proved=False):
         switch = press(reason="the data centre burns")
-    assert switch.pressed_by == world.people[name] and StopSwitch.on() == [switch]
+    assert switch.pressed_by == world.people[name] and EmergencyStop.on() == [switch]
     event = Event.objects.get(kind="action", action="switch:press").contents
-    assert event["object"] == f"releases.StopSwitch:{switch.pk}" and event["reason"] == "the data centre burns"
+    assert event["object"] == f"releases.EmergencyStop:{switch.pk}" and event["reason"] == "the data centre burns"
 
 
 def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
@@ -67,7 +67,7 @@ def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
             press(reason="for fun")
     with world.acting_as("operator"), pytest.raises(Invalid):
         press(reason=" ")
-    assert not StopSwitch.on()
+    assert not EmergencyStop.on()
     assert Event.objects.filter(action="switch:press", kind="refusal").count() == 7
 
 
@@ -76,7 +76,7 @@ def test_an_operator_of_one_production_environment_presses_it_too(world: Any, br
         alter(grant, environment=world.environments["production"])
     for grant in AccessGrant.objects.filter(account=world.people["operator"]):
         alter(grant, environment=world.environments["staging"])
-    page = reverse("admin:releases_stopswitch_changelist")
+    page = reverse("admin:releases_emergencystop_changelist")
     assert "switch:press" in browsers("second_operator").get(page).content.decode()
     assert "switch:press" not in browsers("operator").get(page).content.decode()
     with world.acting_as("operator"), pytest.raises(NotYou):
@@ -88,7 +88,7 @@ def test_it_is_pressed_once_at_a_time(world: Any) -> None:
     pressed(world)
     with world.acting_as("manager"), pytest.raises(WrongState, match="already"):
         press(reason="me too")
-    assert StopSwitch.objects.count() == 1
+    assert EmergencyStop.objects.count() == 1
 
 
 def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -151,7 +151,7 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
     stopped = world.fresh(run)
     assert (stopped.state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
     event = Event.objects.filter(kind="action", action="deployment:stop").get().contents
-    assert event["after"]["switch"] == StopSwitch.objects.get().pk
+    assert event["after"]["switch"] == EmergencyStop.objects.get().pk
 
 
 def _until(condition: Callable[[], Any]) -> None:
@@ -204,10 +204,10 @@ def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: An
         with psycopg.connect(database, autocommit=True) as looking:
             waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             _until(lambda: looking.execute(waits).fetchone() == (1,))
-        assert not done.is_set() and not StopSwitch.on()
+        assert not done.is_set() and not EmergencyStop.on()
         claiming.commit()
     thread.join(20)
-    assert done.is_set() and StopSwitch.on()
+    assert done.is_set() and EmergencyStop.on()
 
 
 def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -267,10 +267,10 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
     for name in ("operator", "manager", "ci", "auditor"):
         with world.acting_as(name), pytest.raises((NotYou, SignatureNeeded)):
             consent.approve(round_.pk, digest=round_.digest)
-    assert StopSwitch.on() == [switch]
+    assert EmergencyStop.on() == [switch]
     with world.acting_as("committee_b"):
         consent.approve(round_.pk, digest=round_.digest)
-    assert not StopSwitch.on() and world.fresh(switch).released_at is not None
+    assert not EmergencyStop.on() and world.fresh(switch).released_at is not None
     with world.acting_as("committee_a"), pytest.raises(WrongState, match="The emergency stop was lifted already"):
         propose_release(switch.pk, reason="over")
 
@@ -281,9 +281,9 @@ def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -
         round_ = propose_release(switch.pk, reason="over")
     with world.acting_as("committee_a"):
         consent.reject(round_.pk, digest=round_.digest, comment="it still burns")
-    assert StopSwitch.on() == [switch]
+    assert EmergencyStop.on() == [switch]
     released(world, switch, member="committee_b")
-    assert not StopSwitch.on()
+    assert not EmergencyStop.on()
 
 
 def test_without_a_rule_nobody_releases_it(world: Any) -> None:
@@ -294,7 +294,7 @@ def test_without_a_rule_nobody_releases_it(world: Any) -> None:
     alter(procedure, content=text)
     with world.acting_as("operator"), pytest.raises(GateClosed, match="no approval rule"):
         propose_release(switch.pk, reason="over")
-    assert not ConsentRound.objects.filter(switch=switch).exists()
+    assert not ApprovalRequest.objects.filter(switch=switch).exists()
 
 
 def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
@@ -315,17 +315,17 @@ def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
 def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[[str], Any]) -> None:
     operator, member = browsers("operator"), browsers("committee_a")
     assert operator.post(reverse("act-new", args=["switch", "press"]), {"reason": "fire"}).status_code == 302
-    switch = StopSwitch.objects.get()
-    page = reverse("admin:releases_stopswitch_change", args=[switch.pk])
+    switch = EmergencyStop.objects.get()
+    page = reverse("admin:releases_emergencystop_change", args=[switch.pk])
     assert "switch:propose_release" in operator.get(page).content.decode()
     answer = operator.post(reverse("act", args=["switch", "propose_release", switch.pk]), {"reason": "out"})
-    round_ = ConsentRound.objects.get(switch=switch)
+    round_ = ApprovalRequest.objects.get(switch=switch)
     assert answer["location"] == reverse("round", args=[round_.pk])
     shown = member.get(answer["location"]).content.decode()
     assert "fire" in shown and "consent:approve" in shown
     assert str(round_.switch) in member.get(reverse("admin:index")).content.decode(), "it waits on My work"
     member.post(reverse("act", args=["consent", "approve", round_.pk]), {"digest": round_.digest})
-    assert not StopSwitch.on()
+    assert not EmergencyStop.on()
 
 
 def test_programs_press_it_as_far_as_their_rights_reach(world: Any, managing: str) -> None:
@@ -339,6 +339,6 @@ def test_programs_press_it_as_far_as_their_rights_reach(world: Any, managing: st
     assert (stop["application"], stop["pauses"]) == (None, False)
     assert ask("post", "/switch/press", {"reason": "again"}, token=managing).status_code == 409
     refused = ask("post", "/switch/propose_release", {"reason": "over"}, token=managing)
-    assert refused.status_code in (401, 403) and StopSwitch.on()
+    assert refused.status_code in (401, 403) and EmergencyStop.on()
     with acting(WORKER), pytest.raises(NotYou):
-        propose_release(StopSwitch.objects.get().pk, reason="over")
+        propose_release(EmergencyStop.objects.get().pk, reason="over")

@@ -17,11 +17,11 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.models import Event
-from environments.models import Freeze
+from environments.models import ChangeFreeze
 from releases import dispatch
 from releases.actions.deployment.queue import AHEAD, queue
 from releases.actions.step.claim import claim
-from releases.models import Deployment, Rollback, Step, Watch
+from releases.models import Deployment, MonitoringPeriod, Rollback, Step
 from releases.worker import scheduler as scheduler_module, sweeper
 from releases.worker.executor import run_from
 from releases.worker.scheduler import Scheduler
@@ -65,7 +65,7 @@ def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
 def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consented: Callable[..., Deployment]) -> None:
     run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
     begins, ends = now() + timedelta(minutes=50), now() + timedelta(hours=2)
-    make(Freeze, name="audit", environment=run.environment, starts_at=begins, ends_at=ends, reason="of the year")
+    make(ChangeFreeze, name="audit", environment=run.environment, starts_at=begins, ends_at=ends, reason="of the year")
     with acting(WORKER):
         sweep(run.scheduled_for - AHEAD)
     held = world.fresh(run)
@@ -278,7 +278,7 @@ def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing
     """A watch that no round can deal with: the scheduler sleeps until the run that is due after it, and no shorter."""
     run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(seconds=1.5))
     make(
-        Watch, deployment=run, interval_seconds=60, duration_seconds=60, verdict="insufficient",
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, verdict="insufficient",
         began_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
     )  # fmt: skip
     settings.SWEEP = 60.0

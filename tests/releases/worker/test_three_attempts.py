@@ -13,7 +13,7 @@ from releases.actions.deployment.queue import queue
 from releases.actions.rollback.run import retry
 from releases.actions.step import finish as outcomes
 from releases.actions.step.claim import ATTEMPTS, Exhausted, claim
-from releases.models import Deployment, Question, Rollback, Step
+from releases.models import DecisionRequest, Deployment, Rollback, Step
 from releases.worker.executor import run_from
 
 from .conftest import TRUE, WORKER, expire, first, row, states
@@ -48,7 +48,7 @@ def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
     assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
     assert outcomes_of(first(run)) == ["lost", "lost", "unknown"]
     assert "ended 3 times without an outcome" in first(run).failure
-    assert Question.objects.get(answered_at=None).step == first(run)
+    assert DecisionRequest.objects.get(answered_at=None).step == first(run)
 
 
 def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[..., Deployment]) -> None:

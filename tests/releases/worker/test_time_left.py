@@ -17,7 +17,7 @@ from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
 from releases.actions.step.claim import claim
 from releases.actions.step.finish import finish
-from releases.models import Deployment, Question
+from releases.models import DecisionRequest, Deployment
 from releases.worker.executor import run_from
 from releases.worker.sweeper import idle_steps
 from tests.releases.gates.asking import alter
@@ -56,7 +56,7 @@ def begin(run: Deployment) -> None:
 def test_what_fits_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
     run = closing(900)
     work(run)
-    assert world.fresh(run).state == "verifying" and not Question.objects.exists()
+    assert world.fresh(run).state == "verifying" and not DecisionRequest.objects.exists()
 
 
 def test_it_is_held_before_the_step_and_asks_until_the_way_back_no_longer_fits(
@@ -71,7 +71,7 @@ def test_it_is_held_before_the_step_and_asks_until_the_way_back_no_longer_fits(
         step.epoch == 0
         and "the rollback decision time. From then on a rollback no longer fits" in step.failure == held.blockers[0]
     )
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     assert question.step == step and question.due_at == run.window_end - timedelta(seconds=2)
     html = browsers("second_operator").get(reverse("deployment", args=[run.pk])).content.decode()
     assert 'data-verb="step:go_on"' in html and 'data-verb="step:retry"' not in html
@@ -91,7 +91,7 @@ def test_a_person_may_begin_it_where_the_way_out_still_fits(world: Any, closing:
     alter(run.release, window_end=now() + timedelta(seconds=602))
     with world.acting_as("second_operator"):
         decide.go_on(step.pk, reason="the rest is harmless")
-    assert world.fresh(run).state == "running" and Question.objects.get().answer == "step:go_on"
+    assert world.fresh(run).state == "running" and DecisionRequest.objects.get().answer == "step:go_on"
     work(run, 2)
     assert world.fresh(run).state == "verifying", "asked once"
 

@@ -20,7 +20,7 @@ from releases.actions.deployment.verified import return_to_base
 from releases.actions.step.claim import claim
 from releases.actions.watch.begin import triggers_of
 from releases.actions.watch.sample import completeness, end_due, judge_watch, sample
-from releases.models import Deployment, Obligation, Procedure, Rollback, Sample, Watch, WatchCheck
+from releases.models import Deployment, FollowUp, Measurement, MonitoringCheck, MonitoringPeriod, Procedure, Rollback
 from releases.procedures.document import Procedure as Content
 from releases.worker.sweeper import due_samples
 from tests.releases.gates.asking import alter, make, shown, walk
@@ -57,16 +57,16 @@ def page(requests: int, errors: int) -> Page:
 
 
 @pytest.fixture
-def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Callable[..., Watch]:
+def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Callable[..., MonitoringPeriod]:
     """Return a function: a watch on a verified run of a service."""
 
-    def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> Watch:
+    def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
         run = queued(row(TRUE))
         target = world.targets["development"]
         alter(target, settings={"metrics_url": f"{service.base}/metrics"})
         walk(run, "start", "verify", "watch")
         return make(  # type: ignore[no-any-return]
-            Watch,
+            MonitoringPeriod,
             deployment=run,
             interval_seconds=60,
             duration_seconds=seconds,
@@ -79,25 +79,25 @@ def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Cal
     return begin
 
 
-def look(watch: Watch, service: Site, *pages: Page) -> list[dict[str, Any]]:
+def look(watch: MonitoringPeriod, service: Site, *pages: Page) -> list[dict[str, Any]]:
     """Take a sample of each page; return them judged."""
     taken = []
     with acting(WORKER):
         for answer in pages:
             service.pages["/metrics"] = [answer]
-            serial = Sample.objects.filter(watch=watch).count()
+            serial = Measurement.objects.filter(watch=watch).count()
             taken.append(sample(watch.pk, due=watch.began_at + timedelta(seconds=60 * serial)))
     return [made.values if made is not None else {} for made in taken]
 
 
-def test_samples_are_judged_against_the_limit(watched: Callable[..., Watch], service: Site) -> None:
+def test_samples_are_judged_against_the_limit(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     watch = watched()
     seen = look(watch, service, page(100, 0), page(200, 9), page(300, 19), page(300, 19))
     assert [values["error_rate"]["verdict"] for values in seen] == ["no_data", "pass", "fail", "no_data"]
     assert [values["error_rate"]["value"] for values in seen] == [None, 0.09, 0.1, None]
 
 
-def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     watch = watched()
     look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100))
     assert not Rollback.objects.exists(), "two of five are not three"
@@ -111,7 +111,7 @@ def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., Wa
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
 
 
-def test_a_dry_run_is_measured_and_raises_nothing(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_dry_run_is_measured_and_raises_nothing(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     watch = watched({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
     seen = look(watch, service, page(100, 0), page(200, 50), page(300, 100), page(400, 150), page(500, 200))
     assert [values["error_rate"]["verdict"] for values in seen[1:]] == ["fail"] * 4
@@ -128,13 +128,13 @@ def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
     assert (needed["service_down"], needed["error_rate"], needed["response_time"]) == (False, True, True)
 
 
-def test_samples_that_failed_long_ago_do_not_count(watched: Callable[..., Watch], service: Site) -> None:
+def test_samples_that_failed_long_ago_do_not_count(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     watch = watched({**ERRORS, "k": 2, "n": 2})
     look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
     assert not Rollback.objects.exists()
 
 
-def test_a_silent_service_is_no_data_and_never_green(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_silent_service_is_no_data_and_never_green(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     down = {**ERRORS, "key": "service_down", "metric": "service_down", "limit": "1"}
     watch = watched(ERRORS, down)
     seen = look(watch, service, page(100, 0), Page("broken", 503), Page("broken", 503), Page("broken", 503))
@@ -144,16 +144,16 @@ def test_a_silent_service_is_no_data_and_never_green(watched: Callable[..., Watc
     assert completeness(watch)["error_rate"] == 0.0
 
 
-def test_a_second_look_for_the_same_hour_is_dropped(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_second_look_for_the_same_hour_is_dropped(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     watch = watched()
     service.pages["/metrics"] = [page(1, 0)]
     with acting(WORKER):
         assert sample(watch.pk, due=watch.began_at) is not None
         assert sample(watch.pk, due=watch.began_at) is None
-    assert Sample.objects.count() == 1
+    assert Measurement.objects.count() == 1
 
 
-def test_a_paused_or_ended_watch_takes_no_sample(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_paused_or_ended_watch_takes_no_sample(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
     watch = watched()
     for field in ("paused_at", "ended_at"):
         alter(watch, **{field: now()})
@@ -162,7 +162,7 @@ def test_a_paused_or_ended_watch_takes_no_sample(watched: Callable[..., Watch], 
         alter(watch, **{field: None})
 
 
-def test_a_due_watch_wakes_the_sampler_and_moves_on(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_due_watch_wakes_the_sampler_and_moves_on(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
     watch = watched()
     with acting(WORKER):
         due_samples(now())
@@ -172,24 +172,29 @@ def test_a_due_watch_wakes_the_sampler_and_moves_on(watched: Callable[..., Watch
     assert world.fresh(watch).next_at > now() + timedelta(seconds=50)
 
 
-def sampled(watch: Watch, good: int, bad: int) -> None:
+def sampled(watch: MonitoringPeriod, good: int, bad: int) -> None:
     """Lay down so many samples with a value, and so many without."""
     for index in range(good + bad):
         values = {"error_rate": {"value": 0.0, "limit": 0.1, "verdict": "pass"}}
         if index >= good:
             values = {"error_rate": {"value": None, "limit": 0.1, "verdict": "no_data"}}  # type: ignore[dict-item]
         make(
-            Sample, watch=watch, due_at=watch.began_at + timedelta(seconds=60 * index), at=now(), up=True, values=values
+            Measurement,
+            watch=watch,
+            due_at=watch.began_at + timedelta(seconds=60 * index),
+            at=now(),
+            up=True,
+            values=values,
         )
 
 
-def over(watch: Watch) -> Watch:
+def over(watch: MonitoringPeriod) -> MonitoringPeriod:
     """Let the time of a watch be over."""
     return alter(watch, began_at=now() - timedelta(seconds=watch.duration_seconds + 1))  # type: ignore[no-any-return]
 
 
 def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(
-    watched: Callable[..., Watch], world: Any
+    watched: Callable[..., MonitoringPeriod], world: Any
 ) -> None:
     watch = over(watched(seconds=21 * 60))
     sampled(watch, 19, 1)
@@ -200,7 +205,9 @@ def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(
     assert world.fresh(watch.deployment).state == "succeeded"
 
 
-def test_below_95_percent_it_needs_a_named_persons_verdict(watched: Callable[..., Watch], world: Any) -> None:
+def test_below_95_percent_it_needs_a_named_persons_verdict(
+    watched: Callable[..., MonitoringPeriod], world: Any
+) -> None:
     watch = over(watched(seconds=21 * 60))
     sampled(watch, 18, 2)
     with acting(WORKER):
@@ -220,13 +227,13 @@ def test_below_95_percent_it_needs_a_named_persons_verdict(watched: Callable[...
     assert world.fresh(watch.deployment).state == "succeeded"
 
 
-def test_a_watch_without_any_trigger_or_sample_is_not_healthy(watched: Callable[..., Watch]) -> None:
+def test_a_watch_without_any_trigger_or_sample_is_not_healthy(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = over(watched())
     with acting(WORKER):
         assert end_due(alter(watch, triggers=[]).pk) == "insufficient"
 
 
-def test_before_its_time_a_watch_does_not_end(watched: Callable[..., Watch], world: Any) -> None:
+def test_before_its_time_a_watch_does_not_end(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
     watch = watched(seconds=21 * 60)
     sampled(watch, 20, 0)
     with acting(WORKER):
@@ -234,11 +241,16 @@ def test_before_its_time_a_watch_does_not_end(watched: Callable[..., Watch], wor
     assert world.fresh(watch.deployment).state == "monitoring"
 
 
-def test_a_watch_that_cannot_be_ended_keeps_no_other_from_its_sample(watched: Callable[..., Watch]) -> None:
+def test_a_watch_that_cannot_be_ended_keeps_no_other_from_its_sample(watched: Callable[..., MonitoringPeriod]) -> None:
     broken = over(watched())
     alter(Procedure.objects.get(state="active"), content={})
     other = make(
-        Watch, deployment=broken.deployment, interval_seconds=60, duration_seconds=600, began_at=now(), next_at=now()
+        MonitoringPeriod,
+        deployment=broken.deployment,
+        interval_seconds=60,
+        duration_seconds=600,
+        began_at=now(),
+        next_at=now(),
     )
     with acting(WORKER):
         due_samples(now())
@@ -246,19 +258,21 @@ def test_a_watch_that_cannot_be_ended_keeps_no_other_from_its_sample(watched: Ca
     assert jobs("samples") == [job]
 
 
-def paused(watch: Watch, **ago: float) -> Watch:
+def paused(watch: MonitoringPeriod, **ago: float) -> MonitoringPeriod:
     """Let a watch have been paused by another run so long ago."""
     return alter(watch, paused_at=now() - timedelta(**ago), next_at=None)  # type: ignore[no-any-return]
 
 
-def taken_back(watch: Watch) -> Watch:
+def taken_back(watch: MonitoringPeriod) -> MonitoringPeriod:
     """Let the run that paused a watch be taken back, which resumes it; return it fetched again."""
     with acting(WORKER), change("test:back", (Deployment, watch.deployment_id)) as act:
         return_to_base(act.get(Deployment), {})
-    return Watch.objects.get(pk=watch.pk)
+    return MonitoringPeriod.objects.get(pk=watch.pk)
 
 
-def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(
+    watched: Callable[..., MonitoringPeriod], world: Any
+) -> None:
     """Eleven minutes are watched before a pause of an hour and ten after it, and the check is made once, as planned."""
     logs = {"key": "watch_logs", "kind": "log", "parameters": {}, "required": True}
     watch = watched(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
@@ -270,7 +284,7 @@ def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(watched: Callable[
     with acting(WORKER):
         assert end_due(watch.pk) == "", "its time is not over for as long as it was paused"
     sampled(watch, 19, 1)
-    make(WatchCheck, watch=watch, key="watch_logs", due_at=watch.checks_at, at=now(), verdict="pass")
+    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=watch.checks_at, at=now(), verdict="pass")
     watch = alter(watch, began_at=watch.began_at - timedelta(minutes=10), checks_at=None)
     assert completeness(watch) == {"error_rate": 0.95, "watch_logs": 1.0}
     with acting(WORKER):
@@ -278,7 +292,9 @@ def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(watched: Callable[
     assert world.fresh(watch).verdict == "healthy"
 
 
-def test_a_watch_that_waits_for_a_verdict_does_not_look_again_after_a_pause(watched: Callable[..., Watch]) -> None:
+def test_a_watch_that_waits_for_a_verdict_does_not_look_again_after_a_pause(
+    watched: Callable[..., MonitoringPeriod],
+) -> None:
     watch = over(watched())
     with acting(WORKER):
         assert end_due(watch.pk) == "insufficient"
@@ -286,7 +302,9 @@ def test_a_watch_that_waits_for_a_verdict_does_not_look_again_after_a_pause(watc
     assert (resumed.verdict, resumed.next_at, resumed.checks_at) == ("insufficient", None, None)
 
 
-def test_a_ratio_is_measured_against_the_frozen_baseline(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_ratio_is_measured_against_the_frozen_baseline(
+    watched: Callable[..., MonitoringPeriod], service: Site
+) -> None:
     watch = watched(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
     seen = look(watch, service, page(100, 0), page(200, 0))
     assert seen[1]["response_time"]["verdict"] == "fail", "0.01 s is more than three times 0.003 s"
@@ -294,7 +312,7 @@ def test_a_ratio_is_measured_against_the_frozen_baseline(watched: Callable[..., 
     assert look(calm, service, page(300, 0))[0]["response_time"]["verdict"] == "pass"
 
 
-def test_people_raise_what_no_metric_sees(watched: Callable[..., Watch], world: Any) -> None:
+def test_people_raise_what_no_metric_sees(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
     from releases.actions.rollback.decide import assess, authorise, dismiss, raise_
 
     watch = watched()
@@ -320,7 +338,7 @@ def test_people_raise_what_no_metric_sees(watched: Callable[..., Watch], world: 
 
 
 def test_an_operator_of_staging_raises_nothing_in_development(
-    watched: Callable[..., Watch], world: Any, people: dict[str, Any]
+    watched: Callable[..., MonitoringPeriod], world: Any, people: dict[str, Any]
 ) -> None:
     from environments.actions.access.grant import propose
     from releases.actions.rollback.decide import raise_
@@ -338,7 +356,9 @@ def test_an_operator_of_staging_raises_nothing_in_development(
         raise_(watch.deployment_id, cause="data_inconsistent")
 
 
-def test_what_was_not_consented_to_beforehand_asks_a_person(watched: Callable[..., Watch], world: Any) -> None:
+def test_what_was_not_consented_to_beforehand_asks_a_person(
+    watched: Callable[..., MonitoringPeriod], world: Any
+) -> None:
     from releases.actions.rollback.decide import pre_authorise
 
     watch = watched()
@@ -361,14 +381,14 @@ def test_beforehand_means_critical_and_up_to_so_many_rows(
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": rows}) == goes
     assert world.fresh(alarm).state == ("authorised" if goes else "raised")
-    assert Obligation.objects.filter(release=run.release).exists() == goes, "the assessment is then owed"
+    assert FollowUp.objects.filter(release=run.release).exists() == goes, "the assessment is then owed"
 
 
 def test_a_run_pauses_the_watch_after_a_way_back_too(queued: Callable[..., Deployment], world: Any) -> None:
     before = walk(queued(row(TRUE)), "start", "fail", "roll_back", "restored")
     rollback = make(Rollback, deployment=before, cause="error_rate", raised_at=now())
     rollback = walk(rollback, "assess", "authorise", "run", "verify", "watch")
-    watch = make(Watch, purpose="back", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
+    watch = make(MonitoringPeriod, purpose="back", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
                  began_at=now(), next_at=now())  # fmt: skip
     with world.acting_as("developer"):
         run = request(before.release_id, environment_id=before.environment_id)

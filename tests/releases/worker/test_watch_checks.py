@@ -24,7 +24,15 @@ from releases.actions.watch.place import configuration_for
 from releases.actions.watch.sample import completeness, end_due, sample
 from releases.gates.base import procedure_of
 from releases.metrics import source
-from releases.models import ConsentRound, Deployment, InForce, Rollback, Sample, Watch, WatchCheck
+from releases.models import (
+    ApprovalRequest,
+    DeployedVersion,
+    Deployment,
+    Measurement,
+    MonitoringCheck,
+    MonitoringPeriod,
+    Rollback,
+)
 from releases.worker.sweeper import coming_baselines, due_checks, due_samples
 from tests.releases.gates.asking import alter, make
 from tests.releases.metrics.pages import Page, Site
@@ -38,6 +46,8 @@ ODD = {"key": "odd_logs", "critical": False, "metric": "watch_logs", "comparison
 LOGS = {"key": "watch_logs", "kind": "log", "parameters": {"at_most": 0}, "label_ja": "ログ", "label_en": "Logs",
         "required": False}  # fmt: skip
 
+Watched = Callable[..., MonitoringPeriod]
+
 
 def log(world: Any, text: str) -> None:
     folder = world.targets["development"].root + "/shared"
@@ -45,7 +55,7 @@ def log(world: Any, text: str) -> None:
     (Path(folder) / "app.log").write_text(text)
 
 
-def started(world: Any, watch: Watch) -> Watch:
+def started(world: Any, watch: MonitoringPeriod) -> MonitoringPeriod:
     """Let the target's journal hold where the log stood when the deployment started the service: at its beginning."""
     journal = Path(world.targets["development"].root) / ".ringi" / "journal.jsonl"
     journal.parent.mkdir(exist_ok=True)
@@ -54,12 +64,12 @@ def started(world: Any, watch: Watch) -> Watch:
     return watch
 
 
-def check(watch: Watch, number: int = 1) -> list[WatchCheck]:
+def check(watch: MonitoringPeriod, number: int = 1) -> list[MonitoringCheck]:
     with acting(WORKER):
         return run_checks(watch.pk, due=watch.began_at + timedelta(hours=number))
 
 
-def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Callable[..., Watch], service: Site) -> None:
+def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Watched, service: Site) -> None:
     watch = watched()
     look(watch, service, page(100, 0))
     service.pages["/metrics"] = [page(200, 0)]
@@ -69,9 +79,7 @@ def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Callable[
     assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
 
 
-def test_the_targets_settings_say_where_the_numbers_come_from(
-    watched: Callable[..., Watch], service: Site, world: Any
-) -> None:
+def test_the_targets_settings_say_where_the_numbers_come_from(watched: Watched, service: Site, world: Any) -> None:
     watch = watched({**ERRORS, "k": 1, "n": 1})
     service.pages["/own"] = [Page(json.dumps({"rate": 0.5}))]
     own = {"source": "json_http", "parameters": {"url": f"{service.base}/own", "values": {"error_rate": "rate"}}}
@@ -80,17 +88,15 @@ def test_the_targets_settings_say_where_the_numbers_come_from(
     assert Rollback.objects.get().cause == "error_rate"
 
 
-def test_settings_that_can_not_work_are_an_error_and_never_green(
-    watched: Callable[..., Watch], service: Site, world: Any
-) -> None:
+def test_settings_that_can_not_work_are_an_error_and_never_green(watched: Watched, service: Site, world: Any) -> None:
     watch = watched()
     alter(world.targets["development"], settings={"watch": [{"source": "graphite"}]})
     assert look(watch, service, page(0, 0))[0]["error_rate"]["verdict"] == "error"
-    kept = Sample.objects.get()
+    kept = Measurement.objects.get()
     assert "graphite" in kept.error and completeness(watch) == {"error_rate": 0.0}
 
 
-def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Callable[..., Watch], world: Any) -> None:
+def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Watched, world: Any) -> None:
     watch = started(
         world, watched(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}])
     )
@@ -101,10 +107,10 @@ def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Callable[.
     assert "ERROR bad" in logs.output and logs.known
     assert (state.verdict, state.known) == ("no_data", False)
     assert check(watch) == [], "a second round for the same hour is dropped"
-    assert WatchCheck.objects.count() == 2
+    assert MonitoringCheck.objects.count() == 2
 
 
-def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Watched, world: Any) -> None:
     watch = started(world, watched(ERRORS, ODD, checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} INFO fine\n")
     check(watch, 1)
@@ -121,7 +127,7 @@ def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Callable[..., Watc
     assert Rollback.objects.count() == 1, "the line is older than the last hour"
 
 
-def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Watched, world: Any) -> None:
     """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
     watch = started(world, watched(checks=[LOGS]))
     fine = f"{watch.began_at.isoformat()} INFO fine\n"
@@ -132,7 +138,7 @@ def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Callable[..., Watch
     assert check(watch, 4)[0].verdict == "no_data", "it is counted once"
 
 
-def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Watched, world: Any) -> None:
     watch = started(world, watched(checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     gone = alter(watch, checks=[{**LOGS, "kind": "no_such_kind"}])
@@ -140,13 +146,13 @@ def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Callabl
     assert check(alter(gone, checks=[LOGS]), 2)[0].verdict == "fail"
 
 
-def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Watched, world: Any) -> None:
     watch = started(world, watched(checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     assert check(watch, 2)[0].verdict == "fail"
 
 
-def test_what_happened_in_a_pause_is_not_the_watchs(watched: Callable[..., Watch], world: Any) -> None:
+def test_what_happened_in_a_pause_is_not_the_watchs(watched: Watched, world: Any) -> None:
     """What was written before the first look after a pause is another deployment's, and cannot be told apart."""
     watch = started(world, watched(checks=[LOGS]))
     log(world, "INFO fine\n")
@@ -163,7 +169,7 @@ def test_what_happened_in_a_pause_is_not_the_watchs(watched: Callable[..., Watch
 
 
 def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
-    watched: Callable[..., Watch], service: Site, world: Any
+    watched: Watched, service: Site, world: Any
 ) -> None:
     watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
@@ -180,7 +186,7 @@ def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
 
 
 def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_when_it_is_grave(
-    watched: Callable[..., Watch], service: Site, world: Any
+    watched: Watched, service: Site, world: Any
 ) -> None:
     watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
@@ -191,7 +197,7 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_w
     with acting(WORKER):
         assert not pre_authorise(alarm.pk, rows={}), "a person has assessed it"
     consented = make(
-        ConsentRound, subject="regular", release=watch.deployment.release, environment=watch.deployment.environment,
+        ApprovalRequest, subject="regular", release=watch.deployment.release, environment=watch.deployment.environment,
         document={"preauthorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
         applicant=world.people["manager"],
     )  # fmt: skip
@@ -202,14 +208,12 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_w
     assert world.fresh(alarm).state == "authorised"
 
 
-def test_a_kind_that_is_gone_is_an_error(watched: Callable[..., Watch]) -> None:
+def test_a_kind_that_is_gone_is_an_error(watched: Watched) -> None:
     watch = watched(checks=[{**LOGS, "kind": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
     assert [made.verdict for made in check(watch)] == ["error", "error"]
 
 
-def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(
-    watched: Callable[..., Watch], world: Any
-) -> None:
+def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(watched: Watched, world: Any) -> None:
     watch = started(world, watched(checks=[LOGS]))
     where = {"application_id": world.application.pk, "environment_id": world.environments["development"].pk}
     with world.acting_as("manager"):
@@ -222,7 +226,7 @@ def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(
 
 
 def test_a_check_that_falls_over_takes_no_other_with_it(
-    watched: Callable[..., Watch], world: Any, monkeypatch: pytest.MonkeyPatch
+    watched: Watched, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("sha256")
@@ -237,7 +241,7 @@ def test_a_check_that_falls_over_takes_no_other_with_it(
 
 
 def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
-    watched: Callable[..., Watch], service: Site, monkeypatch: pytest.MonkeyPatch
+    watched: Watched, service: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("no such key")
@@ -245,11 +249,11 @@ def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
     watch = watched()
     monkeypatch.setattr(source("prometheus_text"), "read", fall)
     assert look(watch, service, page(0, 0))[0]["error_rate"]["verdict"] == "error"
-    assert "KeyError" in Sample.objects.get().error
+    assert "KeyError" in Measurement.objects.get().error
 
 
 def test_before_a_run_a_source_gets_the_configuration_that_is_in_force(coming: Deployment, world: Any) -> None:
-    pointer = InForce.objects.get(environment=coming.environment)
+    pointer = DeployedVersion.objects.get(environment=coming.environment)
     alter(pointer, configuration=world.configurations["production"])
     with acting(WORKER):
         watch = begin_before(coming.pk)
@@ -258,14 +262,14 @@ def test_before_a_run_a_source_gets_the_configuration_that_is_in_force(coming: D
     assert values == world.configurations["production"].opened()
 
 
-def test_a_paused_or_ended_watch_checks_nothing(watched: Callable[..., Watch]) -> None:
+def test_a_paused_or_ended_watch_checks_nothing(watched: Watched) -> None:
     watch = watched(checks=[LOGS])
     for field in ("paused_at", "ended_at"):
         assert check(alter(watch, **{field: now()})) == []
         alter(watch, **{field: None})
 
 
-def test_due_checks_wake_their_worker_and_move_on(watched: Callable[..., Watch], world: Any) -> None:
+def test_due_checks_wake_their_worker_and_move_on(watched: Watched, world: Any) -> None:
     watch = started(world, watched(checks=[LOGS], checks_at=now(), seconds=7200))
     with acting(WORKER):
         due_checks(now())
@@ -275,12 +279,12 @@ def test_due_checks_wake_their_worker_and_move_on(watched: Callable[..., Watch],
     assert world.fresh(watch).checks_at > now() + timedelta(minutes=59)
 
 
-def test_only_what_is_owed_is_asked_at_the_end(watched: Callable[..., Watch]) -> None:
+def test_only_what_is_owed_is_asked_at_the_end(watched: Watched) -> None:
     alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "owed": False}
     watch = watched(ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600)
     assert completeness(watch) == {"error_rate": 0.0, "watch_logs": 0.0}
-    make(WatchCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="pass")
-    make(WatchCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="error")
+    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="pass")
+    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="error")
     assert completeness(watch)["watch_logs"] == 1.0, "of two hours one round is made: none is due at the very end"
 
 
@@ -299,7 +303,12 @@ def coming(world: Any, consented: Callable[..., Deployment]) -> Deployment:
     """A run in production in half an hour, with something in force there."""
     run = consented(row(TRUE))
     make(
-        InForce, application=run.application, environment=run.environment, release=run.release, since=now(), how="test"
+        DeployedVersion,
+        application=run.application,
+        environment=run.environment,
+        release=run.release,
+        since=now(),
+        how="test",
     )
     return alter(run, scheduled_for=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
 
@@ -308,13 +317,13 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     with acting(WORKER):
         coming_baselines(now())
         coming_baselines(now())
-    watch = Watch.objects.get()
+    watch = MonitoringPeriod.objects.get()
     assert (watch.purpose, watch.deployment_id) == ("before", coming.pk)
     assert watch.duration_seconds == pytest.approx(1800, abs=60)
     alter(world.targets["production"], settings={"metrics_url": f"{service.base}/metrics"})
     look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
     assert not Rollback.objects.exists(), "what is in force is only measured"
-    frozen = baseline(coming, now(), InForce.objects.get())
+    frozen = baseline(coming, now(), DeployedVersion.objects.get())
     assert frozen["metrics"]["response_time"] == {"value": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
     over = alter(watch, began_at=now() - timedelta(hours=1), next_at=now())
@@ -331,16 +340,23 @@ def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
     """A version that was taken back ten minutes ago had errors; what came back has few."""
     run, moment = queued(row(TRUE)), now()
     pointer = make(
-        InForce, application=run.application, environment=run.environment, release=run.release, how="restored",
+        DeployedVersion, application=run.application, environment=run.environment, release=run.release, how="restored",
         since=moment - timedelta(minutes=10),
     )  # fmt: skip
     watch = make(
-        Watch, purpose="back", deployment=run, interval_seconds=60, duration_seconds=60, began_at=moment,
+        MonitoringPeriod, purpose="back", deployment=run, interval_seconds=60, duration_seconds=60, began_at=moment,
         ended_at=moment,
     )  # fmt: skip
     for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
         at = moment - timedelta(minutes=minutes)
-        make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": rate, "verdict": "pass"}})
+        make(
+            Measurement,
+            watch=watch,
+            due_at=at,
+            at=at,
+            up=True,
+            values={"error_rate": {"value": rate, "verdict": "pass"}},
+        )
     with acting(WORKER):
         assert claim(first(run).pk, worker="w") is not None
     frozen = world.fresh(run).baseline
@@ -351,7 +367,13 @@ def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
 def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployment], world: Any) -> None:
     run = queued(row(TRUE))
     watch = make(
-        Watch, purpose="before", deployment=run, interval_seconds=60, duration_seconds=60, began_at=now(), next_at=now()
+        MonitoringPeriod,
+        purpose="before",
+        deployment=run,
+        interval_seconds=60,
+        duration_seconds=60,
+        began_at=now(),
+        next_at=now(),
     )
     with acting(WORKER):
         assert claim(first(run).pk, worker="w") is not None
@@ -362,7 +384,7 @@ def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployme
 def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> None:
     assert wants_before(now()) == [coming.pk]
     assert wants_before(now() - timedelta(hours=1)) == [], "its minutes have not begun"
-    make(Watch, deployment=coming, interval_seconds=60, duration_seconds=60, began_at=now(), next_at=now())
+    make(MonitoringPeriod, deployment=coming, interval_seconds=60, duration_seconds=60, began_at=now(), next_at=now())
     assert wants_before(now()) == []
     with acting(WORKER):
         assert begin_before(coming.pk) is None

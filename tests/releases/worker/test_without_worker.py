@@ -17,7 +17,7 @@ from audit.refusals import Invalid, NotYou, WrongState
 from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
 from releases.actions.step.confirm import assign, confirm
-from releases.models import Deployment, Question, Step
+from releases.models import DecisionRequest, Deployment, Step
 from releases.worker.executor import run_from
 from releases.worker.sweeper import idle_steps, stopping_deployments
 from tests.releases.actions.telling import forget, only, tell
@@ -44,7 +44,7 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
         run_from(first(run).pk)  # returns: nobody is held
     second, named = run.steps.get(ordinal=2).pk, who.get("person", "second_operator")
     assert (world.fresh(run).state, states(run)) == ("waiting", ["done", "needs_decision", "pending", "pending"])
-    question = Question.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=run)
     assert question.step_id == second and question.answered_at is None
     assert world.fresh(run).blockers == [Step.objects.get(pk=second).failure]
     # `operator` has the role, but has scheduled the run; the manager has neither the name nor the role.
@@ -63,7 +63,7 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
     done = Step.objects.get(pk=second)
     assert done.state == "done" and done.result["note"] == "switched to B at the console" and done.failure == ""
     assert done.attempts.get().outcome == "asked"
-    assert Question.objects.get(deployment=run).answer == "step:confirm"
+    assert DecisionRequest.objects.get(deployment=run).answer == "step:confirm"
     with acting(WORKER):
         run_from(run.steps.get(ordinal=3).pk)
     assert (world.fresh(run).state, states(run)) == ("verifying", ["done"] * 4)
@@ -135,7 +135,7 @@ def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Cal
         claim(first(run).pk, worker="dies")
         expire(first(run))
         run_from(first(run).pk)
-    assert (world.fresh(run).state, Question.objects.filter(deployment=run).count()) == ("waiting", 1)
+    assert (world.fresh(run).state, DecisionRequest.objects.filter(deployment=run).count()) == ("waiting", 1)
 
 
 def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[..., Deployment]) -> None:

@@ -52,7 +52,7 @@ def _run(ledger: LedgerDatabase, state: Path, *arguments: str) -> tuple[int, str
 @pytest.fixture
 def captured(ledger: LedgerDatabase) -> LedgerDatabase:
     """The ledger with the tables governed that the audit app has itself, as a migrated database has them."""
-    own = ("audit.Continuation", "audit.Verification", "audit.CheckpointAddress")
+    own = ("audit.LedgerResumption", "audit.Verification", "audit.CheckpointDelivery")
     listed = (*GOVERNED, *map(Listed, own))
     owner = ledger.as_owner()
     with owner.transaction():
@@ -87,12 +87,14 @@ def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, t
     assert _run(ledger, tmp_path, "sealer", "--once")[0] == 0
     admin = ledger.as_superuser()
     admin.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
-    admin.execute("ALTER TABLE audit_link DISABLE TRIGGER ALL")
-    admin.execute("UPDATE audit_event SET reason = 'x' FROM audit_link WHERE event_id = audit_event.id AND number = 4")
+    admin.execute("ALTER TABLE audit_ledgerentry DISABLE TRIGGER ALL")
+    admin.execute(
+        "UPDATE audit_event SET reason = 'x' FROM audit_ledgerentry WHERE event_id = audit_event.id AND number = 4"
+    )
     status, out, _ = _run(ledger, tmp_path, "audit_verify", "--json")
     assert status == 1
     assert json.loads(out)["finding"] == {"number": 4, "what": "column reason is not what the bytes say"}
-    admin.execute("DELETE FROM audit_link WHERE number = 7")
+    admin.execute("DELETE FROM audit_ledgerentry WHERE number = 7")
     status, _, err = _run(ledger, tmp_path, "sealer", "--once")
     assert status == 1 and "the sealer refuses" in err and "Traceback" not in err
 
@@ -111,7 +113,7 @@ def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
     status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
     assert status == 0 and "The first 4 are those" in out and "Nothing can be accepted yet." in out
     (digest,) = [e["after"]["digest"] for e in events(backup.as_app()) if e["action"] == "audit:refuse_seal"]
-    backup.as_superuser().execute("ALTER TABLE audit_continuation DISABLE TRIGGER ringi_capture")
+    backup.as_superuser().execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
     _consent(backup.as_superuser(), digest)
     assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
     status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
@@ -166,7 +168,7 @@ def test_a_change_is_signed_within_ten_seconds(ledger: LedgerDatabase, tmp_path:
             fill(app, 1)
             assert process.stdout.readline() == f"sealed {size} events\n"
         waited = app.execute(
-            "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_link l USING (number)"
+            "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry l USING (number)"
             " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 1 ORDER BY c.number"
         ).fetchall()
         assert [number for number, _seconds in waited] == [2, 3]
@@ -197,7 +199,7 @@ def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tm
                 fill(app, 1)
                 assert process.stdout.readline() == f"sealed {size} events\n"
             waited = app.execute(
-                "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_link l USING (number)"
+                "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry l USING (number)"
                 " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 2 ORDER BY c.number"
             ).fetchall()
             assert len(waited) == 3 and all(seconds < 5 for _number, seconds in waited), waited

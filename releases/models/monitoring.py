@@ -10,7 +10,7 @@ from releases.models.deployment import Deployment
 from releases.models.rollback import Rollback
 
 
-class Watch(models.Model):
+class MonitoringPeriod(models.Model):
     """A span of sampling: time stamps and one derived state.
 
     triggers: those of the procedure that are measured, frozen; `owed` = the watch can't end well without its metric.
@@ -81,10 +81,12 @@ class Watch(models.Model):
             self.checks_at += pause
 
 
-class Sample(Covered):
+class Measurement(Covered):
     """One look: per metric its value and verdict (pass, fail, no_data, stale, error); raw counters for the next."""
 
-    watch = models.ForeignKey(Watch, models.PROTECT, related_name="samples", verbose_name=_("monitoring period"))
+    watch = models.ForeignKey(
+        MonitoringPeriod, models.PROTECT, related_name="samples", verbose_name=_("monitoring period")
+    )
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("measured at"))
     up = models.BooleanField(_("answered"))
@@ -102,13 +104,15 @@ class Sample(Covered):
         return f"{self.at:%H:%M:%S}"
 
 
-class WatchCheck(Covered):
+class MonitoringCheck(Covered):
     """One check during a watch, as it came out: value, limit, verdict, and the output kept as proof.
 
     position: where a look at the log ended (steps/log_position.py), from which the next one goes on.
     """
 
-    watch = models.ForeignKey(Watch, models.PROTECT, related_name="checked", verbose_name=_("monitoring period"))
+    watch = models.ForeignKey(
+        MonitoringPeriod, models.PROTECT, related_name="checked", verbose_name=_("monitoring period")
+    )
     key = models.CharField(_("key"), max_length=60)
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("measured at"))

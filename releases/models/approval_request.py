@@ -6,12 +6,12 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account, ChangeWindow, Environment
 from releases.machines.consent import ConsentMachine
+from releases.models.emergency_stop import EmergencyStop
 from releases.models.procedure import Procedure
 from releases.models.release import Release
-from releases.models.stop_switch import StopSwitch
 
 
-class ConsentRound(ConsentMachine):
+class ApprovalRequest(ConsentMachine):
     """One round: subject, the canonical document of what is consented to, and its SHA-256."""
 
     class Subject(models.TextChoices):
@@ -32,7 +32,7 @@ class ConsentRound(ConsentMachine):
         Procedure, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("release procedure")
     )
     switch = models.ForeignKey(
-        StopSwitch, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("emergency stop")
+        EmergencyStop, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("emergency stop")
     )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
@@ -68,7 +68,7 @@ class ConsentRound(ConsentMachine):
         return f"{self.get_subject_display()} {self.digest[:12]}"
 
 
-class Approval(models.Model):
+class ApprovalDecision(models.Model):
     """One person's word in a round: never edited, bound to the digest that was shown."""
 
     COUNTING = ("approve", "conditional")
@@ -80,14 +80,19 @@ class Approval(models.Model):
         REJECT = "reject", _("Rejected")
 
     round = models.ForeignKey(
-        ConsentRound, models.PROTECT, related_name="approvals", verbose_name=_("approval request")
+        ApprovalRequest, models.PROTECT, related_name="approvals", verbose_name=_("approval request")
     )
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     on_behalf = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("on behalf of")
     )
     meeting = models.ForeignKey(
-        "releases.Meeting", models.PROTECT, null=True, blank=True, related_name="approvals", verbose_name=_("meeting")
+        "releases.CommitteeMeeting",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="approvals",
+        verbose_name=_("meeting"),
     )
     meaning = models.CharField(_("meaning"), max_length=12, choices=Meaning)
     roles = models.JSONField(_("roles at the time"))

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from environments.models.account import Account, enrolled
 
 
-class DeputyQuerySet(models.QuerySet["Deputy"]):
+class DeputyQuerySet(models.QuerySet["Delegation"]):
     """Queries over deputies."""
 
     def in_force(self, at: datetime | None = None) -> "DeputyQuerySet":
@@ -31,7 +31,7 @@ class DeputyQuerySet(models.QuerySet["Deputy"]):
         return self.filter(until__gt=Now(), withdrawn_at__isnull=True)
 
 
-class Deputy(models.Model):
+class Delegation(models.Model):
     """One person's absence and who gives consent in his place, in the deputy's own name. Never deleted, only ended."""
 
     absent = models.ForeignKey(Account, models.PROTECT, related_name="deputies", verbose_name=_("person represented"))

@@ -9,7 +9,7 @@ from releases.models.deployment import Deployment
 from releases.models.step import Step
 
 
-class Question(models.Model):
+class DecisionRequest(models.Model):
     """What a waiting run asks. `asked` counts how many duties of ORDER have been asked so far."""
 
     # Who is asked first, and to whom it goes when nobody answers.

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-class SignOfLife(models.Model):
+class Heartbeat(models.Model):
     """One row a process; the acting scheduler renews its own, whichever machine it is on."""
 
     SCHEDULER = "scheduler"

@@ -7,7 +7,7 @@ from environments.models import Account, Application, ConfigurationVersion, Envi
 from releases.models.release import Release
 
 
-class InForce(models.Model):
+class DeployedVersion(models.Model):
     """Moved when a run is verified, restored, settled, or when a target is adopted; and by nothing else."""
 
     PROPOSED = "proposed"
@@ -36,7 +36,7 @@ class InForce(models.Model):
         constraints = [models.UniqueConstraint(fields=["application", "environment"], name="in_force_one_pointer")]
 
     @classmethod
-    def established(cls, application: Application, environment: Environment) -> "InForce | None":
+    def established(cls, application: Application, environment: Environment) -> "DeployedVersion | None":
         """Return the pointer that counts; a proposal that nobody has confirmed does not."""
         found = cls.objects.filter(application=application, environment=environment)
         return found.exclude(how=cls.PROPOSED).select_related("release").first()

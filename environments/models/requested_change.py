@@ -4,10 +4,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from environments.models.account import Account
-from environments.models.environment import Environment, Target
+from environments.models.environment import DeploymentTarget, Environment
 
 
-class ProposedChange(models.Model):
+class RequestedChange(models.Model):
     """New values of one row, as the first person proposed them. Never edited, decided once.
 
     event: the operation that the first person asked for (`target:set_settings`). before, after: column → value as JSON;
@@ -26,7 +26,11 @@ class ProposedChange(models.Model):
 
     event = models.CharField(_("operation"), max_length=40, choices=EVENTS)
     target = models.ForeignKey(
-        Target, models.PROTECT, null=True, related_name="proposed_changes", verbose_name=_("deployment target")
+        DeploymentTarget,
+        models.PROTECT,
+        null=True,
+        related_name="proposed_changes",
+        verbose_name=_("deployment target"),
     )
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, related_name="proposed_changes", verbose_name=_("account")

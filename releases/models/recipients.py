@@ -17,7 +17,7 @@ from releases.models.preparation import Labelled
 LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 
 
-class Stakeholder(Labelled):
+class RecipientGroup(Labelled):
     """A group that is told. A quiet time may go over midnight; the same hour twice is none."""
 
     class Side(models.TextChoices):
@@ -46,10 +46,10 @@ class Stakeholder(Labelled):
         return self.side == self.Side.EXTERNAL
 
 
-class Member(models.Model):
+class GroupRecipient(models.Model):
     """A person in a group: an account, or somebody outside with name, address and language of his own."""
 
-    group = models.ForeignKey(Stakeholder, models.PROTECT, related_name="members", verbose_name=_("recipient group"))
+    group = models.ForeignKey(RecipientGroup, models.PROTECT, related_name="members", verbose_name=_("recipient group"))
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="memberships", verbose_name=_("account")
     )
@@ -86,7 +86,7 @@ class Member(models.Model):
         return str(self.account) if self.account_id is not None else self.name or self.address
 
 
-class MessageChannel(Labelled):
+class NotificationChannel(Labelled):
     """A way of telling. Its address and secret are sealed; `host` is what may be shown of them.
 
     free_at, faults and last_fault are how its lane is going: when it may send next, and what it has met since it took
@@ -127,16 +127,16 @@ class MessageChannel(Labelled):
         return f"channel:{self.pk}:{name}"
 
 
-class MessageRule(models.Model):
+class NotificationRule(models.Model):
     """Event × who × channel × lead. Without a group it is for those who must act. Withdrawn, never deleted."""
 
     event = models.CharField(
         _("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key]
     )
     group = models.ForeignKey(
-        Stakeholder, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("recipient group")
+        RecipientGroup, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("recipient group")
     )
-    channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="rules", verbose_name=_("channel"))
+    channel = models.ForeignKey(NotificationChannel, models.PROTECT, related_name="rules", verbose_name=_("channel"))
     lead_hours = models.PositiveSmallIntegerField(
         _("hours before"), null=True, blank=True, help_text=_("empty = every reminder time, 0 = when overdue")
     )
@@ -163,7 +163,7 @@ class MessageRule(models.Model):
         return f"{self.get_event_display()} → {self.group or _('people who must act')} · {self.channel}"
 
 
-class MessageText(models.Model):
+class NotificationTemplate(models.Model):
     """What an event's messages say. An empty text stands for the shipped one; each version is kept in the history."""
 
     event = models.CharField(_("event"), max_length=60, unique=True)
@@ -192,12 +192,12 @@ class MessageText(models.Model):
     @staticmethod
     def words(event: str) -> dict[str, dict[str, str]]:
         """Return language → {"subject", "body"} as an event is told now, with its places unfilled."""
-        return MessageText.words_of([event])[event]
+        return NotificationTemplate.words_of([event])[event]
 
     @staticmethod
     def written(event: str) -> tuple[dict[str, dict[str, str]], str]:
         """Return the words of now and the person_key of who wrote them, empty for the shipped ones; of one moment."""
-        row = MessageText.objects.filter(event=event).select_related("edited_by").first()
+        row = NotificationTemplate.objects.filter(event=event).select_related("edited_by").first()
         writer = row.edited_by.person_key if row is not None and row.edited_by is not None else ""
         return {language: _now(row, event, language) for language, _n in LANGUAGES}, writer
 
@@ -205,13 +205,13 @@ class MessageText(models.Model):
     def words_of(events: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
         """Return event → words, for several events in one query."""
         wanted = list(events)
-        rows = {row.event: row for row in MessageText.objects.filter(event__in=wanted)}
+        rows = {row.event: row for row in NotificationTemplate.objects.filter(event__in=wanted)}
         return {
             event: {language: _now(rows.get(event), event, language) for language, _n in LANGUAGES} for event in wanted
         }
 
 
-def _now(row: MessageText | None, event: str, language: str) -> dict[str, str]:
+def _now(row: NotificationTemplate | None, event: str, language: str) -> dict[str, str]:
     ours = shipped(event, language)
     return {
         "subject": getattr(row, f"subject_{language}", "") or ours.subject,

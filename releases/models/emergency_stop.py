@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from environments.models import Account, Application
 
 
-class StopSwitch(models.Model):
+class EmergencyStop(models.Model):
     """One time that production was stopped: on from `pressed_at` until `released_at`.
 
     application: none for all of them. pauses: running deployments wait before their next step, and go on once it is
@@ -44,9 +44,9 @@ class StopSwitch(models.Model):
         return self.reason
 
     @staticmethod
-    def on(application_id: int | None = None) -> "list[StopSwitch]":
+    def on(application_id: int | None = None) -> "list[EmergencyStop]":
         """Return the switches that are on, those that end deployments first; of one application: all that reach it."""
-        rows = StopSwitch.objects.filter(released_at=None).select_related("application", "pressed_by")
+        rows = EmergencyStop.objects.filter(released_at=None).select_related("application", "pressed_by")
         if application_id is not None:
             rows = rows.filter(Q(application=None) | Q(application=application_id))
         return list(rows.order_by("pauses", "pk"))

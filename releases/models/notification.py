@@ -10,12 +10,12 @@ from django.utils.translation import get_language, gettext_lazy as _, pgettext_l
 
 from environments.models import Account
 from releases.letters.events import told
-from releases.models.consent import ConsentRound
+from releases.models.approval_request import ApprovalRequest
+from releases.models.recipients import LANGUAGES, GroupRecipient, NotificationChannel
 from releases.models.release import Release
-from releases.models.stakeholder import LANGUAGES, Member, MessageChannel
 
 
-class Notice(models.Model):
+class Notification(models.Model):
     """One event as it is told: its texts are frozen here. What goes outside waits until a second person releases it.
 
     texts: language → {"subject", "body"}. payload: what the act said of itself. thing: label of the row whose being done ends it (`app.Model:pk`).
@@ -46,7 +46,7 @@ class Notice(models.Model):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("external approval by")
     )
     released_with = models.ForeignKey(
-        ConsentRound,
+        ApprovalRequest,
         models.PROTECT,
         null=True,
         blank=True,
@@ -89,17 +89,17 @@ class Notice(models.Model):
         return self.outside and self.released_at is None and self.withdrawn_at is None
 
 
-class Message(models.Model):
+class InboxItem(models.Model):
     """One notice for one person or place. `recipient` names who counts as one: a person_key, an address, a channel."""
 
-    notice = models.ForeignKey(Notice, models.PROTECT, related_name="messages", verbose_name=_("notification"))
+    notice = models.ForeignKey(Notification, models.PROTECT, related_name="messages", verbose_name=_("notification"))
     recipient = models.CharField(_("recipient"), max_length=300)
     key = models.UUIDField(_("key"), default=uuid.uuid4, unique=True)
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="inbox", verbose_name=_("account")
     )
     member = models.ForeignKey(
-        Member, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("group recipient")
+        GroupRecipient, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("group recipient")
     )
     name = models.CharField(_("name"), max_length=200)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES)
@@ -125,7 +125,7 @@ class Message(models.Model):
         return found
 
 
-class Delivery(models.Model):
+class NotificationDelivery(models.Model):
     """One message by one channel, with each try. Without `next_at` it waits to be released, or has ended.
 
     tries, due_at (since when it is to be sent), next_at and last_error are how it is going; outcome, answer and ended_at
@@ -139,8 +139,10 @@ class Delivery(models.Model):
         DROPPED = "dropped", _("cancelled")
         OVERTAKEN = "overtaken", _("superseded by a newer notification")
 
-    message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", verbose_name=_("notification"))
-    channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel"))
+    message = models.ForeignKey(InboxItem, models.PROTECT, related_name="deliveries", verbose_name=_("notification"))
+    channel = models.ForeignKey(
+        NotificationChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel")
+    )
     address = models.CharField(_("sent to"), max_length=300, blank=True)
     tries = models.PositiveSmallIntegerField(_("delivery attempts"), default=0)
     next_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
@@ -169,7 +171,7 @@ class Delivery(models.Model):
         return f"{self.message.name} · {self.channel}"
 
 
-class DeadAddress(models.Model):
+class SuppressedAddress(models.Model):
     """A mail address that took no letter for good. Nothing is sent there until somebody says that it works again.
 
     channel: it was refused together with others, which shows a fault of that channel.
@@ -179,7 +181,7 @@ class DeadAddress(models.Model):
     because = models.CharField(_("reason"), max_length=300)
     since = models.DateTimeField(pgettext_lazy("suppressed address", "since"))
     channel = models.ForeignKey(
-        MessageChannel, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("faulty channel")
+        NotificationChannel, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("faulty channel")
     )
     lifted_at = models.DateTimeField(_("used again since"), null=True, blank=True)
     lifted_by = models.ForeignKey(
@@ -200,13 +202,16 @@ class DeadAddress(models.Model):
         return self.address
 
     @staticmethod
-    def of(address: str) -> "DeadAddress | None":
+    def of(address: str) -> "SuppressedAddress | None":
         """Return why an address is not used now, or None."""
-        return DeadAddress.objects.filter(address__iexact=address, lifted_at=None).first()
+        return SuppressedAddress.objects.filter(address__iexact=address, lifted_at=None).first()
 
 
 def unread(account: Any) -> int:
     """Return how many messages in an account's inbox are unread."""
-    return Message.objects.filter(
-        account=account, read_at=None, deliveries__channel__kind=MessageChannel.Kind.ADMIN, deliveries__outcome="sent"
+    return InboxItem.objects.filter(
+        account=account,
+        read_at=None,
+        deliveries__channel__kind=NotificationChannel.Kind.ADMIN,
+        deliveries__outcome="sent",
     ).count()

@@ -8,7 +8,7 @@ from releases.models.preparation import Labelled
 from releases.models.release import Release
 
 
-class Obligation(Labelled):
+class FollowUp(Labelled):
     """A debt with a clock. One of a condition blocks the start of its own release until it is settled."""
 
     class Blocks(models.TextChoices):
