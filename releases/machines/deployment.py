@@ -1,7 +1,7 @@
 """The states of a deployment: one attempt to bring a release to one environment."""
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 from django_fsm import FSMField, transition
 
 
@@ -12,7 +12,7 @@ class DeploymentMachine(models.Model):
         REQUESTED = "requested", _("Requested")
         SCHEDULED = "scheduled", _("Scheduled")
         QUEUED = "queued", _("Queued")
-        RUNNING = "running", _("Running")
+        RUNNING = "running", pgettext_lazy("of a deployment", "Running")
         VERIFYING = "verifying", _("Verifying")
         MONITORING = "monitoring", _("Monitoring")
         SUCCEEDED = "succeeded", _("Succeeded")

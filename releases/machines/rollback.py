@@ -1,7 +1,7 @@
 """The states of a rollback, from the alarm to the report (chapter 7 of the procedure)."""
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 from django_fsm import FSMField, transition
 
 
@@ -12,7 +12,7 @@ class RollbackMachine(models.Model):
         RAISED = "raised", _("Raised")
         ASSESSED = "assessed", _("Assessed")
         AUTHORISED = "authorised", _("Authorised")
-        RUNNING = "running", _("Running")
+        RUNNING = "running", pgettext_lazy("of a rollback", "Running")
         VERIFYING = "verifying", _("Verifying")
         MONITORING = "monitoring", _("Monitoring")
         REPORTING = "reporting", _("Reporting")

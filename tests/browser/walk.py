@@ -63,7 +63,7 @@ KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "i
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
 WRITTEN = ("3 of 5 measurements at or over the limit", "214 passed", "cast of the tests", "first procedure of an empty system",
            "Integration tests and verification", "Staging", "first", "状態確認 no", "≤ 26 h, digest",
-           "prometheus_api, prometheus_text, json_http, sql, command, alerts", "「source」と「parameters」",
+           "prometheus_api、prometheus_text、json_http、sql、command、alerts", "「source」と「parameters」",
            "prometheus_text", "{“source”, “parameters”}", "ringi/documents", "manage.py sealer --resume", "env (shared/config.env)",
            '{"source": "", "parameters": {"url": ')  # fmt: skip
 # What is known to be left: keys in sentences that gates and models make.
