@@ -60,6 +60,8 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
     for path, row in _rows(raw, "checks"):
         yield from _known(path, row, "kind", check_kinds, "kind of check")
         yield from _parameters(path, row, check_kinds)
+        if row.get("kind") == "manual" and row.get("when") in ("watch", "rollback"):
+            yield (*path, "kind"), "manual is asked for at the verification of a deployment only"
 
 
 def _fixed(raw: Raw) -> Found:

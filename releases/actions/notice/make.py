@@ -168,11 +168,6 @@ def _protected(subject: Subject) -> bool:
     return subject.deployment is None or subject.deployment.environment.protected
 
 
-def _emergency(subject: Subject) -> bool:
-    """Tell whether something is about an emergency release, whose milestones are hours apart."""
-    return subject.release is not None and subject.release.kind == Release.Kind.EMERGENCY
-
-
 def _unheard(told: Told, subject: Subject) -> bool:
     """Tell whether a run is of an environment in which people try things out, or a consent is about no release."""
     about_no_release = told.key.startswith("consent:") and subject.release is None
@@ -191,11 +186,10 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
     told, subject = plan.told, plan.subject
     thing = thing_of(told.key, subject, entry.payload)
     parent = subject.row if isinstance(subject.row, Notification) else None
-    urgent = (
-        told.urgent
-        or (parent is not None and parent.urgent)
-        or ((told.duty or told.key == ANNOUNCE) and _emergency(subject))
-    )
+    # The milestones of an emergency release are hours apart.
+    emergency = subject.release is not None and subject.release.kind == Release.Kind.EMERGENCY
+    haste = emergency and (told.duty or told.key == ANNOUNCE)
+    urgent = told.urgent or (parent is not None and parent.urgent) or haste
     outside = any(one.outside for one in plan.recipients)
     again = reminded_after(told.key, entry.payload, urgent) if plan.acting and thing else None
     consent = _released_beforehand(told, subject) if outside else None

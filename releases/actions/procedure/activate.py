@@ -19,6 +19,7 @@ from releases.actions.release.milestones import lay
 from releases.actions.release.steps import lay_out, production_of, step_plan
 from releases.gates import headcount
 from releases.gates.content import digest as content_digest
+from releases.letters.events import told
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
@@ -30,7 +31,10 @@ def load(content: Content, *, reason: str) -> Procedure:
     """Store a version of the procedure as a draft; the same version with other content is refused.
 
     A value that differs from the version in effect is marked as not of the written procedure, see procedures/origin.py.
+    Raises Invalid also for a notification rule of an event that Ringi does not know, which would notify no one.
     """
+    if unknown := [rule.event for rule in content.messages if told(rule.event) is None]:
+        raise Invalid(_("`messages` names events that Ringi does not know: %(events)s.") % {"events": listed(unknown)})
     active = Procedure.objects.filter(state="active").first()
     if active is not None:
         content = marked(content, active.document)

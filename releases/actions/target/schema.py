@@ -140,7 +140,8 @@ def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     except ValidationError as wrong:
         found: dict[str, list[str]] = defaultdict(list)
         for error in wrong.errors(include_url=False, include_input=False):
-            key = _key_of(error["loc"])
+            # What pydantic adds for the members of a union is left out.
+            key = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and part != "str")
             if (sentence := _sentence(key, error)) not in found[key]:
                 found[key].append(sentence)
         return dict(found)
@@ -154,11 +155,6 @@ def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 def faults_in(settings: Mapping[str, Any]) -> list[str]:
     """Return all sentences."""
     return [sentence for sentences in faults_by_key(settings).values() for sentence in sentences]
-
-
-def _key_of(place: tuple[int | str, ...]) -> str:
-    """Return the dotted name of a place: what pydantic adds for the members of a union is left out."""
-    return ".".join(str(part) for part in place if not (isinstance(part, str) and ("[" in part or part == "str")))
 
 
 def _sentence(key: str, error: Any) -> str:

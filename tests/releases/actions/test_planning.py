@@ -235,6 +235,21 @@ def test_only_releases_under_way_are_moved(world: Any) -> None:
             submit(draft.pk, reason="x", moved=(world.planned().pk,))
 
 
+def test_a_rule_for_an_event_that_ringi_does_not_know_is_refused(world: Any) -> None:
+    """Nobody would ever be notified by it, and the document would look as if they were."""
+    from releases.actions.procedure.activate import load
+    from releases.procedures.document import Procedure as Content
+
+    raw = active_procedure().document.model_dump(mode="json")
+    raw["version"] = "1.1.0"
+    entry = {"date": "2026-11-25", "version": "1.1.0", "ja": "改訂", "en": "Revised", "source": "ours"}
+    raw["history"] = [*raw["history"], entry]
+    rule = next(row for row in raw["messages"] if row["event"] == "rollback:close")
+    rule["event"] = "rollback:clsoe"
+    with world.acting_as("manager"), pytest.raises(Invalid, match="does not know: rollback:clsoe"):
+        load(Content.checked(raw), reason="a slip of the finger")
+
+
 def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_date(world: Any, browsers: Any) -> None:
     release = world.planned()
     late, due = datetime.now(UTC) - timedelta(hours=2), datetime.now(UTC) + timedelta(days=3)

@@ -136,6 +136,7 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("plans", "forward", 0, "parameters", {"seconds": 1.5}), "plans.forward[0].parameters"),
         (_set("plans", "forward", []), "plans.forward"),
         (_set("checks", 0, "kind", "hunch"), "checks[0].kind"),
+        (_set("checks", 9, "kind", "manual"), "checks[9].kind"),
         (_set("milestones", 1, "days_before", 14), "milestones[1].days_before"),
         (_set("milestones", 4, "days_before", 1), "milestones[4].days_before"),
         (_set("schedule", "emergency", "milestones", 0, "key", "nap"),
