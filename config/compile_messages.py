@@ -14,7 +14,7 @@ import polib
 PROJECT = Path(__file__).resolve().parent.parent
 CATALOGUES = ("locale/ja/LC_MESSAGES/django.po",)
 # The names beside `_` under which modules import gettext; xgettext knows none of them.
-ALIASES = re.compile(r"\b(?:_now|_t|translated)\((?=\")")
+ALIASES = re.compile(r"\b(?:_now|_t|translated)\((?=\s*\")")
 
 
 def compile_all() -> None:

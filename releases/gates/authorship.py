@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from django.db.models import Q
 
 from audit.refusals import GateClosed
-from environments.language import listed
 from environments.models import Account, ConfigurationVersion
 from releases.gates.base import procedure_of
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release, Waiver
@@ -170,7 +169,7 @@ def unknown_authors(release: Release) -> list[str]:
             strangers.append(entry)
     if strangers:
         text = _("No account has the Git email address %(addresses)s. Enter the address at the account of its owner.")
-        found.append(text % {"addresses": listed(strangers)})
+        found.append(text % {"addresses": ", ".join(strangers)})
     return found
 
 

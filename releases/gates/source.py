@@ -75,7 +75,7 @@ def branch(question: Question, gate: Gate) -> Answer:
     heads = [head for head in fact.value if git.head_accepts([head], patterns)]
     if not heads:
         text = _("The commit is on no branch that this environment accepts (%(patterns)s).")
-        return failed(gate, text % {"patterns": listed(patterns)}, "evidence")
+        return failed(gate, text % {"patterns": ", ".join(patterns)}, "evidence")
     if wrong := wrong_branch(release.kind, release.branch, question.procedure):
         return failed(gate, wrong, "evidence")
     if release.branch not in fact.value:
@@ -85,7 +85,7 @@ def branch(question: Question, gate: Gate) -> Answer:
             return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
         if named.value["there"]:
             return failed(gate, not_on(release.branch), "evidence")
-    return passed(gate, listed(heads), "evidence")
+    return passed(gate, ", ".join(heads), "evidence")
 
 
 def protection(question: Question, gate: Gate) -> Answer:
@@ -158,7 +158,7 @@ def wrong_branch(kind: str, name: str, procedure: Content) -> str:
     patterns = branches_for(kind, procedure)
     if git.head_accepts([name], patterns):
         return ""
-    named = {"branch": name or "—", "patterns": listed(patterns)}
+    named = {"branch": name or "—", "patterns": ", ".join(patterns)}
     if kind == Release.Kind.EMERGENCY:
         return _("An emergency release comes from a branch %(patterns)s, not from %(branch)s.") % named
     if kind == Release.Kind.REGULAR:
