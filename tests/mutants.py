@@ -54,7 +54,7 @@ def _run(copy: Path, tests: Sequence[str], seconds: int = SECONDS) -> tuple[int,
         )
     except subprocess.TimeoutExpired:
         return -1, f"no end within {seconds} s"
-    return done.returncode, "\n".join(done.stdout.splitlines()[-15:])
+    return done.returncode, "\n".join([*done.stderr.splitlines()[-5:], *done.stdout.splitlines()[-15:]])
 
 
 def _verdict(copy: Path, mutant: Mutant) -> tuple[str, str]:
