@@ -28,7 +28,7 @@ def _name_who_migrates(using: str, **_kwargs: Any) -> None:
     from audit.capture import set_context
 
     actor = Actor(account_id=None, name="migrate", kind="command", channel="command")
-    set_context(actor, action="audit:migrate", connection=connections[using], whole_session=True)
+    set_context(actor, operation="audit:migrate", connection=connections[using], whole_session=True)
 
 
 def _install(using: str, **_kwargs: Any) -> None:

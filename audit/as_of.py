@@ -18,7 +18,7 @@ from django.utils.translation import get_language
 MOST, PART = 500, 500
 
 _EVENTS = """
-SELECT e.object, e.at, l.number, e.outcome, e.actor, e.action, e.reason, e.bytes
+SELECT e.object, e.at, l.number, e.outcome, e.actor, e.operation, e.reason, e.bytes
 FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.kind = 'row' AND {where} ORDER BY l.number
 """
@@ -26,7 +26,7 @@ WHERE e.kind = 'row' AND {where} ORDER BY l.number
 
 @dataclass(frozen=True)
 class Past:
-    """One row as it stood. number, at, actor, action, act, reason: of the event that made it so; act: None for none.
+    """One row as it stood. number, at, actor, operation, act, reason: of the event that made it so; act: None for none.
 
     complete: its insertion is in the ledger; else only the columns changed since are known. gone: it was deleted.
     """
@@ -36,7 +36,7 @@ class Past:
     number: int
     at: datetime
     actor: str
-    action: str
+    operation: str
     act: str | None
     reason: str
     complete: bool
@@ -68,13 +68,15 @@ def _read(where: str, values: list[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def _folded(before: Past | None, row: tuple[Any, ...]) -> Past:
-    label, at, number, outcome, actor, action, reason, raw = row
+    label, at, number, outcome, actor, operation, reason, raw = row
     contents = json.loads(bytes(raw))
     made = outcome == "inserted"
     values = {} if made or before is None else dict(before.values)
     values |= contents["after"] or contents["before"] or {}
     complete = made or (before is not None and before.complete)
-    return Past(label, values, number, at, actor, action, contents["act"], reason, complete, outcome == "deleted")
+    return Past(
+        label, values, number, at, actor, operation, contents["operation_id"], reason, complete, outcome == "deleted"
+    )
 
 
 def _lives(where: str, values: list[Any], until: datetime | None = None) -> dict[str, Life]:

@@ -42,7 +42,7 @@ class Uncapturable(Exception):
     """A governed table or column does not exist, or the table has no primary key."""
 
 
-def context(actor: Actor, *, action: str, action_id: UUID | None = None, reason: str = "") -> str:
+def context(actor: Actor, *, operation: str, operation_id: UUID | None = None, reason: str = "") -> str:
     """Return the JSON text that the triggers read from the setting `ringi.context`."""
     return json.dumps(
         {
@@ -51,8 +51,8 @@ def context(actor: Actor, *, action: str, action_id: UUID | None = None, reason:
             "channel": actor.channel,
             "request": actor.request_id,
             "address": actor.address,
-            "action": action,
-            "action_id": "" if action_id is None else str(action_id),
+            "operation": operation,
+            "operation_id": "" if operation_id is None else str(operation_id),
             "reason": reason,
         },
         ensure_ascii=False,
@@ -71,8 +71,8 @@ def moment(microseconds: int) -> datetime:
 def set_context(
     actor: Actor,
     *,
-    action: str,
-    action_id: UUID | None = None,
+    operation: str,
+    operation_id: UUID | None = None,
     reason: str = "",
     connection: Connection | None = None,
     whole_session: bool = False,
@@ -80,14 +80,14 @@ def set_context(
     """Tell the triggers who acts and why, until the end of the transaction (or of the session); return what time it is
     in the database.
 
-    action: `noun:verb`; connection: Django's default one when None. Outside a transaction the setting is
+    operation: `noun:verb`; connection: Django's default one when None. Outside a transaction the setting is
     lost at once, and the next governed write is refused with RI001.
     """
     if connection is None:
         from django.db import connection as default
 
         connection = default
-    text = context(actor, action=action, action_id=action_id, reason=reason)
+    text = context(actor, operation=operation, operation_id=operation_id, reason=reason)
     with connection.cursor() as cursor:
         cursor.execute(SET_CONTEXT, [text, not whole_session])
         return moment(cursor.fetchone()[0])

@@ -73,7 +73,7 @@ def label(instance: models.Model) -> str:
 
 @dataclass
 class Act:
-    """What happens inside the door: the locked rows, and what the action event will say of it.
+    """What happens inside the door: the locked rows, and what the operation event will say of it.
 
     at: the database's time when the door opened, before any row was waited for; opened: this process's own then.
     """
@@ -124,7 +124,7 @@ class Act:
         return self.at + timedelta(seconds=time.monotonic() - self.opened)
 
     def about(self, instance: models.Model, **details: Any) -> None:
-        """Name the row that the action event is about (for rows made inside the door) and add details to it."""
+        """Name the row that the operation event is about (for rows made inside the door) and add details to it."""
         self.object = label(instance)
         self.made.append(instance)
         self.details.update(details)
@@ -155,7 +155,7 @@ class Act:
             "authenticated_at": self.actor.authenticated_at.isoformat() if self.actor.authenticated_at else "",
             "digest": digest,
             "address": self.actor.address,
-            "act": str(self.id),
+            "operation_id": str(self.id),
         }
         self.details["signature"] = record
         return record
@@ -167,7 +167,7 @@ def _seal_signature(act: Act, reason: str) -> None:
     if record is None or record["digest"]:
         return
     after = {name: value for name, value in act.details.items() if name != "signature"}
-    content: Any = {"action": act.event, "object": act.object, "reason": reason, "after": after}
+    content: Any = {"operation": act.event, "object": act.object, "reason": reason, "after": after}
     record["digest"] = sha256(unicodedata.normalize("NFC", rfc8785.dumps(content).decode()).encode()).hexdigest()
 
 
@@ -202,7 +202,7 @@ def _require_proof(act: Act, lacking: SignatureNeeded | None) -> None:
 def _begin(act: Act, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
     """Name who acts and lock the rows in their order, in one trip; the time is that before any of them was waited for."""
     ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
-    context = capture.context(act.actor, action=act.event, action_id=act.id, reason=reason)
+    context = capture.context(act.actor, operation=act.event, operation_id=act.id, reason=reason)
     act.opened = time.monotonic()  # before the answers: they come together, when the last row has been waited for
     with at_once():
         named = send(capture.SET_CONTEXT, [context, True])
@@ -265,7 +265,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
 
     event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity proved
     within SIGNATURE_SECONDS, and whatever apps ask of signatures. On the way out each row that was changed is saved through at most one edge of its machine,
-    one action event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
+    one operation event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
     as an event after the rollback), or whatever the body raises; then the database is unchanged.
     """
     actor = current()
@@ -329,7 +329,7 @@ def _record(act: Act, refused: Refused) -> None:
 
 def _append_alone(act: Act, kind: str, outcome: str, *, durable: bool = False) -> None:
     with transaction.atomic(durable=durable):
-        capture.set_context(act.actor, action=act.event, action_id=act.id, reason="")
+        capture.set_context(act.actor, operation=act.event, operation_id=act.id, reason="")
         append(kind, act, reason="", outcome=outcome)
     _committed.set(_committed.get() + 1)
 
@@ -344,21 +344,23 @@ def append(kind: str, act: Act, *, reason: str, outcome: str) -> None:
 
 
 APPEND_AND_POST = """
-WITH appended AS (SELECT ringi_append('action', %s, %s, NULL, %s::jsonb, %s, 'done') AS event), posted AS (
-  INSERT INTO audit_outbox (act, event, object, payload)
+WITH appended AS (SELECT ringi_append('operation', %s, %s, NULL, %s::jsonb, %s, 'done') AS event), posted AS (
+  INSERT INTO audit_outbox (operation_id, event, object, payload)
   SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL RETURNING 1)
 SELECT set_config('ringi.context', %s, true) FROM posted
 """
 
 
-POST_ALSO = "INSERT INTO audit_outbox (act, event, object, payload) VALUES (%s, %s, %s, %s) RETURNING 1"
+POST_ALSO = "INSERT INTO audit_outbox (operation_id, event, object, payload) VALUES (%s, %s, %s, %s) RETURNING 1"
 
 
 def _append_and_post(act: Act, reason: str) -> Callable[[], Any]:
-    """Append the action event, put its message into the outbox, and name the act that follows, in one statement."""
+    """Append the operation event, put its message into the outbox, and name the act that follows, in one statement."""
     details = json.dumps(act.details, ensure_ascii=False)
     then = act.following or act
-    context = capture.context(then.actor, action=then.event, action_id=then.id, reason=reason if then is act else "")
+    context = capture.context(
+        then.actor, operation=then.event, operation_id=then.id, reason=reason if then is act else ""
+    )
     told = [act.id, act.told or act.event, act.object, details]
     return send(APPEND_AND_POST, [act.event, act.object, details, reason, *told, context]).fetchone
 

@@ -36,14 +36,14 @@ UPDATE {{table}} SET covered_by = %s WHERE id IN (
 # Canonical JSON: a row and its digest stand in the bytes in this one way.
 ALTERED = f"""({{table}}.covered_by IS NOT NULL AND NOT EXISTS (
   SELECT FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
-  WHERE e.act = {{table}}.covered_by AND e.action = '{COVER}' AND sha256('\\x00'::bytea || e.bytes) = l.leaf
+  WHERE e.operation_id = {{table}}.covered_by AND e.operation = '{COVER}' AND sha256('\\x00'::bytea || e.bytes) = l.leaf
     AND position(convert_to('[' || {{table}}.id || ',"' || {_DIGEST} || '"]', 'UTF8') IN e.bytes) > 0))
 """
 _FAULTS = f"""
 SELECT coalesce(r.id, {{table}}.id), r.id IS NULL, {{table}}.id IS NULL FROM (
   SELECT (pair ->> 0)::bigint AS id, pair ->> 1 AS digest
   FROM audit_event e, jsonb_array_elements(convert_from(e.bytes, 'UTF8')::jsonb #> '{{{{after,rows}}}}') AS pair
-  WHERE e.action = '{COVER}' AND e.object = %s AND e.at >= %s) AS r
+  WHERE e.operation = '{COVER}' AND e.object = %s AND e.at >= %s) AS r
 {{side}} JOIN (SELECT * FROM {{table}} WHERE covered_by IS NOT NULL) AS {{table}} ON {{table}}.id = r.id
 WHERE r.id IS NULL OR {{table}}.id IS NULL OR {_DIGEST} <> r.digest ORDER BY 1 LIMIT %s
 """
@@ -51,7 +51,7 @@ WHERE r.id IS NULL OR {{table}}.id IS NULL OR {_DIGEST} <> r.digest ORDER BY 1 L
 
 def due(moment: datetime) -> bool:
     """Tell whether the last rows were covered so long ago that it is time again."""
-    return not Event.objects.filter(action=COVER, at__gt=moment - EVERY).exists()
+    return not Event.objects.filter(operation=COVER, at__gt=moment - EVERY).exists()
 
 
 def cover() -> None:
@@ -68,11 +68,11 @@ def _there() -> list[str]:
 def _cover(label: str) -> int:
     act = Act(COVER, current(), uuid4(), object=label)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        capture.set_context(act.actor, action=COVER, action_id=act.id)
+        capture.set_context(act.actor, operation=COVER, operation_id=act.id)
         cursor.execute(_NEW.format(table=table_of(label)), [act.id, BATCH])
         act.details["rows"] = sorted(cursor.fetchall())
         if act.details["rows"]:
-            append("action", act, reason="", outcome="done")
+            append("operation", act, reason="", outcome="done")
     return len(act.details["rows"])
 
 

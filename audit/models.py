@@ -27,17 +27,17 @@ class Event(models.Model):
 
     class Kind(models.TextChoices):
         ROW = "row", _("row")
-        ACTION = "action", _("operation")
+        OPERATION = "operation", _("operation")
         REFUSAL = "refusal", _("refusal")
         ACCESS = "access", _("access")
 
     id = models.UUIDField(primary_key=True)
     kind = models.TextField(_("type"), choices=Kind.choices, db_collation="C")
-    act = models.UUIDField(_("operation ID"), null=True)
+    operation_id = models.UUIDField(_("operation ID"), null=True)
     at = models.DateTimeField(_("time"))
     actor = models.TextField(_("actor"), db_collation="C")
     channel = models.TextField(_("channel"), db_collation="C")
-    action = models.TextField(_("operation"), db_collation="C")
+    operation = models.TextField(_("operation"), db_collation="C")
     object = models.TextField(_("object"), db_collation="C")
     outcome = models.TextField(_("outcome"), db_collation="C")
     reason = models.TextField(_("reason"))
@@ -51,28 +51,28 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["object", "at"], name="audit_event_object_at"),
             models.Index(fields=["actor", "at"], name="audit_event_actor_at"),
-            models.Index(fields=["action", "at"], name="audit_event_action_at"),
-            models.Index(fields=["act"], name="audit_event_act"),
+            models.Index(fields=["operation", "at"], name="audit_event_operation_at"),
+            models.Index(fields=["operation_id"], name="audit_event_operation_id"),
             models.Index(fields=["tx"], name="audit_event_tx"),
             models.Index(fields=["object"], name="audit_event_deleted", condition=models.Q(outcome="deleted")),
             models.Index(fields=["at"], name="audit_event_seldom", condition=models.Q(kind__in=["refusal", "access"])),
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.object}".strip()
+        return f"{self.operation} {self.object}".strip()
 
     @property
     def fault(self) -> str:
         """What is wrong with the event: its bytes, the leaf of its link and its columns do not say the same; else empty."""
         from audit.ledger.parts import Broken, contents_of  # no worker that writes events needs it
 
-        link = getattr(self, "link", None)
+        link = getattr(self, "ledger_entry", None)
         if link is None:
             return "it is not in the chain"
         at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        act = str(self.act) if self.act is not None else None
+        act = str(self.operation_id) if self.operation_id is not None else None
         who = (str(self.id), self.kind, act, at, self.actor, self.channel)
-        columns = (*who, self.action, self.object, self.outcome, self.reason, self.tx)
+        columns = (*who, self.operation, self.object, self.outcome, self.reason, self.tx)
         try:
             contents_of(link.number, bytes(link.leaf), bytes(self.bytes), columns)
         except Broken as broken:
@@ -91,7 +91,7 @@ class LedgerEntry(models.Model):
 
     number = models.BigIntegerField(_("number"), primary_key=True)
     event = models.OneToOneField(
-        Event, on_delete=models.DO_NOTHING, db_constraint=False, related_name="link", verbose_name=_("event")
+        Event, on_delete=models.DO_NOTHING, db_constraint=False, related_name="ledger_entry", verbose_name=_("event")
     )
     leaf = models.BinaryField(_("leaf"))
     chain = models.BinaryField(_("chain"))
@@ -142,7 +142,7 @@ class Outbox(Covered):
     """A message to be made of an act, written in the act's own transaction."""
 
     id = models.BigAutoField(primary_key=True)
-    act = models.UUIDField(_("operation ID"))
+    operation_id = models.UUIDField(_("operation ID"))
     event = models.TextField(_("event"))
     object = models.TextField(_("object"))
     payload = models.JSONField(_("payload"))
@@ -166,9 +166,9 @@ class Reconciliation(models.Model):
     """A comparison of history rows with the ledger: how far it is, and what it has found so far."""
 
     id = models.BigAutoField(primary_key=True)
-    begun_at = models.DateTimeField(_("begun at"))
+    started_at = models.DateTimeField(_("begun at"))
     ended_at = models.DateTimeField(_("ended at"), null=True)
-    place = models.JSONField(_("progress"))
+    progress = models.JSONField(_("progress"))
     found = models.JSONField(_("found"))
 
     class Meta:
@@ -193,7 +193,7 @@ class Verification(models.Model):
         INCONCLUSIVE = "inconclusive", _("Inconclusive")
 
     id = models.BigAutoField(primary_key=True)
-    began_at = models.DateTimeField(_("began"))
+    started_at = models.DateTimeField(_("began"))
     ended_at = models.DateTimeField(_("ended"))
     whole = models.BooleanField(_("whole ledger"))
     first = models.BigIntegerField(_("first event"))
@@ -234,11 +234,11 @@ class LedgerResumption(models.Model):
     digest = models.TextField(_("digest of the lost note"), db_collation="C")
     size = models.BigIntegerField(_("number of events"))
     note = models.TextField(_("signed note"))
-    why = models.TextField(_("finding"))
+    finding = models.TextField(_("finding"))
     reason = models.TextField(_("reason"))
-    proposed_by = models.TextField(_("requested by"))
-    proposed_person = models.TextField(_("requester identity"))
-    proposed_at = models.DateTimeField(_("requested"))
+    requested_by = models.TextField(_("requested by"))
+    requested_person = models.TextField(_("requester identity"))
+    requested_at = models.DateTimeField(_("requested"))
     confirmed_by = models.TextField(_("confirmed by"), blank=True, default="", db_default="")
     confirmed_person = models.TextField(_("confirmer identity"), blank=True, default="", db_default="")
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
@@ -270,7 +270,7 @@ class CheckpointDelivery(models.Model):
     reason = models.CharField(_("reason"), max_length=300)
     entered_by = models.TextField(_("entered by"))
     entered_at = models.DateTimeField(_("entered"))
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
 
     LOCK_ORDER = 91
     concerns_tier = "production"
@@ -281,7 +281,7 @@ class CheckpointDelivery(models.Model):
         default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(
-                fields=["address"], condition=models.Q(withdrawn_at=None), name="audit_checkpointdelivery_once"
+                fields=["address"], condition=models.Q(removed_at=None), name="audit_checkpointdelivery_once"
             )
         ]
 

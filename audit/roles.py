@@ -19,7 +19,7 @@ PRIVATE_COLUMNS = {
     "environments_account": ("password", "invitation"),
     "environments_token": ("digest",),
     "environments_calendarfeed": ("digest",),
-    "environments_configurationversion": ("sealed",),
+    "environments_configurationversion": ("encrypted",),
 }
 # What each process knows of a private table: who has a second factor, without which a deciding role does not count.
 SHOWN_COLUMNS = {"mfa_authenticator": "id, user_id, type"}
@@ -39,12 +39,12 @@ OWN_COLUMNS = {
     "worker": {
         "releases_approvalrequest": ("state", "ended_at"),
         "releases_milestone": ("done_at",),
-        "releases_waiver": ("obligation_id",),
+        "releases_waiver": ("follow_up_id",),
     },
     "scheduler": {
-        "environments_changewindow": ("withdrawn_at",),
-        "releases_approvalrequest": ("state", "ended_at", "void_key"),
-        "releases_finalcheck": ("cleared_at",),
+        "environments_changewindow": ("cancelled_at",),
+        "releases_approvalrequest": ("state", "ended_at", "invalidated_by"),
+        "releases_finalcheck": ("invalidated_at",),
         "releases_milestone": ("reminded",),
     },
 }

@@ -35,11 +35,11 @@ class Wanted:
     model: str = ""
     objects: Sequence[str] | None = None
     within: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-    action: str = ""
+    operation: str = ""
     outcome: str = ""
     kind: str = ""
     channel: str = ""
-    act: uuid.UUID | None = None
+    operation_id: uuid.UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     words: str = ""
@@ -74,7 +74,7 @@ def _where(wanted: Wanted) -> tuple[list[str], list[Any]]:
         parts.append(part)
         values.extend(given)
 
-    for column in ("actor", "action", "outcome", "kind", "channel", "act"):
+    for column in ("actor", "operation", "outcome", "kind", "channel", "operation_id"):
         if value := getattr(wanted, column):
             ask(f"e.{column} = %s", value)
     if wanted.object_label:
@@ -85,8 +85,8 @@ def _where(wanted: Wanted) -> tuple[list[str], list[Any]]:
     if wanted.objects is not None:
         labels = list(wanted.objects)
         ask(
-            "(e.object = ANY (%s) OR e.act IN"
-            " (SELECT t.act FROM audit_event t WHERE t.object = ANY (%s) AND t.act IS NOT NULL))",
+            "(e.object = ANY (%s) OR e.operation_id IN"
+            " (SELECT t.operation_id FROM audit_event t WHERE t.object = ANY (%s) AND t.operation_id IS NOT NULL))",
             labels,
             labels,
         )
@@ -119,7 +119,7 @@ def _labels_of(account_id: int) -> tuple[str, list[Any]]:
 
 def _order(wanted: Wanted) -> str:
     """Return the order that an index has; ids begin with the same time, so that both orders are one."""
-    indexed = wanted.actor or wanted.account_id or wanted.object_label or wanted.action or wanted.act
+    indexed = wanted.actor or wanted.account_id or wanted.object_label or wanted.operation or wanted.operation_id
     seldom = wanted.kind in SELDOM or wanted.outcome == "refused"
     return "e.at DESC, e.id DESC" if indexed or seldom else "e.id DESC"
 
@@ -188,10 +188,10 @@ def look(wanted: Wanted, limit: int = 50, before: int | None = None) -> Page:
         for row in cursor.fetchall():
             event = Event.from_db("default", names, row[: len(names)])
             number, leaf, chain = row[len(names) :]
-            event.link = LedgerEntry(number=number, leaf=leaf, chain=chain, event=event)
+            event.ledger_entry = LedgerEntry(number=number, leaf=leaf, chain=chain, event=event)
             events.append(event)
         if len(events) > limit:
-            return Page(events[:limit], older=events[limit - 1].link.number)
+            return Page(events[:limit], older=events[limit - 1].ledger_entry.number)
         looked_to = _looked_to(cursor, wanted, before) if _slow(wanted)[0] else None
     return Page(events, older=looked_to, looked_to=looked_to)
 
@@ -231,13 +231,13 @@ def acts(
     within: an SQL query of labels and its values; only acts that are about one of them, or changed one.
     """
     condition, values = (
-        "e.action = ANY (%s) AND e.kind <> 'row' AND e.at >= %s AND e.at < %s",
+        "e.operation = ANY (%s) AND e.kind <> 'row' AND e.at >= %s AND e.at < %s",
         [list(actions), since, until],
     )
     if within is not None:
         query, given = within
         condition += (
-            f" AND (e.object IN ({query}) OR EXISTS (SELECT FROM audit_event t WHERE t.act = e.act"
+            f" AND (e.object IN ({query}) OR EXISTS (SELECT FROM audit_event t WHERE t.operation_id = e.operation_id"
             f" AND t.kind = 'row' AND t.object IN ({query})))"
         )
         values += [*given, *given]
@@ -248,5 +248,5 @@ def acts(
     links = {link.event_id: link for link in LedgerEntry.objects.filter(event__in=[event.pk for event in events])}
     for event in events:
         if event.pk in links:
-            event.link = links[event.pk]
+            event.ledger_entry = links[event.pk]
     return events

@@ -57,8 +57,8 @@ def standing() -> Standing:
     fault = told if told is not None and told.result == Result.FAILED and not told.accepted else None
     alarm = fault or (last if last is not None and last.digest and not last.accepted else None)
     times = Event.objects.order_by("-at").values_list("at", flat=True)
-    began = times.filter(link=1).first()
-    since, compared = last.ended_at if last is not None else began, times.filter(action=COMPARED).first() or began
+    began = times.filter(ledger_entry=1).first()
+    since, compared = last.ended_at if last is not None else began, times.filter(operation=COMPARED).first() or began
     with connection.cursor() as cursor:
         cursor.execute(UNSIGNED)
         waiting = cursor.fetchone()
@@ -71,7 +71,7 @@ def due(moment: datetime) -> bool:
     last = Verification.objects.order_by("-pk").first()
     if last is None:
         return Event.objects.filter(at__lt=moment - INTERVAL).exists()
-    return last.began_at < max(moment - INTERVAL, night_before(moment))
+    return last.started_at < max(moment - INTERVAL, night_before(moment))
 
 
 def run(*, whole: bool = False) -> Verification | None:
@@ -91,9 +91,9 @@ def run(*, whole: bool = False) -> Verification | None:
 def _run(whole: bool) -> Verification:
     stand, moment = standing(), now()
     known = remembered()
-    nightly = Verification.objects.filter(whole=True, began_at__gte=night_before(moment)).exists()
+    nightly = Verification.objects.filter(whole=True, started_at__gte=night_before(moment)).exists()
     whole = whole or known is None or stand.fault is not None or not nightly
-    row = Verification(began_at=moment, whole=whole, first=0, last=0, signed=0, result=Result.INCONCLUSIVE, digest="")
+    row = Verification(started_at=moment, whole=whole, first=0, last=0, signed=0, result=Result.INCONCLUSIVE, digest="")
     found: Finding | None = None
     try:
         begun = None if whole else known
@@ -118,7 +118,7 @@ def _run(whole: bool) -> Verification:
         row.save()
         act.about(row, result=row.result, first=row.first, last=row.last, number=row.number, altered=row.altered)
         last = stand.last
-        new = last is None or last.digest != row.digest or last.began_at < night_before(moment)
+        new = last is None or last.digest != row.digest or last.started_at < night_before(moment)
         if row.digest and new and not row.accepted:
             act.tell(ALARM)
     return row

@@ -69,7 +69,7 @@ def freezes(model: type[models.Model], count: int) -> list[Any]:
     environment = Environment.objects.get(slug="development")
     made = []
     with acting(ACTOR), transaction.atomic():
-        capture.set_context(ACTOR, action="bench:make")
+        capture.set_context(ACTOR, operation="bench:make")
         for index in range(count):
             row = model(
                 name=f"freeze {index}", environment=environment, starts_at=moment + timedelta(days=400),
@@ -112,7 +112,7 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
     def audited() -> None:
         row.reason = f"reason {next(count)}"
         with transaction.atomic():
-            capture.set_context(ACTOR, action="bench:save", action_id=uuid.uuid4())
+            capture.set_context(ACTOR, operation="bench:save", operation_id=uuid.uuid4())
             row.save()
 
     def through_the_door() -> None:
@@ -140,7 +140,7 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
         report.add(
             "ledger", name, spread, limit=limit, ratio=ratio, target=target,
             met=ratio <= 2.6 if target else None, valid=valid, figures=spread.__dict__,
-            note=f"n={SAVES}" + (" (also locks, action event, outbox)" if spread is door else ""),
+            note=f"n={SAVES}" + (" (also locks, operation event, outbox)" if spread is door else ""),
         )  # fmt: skip
         limit = ""
 
@@ -192,7 +192,7 @@ def fill(url: str, events: int) -> None:
     with psycopg.connect(url, autocommit=True) as raw:
         for start in range(0, events, batch):
             with raw.transaction():
-                capture.set_context(ACTOR, action="bench:fill", connection=raw)
+                capture.set_context(ACTOR, operation="bench:fill", connection=raw)
                 raw.execute(
                     "INSERT INTO environments_changefreeze (name, environment_id, starts_at, ends_at, absolute, reason)"
                     " SELECT 'freeze ' || n, (SELECT min(id) FROM environments_environment),"

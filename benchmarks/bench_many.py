@@ -124,7 +124,7 @@ def bench_due_together(
         run.pk: began_on_the_target(spec_of(target_of(run), None), run)
         for run in mine.select_related("application", "environment")
     }
-    late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_for")]
+    late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_start_at")]
     whole = (max(began.values()) - due).total_seconds()
     report.add(
         "many", f"{RUNS} runs due in one minute over {ENVIRONMENTS} environments: due → at work on the target (p50 / p99)",

@@ -38,12 +38,12 @@ BASE, BATCH = 1_000_000, 500
 COPIED: tuple[tuple[Any, str, dict[str, Any], str], ...] = (
     (Release, "deployments", {}, "release:plan"),
     (ChangeEntry, "release__deployments", {"release_id": Release}, "release:plan"),
-    (Fact, "release__deployments", {"release_id": Release}, "release:observe"),
+    (Fact, "release__deployments", {"release_id": Release}, "release:refresh_from_git"),
     (Release.editors.through, "release__deployments", {"release_id": Release}, "release:edit"),
     (ApprovalRequest, "deployments", {"release_id": Release}, "release:submit"),
-    (ApprovalDecision, "round__deployments", {"round_id": ApprovalRequest}, "consent:approve"),
+    (ApprovalDecision, "approval_request__deployments", {"approval_request_id": ApprovalRequest}, "approval:approve"),
     (Deployment, "pk", {"release_id": Release, "consent_id": ApprovalRequest}, "deployment:request"),
-    (Step, "deployment", {"deployment_id": Deployment}, "deployment:queue"),
+    (Step, "deployment", {"deployment_id": Deployment}, "deployment:enqueue"),
     (StepAttempt, "step__deployment", {"step_id": Step}, "step:claim"),
     (MonitoringPeriod, "deployment", {"deployment_id": Deployment}, "deployment:verify"),
 )
@@ -51,7 +51,9 @@ CHANGED = {
     "releases_release.version": "'9.' || n || '.0'",
     "releases_release.number": "split_part(s.number, '-', 1) || '-' || lpad((n + 1)::text, greatest(4, length((n + 1)::text)), '0')",
 }
-_CONTEXT = "jsonb_build_object('actor', 'command::bench', 'channel', 'command', 'action_id', md5('change' || n)::uuid)"
+_CONTEXT = (
+    "jsonb_build_object('actor', 'command::bench', 'channel', 'command', 'operation_id', md5('change' || n)::uuid)"
+)
 
 
 def label(model: Any) -> str:
@@ -61,7 +63,7 @@ def label(model: Any) -> str:
 def multiplied(database: str, run: int, changes: int) -> None:
     """Copy the change that a run brought so many times less one, each with the events of an act of its own."""
     keys: dict[Any, list[int]] = {}
-    for model, path, _links, _action in COPIED:
+    for model, path, _links, _operation in COPIED:
         keys[model] = sorted(set(model._default_manager.filter(**{path: run}).values_list("pk", flat=True)))
     name = str(conninfo_to_dict(database)["dbname"])
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
@@ -70,12 +72,12 @@ def multiplied(database: str, run: int, changes: int) -> None:
         for begin in range(1, changes, BATCH):
             last = min(begin + BATCH, changes) - 1
             with root.transaction():
-                for model, _path, links, action in COPIED:
+                for model, _path, links, operation in COPIED:
                     _copy(root, model, links, keys, begin, last)
-                    _tell(root, model, len(keys[model]), action, begin, last)
-                for action, object_ in (("release:fix_content", Release), ("release:submit", Release)):
+                    _tell(root, model, len(keys[model]), operation, begin, last)
+                for operation, object_ in (("release:lock_scope", Release), ("release:submit", Release)):
                     root.execute(
-                        f"SELECT count(ringi_write('action', {_CONTEXT}, '{action}', '{label(object_)}:' || {BASE} + n, NULL,"
+                        f"SELECT count(ringi_write('operation', {_CONTEXT}, '{operation}', '{label(object_)}:' || {BASE} + n, NULL,"
                         " '{}', '', 'done')) FROM generate_series(%s::bigint, %s::bigint) AS n",
                         [begin, last],
                     )
@@ -101,10 +103,10 @@ def _copy(root: Any, model: Any, links: dict[str, Any], keys: dict[Any, list[int
     )
 
 
-def _tell(root: Any, model: Any, rows: int, action: str, begin: int, last: int) -> None:
+def _tell(root: Any, model: Any, rows: int, operation: str, begin: int, last: int) -> None:
     table = model._meta.db_table
     written = "ringi_write('row', {0}, '{1}', '{2}:' || t.id, {3}, ringi_canonical({4}), '', '{5}')"
-    made = written.format(_CONTEXT, action, label(model), "NULL", "to_jsonb(t)", "inserted")
+    made = written.format(_CONTEXT, operation, label(model), "NULL", "to_jsonb(t)", "inserted")
     source = f"FROM (SELECT *, (id - {BASE}) / {rows} AS n FROM {table} WHERE id BETWEEN {BASE + begin * rows} AND {BASE + last * rows + rows - 1}) AS t"
     root.execute(f"SELECT count({made.replace('to_jsonb(t)', chr(39).join(('to_jsonb(t) - ', 'n', '')))}) {source}")
     if model is Deployment:

@@ -95,13 +95,13 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
         own, theirs = time.process_time() - own, ticks(backend) - theirs
     rows = list(Step.objects.filter(deployment=run).order_by("ordinal"))
     attempts = StepAttempt.objects.filter(step__in=rows).order_by("step__ordinal")
-    began = list(attempts.values_list("began_at", flat=True))
+    began = list(attempts.values_list("started_at", flat=True))
     labels = [f"releases.Step:{row.pk}" for row in rows]
-    acts = Event.objects.filter(object__in=labels, kind="action", link__isnull=False)
-    counts = [acts.filter(action=f"step:{verb}").count() for verb in ("claim", "finish")]
-    count = len(planned["forward"]) + 1
+    acts = Event.objects.filter(object__in=labels, kind="operation", ledger_entry__isnull=False)
+    counts = [acts.filter(operation=f"step:{verb}").count() for verb in ("claim", "finish")]
+    count = len(planned["deployment"]) + 1
     valid = counts == [count, count] and len(began) == count and world.fresh(run).state == "succeeded"
-    valid = valid and all(row.state == "done" for row in rows)
+    valid = valid and all(row.state == "succeeded" for row in rows)
     cycles = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(began)]
     return Ran(Spread.of(cycles[1:-1]), 1000 * own / count, 1000 * theirs / count, valid)
 
@@ -111,7 +111,7 @@ def context(root: Path, ordinal: int) -> StepContext:
     from releases.steps.base import TargetSpec
 
     return StepContext(
-        key=f"0/{ordinal}/0123456789abcdef", epoch=1, run_token="deployment:0",
+        key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, run_token="deployment:0",
         target=TargetSpec("datasets", "development", root), repository="", wanted=None, previous=None,
         configuration={}, previous_configuration={}, earlier={}, deadline_seconds=60,
         output=lambda chunk: None, beat=lambda: None,

@@ -29,10 +29,10 @@ VERSIONS, QUERIES = 50, 6
 
 _MANY = """
 SELECT count(ringi_write(
-    CASE WHEN n %% 3 = 0 THEN 'action' WHEN n %% 997 = 0 THEN 'refusal' ELSE 'row' END,
+    CASE WHEN n %% 3 = 0 THEN 'operation' WHEN n %% 997 = 0 THEN 'refusal' ELSE 'row' END,
     jsonb_build_object('actor', 'person:' || 1000 + n %% 40 || ':Somebody ' || n %% 40, 'channel', 'admin',
-        'action_id', md5((n / 5)::text)::uuid, 'address', '192.0.2.' || n %% 200),
-    (ARRAY['release:edit', 'consent:approve', 'step:claim', 'evidence:hand_in'])[1 + n %% 4], 'bulk.Row:' || n / 7, NULL,
+        'operation_id', md5((n / 5)::text)::uuid, 'address', '192.0.2.' || n %% 200),
+    (ARRAY['release:edit', 'approval:approve', 'step:claim', 'evidence:upload'])[1 + n %% 4], 'bulk.Row:' || n / 7, NULL,
     jsonb_build_object('id', n / 7, 'title', 'メタデータ検索の改善 ' || n, 'text', repeat('x', 180))::text, '利用部門の要望',
     CASE WHEN n %% 997 = 0 THEN 'refused' WHEN n %% 3 = 0 THEN 'done' ELSE 'updated' END))
 FROM generate_series(%s::bigint, %s::bigint) AS n
@@ -55,7 +55,7 @@ def questions() -> dict[str, str]:
         "all": "",
         "person": "?account=1007",
         "person who never acted": "?account=999999",
-        "action": "?action=consent:approve",
+        "operation": "?operation=approval:approve",
         "refused": "?outcome=refused",
         "object": "?object=bulk.Row:3",
         "deep page": "?before=5000",

@@ -54,14 +54,14 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
     total, claiming, ahead, late = [], [], [], 0
     for _ in range(RUNS + 2):
         run = runs.scheduled(world, made, at=now() + LEAD)
-        late += now() + AHEAD > run.scheduled_for
+        late += now() + AHEAD > run.scheduled_start_at
         until(lambda run=run: Deployment.objects.get(pk=run.pk).state == "succeeded", "the end of the run")
         first = run.steps.get(ordinal=1)
-        due, claimed = run.scheduled_for, StepAttempt.objects.get(step=first).began_at
+        due, claimed = run.scheduled_start_at, StepAttempt.objects.get(step=first).started_at
         began = began_on_the_target(spec_of(target_of(run), None), run)
         total.append((began - due).total_seconds())
         claiming.append((claimed - due).total_seconds())
-        ahead.append((due - first.offered_at).total_seconds())
+        ahead.append((due - first.ready_at).total_seconds())
     with world.acting_as("manager"):
         looking = repeated(10, lambda: observe(made.pk), warm=1)
     spread, claimed, queued = (Spread.of(values[2:]) for values in (total, claiming, ahead))

@@ -56,7 +56,7 @@ def lay(world: World, page: Site) -> list[MonitoringPeriod]:
     triggers = triggers_of(active_procedure().document)
     with acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")), change("bench:watches") as act:
         target = world.targets["development"]
-        target.settings = {"metrics_url": f"{page.base}/metrics"}
+        target.options = {"metrics_url": f"{page.base}/metrics"}
         target.save()
         begins = now() + timedelta(seconds=5)
         made = [
@@ -65,7 +65,7 @@ def lay(world: World, page: Site) -> list[MonitoringPeriod]:
                 interval_seconds=INTERVAL,
                 duration_seconds=86400,
                 triggers=triggers,
-                began_at=begins,
+                started_at=begins,
                 next_at=begins,
             )
             for _ in range(WATCHES)
@@ -88,7 +88,7 @@ def bench_watches(world: World, report: Report, children: Any, page: Site, quiet
     used, passed = cpu(scheduler.pid) + cpu(worker.pid) - before, time.monotonic() - began
     late: list[list[float]] = []
     for turn in range(ROUNDS):
-        due = watches[0].began_at + timedelta(seconds=turn * INTERVAL)
+        due = watches[0].started_at + timedelta(seconds=turn * INTERVAL)
         rows = Measurement.objects.filter(due_at=due).values_list("at", flat=True)
         late.append([(at - due).total_seconds() for at in rows])
     whole = all(len(row) == WATCHES for row in late)

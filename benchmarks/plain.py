@@ -35,7 +35,7 @@ class Plain(admin.ModelAdmin):  # type: ignore[type-arg]
 class PlainRelease(Plain):
     """The columns of ours."""
 
-    list_display = ("__str__", "number", "kind", "state", "title", "author", "window_start")
+    list_display = ("__str__", "number", "kind", "state", "title", "author", "scheduled_start_at")
     list_select_related = ("application", "author")
     list_filter = ("state", "kind", "application")
     search_fields = ("version", "number", "title", "commit")
@@ -44,8 +44,8 @@ class PlainRelease(Plain):
 class PlainDeployment(Plain):
     """The columns of ours."""
 
-    list_display = ("__str__", "state", "scheduled_for", "started_by", "verified_by")
-    list_select_related = ("release__application", "environment", "started_by", "verified_by")
+    list_display = ("__str__", "state", "scheduled_start_at", "scheduled_by", "verified_by")
+    list_select_related = ("release__application", "environment", "scheduled_by", "verified_by")
     list_filter = ("state", "environment", "application")
 
 

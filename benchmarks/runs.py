@@ -14,14 +14,14 @@ NOTHING = {"argv": ["/bin/true"]}
 def plan(count: int, kind: str = "command", parameters: dict[str, Any] | None = None) -> dict[str, list[Any]]:
     """Return a plan of `count` steps that do nothing and one such check-phase step."""
     row = {
-        "kind": kind,
+        "step_type": kind,
         "parameters": NOTHING if parameters is None else parameters,
         "label_ja": "何もしない",
         "label_en": "Nothing",
         "required": True,
         "estimate_seconds": 1,
     }
-    return {"forward": [row] * count, "verify": [row], "back": [], "back_verify": []}
+    return {"deployment": [row] * count, "verification": [row], "rollback": [], "rollback_verification": []}
 
 
 def release(world: World) -> Release:
@@ -40,7 +40,7 @@ def replan(world: World, made: Release, planned: dict[str, list[Any]]) -> Releas
     from audit.change import change
 
     with world.acting_as("manager"), change("bench:plan", (Release, made.pk)) as act:
-        act.get(Release).plan = planned
+        act.get(Release).step_plan = planned
     return world.fresh(made)
 
 

@@ -30,7 +30,7 @@ def main(table: str, seconds: float, pk: int) -> None:
         row.reason = f"reason {done}"  # type: ignore[attr-defined]
         with transaction.atomic():
             if table == "governed":
-                capture.set_context(ACTOR, action="bench:save", action_id=uuid.uuid4())
+                capture.set_context(ACTOR, operation="bench:save", operation_id=uuid.uuid4())
             row.save()
         done += 1
     print(done)

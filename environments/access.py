@@ -162,7 +162,9 @@ def roles_by_person(
     for grant in grants.select_related("account"):
         if grant.account.person_key not in kept_out:
             found.setdefault(grant.account.person_key, set()).add(grant.role)
-    away = [(row.absent, row.deputy) for row in Delegation.objects.in_force(at).select_related("absent", "deputy")]
+    away = [
+        (row.delegator, row.delegate) for row in Delegation.objects.in_force(at).select_related("delegator", "delegate")
+    ]
     lent = [(found.pop(absent.person_key, set()), deputy.person_key) for absent, deputy in [*away, *absences]]
     for roles, deputy in lent:
         if roles and deputy not in kept_out:
@@ -173,14 +175,14 @@ def roles_by_person(
 def deputies_of(account: Account) -> list[Account]:
     """Return the persons for whom an account acts now. It goes no further: not for those whom they stand in for."""
     return list(
-        Account.objects.filter(deputies__in=Delegation.objects.in_force().filter(deputy=account)).order_by("pk")
+        Account.objects.filter(delegations__in=Delegation.objects.in_force().filter(delegate=account)).order_by("pk")
     )
 
 
 def deputies_for(accounts: Iterable[Account]) -> list[Account]:
     """Return the persons who act now for any of these accounts."""
-    absences = Delegation.objects.in_force().filter(absent__in=list(accounts))
-    return list(Account.objects.filter(deputises_for__in=absences).distinct().order_by("pk"))
+    absences = Delegation.objects.in_force().filter(delegator__in=list(accounts))
+    return list(Account.objects.filter(delegations_received__in=absences).distinct().order_by("pk"))
 
 
 # What counts as something else than a password, in Actor.method; a recovery code stands in for a lost device.
@@ -203,14 +205,14 @@ def require_factor(environment: Environment | None) -> None:
 
     The door asks it of each act that signs, for what the act is about (environments/signing.py).
     """
-    if environment is not None and environment.demands_mfa and not has_factor(current()):
+    if environment is not None and environment.requires_two_factor and not has_factor(current()):
         text = _("%(environment)s requires two-factor authentication for each signature.")
         raise FactorNeeded(text % {"environment": environment})
 
 
 def require_factor_anywhere() -> None:
     """Ask for it where any environment demands it: for what counts in all of them; raises FactorNeeded."""
-    require_factor(Environment.objects.filter(demands_mfa=True).first())
+    require_factor(Environment.objects.filter(requires_two_factor=True).first())
 
 
 class GrantBackend(ModelBackend):

@@ -112,8 +112,8 @@ class Then:
         found = []
         for life in self.deputies.values():
             past = life.at(moment)
-            if past is not None and past.values["deputy_id"] == account and _counts(past.values, moment):
-                absent = past.values["absent_id"]
+            if past is not None and past.values["delegate_id"] == account and _counts(past.values, moment):
+                absent = past.values["delegator_id"]
                 if self._open(absent, moment) and self._open(account, moment, decides=True):
                     found.append(absent)
         return found
@@ -126,7 +126,7 @@ class Then:
             past = life.at(moment)
             if past is None or not _counts(past.values, moment):
                 continue
-            absent, deputy = past.values["absent_id"], past.values["deputy_id"]
+            absent, deputy = past.values["delegator_id"], past.values["delegate_id"]
             if absent in people and self._open(deputy, moment, decides=True):
                 found += [
                     Held(deputy, h.role, h.environment, h.grant, absent)
@@ -175,8 +175,8 @@ def allows(held: Held, verb: str, environment: int | None, levels: dict[tuple[st
 
 def _counts(values: dict[str, Any], moment: datetime) -> bool:
     """Tell whether a grant or a deputy counts at a moment: confirmed, begun, not ended, not withdrawn."""
-    begins, until = moment_of(values["begins_at"]), moment_of(values["until"])
-    confirmed, withdrawn = moment_of(values["confirmed_at"]), moment_of(values["withdrawn_at"])
+    begins, until = moment_of(values["starts_at"]), moment_of(values["until"])
+    confirmed, withdrawn = moment_of(values["confirmed_at"]), moment_of(values["revoked_at"])
     return (
         confirmed is not None
         and withdrawn is None

@@ -101,7 +101,7 @@ class ActorMiddleware:
         with acting(actor), _saving(request, actor):
             if request.method == "POST" and request.path.startswith(IN_ONE):
                 with transaction.atomic():
-                    set_context(actor, action="account:secure", reason="")
+                    set_context(actor, operation="account:secure", reason="")
                     return self.get_response(request)
             response = self.get_response(request)
         if signed.get():
@@ -116,7 +116,7 @@ def _saving(request: HttpRequest, actor: Actor) -> Iterator[None]:
     if not request.path.startswith(ACCOUNT_PAGES):
         yield
         return
-    set_context(actor, action="account:secure", reason="", whole_session=True)
+    set_context(actor, operation="account:secure", reason="", whole_session=True)
     try:
         yield
     finally:

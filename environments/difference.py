@@ -31,7 +31,7 @@ def difference(left: ConfigurationVersion | None, right: ConfigurationVersion | 
 
 
 def _keys(version: ConfigurationVersion | None) -> set[str]:
-    return set() if version is None else {*version.values, *version.sealed}
+    return set() if version is None else {*version.values, *version.encrypted}
 
 
 def _row(key: str, left: ConfigurationVersion | None, right: ConfigurationVersion | None) -> Row:
@@ -39,7 +39,7 @@ def _row(key: str, left: ConfigurationVersion | None, right: ConfigurationVersio
     mark: Mark = "same" if before == after else "changed"
     if before is None or after is None:
         mark = "added" if before is None else "removed"
-    secret = any(version is not None and key in version.sealed for version in (left, right))
+    secret = any(version is not None and key in version.encrypted for version in (left, right))
     hidden = ("•••" if before is not None else None, "•••" if after is not None else None)
     return Row(key, mark, secret, *(hidden if secret else (before, after)))
 
@@ -47,8 +47,8 @@ def _row(key: str, left: ConfigurationVersion | None, right: ConfigurationVersio
 def _value(version: ConfigurationVersion | None, key: str) -> str | None:
     if version is None:
         return None
-    if key in version.sealed:
-        return open_sealed(version.sealed[key], version.aad(key))
+    if key in version.encrypted:
+        return open_sealed(version.encrypted[key], version.aad(key))
     value = version.values.get(key)
     return None if value is None else str(value)
 

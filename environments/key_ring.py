@@ -25,7 +25,7 @@ class KeyMissing(Exception):
 class Ring:
     """keys: id → 32 bytes; current: the id that seals; digest: the key of digests, which is never changed.
 
-    changed_at: seconds since the epoch when `current` was chosen.
+    changed_at: seconds of Unix time when `current` was chosen.
     """
 
     current: str

@@ -10,9 +10,9 @@ from environments import access
 from environments.models import AccessGrant, Application, Delegation, Environment, Token
 
 # What takes a right away at once. Nobody who has lost his device leaves one in force for it.
-TAKES_AWAY = frozenset({"access:withdraw", "review:withdraw", "token:revoke"})
+TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
 # From a row to the environment that it names itself, and else to the application whose targets say it.
-NAMED = ("switch", "environment", "deployment", "rollback", "grant")
+NAMED = ("emergency_stop", "environment", "deployment", "rollback", "grant")
 BY_TARGETS = ("release", "application")
 
 
@@ -20,7 +20,7 @@ def require_factor(event: str, rows: Iterable[Model]) -> None:
     """Ask for a second factor when an act that signs is about an environment that demands it; raises FactorNeeded."""
     if event in TAKES_AWAY or access.has_factor(current()):
         return
-    demanding = list(Environment.objects.filter(demands_mfa=True))
+    demanding = list(Environment.objects.filter(requires_two_factor=True))
     if not demanding:
         return
     about = environments_of(rows)

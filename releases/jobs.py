@@ -100,9 +100,11 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
         return {}, True, ""
     secrets: tuple[str, ...] = ()
     try:
-        values, secrets = configuration_of(deployment.base.get("wanted_configuration"))
-        earlier = {step.kind: step.result for step in deployment.steps.filter(phase="forward", state="done")}
-        target = spec_of(target_of(deployment), deployment.base.get("wanted_configuration"))
+        values, secrets = configuration_of(deployment.previous.get("wanted_configuration"))
+        earlier = {
+            step.step_type: step.result for step in deployment.steps.filter(phase="deployment", state="succeeded")
+        }
+        target = spec_of(target_of(deployment), deployment.previous.get("wanted_configuration"))
         with cut_off_after(COUNT_SECONDS):
             return *written_since(target, values, earlier), ""
     except (Exception, CutOff) as fault:  # noqa: BLE001  whatever keeps it from being counted: people decide without it

@@ -30,17 +30,17 @@ ON CONFLICT (process) DO UPDATE SET at = excluded.at, worker = excluded.worker
 SINCE = "SELECT extract(epoch FROM clock_timestamp() - at)::float FROM releases_heartbeat WHERE process = 'scheduler'"
 # Steps that a worker should have taken: ready, or given up by a worker whose lease is over.
 UNTAKEN = """
-SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.offered_at ELSE s.lease_until END))::float
+SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.ready_at ELSE s.lease_until END))::float
 FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id JOIN environments_environment e ON e.id = d.environment_id
-WHERE (s.state = 'ready' AND s.offered_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
+WHERE (s.state = 'ready' AND s.ready_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
 GROUP BY e.slug
 """
 # What nobody has made a message of, and what is due in a lane that nobody has touched; a held lane is no silence.
 UNTOLD = """
 SELECT extract(epoch FROM clock_timestamp() - least(
   (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
-  (SELECT min(greatest(d.next_at, c.free_at)) FROM releases_notificationdelivery d JOIN releases_notificationchannel c ON c.id = d.channel_id
-    WHERE d.outcome = 'waiting' AND d.next_at < clock_timestamp())))::float
+  (SELECT min(greatest(d.next_at, c.next_send_at)) FROM releases_notificationdelivery d JOIN releases_notificationchannel c ON c.id = d.channel_id
+    WHERE d.outcome = 'pending' AND d.next_at < clock_timestamp())))::float
 """
 UNAVAILABLE = "SELECT key FROM releases_notificationchannel WHERE unavailable_since IS NOT NULL AND disabled_at IS NULL ORDER BY id"
 

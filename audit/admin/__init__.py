@@ -26,9 +26,9 @@ class EventAdmin(ReadOnlyAdmin):
     def fields_of(self, request: HttpRequest, row: Model) -> list[tuple[str, Any]]:
         """Return the columns, the place in the chain, and the bytes that are proven."""
         assert isinstance(row, Event)
-        link = getattr(row, "link", None)
+        link = getattr(row, "ledger_entry", None)
         shown = [
-            self._field(row, n) for n in ("kind", "at", "actor", "channel", "action", "object", "outcome", "reason")
+            self._field(row, n) for n in ("kind", "at", "actor", "channel", "operation", "object", "outcome", "reason")
         ]
         if link is not None:
             shown += [

@@ -107,7 +107,7 @@ def _passkeys(cursor: Any, first: int) -> Passkeys:
     known = Passkeys()
     cursor.execute(
         "SELECT l.number, e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number < %s AND"
-        " (e.action = %s OR (e.outcome = 'deleted' AND e.object LIKE %s)) ORDER BY l.number",
+        " (e.operation = %s OR (e.outcome = 'deleted' AND e.object LIKE %s)) ORDER BY l.number",
         [first, ringi_verify.ADD_PASSKEY, f"{ringi_verify.PASSKEY}%"],
     )
     for number, raw in cursor.fetchall():

@@ -122,7 +122,7 @@ class Sealer:
             self._publish(cursor)  # what a crash kept from being published
             frontier, chain, keyed = grown(cursor, self.frontier, self.chain)
             for number, event in keyed:
-                if (event["action"], event["kind"]) == (RENEWAL, "action") and not self._made(event):
+                if (event["operation"], event["kind"]) == (RENEWAL, "operation") and not self._made(event):
                     raise Unsealable(f"number {number} names another key, and this signer did not make it")
             if frontier.size == self.frontier.size:
                 return None
@@ -150,7 +150,7 @@ class Sealer:
         _private, key = self.key_in(fresh)
         self.seal(connection)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT bytes FROM audit_event WHERE action = %s ORDER BY at DESC LIMIT 1", [RENEWAL])
+            cursor.execute("SELECT bytes FROM audit_event WHERE operation = %s ORDER BY at DESC LIMIT 1", [RENEWAL])
             last = cursor.fetchone()
             if last is None or json.loads(bytes(last[0]))["after"].get("key") != str(key):
                 details = json.dumps({"note": sign(self._claim(self.frontier), self.private, key)})

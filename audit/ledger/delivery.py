@@ -65,7 +65,7 @@ class Delivery:
         self.said = self.sealer.said
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT id, kind, address FROM audit_checkpointdelivery WHERE withdrawn_at IS NULL"
+                "SELECT id, kind, address FROM audit_checkpointdelivery WHERE removed_at IS NULL"
                 " ORDER BY kind = 'mail', id"
             )
             addresses = cursor.fetchall()
@@ -92,7 +92,7 @@ class Delivery:
         with connection.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
-                set_context(SEALER, action=DELIVERY, connection=connection)
+                set_context(SEALER, operation=DELIVERY, connection=connection)
                 cursor.execute(
                     "SELECT ringi_append('access', %s, %s, NULL, %s::jsonb, '', %s)",
                     [DELIVERY, f"audit.CheckpointDelivery:{pk}", details, "failed" if failing else "done"],

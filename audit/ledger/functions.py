@@ -90,7 +90,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION ringi_write(
-    kind text, context jsonb, action text, object text, before text, after text, reason text, outcome text
+    kind text, context jsonb, operation text, object text, before text, after text, reason text, outcome text
 ) RETURNS uuid LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -101,20 +101,18 @@ DECLARE
                    || lpad(to_hex((micros % 1000) * 4096 / 1000), 3, '0')
                    || substr(gen_random_uuid()::text, 20))::uuid;
     transaction bigint := pg_current_xact_id()::text::bigint;
-    act uuid := nullif(context ->> 'action_id', '')::uuid;
+    operation_id uuid := nullif(context ->> 'operation_id', '')::uuid;
     actor text := normalize(context ->> 'actor', NFC);
     channel text := normalize(coalesce(context ->> 'channel', ''), NFC);
 BEGIN
-    action := normalize(coalesce(action, ''), NFC);
-    PERFORM ringi_require(action);
+    operation := normalize(coalesce(operation, ''), NFC);
+    PERFORM ringi_require(operation);
     object := normalize(coalesce(object, ''), NFC);
     reason := normalize(coalesce(reason, ''), NFC);
     INSERT INTO audit_event VALUES (
-        event, kind, act, moment, actor, channel, action, object, outcome, reason, transaction,
+        event, kind, operation_id, moment, actor, channel, operation, object, outcome, reason, transaction,
         convert_to(
-            '{"act":' || CASE WHEN act IS NULL THEN 'null' ELSE '"' || act || '"' END
-            || ',"action":' || to_json(action)::text
-            || ',"actor":' || to_json(actor)::text
+            '{"actor":' || to_json(actor)::text
             || ',"after":' || coalesce(after, 'null')
             || ',"before":' || coalesce(before, 'null')
             || ',"channel":' || to_json(channel)::text
@@ -122,6 +120,8 @@ BEGIN
             || '","kind":' || to_json(kind)::text
             || ',"object":' || to_json(object)::text
             || ',"on_behalf":' || ringi_text(coalesce(context ->> 'on_behalf', ''))
+            || ',"operation":' || to_json(operation)::text
+            || ',"operation_id":' || CASE WHEN operation_id IS NULL THEN 'null' ELSE '"' || operation_id || '"' END
             || ',"outcome":' || to_json(outcome)::text
             || ',"reason":' || to_json(reason)::text
             || ',"request":{"address":' || ringi_text(coalesce(context ->> 'address', ''))
@@ -133,11 +133,11 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION ringi_append(
-    kind text, action text, object text, before jsonb, after jsonb, reason text, outcome text
+    kind text, operation text, object text, before jsonb, after jsonb, reason text, outcome text
 ) RETURNS uuid LANGUAGE plpgsql PINNED
 AS $$
 BEGIN
-    IF kind IS NULL OR kind NOT IN ('action', 'refusal', 'access') THEN
+    IF kind IS NULL OR kind NOT IN ('operation', 'refusal', 'access') THEN
         RAISE EXCEPTION 'an event of kind % is not appended by hand', kind USING ERRCODE = 'RI003';
     END IF;
     IF (kind = 'refusal') <> (normalize(coalesce(outcome, ''), NFC) = 'refused')
@@ -148,10 +148,10 @@ BEGIN
         RAISE EXCEPTION 'a signature names the digest of what was signed' USING ERRCODE = 'RI003';
     END IF;
     -- Verifiers believe the key that this event names; it is the sealer's alone.
-    IF normalize(coalesce(action, ''), NFC) = 'audit:renew_key' THEN
+    IF normalize(coalesce(operation, ''), NFC) = 'audit:renew_key' THEN
         RAISE EXCEPTION 'only the sealer names its key' USING ERRCODE = 'RI003';
     END IF;
-    RETURN ringi_write(kind, ringi_context(), action, object, ringi_canonical(before), ringi_canonical(after),
+    RETURN ringi_write(kind, ringi_context(), operation, object, ringi_canonical(before), ringi_canonical(after),
                        reason, normalize(coalesce(outcome, ''), NFC));
 END $$;
 
@@ -163,9 +163,9 @@ BEGIN
     END IF;
     PERFORM set_config('ringi.context', jsonb_build_object(
         'actor', 'break-glass:' || name, 'on_behalf', '', 'channel', 'command', 'request', '',
-        'action', 'audit:break_glass', 'action_id', gen_random_uuid(), 'reason', reason,
+        'operation', 'audit:break_glass', 'operation_id', gen_random_uuid(), 'reason', reason,
         'address', coalesce(host(inet_client_addr()), ''))::text, true);
-    RETURN ringi_append('action', 'audit:break_glass', '', NULL, '{}', reason, 'done');
+    RETURN ringi_append('operation', 'audit:break_glass', '', NULL, '{}', reason, 'done');
 END $$;
 """
 
@@ -251,7 +251,7 @@ BEGIN
         SELECT string_agg(old_row ->> part.name, ',' ORDER BY part.place) INTO identity
             FROM unnest(keys) WITH ORDINALITY AS part(name, place);
     END IF;
-    PERFORM ringi_write('row', context, context ->> 'action', TG_ARGV[0] || ':' || coalesce(identity, ''),
+    PERFORM ringi_write('row', context, context ->> 'operation', TG_ARGV[0] || ':' || coalesce(identity, ''),
                         before, after, context ->> 'reason', outcome);
     RETURN NULL;
 END $$;
@@ -329,7 +329,7 @@ BEGIN
         RAISE EXCEPTION 'a new key is named with a reason' USING ERRCODE = 'RI003';
     END IF;
     RETURN ringi_write(
-        'action', jsonb_build_object('actor', 'worker:sealer', 'channel', 'worker', 'action_id', gen_random_uuid()),
+        'operation', jsonb_build_object('actor', 'worker:sealer', 'channel', 'worker', 'operation_id', gen_random_uuid()),
         'audit:renew_key', '', NULL,
         ringi_canonical(coalesce(details, '{}') || jsonb_build_object(
             'key', key, 'previous', previous, 'database_role', session_user)),

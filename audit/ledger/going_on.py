@@ -24,7 +24,7 @@ from audit.ledger.proof import Frontier
 from audit.private_files import write_private
 from audit.refusals import Refused
 
-REFUSAL = "audit:refuse_seal"
+REFUSAL = "audit:refuse_signing"
 SEALER = Actor(account_id=None, name="sealer", kind="worker", channel="worker")
 
 
@@ -46,7 +46,7 @@ def record_refusal(sealer: Sealer, connection: Any, why: str) -> None:
     """Write into the ledger, once for each note, that the sealer refuses, and what it remembers."""
     with connection.cursor() as cursor:
         note = remembered(sealer, cursor)
-        cursor.execute("SELECT bytes FROM audit_event WHERE action = %s ORDER BY at DESC LIMIT 1", [REFUSAL])
+        cursor.execute("SELECT bytes FROM audit_event WHERE operation = %s ORDER BY at DESC LIMIT 1", [REFUSAL])
         last = cursor.fetchone()
         if last is not None and json.loads(bytes(last[0]))["after"].get("digest") == note_digest(note):
             return
@@ -54,7 +54,7 @@ def record_refusal(sealer: Sealer, connection: Any, why: str) -> None:
         details = {
             "kind": Refused.kind,
             "reasons": [why],
-            "why": why,
+            "finding": why,
             "note": note,
             "digest": note_digest(note),
             "size": claim.size if claim else 0,
@@ -62,7 +62,7 @@ def record_refusal(sealer: Sealer, connection: Any, why: str) -> None:
         }
         cursor.execute("BEGIN")
         try:
-            set_context(SEALER, action=REFUSAL, connection=connection)
+            set_context(SEALER, operation=REFUSAL, connection=connection)
             cursor.execute(
                 "SELECT ringi_append('refusal', %s, '', NULL, %s::jsonb, '', 'refused')",
                 [REFUSAL, json.dumps(details, ensure_ascii=False)],
@@ -105,8 +105,8 @@ def offered(sealer: Sealer, connection: Any, size: int = 0) -> Offer:
     with connection.cursor() as cursor:
         note = remembered(sealer, cursor)
         cursor.execute(
-            "SELECT id, reason, proposed_by, proposed_at, confirmed_by, confirmed_at FROM audit_ledgerresumption"
-            " WHERE digest = %s AND confirmed_at IS NOT NULL AND confirmed_by <> proposed_by ORDER BY id DESC LIMIT 1",
+            "SELECT id, reason, requested_by, requested_at, confirmed_by, confirmed_at FROM audit_ledgerresumption"
+            " WHERE digest = %s AND confirmed_at IS NOT NULL AND confirmed_by <> requested_by ORDER BY id DESC LIMIT 1",
             [note_digest(note)],
         )
         agreement = cursor.fetchone()

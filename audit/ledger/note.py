@@ -154,7 +154,7 @@ class Signers:
 
     def hear(self, number: int, event: Mapping[str, Any]) -> None:
         """Believe the key that an event names, if a believed key signed that together with the last checkpoint."""
-        if event["action"] != RENEWAL or event["kind"] != "action" or not self.keys:
+        if event["operation"] != RENEWAL or event["kind"] != "operation" or not self.keys:
             return
         named = renewal(event, self.keys)
         if named is not None and (named[0].size, named[0].root) == self.last:

@@ -24,17 +24,17 @@ from psycopg.conninfo import make_conninfo
 from audit.offline.ringi_verify import KEYS, KINDS, RENEWAL, concerns_passkey, once
 
 # Column of audit_event, key of the bytes.
-PROJECTIONS = ("id", "kind", "act", "ts", "actor", "channel", "action", "object", "outcome", "reason", "tx")
+PROJECTIONS = ("id", "kind", "operation_id", "ts", "actor", "channel", "operation", "object", "outcome", "reason", "tx")
 GENESIS = bytes(32)
 SIZE = 10_000
 MOST = 8
 _projected = itemgetter(*PROJECTIONS)
-_action = itemgetter("action")
+_operation = itemgetter("operation")
 
 LINKED = """
-SELECT l.number, l.leaf, l.chain, e.bytes, e.id::text, e.kind, e.act::text,
+SELECT l.number, l.leaf, l.chain, e.bytes, e.id::text, e.kind, e.operation_id::text,
        to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       e.actor, e.channel, e.action, e.object, e.outcome, e.reason, e.tx
+       e.actor, e.channel, e.operation, e.object, e.outcome, e.reason, e.tx
 FROM audit_ledgerentry l LEFT JOIN audit_event e ON e.id = l.event_id
 WHERE l.number >= %s AND l.number <= %s ORDER BY l.number
 """
@@ -118,7 +118,7 @@ def _check(part: Part, rows: Iterable[Row], last: int | None, accepted: Accepted
         chain = sha256(b"\x01" + chain + leaf).digest()
         try:
             contents = contents_of(number, leaf, event, row[4:])
-            if _action(contents) == RENEWAL or concerns_passkey(contents):
+            if _operation(contents) == RENEWAL or concerns_passkey(contents):
                 part.keyed.append((number, contents))
         except Broken as broken:
             # The leaf is what was signed: what comes after a fault that two people have accepted is verified as ever.

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from hashlib import sha256, sha512
 from typing import Any
 
-KEYS = {"act", "action", "actor", "after", "before", "channel", "id", "kind"}
+KEYS = {"operation_id", "operation", "actor", "after", "before", "channel", "id", "kind"}
 KEYS |= {"object", "on_behalf", "outcome", "reason", "request", "session_user", "ts", "tx", "v"}
 
 # Edwards curve of Ed25519 (RFC 8032, 5.1), points as extended coordinates (X, Y, Z, T).
@@ -37,7 +37,7 @@ ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
 RENEWAL, ADD_PASSKEY, PASSKEY = "audit:renew_key", "account:add_passkey", "mfa.Authenticator:"
-KINDS = ("row", "action", "refusal", "access")
+KINDS = ("row", "operation", "refusal", "access")
 
 
 def no_json(name: str) -> None:
@@ -306,7 +306,7 @@ def concerns_passkey(event: dict[str, Any]) -> bool:
     """Tell whether an event names a passkey, may end one, or was signed with one."""
     if event["kind"] == "row":
         return event["outcome"] == "deleted" and event["object"].startswith(PASSKEY)
-    return event["action"] == ADD_PASSKEY or (event["kind"] == "action" and "assertion" in (event["after"] or ()))
+    return event["operation"] == ADD_PASSKEY or (event["kind"] == "operation" and "assertion" in (event["after"] or ()))
 
 
 class Passkeys:
@@ -327,7 +327,7 @@ class Passkeys:
                 return
             if event["kind"] == "row":
                 self.known.pop(int(about.partition(":")[2]), None)
-            elif event["action"] == ADD_PASSKEY:
+            elif event["operation"] == ADD_PASSKEY:
                 self.known[after["passkey"]] = (about, after)
             elif not self.signed(number, event["actor"], after):
                 raise ValueError
@@ -382,7 +382,7 @@ class Trust:
 
     def hear(self, number: int, event: dict[str, Any]) -> None:
         """Believe the key that an event names, if a believed key signed that together with the last checkpoint."""
-        if event["action"] == RENEWAL and event["kind"] == "action" and self.keys:
+        if event["operation"] == RENEWAL and event["kind"] == "operation" and self.keys:
             named = renewed(event, self.keys)
             if named is not None and named[0] == self.last:
                 self.keys.append(named[1])

@@ -90,7 +90,7 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
                 raise Broken(f"the bytes of number {number} do not hash to its leaf")
             row = json.loads(event)
             if (row["kind"], row["outcome"]) == ("row", "deleted"):
-                what = f"{row['object'].partition(':')[0]} by {row['actor']} ({row['action']})"
+                what = f"{row['object'].partition(':')[0]} by {row['actor']} ({row['operation']})"
                 deleted.setdefault(what, []).append(number)
             if record["path"] is None:
                 unproven.append(number)

@@ -28,9 +28,9 @@ TYPES = {"inserted": "+", "updated": "~", "deleted": "-"}
 MOST_EXACT = 2**53 - 1
 
 _EVENTS = """
-SELECT e.id, e.at, l.number, e.kind, e.outcome, e.actor, e.action, e.reason, e.bytes
+SELECT e.id, e.at, l.number, e.kind, e.outcome, e.actor, e.operation, e.reason, e.bytes
 FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
-WHERE e.object = %s AND e.kind IN ('row', 'action') AND (e.at, e.id) > (%s, %s) ORDER BY e.at, e.id LIMIT %s
+WHERE e.object = %s AND e.kind IN ('row', 'operation') AND (e.at, e.id) > (%s, %s) ORDER BY e.at, e.id LIMIT %s
 """
 
 
@@ -93,7 +93,7 @@ class Happened:
     number: int
     type: str
     actor: str
-    action: str
+    operation: str
     reason: str
     values: dict[str, Any]
     matched: bool = False
@@ -166,16 +166,16 @@ def events_of(cursor: Any, watched: Watched, object_label: str) -> Iterator[Happ
     while True:
         cursor.execute(_EVENTS, [object_label, *place, PART])
         rows = cursor.fetchall()
-        for event, at, number, kind, outcome, actor, action, reason, raw in rows:
+        for event, at, number, kind, outcome, actor, operation, reason, raw in rows:
             place = (at, event)
             if kind != "row":
-                yield Happened(at, number, "", actor, action, reason, {}, matched=True)
+                yield Happened(at, number, "", actor, operation, reason, {}, matched=True)
                 continue
             contents = json.loads(bytes(raw))
             changed = contents["after"] or contents["before"] or {}
             kept = {name: value for name, value in changed.items() if name in watched.columns}
             values = kept if outcome == "inserted" else values | kept
-            yield Happened(at, number, TYPES[outcome], actor, action, reason, values)
+            yield Happened(at, number, TYPES[outcome], actor, operation, reason, values)
         if len(rows) < PART:
             return
 

@@ -38,9 +38,9 @@ def due(moment: datetime) -> bool:
     if Reconciliation.objects.filter(ended_at=None).exists():
         return True
     night = night_before(moment)
-    last = Event.objects.filter(action=OUTCOME, kind="action").order_by("-at").first()
+    last = Event.objects.filter(operation=OUTCOME, kind="operation").order_by("-at").first()
     if last is not None:
-        return datetime.fromisoformat(last.contents["after"]["begun_at"]) < night
+        return datetime.fromisoformat(last.contents["after"]["started_at"]) < night
     first = Event.objects.order_by("at").values_list("at", flat=True).first()
     return first is not None and first < night
 
@@ -63,15 +63,15 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
             return None
         try:
             run = Reconciliation.objects.filter(ended_at=None).order_by("pk").first() or Reconciliation.objects.create(
-                begun_at=moment or now(), place=["", "", ""], found=nothing_found()
+                started_at=moment or now(), progress=["", "", ""], found=nothing_found()
             )
             if run.found.pop("mark", None) != _mark(run):  # it is new, or somebody else has written it
-                run.place, run.found = ["", "", ""], nothing_found()
+                run.progress, run.found = ["", "", ""], nothing_found()
             with transaction.atomic(durable=True):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 whole = _go_on(cursor, run, None if seconds is None else time.monotonic() + seconds)
                 run.found["mark"] = _mark(run)
-                run.save(update_fields=["place", "found"])
+                run.save(update_fields=["progress", "found"])
             if not whole:
                 return None
             _say(run)
@@ -82,7 +82,7 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
 
 def _mark(run: Reconciliation) -> str:
     """Return what shows that this is the product's own: who may write the row does not know its key."""
-    kept = json.dumps([run.pk, run.begun_at.timestamp(), run.place, run.found], sort_keys=True)
+    kept = json.dumps([run.pk, run.started_at.timestamp(), run.progress, run.found], sort_keys=True)
     return salted_hmac("audit.reconciliation", kept, algorithm="sha256").hexdigest()
 
 
@@ -112,14 +112,14 @@ def _go_on(cursor: Any, run: Reconciliation, until: float | None) -> bool:
     """Compare object by object from the run's place on, then look for rows without any event; then the governed rows
     themselves, likewise. Tell whether all is done.
     """
-    began, stage, behind = run.place
+    began, stage, behind = run.progress
     parts = list(_parts(cursor))
     names = [(label, step) for label, step, _compare_it in parts]
     if (began, stage) in names:
         parts = parts[names.index((began, stage)) :]
     for label, step, compare_it in parts:
         for place in compare_it(behind if (label, step) == (began, stage) else "", run.found):
-            run.place = [label, step, place]
+            run.progress = [label, step, place]
             if until is not None and time.monotonic() >= until:
                 return False
     return True
@@ -209,7 +209,7 @@ def _alarm(row: Unexplained, found: dict[str, Any]) -> None:
 def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
     """Count a write that only the trigger saw, under what wrote it: table, act, actor."""
     found["bulk"] += 1
-    name = json.dumps([label, event.action, event.actor], ensure_ascii=False)
+    name = json.dumps([label, event.operation, event.actor], ensure_ascii=False)
     writes = found["writes"]
     if name in writes or len(writes) < MOST:
         count, first, last = writes.get(name, (0, event.number, event.number))
@@ -225,11 +225,11 @@ def _say(run: Reconciliation) -> None:
             act.about(run, unexplained=found["unexplained"], rows=found["alarms"])
             act.tell_also("ledger:alarm", run, rows=[row["object"] for row in found["alarms"]])
     writes = [
-        dict(zip(("table", "action", "actor"), json.loads(name), strict=True))
+        dict(zip(("table", "operation", "actor"), json.loads(name), strict=True))
         | dict(zip(("count", "first", "last"), numbers, strict=True))
         for name, numbers in sorted(found["writes"].items())
     ]
     with change(OUTCOME) as act:
         run.ended_at = now()
         run.save(update_fields=["ended_at"])
-        act.about(run, **counts, writes=writes, begun_at=run.begun_at.isoformat())
+        act.about(run, **counts, writes=writes, started_at=run.started_at.isoformat())

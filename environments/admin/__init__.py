@@ -32,10 +32,10 @@ REGISTERED_BESIDE = (people, windows)
 class EnvironmentAdmin(ReadOnlyAdmin):
     """Where applications run."""
 
-    list_display = ("__str__", "tier", "order", "protected", "demands_mfa", "zone", "purpose_shown")
+    list_display = ("__str__", "tier", "order", "protected", "requires_two_factor", "zone", "purpose_shown")
     lookups = frozenset({"tier__exact"})
     shown_fields = ("slug", "name_ja", "name_en", "purpose_ja", "purpose_en", "tier", "order", "protected",
-                    "demands_mfa", "zone")  # fmt: skip
+                    "requires_two_factor", "zone")  # fmt: skip
     hint = _("The release procedure creates the environments when the procedure is put into effect.")
 
     purpose_shown = cell(str, "purpose", _("purpose"))
@@ -46,7 +46,7 @@ class ApplicationAdmin(ReadOnlyAdmin):
     """What is released."""
 
     list_display = ("name", "slug", "repository", "tag_format")
-    shown_fields = ("slug", "name", "repository", "tag_format", "signers")
+    shown_fields = ("slug", "name", "repository", "tag_format", "allowed_signers")
     hint = _("An application is a name and the git repository that it comes from.")
 
 
@@ -68,7 +68,7 @@ class TargetAdmin(SeenOnly):
     list_display = ("__str__", "root")
     list_select_related = ("application", "environment")
     list_filter = ("environment",)
-    shown_fields = ("application", "environment", "root", "settings")
+    shown_fields = ("application", "environment", "root", "options")
     detail_template = "ringi/target.html"
     hint = _(
         "A deployment target is the folder of an application in an environment, with the options for running the "
@@ -94,7 +94,7 @@ class ConfigurationAdmin(SeenOnly):
         """Return the last look at its services, and the newest versions of the other environments to compare with."""
         rights = rights_of(request)
         names = {"database": _t("database"), "cache": _t("cache"), "storage": _t("storage")}
-        check = row.checks.select_related("by").first()
+        check = row.checks.select_related("checked_by").first()
         newest = ConfigurationVersion.objects.filter(application=row.application_id).exclude(
             environment=row.environment_id
         )
@@ -112,7 +112,7 @@ class ConfigurationAdmin(SeenOnly):
     @column(_("values"))
     def keys(self, row: ConfigurationVersion) -> dict[str, str]:
         """Return key → value with secrets hidden."""
-        return {**row.values, **dict.fromkeys(row.sealed, HIDDEN)}
+        return {**row.values, **dict.fromkeys(row.encrypted, HIDDEN)}
 
 
 @admin.register(Account)
@@ -180,21 +180,21 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("account", "environment", "granted_by", "confirmed_by")
     search_fields = ("account__display_name", "account__username", "reason")
-    list_filter = ("role", "environment", ("withdrawn_at", admin.EmptyFieldListFilter))
+    list_filter = ("role", "environment", ("revoked_at", admin.EmptyFieldListFilter))
     ordering = ("-pk",)
-    shown_fields = ("account", "role", "environment", "state_now", "begins_at", "until", "reason", "granted_by",
-                    "confirmed_by", "confirmed_at", "withdrawn_at")  # fmt: skip
+    shown_fields = ("account", "role", "environment", "state_now", "starts_at", "until", "reason", "granted_by",
+                    "confirmed_by", "confirmed_at", "revoked_at")  # fmt: skip
     hint = _("Roles are granted on the page of an account; a deciding role awaits confirmation by a second person.")
 
     @column(_("state"))
     def state_now(self, row: AccessGrant) -> str:
         """Return where the grant stands."""
         moment = now()
-        if row.withdrawn_at is not None or (row.until is not None and row.until <= moment):
+        if row.revoked_at is not None or (row.until is not None and row.until <= moment):
             return _t("ended")
         if row.confirmed_at is None:
             return _t("waits for a second person")
-        return _t("valid now") if row.begins_at <= moment else _t("begins later")
+        return _t("valid now") if row.starts_at <= moment else _t("begins later")
 
-    begins = cell(stamp, "begins_at", _("from"), "begins_at")
+    begins = cell(stamp, "starts_at", _("from"), "starts_at")
     ends = cell(stamp, "until", _("until"), "until")

@@ -73,11 +73,11 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             return _t("awaiting a response")
         if row.grant is None:
             return _t("rejected")
-        if row.grant.confirmed_at is None and row.grant.withdrawn_at is None:
+        if row.grant.confirmed_at is None and row.grant.revoked_at is None:
             return _t("waits for a second person")
-        return _t("granted until %(until)s") % {"until": shown(row.grant.withdrawn_at or row.grant.until)}
+        return _t("granted until %(until)s") % {"until": shown(row.grant.revoked_at or row.grant.until)}
 
-    asked = cell(stamp, "asked_at", _("requested"), "asked_at")
+    asked = cell(stamp, "requested_at", _("requested"), "requested_at")
 
 
 @admin.register(AccessReview)
@@ -104,11 +104,11 @@ class AccessReviewAdmin(ReadOnlyAdmin):
 class DeputyAdmin(ReadOnlyAdmin):
     """Who stands in for whom."""
 
-    list_display = ("absent", "deputy", "state_now", "begins", "ends", "appointed_by", "confirmed_by", "reason")
-    list_select_related = ("absent", "deputy", "appointed_by", "confirmed_by")
-    list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
-    shown_fields = ("absent", "deputy", "state_now", "begins", "ends", "reason", "appointed_by", "confirmed_by",
-                    "confirmed_at", "withdrawn_at")  # fmt: skip
+    list_display = ("delegator", "delegate", "state_now", "begins", "ends", "requested_by", "confirmed_by", "reason")
+    list_select_related = ("delegator", "delegate", "requested_by", "confirmed_by")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    shown_fields = ("delegator", "delegate", "state_now", "begins", "ends", "reason", "requested_by", "confirmed_by",
+                    "confirmed_at", "revoked_at")  # fmt: skip
     hint = _(
         "A delegate approves in their own name for an absent person, after a third person has confirmed the delegation."
     )
@@ -117,13 +117,13 @@ class DeputyAdmin(ReadOnlyAdmin):
     def state_now(self, row: Delegation) -> str:
         """Return where it stands."""
         moment = now()
-        if row.withdrawn_at is not None or row.until <= moment:
+        if row.revoked_at is not None or row.until <= moment:
             return _t("ended")
         if row.confirmed_at is None:
             return _t("awaiting confirmation by a third person")
-        return _t("valid now") if row.begins_at <= moment else _t("begins later")
+        return _t("valid now") if row.starts_at <= moment else _t("begins later")
 
-    begins = cell(stamp, "begins_at", _("from"), "begins_at")
+    begins = cell(stamp, "starts_at", _("from"), "starts_at")
     ends = cell(stamp, "until", _("until"), "until")
 
 
@@ -131,18 +131,18 @@ class DeputyAdmin(ReadOnlyAdmin):
 class ProposedChangeAdmin(ReadOnlyAdmin):
     """What waits for a second person, and what became of it."""
 
-    list_display = ("__str__", "event", "state_now", "proposed_by", "proposed", "decided_by", "reason")
+    list_display = ("__str__", "event", "state_now", "requested_by", "proposed", "decided_by", "reason")
     list_select_related = (
         "target__application",
         "target__environment",
         "account",
         "environment",
-        "proposed_by",
+        "requested_by",
         "decided_by",
     )
     list_filter = (("decided_at", admin.EmptyFieldListFilter),)
     ordering = ("-pk",)
-    shown_fields = ("event", "target", "account", "environment", "state_now", "proposed_by", "proposed", "decided_by",
+    shown_fields = ("event", "target", "account", "environment", "state_now", "requested_by", "proposed", "decided_by",
                     "reason", "differences")  # fmt: skip
     hint = _(
         "A change to what production runs, or to a person's identity, takes effect after a second person has "
@@ -160,9 +160,9 @@ class ProposedChangeAdmin(ReadOnlyAdmin):
         """Return what became of it."""
         if row.decided_at is None:
             return _t("waits for a second person")
-        return _t("confirmation given") if row.accepted else _t("rejected")
+        return _t("confirmation given") if row.confirmed else _t("rejected")
 
-    proposed = cell(stamp, "proposed_at", _("requested"), "proposed_at")
+    proposed = cell(stamp, "requested_at", _("requested"), "requested_at")
 
     @column(_("changes"))
     def differences(self, row: RequestedChange) -> dict[str, str]:

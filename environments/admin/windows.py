@@ -22,7 +22,7 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     list_filter = ("environment",)
     ordering = ("-pk",)
     shown_fields = ("name", "name_en", "environment", "whom", "rrule", "opens", "closes", "zone", "day_offset", "since",
-                    "country", "on_holiday", "from_procedure", "replaces", "reason", "proposed_by", "force",
+                    "country", "on_holiday", "from_procedure", "replaces", "reason", "requested_by", "force",
                     "withdrawn")  # fmt: skip
     hint = _("A change window is requested on the page of its environment and takes effect after approval.")
 
@@ -41,24 +41,24 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     @column(_("in effect since"))
     def force(self, row: ChangeWindow) -> str:
         """Return since when it counts."""
-        if row.withdrawn_at is not None:
-            return _t("revoked or removed")
-        return stamp(row.opened_at, row.zone) if row.opened_at is not None else _t("awaiting approval")
+        if row.cancelled_at is not None:
+            return _t("cancelled")
+        return stamp(row.in_effect_at, row.zone) if row.in_effect_at is not None else _t("awaiting approval")
 
-    withdrawn = cell(stamp, "withdrawn_at zone", _("revoked or removed"))
+    withdrawn = cell(stamp, "cancelled_at zone", _("cancelled"))
 
 
 @admin.register(ChangeFreeze)
 class FreezeAdmin(ReadOnlyAdmin):
     """When nothing is released."""
 
-    list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "absolute", "lifted", "reason",
+    list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "lifted", "reason",
                     "created_by")  # fmt: skip
     list_select_related = ("environment", "application", "created_by")
-    list_filter = ("environment", "absolute")
+    list_filter = ("environment", "full")
     ordering = ("-pk",)
-    shown_fields = ("name", "environment", "whom", "begins", "ends", "recurs", "absolute", "reason", "created_by",
-                    "lift_proposed_by", "lifted")  # fmt: skip
+    shown_fields = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "reason", "created_by",
+                    "lift_requested_by", "lifted")  # fmt: skip
     hint = _("A freeze is set on the page of its environment.")
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
@@ -80,7 +80,7 @@ class CompanyHolidayAdmin(ReadOnlyAdmin):
     """The company's own days."""
 
     list_display = ("day_shown", "name_ja", "name_en", "withdrawn")
-    list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
+    list_filter = (("removed_at", admin.EmptyFieldListFilter),)
     ordering = ("-day",)
     shown_fields = ("day_shown", "name_ja", "name_en", "withdrawn")
     hint = _(
@@ -89,7 +89,7 @@ class CompanyHolidayAdmin(ReadOnlyAdmin):
     )
 
     day_shown = cell(lambda v: f"{v:%Y/%m/%d}", "day", _("day"), "day")
-    withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
+    withdrawn = cell(stamp, "removed_at", _("removed"), "removed_at")
 
 
 @admin.register(CalendarFeed)

@@ -42,8 +42,8 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
         return self.filter(
             ~models.Q(role__in=DECIDING) | enrolled("account"),
             models.Q(until__isnull=True) | models.Q(until__gt=at or Now()),
-            begins_at__lte=at or Now(),
-            withdrawn_at__isnull=True,
+            starts_at__lte=at or Now(),
+            revoked_at__isnull=True,
             confirmed_at__isnull=False,
             account__is_active=True,
         )
@@ -51,7 +51,7 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     def lasting(self) -> "AccessGrantQuerySet":
         """Keep the grants that count now or could later: also those that begin later or wait for a second person."""
         return self.filter(
-            models.Q(until__isnull=True) | models.Q(until__gt=Now()), withdrawn_at__isnull=True, account__is_active=True
+            models.Q(until__isnull=True) | models.Q(until__gt=Now()), revoked_at__isnull=True, account__is_active=True
         )
 
 
@@ -63,7 +63,7 @@ class AccessGrant(models.Model):
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
     )
-    begins_at = models.DateTimeField(_("from"))
+    starts_at = models.DateTimeField(_("from"))
     until = models.DateTimeField(_("until"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300)
     granted_by = models.ForeignKey(
@@ -73,7 +73,7 @@ class AccessGrant(models.Model):
         Account, models.PROTECT, null=True, blank=True, related_name="grants_confirmed", verbose_name=_("confirmed by")
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     history = Snapshots()
 

@@ -17,7 +17,7 @@ class AccessRequest(models.Model):
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     hours = models.PositiveSmallIntegerField(_("duration in hours"))
     reason = models.CharField(_("reason"), max_length=300)
-    asked_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )
@@ -32,7 +32,7 @@ class AccessRequest(models.Model):
     class Meta:
         verbose_name = _("access request")
         verbose_name_plural = _("access requests")
-        ordering = ["-asked_at"]
+        ordering = ["-requested_at"]
 
     def __str__(self) -> str:
         return f"{self.account} · {self.get_role_display()} · {self.environment}"
@@ -61,13 +61,13 @@ class AccessReview(models.Model):
 class AccessReviewItem(models.Model):
     """One grant in a review and what was said of it."""
 
-    class Verdict(models.TextChoices):
+    class Result(models.TextChoices):
         KEEP = "keep", _("Still needed")
-        WITHDRAW = "withdraw", _("Revoked")
+        REVOKE = "revoke", _("Revoked")
 
     review = models.ForeignKey(AccessReview, models.PROTECT, related_name="items", verbose_name=_("review"))
     grant = models.ForeignKey(AccessGrant, models.PROTECT, related_name="reviews", verbose_name=_("grant"))
-    verdict = models.CharField(_("result"), max_length=8, choices=Verdict, blank=True)
+    result = models.CharField(_("result"), max_length=8, choices=Result, blank=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )

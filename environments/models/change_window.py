@@ -19,8 +19,8 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
 
     def in_force(self) -> "ChangeWindowQuerySet":
         """Keep the windows that count: opened, not withdrawn, and replaced by none that was opened."""
-        return self.filter(opened_at__isnull=False, withdrawn_at__isnull=True).exclude(
-            replaced_by__opened_at__isnull=False
+        return self.filter(in_effect_at__isnull=False, cancelled_at__isnull=True).exclude(
+            replaced_by__in_effect_at__isnull=False
         )
 
     def reaching(self, application: Application | int) -> "ChangeWindowQuerySet":
@@ -71,11 +71,11 @@ class ChangeWindow(models.Model):
     starts_at = models.DateTimeField(_("opens"), null=True, blank=True)
     ends_at = models.DateTimeField(_("closes"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)
-    proposed_by = models.ForeignKey(
+    requested_by = models.ForeignKey(
         Account, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
     )
-    opened_at = models.DateTimeField(_("in effect since"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    in_effect_at = models.DateTimeField(_("in effect since"), null=True, blank=True)
+    cancelled_at = models.DateTimeField(_("cancelled"), null=True, blank=True)
     from_procedure = models.BooleanField(_("comes with the procedure"), default=False)
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", verbose_name=_("replaces")
@@ -138,11 +138,11 @@ class ChangeFreeze(models.Model):
     rrule = models.CharField(_("rule (RRULE)"), max_length=200, blank=True)
     start = models.TimeField(_("start"), null=True, blank=True)
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
-    absolute = models.BooleanField(_("full freeze"), default=False)
+    full = models.BooleanField(_("full freeze"), default=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     reason = models.CharField(_("reason"), max_length=300)
     created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
-    lift_proposed_by = models.ForeignKey(
+    lift_requested_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("lift requested by")
     )
     lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
@@ -181,6 +181,4 @@ class ChangeFreeze(models.Model):
 
     def as_freeze(self, zone: str) -> calendar.Freeze:
         """Return the freeze as environments/calendar evaluates it, shown in `zone`."""
-        return calendar.Freeze(
-            calendar.Window(self.starts_at, self.ends_at, zone, self.name), self.absolute, self.reason
-        )
+        return calendar.Freeze(calendar.Window(self.starts_at, self.ends_at, zone, self.name), self.full, self.reason)

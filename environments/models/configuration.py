@@ -19,7 +19,7 @@ class ConfigurationVersion(models.Model):
     )
     number = models.PositiveIntegerField(_("number"))
     values = models.JSONField(_("values"), default=dict)
-    sealed = models.JSONField(_("secrets"), default=dict)
+    encrypted = models.JSONField(_("secrets"), default=dict)
     digest = models.CharField(_("digest"), max_length=64)
     created_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("created by"))
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -38,12 +38,12 @@ class ConfigurationVersion(models.Model):
 
     def opened(self) -> dict[str, str]:
         """Return key → value with secrets in clear; for workers only."""
-        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.sealed.items()}
+        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.encrypted.items()}
         return {**self.values, **opened}
 
     def present_digest(self) -> str:
         """Return the digest of what the row holds now; it differs from `digest` when the row was altered."""
-        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.sealed.items()}
+        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.encrypted.items()}
         return self.digest_of(self.values, opened)
 
     def aad(self, key: str) -> str:
@@ -52,7 +52,7 @@ class ConfigurationVersion(models.Model):
 
     def secret_values(self) -> tuple[str, ...]:
         """Return the secrets in clear, to be masked in output."""
-        return tuple(open_sealed(text, self.aad(key)) for key, text in self.sealed.items())
+        return tuple(open_sealed(text, self.aad(key)) for key, text in self.encrypted.items())
 
     @staticmethod
     def digest_of(values: dict[str, str], secrets: dict[str, str]) -> str:
@@ -67,8 +67,8 @@ class ConfigurationCheck(models.Model):
         ConfigurationVersion, models.PROTECT, related_name="checks", verbose_name=_("configuration")
     )
     results = models.JSONField(_("results"))
-    reached = models.BooleanField(_("all reachable"))
-    by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("connectivity checked by"))
+    reachable = models.BooleanField(_("all reachable"))
+    checked_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("connectivity checked by"))
     at = models.DateTimeField(_("time"))
 
     class Meta:

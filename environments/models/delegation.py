@@ -17,34 +17,38 @@ class DeputyQuerySet(models.QuerySet["Delegation"]):
         and a deputy who has enrolled.
         """
         return self.filter(
-            enrolled("deputy"),
+            enrolled("delegate"),
             confirmed_at__isnull=False,
-            begins_at__lte=at or Now(),
+            starts_at__lte=at or Now(),
             until__gt=at or Now(),
-            withdrawn_at__isnull=True,
-            absent__is_active=True,
-            deputy__is_active=True,
+            revoked_at__isnull=True,
+            delegator__is_active=True,
+            delegate__is_active=True,
         )
 
     def lasting(self) -> "DeputyQuerySet":
         """Keep those that count now or could later: also those that begin later or wait to be confirmed."""
-        return self.filter(until__gt=Now(), withdrawn_at__isnull=True)
+        return self.filter(until__gt=Now(), revoked_at__isnull=True)
 
 
 class Delegation(models.Model):
     """One person's absence and who gives consent in his place, in the deputy's own name. Never deleted, only ended."""
 
-    absent = models.ForeignKey(Account, models.PROTECT, related_name="deputies", verbose_name=_("person represented"))
-    deputy = models.ForeignKey(Account, models.PROTECT, related_name="deputises_for", verbose_name=_("delegate"))
-    begins_at = models.DateTimeField(_("from"))
+    delegator = models.ForeignKey(
+        Account, models.PROTECT, related_name="delegations", verbose_name=_("person represented")
+    )
+    delegate = models.ForeignKey(
+        Account, models.PROTECT, related_name="delegations_received", verbose_name=_("delegate")
+    )
+    starts_at = models.DateTimeField(_("from"))
     until = models.DateTimeField(_("until"))
     reason = models.CharField(_("reason"), max_length=300)
-    appointed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("registered by"))
+    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("registered by"))
     confirmed_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("confirmed by")
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = DeputyQuerySet.as_manager()
@@ -53,11 +57,11 @@ class Delegation(models.Model):
     class Meta:
         verbose_name = _("delegation")
         verbose_name_plural = _("delegations")
-        ordering = ["-begins_at"]
+        ordering = ["-starts_at"]
         constraints = [
-            models.CheckConstraint(condition=~models.Q(absent=models.F("deputy")), name="deputy_is_another"),
-            models.CheckConstraint(condition=models.Q(until__gt=models.F("begins_at")), name="deputy_for_a_time"),
+            models.CheckConstraint(condition=~models.Q(delegator=models.F("delegate")), name="delegate_is_another"),
+            models.CheckConstraint(condition=models.Q(until__gt=models.F("starts_at")), name="delegation_for_a_time"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.deputy} ← {self.absent}"
+        return f"{self.delegate} ← {self.delegator}"

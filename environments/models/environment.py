@@ -22,7 +22,7 @@ class Environment(models.Model):
     tier = models.CharField(_("tier"), max_length=12, choices=Tier)
     order = models.PositiveSmallIntegerField(_("order of promotion"), unique=True)
     protected = models.BooleanField(_("protected"), default=False)
-    demands_mfa = models.BooleanField(_("two-factor authentication for signatures"), default=False)
+    requires_two_factor = models.BooleanField(_("two-factor authentication for signatures"), default=False)
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
     history = Snapshots()
 
@@ -49,7 +49,9 @@ class Application(models.Model):
     name = models.CharField(_("name"), max_length=100)
     repository = models.CharField(_("repository"), max_length=400)
     tag_format = models.CharField(_("tag format"), max_length=60, default="v{version}")
-    signers = models.TextField(_("allowed signers"), blank=True, help_text=_("One key per line, as git reads it."))
+    allowed_signers = models.TextField(
+        _("allowed signers"), blank=True, help_text=_("One key per line, as git reads it.")
+    )
     history = Snapshots()
 
     LOCK_ORDER = 15
@@ -72,7 +74,7 @@ class DeploymentTarget(models.Model):
     application = models.ForeignKey(Application, models.PROTECT, related_name="targets", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="targets", verbose_name=_("environment"))
     root = models.CharField(_("folder"), max_length=400)
-    settings = models.JSONField(_("target options"), default=dict)
+    options = models.JSONField(_("target options"), default=dict)
     history = Snapshots()
     LOCK_ORDER = 16
 

@@ -13,7 +13,7 @@ class CompanyHolidayQuerySet(models.QuerySet["Holiday"]):
 
     def days(self) -> dict[date, str]:
         """Return day → name in the reader's language of those that were not withdrawn."""
-        return {row.day: str(row) for row in self.filter(withdrawn_at__isnull=True)}
+        return {row.day: str(row) for row in self.filter(removed_at__isnull=True)}
 
 
 class Holiday(models.Model):
@@ -22,7 +22,7 @@ class Holiday(models.Model):
     day = models.DateField(_("day"))
     name_ja = models.CharField(_("name (Japanese)"), max_length=60)
     name_en = models.CharField(_("name (English)"), max_length=60)
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     objects = CompanyHolidayQuerySet.as_manager()
     history = Snapshots()
 
@@ -33,9 +33,7 @@ class Holiday(models.Model):
         verbose_name_plural = _("holidays")
         ordering = ["day"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["day"], condition=models.Q(withdrawn_at__isnull=True), name="company_holiday_once"
-            )
+            models.UniqueConstraint(fields=["day"], condition=models.Q(removed_at__isnull=True), name="holiday_once")
         ]
 
     def __str__(self) -> str:

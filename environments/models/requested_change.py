@@ -10,15 +10,15 @@ from environments.models.environment import DeploymentTarget, Environment
 class RequestedChange(models.Model):
     """New values of one row, as the first person proposed them. Never edited, decided once.
 
-    event: the operation that the first person asked for (`target:set_settings`). before, after: column → value as JSON;
+    event: the operation that the first person asked for (`target:set_options`). before, after: column → value as JSON;
     before is empty where the row is yet to be made.
     """
 
     EVENTS = (
         ("target:create", _("Register deployment target")),
-        ("target:set_settings", _("Change folder and commands")),
-        ("target:set_hosts", _("Set allowed outbound hosts")),
-        ("target:set_watch", _("Set metric source")),
+        ("target:set_options", _("Change folder and commands")),
+        ("target:set_outbound_hosts", _("Set allowed outbound hosts")),
+        ("target:set_monitoring", _("Set metric source")),
         ("account:create", _("Create account")),
         ("account:edit", _("Change account")),
         ("account:edit_own", _("Edit contact settings")),
@@ -29,11 +29,11 @@ class RequestedChange(models.Model):
         DeploymentTarget,
         models.PROTECT,
         null=True,
-        related_name="proposed_changes",
+        related_name="requested_changes",
         verbose_name=_("deployment target"),
     )
     account = models.ForeignKey(
-        Account, models.PROTECT, null=True, related_name="proposed_changes", verbose_name=_("account")
+        Account, models.PROTECT, null=True, related_name="requested_changes", verbose_name=_("account")
     )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
@@ -41,13 +41,13 @@ class RequestedChange(models.Model):
     before = models.JSONField(_("before"))
     after = models.JSONField(_("after"))
     reason = models.CharField(_("reason"), max_length=300, blank=True)
-    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
-    proposed_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
+    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed or rejected by")
     )
     decided_at = models.DateTimeField(_("confirmed or rejected at"), null=True)
-    accepted = models.BooleanField(_("confirmation given"), default=False)
+    confirmed = models.BooleanField(_("confirmation given"), default=False)
 
     class Meta:
         verbose_name = _("requested change")

@@ -91,11 +91,11 @@ def access(request: HttpRequest) -> HttpResponse:
         ended=[(grant, standing(grant, moment)) for grant in ended],
         requests=AccessRequest.objects.filter(decided_at=None).select_related("account", "environment"),
         reviews=reviews(moment),
-        deputies=Delegation.objects.filter(withdrawn_at=None, until__gt=moment).select_related(
-            "absent", "deputy", "appointed_by", "confirmed_by"
+        deputies=Delegation.objects.filter(revoked_at=None, until__gt=moment).select_related(
+            "delegator", "delegate", "requested_by", "confirmed_by"
         ),
         ask=_personal(rights),
-        give=[button(verb, None) for verb in VERBS if verb.key == "review:open" and rights.may("grant")],
+        give=[button(verb, None) for verb in VERBS if verb.key == "access_review:open" and rights.may("grant")],
         moment=moment,
     )
 
@@ -103,7 +103,7 @@ def access(request: HttpRequest) -> HttpResponse:
 def reviews(moment: datetime) -> list[tuple[AccessReview, int, int, bool]]:
     """Return the last reviews, each with its grants, the undecided ones, and whether it is overdue."""
     rows = AccessReview.objects.select_related("opened_by").annotate(
-        of=Count("items"), left=Count("items", filter=Q(items__verdict=""))
+        of=Count("items"), left=Count("items", filter=Q(items__result=""))
     )
     return [(row, row.of, row.left, row.closed_at is None and row.due_at < moment) for row in rows[:10]]
 
@@ -112,4 +112,4 @@ def _personal(rights: Rights) -> list[Button]:
     """Return what anyone does for himself; who only audits is offered nothing."""
     if rights.account is None or not rights.may("look") or rights.roles <= {"auditor"}:
         return []
-    return [button(verb, None) for verb in VERBS if verb.key in ("access:request", "deputy:appoint")]
+    return [button(verb, None) for verb in VERBS if verb.key in ("access:request", "delegation:request")]

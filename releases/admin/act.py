@@ -194,7 +194,11 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
     secret = getattr(result, "secret", "")
     if verb.key == "release:plan" and "start" in request.GET:
         # It was begun at an empty window of the calendar: its date is the next thing to choose.
-        target = reverse("act", args=["release", "move", result.pk]) + "?" + urlencode({"start": request.GET["start"]})
+        target = (
+            reverse("act", args=["release", "set_scheduled_start", result.pk])
+            + "?"
+            + urlencode({"start": request.GET["start"]})
+        )
     if _wants_json(request):
         return JsonResponse(
             {

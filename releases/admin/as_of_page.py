@@ -68,8 +68,8 @@ def past(request: HttpRequest) -> HttpResponse:
         context |= {
             "row": row,
             "fields": fields_of(model, row.values) if row is not None else [],
-            "states": [(s, act_name(s.action), name_of(s.actor)) for s in life.states[::-1][:STATES]],
-            "made_by": (act_name(row.action), name_of(row.actor)) if row is not None else None,
+            "states": [(s, act_name(s.operation), name_of(s.actor)) for s in life.states[::-1][:STATES]],
+            "made_by": (act_name(row.operation), name_of(row.actor)) if row is not None else None,
         }
     elif kind in known:
         rows = as_of.labels_at(kind, moment)

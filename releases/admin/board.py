@@ -44,10 +44,14 @@ def board(moment: datetime) -> dict[str, Any]:
     runs: dict[tuple[int, int], Deployment] = {}
     for run in Deployment.objects.filter(state__in=Deployment.OCCUPYING).select_related("release", "environment"):
         runs[run.application_id, run.environment_id] = run
-    ahead = Release.objects.filter(state__in=Release.PREPARING, window_start__gte=moment).exclude(kind="pre_release")
+    ahead = Release.objects.filter(state__in=Release.PREPARING, scheduled_start_at__gte=moment).exclude(
+        kind="pre_release"
+    )
     planned = {
         release.application_id: release
-        for release in ahead.order_by("application_id", "window_start", "pk").distinct("application_id").defer("plan")
+        for release in ahead.order_by("application_id", "scheduled_start_at", "pk")
+        .distinct("application_id")
+        .defer("step_plan")
     }
     still = Drift.objects.filter(target=OuterRef("target"), ended_at=None).values("parts")[:1]
     rows = TargetMeasurement.objects.exclude(at=None).select_related("target").annotate(drifted=Subquery(still))
@@ -82,7 +86,7 @@ def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
     if pointer is None or pointer.release is None:
         return []
     said = []
-    if pointer.how == DeployedVersion.PROPOSED:
+    if pointer.basis == DeployedVersion.REQUESTED:
         said.append(_("registration requested"))
     elif pointer.unknown:
         said.append(_("unknown content"))

@@ -58,12 +58,12 @@ class Rows:
 def read(moment: datetime) -> Rows:
     """Read what counts now or from `moment` on, in five queries."""
     windows = ChangeWindow.objects.select_related("application")
-    rows = [*windows.in_force(), *windows.filter(opened_at=None, withdrawn_at=None)]
+    rows = [*windows.in_force(), *windows.filter(in_effect_at=None, cancelled_at=None)]
     freezes = ChangeFreeze.objects.in_force().filter(ends_at__gt=moment).select_related("application").spans(moment)
     planned = (
         Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], window_end__gt=moment)
         .select_related("application")
-        .order_by("window_start")
+        .order_by("scheduled_start_at")
     )
     return Rows(rows, freezes, list(planned), Holiday.objects.days())
 
@@ -109,12 +109,12 @@ def windows_of(environment: Environment, rows: Rows, moment: datetime, ahead: in
         if row.extra:
             window = row.as_window()
             if window is not None and window.end > moment:
-                kind = "extra" if row.opened_at else "proposed"
+                kind = "extra" if row.in_effect_at else "proposed"
                 day = window.start.astimezone(ZoneInfo(window.zone)).date()
                 entry = Entry(window.start, window.end, window.zone, str(row), kind, row.reason, url, row.application)
                 entry.holidays = calendar.holidays_on(day, row.country, language=language(), company=rows.company)
                 found.append(entry)
-        elif row.opened_at is not None and (rule := row.as_rule(rows.company)) is not None:
+        elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
             days = calendar.occurrences(rule, moment, ahead, language=language())
             found += [of_rule(row, occurrence, url) for occurrence in days]
     return sorted(found, key=lambda e: e.start)[:ahead]
@@ -129,7 +129,7 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
         fill(entry, mine, planned)
     found += [
         Entry(
-            f.starts_at, f.ends_at, environment.zone, f.name, "absolute" if f.absolute else "freeze", f.reason,
+            f.starts_at, f.ends_at, environment.zone, f.name, "absolute" if f.full else "freeze", f.reason,
             page_of(f), f.application,
         )
         for f in mine
@@ -152,8 +152,8 @@ def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release]) -> N
     entry.releases = [
         r
         for r in planned
-        if r.window_start is not None
-        and entry.start <= r.window_start < entry.end
+        if r.scheduled_start_at is not None
+        and entry.start <= r.scheduled_start_at < entry.end
         and (entry.application is None or entry.application.pk == r.application_id)
     ]
     hits = [f for f in freezes if overlap(f.starts_at, f.ends_at, entry.start, entry.end)]
@@ -171,9 +171,12 @@ def runs_between(environment: Environment, start: datetime, end: datetime) -> li
     """Return the runs that are scheduled into a stretch of time."""
     rows: Any = (
         Deployment.objects.filter(
-            environment=environment, state__in=["scheduled", "queued"], scheduled_for__gte=start, scheduled_for__lt=end
+            environment=environment,
+            state__in=["scheduled", "queued"],
+            scheduled_start_at__gte=start,
+            scheduled_start_at__lt=end,
         )
         .select_related("release__application", "environment")
-        .order_by("scheduled_for")
+        .order_by("scheduled_start_at")
     )
     return list(rows)

@@ -112,15 +112,20 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
     if any(e.protected for e in environments):
         zone = next(e.zone for e in reversed(environments) if e.protected)
         for release in rows.planned:
-            if release.window_start is not None:
-                at, state = release.window_start, str(release.get_state_display())
+            if release.scheduled_start_at is not None:
+                at, state = release.scheduled_start_at, str(release.get_state_display())
                 _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
         for milestone in _milestones(begin, end):
             _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
     for run in _runs(environments, begin, end):
-        if run.scheduled_for is not None:
+        if run.scheduled_start_at is not None:
             zone = zones[run.environment_id]
-            _mark(days, run.scheduled_for, zone, Mark("run", _hour(run.scheduled_for, zone), str(run), page_of(run)))
+            _mark(
+                days,
+                run.scheduled_start_at,
+                zone,
+                Mark("run", _hour(run.scheduled_start_at, zone), str(run), page_of(run)),
+            )
     for day in days.values():
         day.marks.sort(key=lambda m: (KINDS.index(m.kind) > 1, m.hour, KINDS.index(m.kind)))
     return Month(
@@ -165,10 +170,10 @@ def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datet
             continue
         if (window := row.as_window()) is not None:
             if overlap(window.start, window.end, begin, end):
-                kind = "extra" if row.opened_at else "proposed"
+                kind = "extra" if row.in_effect_at else "proposed"
                 found.append(Entry(window.start, window.end, window.zone, str(row), kind, url=page_of(row)))
                 found[-1].application = row.application
-        elif row.opened_at is not None and (rule := row.as_rule(rows.company)) is not None:
+        elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
             # One a day at most, and the stretch is 54 days long.
             for occurrence in calendar.occurrences(rule, begin, 56, language=language()):
                 if occurrence.named.start < end:
@@ -211,7 +216,7 @@ def _milestone_mark(milestone: Milestone, moment: datetime, zone: str) -> Mark:
 def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str) -> None:
     place = ZoneInfo(zone)
     first, last = freeze.starts_at.astimezone(place), freeze.ends_at.astimezone(place)
-    kind = "absolute" if freeze.absolute else "freeze"
+    kind = "absolute" if freeze.full else "freeze"
     note = " · ".join(filter(None, [label, str(freeze.application or ""), freeze.reason]))
     for day in days.values():
         # A freeze that ends at midnight does not touch the day that begins then.
@@ -243,6 +248,9 @@ def _milestones(begin: datetime, end: datetime) -> list[Milestone]:
 
 def _runs(environments: list[Environment], begin: datetime, end: datetime) -> list[Deployment]:
     rows = Deployment.objects.filter(
-        environment__in=environments, state__in=["scheduled", "queued"], scheduled_for__gte=begin, scheduled_for__lt=end
+        environment__in=environments,
+        state__in=["scheduled", "queued"],
+        scheduled_start_at__gte=begin,
+        scheduled_start_at__lt=end,
     )
     return list(rows.select_related("release__application", "environment"))

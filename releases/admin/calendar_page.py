@@ -32,7 +32,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
     scheduled: Any = (
         Deployment.objects.filter(state__in=["scheduled", "queued"])
         .select_related("release__application", "environment")
-        .order_by("scheduled_for")[:50]
+        .order_by("scheduled_start_at")[:50]
     )
     listed = []
     for environment in everywhere:
@@ -54,6 +54,6 @@ def calendar(request: HttpRequest) -> HttpResponse:
         kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
         wanted=some[0].slug if len(some) == 1 else "",
         scheduled=scheduled,
-        holidays=list(Holiday.objects.filter(withdrawn_at=None, day__gte=today)[:20]),
+        holidays=list(Holiday.objects.filter(removed_at=None, day__gte=today)[:20]),
         holiday_buttons=new_button(rights_of(request), Holiday),
     )

@@ -116,11 +116,11 @@ def of_lifting(freeze: ChangeFreeze, values: dict[str, Any]) -> Lines:
         return []
     # Not the minute, which would be another one when it is confirmed.
     said = [f"{when(start, zone) if start > moment else _('now')} – {when(end, zone)}" for start, end in times]
-    asked = [(_("lift requested by"), str(freeze.lift_proposed_by))] if freeze.lift_proposed_by is not None else []
+    asked = [(_("lift requested by"), str(freeze.lift_requested_by))] if freeze.lift_requested_by is not None else []
     return [
         *asked,
         (_("Available again"), "\n".join(said[:AHEAD])),
-        *_hit(freeze.environment, freeze.application_id, times, absolute=freeze.absolute),
+        *_hit(freeze.environment, freeze.application_id, times, absolute=freeze.full),
     ]
 
 
@@ -196,25 +196,25 @@ def _hit(
         for r in rows.planned
         if environment.protected
         and application_id in (None, r.application_id)
-        and any(overlap(start, end, r.window_start, r.window_end) for start, end in times)
+        and any(overlap(start, end, r.scheduled_start_at, r.window_end) for start, end in times)
     ]
     runs = [
         r
         for r in runs_between(environment, times[0][0], times[-1][1])
         if application_id in (None, r.application_id)
-        and any(start <= r.scheduled_for < end for start, end in times if r.scheduled_for is not None)
+        and any(start <= r.scheduled_start_at < end for start, end in times if r.scheduled_start_at is not None)
     ]
     names = []
     for release in planned:
         passes = release.kind == release.Kind.EMERGENCY and not absolute
         note = f" ({_('emergency release allowed')})" if passes else ""
-        names.append(f"{release} “{release.title}”: {when(release.window_start, environment.zone)}{note}")
+        names.append(f"{release} “{release.title}”: {when(release.scheduled_start_at, environment.zone)}{note}")
     return [
         (_("Change windows"), "\n".join(_words(e) for e in windows) or _("none")),
         (_("Planned releases"), "\n".join(names) or _("none")),
         (
             _("Scheduled deployments"),
-            "\n".join(labelled(r, when(r.scheduled_for, environment.zone)) for r in runs) or _("none"),
+            "\n".join(labelled(r, when(r.scheduled_start_at, environment.zone)) for r in runs) or _("none"),
         ),
     ]
 

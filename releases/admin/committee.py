@@ -42,7 +42,9 @@ class MeetingAdmin(ReadOnlyAdmin):
         """Return the decisions and the approvals that link to the meeting."""
         return {
             "decisions": row.decisions.select_related("release__application"),
-            "approvals": row.approvals.select_related("account", "on_behalf", "round__release__application"),
+            "approvals": row.approval_decisions.select_related(
+                "account", "on_behalf", "approval_request__release__application"
+            ),
         }
 
 
@@ -50,8 +52,8 @@ class MeetingAdmin(ReadOnlyAdmin):
 class WaiverAdmin(ReadOnlyAdmin):
     """All waivers."""
 
-    list_display = ("release", "environment", "gate", "ends", "proposed_by", "decided_by", "approved")
-    list_select_related = ("release__application", "environment", "proposed_by", "decided_by")
+    list_display = ("release", "environment", "gate", "ends", "requested_by", "decided_by", "approved")
+    list_select_related = ("release__application", "environment", "requested_by", "decided_by")
     list_filter = ("environment", ("approved_at", admin.EmptyFieldListFilter))
     hint = _(
         "Two people can waive a gate that has not passed, for a limited time. The waived requirement becomes a "

@@ -11,10 +11,10 @@ from releases.admin.shown import when
 from releases.gates import quorum
 from releases.models import ApprovalRequest, ChecklistItem, Deployment, Document, FollowUp, Procedure, Release
 
-ENDS_CONSENT = {"release:amend", "release:postpone", "release:withdraw", "release:take_back"}
-CLEARS_ALL = {"release:edit", "release:set_source", "release:add_change", "release:set_version"}
+ENDS_CONSENT = {"release:reopen_scope", "release:reschedule", "release:cancel", "release:withdraw_request"}
+CLEARS_ALL = {"release:edit", "release:select_commit", "release:add_change_entry", "release:set_version"}
 CLEARS_TECHNICAL = {"release:set_configuration"}
-CLEARS_FINAL = {"release:move", "roster:assign"}
+CLEARS_FINAL = {"release:set_scheduled_start", "team:assign"}
 
 
 @dataclass
@@ -39,13 +39,13 @@ def of(key: str, instance: Any) -> Cost:
     elif key in CLEARS_ALL or key in CLEARS_TECHNICAL:
         _clears(instance, cost, "technical" if key in CLEARS_TECHNICAL else "")
     elif key in CLEARS_FINAL:
-        if key == "release:move" or instance.state == "approved":
+        if key == "release:set_scheduled_start" or instance.state == "approved":
             _final_check(instance, cost)
-        if key == "release:move":
+        if key == "release:set_scheduled_start":
             _signed(instance, cost.stays)
     else:
         return Cost()
-    if key == "roster:assign" and not cost.lost:
+    if key == "team:assign" and not cost.lost:
         return Cost()
     return cost
 
@@ -54,15 +54,15 @@ def _ends_consent(release: Release, cost: Cost, key: str) -> None:
     rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE).select_related(
         "environment"
     )
-    for round_ in rounds.prefetch_related("approvals__account"):
-        words = [a for a in round_.approvals.all() if a.meaning in a.COUNTING]
+    for round_ in rounds.prefetch_related("decisions__account"):
+        words = [a for a in round_.decisions.all() if a.decision in a.COUNTING]
         zone = round_.environment.zone if round_.environment is not None else ""
         text = _("The approval request “%(round)s” (%(state)s) ends.")
         cost.lost.append(text % {"round": round_.get_subject_display(), "state": round_.get_state_display()})
         cost.lost += [
             _("Approval of %(who)s, %(when)s") % {"who": word.account, "when": when(word.at, zone)} for word in words
         ]
-        if key != "release:withdraw":
+        if key != "release:cancel":
             names = {key: str(name) for key, name in ROLE_CHOICES}
             rules = [f"{names.get(rule.role, rule.role)} × {rule.number}" for rule in quorum.rules_of(round_)]
             cost.again.append(_("Approval is requested again: %(missing)s") % {"missing": listed(rules)})
@@ -72,26 +72,28 @@ def _ends_consent(release: Release, cost: Cost, key: str) -> None:
     ).select_related("environment", "release__application")
     cost.lost += [
         _("The deployment %(run)s is cancelled (%(when)s).")
-        % {"run": run, "when": when(run.scheduled_for, run.environment.zone)}
+        % {"run": run, "when": when(run.scheduled_start_at, run.environment.zone)}
         for run in waiting
     ]
-    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, settled_at=None)
+    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
     cost.lost += [_("The condition “%(what)s” ends with the approval.") % {"what": row} for row in owed]
     reopened = {
-        "release:amend": list(release.milestones.exclude(done_at=None)),
-        "release:postpone": list(release.milestones.exclude(done_at=None).filter(guards__in=["approve", "confirm"])),
+        "release:reopen_scope": list(release.milestones.exclude(done_at=None)),
+        "release:reschedule": list(
+            release.milestones.exclude(done_at=None).filter(guards__in=["approve", "complete_final_check"])
+        ),
     }.get(key, [])
     if reopened:
         cost.again.append(_("Milestones to be reached again: %(names)s") % {"names": listed(map(str, reopened))})
-    if key != "release:withdraw":
+    if key != "release:cancel":
         _signed(release, cost.stays)
-    if key == "release:amend":
+    if key == "release:reopen_scope":
         cost.stays.append(_("Signatures are invalidated only when the signed content changes afterwards."))
 
 
 def _final_check(release: Release, cost: Cost) -> None:
     roles = {key: str(name) for key, name in ROLE_CHOICES}
-    signed = list(release.final_checks.filter(cleared_at=None).select_related("account"))
+    signed = list(release.final_checks.filter(invalidated_at=None).select_related("account"))
     cost.lost += [
         _("Final check of %(who)s (%(role)s)") % {"who": row.account, "role": roles.get(row.role, row.role)}
         for row in signed
@@ -103,7 +105,9 @@ def _final_check(release: Release, cost: Cost) -> None:
 
 def _signed(release: Release, sentences: list[str]) -> None:
     items = ChecklistItem.objects.filter(release=release).exclude(signed_at=None).count()
-    documents = Document.objects.filter(release=release, state__in=["checked", "approved", "ready"]).count()
+    documents = Document.objects.filter(
+        release=release, state__in=["content_checked", "approved", "ready_to_publish"]
+    ).count()
     if items:
         sentences.append(_("%(n)d signed items of the checklist") % {"n": items})
     if documents:
@@ -116,7 +120,9 @@ def _clears(release: Release, cost: Cost, group: str) -> None:
     cost.lost += [_("Signature of %(who)s: %(item)s") % {"who": item.signed_by, "item": item} for item in affected]
     people = sorted({str(item.signed_by) for item in affected})
     if not group:
-        documents = list(Document.objects.filter(release=release, state__in=["checked", "approved", "ready"]))
+        documents = list(
+            Document.objects.filter(release=release, state__in=["content_checked", "approved", "ready_to_publish"])
+        )
         cost.lost += [_("“%(document)s” is a draft again.") % {"document": document} for document in documents]
     else:
         kept = items.exclude(group=group).count()
@@ -132,10 +138,10 @@ def _of_procedure(procedure: Procedure) -> Cost:
         ApprovalRequest.objects.filter(release__state__in=Release.FIXED, state__in=ApprovalRequest.LIVE)
         .exclude(release__procedure=procedure)
         .select_related("release__application", "environment")
-        .prefetch_related("approvals__account")
+        .prefetch_related("decisions__account")
     )
     for row in rows:
-        names = listed(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—"
+        names = listed(str(a.account) for a in row.decisions.all() if a.decision in a.COUNTING) or "—"
         text = _("If %(release)s is moved: its approval request (%(state)s; approvals: %(names)s)")
         cost.lost.append(text % {"release": row.release, "state": row.get_state_display(), "names": names})
     return cost

@@ -135,7 +135,7 @@ def uses(then: Then, environment: Environment, since: datetime, until: datetime)
 
 
 def _verb(event: Event) -> Verb:
-    return next(verb for verb in VERBS if verb.key == event.action)
+    return next(verb for verb in VERBS if verb.key == event.operation)
 
 
 def _bound_for(labels: Iterable[str]) -> dict[str, set[int]]:

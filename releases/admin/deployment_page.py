@@ -30,7 +30,7 @@ PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring"
 MAIN = {
     "requested": "deployment:schedule",
     "verifying": "deployment:verify",
-    "waiting": "rollback:raise",
+    "awaiting_decision": "rollback:raise",
     "failed": "rollback:raise",
     "stopped": "rollback:raise",
 }
@@ -39,7 +39,9 @@ MAIN = {
 def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
     """Return how far it is: finished steps, elapsed and estimated seconds."""
     phases = (
-        ("back", "back_verify") if any(s.phase in ("back", "back_verify") for s in steps) else ("forward", "verify")
+        ("rollback", "rollback_verification")
+        if any(s.phase in ("rollback", "rollback_verification") for s in steps)
+        else ("deployment", "verification")
     )
     mine = [s for s in steps if s.phase in phases]
     finished = sum(1 for s in mine if s.state in Step.FINISHED)
@@ -74,7 +76,7 @@ def stops(deployment: Deployment) -> list[dict[str, str]]:
 
 def watch_charts(watch: MonitoringPeriod, content: Any, zone: str) -> list[Chart]:
     """Return the charts of a watch from its last samples."""
-    samples = list(Measurement.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
+    samples = list(Measurement.objects.filter(period=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
     labels = {m.key: m.label(language()) for m in content.metrics}
     without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
@@ -86,7 +88,7 @@ def watch_charts(watch: MonitoringPeriod, content: Any, zone: str) -> list[Chart
 def log_step(steps: list[Step]) -> Step | None:
     """Return the step whose log is followed: the one that runs or waits, else the last one begun."""
     begun = [s for s in steps if s.started_at is not None]
-    return next((s for s in begun if s.state in ("running", "needs_decision", "failed")), begun[-1] if begun else None)
+    return next((s for s in begun if s.state in ("running", "outcome_unknown", "failed")), begun[-1] if begun else None)
 
 
 @page
@@ -94,8 +96,8 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one run."""
     row = get_object_or_404(
         Deployment.objects.select_related(
-            "release__application", "procedure", "application", "environment", "consent",
-            "requested_by", "started_by", "verified_by",
+            "release__application", "procedure", "application", "environment", "approval_request",
+            "requested_by", "scheduled_by", "verified_by",
         ).prefetch_related("rollbacks"),
         pk=pk,
     )  # fmt: skip
@@ -105,12 +107,12 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         step.deployment = row
     sees, logs = rights.sees(row.environment), rights.sees(row.environment, "log")
     content = row.procedure.document
-    watches = list(row.watches.order_by("pk")) if sees else []
+    watches = list(row.monitoring_periods.order_by("pk")) if sees else []
     for watch in watches:
         watch.deployment = row
     followed = log_step(steps)
     text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
-    question = row.questions.filter(answered_at=None).select_related("step", "deployment").first()
+    question = row.decision_requests.filter(answered_at=None).select_related("step", "deployment").first()
     labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
     return show(
         request,
@@ -125,8 +127,10 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         progress=progress(row, steps, moment),
         bar=window_bar(row, steps, moment),
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
-        planned=[] if steps else [(p, row.release.plan.get(p, [])) for p in ("forward", "verify")],
-        waiting=[s for s in steps if s.state in ("held", "needs_decision", "failed")] if row.state == "waiting" else [],
+        planned=[] if steps else [(p, row.release.step_plan.get(p, [])) for p in ("deployment", "verification")],
+        waiting=[s for s in steps if s.state in ("on_hold", "outcome_unknown", "failed")]
+        if row.state == "awaiting_decision"
+        else [],
         question=question,
         asked=asked_of(question) if question is not None and sees else [],
         rollbacks=[(b, cause_of(b)) for b in row.rollbacks.all()],
@@ -138,7 +142,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
         watches=[(w, watch_charts(w, content, zone)) for w in watches],
         digests=digests(row) if sees and row.started_at else {},
-        back_plan=row.release.plan.get("back", []),
+        back_plan=row.release.step_plan.get("rollback", []),
         happenings=happened.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
     )
 
@@ -191,10 +195,10 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
 
 def runs_now() -> Any:
     """Return the runs that are under way with how many of their steps are finished, for the pages that list them."""
-    mine = Q(steps__phase__in=["forward", "verify"])
+    mine = Q(steps__phase__in=["deployment", "verification"])
     return (
         Deployment.objects.filter(state__in=[*Deployment.OCCUPYING, "monitoring"])
-        .select_related("release__application", "environment", "application", "started_by")
+        .select_related("release__application", "environment", "application", "scheduled_by")
         .annotate(
             steps_all=Count("steps", filter=mine),
             steps_done=Count("steps", filter=mine & Q(steps__state__in=list(Step.FINISHED))),

@@ -67,7 +67,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     if link is None:
         raise Http404
     found: Event = link.event
-    found.link = link
+    found.ledger_entry = link
     seen = sight_of(request)
     if not seen(found.object):
         raise PermissionDenied
@@ -84,9 +84,9 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         return answer
     checkpoint = Checkpoint.objects.filter(number__gte=number).order_by("number").first()
     act = []
-    if found.act is not None:
-        others = Event.objects.filter(act=found.act, link__isnull=False).exclude(pk=found.pk)
-        shown = list(others.select_related("link").order_by("link__number")[:SHOWN])
+    if found.operation_id is not None:
+        others = Event.objects.filter(operation_id=found.operation_id, ledger_entry__isnull=False).exclude(pk=found.pk)
+        shown = list(others.select_related("ledger_entry").order_by("ledger_entry__number")[:SHOWN])
         seen = sight_of(request, [other.object for other in shown])
         act = [happening(other, values=seen(other.object)) for other in shown]
     return show(

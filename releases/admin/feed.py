@@ -91,7 +91,7 @@ def document(application: Application, moment: datetime) -> bytes:
         for freeze in environment.freezes.reaching(application).order_by("pk"):
             for event in _freeze(freeze, environment, moment):
                 made.add_component(event)
-    for release in application.releases.exclude(window_start=None).order_by("pk"):
+    for release in application.releases.exclude(scheduled_start_at=None).order_by("pk"):
         for event in _release(release, moment):
             made.add_component(event)
     return made.to_ical()
@@ -99,9 +99,9 @@ def document(application: Application, moment: datetime) -> bytes:
 
 def _extra(row: ChangeWindow, environment: Environment, moment: datetime) -> Iterable[icalendar.Event]:
     window = row.as_window()
-    if window is None or window.end < moment - BEHIND or _forgotten(row.withdrawn_at, moment):
+    if window is None or window.end < moment - BEHIND or _forgotten(row.cancelled_at, moment):
         return
-    status = "CANCELLED" if row.withdrawn_at else "CONFIRMED" if row.opened_at else "TENTATIVE"
+    status = "CANCELLED" if row.cancelled_at else "CONFIRMED" if row.in_effect_at else "TENTATIVE"
     name = _("Extra window: %(name)s (%(environment)s)") % {"name": row, "environment": environment}
     yield _event(f"window-{row.pk}", name, window.start, window.end, status, _version(row))
 
@@ -111,9 +111,14 @@ def _rule(
 ) -> Iterable[icalendar.Event]:
     rule = row.as_rule(company)
     # Nothing is written on the replaced row itself.
-    replaced = row.replaced_by.exclude(opened_at=None).order_by("opened_at").values_list("opened_at", flat=True).first()
-    ended = min(filter(None, [row.withdrawn_at, replaced]), default=None)
-    if rule is None or row.opened_at is None or _forgotten(ended, moment):
+    replaced = (
+        row.replaced_by.exclude(in_effect_at=None)
+        .order_by("in_effect_at")
+        .values_list("in_effect_at", flat=True)
+        .first()
+    )
+    ended = min(filter(None, [row.cancelled_at, replaced]), default=None)
+    if rule is None or row.in_effect_at is None or _forgotten(ended, moment):
         return
     version = _version(row)
     if replaced is not None:
@@ -141,9 +146,7 @@ def _freeze(freeze: ChangeFreeze, environment: Environment, moment: datetime) ->
         return
     words = {"name": freeze, "environment": environment}
     name = (
-        _("Full freeze: %(name)s (%(environment)s)")
-        if freeze.absolute
-        else _("Change freeze: %(name)s (%(environment)s)")
+        _("Full freeze: %(name)s (%(environment)s)") if freeze.full else _("Change freeze: %(name)s (%(environment)s)")
     )
     status = "CANCELLED" if freeze.lifted_at else "CONFIRMED"
     version = _version(freeze)
@@ -155,14 +158,14 @@ def _freeze(freeze: ChangeFreeze, environment: Environment, moment: datetime) ->
 
 
 def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:
-    start, end = release.window_start, release.window_end
+    start, end = release.scheduled_start_at, release.window_end
     if start is None or end is None or end < moment - BEHIND:
         return
     version = _version(release)
     if release.state not in PLANNED and _forgotten(version.at, moment):
         return
-    gone = release.state in ("withdrawn", "rejected", "failed", "rolled_back")
-    settled = ("confirmed", "releasing", "monitoring", "completed")
+    gone = release.state in ("cancelled", "rejected", "failed", "rolled_back")
+    settled = ("final_check_completed", "releasing", "monitoring", "completed")
     status = "CANCELLED" if gone else "CONFIRMED" if release.state in settled else "TENTATIVE"
     event = _event(f"release-{release.pk}", _("T-0: %(release)s") % {"release": release}, start, end, status, version)
     event.add("DESCRIPTION", f"{release.get_kind_display()} · {release.get_state_display()}")

@@ -103,7 +103,7 @@ def _columns(figures: Figures) -> bars.Columns:
 
 def trouble_words() -> dict[str, str]:
     """Return what became of a run → its words; the definitions on the page use the same."""
-    return {"rolled_back": _("rolled back"), "settled": _("failed or stopped, then resolved"),
+    return {"rolled_back": _("rolled back"), "resolved": _("failed or stopped, then resolved"),
             "rescued": _("manual intervention"), "": ""}  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def figures(request: HttpRequest) -> HttpResponseBase:
     asked = request.GET.get("application", "")
     chosen = next((a for a in applications if a.slug == asked), None)
     found = gather(period, moment, chosen.pk if chosen is not None else None)
-    active = Procedure.objects.filter(state="active").first()
+    active = Procedure.objects.filter(state="in_effect").first()
     words = words_of(active.document if active is not None else None)
     part = request.GET.get("csv", "")
     if part in figures_csv.PARTS:

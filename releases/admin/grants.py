@@ -35,13 +35,13 @@ class Standing:
 
 def standing(grant: AccessGrant, moment: datetime) -> Standing:
     """Return where a grant stands at a moment."""
-    if grant.withdrawn_at is not None:
-        return Standing("withdrawn", _("revoked early"), "calm")
+    if grant.revoked_at is not None:
+        return Standing("revoked", _("revoked early"), "calm")
     if grant.until is not None and grant.until <= moment:
         return Standing("ended", _("ended"), "calm")
     if grant.confirmed_at is None:
         return Standing("waits", _("waits for a second person"), "warn")
-    if grant.begins_at > moment:
+    if grant.starts_at > moment:
         return Standing("future", _("begins later"), "going")
     return Standing("now", _("valid now"), "good")
 
@@ -66,19 +66,19 @@ def pointless(verb: Verb, row: Any, rights: Rights) -> bool:
                 and row.granted_by_id != getattr(me, "pk", 0)
                 and row.account.person_key != mine
             )
-            return row.withdrawn_at is not None or not second
+            return row.revoked_at is not None or not second
         case AccessRequest():
             return row.decided_at is not None or row.account.person_key == mine
         case AccessReview():
             return row.closed_at is not None
         case AccessReviewItem():
-            return bool(row.verdict) or row.review.closed_at is not None or row.grant.account.person_key == mine
+            return bool(row.result) or row.review.closed_at is not None or row.grant.account.person_key == mine
         case Delegation():
-            parties = (row.absent_id, row.deputy_id)
-            if row.withdrawn_at is not None:
+            parties = (row.delegator_id, row.delegate_id)
+            if row.revoked_at is not None:
                 return True
             if verb.name == "confirm":
-                return row.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, row.appointed_by_id)
+                return row.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, row.requested_by_id)
             return getattr(me, "pk", 0) not in parties and not rights.may("grant")
         case RequestedChange():
             return row.decided_at is not None
@@ -92,7 +92,7 @@ def pointless(verb: Verb, row: Any, rights: Rights) -> bool:
 def _account(verb: Verb, row: Account, rights: Rights, mine: str) -> bool:
     own, service = row.person_key == mine, row.kind == Account.Kind.SERVICE
     match verb.key:
-        case "account:reopen":
+        case "account:reactivate":
             return row.is_active or own
         case "account:edit":
             return False

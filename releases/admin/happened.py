@@ -35,7 +35,7 @@ OTHER_ACTS = {
     "audit:export_statement": gettext_lazy("Export signed count"),
     "audit:export_test": gettext_lazy("Export saved test results"),
     "audit:migrate": gettext_lazy("Change database schema"),
-    "audit:refuse_seal": gettext_lazy("Refuse ledger signing"),
+    "audit:refuse_signing": gettext_lazy("Refuse ledger signing"),
     "audit:renew_key": gettext_lazy("Replace ledger signing key"),
     "audit:history_alarm": gettext_lazy("Alarm: a change in the history has no event"),
     "audit:cover": gettext_lazy("Record digests of output, measurements and outbox entries"),
@@ -43,67 +43,67 @@ OTHER_ACTS = {
     "account:add_passkey": gettext_lazy("Add a passkey"),
     "account:secure": gettext_lazy("Change passkeys or codes"),
     "account:change_password": gettext_lazy("Change own password"),
-    "account:reseal_factor": gettext_lazy("Re-encrypt two-factor secret"),
+    "account:reencrypt_two_factor": gettext_lazy("Re-encrypt two-factor secret"),
     "configuration:add_key": gettext_lazy("Add key to keyring"),
     "configuration:use_key": gettext_lazy("Switch encryption key"),
-    "channel:reseal": gettext_lazy("Re-encrypt channel address"),
-    "configuration:reseal": gettext_lazy("Re-encrypt configuration secrets"),
+    "notification_channel:reencrypt": gettext_lazy("Re-encrypt channel address"),
+    "configuration:reencrypt": gettext_lazy("Re-encrypt configuration secrets"),
     "configuration:retire_keys": gettext_lazy("Remove old encryption keys"),
-    "question:escalate": gettext_lazy("Escalate decision request"),
-    "question:lapse": gettext_lazy("No response: carry out agreed action"),
+    "decision_request:escalate": gettext_lazy("Escalate decision request"),
+    "decision_request:expire": gettext_lazy("No response: carry out agreed action"),
     "session:sign_in": gettext_lazy("Sign in"),
-    "deployment:queue": gettext_lazy("Enqueue deployment"),
-    "deployment:put_off": gettext_lazy("Delay deployment: gate not passed"),
-    "deployment:put_back": gettext_lazy("Return deployment to scheduled"),
-    "deployment:miss": gettext_lazy("Window missed"),
-    "deployment:stopped": gettext_lazy("Deployment stopped"),
+    "deployment:enqueue": gettext_lazy("Enqueue deployment"),
+    "deployment:delay": gettext_lazy("Delay deployment: gate not passed"),
+    "deployment:return_to_scheduled": gettext_lazy("Return deployment to scheduled"),
+    "deployment:mark_missed": gettext_lazy("Window missed"),
+    "deployment:mark_stopped": gettext_lazy("Deployment stopped"),
     "deployment:succeed": gettext_lazy("Deployment succeeded"),
     "document:publish": gettext_lazy("Publish documents"),
     "document:fail_publication": gettext_lazy("Publishing documents failed"),
     "dump:delete": gettext_lazy("Delete an expired backup"),
     "dump:fail_deletion": gettext_lazy("Deleting an expired backup failed"),
     "account:enrol": gettext_lazy("Enrol through an invitation"),
-    "notice:make": gettext_lazy("Create notifications"),
-    "notice:remind": gettext_lazy("Send reminder"),
-    "notice:escalate": gettext_lazy("Escalate notification"),
-    "notice:supersede": gettext_lazy("Supersede notification"),
-    "channel:mark_unavailable": gettext_lazy("Mark channel unavailable"),
-    "channel:mark_available": gettext_lazy("Mark channel available"),
-    "notice:settle": gettext_lazy("End reminders: action completed"),
-    "delivery:record": gettext_lazy("Record delivery outcome"),
+    "notification:create": gettext_lazy("Create notifications"),
+    "notification:remind": gettext_lazy("Send reminder"),
+    "notification:escalate": gettext_lazy("Escalate notification"),
+    "notification:supersede": gettext_lazy("Supersede notification"),
+    "notification_channel:mark_unavailable": gettext_lazy("Mark channel unavailable"),
+    "notification_channel:mark_available": gettext_lazy("Mark channel available"),
+    "notification:complete": gettext_lazy("End reminders: action completed"),
+    "notification_delivery:record": gettext_lazy("Record delivery outcome"),
     "milestone:remind": gettext_lazy("Send milestone reminder"),
     "procedure:revise": gettext_lazy("Change procedure draft"),
-    "procedure:activate": gettext_lazy("Put procedure into effect"),
-    "release:lapse": gettext_lazy("Approval ended (invalidated or expired)"),
-    "release:sign": gettext_lazy("Sign my pending items"),
-    "release:tag_made": gettext_lazy("Create tag"),
+    "procedure:put_into_effect": gettext_lazy("Put procedure into effect"),
+    "release:end_approval": gettext_lazy("Approval ended (invalidated or expired)"),
+    "release:sign_pending_items": gettext_lazy("Sign my pending items"),
+    "release:record_tag": gettext_lazy("Create tag"),
     "rollback:escalate": gettext_lazy("Escalate rollback"),
-    "rollback:pre_authorise": gettext_lazy("Apply pre-authorisation"),
-    "rollback:run": gettext_lazy("Start rollback"),
+    "rollback:apply_pre_authorisation": gettext_lazy("Apply pre-authorisation"),
+    "rollback:start": gettext_lazy("Start rollback"),
     "step:claim": gettext_lazy("Claim step for worker"),
-    "step:hold_back": gettext_lazy("Put step on hold: rollback would not fit"),
-    "rollback:take_over": gettext_lazy("Complete rollback manually"),
-    "rollback:agree": gettext_lazy("Approve late rollback"),
-    "step:ask": gettext_lazy("Request manual step"),
-    "step:confirm": gettext_lazy("Confirm manual step"),
-    "step:pause": gettext_lazy("Wait for scheduled time"),
+    "step:hold": gettext_lazy("Put step on hold: rollback would not fit"),
+    "rollback:complete_manually": gettext_lazy("Complete rollback manually"),
+    "rollback:confirm_late": gettext_lazy("Approve late rollback"),
+    "step:request_manual": gettext_lazy("Request manual step"),
+    "step:confirm_manual": gettext_lazy("Confirm manual step"),
+    "step:wait": gettext_lazy("Wait for scheduled time"),
     "poll:suspend": gettext_lazy("Request decision after three failures"),
     "step:wait_for_target": gettext_lazy("Wait for free target"),
-    "step:doubt": gettext_lazy("Mark outcome unknown: worker unresponsive"),
+    "step:mark_unknown": gettext_lazy("Mark outcome unknown: worker unresponsive"),
     "step:fail": gettext_lazy("Step failed"),
     "step:stop": gettext_lazy("Stop step"),
-    "step:finish": gettext_lazy("Step succeeded"),
+    "step:succeed": gettext_lazy("Step succeeded"),
     "job:refuse": gettext_lazy("Refuse a job that Ringi did not create"),
-    "drift:find": gettext_lazy("A deployment target differs from what was deployed"),
+    "drift:detect": gettext_lazy("A deployment target differs from what was deployed"),
     "drift:end": gettext_lazy("A deployment target matches the deployment again"),
-    "in_force:laid": gettext_lazy("A version was placed on a deployment target"),
-    "target:try": gettext_lazy("Test target options"),
-    "target:try_watch": gettext_lazy("Test unsaved metric sources"),
-    "watch:begin_before": gettext_lazy("Start baseline measurement"),
-    "watch:end": gettext_lazy("End monitoring"),
-    "watch:unclear": gettext_lazy("Alarm: monitoring inconclusive"),
-    "watch:clear": gettext_lazy("Monitoring conclusive again"),
-    "window:lapse": gettext_lazy("Expire change window request"),
+    "deployed_version:placed": gettext_lazy("A version was placed on a deployment target"),
+    "target:test": gettext_lazy("Test target options"),
+    "target:test_monitoring": gettext_lazy("Test unsaved metric sources"),
+    "monitoring:start_baseline": gettext_lazy("Start baseline measurement"),
+    "monitoring:end": gettext_lazy("End monitoring"),
+    "monitoring:report_no_data": gettext_lazy("Alarm: monitoring inconclusive"),
+    "monitoring:report_data_again": gettext_lazy("Monitoring conclusive again"),
+    "window:expire": gettext_lazy("Expire change window request"),
 }
 _LABELS = OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
@@ -133,7 +133,7 @@ class Happening:
     actor_label: str
     channel: str
     what: str
-    action: str
+    operation: str
     object: str
     about: str
     outcome: str
@@ -149,9 +149,9 @@ class Happening:
     fault: str
 
 
-def act_name(action: str) -> str:
-    """Return an action in words: its verb's label, or that of OTHER_ACTS."""
-    return str(_LABELS.get(action, action))
+def act_name(operation: str) -> str:
+    """Return an operation in words: its verb's label, or that of OTHER_ACTS."""
+    return str(_LABELS.get(operation, operation))
 
 
 def kind_name(model_label: str) -> str:
@@ -244,7 +244,7 @@ def happening(event: Event, *, values: bool = True, names: Mapping[str, str] | N
     """Read one event, with its link when it has one; values: whether the reader may see what a row held; names: of
     objects, by label.
     """
-    link = getattr(event, "link", None)
+    link = getattr(event, "ledger_entry", None)
     fault = event.fault if link is not None else ""
     contents = {} if fault else event.contents
     after = contents.get("after") or {}
@@ -258,8 +258,8 @@ def happening(event: Event, *, values: bool = True, names: Mapping[str, str] | N
         actor=name_of(event.actor),
         actor_label=event.actor,
         channel=event.channel,
-        what=act_name(event.action),
-        action=event.action,
+        what=act_name(event.operation),
+        operation=event.operation,
         object=event.object,
         about=object_name(event.object, names),
         outcome=event.outcome,
@@ -283,8 +283,8 @@ def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] =
     reader may not see the values.
     """
     events = (
-        Event.objects.filter(object__in=list(labels), kind__in=["action", "refusal"], link__isnull=False)
-        .select_related("link")
-        .order_by("-link__number")[:limit]
+        Event.objects.filter(object__in=list(labels), kind__in=["operation", "refusal"], ledger_entry__isnull=False)
+        .select_related("ledger_entry")
+        .order_by("-ledger_entry__number")[:limit]
     )
     return [happening(event, values=event.object.partition(":")[0] not in hidden) for event in events]

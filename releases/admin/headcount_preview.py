@@ -23,12 +23,12 @@ def of_closing(account: Account, values: dict[str, Any]) -> Lines:
 
 def of_absence(instance: Any, values: dict[str, Any]) -> Lines:
     """Return what cannot be met while a person is away and another one acts in that place."""
-    pair = (Account.objects.get(pk=values["absent_id"]), Account.objects.get(pk=values["deputy_id"]))
-    return _lines(at=values["begins_at"], absences=[pair])
+    pair = (Account.objects.get(pk=values["delegator_id"]), Account.objects.get(pk=values["delegate_id"]))
+    return _lines(at=values["starts_at"], absences=[pair])
 
 
 def _lines(**then: Any) -> Lines:
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     if procedure is None:
         return []
     found = worse(shortfalls(procedure.document, at=then.get("at")), shortfalls(procedure.document, **then))

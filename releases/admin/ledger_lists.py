@@ -95,10 +95,10 @@ class ContinuationAdmin(ReadOnlyAdmin):
         " the operator of its host has accepted that with manage.py sealer --resume."
     )
 
-    refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "why", _("finding"))
+    refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "finding", _("finding"))
     signed_before = cell(str, "size", _("events signed before"), "size")
-    proposer = cell(name_of, "proposed_by", pgettext_lazy("ledger resumption", "requested by"), "proposed_by")
-    proposed = cell(stamp, "proposed_at", _("requested"), "proposed_at")
+    proposer = cell(name_of, "requested_by", pgettext_lazy("ledger resumption", "requested by"), "requested_by")
+    proposed = cell(stamp, "requested_at", _("requested"), "requested_at")
 
     @column(pgettext_lazy("ledger resumption", "confirmed by"), "confirmed_by")
     def confirmer(self, row: LedgerResumption) -> str:
@@ -113,7 +113,7 @@ class CheckpointAddressAdmin(ReadOnlyAdmin):
     """Where checkpoints are sent."""
 
     list_display = ("address", "kind", "giver", "enterer", "entered", "withdrawn")
-    list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
+    list_filter = (("removed_at", admin.EmptyFieldListFilter),)
     ordering = ("-id",)
     shown_fields = ("address", "kind", "giver", "reason", "enterer", "entered", "withdrawn")
     hint = _(
@@ -124,7 +124,7 @@ class CheckpointAddressAdmin(ReadOnlyAdmin):
     giver = cell(str, "given_by", _("given by (auditor)"), "given_by")
     enterer = cell(name_of, "entered_by", _("entered by"), "entered_by")
     entered = cell(stamp, "entered_at", _("entered"), "entered_at")
-    withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
+    withdrawn = cell(stamp, "removed_at", _("removed"), "removed_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Name the page by what it is: an address would begin with a capital letter there."""

@@ -52,7 +52,7 @@ def page_of(row: Any) -> str:
             else reverse("round", args=[row.pk])
         )
     if isinstance(row, ApprovalDecision):
-        return page_of(row.round)
+        return page_of(row.approval_request)
     if isinstance(row, MeetingDecision):
         return page_of(row.meeting)
     if isinstance(row, Document):

@@ -50,41 +50,41 @@ def example_of(event: str, release: Release | None) -> Example | None:
             )
         case "waiver":
             row = Waiver.objects.filter(**mine).order_by("-pk").first()
-        case "question":
+        case "decision_request":
             row = DecisionRequest.objects.filter(**run).order_by("-pk").first()
         case "rollback":
             row = Rollback.objects.filter(**run).order_by("-pk").first()
-        case "watch":
+        case "monitoring":
             row = (
                 MonitoringPeriod.objects.filter(**run)
-                .exclude(purpose=MonitoringPeriod.Purpose.BEFORE)
+                .exclude(purpose=MonitoringPeriod.Purpose.BASELINE)
                 .order_by("-pk")
                 .first()
             )
             payload = {"silent": [row.triggers[0]["metric"]]} if row is not None and row.triggers else {}
-        case "round":
+        case "approval":
             row = ApprovalRequest.objects.filter(**mine).order_by("-pk").first()
             payload = {"round": row.pk} if row is not None else {}
         case "access":
             row = AccessRequest.objects.first()
         case "window" | "freeze":
             row = ChangeFreeze.objects.order_by("-pk").first()
-        case "switch":
+        case "emergency_stop":
             row = EmergencyStop.objects.first()
-        case "channel":
+        case "notification_channel":
             row = NotificationChannel.objects.order_by("-unavailable_since", "pk").first()
-        case "notice":
-            row = Notification.objects.filter(**mine).exclude(event__startswith="notice:").first()
+        case "notification":
+            row = Notification.objects.filter(**mine).exclude(event__startswith="notification:").first()
         case "deployment":
             runs = Deployment.objects.filter(**mine).order_by("-environment__protected", "-pk")
             row = runs.first()
             asked = DecisionRequest.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
             payload = {"question": asked.pk} if asked is not None else {}
         case _:
-            row = release or Release.objects.exclude(state="recorded").order_by("-pk").first()
+            row = release or Release.objects.exclude(state="imported").order_by("-pk").first()
             round_ = ApprovalRequest.objects.filter(release=row).order_by("-pk").first() if row is not None else None
             payload = {"round": round_.pk} if round_ is not None else {}
-            if event == "release:lapse":
+            if event == "release:end_approval":
                 payload = {"key": "window", "rounds": [round_.pk] if round_ is not None else []}
     # Of a release that has come to no such row yet, what is known of the release itself is shown.
     row = row or release

@@ -43,7 +43,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Count the members along."""
-        return super().get_queryset(request).annotate(count=Count("members", filter=Q(members__removed_at=None)))
+        return super().get_queryset(request).annotate(count=Count("recipients", filter=Q(recipients__removed_at=None)))
 
     people = cell(int, "count", _("recipients"))
 
@@ -58,12 +58,12 @@ class StakeholderAdmin(ReadOnlyAdmin):
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return members, with whether their address is used, and rules."""
-        members = list(row.members.filter(removed_at=None).select_related("account", "group"))
+        members = list(row.recipients.filter(removed_at=None).select_related("account", "group"))
         dead = {one.address.lower() for one in SuppressedAddress.objects.filter(lifted_at=None)}
         addresses = [(one, one.account.email if one.account is not None else one.address) for one in members]
         return {
             "members": [(one, address, address.lower() in dead) for one, address in addresses],
-            "rules": row.rules.filter(withdrawn_at=None).select_related("channel", "group"),
+            "rules": row.rules.filter(removed_at=None).select_related("channel", "group"),
         }
 
 
@@ -71,11 +71,11 @@ class StakeholderAdmin(ReadOnlyAdmin):
 class MessageChannelAdmin(ReadOnlyAdmin):
     """The ways of telling."""
 
-    list_display = ("__str__", "kind", "goes_to", "language", "standing")
-    list_filter = ("kind",)
+    list_display = ("__str__", "channel_type", "goes_to", "language", "standing")
+    list_filter = ("channel_type",)
     shown_fields = (
         "key",
-        "kind",
+        "channel_type",
         "goes_to",
         "language",
         "standing",
@@ -89,7 +89,7 @@ class MessageChannelAdmin(ReadOnlyAdmin):
     @column(_("goes to"))
     def goes_to(self, row: NotificationChannel) -> str:
         """Return where it goes, without what is secret."""
-        if row.kind in ("mail", "admin"):
+        if row.channel_type in ("mail", "admin"):
             return _t("each person")
         return row.host or "—"
 
@@ -101,18 +101,18 @@ class MessageChannelAdmin(ReadOnlyAdmin):
         if row.unavailable_since is not None:
             because = {"since": when(row.unavailable_since), "because": _t(row.unavailable_because)}
             return _t("unavailable since %(since)s: %(because)s") % because
-        if row.kind == "mail" and not settings.MAIL_HOST:
+        if row.channel_type == "mail" and not settings.MAIL_HOST:
             return _t("no mail server is configured")
-        if row.kind not in ("mail", "admin") and not row.sealed:
+        if row.channel_type not in ("mail", "admin") and not row.encrypted:
             return _t("no address yet")
         return _t("in use")
 
     @column(_("failures in a row"))
     def lane(self, row: NotificationChannel) -> str:
         """Return how often it has failed since it took something last, with what, and when it is tried next."""
-        if not row.faults:
+        if not row.failures:
             return "0"
-        return f"{row.faults} · {_t(row.last_fault)} · {_t('next attempt')} {when(row.free_at)}"
+        return f"{row.failures} · {_t(row.last_failure)} · {_t('next attempt')} {when(row.next_send_at)}"
 
     @column(_("addresses suppressed by channel failure"))
     def blamed(self, row: NotificationChannel) -> str:
@@ -127,9 +127,9 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     list_display = ("event", "to", "channel", "lead", "from_procedure", "withdrawn")
     list_display_links = ("event",)
     list_select_related = ("group", "channel")
-    list_filter = ("group", "channel", ("withdrawn_at", admin.EmptyFieldListFilter))
+    list_filter = ("group", "channel", ("removed_at", admin.EmptyFieldListFilter))
     lookups = frozenset({"event__exact"})
-    shown_fields = ("event", "to", "channel", "lead", "from_procedure", "withdrawn_at")
+    shown_fields = ("event", "to", "channel", "lead", "from_procedure", "removed_at")
     list_per_page = 100
     hint = _("Rules come from the procedure, and more can be added. Each person is notified once of an event.")
 
@@ -143,7 +143,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
             return "—"
         return _t("each time") if row.lead_hours is None else str(row.lead_hours)
 
-    withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
+    withdrawn = cell(stamp, "removed_at", _("removed"), "removed_at")
 
 
 @admin.register(NotificationTemplate)
@@ -201,8 +201,8 @@ class NoticeAdmin(ReadOnlyAdmin):
     """What was told."""
 
     list_display = ("__str__", "kind_of", "release", "standing", "people", "made")
-    list_select_related = ("release__application", "released_by")
-    list_filter = ("outside", "urgent", ("released_at", admin.EmptyFieldListFilter))
+    list_select_related = ("release__application", "external_approved_by")
+    list_filter = ("external", "urgent", ("external_approved_at", admin.EmptyFieldListFilter))
     lookups = frozenset({"release__id__exact"})
     detail_template = "ringi/notice.html"
     hint = _(
@@ -211,18 +211,18 @@ class NoticeAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Count the recipients along."""
-        return super().get_queryset(request).annotate(count=Count("messages"))
+        return super().get_queryset(request).annotate(count=Count("inbox_items"))
 
     kind_of = cell(str, "event_label", _("event"), "event")
 
     @column(_("external stakeholders"))
     def standing(self, row: Notification) -> str:
         """Return where it stands with people outside."""
-        if not row.outside:
+        if not row.external:
             return "—"
-        if row.withdrawn_at is not None:
-            return _t(NEWER) if row.withdrawn_because == NEWER else _t("revoked or removed")
-        if row.released_at is None:
+        if row.cancelled_at is not None:
+            return _t(NEWER) if row.cancelled_because == NEWER else _t("cancelled")
+        if row.external_approved_at is None:
             return _t("awaiting approval for external recipients")
         return _t("approved for external recipients")
 
@@ -234,12 +234,14 @@ class NoticeAdmin(ReadOnlyAdmin):
         codes = sorted(row.texts, key=lambda code: code != language())
         names = {"ja": _t("Japanese"), "en": _t("English")}
         rows = (
-            NotificationDelivery.objects.filter(message__notice=row).select_related("message", "channel").order_by("pk")
+            NotificationDelivery.objects.filter(inbox_item__notification=row)
+            .select_related("inbox_item", "channel")
+            .order_by("pk")
         )
         return {
             "texts": [(names[code], code, row.texts[code]) for code in codes],
             "deliveries": rows[:500],
-            "nowhere": row.messages.filter(deliveries=None),
+            "nowhere": row.inbox_items.filter(deliveries=None),
             "digest": digest_of(row),
             "reminders": row.reminders.all(),
         }
@@ -250,19 +252,19 @@ class NoticeAdmin(ReadOnlyAdmin):
         shown: list[tuple[str, Any]] = [(_t("event"), row.event_label), (_t("made"), row.made_at)]
         if row.release is not None:
             shown.append((_t("release"), row.release))
-        if row.released_at is not None:
-            by = row.released_by or _t("the approval of the release")
-            shown.append((_t("approved for external recipients"), f"{when(row.released_at)} · {by}"))
-        if row.withdrawn_at is not None:
-            shown.append((_t("revoked or removed"), f"{when(row.withdrawn_at)} · {_t(row.withdrawn_because)}"))
-        if row.release is not None and row.outside:
+        if row.external_approved_at is not None:
+            by = row.external_approved_by or _t("the approval of the release")
+            shown.append((_t("approved for external recipients"), f"{when(row.external_approved_at)} · {by}"))
+        if row.cancelled_at is not None:
+            shown.append((_t("cancelled"), f"{when(row.cancelled_at)} · {_t(row.cancelled_because)}"))
+        if row.release is not None and row.external:
             shown.append((_t("current state of the release"), row.release.get_state_display()))
         if row.waits and (outdated := outdated_by(row)):
             shown.append((_t("out of date"), outdated))
         if row.remind_at is not None:
             shown.append((_t("next reminder"), row.remind_at))
-        if row.settled_at is not None:
-            shown.append((_t("action completed"), row.settled_at))
+        if row.completed_at is not None:
+            shown.append((_t("action completed"), row.completed_at))
         return shown
 
 
@@ -271,17 +273,17 @@ class DeliveryAdmin(ReadOnlyAdmin):
     """How each message arrived."""
 
     list_display = ("to", "about", "channel", "outcome", "tries", "said", "ended")
-    list_select_related = ("message__notice", "channel")
+    list_select_related = ("inbox_item__notification", "channel")
     list_filter = ("outcome", "channel")
-    search_fields = ("message__name", "address")
+    search_fields = ("inbox_item__name", "address")
     shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")  # fmt: skip
     hint = _(
         "Ringi records each attempt. A failed delivery is tried again for a day. An undeliverable address is "
         "suppressed and shown."
     )
 
-    to = cell(str, "message.name", _("recipient"), "message__name")
-    about = cell(lambda v: v["subject"], "message.words", _("notification"))
+    to = cell(str, "inbox_item.name", _("recipient"), "inbox_item__name")
+    about = cell(lambda v: v["subject"], "inbox_item.words", _("notification"))
 
     @column(_("answer or error"))
     def said(self, row: NotificationDelivery) -> str:
@@ -295,7 +297,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 class DeadAddressAdmin(ReadOnlyAdmin):
     """Addresses that nothing is sent to."""
 
-    list_display = ("address", "because", "began", "lifted", "lifted_by")
+    list_display = ("address", "reason", "began", "lifted", "lifted_by")
     list_select_related = ("lifted_by",)
     list_filter = (("lifted_at", admin.EmptyFieldListFilter),)
     hint = _(

@@ -27,23 +27,23 @@ PAGE = 30
 
 def said_of(delivery: NotificationDelivery) -> str:
     """Return the answer of a delivery, or its last error in the reader's language; a dash while there is neither."""
-    if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.kind == "admin":
+    if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.channel_type == "admin":
         return _("The notification is in the inbox.")
-    if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.kind == "mail":
-        return _("The mail server accepted the mail.") + f" ({delivery.answer})"
-    known: str = delivery.answer or delivery.last_error
+    if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.channel_type == "mail":
+        return _("The mail server accepted the mail.") + f" ({delivery.response})"
+    known: str = delivery.response or delivery.last_error
     return gettext(known) if known else "—"
 
 
 def told_so_far(release: Release, zone: str) -> dict[str, Any]:
     """Return the status text in both languages, and the notices of a release with how many deliveries were sent."""
-    failed, sent = (Q(messages__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
+    failed, sent = (Q(inbox_items__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
     notices = (
         Notification.objects.filter(release=release)
         .annotate(
-            all=Count("messages__deliveries"),
-            failed=Count("messages__deliveries", filter=failed),
-            sent=Count("messages__deliveries", filter=sent),
+            all=Count("inbox_items__deliveries"),
+            failed=Count("inbox_items__deliveries", filter=failed),
+            sent=Count("inbox_items__deliveries", filter=sent),
         )
         .order_by("-pk")[:30]
     )
@@ -58,7 +58,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     event = request.GET.get("event", "")
     chosen = request.GET.get("release", "")
     releases = list(
-        Release.objects.exclude(state="recorded").select_related("application").order_by("-pk")[:50]
+        Release.objects.exclude(state="imported").select_related("application").order_by("-pk")[:50]
     )  # fmt: skip
     release = next((one for one in releases if str(one.pk) == chosen), None)
     plan, missing = None, ""
@@ -66,7 +66,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         found = example_of(event, release)
         if found is not None:
             entry = Outbox(
-                act=uuid.uuid4(), event=event, object=label(found.row), payload=found.payload, created_at=now()
+                operation_id=uuid.uuid4(), event=event, object=label(found.row), payload=found.payload, created_at=now()
             )
             plan = planned(entry, though_done=True)
         if plan is None:
@@ -91,8 +91,8 @@ def preview(request: HttpRequest) -> HttpResponse:
 def inbox(request: HttpRequest) -> HttpResponse:
     """Show the reader's own messages, newest first."""
     mine = InboxItem.objects.filter(
-        account=request.user.pk, deliveries__channel__kind="admin", deliveries__outcome="sent"
-    ).select_related("notice__release__application")  # fmt: skip
+        account=request.user.pk, deliveries__channel__channel_type="admin", deliveries__outcome="sent"
+    ).select_related("notification__release__application")  # fmt: skip
     only_unread = request.GET.get("unread") == "1"
     rows = mine.filter(read_at=None) if only_unread else mine
     shown = Paginator(rows.order_by("-pk"), PAGE).get_page(request.GET.get("page"))

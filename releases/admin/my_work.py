@@ -27,8 +27,8 @@ def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, st
 
     `shown` is the board, which has read the applications and what is in force; `under_way`: a release is.
     """
-    active = Procedure.objects.filter(state="active").exists()
-    planned = under_way or Release.objects.exclude(state="recorded").exists()
+    active = Procedure.objects.filter(state="in_effect").exists()
+    planned = under_way or Release.objects.exclude(state="imported").exists()
     steps = [
         (_("A procedure is in effect"), "releases_procedure", active),
         (_("An application is entered"), "environments_application", bool(shown["rows"])),
@@ -64,7 +64,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         .order_by("-raised_at")[:20]
     )
     stuck = list(
-        Deployment.objects.filter(state__in=["waiting", "failed", "stopped", "rollback_failed"])
+        Deployment.objects.filter(state__in=["awaiting_decision", "failed", "stopped", "rollback_failed"])
         .select_related("release__application", "environment")[:20]
     )  # fmt: skip
     missed = list(
@@ -75,7 +75,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
     under_way = list(
         Release.objects.filter(state__in=Release.UNDER_WAY)
         .select_related("application", "author")
-        .order_by("window_start", "-pk")[:20]
+        .order_by("scheduled_start_at", "-pk")[:20]
     )
     shown = board(moment)
     return show(

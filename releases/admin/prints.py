@@ -58,7 +58,7 @@ def _release(pk: int) -> Release:
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes__author", "checklist__signed_by", "documents__checked_by", "documents__approved_by",
             "final_checks__account", "milestones__done_by",
-            Prefetch("roster", TeamMember.objects.select_related("account")),
+            Prefetch("team_members", TeamMember.objects.select_related("account")),
         ),
         pk=pk,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def _place(release: Release) -> Environment | None:
 
 
 def _content(release: Release) -> Any:
-    row = release.procedure or Procedure.objects.filter(state="active").first()
+    row = release.procedure or Procedure.objects.filter(state="in_effect").first()
     return row.document if row is not None else None
 
 
@@ -87,8 +87,8 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
     zone = place.zone if place is not None else ""
     rounds = list(
         ApprovalRequest.objects.filter(release=row)
-        .select_related("environment", "applicant")
-        .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
+        .select_related("environment", "requested_by")
+        .prefetch_related("decisions__account", "decisions__on_behalf", "decisions__meeting")
         .order_by("opened_at")
     )
     live = next((r for r in reversed(rounds) if not ended_because(r)), None)
@@ -123,7 +123,7 @@ def lines(
             ends = at + timedelta(seconds=seconds) if at is not None else None
             found.append(
                 Line(
-                    len(found) + 1, phase, entry["label_ja"] if ja else entry["label_en"], entry["kind"], at, ends,
+                    len(found) + 1, phase, entry["label_ja"] if ja else entry["label_en"], entry["step_type"], at, ends,
                     seconds, bool(entry.get("required", True)),
                 )
             )  # fmt: skip
@@ -133,7 +133,7 @@ def lines(
 
 def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
     """Add the real times where the run has made these steps."""
-    if [step.kind for step in steps] != [line.kind for line in planned]:
+    if [step.step_type for step in steps] != [line.kind for line in planned]:
         return planned
     return [
         Line(**{**line.__dict__, "began": step.started_at, "ended": step.ended_at, "state": step.get_state_display()})
@@ -152,16 +152,16 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     if not rights_of(request).sees(place):
         raise PermissionDenied
     run = Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
-    planned = (row.window_start, row.window_end) if place.protected else (None, None)
-    start, closes = planned if run is None else (run.scheduled_for or planned[0], run.window_end or planned[1])
+    planned = (row.scheduled_start_at, row.window_end) if place.protected else (None, None)
+    start, closes = planned if run is None else (run.scheduled_start_at or planned[0], run.window_end or planned[1])
     japanese = language() == "ja"
     lasts = durations(row, place.pk)
-    out = lines(row.plan, ("forward", "verify"), start, japanese, lasts)
+    out = lines(row.step_plan, ("deployment", "verification"), start, japanese, lasts)
     steps = list(run.steps.order_by("ordinal")) if run is not None else []
-    out = _with_facts(out, [s for s in steps if s.phase in ("forward", "verify")])
+    out = _with_facts(out, [s for s in steps if s.phase in ("deployment", "verification")])
     decide_by = last_return(Deployment(release=row, environment=place, window_end=closes))
-    back = lines(row.plan, ("back", "back_verify"), decide_by, japanese, lasts)
-    needed = lasts.needed(row.plan)
+    back = lines(row.step_plan, ("rollback", "rollback_verification"), decide_by, japanese, lasts)
+    needed = lasts.needed(row.step_plan)
     return _sheet(
         request,
         "ringi/print_work.html",
@@ -180,7 +180,7 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         basis=needed.basis,
         latest=closes - timedelta(seconds=needed.seconds) if closes is not None else None,
         watch=_content(row).watch if _content(row) is not None else None,
-        roster=row.roster.all(),
+        roster=row.team_members.all(),
     )
 
 
@@ -189,9 +189,9 @@ def contact_sheet(request: HttpRequest, pk: int) -> HttpResponse:
     """Show 連絡網: who is asked in which order, with telephone numbers."""
     row = _release(pk)
     place = _place(row)
-    entries = {entry.duty: entry for entry in row.roster.all()}
+    entries = {entry.team_role: entry for entry in row.team_members.all()}
     order = list(DecisionRequest.ORDER)
-    duties = [(key, str(name)) for key, name in TeamMember.Duty.choices]
+    duties = [(key, str(name)) for key, name in TeamMember.TeamRole.choices]
     content = _content(row)
     return _sheet(
         request,
@@ -232,7 +232,7 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         seen=seen_of(row),
         communications=communications(row),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
-        steps=list(run.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal")),
+        steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},
         logs=rights_of(request).sees(run.environment, "log"),
     )

@@ -78,21 +78,21 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
         before = {answer.gate: answer.passes for answer in answers(release, place, moment)}
         due = {m.key: m for m in release.milestones.all()}
         wanted = (
-            due_dates(content, release.window_start, place, emergency=release.kind == Release.Kind.EMERGENCY)
-            if release.window_start is not None
+            due_dates(content, release.scheduled_start_at, place, emergency=release.kind == Release.Kind.EMERGENCY)
+            if release.scheduled_start_at is not None
             else {}
         )
         labels = {m.key: m.label(language()) for m in content.milestones}
         moved = [
             (labels.get(key, key), when(due[key].due_at if key in due else None, place.zone), when(at, place.zone))
             for key, at in wanted.items()
-            if key not in due or (due[key].due_at != at and not due[key].compressed)
+            if key not in due or (due[key].due_at != at and not due[key].due_immediately)
         ]
         rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE)
         consents = [
             f"{row.get_state_display()}: "
-            + (listed(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—")
-            for row in rounds.prefetch_related("approvals__account")
+            + (listed(str(a.account) for a in row.decisions.all() if a.decision in a.COUNTING) or "—")
+            for row in rounds.prefetch_related("decisions__account")
         ]
         release.procedure = procedure  # only here, to ask the gates; never saved
         closed = [a for a in answers(release, place, moment) if not a.passes and before.get(a.gate, True)]
@@ -110,7 +110,7 @@ def procedure_difference(request: HttpRequest) -> HttpResponse:
     """Show two versions side by side: `left` and `right` are keys; left out, the active one and the newest draft."""
     rows = list(Procedure.objects.order_by("-pk")[:100])
     by_key = {str(row.pk): row for row in rows}
-    active = next((row for row in rows if row.state == "active"), None)
+    active = next((row for row in rows if row.state == "in_effect"), None)
     newest = next((row for row in rows if row.state in ("draft", "in_review")), rows[0] if rows else None)
     left = by_key.get(request.GET.get("left", "")) or active
     right = by_key.get(request.GET.get("right", "")) or newest

@@ -144,12 +144,12 @@ class ProcedureAdmin(ReadOnlyAdmin):
     list_display = ("version", "state", "reason", "author", "created", "since")
     list_select_related = ("author",)
     list_filter = ("state",)
-    shown_fields = ("version", "state", "reason", "author", "created_at", "activated_at", "digest")
+    shown_fields = ("version", "state", "reason", "author", "created_at", "in_effect_at", "digest")
     detail_template: ClassVar[str] = "ringi/procedure.html"
     hint = _("A new version is submitted for approval and approved like a release. A version in effect never changes.")
 
     created = cell(stamp, "created_at", _("created"), "created_at")
-    since = cell(stamp, "activated_at", _("effective since"), "activated_at")
+    since = cell(stamp, "in_effect_at", _("effective since"), "in_effect_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Add the document and the rounds about it."""
@@ -158,5 +158,5 @@ class ProcedureAdmin(ReadOnlyAdmin):
         return {
             "name": content.name.label(language()),
             "sections": sections_of(content),
-            "rounds": row.rounds.select_related("environment")[:10],
+            "rounds": row.approval_requests.select_related("environment")[:10],
         }

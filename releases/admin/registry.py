@@ -57,24 +57,24 @@ class ReleaseAdmin(OwnPage):
     search_fields = ("version", "number", "title", "commit", "ticket", "author__display_name", "author__username")
     hint = _("A release is a version of an application on its way to production.")
 
-    opens = cell(stamp, "window_start", _("T-0"), "window_start")
+    opens = cell(stamp, "scheduled_start_at", _("T-0"), "scheduled_start_at")
 
 
 @admin.register(Deployment)
 class DeploymentAdmin(OwnPage):
     """All runs."""
 
-    list_display = ("__str__", "state", "hour", "started_by", "verified_by")
-    list_select_related = ("release__application", "environment", "started_by", "verified_by")
+    list_display = ("__str__", "state", "hour", "scheduled_by", "verified_by")
+    list_select_related = ("release__application", "environment", "scheduled_by", "verified_by")
     list_filter = ("state", "environment", "application")
     lookups = frozenset({"release__id__exact"})
     ordering = ("-pk",)
-    search_fields = ("release__version", "release__number", "release__commit", "started_by__display_name",
+    search_fields = ("release__version", "release__number", "release__commit", "scheduled_by__display_name",
                      "verified_by__display_name")  # fmt: skip
     release_path = "release__"
     hint = _("A deployment is requested on the page of its release.")
 
-    hour = cell(stamp, "scheduled_for environment.zone", _("scheduled start"), "scheduled_for")
+    hour = cell(stamp, "scheduled_start_at environment.zone", _("scheduled start"), "scheduled_start_at")
 
 
 @admin.register(Rollback)
@@ -97,14 +97,14 @@ class RollbackAdmin(OwnPage):
 class EvidenceAdmin(ReadOnlyAdmin):
     """All proof handed in."""
 
-    list_display = ("__str__", "application", "environment", "sentence", "handed_in_by", "handed_in")
-    list_select_related = ("application", "environment", "handed_in_by")
+    list_display = ("__str__", "application", "environment", "summary", "uploaded_by", "handed_in")
+    list_select_related = ("application", "environment", "uploaded_by")
     list_filter = ("kind", ("superseded_by", admin.EmptyFieldListFilter), "environment", "application")
     lookups = frozenset({"tree__exact"})
     ordering = ("-pk",)
-    search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
-    shown_fields = ("application", "environment", "kind", "test_type", "suite", "tool", "commit", "tree", "sentence",
-                    "values", "digest", "handed_in_by", "at", "superseded_by")  # fmt: skip
+    search_fields = ("commit", "tree", "digest", "uploaded_by__display_name")
+    shown_fields = ("application", "environment", "kind", "test_type", "suite", "tool", "commit", "tree", "summary",
+                    "values", "digest", "uploaded_by", "at", "superseded_by")  # fmt: skip
     hint = _("CI uploads evidence through the API; people upload evidence on the page of the application.")
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -118,17 +118,17 @@ class EvidenceAdmin(ReadOnlyAdmin):
 class ObligationAdmin(ReadOnlyAdmin):
     """All debts."""
 
-    list_display = ("__str__", "release", "due", "settled", "settled_by", "note")
-    list_select_related = ("release__application", "settled_by")
-    list_filter = (("settled_at", admin.EmptyFieldListFilter), "application")
-    search_fields = ("label_ja", "label_en", "release__version", "release__number", "settled_by__display_name")
+    list_display = ("__str__", "release", "due", "settled", "completed_by", "note")
+    list_select_related = ("release__application", "completed_by")
+    list_filter = (("completed_at", admin.EmptyFieldListFilter), "application")
+    search_fields = ("label_ja", "label_en", "release__version", "release__number", "completed_by__display_name")
     hint = _(
         "Checks skipped in an emergency become follow-up actions. An overdue follow-up action blocks the next "
         "regular release."
     )
 
     due = cell(stamp, "due_at", _("due"), "due_at")
-    settled = cell(stamp, "settled_at", _("completed at"), "settled_at")
+    settled = cell(stamp, "completed_at", _("completed at"), "completed_at")
 
 
 @admin.register(DeployedVersion)
@@ -152,11 +152,11 @@ class InForceAdmin(SeenOnly):
         words = {
             "verified": gettext("verified"),
             "restored": gettext("restored"),
-            "settled": gettext("resolved"),
-            "adopted": gettext("registered"),
-            "proposed": gettext("registration requested"),
+            "resolved": gettext("resolved"),
+            "registered": gettext("registered"),
+            "requested": gettext("registration requested"),
         }
-        return words.get(row.how, row.how)
+        return words.get(row.basis, row.basis)
 
 
 REGISTERED_BESIDE = (StopSwitchAdmin, ledger_lists, messages_lists)

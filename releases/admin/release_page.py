@@ -40,28 +40,29 @@ from releases.procedures.document import Procedure as Content
 
 PATH = (
     "draft",
-    "content_fixed",
-    "tested",
+    "scope_locked",
+    "testing_completed",
     "in_review",
     "approved",
-    "confirmed",
+    "final_check_completed",
     "releasing",
     "monitoring",
     "completed",
 )
 BELONGING = (
-    "editors changes checklist roster documents final_checks milestones obligations waivers facts rounds deployments"
+    "editors changes checklist team_members documents final_checks milestones follow_ups waivers facts "
+    "approval_requests deployments"
 )
-PHASES = ("forward", "verify", "back", "back_verify")
+PHASES = ("deployment", "verification", "rollback", "rollback_verification")
 # Of runs and happenings, the newest; the rest stands on their lists.
 SHOWN = 25
-SHORT_PATH = ("draft", "content_fixed", "tested", "concluded")
+SHORT_PATH = ("draft", "scope_locked", "testing_completed", "closed")
 MAIN = {
-    "draft": "release:fix_content",
-    "content_fixed": "release:confirm_tests deployment:request",
-    "tested": "release:submit release:conclude",
-    "approved": "release:confirm",
-    "confirmed": "deployment:request",
+    "draft": "release:lock_scope",
+    "scope_locked": "release:complete_testing deployment:request",
+    "testing_completed": "release:submit release:close",
+    "approved": "release:sign_final_check",
+    "final_check_completed": "deployment:request",
 }
 
 
@@ -123,12 +124,12 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
     match release.state:
         case "draft":
             return _("%(who)s completes the draft and locks the scope.") % {"who": release.author}
-        case "content_fixed":
+        case "scope_locked":
             return _(
                 "The release team gathers test results, checklist and documents; then the release manager "
                 "completes testing."
             )
-        case "tested":
+        case "testing_completed":
             return (
                 _("The release manager submits the release for approval.")
                 if release.bound_for_production
@@ -139,11 +140,11 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
             text = _("Approval is missing: %(missing)s. Eligible approvers: %(names)s.")
             return text % {"missing": standing.missing_words, "names": names}
         case "approved":
-            signed = {row.role for row in release.final_checks.all() if row.cleared_at is None}
+            signed = {row.role for row in release.final_checks.all() if row.invalidated_at is None}
             signers = content.final_check.signers if content is not None else ()
             waiting = [roles.get(role, role) for role in signers if role not in signed]
             return _("The final check waits for: %(roles)s.") % {"roles": listed(waiting)}
-        case "confirmed":
+        case "final_check_completed":
             run = next((r for r in runs if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None)
             if run is None:
                 text = _("The production deployment has not been requested. Roles that can request it: %(roles)s.")
@@ -174,7 +175,7 @@ def _after_going_back(release: Release, runs: list[Deployment]) -> str:
     said = []
     if any(back.state not in Rollback.ENDS for run in runs[:SHOWN] for back in run.rollbacks.all()):
         said.append(_("The release was rolled back. Monitor, report and close the rollback."))
-    if owed := sum(row.settled_at is None for row in release.obligations.all()):
+    if owed := sum(row.completed_at is None for row in release.follow_ups.all()):
         said.append(
             ngettext("%(n)d follow-up action is open.", "%(n)d follow-up actions are open.", owed) % {"n": owed}
         )
@@ -187,7 +188,7 @@ def _run_next(runs: list[Deployment]) -> str:
         return ""
     return {
         "verifying": _("An operator other than the one who scheduled the deployment verifies the deployment."),
-        "waiting": _("The deployment awaits the decision of an operator."),
+        "awaiting_decision": _("The deployment awaits the decision of an operator."),
         "failed": _("The deployment has failed: roll it back or resolve it."),
         "stopped": _("The deployment was stopped: roll it back or resolve it."),
         "rollback_failed": _("The rollback has failed: retry the rollback or resolve the deployment."),
@@ -198,7 +199,8 @@ def _run_next(runs: list[Deployment]) -> str:
 
 def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
     """Return each item of the final check as measured now, with its label."""
-    if content is None or release.state not in ("approved", "confirmed") or not release.bound_for_production:
+    signing = release.state in ("approved", "final_check_completed")
+    if content is None or not signing or not release.bound_for_production:
         return []
     measured = facts_now(release, connect=False)
     tones = {True: "pass", False: "fail"}
@@ -219,7 +221,7 @@ def line(release: Release, moment: datetime) -> dict[str, Any]:
     rows = list(release.milestones.all())
     if not rows:
         return {}
-    first, last = rows[0].due_at, max(rows[-1].due_at, release.window_start or rows[-1].due_at)
+    first, last = rows[0].due_at, max(rows[-1].due_at, release.scheduled_start_at or rows[-1].due_at)
     whole = max((last - first).total_seconds(), 1.0)
     count = max(len(rows) - 1, 1)
     marks = [
@@ -227,7 +229,7 @@ def line(release: Release, moment: datetime) -> dict[str, Any]:
             "milestone": row,
             # Even spacing: hours and weeks on one true scale would lie on top of each other.
             "place": round(4 + index / count * 92, 2),
-            "tone": "good" if row.done_at else "bad" if row.due_at < moment and not row.compressed else "going",
+            "tone": "good" if row.done_at else "bad" if row.due_at < moment and not row.due_immediately else "going",
         }
         for index, row in enumerate(rows)
     ]
@@ -237,7 +239,7 @@ def line(release: Release, moment: datetime) -> dict[str, Any]:
 
 
 def _content(release: Release) -> tuple[Procedure | None, Content | None]:
-    row = release.procedure or Procedure.objects.filter(state="active").first()
+    row = release.procedure or Procedure.objects.filter(state="in_effect").first()
     return row, row.document if row is not None else None
 
 
@@ -250,22 +252,22 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ApprovalRequest
         ([release], "author"),
         (release.changes.all(), "author"),
         (release.checklist.all(), "signed_by"),
-        (release.roster.all(), "account"),
+        (release.team_members.all(), "account"),
         (release.documents.all(), "edited_by checked_by approved_by"),
         (release.final_checks.all(), "account"),
         (release.milestones.all(), "done_by"),
-        (release.obligations.all(), "settled_by"),
-        (release.waivers.all(), "proposed_by decided_by"),
-        (known.evidence, "handed_in_by"),
-        (runs, "requested_by started_by verified_by"),
-        (rounds, "applicant"),
-        ([word for round_ in rounds for word in round_.approvals.all()], "account on_behalf"),
+        (release.follow_ups.all(), "completed_by"),
+        (release.waivers.all(), "requested_by decided_by"),
+        (known.evidence, "uploaded_by"),
+        (runs, "requested_by scheduled_by verified_by"),
+        (rounds, "requested_by"),
+        ([word for round_ in rounds for word in round_.decisions.all()], "account on_behalf"),
     )
 
 
 def _lacking(release: Release, environments: list[Environment], content: Content | None) -> str:
     """Return who is missing for the approvals, now or at T-0, in words; empty when the rules can be met."""
-    early = release.state in ("draft", "content_fixed", "tested", "in_review")
+    early = release.state in ("draft", "scope_locked", "testing_completed", "in_review")
     if content is None or not early or not release.bound_for_production:
         return ""
     protected = [e for e in environments if e.protected]
@@ -274,10 +276,10 @@ def _lacking(release: Release, environments: list[Environment], content: Content
 
 def _uncounted(release: Release, rounds: Iterable[ApprovalRequest], moment: datetime) -> str:
     """Return why the approvals that were given will not count at T-0; empty when they will."""
-    if release.state not in ("approved", "confirmed"):
+    if release.state not in ("approved", "final_check_completed"):
         return ""
-    at = max(release.window_start or moment, moment)
-    return " ".join(quorum.uncounted(one, at) for one in rounds if one.state == "granted")
+    at = max(release.scheduled_start_at or moment, moment)
+    return " ".join(quorum.uncounted(one, at) for one in rounds if one.state == "approved")
 
 
 def _criterion(release: Release, content: Content | None) -> str:
@@ -293,9 +295,9 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
     found = []
     for row in release.waivers.all():
         state, tone = _("waits for a second person"), "going"
-        if row.refused_at is not None:
+        if row.rejected_at is not None:
             state, tone = _("rejected"), "bad"
-        elif row.withdrawn_at is not None:
+        elif row.revoked_at is not None:
             state, tone = _("ended"), "calm"
         elif row.until <= moment:
             state, tone = _("expired"), "calm"
@@ -315,7 +317,7 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
 
 def candidates_for_duties() -> list[tuple[str, str]]:
     """Return duty → label in the order of the roster."""
-    return [(str(key), str(name)) for key, name in TeamMember.Duty.choices]
+    return [(str(key), str(name)) for key, name in TeamMember.TeamRole.choices]
 
 
 @page
@@ -328,8 +330,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     known = Known(row, moment)
     if content is not None:
         known.content = content
-    runs, rounds = list(row.deployments.all()), list(row.rounds.all())
-    prefetch_related_objects(rounds, "approvals__meeting")
+    runs, rounds = list(row.deployments.all()), list(row.approval_requests.all())
+    prefetch_related_objects(rounds, "decisions__meeting")
     prefetch_related_objects(runs[:SHOWN], "rollbacks")
     overdue = sorted(
         (debt for debt in known.debts if debt.due_at < moment and debt.release_id != row.pk),
@@ -343,15 +345,15 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
     verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
     target = next_environment(asked, verified) if asked else -1
-    standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "open"}
-    open_round = next((r for r in rounds if r.state == "open"), None)
+    standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "in_review"}
+    open_round = next((r for r in rounds if r.state == "in_review"), None)
     standing = standings.get(open_round.pk) if open_round is not None else None
     configurations = chosen(row)
     labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs[:SHOWN]),
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
     bound = [place for place in environments if place.tier == "production"] or environments
     zone = bound[-1].zone if bound else ""
-    duties = {entry.duty: entry for entry in row.roster.all()}
+    duties = {entry.team_role: entry for entry in row.team_members.all()}
     return show(
         request,
         "ringi/release.html",
@@ -371,7 +373,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         commit=commit_shown(row),
         contents=content_of(row, configurations, rights),
         dry_runs=[e for e in environments if rights.sees(e)],
-        plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
+        plan=[(phase, row.step_plan[phase]) for phase in PHASES if phase in row.step_plan],
         evidence=known.evidence[:SHOWN],
         evidence_left=len(known.evidence[SHOWN:]),
         matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
@@ -390,7 +392,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         pressed=known.pressed,
         to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
         migrations=migrations_of(row, known),
-        no_way_back=faults(row, known) if row.plan else [],
+        no_way_back=faults(row, known) if row.step_plan else [],
         kept=kept_until(row.created_at, content) if content is not None and not live else None,
         moment=moment,
         happenings=happened.of_objects(labels, SHOWN),

@@ -40,6 +40,6 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
 
 def _words() -> dict[str, str]:
     """Return key of a trigger → its words in the active procedure; one that only a draft has keeps its key."""
-    active = Procedure.objects.filter(state="active").first()
+    active = Procedure.objects.filter(state="in_effect").first()
     language = get_language() or "ja"
     return {} if active is None else {t.key: t.label(language) for t in active.document.triggers}

@@ -20,7 +20,7 @@ from releases.procedures.document import Procedure as Content
 RECORDS: tuple[tuple[type[Model], str], ...] = (
     (Release, "created_at"),
     (Evidence, "at"),
-    (StepAttempt, "began_at"),
+    (StepAttempt, "started_at"),
     (Rollback, "raised_at"),
     (Notification, "made_at"),
     (Event, "at"),

@@ -23,9 +23,9 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
         ).order_by("grant__account__display_name", "pk")
     )
     rows = [(item, standing(item.grant, moment)) for item in items]
-    undecided = [(i, s) for i, s in rows if not i.verdict and s.key not in ("ended", "withdrawn")]
-    decided = [(i, s) for i, s in rows if i.verdict]
-    over = [(i, s) for i, s in rows if not i.verdict and s.key in ("ended", "withdrawn")]
+    undecided = [(i, s) for i, s in rows if not i.result and s.key not in ("ended", "revoked")]
+    decided = [(i, s) for i, s in rows if i.result]
+    over = [(i, s) for i, s in rows if not i.result and s.key in ("ended", "revoked")]
     return show(
         request,
         "ringi/review.html",

@@ -27,7 +27,7 @@ PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring"
 MAIN = {
     "raised": "rollback:assess",
     "assessed": "rollback:communicate rollback:authorise",
-    "faltered": "rollback:retry",
+    "failed": "rollback:retry",
     "reporting": "rollback:assess rollback:communicate rollback:close",
 }
 
@@ -36,7 +36,7 @@ def stops(rollback: Rollback) -> list[dict[str, str]]:
     """Return the stations of the way back."""
     names = {key: str(name) for key, name in Rollback.State.choices}
     if rollback.state not in PATH:
-        before = ["raised"] + (["running"] if rollback.began_at else [])
+        before = ["raised"] + (["running"] if rollback.started_at else [])
         return [{"state": s, "label": names[s], "place": "past"} for s in before] + [
             {"state": rollback.state, "label": names[rollback.state], "place": "here"}
         ]
@@ -76,7 +76,7 @@ def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
         (_("Raised"), rollback.raised_at, raiser_of(rollback)),
         *agreed,
         (_("Authorised"), let.at if let else None, let.words if let else ""),
-        (_("Started"), rollback.began_at, ""),
+        (_("Started"), rollback.started_at, ""),
         (_("Restored"), rollback.restored_at, ""),
         *([(_("Completed manually"), at, listed(by_hand))] if by_hand else []),
         (_("Closed"), rollback.closed_at, ""),
@@ -101,7 +101,7 @@ def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
             return _("No action is needed: the rollback is in progress.")
         case "monitoring":
             return _("No action is needed: monitoring after the rollback is in progress.")
-        case "faltered":
+        case "failed":
             if rollback.facts.get("by_hand"):
                 return _("Another operator confirms that the rollback was completed manually.")
             return _(
@@ -119,7 +119,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(
         Rollback.objects.select_related(
             "deployment__release__application", "deployment__procedure", "deployment__environment",
-            "deployment__application", "deployment__consent", "raised_by", "assessed_by", "authorised_by",
+            "deployment__application", "deployment__approval_request", "raised_by", "assessed_by", "authorised_by",
         ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
         pk=pk,
     )  # fmt: skip
@@ -127,9 +127,9 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     rights, zone = rights_of(request), run.environment.zone
     sees, logs = rights.sees(run.environment), rights.sees(run.environment, "log")
     roster = list(TeamMember.objects.filter(release=run.release).select_related("account"))
-    decider = next((entry for entry in roster if entry.duty == TeamMember.Duty.DECIDER), None)
+    decider = next((entry for entry in roster if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
     content = run.procedure.document
-    watches = list(row.watches.order_by("pk")) if sees else []
+    watches = list(row.monitoring_periods.order_by("pk")) if sees else []
     for watch in watches:
         watch.deployment = run
     documents = list(row.documents.all())
@@ -152,11 +152,11 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         roster=roster,
         samples=_samples(row) if sees else [],
         lost=sorted(row.facts.get("rows", {}).items()),
-        digests=(row.facts.get("digests") or (digests(run) if row.began_at else {})) if sees else {},
+        digests=(row.facts.get("digests") or (digests(run) if row.started_at else {})) if sees else {},
         moments=_moments(row),
         left_so=troubles(row.facts["by_hand"][-1]) if "measured" in row.facts.get("by_hand", [{}])[-1] else [],
         communications=communications(row),
-        steps=list(run.steps.filter(phase__in=["back", "back_verify"])),
+        steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"])),
         watches=[(w, watch_charts(w, content, zone)) for w in watches],
         documents=documents,
         happenings=happened.of_objects(labels, 40),

@@ -16,11 +16,17 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one round: about a release, an extra window or a procedure."""
     row = get_object_or_404(
         ApprovalRequest.objects.select_related(
-            "environment", "applicant", "window", "procedure", "switch", "release__application", "release__author"
-        ).prefetch_related("approvals__account", "approvals__on_behalf"),
+            "environment",
+            "requested_by",
+            "window",
+            "procedure",
+            "emergency_stop",
+            "release__application",
+            "release__author",
+        ).prefetch_related("decisions__account", "decisions__on_behalf"),
         pk=pk,
     )
-    standing = standing_of(row, rights_of(request).account) if row.state == "open" else None
+    standing = standing_of(row, rights_of(request).account) if row.state == "in_review" else None
     return show(
         request,
         "ringi/round.html",

@@ -53,9 +53,9 @@ def ended_because(round_: ApprovalRequest) -> str:
     """
     labels = clause_labels()
     match round_.state:
-        case "consumed":
+        case "used":
             return ""
-        case "open" | "granted":
+        case "in_review" | "approved":
             if not (key := stale(round_)):
                 return ""
             if key == "approvals":
@@ -69,10 +69,10 @@ def ended_because(round_: ApprovalRequest) -> str:
             return _("The approval request was sent back.")
         case "rejected":
             return _("The approval request was rejected.")
-        case "taken_back":
+        case "withdrawn":
             return _("The approval request was withdrawn.")
-    key = round_.void_key
-    if key in ("amended", "withdrawn", "approvals"):
+    key = round_.invalidated_by
+    if key in ("amended", "cancelled", "approvals"):
         return _("Invalidated: %(what)s.") % {"what": labels[key]} + _changed_since(round_)
     if not key:
         return _("Invalidated: the approval request was ended.")
@@ -124,8 +124,8 @@ def _commands(round_: ApprovalRequest, rights: Rights) -> list[Clause]:
     if release is None or place is None or not rights.sees(place) or round_.state not in round_.LIVE:
         return []
     target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
-    present = digest({"root": target.root, "settings": target.settings}) if target is not None else None
-    if target is None or (agreed.get("target"), agreed.get("plan")) != (present, release.plan):
+    present = digest({"root": target.root, "options": target.options}) if target is not None else None
+    if target is None or (agreed.get("target"), agreed.get("plan")) != (present, release.step_plan):
         return []
     lines = []
     for step in dry_run(release, place):
@@ -138,7 +138,7 @@ def _commands(round_: ApprovalRequest, rights: Rights) -> list[Clause]:
     last = ran.order_by("-started_at").values_list("started_at", flat=True).first()
     before = target.history.filter(history_date__lte=last).order_by("-history_date").first() if last else None
     if before is not None:
-        kept, now_ = ({"root": row.root, **row.settings} for row in (before, target))
+        kept, now_ = ({"root": row.root, **row.options} for row in (before, target))
         said = "\n".join(f"{key}: {left} → {right}" for key, left, right in changes(kept, now_))
         found.append(
             Clause("since", _("changed in the deployment target since the last deployment"), said or _("nothing"))
@@ -210,13 +210,13 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, str(version), exact)
         case "replay", {"watches": list()}:
             return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
-        case "preauthorised", {"on": _on, "rows": _rows}:
+        case "rollback_pre_authorised", {"on": _on, "rows": _rows}:
             return Clause(key, label, preauthorisation_words(value))
         case "notices", dict():
             texts = [texts[language()] for texts in value.values() if language() in texts]
             return Clause(key, label, "\n\n".join(f"{text['subject']}\n{text['body']}" for text in texts), exact)
-        case "unanswered", str():
-            choices = dict(Release._meta.get_field("unanswered").flatchoices)
+        case "on_timeout", str():
+            choices = dict(Release._meta.get_field("on_timeout").flatchoices)
             return Clause(key, label, str(choices.get(value, value)))
         case "plan", dict():
             return Clause(key, label, _plan(value), exact)
@@ -229,7 +229,11 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
 def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:
     name = "label_ja" if language() == "ja" else "label_en"
     lines = []
-    for phase, words in (("forward", _("Deployment")), ("verify", _("Verification")), ("back", _("Rollback"))):
+    for phase, words in (
+        ("deployment", _("Deployment")),
+        ("verification", _("Verification")),
+        ("rollback", _("Rollback")),
+    ):
         steps = plan.get(phase, [])
         seconds = sum(step["estimate_seconds"] for step in steps)
         names = " → ".join(str(step[name]) for step in steps)

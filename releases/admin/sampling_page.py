@@ -66,7 +66,7 @@ def _run(change: Change, by: Acted | None) -> tuple[Any, ...]:
         return change.number, change.label, *[None] * 6, change.at, *[None] * 6, change.event
     run, (*people, until) = of_period.deployment_of(row), by
     release, kind, ended = run.release, run.release.get_kind_display(), run.ended_at
-    planned: tuple[Any, ...] = (run.scheduled_for, run.window_end)
+    planned: tuple[Any, ...] = (run.scheduled_start_at, run.window_end)
     if isinstance(row, Rollback):
         kind, ended, planned = _("Rollback"), row.restored_at, (None, None)
     return (

@@ -40,13 +40,14 @@ from releases.models import (
 DEFAULT_ZONE = str(ZONE)
 
 _TONES = {
-    "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
-    "tested confirmed pass ok measured healthy judged_healthy yes adopted sent",
+    "good": "completed closed approved used succeeded done ready ready_to_publish published in_effect verified "
+    "testing_completed final_check_completed pass passed passed_by_person ok measured yes registered sent",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
-    "reporting changed requested content_fixed checked authorised proposed",
-    "warn": "waived conditional waiting held needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
-    "no_data stale insufficient not_measured compressed restored retracted",
-    "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue unreachable",
+    "reporting changed requested scope_locked content_checked authorised",
+    "warn": "waived approve_with_condition awaiting_decision on_hold outcome_unknown sent_back withdrawn expired "
+    "stopping stopped raised assessed rolled_back unknown no_data stale inconclusive not_measured due_immediately "
+    "restored retracted",
+    "bad": "failed rejected invalidated missed rollback_failed fail error refused no overdue unreachable",
 }
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
 
@@ -57,14 +58,14 @@ _WORDS: dict[str, Any] = {
     "no_data": gettext_lazy("no data"),
     "stale": gettext_lazy("stale"),
     "error": gettext_lazy("error"),
-    "healthy": gettext_lazy("passed"),
-    "judged_healthy": gettext_lazy("passed by a person"),
-    "insufficient": gettext_lazy("inconclusive"),
+    "passed": gettext_lazy("passed"),
+    "passed_by_person": gettext_lazy("passed by a person"),
+    "inconclusive": gettext_lazy("inconclusive"),
     "measured": gettext_lazy("measured"),
-    "cut_short": gettext_lazy("superseded by a newer deployment"),
+    "superseded": gettext_lazy("superseded by a newer deployment"),
     "rolled_back": gettext_lazy("rolled back"),
-    "as_before": gettext_lazy("previous state"),
-    "as_planned": gettext_lazy("planned state"),
+    "previous": gettext_lazy("previous state"),
+    "planned": gettext_lazy("planned state"),
     "unknown": gettext_lazy("unknown"),
     "done": gettext_lazy("done"),
     "refused": gettext_lazy("refused"),
@@ -97,12 +98,12 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     Procedure: ("procedure", "load"),
     Holiday: ("holiday", "add"),
     CommitteeMeeting: ("meeting", "record"),
-    EmergencyStop: ("switch", "press"),
+    EmergencyStop: ("emergency_stop", "activate"),
     CheckpointDelivery: ("checkpoint", "add_address"),
-    LedgerResumption: ("ledger", "propose_going_on"),
-    RecipientGroup: ("stakeholder", "create"),
-    NotificationChannel: ("channel", "create"),
-    NotificationRule: ("message_rule", "add"),
+    LedgerResumption: ("ledger", "request_resumption"),
+    RecipientGroup: ("recipient_group", "create"),
+    NotificationChannel: ("notification_channel", "create"),
+    NotificationRule: ("notification_rule", "add"),
 }
 
 
@@ -246,21 +247,21 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
         case ChecklistItem():
             return instance.signed_at is not None
         case FollowUp():
-            return instance.settled_at is not None
+            return instance.completed_at is not None
         case Waiver():
-            decided = instance.approved_at is not None or instance.refused_at is not None
-            ended = instance.withdrawn_at is not None or instance.refused_at is not None
-            return ended if verb.name == "withdraw" else decided or ended
+            decided = instance.approved_at is not None or instance.rejected_at is not None
+            ended = instance.revoked_at is not None or instance.rejected_at is not None
+            return ended if verb.name == "revoke" else decided or ended
         case ApprovalRequest():
             return verb.name == "approve_with_condition" and instance.release_id is None
         case DeployedVersion():
-            return instance.how != "proposed"
+            return instance.basis != "requested"
         case CheckpointDelivery() | LedgerResumption():
             return bool(verb.not_now(instance))
         case MonitoringPeriod():
-            return instance.verdict != "insufficient"
+            return instance.result != "inconclusive"
         case Step():
-            other = {"confirm_done": instance.kind == "manual", "confirm": instance.kind != "manual"}
+            other = {"mark_succeeded": instance.step_type == "manual", "confirm_manual": instance.step_type != "manual"}
             other["skip"] = instance.required
             return bool(verb.not_now(instance)) or other.get(verb.name, False)
     return False

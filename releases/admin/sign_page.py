@@ -30,9 +30,9 @@ from releases.models import ApprovalRequest, ChecklistItem, Document, Release, W
 KEYS = {
     ChecklistItem: ("checklist:sign",),
     Document: ("document:check_content", "document:approve"),
-    ApprovalRequest: ("consent:approve",),
-    Release: ("release:confirm",),
-    Waiver: ("waiver:approve",),
+    ApprovalRequest: ("approval:approve",),
+    Release: ("release:sign_final_check",),
+    Waiver: ("waiver:confirm",),
 }
 
 
@@ -72,11 +72,7 @@ def waiting_rows(
     rows: list[Any] = [
         *(row for row in release.checklist.all() if row.signed_at is None),
         *release.documents.all(),
-        *(
-            w
-            for w in release.waivers.all()
-            if not (w.approved_at or w.refused_at or w.withdrawn_at) and w.until > now()
-        ),
+        *(w for w in release.waivers.all() if not (w.approved_at or w.rejected_at or w.revoked_at) and w.until > now()),
         *_rounds(release, account, open_rounds),
         release,
     ]
@@ -96,10 +92,10 @@ def _rounds(
     if release.state != "in_review":
         return []
     if known is None:
-        rows = ApprovalRequest.objects.filter(release=release, state="open").select_related(
-            "environment", "applicant", "release__author"
+        rows = ApprovalRequest.objects.filter(release=release, state="in_review").select_related(
+            "environment", "requested_by", "release__author"
         )
-        rows = rows.prefetch_related("approvals__account", "approvals__on_behalf")
+        rows = rows.prefetch_related("decisions__account", "decisions__on_behalf")
         known = [(row, standing_of(row, account)) for row in rows]
     return [row for row, where in known if not where.why_not and not where.given and account in where.candidates]
 
@@ -139,7 +135,7 @@ def _release(pk: int) -> Release:
     return get_object_or_404(
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes", "checklist", "documents__edited_by", "documents__checked_by", "final_checks__account",
-            "waivers__proposed_by", "waivers__environment",
+            "waivers__requested_by", "waivers__environment",
         ),
         pk=pk,
     )  # fmt: skip
@@ -156,7 +152,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     if strange:
         # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
         why = _("You do not have permission to sign this item, or the item is no longer open for signature.")
-        note_refusal("release:sign", why, object=label(release), ticks=sorted(strange)[:20])
+        note_refusal("release:sign_pending_items", why, object=label(release), ticks=sorted(strange)[:20])
     if strange and not ticked:
         messages.error(request, why)
         return HttpResponseRedirect(request.path)

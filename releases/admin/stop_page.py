@@ -17,9 +17,9 @@ from releases.models import EmergencyStop
 class StopSwitchAdmin(ReadOnlyAdmin):
     """Each time that production was stopped or paused."""
 
-    list_display = ("__str__", "whom", "what_runs", "pressed_by", "pressed_shown", "released_shown")
-    list_select_related = ("pressed_by", "application")
-    shown_fields = ("whom", "what_runs", "pressed_by", "pressed_shown", "reason", "released_shown")
+    list_display = ("__str__", "whom", "what_runs", "activated_by", "pressed_shown", "released_shown")
+    list_select_related = ("activated_by", "application")
+    shown_fields = ("whom", "what_runs", "activated_by", "pressed_shown", "reason", "released_shown")
     hint = _(
         "One person can activate the emergency stop. To lift the stop, one person requests this and another person "
         "approves."
@@ -33,12 +33,12 @@ class StopSwitchAdmin(ReadOnlyAdmin):
         """Return what becomes of the deployments that run."""
         return _t("pause before their next step") if row.pauses else _t("are stopped")
 
-    pressed_shown = cell(stamp, "pressed_at", _("activated at"), "pressed_at")
-    released_shown = cell(stamp, "released_at", _("lifted at"), "released_at")
+    pressed_shown = cell(stamp, "activated_at", _("activated at"), "activated_at")
+    released_shown = cell(stamp, "lifted_at", _("lifted at"), "lifted_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the rounds in which its release was asked for."""
-        return {"rounds": row.rounds.select_related("applicant").order_by("-pk")}
+        return {"rounds": row.approval_requests.select_related("requested_by").order_by("-pk")}
 
 
 def banner(switches: list[EmergencyStop]) -> list[tuple[EmergencyStop, str]]:

@@ -24,7 +24,7 @@ from releases.models import Release
 PAGE = 50
 MOST_ACCOUNTS, MOST_RELEASES = 500, 300
 FILTERS = (
-    *("account", "actor", "action", "object", "environment", "release", "outcome", "kind"),
+    *("account", "actor", "operation", "object", "environment", "release", "outcome", "kind"),
     *("since", "until", "words", "address"),
 )
 NAMED = {"accounts": "environments.Account", "releases": "releases.Release", "environments": "environments.Environment"}
@@ -62,7 +62,7 @@ def wanted_of(asked: dict[str, str]) -> Wanted:
     return Wanted(
         account_id=number_of(asked["account"]),
         actor=asked["actor"],
-        action=asked["action"],
+        operation=asked["operation"],
         object_label=asked["object"] if pk else "",
         model="" if pk else model,
         objects=scope.of_release(release) if release is not None else None,

@@ -63,7 +63,7 @@ def _due(release: Release | None) -> datetime | None:
     if release is None:
         return None
     milestone = turn_of(release)
-    return milestone.due_at if milestone is not None else release.window_start
+    return milestone.due_at if milestone is not None else release.scheduled_start_at
 
 
 def _rounds(rights: Rights, account: Account) -> list[Wait]:
@@ -71,11 +71,11 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
     if not (rights.may("approve") or rights.may("consent") or absent):
         return []
     rows = (
-        ApprovalRequest.objects.filter(state="open")
-        .select_related("release__application", "release__author", "environment", "window", "procedure__author", "switch",
-                        "applicant")
+        ApprovalRequest.objects.filter(state="in_review")
+        .select_related("release__application", "release__author", "environment", "window", "procedure__author", "emergency_stop",
+                        "requested_by")
         .prefetch_related("release__milestones")
-        .order_by("window_start", "pk")[:MOST]
+        .order_by("valid_from", "pk")[:MOST]
     )  # fmt: skip
     counted = quorum.counts(list(rows))
     voices = [(account, set(rights.roles)), *((person, access.roles_of(person)) for person in absent)]
@@ -86,14 +86,14 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
         silent = where.kept_out.keys() | where.spoken
         if account.is_among(silent) or all(person.is_among(silent) for person in fitting):
             continue
-        about = row.release or row.window or row.procedure or row.switch
+        about = row.release or row.window or row.procedure or row.emergency_stop
         found.append(
             Wait(
                 _("Decide on approval request: %(subject)s") % {"subject": row.get_subject_display()},
                 str(about),
                 page_of(row) if row.release_id is None else reverse("release", args=[row.release_id]) + "#approvals",
                 quorum.words_for(where.standing.missing),
-                _due(row.release) or row.window_start or row.window_end,
+                _due(row.release) or row.valid_from or row.valid_until,
                 row.environment.zone if row.environment is not None else "",
             )
         )
@@ -107,7 +107,7 @@ def _checklist(rights: Rights) -> list[Wait]:
         ChecklistItem.objects.filter(signed_at=None, release__state__in=Release.FIXED)
         .select_related("release__application")
         .prefetch_related("release__milestones")
-        .order_by("release__window_start", "pk")[: MOST * 6]
+        .order_by("release__scheduled_start_at", "pk")[: MOST * 6]
     )
     grouped: dict[int, list[ChecklistItem]] = {}
     for item in rows:
@@ -127,7 +127,7 @@ def _checklist(rights: Rights) -> list[Wait]:
 def _documents(rights: Rights, account: Account) -> list[Wait]:
     steps = [
         ("draft", ("check_document", "checklist", "approve_document"), _("Check document content")),
-        ("checked", ("approve_document",), _("Approve document")),
+        ("content_checked", ("approve_document",), _("Approve document")),
         ("approved", ("document", "approve_document"), _("Prepare publication")),
     ]
     mine = {state: what for state, verbs, what in steps if any(rights.may(verb) for verb in verbs)}
@@ -160,7 +160,7 @@ def _final_checks(rights: Rights, account: Account) -> list[Wait]:
         Release.objects.filter(state="approved")
         .select_related("application", "procedure")
         .prefetch_related("final_checks__account", "milestones", Prefetch("application__targets", targets))
-        .order_by("window_start")[:MOST]
+        .order_by("scheduled_start_at")[:MOST]
     )
     found = []
     for row in rows:
@@ -179,14 +179,14 @@ def _releases(rights: Rights) -> list[Wait]:
         return []
     words = {
         "draft": _("Complete the draft"),
-        "content_fixed": _("Complete testing"),
-        "tested": _("Submit for approval"),
+        "scope_locked": _("Complete testing"),
+        "testing_completed": _("Submit for approval"),
     }
     rows = Release.objects.filter(state__in=list(words)).select_related("application").prefetch_related("milestones")
     return [
         Wait(words[row.state], str(row), reverse("release", args=[row.pk]), row.title, _due(row))
-        for row in rows.order_by("window_start")[:MOST]
-        if row.state != "tested" or row.bound_for_production
+        for row in rows.order_by("scheduled_start_at")[:MOST]
+        if row.state != "testing_completed" or row.bound_for_production
     ]
 
 
@@ -197,7 +197,7 @@ def _obligations(rights: Rights, account: Account, moment: datetime) -> list[Wai
         if rights.may(right) or (right == "approve" and "committee" in rights.roles)
     ]
     rows = (
-        FollowUp.objects.filter(settled_at=None, blocks__in=mine)
+        FollowUp.objects.filter(completed_at=None, blocks__in=mine)
         .select_related("release__application", "release__author")
         .order_by("due_at")[:MOST]
     )
@@ -221,8 +221,8 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     if not rights.may("waive"):
         return []
     rows = (
-        Waiver.objects.filter(approved_at=None, refused_at=None, withdrawn_at=None, until__gt=moment)
-        .select_related("release__application", "release__author", "environment", "proposed_by")
+        Waiver.objects.filter(approved_at=None, rejected_at=None, revoked_at=None, until__gt=moment)
+        .select_related("release__application", "release__author", "environment", "requested_by")
         .prefetch_related("release__milestones")
         .order_by("pk")[:MOST]
     )
@@ -236,11 +236,12 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
 
 def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     """Return the absolute freezes that somebody has asked to lift, for another one who plans."""
-    rows = ChangeFreeze.objects.in_force().exclude(lift_proposed_by=None).filter(ends_at__gt=moment)
+    rows = ChangeFreeze.objects.in_force().exclude(lift_requested_by=None).filter(ends_at__gt=moment)
     return [
-        Wait(_("Decide on lifting freeze"), str(row), page_of(row), str(row.lift_proposed_by), row.ends_at)
-        for row in rows.select_related("lift_proposed_by", "environment").order_by("ends_at")[:MOST]
-        if rights.may("plan", row.environment) and getattr(row.lift_proposed_by, "person_key", "") != account.person_key
+        Wait(_("Decide on lifting freeze"), str(row), page_of(row), str(row.lift_requested_by), row.ends_at)
+        for row in rows.select_related("lift_requested_by", "environment").order_by("ends_at")[:MOST]
+        if rights.may("plan", row.environment)
+        and getattr(row.lift_requested_by, "person_key", "") != account.person_key
     ]
 
 
@@ -262,15 +263,15 @@ def _milestones(rights: Rights, moment: datetime) -> list[Wait]:
             page_of(row.release) + "#plan",
             remaining(row.due_at, moment),
             row.due_at,
-            urgent=not row.compressed,
+            urgent=not row.due_immediately,
         )
         for row in rows
     ]
 
 
 def _adoptions(rights: Rights, account: Account) -> list[Wait]:
-    rows = DeployedVersion.objects.filter(how="proposed").select_related(
-        "application", "environment", "release", "proposed_by"
+    rows = DeployedVersion.objects.filter(basis="requested").select_related(
+        "application", "environment", "release", "requested_by"
     )
     return [
         Wait(_("Confirm deployed version"), f"{row.application} · {row.environment}", page_of(row), str(row.release))
@@ -283,7 +284,7 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
     if not rights.may("grant"):
         return []
     rows = (
-        AccessGrant.objects.filter(confirmed_at=None, withdrawn_at=None)
+        AccessGrant.objects.filter(confirmed_at=None, revoked_at=None)
         .exclude(Q(granted_by=account) | Q(account=account))
         .select_related("account", "granted_by", "environment")
         .order_by(F("created_at"))[:MOST]
@@ -297,7 +298,7 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
 def _notices(rights: Rights, account: Account) -> list[Wait]:
     if not rights.may("release_message"):
         return []
-    rows = Notification.objects.filter(outside=True, released_at=None, withdrawn_at=None)
+    rows = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None)
     rows = rows.exclude(Q(cause=account.person_key) | Q(writer=account.person_key))
     return [
         Wait(_("Approve for external recipients"), str(row), page_of(row), row.event_label, row.made_at)

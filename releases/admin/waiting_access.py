@@ -27,21 +27,21 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
         found += _restored_ledger(account)
     if rights.may("audit"):
         found += _history_waits()
-    changes = RequestedChange.objects.filter(decided_at=None).exclude(proposed_by=account).exclude(account=account)
+    changes = RequestedChange.objects.filter(decided_at=None).exclude(requested_by=account).exclude(account=account)
     found += [
         Wait(_("Confirm or reject change"), str(row), page_of(row), row.reason, urgent=True)
         for row in changes.select_related("target", "account", "environment")[:MOST]
         if rights.may(OPERATIONS[row.event][0])
     ]
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
-    for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
+    for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
         if rights.may("grant", row.environment):
             hours = _("%(n)d h") % {"n": row.hours}
             found.append(Wait(_("Decide on access request"), str(row), page_of(row), f"{hours} · {row.reason}",
                               urgent=True))  # fmt: skip
     if rights.may("grant"):
         for review in AccessReview.objects.filter(closed_at=None).annotate(
-            left=Count("items", filter=Q(items__verdict=""))
+            left=Count("items", filter=Q(items__result=""))
         ):
             words = _("%(n)d grants are undecided") % {"n": review.left}
             found.append(Wait(_("Review access grants"), str(review), page_of(review), words, review.due_at,
@@ -49,14 +49,14 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
         since = due_since()
         if since is not None:
             words = _("Access review due since %(since)s") % {"since": when(since)}
-            found.append(Wait(_("Open access review"), words, reverse("act-new", args=["review", "open"]), due=since,
+            found.append(Wait(_("Open access review"), words, reverse("act-new", args=["access_review", "open"]), due=since,
                               urgent=True))  # fmt: skip
-        absences = Delegation.objects.filter(confirmed_at=None, withdrawn_at=None, until__gt=moment).exclude(
-            Q(absent=account) | Q(deputy=account) | Q(appointed_by=account)
+        absences = Delegation.objects.filter(confirmed_at=None, revoked_at=None, until__gt=moment).exclude(
+            Q(delegator=account) | Q(delegate=account) | Q(requested_by=account)
         )
         found += [
-            Wait(_("Confirm delegation"), str(row), page_of(row), row.reason, row.begins_at)
-            for row in absences.select_related("absent", "deputy")[:MOST]
+            Wait(_("Confirm delegation"), str(row), page_of(row), row.reason, row.starts_at)
+            for row in absences.select_related("delegator", "delegate")[:MOST]
         ]
     return found
 
@@ -66,7 +66,7 @@ def _refused_sealer() -> list[Wait]:
     said = go_on.refusal()
     if said is None or LedgerResumption.objects.filter(digest=said["digest"]).exists():
         return []
-    page = reverse("act-new", args=["ledger", "propose_going_on"])
+    page = reverse("act-new", args=["ledger", "request_resumption"])
     return [
         Wait(
             _("The ledger signer refuses to sign"),
@@ -80,13 +80,13 @@ def _refused_sealer() -> list[Wait]:
 
 def _restored_ledger(account: Account) -> list[Wait]:
     """Return what an administrator has proposed about the sealer and the committee has not consented to."""
-    rows = LedgerResumption.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
+    rows = LedgerResumption.objects.filter(confirmed_at=None).exclude(requested_person=account.person_key)
     return [Wait(_("Confirm ledger resumption"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
 
 
 def _history_waits() -> list[Wait]:
     """Return the alarm of the last comparison of the history with the ledger, until one finds nothing."""
-    last = Event.objects.filter(action=night.OUTCOME).order_by("-at").first()
+    last = Event.objects.filter(operation=night.OUTCOME).order_by("-at").first()
     rows = last.contents["after"]["unexplained"] if last is not None else 0
     if not rows:
         return []

@@ -48,10 +48,10 @@ def _suspended(rights: Rights) -> list[Wait]:
 def _runs(rights: Rights, account: Account) -> list[Wait]:
     rows = (
         Deployment.objects.filter(
-            state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"]
+            state__in=["requested", "verifying", "awaiting_decision", "failed", "stopped", "rollback_failed"]
         )
-        .select_related("release__application", "environment", "started_by", "requested_by")
-        .annotate(answer_until=Max("questions__due_at", filter=Q(questions__answered_at=None)))
+        .select_related("release__application", "environment", "scheduled_by", "requested_by")
+        .annotate(answer_until=Max("decision_requests__due_at", filter=Q(decision_requests__answered_at=None)))
         .order_by("pk")[:MOST]
     )
     spoken = quorum.speakers_of({row.release_id for row in rows if row.state == "requested"})
@@ -61,11 +61,11 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
             "requested": ("schedule", _("Schedule deployment"), False,
                           schedule.not_yours(account, row, spoken[row.release_id])),
             "verifying": ("verify", _("Verify deployment"), True, verify.not_yours(account, row)),
-            "waiting": ("decide", _("Decide how to continue"), True, decide.not_yours(account, row)),
+            "awaiting_decision": ("decide", _("Decide how to continue"), True, decide.not_yours(account, row)),
         }.get(row.state, ("settle", _("Roll back or resolve"), True, ""))  # fmt: skip
         if rights.may(verb, row.environment) and not why_not:
             found.append(Wait(what, str(row), page_of(row), row.get_state_display(),
-                              row.answer_until or row.scheduled_for,
+                              row.answer_until or row.scheduled_start_at,
                               row.environment.zone, urgent))  # fmt: skip
     return found
 
@@ -79,10 +79,10 @@ def _runs_to_request(rights: Rights) -> list[Wait]:
     )
     waiting_runs = Deployment.objects.filter(state__in=Deployment.WAITING_TO_RUN)
     rows = (
-        Release.objects.filter(state="confirmed")
+        Release.objects.filter(state="final_check_completed")
         .select_related("application")
         .prefetch_related(Prefetch("application__targets", targets), Prefetch("deployments", waiting_runs))
-        .order_by("window_start", "pk")[:MOST]
+        .order_by("scheduled_start_at", "pk")[:MOST]
     )
     found = []
     for row in rows:
@@ -92,14 +92,14 @@ def _runs_to_request(rights: Rights) -> list[Wait]:
             if place.pk not in asked and rights.may(right_for(place), place):
                 found.append(Wait(_("Request production deployment"), str(row),
                                   reverse("act", args=["deployment", "request", row.pk]), str(place),
-                                  row.window_start, place.zone))  # fmt: skip
+                                  row.scheduled_start_at, place.zone))  # fmt: skip
     return found
 
 
 def _tasks(rights: Rights, account: Account) -> list[Wait]:
     """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
-    rows = Step.objects.filter(kind="manual", state="needs_decision", deployment__state="waiting").select_related(
-        "deployment__release__application", "deployment__environment", "deployment__started_by",
+    rows = Step.objects.filter(step_type="manual", state="outcome_unknown", deployment__state="awaiting_decision").select_related(
+        "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
         "deployment__requested_by", "assignee",
     )  # fmt: skip
     found = []
@@ -112,8 +112,8 @@ def _tasks(rights: Rights, account: Account) -> list[Wait]:
 
 
 def _watches(rights: Rights, account: Account) -> list[Wait]:
-    rows = MonitoringPeriod.objects.filter(verdict="insufficient", ended_at=None).select_related(
-        "deployment__release__application", "deployment__environment", "deployment__started_by",
+    rows = MonitoringPeriod.objects.filter(result="inconclusive", ended_at=None).select_related(
+        "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
         "deployment__requested_by",
     )[:MOST]  # fmt: skip
     return [
@@ -131,7 +131,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         .order_by("raised_at")[:MOST]
     )  # fmt: skip
     if rights.anywhere("authorise_rollback"):
-        rows = rows.prefetch_related("deployment__release__roster__account")
+        rows = rows.prefetch_related("deployment__release__team_members__account")
     found = []
     for row in rows:
         environment: Environment = row.deployment.environment
@@ -144,7 +144,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
             if not untold
             else (rights.may("assess") or decides, _("Communicate the rollback")),
             "authorised": (row.authorised_by_id is not None and agrees, _("Approve late rollback")),
-            "faltered": (rights.may("roll_back", environment), _("Retry rollback")),
+            "failed": (rights.may("roll_back", environment), _("Retry rollback")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
         if may:

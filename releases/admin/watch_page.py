@@ -49,7 +49,7 @@ def _watch(request: HttpRequest, pk: int) -> MonitoringPeriod:
     watch = get_object_or_404(
         MonitoringPeriod.objects.select_related(
             "deployment__release__application", "deployment__release__procedure", "deployment__environment",
-            "deployment__application", "rollback", "judged_by",
+            "deployment__application", "rollback", "recorded_by",
         ),
         pk=pk,
     )  # fmt: skip
@@ -60,16 +60,16 @@ def _watch(request: HttpRequest, pk: int) -> MonitoringPeriod:
 
 def rows_of(watch: MonitoringPeriod, most: int | None = MOST_SAMPLES) -> Rows:
     """Return (due, taken, values) of the newest samples, oldest first; most: None for all."""
-    rows = Measurement.objects.filter(watch=watch).order_by("-due_at").values_list("due_at", "at", "values")
+    rows = Measurement.objects.filter(period=watch).order_by("-due_at").values_list("due_at", "at", "values")
     return list(rows[:most])[::-1]
 
 
 def before_of(watch: MonitoringPeriod) -> Rows:
     """Return the samples from before the run, which the baseline was made of."""
-    if watch.purpose != MonitoringPeriod.Purpose.AFTER:
+    if watch.purpose != MonitoringPeriod.Purpose.DEPLOYMENT:
         return []
     earlier = MonitoringPeriod.objects.filter(
-        deployment=watch.deployment, purpose=MonitoringPeriod.Purpose.BEFORE
+        deployment=watch.deployment, purpose=MonitoringPeriod.Purpose.BASELINE
     ).first()
     return rows_of(earlier) if earlier is not None else []
 
@@ -77,11 +77,11 @@ def before_of(watch: MonitoringPeriod) -> Rows:
 def marks_of(watch: MonitoringPeriod) -> list[Mark]:
     """Return when the deployment, or the way back, was made, and when alarms were raised."""
     run, marks = watch.deployment, []
-    if watch.purpose == MonitoringPeriod.Purpose.AFTER and run.started_at is not None:
-        marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.began_at))
-    if watch.rollback is not None and watch.rollback.began_at is not None:
-        marks.append(Mark(watch.rollback.began_at, _("rollback"), "deploy", watch.began_at))
-    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.began_at):
+    if watch.purpose == MonitoringPeriod.Purpose.DEPLOYMENT and run.started_at is not None:
+        marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.started_at))
+    if watch.rollback is not None and watch.rollback.started_at is not None:
+        marks.append(Mark(watch.rollback.started_at, _("rollback"), "deploy", watch.started_at))
+    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.started_at):
         if alarm.pk != watch.rollback_id and (watch.ended_at is None or alarm.raised_at <= watch.ended_at):
             marks.append(Mark(alarm.raised_at, _("alarm"), "alarm"))
     return marks
@@ -196,7 +196,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one watch; with ?series=csv its samples as a file."""
     row = _watch(request, pk)
     if request.GET.get("series") == "csv":
-        return series(row, rows_of(row, None), warning(row.samples.all()))
+        return series(row, rows_of(row, None), warning(row.measurements.all()))
     samples = rows_of(row)
     content, zone = row.deployment.procedure.document, row.deployment.environment.zone
     names = {metric.key: metric.label(language()) for metric in content.metrics}
@@ -206,8 +206,8 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     rounds = slots_of(row)
     fired = _fired(row, slots, rounds)
     labels = {c["key"]: c.get(f"label_{language()}", c["key"]) for c in row.checks}
-    failed = dict(row.checked.filter(verdict="fail").order_by().values_list("key").annotate(Count("pk")))
-    before = row.purpose == MonitoringPeriod.Purpose.BEFORE
+    failed = dict(row.check_results.filter(result="fail").order_by().values_list("key").annotate(Count("pk")))
+    before = row.purpose == MonitoringPeriod.Purpose.BASELINE
     return show(
         request,
         "ringi/watch_page.html",
@@ -228,7 +228,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
             )
             for key, entry in row.baseline.get("metrics", {}).items()
         ],
-        checked=[(labels.get(c.key, c.key), c) for c in row.checked.order_by("-due_at", "pk")[:MOST_CHECKS]],
+        checked=[(labels.get(c.key, c.key), c) for c in row.check_results.order_by("-due_at", "pk")[:MOST_CHECKS]],
         counted=[(label, failed.get(key, 0)) for key, label in labels.items()],
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from releases.actions.question.ask import last_return
 from releases.gates.durations import durations
 from releases.models import Deployment, Step
 
-MOVING = ("queued", "running", "verifying", "waiting", "stopping")
+MOVING = ("queued", "running", "verifying", "awaiting_decision", "stopping")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class WindowBar:
 
 def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
     """Return the bar of a run that has a window and an hour; None otherwise."""
-    begins = run.started_at or run.scheduled_for
+    begins = run.started_at or run.scheduled_start_at
     decide_by = last_return(run)
     if begins is None or run.window_end is None or decide_by is None or run.window_end <= begins:
         return None
@@ -37,11 +37,11 @@ def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBa
     def place(at: datetime) -> float:
         return round(100 * min(max((at - begins).total_seconds() / whole, 0.0), 1.0), 2)
 
-    out = [s for s in steps if s.phase in (Step.Phase.FORWARD, Step.Phase.VERIFY)]
+    out = [s for s in steps if s.phase in (Step.Phase.DEPLOYMENT, Step.Phase.VERIFICATION)]
     lasts = durations(run.release, run.environment_id)
     rest = sum(lasts.of(s) for s in out if s.state not in Step.ENDS)
     if not steps:
-        rest = lasts.needed(run.release.plan, ("forward", "verify")).seconds
+        rest = lasts.needed(run.release.step_plan, ("deployment", "verification")).seconds
     moving = run.state in MOVING
     over = [s.ended_at for s in steps if s.ended_at is not None]
     until = moment if moving and run.started_at else (run.ended_at or max(over, default=begins))
@@ -58,5 +58,5 @@ def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBa
         decide=place(decide_by),
         now=place(moment) if begins <= moment <= run.window_end else None,
         late=planned_end > decide_by,
-        basis=lasts.needed(run.release.plan).basis,
+        basis=lasts.needed(run.release.step_plan).basis,
     )

@@ -26,7 +26,7 @@ router = Router(tags=["deployments"])
 runs = Router(tags=["runs"])
 STATES = tuple(str(state) for state in Deployment.State.values)
 TAIL = 200
-CHECKS = ("verify", "back_verify")
+CHECKS = ("verification", "rollback_verification")
 
 
 class DeploymentIn(Body):
@@ -65,15 +65,15 @@ VERBS: tuple[ApiVerb, ...] = (
     ApiVerb("cancel", MustIn, cancel, "Take a run back before it has begun."),
     ApiVerb("stop", MustIn, decide.stop, "Stop a run that is under way."),
     ApiVerb("verify", ReasonIn, None, "Verification by a second person: refused for a token.", signs=True),
-    ApiVerb("give_up", MustIn, None, "End a waiting run: a signature, so refused for a token.", signs=True),
-    ApiVerb("settle", MustIn, None, "Settle a failed run: a signature, so refused for a token.", signs=True),
+    ApiVerb("fail", MustIn, None, "End a waiting run: a signature, so refused for a token.", signs=True),
+    ApiVerb("resolve", MustIn, None, "Settle a failed run: a signature, so refused for a token.", signs=True),
 )
 
 
 def _line(run_id: int) -> shapes.RunLine:
-    run = Deployment.objects.select_related("release", "application", "environment", "requested_by", "started_by").get(
-        pk=run_id
-    )
+    run = Deployment.objects.select_related(
+        "release", "application", "environment", "requested_by", "scheduled_by"
+    ).get(pk=run_id)
     return shapes.RunLine(**shapes.run_fields(run))
 
 
@@ -101,7 +101,7 @@ def _tail(steps: list[Step]) -> str:
     begun = [step for step in steps if step.started_at is not None]
     if not begun:
         return ""
-    followed = next((s for s in begun if s.state in ("running", "needs_decision", "failed")), begun[-1])
+    followed = next((s for s in begun if s.state in ("running", "outcome_unknown", "failed")), begun[-1])
     rows = StepOutput.objects.filter(step=followed).order_by("-pk").values_list("text", flat=True)[:TAIL]
     return "\n".join(filter(None, [warning(followed.output.all()), told("".join(list(rows)[::-1]))]))
 
@@ -131,7 +131,7 @@ def list_deployments(
     if release:
         wanted &= Q(release_id=release)
     rows = Deployment.objects.filter(wanted).select_related(
-        "release", "application", "environment", "requested_by", "started_by"
+        "release", "application", "environment", "requested_by", "scheduled_by"
     )
     found, following = cursors.page(rows, "deployment", cursor, limit)
     return shapes.RunPage(items=[shapes.RunLine(**shapes.run_fields(run)) for run in found], next=following)

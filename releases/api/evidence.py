@@ -37,7 +37,7 @@ class EvidenceIn(Schema):
 
 def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
     """Return evidence with the verdicts that the thresholds of the active procedure give."""
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     limits = procedure.document.threshold_values() if procedure is not None else {}
     return [shapes.evidence_out(row, *reading.judge(row.kind, row.values, limits)) for row in rows]
 
@@ -67,7 +67,7 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
     )
     said = count_with(made[-1])
     counted = shapes.CountedOut(
-        verdict=said.verdict, sentence=said.sentence, reports=[row.pk for row, *_judged in said.reports]
+        verdict=said.verdict, summary=said.sentence, reports=[row.pk for row, *_judged in said.reports]
     )
     return shapes.HandedInOut(items=judged(made), counted=counted)
 
@@ -95,6 +95,6 @@ def list_evidence(
         wanted &= Q(application=application_named(application))
     if kind:
         wanted &= Q(kind=known(kind, reading.NAMES, "kind"))
-    rows = Evidence.objects.filter(wanted).select_related("application", "environment", "handed_in_by").defer("content")
+    rows = Evidence.objects.filter(wanted).select_related("application", "environment", "uploaded_by").defer("content")
     found, following = cursors.page(rows, "evidence", cursor, limit)
     return shapes.EvidencePage(items=judged(found), next=following)

@@ -68,11 +68,11 @@ class EditIn(Body):
     security_impact: Text | None = None
     risk: Literal["low", "medium", "high"] | None = None
     test_plan: Text | None = None
-    way_back: Text | None = None
-    preauthorised: bool | None = None
-    preauthorised_rows: Count | None = None
+    rollback_plan: Text | None = None
+    rollback_pre_authorised: bool | None = None
+    data_loss_limit: Count | None = None
     rollback_on_failure: bool | None = None
-    unanswered: Literal["go_back", "stay"] | None = None
+    on_timeout: Literal["roll_back", "keep"] | None = None
 
 
 class SourceIn(Body):
@@ -173,21 +173,21 @@ VERBS: tuple[ApiVerb, ...] = (
     ApiVerb("edit", EditIn, _edit, "Set fields of a draft."),
     ApiVerb("copy", CopyIn, copy.copy, "Begin a release with the words of this one; answers with the new one."),
     ApiVerb("set_version", VersionIn, suggest.set_version, "Give a draft another version."),
-    ApiVerb("set_source", SourceIn, set_source.set_source, "Take branch, commit and tree from the repository."),
-    ApiVerb("add_change", ChangeIn, plan.add_change, "Add a change to a draft."),
+    ApiVerb("select_commit", SourceIn, set_source.set_source, "Take branch, commit and tree from the repository."),
+    ApiVerb("add_change_entry", ChangeIn, plan.add_change, "Add a change to a draft."),
     ApiVerb("set_configuration", ConfigurationIn, plan.set_configuration, "Choose a configuration."),
-    ApiVerb("move", MoveIn, move.move, "Choose the date, inside a window."),
-    ApiVerb("fix_content", ReasonIn, prepare.fix_content, "Fix the content (T-14)."),
-    ApiVerb("make_tag", ReasonIn, make_tag.make_tag, "Make the signed tag of a release whose content is fixed."),
-    ApiVerb("observe", NothingIn, observe.observe, "Look at the repository again."),
-    ApiVerb("confirm_tests", ReasonIn, prepare.confirm_tests, "Confirm the tests (T-7)."),
-    ApiVerb("conclude", ReasonIn, prepare.conclude, "End a release that is not bound for production."),
+    ApiVerb("set_scheduled_start", MoveIn, move.move, "Choose the date, inside a window."),
+    ApiVerb("lock_scope", ReasonIn, prepare.fix_content, "Fix the content (T-14)."),
+    ApiVerb("create_tag", ReasonIn, make_tag.make_tag, "Make the signed tag of a release whose content is fixed."),
+    ApiVerb("refresh_from_git", NothingIn, observe.observe, "Look at the repository again."),
+    ApiVerb("complete_testing", ReasonIn, prepare.confirm_tests, "Confirm the tests (T-7)."),
+    ApiVerb("close", ReasonIn, prepare.conclude, "End a release that is not bound for production."),
     ApiVerb("submit", ReasonIn, submit.submit, "Apply for consent."),
-    ApiVerb("take_back", ReasonIn, prepare.take_back, "Take the application back."),
-    ApiVerb("amend", MustIn, prepare.amend, "Open the content again; ends the round of consent."),
-    ApiVerb("postpone", PostponeIn, move.postpone, "Move an approved release to another window."),
-    ApiVerb("withdraw", MustIn, prepare.withdraw, "Give the release up for good."),
-    ApiVerb("confirm", ReasonIn, None, "The final check: a signature, so refused for a token.", signs=True),
+    ApiVerb("withdraw_request", ReasonIn, prepare.take_back, "Take the application back."),
+    ApiVerb("reopen_scope", MustIn, prepare.amend, "Open the content again; ends the round of consent."),
+    ApiVerb("reschedule", PostponeIn, move.postpone, "Move an approved release to another window."),
+    ApiVerb("cancel", MustIn, prepare.withdraw, "Give the release up for good."),
+    ApiVerb("sign_final_check", ReasonIn, None, "The final check: a signature, so refused for a token.", signs=True),
 )
 
 
@@ -203,7 +203,7 @@ def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
     """Return how a release stands towards each environment that the caller reads and it is bound for."""
     found = []
     known = Known(release)
-    ready = release.procedure is not None or Procedure.objects.filter(state="active").exists()
+    ready = release.procedure is not None or Procedure.objects.filter(state="in_effect").exists()
     places = since.active(release)
     contents = {row.environment.pk: row for row in since.kept(release, places)}
     pointers, chosen = {place.pk: pointer for place, pointer in places}, since.chosen(release)
@@ -272,7 +272,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     caller = caller_of(request)
     release = release_numbered(caller, release_id)
     runs = Deployment.objects.filter(release=release, environment__in=caller.readable).select_related(
-        "release", "application", "environment", "requested_by", "started_by"
+        "release", "application", "environment", "requested_by", "scheduled_by"
     )
     return shapes.ReleaseDetail(
         **shapes.release_fields(release),
@@ -318,7 +318,7 @@ def show_gates(request: HttpRequest, application: Slug, version: Version, enviro
     where = environment_named(caller, environment)
     caller.read(where)
     release = release_named(application, version)
-    if release.procedure is None and not Procedure.objects.filter(state="active").exists():
+    if release.procedure is None and not Procedure.objects.filter(state="in_effect").exists():
         return []
     return [shapes.gate_out(answer) for answer in answers(release, where)]
 

@@ -9,14 +9,14 @@ from environments.models import Application, DeploymentTarget, Environment
 from releases.api.token import Caller
 from releases.models import Deployment, Procedure, Release
 
-ENDED_BADLY = ("rejected", "withdrawn", "failed", "rolled_back")
+ENDED_BADLY = ("rejected", "cancelled", "failed", "rolled_back")
 
 
 def environment_named(caller: Caller, name: str) -> Environment:
     """Return an environment by its key, or by the key of a test environment that the procedure maps to one."""
     environment = Environment.objects.filter(slug=name).first()
     if environment is None:
-        procedure = Procedure.objects.filter(state="active").first()
+        procedure = Procedure.objects.filter(state="in_effect").first()
         places = procedure.document.testing.environments if procedure is not None else ()
         mapped = next((place.environment for place in places if place.key == name), "")
         environment = Environment.objects.filter(slug=mapped).first()
@@ -60,7 +60,7 @@ def run_numbered(caller: Caller, run_id: int, *, to_read: bool = True) -> Deploy
     """Return a run in an environment that the caller reads, or at least reaches."""
     run = (
         Deployment.objects.select_related(
-            "release__application", "release__procedure", "application", "environment", "requested_by", "started_by"
+            "release__application", "release__procedure", "application", "environment", "requested_by", "scheduled_by"
         )
         .filter(pk=run_id)
         .first()

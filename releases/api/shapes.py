@@ -53,7 +53,7 @@ class ReleaseOut(Schema):
     commit: str
     tree: str
     tag: str
-    window_start: datetime | None
+    scheduled_start_at: datetime | None
     window_end: datetime | None
     created_at: datetime
 
@@ -85,7 +85,7 @@ class PlannedOut(Schema):
     kind: StepKind
     label: str
     deadline_seconds: float
-    silence_seconds: float | None
+    no_output_timeout_seconds: float | None
     lines: list[str]
     fault: str
 
@@ -118,7 +118,7 @@ class RunLine(Schema):
     state: DeploymentState
     requested_by: str
     scheduled_by: str | None
-    scheduled_for: datetime | None
+    scheduled_start_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
     blockers: list[str]
@@ -210,10 +210,10 @@ class EvidenceOut(Schema):
     tree: str
     digest: str
     values: dict[str, Any]
-    sentence: str
+    summary: str
     verdict: str
     judgement: str
-    handed_in_by: str
+    uploaded_by: str
     at: datetime
     superseded_by: int | None
 
@@ -222,7 +222,7 @@ class CountedOut(Schema):
     """What the reports that count say together: the worst of them decides, and the sentence names what does not pass."""
 
     verdict: str
-    sentence: str
+    summary: str
     reports: list[int]
 
 
@@ -297,7 +297,7 @@ def gate_out(answer: Answer) -> GateOut:
 def release_fields(release: Release) -> dict[str, Any]:
     """Return the fields that both forms of a release have."""
     names = ("version", "number", "kind", "title", "state", "commit", "tree", "tag")
-    times = ("window_start", "window_end", "created_at")
+    times = ("scheduled_start_at", "window_end", "created_at")
     return {"id": release.pk, "application": release.application.slug} | {
         name: getattr(release, name) for name in (*names, *times)
     }
@@ -313,8 +313,8 @@ def run_fields(run: Deployment) -> dict[str, Any]:
         "environment": run.environment.slug,
         "state": run.state,
         "requested_by": str(run.requested_by),
-        "scheduled_by": str(run.started_by) if run.started_by is not None else None,
-        "scheduled_for": run.scheduled_for,
+        "scheduled_by": str(run.scheduled_by) if run.scheduled_by is not None else None,
+        "scheduled_start_at": run.scheduled_start_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "blockers": _reasons(run),
@@ -337,11 +337,11 @@ def rollback_out(run: Deployment) -> RollbackOut | None:
 
 def question_out(run: Deployment) -> QuestionOut | None:
     """Return the open question of a run, if there is one; telephone numbers stay on the page."""
-    question = run.questions.filter(answered_at=None).select_related("deployment").first()
+    question = run.decision_requests.filter(answered_at=None).select_related("deployment").first()
     if question is None:
         return None
     asked = [str(entry) for entry in asked_of(question)]
-    return QuestionOut(until=question.due_at, default=question.default, asked=asked)
+    return QuestionOut(until=question.due_at, default=question.on_timeout, asked=asked)
 
 
 def run_out(run: Deployment) -> RunOut:
@@ -360,19 +360,19 @@ def run_out(run: Deployment) -> RunOut:
 
 def step_out(step: Step) -> StepOut:
     """Return a step."""
-    return StepOut(ordinal=step.ordinal, phase=step.phase, kind=step.kind, state=step.state)
+    return StepOut(ordinal=step.ordinal, phase=step.phase, kind=step.step_type, state=step.state)
 
 
 def evidence_out(row: Evidence, verdict: str, judgement: str) -> EvidenceOut:
     """Return evidence with what the thresholds make of it."""
-    names = ("kind", "test_type", "suite", "tool", "commit", "tree", "digest", "values", "sentence", "at")
+    names = ("kind", "test_type", "suite", "tool", "commit", "tree", "digest", "values", "summary", "at")
     return EvidenceOut(
         id=row.pk,
         application=row.application.slug,
         environment=row.environment.slug,
         verdict=verdict,
         judgement=judgement,
-        handed_in_by=str(row.handed_in_by),
+        uploaded_by=str(row.uploaded_by),
         superseded_by=row.superseded_by_id,
         **{name: getattr(row, name) for name in names},
     )

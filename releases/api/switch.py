@@ -46,8 +46,8 @@ def _out(application: Application | None = None) -> SwitchOut:
         StopOut(
             application=switch.application.slug if switch.application is not None else None,
             pauses=switch.pauses,
-            since=switch.pressed_at,
-            by=str(switch.pressed_by),
+            since=switch.activated_at,
+            by=str(switch.activated_by),
             reason=switch.reason,
         )
         for switch in EmergencyStop.on(application.pk if application is not None else None)
@@ -80,5 +80,5 @@ def propose_switch_release(request: HttpRequest, body: MustIn) -> SwitchOut:
     """Refuse: applying for the release is a signature, which a token never gives."""
     caller_of(request).read_any()
     for switch in EmergencyStop.on():
-        refuse_to_sign("switch:propose_release", EmergencyStop, switch.pk)
+        refuse_to_sign("emergency_stop:request_lift", EmergencyStop, switch.pk)
     return _out()

@@ -20,7 +20,7 @@ def approved_late(scope: Scope) -> Outcome:
     outcome, told = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
-        round_, start = deployment.consent, deployment.started_at
+        round_, start = deployment.approval_request, deployment.started_at
         if round_ is None:
             outcome.found(deployment, str(deployment), start, None, _("The deployment has no approval request."))
             continue
@@ -37,7 +37,7 @@ def approved_late(scope: Scope) -> Outcome:
 
 def _met(round_: ApprovalRequest, words: list[ApprovalDecision]) -> bool:
     rules = quorum.rules_of(round_)
-    yes = (word for word in words if word.meaning in word.COUNTING and word.digest == round_.digest)
+    yes = (word for word in words if word.decision in word.COUNTING and word.digest == round_.digest)
     persons = [(word.account.person_key, frozenset(word.roles)) for word in yes]
     # A rule that asks nobody is met by nobody; no rule at all is never met.
     return bool(round_.rules) and (not rules or quorum.standing(rules, persons).met)
@@ -58,9 +58,9 @@ def role_missing(scope: Scope) -> Outcome:
     for word in scope.approvals():
         outcome.examined += 1
         whose = word.on_behalf or word.account
-        held = scope.then.roles(whose.pk, word.at, word.round.environment_id)
+        held = scope.then.roles(whose.pk, word.at, word.approval_request.environment_id)
         said = listed(word.roles)
-        asked = {rule["role"] for rule in word.round.rules}
+        asked = {rule["role"] for rule in word.approval_request.rules}
         if not held & set(word.roles) & asked:
             finding = _("The approver held none of the roles.")
         elif set(word.roles) - held:
@@ -69,7 +69,7 @@ def role_missing(scope: Scope) -> Outcome:
             finding = _("There was no valid delegation.")
         else:
             continue
-        about = word.round.release or word.round
+        about = word.approval_request.release or word.approval_request
         outcome.found(about, str(about), str(word.account), word.at, said, listed(sorted(held)), finding)
     return outcome
 
@@ -86,23 +86,32 @@ ROLE_MISSING = SavedTest(
 def same_address(scope: Scope) -> Outcome:
     """Compare the address of each word of consent with that of the application for the same round."""
     outcome = Outcome()
-    said = scope.approvals().filter(round__release__isnull=False)
-    label = Concat(Value("releases.Release:"), Cast("round__release_id", TextField()), output_field=TextField())
+    said = scope.approvals().filter(approval_request__release__isnull=False)
+    label = Concat(
+        Value("releases.Release:"), Cast("approval_request__release_id", TextField()), output_field=TextField()
+    )
     applied: dict[str, list[Event]] = {}
     found = Event.objects.filter(
-        object__in=said.order_by().values(label_=label), action="release:submit", kind="action", at__lt=scope.until
+        object__in=said.order_by().values(label_=label),
+        operation="release:submit",
+        kind="operation",
+        at__lt=scope.until,
     )
     for event in found.order_by("at"):
         applied.setdefault(event.object, []).append(event)
     for word in counting(said):
         outcome.examined += 1
-        earlier = [e for e in applied.get(f"releases.Release:{word.round.release_id}", []) if e.at <= word.at]
+        earlier = [
+            e for e in applied.get(f"releases.Release:{word.approval_request.release_id}", []) if e.at <= word.at
+        ]
         if not earlier:
             continue
         address, his = earlier[-1].contents["request"]["address"], word.signature.get("address", "")
         if address and address == his:
-            release = word.round.release
-            outcome.found(release, str(release), str(word.round.applicant), str(word.account), address, word.at)
+            release = word.approval_request.release
+            outcome.found(
+                release, str(release), str(word.approval_request.requested_by), str(word.account), address, word.at
+            )
     return outcome
 
 
@@ -118,9 +127,9 @@ SAME_ADDRESS = SavedTest(
 # Model, the columns of who decided, the column of when.
 DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
     (r.ApprovalDecision, "account on_behalf", "at"), (r.FinalCheck, "account", "signed_at"), (r.DecisionRequest, "answered_by", "answered_at"),
-    (r.Deployment, "verified_by", "started_at"), (r.MonitoringPeriod, "judged_by", "began_at"), (r.ChecklistItem, "signed_by", "signed_at"),
-    (r.Rollback, "authorised_by assessed_by", "raised_at"), (r.Waiver, "proposed_by decided_by", "proposed_at"),
-    (r.FollowUp, "settled_by", "settled_at"), (r.Document, "approved_by checked_by", "updated_at"),
+    (r.Deployment, "verified_by", "started_at"), (r.MonitoringPeriod, "recorded_by", "started_at"), (r.ChecklistItem, "signed_by", "signed_at"),
+    (r.Rollback, "authorised_by assessed_by", "raised_at"), (r.Waiver, "requested_by decided_by", "requested_at"),
+    (r.FollowUp, "completed_by", "completed_at"), (r.Document, "approved_by checked_by", "updated_at"),
     (e.AccessGrant, "granted_by", "created_at"), (e.AccessGrant, "confirmed_by", "confirmed_at"),
     (e.AccessRequest, "decided_by", "decided_at"), (e.AccessReviewItem, "decided_by", "decided_at"),
     (e.Delegation, "confirmed_by", "confirmed_at"), (e.RequestedChange, "decided_by", "decided_at"),

@@ -16,14 +16,38 @@ from releases.models import ApprovalDecision, Deployment
 CHUNK = 2000
 # What is read of a deployment and of a word of consent; plans and documents are a hundred times as long.
 RUN: tuple[str, ...] = (
-    *("application", "environment", "requested_by", "started_by", "verified_by", "started_at", "base", "measured"),
+    *(
+        "application",
+        "environment",
+        "requested_by",
+        "scheduled_by",
+        "verified_by",
+        "started_at",
+        "previous",
+        "measured",
+    ),
     *("plan_digest", "release__application", "release__version", "release__number", "release__kind", "release__author"),
     *("release__created_at", "release__configurations", "release__procedure"),
-    *("consent__digest", "consent__rules", "consent__state"),
+    *("approval_request__digest", "approval_request__rules", "approval_request__state"),
 )
 WORD: tuple[str, ...] = (
-    *("account", "on_behalf", "meaning", "roles", "at", "signature", "round__rules", "round__environment"),
-    *("round__applicant", "round__subject", "round__digest", "round__release__application", "round__release__version"),
+    *(
+        "account",
+        "on_behalf",
+        "decision",
+        "roles",
+        "at",
+        "signature",
+        "approval_request__rules",
+        "approval_request__environment",
+    ),
+    *(
+        "approval_request__requested_by",
+        "approval_request__subject",
+        "approval_request__digest",
+        "approval_request__release__application",
+        "approval_request__release__version",
+    ),
 )
 
 
@@ -68,7 +92,7 @@ class Scope:
             Deployment.objects.filter(
                 environment__in=once_protected(), started_at__gte=self.since, started_at__lt=self.until
             )
-            .select_related("release", "consent")
+            .select_related("release", "approval_request")
             .only(*RUN)
             # What thousands of rows share is read once for CHUNK of them, and not with each.
             .prefetch_related(
@@ -77,10 +101,10 @@ class Scope:
                 "release__procedure__author",
                 "environment",
                 "requested_by",
-                "started_by",
+                "scheduled_by",
                 "verified_by",
-                "consent__approvals__account",
-                "consent__approvals__on_behalf",
+                "approval_request__decisions__account",
+                "approval_request__decisions__on_behalf",
             )  # fmt: skip
             .order_by("started_at")
         )
@@ -89,9 +113,11 @@ class Scope:
         """Return every word given in a round of consent in the period."""
         return (
             ApprovalDecision.objects.filter(at__gte=self.since, at__lt=self.until)
-            .select_related("round__release")
+            .select_related("approval_request__release")
             .only(*WORD)
-            .prefetch_related("account", "on_behalf", "round__release__application", "round__environment")
+            .prefetch_related(
+                "account", "on_behalf", "approval_request__release__application", "approval_request__environment"
+            )
             .order_by("at")
         )
 
@@ -113,12 +139,14 @@ class SavedTest:
 
 def words_for(deployment: Deployment) -> list[ApprovalDecision]:
     """Return the words that count as consent to what a run brought."""
-    return list(counting(deployment.consent.approvals.all())) if deployment.consent is not None else []
+    return (
+        list(counting(deployment.approval_request.decisions.all())) if deployment.approval_request is not None else []
+    )
 
 
 def counting(words: Iterable[ApprovalDecision]) -> Iterator[ApprovalDecision]:
     """Keep the words that count as consent."""
-    return (word for word in words if word.meaning in ApprovalDecision.COUNTING)
+    return (word for word in words if word.decision in ApprovalDecision.COUNTING)
 
 
 def persons(word: ApprovalDecision) -> list[Account]:

@@ -63,7 +63,7 @@ def edits(scope: Scope) -> list[Edit]:
         author = procedure.values.get("author_id")
         if before is None:
             edit(author, procedure.at, _("release procedure"), _under(int(procedure.pk)))
-        elif procedure.act is not None and procedure.values["state"] == "active" != before.values["state"]:
+        elif procedure.act is not None and procedure.values["state"] == "in_effect" != before.values["state"]:
             activated[procedure.act] = author
     for _before, rule in _changed("environments.AccessRule", scope):
         where, role = rule.values["environment_id"], rule.values["role"]
@@ -71,12 +71,12 @@ def edits(scope: Scope) -> list[Edit]:
         edit(by, rule.at, _("access matrix"), _as_role(scope, role, where))
     for before, freeze in _changed("environments.ChangeFreeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
-            for person in {_account(freeze.actor), freeze.values.get("lift_proposed_by_id")}:
+            for person in {_account(freeze.actor), freeze.values.get("lift_requested_by_id")}:
                 edit(person, freeze.at, _("lifted change freeze"), _in_freeze(as_of.instance(ChangeFreeze, freeze)))
     openings = Openings(scope.until)
     for life in openings.windows.values():
         window = life.states[0]
-        edit(window.values.get("proposed_by_id"), window.at, _("change window"), _in_window(openings, int(window.pk)))
+        edit(window.values.get("requested_by_id"), window.at, _("change window"), _in_window(openings, int(window.pk)))
     return found
 
 
@@ -121,8 +121,8 @@ def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
 
 def uses(scope: Scope) -> Iterator[Use]:
     """Yield what was done for each run in a protected environment of the period."""
-    watches = MonitoringPeriod.objects.filter(purpose="after", deployment__in=scope.runs().order_by().values("pk"))
-    verified = dict(watches.order_by("-pk").values_list("deployment", "began_at"))
+    watches = MonitoringPeriod.objects.filter(purpose="deployment", deployment__in=scope.runs().order_by().values("pk"))
+    verified = dict(watches.order_by("-pk").values_list("deployment", "started_at"))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         for word in words_for(deployment):
             for person in persons(word):

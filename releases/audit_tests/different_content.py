@@ -33,7 +33,7 @@ class Compared:
 
     def differences(self, deployment: Any) -> Iterator[tuple[Any, str, str]]:
         """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
-        round_ = deployment.consent
+        round_ = deployment.approval_request
         if round_ is None:
             yield _("approval request"), "—", deployment.plan_digest
             return
@@ -49,15 +49,15 @@ class Compared:
             if signed != word.digest:
                 yield _("digest of a signature"), signed, word.digest
         planned = _digest(plan, deployment.plan_digest, lambda: round_.document.get("plan"))
-        brought = self._configurations.get(deployment.base.get("wanted_configuration"))
+        brought = self._configurations.get(deployment.previous.get("wanted_configuration"))
         pairs = [
             (_("step plan"), planned, deployment.plan_digest),
-            (_("commit"), content.get("commit"), deployment.base.get("wanted", {}).get("commit")),
-            (_("Git tree hash"), content.get("tree"), deployment.base.get("wanted_tree")),
+            (_("commit"), content.get("commit"), deployment.previous.get("wanted", {}).get("commit")),
+            (_("Git tree hash"), content.get("tree"), deployment.previous.get("wanted_tree")),
             (
                 _("code on the deployment target"),
                 content.get("tree"),
-                deployment.measured.get("verify", {}).get("code"),
+                deployment.measured.get("verification", {}).get("code"),
             ),
             (_("configuration"), content.get("configuration"), brought),
         ]
@@ -67,7 +67,7 @@ class Compared:
 
     def _plan(self, deployment: Any) -> str:
         if deployment.plan not in self._plans:
-            self._plans[deployment.plan] = _plain(deployment.consent.document.get("plan"))
+            self._plans[deployment.plan] = _plain(deployment.approval_request.document.get("plan"))
         return self._plans[deployment.plan]
 
 

@@ -28,12 +28,12 @@ class Openings:
     def windows_at(self, deployment: Deployment, at: datetime) -> list[ChangeWindow]:
         """Return the windows that counted for a run at a moment."""
         rows = self._there(ChangeWindow, self.windows, at)
-        replaced = {row.replaces_id for row in rows if row.opened_at is not None}
+        replaced = {row.replaces_id for row in rows if row.in_effect_at is not None}
         return [
             row
             for row in rows
-            if row.opened_at is not None
-            and row.withdrawn_at is None
+            if row.in_effect_at is not None
+            and row.cancelled_at is None
             and row.pk not in replaced
             and _reaches(row, deployment)
         ]
@@ -59,7 +59,7 @@ class Openings:
 
     def _days(self, at: datetime) -> dict[date, str]:
         rows = self._there(Holiday, self.holidays, at)
-        return {row.day: str(row) for row in rows if row.withdrawn_at is None}
+        return {row.day: str(row) for row in rows if row.removed_at is None}
 
     def answer(self, deployment: Deployment, at: datetime) -> calendar.Answer:
         """Say, as the gate did, whether a run might start at a moment."""
@@ -92,8 +92,8 @@ def _exempt(deployment: Deployment, freeze: ChangeFreeze, at: datetime) -> bool:
     """Tell whether two people had made an exception from a freeze for the release, as its gate looks for it."""
     gates = {gate.key for gate in procedure_of(deployment.release).gates if gate.kind == "freeze"} | {"freeze"}
     rows = deployment.release.waivers.filter(environment=deployment.environment_id, gate__in=gates, until__gt=at)
-    ended = Q(withdrawn_at=None) | Q(withdrawn_at__gt=at)
-    return not freeze.absolute and rows.filter(ended, approved_at__gte=freeze.created_at, approved_at__lte=at).exists()
+    ended = Q(revoked_at=None) | Q(revoked_at__gt=at)
+    return not freeze.full and rows.filter(ended, approved_at__gte=freeze.created_at, approved_at__lte=at).exists()
 
 
 def _reaches(row: Any, deployment: Deployment) -> bool:

@@ -30,7 +30,7 @@ def holders(scope: Scope) -> Outcome:
             people[one.account].name,
             str(roles.get(one.role, one.role)),
             reach,
-            one.grant.values["begins_at"],
+            one.grant.values["starts_at"],
             one.grant.values["until"],
             one.grant.values["reason"],
             absent.name if absent is not None else "",
@@ -101,7 +101,7 @@ def last_act(account: int, until: datetime) -> datetime | None:
         acted: datetime | None = cursor.fetchone()[0]
         # A sign-in is written before there is an actor: its object names the account.
         cursor.execute(
-            "SELECT max(at) FROM audit_event WHERE object = %s AND action = 'session:sign_in' AND outcome = 'done'"
+            "SELECT max(at) FROM audit_event WHERE object = %s AND operation = 'session:sign_in' AND outcome = 'done'"
             " AND at < %s",
             [f"environments.Account:{account}", until],
         )
@@ -119,7 +119,7 @@ def dormant_approvers(scope: Scope) -> Outcome:
             continue
         outcome.examined += 1
         last = last_act(held.account, scope.until)
-        since = held.grant.values["begins_at"]
+        since = held.grant.values["starts_at"]
         given = datetime.fromisoformat(since) if since else held.grant.at
         if given < asleep and (last is None or last < asleep):
             account = accounts.get(held.account)

@@ -68,13 +68,13 @@ class Authors:
 
     def _configured(self, deployment: Deployment) -> Iterator[int]:
         """Yield who made the versions that the release chose, and those between what was in force and what the run brought."""
-        brought = deployment.base.get("wanted_configuration")
+        brought = deployment.previous.get("wanted_configuration")
         for pk in {*deployment.release.configurations.values(), brought} & self._versions.keys():
             yield self._versions[pk].made_by
         if brought not in self._versions:
             return
         last = self._versions[brought]
-        before = self._versions.get(deployment.base.get("in_force", {}).get("configuration"))
+        before = self._versions.get(deployment.previous.get("deployed_version", {}).get("configuration"))
         # One that lies before what was in force may bring what never was: then all before it count.
         since = before.number if before is not None and before.number < last.number else 0
         for version in self._places[last.application, last.environment]:

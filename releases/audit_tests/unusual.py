@@ -34,13 +34,13 @@ def emergencies(scope: Scope) -> Outcome:
             text = _("The review was never recorded as a follow-up action.")
             outcome.found(deployment, str(deployment), key, None, None, text)
         for debt in owed:
-            if (debt.settled_at or scope.until) > debt.due_at:
+            if (debt.completed_at or scope.until) > debt.due_at:
                 said = (
                     _("The follow-up action was completed late.")
-                    if debt.settled_at is not None
+                    if debt.completed_at is not None
                     else _("The follow-up action is not completed.")
                 )
-                outcome.found(deployment, str(deployment), str(debt), debt.due_at, debt.settled_at, said)
+                outcome.found(deployment, str(deployment), str(debt), debt.due_at, debt.completed_at, said)
     return outcome
 
 
@@ -75,9 +75,13 @@ def by_hand(scope: Scope) -> Outcome:
     """Look at what the owner of the tables changed under break-glass, act by act; whatever else writes is an operation."""
     events, rows = Event.objects.filter(at__gte=scope.since, at__lt=scope.until).order_by(), Q(kind="row")
     table = Func(F("object"), Value(":"), Value(1), function="split_part", output_field=TextField())
-    acts = events.filter(actor__gte="break-glass:", actor__lt="break-glass;").values_list("act", "actor", "reason")
+    acts = events.filter(actor__gte="break-glass:", actor__lt="break-glass;").values_list(
+        "operation_id", "actor", "reason"
+    )
     outcome, tables = Outcome(events.filter(rows).count()), StringAgg(table, Value(", "), distinct=True, filter=rows)
-    found = acts.annotate(first=Min("link__number"), when=Min("at"), tables=tables, rows=Count("pk", filter=rows))
+    found = acts.annotate(
+        first=Min("ledger_entry__number"), when=Min("at"), tables=tables, rows=Count("pk", filter=rows)
+    )
     for _act, actor, reason, *rest in found.order_by("first"):
         outcome.found(None, name_of(actor), reason, *rest)
     return outcome
@@ -95,14 +99,14 @@ BY_HAND = SavedTest(
 def history_unexplained(scope: Scope) -> Outcome:
     """Read the outcomes and alarms of the comparisons of the period; a row that several nights found is named once."""
     outcome, found = Outcome(), {}
-    said = Event.objects.filter(kind="action", at__gte=scope.since, at__lt=scope.until)
+    said = Event.objects.filter(kind="operation", at__gte=scope.since, at__lt=scope.until)
     bulk: dict[tuple[int, int], dict[str, Any]] = {}
-    nights = said.filter(action=night.OUTCOME).order_by("at")
+    nights = said.filter(operation=night.OUTCOME).order_by("at")
     for event in nights.iterator(chunk_size=100):
         details = event.contents["after"]
         outcome.examined = max(outcome.examined, details["rows"] + details["present"])
         bulk |= {(write["first"], write["last"]): write for write in details["writes"]}
-    for event in said.filter(action=night.ALARM).order_by("at").iterator(chunk_size=100):
+    for event in said.filter(operation=night.ALARM).order_by("at").iterator(chunk_size=100):
         for row in event.contents["after"]["rows"]:
             found[row["object"], row["row"]] = row
     names = dict(Account.objects.values_list("pk", "display_name"))
@@ -113,7 +117,7 @@ def history_unexplained(scope: Scope) -> Outcome:
     outcome.notes.append((_("ledger reconciliations made"), nights.count()))
     for write in bulk.values():
         words = _("%(count)s × %(table)s (events %(first)s to %(last)s)") % write
-        outcome.notes.append((f"{write['action']} · {write['actor']}", words))
+        outcome.notes.append((f"{write['operation']} · {write['actor']}", words))
     return outcome
 
 

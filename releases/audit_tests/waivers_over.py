@@ -16,11 +16,11 @@ def run(scope: Scope) -> Outcome:
     """Look at each waiver that was approved before the end of the period, and at all runs since."""
     outcome = Outcome()
     waivers = Waiver.objects.filter(approved_at__isnull=False, approved_at__lt=scope.until).select_related(
-        "release__application", "environment", "obligation", "proposed_by", "decided_by"
+        "release__application", "environment", "follow_up", "requested_by", "decided_by"
     )
     for waiver in waivers:
         outcome.examined += 1
-        debt = waiver.obligation
+        debt = waiver.follow_up
         ends = _end(waiver)
         runs = waiver.release.deployments.filter(
             environment=waiver.environment, started_at__gte=waiver.approved_at, started_at__lt=scope.until
@@ -32,7 +32,7 @@ def run(scope: Scope) -> Outcome:
         elif debt is not None and _used(waiver, within, after):
             finding = _("A deployment used the waiver after the waiver had ended.")
         elif debt is not None and _late(debt, scope):
-            settled = debt.settled_at is not None and debt.settled_at < scope.until
+            settled = debt.completed_at is not None and debt.completed_at < scope.until
             finding = (
                 _("The follow-up action was completed late.")
                 if settled
@@ -45,7 +45,7 @@ def run(scope: Scope) -> Outcome:
 
 
 def _end(waiver: Waiver) -> datetime:
-    return min(t for t in (waiver.until, waiver.withdrawn_at) if t is not None)
+    return min(t for t in (waiver.until, waiver.revoked_at) if t is not None)
 
 
 def _used(waiver: Waiver, within: list[Deployment], after: list[Deployment]) -> bool:
@@ -70,7 +70,7 @@ def _closed(waiver: Waiver, run: Deployment) -> bool:
 
 def _late(debt: FollowUp, scope: Scope) -> bool:
     """Tell whether a debt was overdue at some time of the period, whatever became of it later."""
-    settled = debt.settled_at or scope.until
+    settled = debt.completed_at or scope.until
     return min(settled, scope.until) > max(debt.due_at, scope.since)
 
 

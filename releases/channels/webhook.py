@@ -74,6 +74,6 @@ def key_of(secret: str) -> bytes:
 
 
 def signature(secret: str, key: str, stamp: int, body: bytes) -> str:
-    """Return `v1,<base64 of HMAC-SHA256 over id.timestamp.body>`; stamp: seconds since the epoch."""
+    """Return `v1,<base64 of HMAC-SHA256 over id.timestamp.body>`; stamp: seconds of Unix time."""
     signed = b".".join((key.encode(), str(stamp).encode(), body))
     return "v1," + base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()).decode()

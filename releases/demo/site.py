@@ -140,7 +140,7 @@ class Person:
             raise StoryFailed(f"{self.name}: {address} answered {page.status_code}")
         return page.text
 
-    def shown_digest(self, pk: int, verb: str = "consent:approve") -> str:
+    def shown_digest(self, pk: int, verb: str = "approval:approve") -> str:
         """Return the digest that the page of a verb shows."""
         page = self.page(f"/admin/act/{verb.replace(':', '/')}/{pk}/")
         found = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
@@ -154,7 +154,7 @@ class Person:
 
     def approve(self, round_id: int) -> Any:
         """Read the content of a round and approve it."""
-        return self.do("consent:approve", round_id, digest=self.shown_digest(round_id), comment="read and agreed")
+        return self.do("approval:approve", round_id, digest=self.shown_digest(round_id), comment="read and agreed")
 
     def links(self, address: str, pattern: str) -> list[int]:
         """Return the row ids in a page's links that match `pattern` (one group)."""

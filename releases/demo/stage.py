@@ -76,7 +76,7 @@ class Stage:
     def place(self, environment: str, verb: str, pk: int | None = None, **fields: Any) -> int:
         """Say where and how the application runs; return the id of the target. In production a second person accepts it."""
         made = self.manager.do(verb, pk, **fields)
-        return int(self.operator.do("proposed_change:accept", made) if environment == "production" else made)
+        return int(self.operator.do("requested_change:confirm", made) if environment == "production" else made)
 
     def configure(self, environment: str, **more: str) -> int:
         """Make a configuration version of an environment."""
@@ -106,9 +106,9 @@ class Stage:
         )
         self.release[version] = pk
         for change_kind, text in changes:
-            self.developer.do("release:add_change", pk, kind=change_kind, text=text, ticket="DS-1")
+            self.developer.do("release:add_change_entry", pk, kind=change_kind, text=text, ticket="DS-1")
         self.edit(version)
-        self.manager.do("release:set_source", pk, branch=branch, revision=f"v{version}")
+        self.manager.do("release:select_commit", pk, branch=branch, revision=f"v{version}")
         for environment in self.places:
             if kind != "pre_release" or environment != "production":
                 chosen = self.configure(environment, **more)
@@ -125,9 +125,9 @@ class Stage:
             "security_impact": "None",
             "risk": "medium",
             "test_plan": "Unit, integration, system and acceptance tests",
-            "way_back": "Restore of the proven backup, earlier tree and configuration",
-            "preauthorised_rows": 0,
-            "unanswered": "go_back",
+            "rollback_plan": "Restore of the proven backup, earlier tree and configuration",
+            "data_loss_limit": 0,
+            "on_timeout": "roll_back",
             **more,
         }
         self.manager.do("release:edit", self.release[version], **fields)
@@ -186,9 +186,9 @@ class Stage:
     def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:
         """Run the tests and hand in everything that the gates of production ask for."""
         reports = self.tests(version)
-        read = {"unit": self.hand_in(version, "junit", reports["unit"], "development", "unit")["sentence"]}
+        read = {"unit": self.hand_in(version, "junit", reports["unit"], "development", "unit")["summary"]}
         for test_type in ("integration", "system", "acceptance"):
-            read[test_type] = self.hand_in(version, "junit", reports[test_type], "staging", test_type)["sentence"]
+            read[test_type] = self.hand_in(version, "junit", reports[test_type], "staging", test_type)["summary"]
         statements = {
             "review": {"reviewer": "Committee reviewer", "verdict": "approved"},
             "security_scan": {"tool": "ruff S", "critical": 0, "high": 0, "medium": 0, "low": 0},
@@ -198,7 +198,7 @@ class Stage:
             self.hand_in(version, kind, json.dumps(statement).encode(), "staging")
         self.hand_in(version, "sarif", self.static_analysis(version), "staging")
         if coverage:
-            read["coverage"] = self.hand_in(version, "coverage", reports["coverage"], "development")["sentence"]
+            read["coverage"] = self.hand_in(version, "coverage", reports["coverage"], "development")["summary"]
         self.kept[f"coverage {version}"] = reports["coverage"]
         return read
 
@@ -235,14 +235,14 @@ class Stage:
 
     def finished(self, run: int, wanted: set[str], seconds: float = 120) -> str:
         """Wait until a run stands where it should. Raises StoryFailed with the reason when it fails."""
-        bad = {"failed", "waiting", "missed", "cancelled", "rollback_failed"} - wanted
+        bad = {"failed", "awaiting_decision", "missed", "cancelled", "rollback_failed"} - wanted
 
         def look() -> str:
             found = self.service.run(run)
             if found["state"] in bad:
                 told = self.service.demand("GET", f"/deployments/{run}")
                 ended = [
-                    step for step in told["steps"] + told["checks"] if step["state"] in ("failed", "needs_decision")
+                    step for step in told["steps"] + told["checks"] if step["state"] in ("failed", "outcome_unknown")
                 ]
                 raise StoryFailed(f"run {run} is {found['state']}: {found['blockers']} {ended} {told['log']}")
             return found["state"] if found["state"] in wanted else ""
@@ -261,20 +261,20 @@ class Stage:
     def documents(self, version: str) -> int:
         """Bring the documents through content check and approval, each by another person."""
         page = f"/admin/release/{self.release[version]}/"
-        listed = self.developer.links(page, r"/admin/act/document/write/(\d+)/")
+        listed = self.developer.links(page, r"/admin/act/document/edit/(\d+)/")
         for document in listed:
-            self.developer.do("document:write", document, body=f"{version}: what changes for the users, and how.")
+            self.developer.do("document:edit", document, body=f"{version}: what changes for the users, and how.")
             self.operator.do_as_shown("document:check_content", document)
             self.manager.do_as_shown("document:approve", document)
-            self.developer.do_as_shown("document:prepare", document)
+            self.developer.do_as_shown("document:prepare_publication", document)
         return len(listed)
 
     def roster(self, version: str) -> None:
         """Name who does what in the production run."""
-        for duty, who in (("worker", "operator"), ("verifier", "second_operator"), ("responsible", "manager"),
-                          ("rollback_decider", "second_operator")):  # fmt: skip
+        for duty, who in (("implementer", "operator"), ("verifier", "second_operator"), ("release_lead", "manager"),
+                          ("rollback_decision_maker", "second_operator")):  # fmt: skip
             self.manager.do(
-                "roster:assign", self.release[version], duty=duty, account_id=self.ids[who], telephone=TELEPHONE
+                "team:assign", self.release[version], duty=duty, account_id=self.ids[who], telephone=TELEPHONE
             )
 
     def consent(self, version: str) -> int:
@@ -286,8 +286,8 @@ class Stage:
 
     def go(self, version: str) -> int:
         """Sign the final check and schedule the production run for now; returns the run."""
-        self.manager.do("release:confirm", self.release[version])
-        self.operator.do("release:confirm", self.release[version])
+        self.manager.do("release:sign_final_check", self.release[version])
+        self.operator.do("release:sign_final_check", self.release[version])
         run = int(self.operator.do("deployment:request", self.release[version], environment_id=self.ids["production"]))
         self.operator.do("deployment:schedule", run)
         self.run[version] = run
@@ -299,9 +299,9 @@ class Stage:
 
         def look() -> bool:
             found = self.service.run(run)
-            if found["state"] == "waiting":
+            if found["state"] == "awaiting_decision":
                 raise StoryFailed(f"run {run} waits for a decision: {found['steps']}")
-            return all(step["state"] == "done" for step in found["steps"])
+            return all(step["state"] == "succeeded" for step in found["steps"])
 
         until(f"the checks of run {run}", look)
 

@@ -155,7 +155,7 @@ def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
     def context(key: str) -> StepContext:
         return StepContext(
             key=f"before-ringi/{key}",
-            epoch=1,
+            fencing_token=1,
             run_token="before-ringi",
             target=place.spec,
             repository=str(built.path),

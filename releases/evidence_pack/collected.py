@@ -111,9 +111,11 @@ class Collected:
 def _claimed(deployment: Deployment) -> tuple[datetime | None, int | None]:
     """Return when the first step was claimed, and the number of that event in the ledger."""
     labels = [f"releases.Step:{pk}" for pk in deployment.steps.filter(ordinal=1).values_list("pk", flat=True)]
-    claims = Event.objects.filter(object__in=labels, action="step:claim", kind="action", link__isnull=False)
-    first = claims.select_related("link").order_by("link__number").first()
-    return (first.at, first.link.number) if first is not None else (None, None)
+    claims = Event.objects.filter(
+        object__in=labels, operation="step:claim", kind="operation", ledger_entry__isnull=False
+    )
+    first = claims.select_related("ledger_entry").order_by("ledger_entry__number").first()
+    return (first.at, first.ledger_entry.number) if first is not None else (None, None)
 
 
 def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]]:
@@ -138,29 +140,29 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
 def _let_pass(waiver: Waiver, gate: str, deployment: Deployment, start: datetime) -> bool:
     """Tell whether a waiver let a gate pass at the start, whatever has become of the waiver since."""
     there = waiver.gate == gate and waiver.environment_id == deployment.environment_id
-    ends = min(filter(None, (waiver.until, waiver.withdrawn_at)))
+    ends = min(filter(None, (waiver.until, waiver.revoked_at)))
     return there and waiver.approved_at is not None and waiver.approved_at <= start < ends
 
 
 def collect(release_id: int) -> Collected:
     """Read one change; raises Release.DoesNotExist."""
     release = Release.objects.select_related("application", "author", "procedure", "copied_from").get(pk=release_id)
-    waivers = list(release.waivers.select_related("environment", "proposed_by", "decided_by").order_by("pk"))
+    waivers = list(release.waivers.select_related("environment", "requested_by", "decided_by").order_by("pk"))
     rows: dict[str, list[Any]] = {
         "changes": list(release.changes.select_related("author").order_by("pk")),
         "milestones": list(release.milestones.select_related("done_by").order_by("pk")),
         "checklist": list(release.checklist.select_related("signed_by").order_by("pk")),
-        "roster": list(release.roster.select_related("account").order_by("pk")),
+        "roster": list(release.team_members.select_related("account").order_by("pk")),
         "final_checks": list(release.final_checks.select_related("account").order_by("pk")),
         "documents": list(release.documents.select_related(*SIGNERS).order_by("pk")),
         "meeting_decisions": list(release.meeting_decisions.select_related("meeting").order_by("pk")),
         "waivers": waivers,
-        "obligations": list(release.obligations.select_related("settled_by").order_by("pk")),
+        "obligations": list(release.follow_ups.select_related("completed_by").order_by("pk")),
         "facts": list(release.facts.select_related("environment").order_by("pk")),
     }
     rounds = list(
-        release.rounds.select_related("applicant", "environment")
-        .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
+        release.approval_requests.select_related("requested_by", "environment")
+        .prefetch_related("decisions__account", "decisions__on_behalf", "decisions__meeting")
         .order_by("pk")
     )
     runs = [
@@ -168,19 +170,23 @@ def collect(release_id: int) -> Collected:
             deployment,
             _gates(deployment, waivers),
             list(deployment.steps.prefetch_related("attempts").order_by("ordinal")),
-            list(deployment.watches.select_related("judged_by").prefetch_related("checked").order_by("pk")),
+            list(
+                deployment.monitoring_periods.select_related("recorded_by")
+                .prefetch_related("check_results")
+                .order_by("pk")
+            ),
             list(
                 deployment.rollbacks.select_related("raised_by", "assessed_by", "authorised_by")
                 .prefetch_related(Prefetch("documents", Document.objects.select_related(*SIGNERS).order_by("pk")))
                 .order_by("pk")
             ),
-            list(deployment.questions.select_related("answered_by").order_by("pk")),
+            list(deployment.decision_requests.select_related("answered_by").order_by("pk")),
         )
         for deployment in release.deployments.select_related(
-            "release__procedure", "environment", "consent", "requested_by", "started_by", "verified_by"
+            "release__procedure", "environment", "approval_request", "requested_by", "scheduled_by", "verified_by"
         ).order_by("pk")
     ]
-    evidence = list(evidence_of(release).defer("content").select_related("environment", "handed_in_by"))
+    evidence = list(evidence_of(release).defer("content").select_related("environment", "uploaded_by"))
     then = Then()
     there = present(release_id)
     removed = removed_of(release_id, there)
@@ -197,10 +203,10 @@ def _told(removed: dict[str, Removed]) -> list[dict[str, Any]]:
     for label, row in removed.items():
         by = row.by
         outcome = "gone" if by is None else "deleted" if by.object == label and by.gone else "moved"
-        event = (by.number, by.at, by.actor, by.action, by.reason) if by is not None else (None, None, "", "", "")
+        event = (by.number, by.at, by.actor, by.operation, by.reason) if by is not None else (None, None, "", "", "")
         made.append(
             {"object": label, "outcome": outcome}
-            | dict(zip(("event", "at", "actor", "action", "reason"), map(plain, event), strict=True))
+            | dict(zip(("event", "at", "actor", "operation", "reason"), map(plain, event), strict=True))
             | {"was": {name: value for name, value in row.was.values.items() if name not in LEFT_OUT}}
         )
     return sorted(made, key=lambda one: (one["event"] or 0, one["object"]))
@@ -224,7 +230,7 @@ def _every_row(change: Collected) -> Iterator[Model]:
     for rows in (*change.rows.values(), change.evidence, (meeting for meeting, _there in change.meetings)):
         yield from rows
     for round_ in change.rounds:
-        yield from (round_, *round_.approvals.all())
+        yield from (round_, *round_.decisions.all())
     for run in change.runs:
         yield from (run.deployment, *run.steps, *run.watches, *run.rollbacks, *run.questions)
         for rollback in run.rollbacks:
@@ -239,23 +245,23 @@ def duties(change: Collected, then: Then) -> Iterator[tuple[str, Account | None,
     for editor, at in joined("releases.Release.editors", editors.order_by("account"), then):
         yield "editor", editor, at
     for round_ in change.rounds:
-        yield "applicant", round_.applicant, round_.opened_at
-        for word in round_.approvals.all():
-            yield word.meaning, word.account, word.at
+        yield "applicant", round_.requested_by, round_.opened_at
+        for word in round_.decisions.all():
+            yield word.decision, word.account, word.at
             yield "absent", word.on_behalf, word.at
     for check in change.rows["final_checks"]:
         yield "final check", check.account, check.signed_at
     for run in change.runs:
         yield "requester", run.deployment.requested_by, run.deployment.created_at
-        yield "scheduler", run.deployment.started_by, change.since.get((run.deployment, "started_by"))
+        yield "scheduler", run.deployment.scheduled_by, change.since.get((run.deployment, "scheduled_by"))
         yield "verifier", run.deployment.verified_by, run.deployment.verified_at
         for question in run.questions:
             yield "decided how it goes on", question.answered_by, question.answered_at
         for rollback in run.rollbacks:
             yield "rollback", rollback.authorised_by, change.since.get((rollback, "authorised_by"))
     for waiver in change.rows["waivers"]:
-        yield "waiver proposed", waiver.proposed_by, waiver.proposed_at
-        yield "waiver decided", waiver.decided_by, waiver.approved_at or waiver.refused_at
+        yield "waiver proposed", waiver.requested_by, waiver.requested_at
+        yield "waiver decided", waiver.decided_by, waiver.approved_at or waiver.rejected_at
 
 
 def _people(change: Collected, then: Then) -> list[dict[str, Any]]:
@@ -278,7 +284,7 @@ def document(change: Collected) -> bytes:
     """Return the whole change as canonical JSON; names are those in English."""
     with translation.override("en"):
         rounds = [
-            as_json(round_) | {"approvals": [as_json(word) for word in round_.approvals.all()]}
+            as_json(round_) | {"approvals": [as_json(word) for word in round_.decisions.all()]}
             for round_ in change.rounds
         ]
         runs = [
@@ -291,8 +297,8 @@ def document(change: Collected) -> bytes:
                 ],
                 "watches": [
                     as_json(watch)
-                    | {"altered": warning(watch.samples.all(), watch.checked.all())}
-                    | {"series": series_name(watch), "checks": [as_json(made) for made in watch.checked.all()]}
+                    | {"altered": warning(watch.measurements.all(), watch.check_results.all())}
+                    | {"series": series_name(watch), "checks": [as_json(made) for made in watch.check_results.all()]}
                     for watch in run.watches
                 ],
                 "rollbacks": [
@@ -337,6 +343,8 @@ def series_name(watch: MonitoringPeriod) -> str:
 
 def series(watch: MonitoringPeriod) -> Iterator[bytes]:
     """Yield the samples of a watch as lines of JSON."""
-    samples = Measurement.objects.filter(watch=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
+    samples = (
+        Measurement.objects.filter(period=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
+    )
     for sample in samples.iterator(chunk_size=2000):
         yield rfc8785.dumps(plain(sample)) + b"\n"

@@ -16,8 +16,8 @@ BATCH = 200
 # Events about a change, and all others of the acts that touched it; a pack taken along names it in the details and has no object.
 _NUMBERS = """
 SELECT l.number FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
-WHERE e.object = ANY (%s) OR e.act IN
-    (SELECT t.act FROM audit_event t WHERE t.object = ANY (%s) AND t.act IS NOT NULL)
+WHERE e.object = ANY (%s) OR e.operation_id IN
+    (SELECT t.operation_id FROM audit_event t WHERE t.object = ANY (%s) AND t.operation_id IS NOT NULL)
 ORDER BY l.number
 """
 _EVENTS = """

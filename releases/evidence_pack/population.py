@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"^(FY\d{4})-(\d+)$")
 _FIXED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
-    WHERE e.action = 'release:fix_content' AND e.kind = 'action' AND e.outcome = 'done' ORDER BY e.object, e.at, e.id
+    WHERE e.operation = 'release:lock_scope' AND e.kind = 'operation' AND e.outcome = 'done' ORDER BY e.object, e.at, e.id
 ) AS f JOIN audit_ledgerentry l ON l.event_id = f.id ORDER BY f.at
 """
 
@@ -40,14 +40,14 @@ _STARTED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
     WHERE e.kind = 'row' AND e.outcome = 'updated' AND (
-        e.object >= 'releases.Deployment:' AND e.object < 'releases.Deployment;' AND e.action = 'step:claim'
+        e.object >= 'releases.Deployment:' AND e.object < 'releases.Deployment;' AND e.operation = 'step:claim'
         AND convert_from(e.bytes, 'UTF8')::jsonb #>> '{after,started_at}' IS NOT NULL
-        OR e.object >= 'releases.Rollback:' AND e.object < 'releases.Rollback;' AND e.action = 'rollback:run'
-        AND convert_from(e.bytes, 'UTF8')::jsonb #>> '{after,began_at}' IS NOT NULL)
+        OR e.object >= 'releases.Rollback:' AND e.object < 'releases.Rollback;' AND e.operation = 'rollback:start'
+        AND convert_from(e.bytes, 'UTF8')::jsonb #>> '{after,started_at}' IS NOT NULL)
     ORDER BY e.object, e.at, e.id
 ) AS f JOIN audit_ledgerentry l ON l.event_id = f.id ORDER BY l.number
 """
-_BEGUN: tuple[tuple[Any, str, str], ...] = ((Deployment, "started_at", ""), (Rollback, "began_at", "deployment__"))
+_BEGUN: tuple[tuple[Any, str, str], ...] = ((Deployment, "started_at", ""), (Rollback, "started_at", "deployment__"))
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _rows(labels: Iterable[str]) -> dict[str, Deployment | Rollback]:
     for model, _column, path in _BEGUN:
         name = model._meta.label
         pks = [int(label.partition(":")[2]) for label in wanted if label.startswith(f"{name}:")]
-        related = [f"{path}{one}" for one in ("release__application", "environment", "started_by")]
+        related = [f"{path}{one}" for one in ("release__application", "environment", "scheduled_by")]
         rows = model._default_manager.select_related(*related, *(["authorised_by", "raised_by"] if path else []))
         found |= {f"{name}:{row.pk}": row for row in rows.filter(pk__in=pks)}
     return found
@@ -170,17 +170,17 @@ def acted(changes: Sequence[Change]) -> dict[str, Acted]:
     pks = {deployment_of(row).pk for row in runs.values()}
     approved, executed = defaultdict[int | None, dict[str, None]](dict), defaultdict[Any, list[Any]](list)
     words = ApprovalDecision.objects.filter(
-        round__deployments__in=pks, meaning__in=ApprovalDecision.COUNTING
+        approval_request__deployments__in=pks, decision__in=ApprovalDecision.COUNTING
     ).select_related("account")
     for word in words.order_by("pk"):
-        approved[word.round_id][str(word.account)] = None
+        approved[word.approval_request_id][str(word.account)] = None
     attempts = StepAttempt.objects.filter(step__deployment__in=pks, ended_at__isnull=False).order_by("worker")
     for pk, phase, worker, until in attempts.values_list("step__deployment", "step__phase", "worker", Max("ended_at")):
-        executed[pk, phase.startswith("back")].append((worker, until))
+        executed[pk, phase.startswith("rollback")].append((worker, until))
     found: dict[str, Acted] = {}
     for label, row in runs.items():
         run = deployment_of(row)
-        by, scheduled = list(approved[run.consent_id]), run.started_by
+        by, scheduled = list(approved[run.approval_request_id]), run.scheduled_by
         if isinstance(row, Rollback):
             by, scheduled = [str(row.authorised_by)] if row.authorised_by is not None else by, row.raised_by
         names, ends = zip(*executed[run.pk, run is not row] or [("", None)], strict=True)

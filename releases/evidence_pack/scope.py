@@ -40,7 +40,7 @@ TO_RELEASE = _paths(
         "decisions__release": (r.CommitteeMeeting,),
         "committeemeeting__decisions__release": (r.CommitteeMeeting.attendees.through,),
         "rollback__deployment__release": (r.Document,),
-        "round__release": (r.ApprovalDecision,),
+        "approval_request__release": (r.ApprovalDecision,),
         "deployment__release": (r.Step, r.MonitoringPeriod, r.Rollback, r.DecisionRequest),
         "step__deployment__release": (r.StepAttempt,),
     }
@@ -63,7 +63,7 @@ TO_ENVIRONMENT = _paths(
         ),
         "grant__environment": (e.AccessReviewItem,),
         "version__environment": (e.ConfigurationCheck,),
-        "round__environment": (r.ApprovalDecision,),
+        "approval_request__environment": (r.ApprovalDecision,),
         "deployment__environment": (r.Step, r.MonitoringPeriod, r.Rollback, r.DecisionRequest),
         "step__deployment__environment": (r.StepAttempt,),
     }
@@ -75,7 +75,7 @@ UNION SELECT object FROM audit_event WHERE kind = 'row' AND actor >= 'break-glas
 """
 _TOUCHED = """
 SELECT DISTINCT t.object FROM audit_event t WHERE t.kind = 'row' AND split_part(t.object, ':', 1) = ANY (%s)
-    AND t.act IN (SELECT a.act FROM audit_event a WHERE a.object = ANY (%s) AND a.act IS NOT NULL)
+    AND t.operation_id IN (SELECT a.operation_id FROM audit_event a WHERE a.object = ANY (%s) AND a.operation_id IS NOT NULL)
 """
 
 

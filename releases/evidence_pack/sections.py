@@ -81,7 +81,7 @@ def _duty_words() -> dict[str, str]:
         "editor": _("editor"),
         "applicant": _("requester"),
         "approve": _("Approved"),
-        "conditional": _("Approved with a condition"),
+        "approve_with_condition": _("Approved with a condition"),
         "send_back": _("Sent back"),
         "reject": _("Rejected"),
         "absent": _("on behalf of"),
@@ -147,7 +147,7 @@ def _removed(change: Collected, act_name: Callable[[str], str]) -> Table:
         names = as_of.column_names(one["object"].partition(":")[0])
         was = "; ".join(f"{names.get(column, column)}: {shown(value)}" for column, value in one["was"].items())
         at = moment(datetime.fromisoformat(one["at"]) if one["at"] else None)
-        by = [name_of(one["actor"]), act_name(one["action"])] if one["event"] else ["—", "—"]
+        by = [name_of(one["actor"]), act_name(one["operation"])] if one["event"] else ["—", "—"]
         rows.append([shown(one["event"]), at, *by, outcomes[one["outcome"]], one["object"], was, shown(one["reason"])])
     head = [
         _("number"),
@@ -164,7 +164,7 @@ def _removed(change: Collected, act_name: Callable[[str], str]) -> Table:
 
 def _evidence(change: Collected) -> Table:
     rows = [
-        [file_name(e), str(e.environment), e.sentence, e.commit, e.digest, str(e.handed_in_by), moment(e.at)]
+        [file_name(e), str(e.environment), e.summary, e.commit, e.digest, str(e.uploaded_by), moment(e.at)]
         for e in change.evidence
     ]
     head = [_("file"), _("environment"), _("summary"), _("commit"), _("digest"), _("uploaded by"), _("uploaded at")]
@@ -183,7 +183,7 @@ def _rounds(change: Collected) -> list[Table]:
     for round_ in change.rounds:
         title = f"{round_._meta.verbose_name} {round_.pk}"
         made.append(Table(title, pairs=_pairs(round_, ("document", "release", "window", "procedure"))))
-        words = _table(labelled(title, _("approval decisions")), list(round_.approvals.all()), ("round",))
+        words = _table(labelled(title, _("approval decisions")), list(round_.decisions.all()), ("round",))
         words.deep = True
         made.append(words)
     return made
@@ -201,7 +201,7 @@ def _run(run: Run) -> list[Table]:
         [
             str(step.ordinal), str(step), str(step.get_phase_display()), str(step.get_state_display()),
             moment(step.started_at), moment(step.ended_at), shown(step.result),
-            " / ".join(f"{a.epoch}: {a.worker}, {a.outcome or '—'}, {a.output_digest or '—'}" for a in step.attempts.all()),
+            " / ".join(f"{a.fencing_token}: {a.worker}, {a.outcome or '—'}, {a.output_digest or '—'}" for a in step.attempts.all()),
         ]
         for step in run.steps
     ]  # fmt: skip
@@ -213,7 +213,7 @@ def _run(run: Run) -> list[Table]:
     ]
     for watch in run.watches:
         pairs = [*_pairs(watch, ("deployment", "baseline", "triggers")), (_("file"), series_name(watch))]
-        if said := warning(watch.samples.all(), watch.checked.all()):
+        if said := warning(watch.measurements.all(), watch.check_results.all()):
             pairs.append((_("altered"), said))
         made.append(Table(labelled(title, watch._meta.verbose_name), pairs=pairs, deep=True))
     for rollback in run.rollbacks:
@@ -227,15 +227,15 @@ def _run(run: Run) -> list[Table]:
 def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
     """Return acts and refusals; what each of them changed row by row is in the ledger's own file."""
     events = Event.objects.filter(
-        link__number__in=part.numbers, kind__in=["action", "refusal", "access"]
-    ).select_related("link")
+        ledger_entry__number__in=part.numbers, kind__in=["operation", "refusal", "access"]
+    ).select_related("ledger_entry")
     rows = []
-    for event in events.order_by("link__number"):
+    for event in events.order_by("ledger_entry__number"):
         contents = {} if (fault := event.fault) else event.contents
         reasons = " ".join(map(str, (contents.get("after") or {}).get("reasons", [])))
         rows.append(
             [
-                str(event.link.number), moment(event.at), name_of(event.actor), act_name(event.action),
+                str(event.ledger_entry.number), moment(event.at), name_of(event.actor), act_name(event.operation),
                 event.object, _("altered") if fault else _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), told(event.reason or reasons or "—"),
                 contents.get("request", {}).get("address") or "—",
             ]

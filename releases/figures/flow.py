@@ -12,7 +12,16 @@ from releases.figures.runs import moments_of
 from releases.figures.spread import Spread
 from releases.models import Milestone, Release, Rollback
 
-PHASES = ("draft", "content_fixed", "tested", "in_review", "approved", "confirmed", "releasing", "monitoring")
+PHASES = (
+    "draft",
+    "scope_locked",
+    "testing_completed",
+    "in_review",
+    "approved",
+    "final_check_completed",
+    "releasing",
+    "monitoring",
+)
 
 
 @dataclass(frozen=True)
@@ -64,21 +73,24 @@ def lateness(since: datetime, until: datetime, moment: datetime, application: in
     """Return how the milestones that came due in a period were kept, in the order of the timeline."""
     # The release itself is no duty with a date: it is due when the window opens and begins in it.
     rows: Any = Milestone.objects.filter(due_at__gte=since, due_at__lt=min(until, moment)).exclude(
-        Q(release__state__in=["withdrawn", "rejected", "recorded"]) | Q(guards="start")
+        Q(release__state__in=["cancelled", "rejected", "imported"]) | Q(guards="start")
     )
     if application is not None:
         rows = rows.filter(release__application_id=application)
     grouped: dict[str, list[Milestone]] = defaultdict(list)
     for row in rows.order_by("due_at", "pk"):
         grouped[row.key].append(row)
-    order = {guards: place for place, guards in enumerate(("fix_content", "confirm_tests", "approve", "confirm"))}
+    order = {
+        guards: place
+        for place, guards in enumerate(("lock_scope", "complete_testing", "approve", "complete_final_check"))
+    }
     found = []
     for key, some in grouped.items():
         # One that a move of T-0 put into the past is due at once and nobody's lateness.
         late = [
             row
             for row in some
-            if row.done_at is not None and (row.was_late or (row.done_at > row.due_at and not row.compressed))
+            if row.done_at is not None and (row.was_late or (row.done_at > row.due_at and not row.due_immediately))
         ]
         undone = [row for row in some if row.done_at is None]
         found.append((

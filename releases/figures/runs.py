@@ -14,10 +14,10 @@ from releases.figures.spread import Spread
 from releases.models import DecisionRequest, Deployment, Release, Rollback, Step
 
 # What the plan itself leaves to a person is no trouble.
-PLANNED = ("", "step:confirm")
+PLANNED = ("", "step:confirm_manual")
 # States from which only a person gets a run out.
-HELPLESS = ("waiting", "failed", "stopped", "rollback_failed")
-OUT = ("monitoring", "rolled_back", "settled")
+HELPLESS = ("awaiting_decision", "failed", "stopped", "rollback_failed")
+OUT = ("monitoring", "rolled_back", "resolved")
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,14 @@ def runs(since: datetime, until: datetime, application: int | None = None) -> li
     found = list(rows.order_by("started_at", "pk"))
     ids = rows.values("pk")
     moments = moments_of(Deployment, ids, (*HELPLESS, *OUT))
-    fixed = first_moments(Release, rows.values("release_id"), ("content_fixed",))
+    fixed = first_moments(Release, rows.values("release_id"), ("scope_locked",))
     helped = Step.objects.filter(deployment__in=ids).exclude(decision={})
-    decided = set(helped.exclude(kind="manual", decision__verb="step:confirm").values_list("deployment_id", flat=True))
+    decided = set(
+        helped.exclude(step_type="manual", decision__verb="step:confirm_manual").values_list("deployment_id", flat=True)
+    )
     asked: dict[int, list[tuple[str, str]]] = defaultdict(list)
     questions = DecisionRequest.objects.filter(deployment__in=ids).order_by("pk")
-    for pk, kind, answer in questions.values_list("deployment_id", "step__kind", "answer"):
+    for pk, kind, answer in questions.values_list("deployment_id", "step__step_type", "answer"):
         asked[pk].append((kind, answer))
     back: dict[int, list[Rollback]] = defaultdict(list)
     ways: Any = Rollback.objects.filter(deployment__in=ids).exclude(state__in=["dismissed", "raised", "assessed"])
@@ -95,7 +97,7 @@ def runs(since: datetime, until: datetime, application: int | None = None) -> li
         back[way.deployment_id].append(way)
     return [
         _run(
-            row, _unplanned(moments[row.pk], asked[row.pk]), fixed.get((row.release_id, "content_fixed")),
+            row, _unplanned(moments[row.pk], asked[row.pk]), fixed.get((row.release_id, "scope_locked")),
             row.pk in decided, back[row.pk],
         )
         for row in found
@@ -108,7 +110,7 @@ def _unplanned(moments: list[tuple[datetime, str]], asked: list[tuple[str, str]]
     return [
         (at, state)
         for at, state in moments
-        if state != "waiting" or not ((row := next(waits, ("", "-")))[0] == "manual" and row[1] in PLANNED)
+        if state != "awaiting_decision" or not ((row := next(waits, ("", "-")))[0] == "manual" and row[1] in PLANNED)
     ]
 
 
@@ -144,8 +146,8 @@ def _run(
     trouble = ""
     if back or row.state in ("rolling_back", "rolled_back", "rollback_failed"):
         trouble = "rolled_back"
-    elif row.state in ("settled", "failed", "stopped"):
-        trouble = "settled"
+    elif row.state in ("resolved", "failed", "stopped"):
+        trouble = "resolved"
     elif helpless_at is not None or decided:
         trouble = "rescued"
     trouble_at = min(filter(None, [helpless_at, *(way.outage_began_at for way in back)]), default=None)

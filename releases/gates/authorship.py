@@ -45,7 +45,7 @@ def kept_out_of(rounds: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
         if round_.release_id is not None:
             about[round_.release_id].append(round_.pk)
             continue
-        duties.append((round_.pk, round_.applicant_id, "applicant"))
+        duties.append((round_.pk, round_.requested_by_id, "applicant"))
         if (procedure := round_.procedure) is not None:
             duties += [(round_.pk, pk, "author") for pk in (procedure.author_id, *procedure.writers) if pk is not None]
     theirs, wrote = _duties(list(about))
@@ -75,12 +75,12 @@ def _duties(ids: Sequence[int]) -> tuple[list[tuple[int, int, str]], list[tuple[
     duties += [(pk, account, "editor") for pk, account in edited.values_list("release", "account")]
     duties += [(pk, account, "editor") for pk, account in _configured(list(rows.values()))]
     live = ApprovalRequest.objects.filter(release__in=ids, state__in=ApprovalRequest.LIVE)
-    duties += [(pk or 0, account, "applicant") for pk, account in live.values_list("release", "applicant")]
+    duties += [(pk or 0, account, "applicant") for pk, account in live.values_list("release", "requested_by")]
     waivers = Waiver.objects.filter(release__in=ids).exclude(approved_at=None)
-    for pk, *both in waivers.values_list("release", "proposed_by", "decided_by"):
+    for pk, *both in waivers.values_list("release", "requested_by", "decided_by"):
         duties += [(pk, account, "waiver") for account in both if account is not None]
-    runs = Deployment.objects.filter(release__in=ids, environment__protected=True).exclude(started_by=None)
-    for run in runs.select_related("started_by", "requested_by"):
+    runs = Deployment.objects.filter(release__in=ids, environment__protected=True).exclude(scheduled_by=None)
+    for run in runs.select_related("scheduled_by", "requested_by"):
         duties += [(run.release_id, account.pk, "starter") for account in run.starters]
     wrote = [
         (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
@@ -121,11 +121,11 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
     is in force as well, for a secret that a version leaves empty is that of the version before.
     """
     brought = {pk for release in releases for pk in release.configurations.values()}
-    chosen = ConfigurationVersion.objects.defer("values", "sealed").in_bulk(brought)
+    chosen = ConfigurationVersion.objects.defer("values", "encrypted").in_bulk(brought)
     if not chosen:
         return
     applications = {version.application_id for version in chosen.values()}
-    there = DeployedVersion.objects.exclude(how=DeployedVersion.PROPOSED).filter(application__in=applications)
+    there = DeployedVersion.objects.exclude(basis=DeployedVersion.REQUESTED).filter(application__in=applications)
     numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
     spans, since = Q(pk__in=chosen), {}
     for version in chosen.values():
@@ -135,7 +135,7 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
         since[version.pk] = number if number < version.number else 0
         spans |= Q(application=place[0], environment=place[1], number__gt=since[version.pk], number__lt=version.number)
     made = defaultdict(list)
-    for version in ConfigurationVersion.objects.filter(spans).defer("values", "sealed"):
+    for version in ConfigurationVersion.objects.filter(spans).defer("values", "encrypted"):
         made[version.application_id, version.environment_id].append(version)
     for release in releases:
         for last in (chosen[pk] for pk in release.configurations.values() if pk in chosen):

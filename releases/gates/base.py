@@ -84,22 +84,22 @@ class Known:
     def verified(self) -> set[int]:
         """The environments in which the release was verified with the tree that it has now."""
         runs = (run for run in self.release.deployments.all() if run.state in Deployment.VERIFIED)
-        return {run.environment_id for run in runs if run.base.get("wanted_tree") == self.release.tree}
+        return {run.environment_id for run in runs if run.previous.get("wanted_tree") == self.release.tree}
 
     @cached_property
     def debts(self) -> list[FollowUp]:
         """What the application still owes: first what holds the next release up, then the rest, each the first due first;
         no more than MOST_DEBTS.
         """
-        rows = FollowUp.objects.filter(application=self.release.application_id, settled_at=None)
+        rows = FollowUp.objects.filter(application=self.release.application_id, completed_at=None)
         last = Case(When(blocks=FollowUp.Blocks.NEXT, then=Value(0)), default=Value(1))
         return list(rows.order_by(last, "due_at")[:MOST_DEBTS])
 
     @cached_property
     def condition(self) -> FollowUp | None:
         """The first condition of the release's own consent that is not met."""
-        own = self.release.obligations.all()
-        return next((o for o in own if o.settled_at is None and o.blocks == FollowUp.Blocks.START), None)
+        own = self.release.follow_ups.all()
+        return next((o for o in own if o.completed_at is None and o.blocks == FollowUp.Blocks.START), None)
 
     @cached_property
     def debt(self) -> FollowUp | None:
@@ -110,7 +110,7 @@ class Known:
     def in_force(self) -> dict[int, DeployedVersion]:
         """Environment → what is in force there of the application; a proposal does not count."""
         rows = DeployedVersion.objects.filter(application=self.release.application_id).exclude(
-            how=DeployedVersion.PROPOSED
+            basis=DeployedVersion.REQUESTED
         )
         return {row.environment_id: row for row in rows.select_related("release")}
 
@@ -147,7 +147,7 @@ class Known:
         # An absolute one has no exceptions, and what is set later was in nobody's mind when this one was approved.
         counting = []
         for span in found:
-            if span.absolute or span.created_at > since or span.starts_at >= until:
+            if span.full or span.created_at > since or span.starts_at >= until:
                 counting.append(span)
             elif span.ends_at > until:
                 counting.append(span.at(until, span.ends_at))
@@ -255,5 +255,5 @@ def unknown(gate: Gate, reason: str, anchor: str = "") -> Answer:
 
 def procedure_of(release: Release) -> Content:
     """Return the procedure that a release follows: the one it was fixed under, else the active one."""
-    row = release.procedure or Procedure.objects.get(state="active")
+    row = release.procedure or Procedure.objects.get(state="in_effect")
     return row.document

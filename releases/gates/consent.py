@@ -12,9 +12,9 @@ from releases.steps.words import gettext as _
 def ask(question: Question, gate: Gate) -> Answer:
     """Compare the granted round with the content as it is now, and count its approvals anew: rows read now decide."""
     release, environment = question.release, question.environment
-    rounds = ApprovalRequest.objects.filter(release=release, environment=environment, state__in=["granted", "consumed"])
+    rounds = ApprovalRequest.objects.filter(release=release, environment=environment, state__in=["approved", "used"])
     rows = {row.state: row for row in rounds}
-    round_, used = rows.get("granted"), "consumed" in rows
+    round_, used = rows.get("approved"), "used" in rows
     if round_ is None:
         reason = (
             _("The approval has been used. Submit the release for approval again.")
@@ -29,11 +29,11 @@ def ask(question: Question, gate: Gate) -> Answer:
         key = difference(round_.document, present)
         text = _("The approval request is no longer valid, because “%(key)s” has changed.")
         return failed(gate, text % {"key": clause_labels().get(key, key)}, "approvals")
-    if round_.window_end is not None and question.at >= round_.window_end:
+    if round_.valid_until is not None and question.at >= round_.valid_until:
         return failed(gate, _("The approval request expired at the end of its change window."), "approvals")
     if why := quorum.uncounted(round_, question.at):
         return failed(gate, why, "approvals")
-    approved_at = max((word.at for word in round_.approvals.all()), default=round_.opened_at)
+    approved_at = max((word.at for word in round_.decisions.all()), default=round_.opened_at)
     if worse := worse_since(question.known, approved_at):
         text = _("Evidence that was uploaded after the approval is worse than the approved evidence: %(reports)s.")
         return failed(gate, text % {"reports": "; ".join(worse)}, "approvals")

@@ -25,7 +25,9 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
     procedure = release.procedure
     # That consent or final check came late is waived while they are given, and whom the announcement did not reach after
     # it: this changes nothing of what is done.
-    afterwards = {f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("approve", "confirm")}
+    afterwards = {
+        f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("approve", "complete_final_check")
+    }
     afterwards.add(NOTICES_SENT_WAIVER)
     migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
     return {
@@ -42,24 +44,24 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "commit": release.commit,
         "tree": release.tree,
         "tag": release.tag,
-        "signers": hashlib.sha256(release.application.signers.encode()).hexdigest(),
+        "signers": hashlib.sha256(release.application.allowed_signers.encode()).hexdigest(),
         "changes": [[c.kind, c.text, c.ticket] for c in release.changes.all()],
-        "plan": release.plan,
+        "plan": release.step_plan,
         "configuration": configuration.present_digest() if configuration is not None else None,
         "migrations": migrations,
         "target": target_digest(release.application, environment),
         "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
         "window": _window(release),
-        "preauthorised": release.preauthorisation,
-        "unanswered": release.unanswered,
+        "rollback_pre_authorised": release.preauthorisation,
+        "on_timeout": release.on_timeout,
         "waivers": sorted(
             [w.gate, w.environment.slug, w.until.isoformat()]
-            for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, withdrawn_at=None)
+            for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, revoked_at=None)
             if w.gate not in afterwards
         ),
         # Who consents releases what people outside are told should it go back, when nobody has time to read it.
         "notices": NotificationTemplate.words_of(PRE_RELEASED),
-        "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
+        "due_immediately": sorted(release.milestones.filter(due_immediately=True).values_list("key", flat=True)),
     }
 
 
@@ -67,14 +69,14 @@ def target_digest(application: Application, environment: Environment) -> str | N
     """Return the digest of where an application lies in an environment and how it is run there; None without a target."""
     row = (
         DeploymentTarget.objects.filter(application=application, environment=environment)
-        .values("root", "settings")
+        .values("root", "options")
         .first()
     )
     return digest(dict(row)) if row is not None else None
 
 
 def _window(release: Release) -> dict[str, Any]:
-    start = release.window_start.isoformat() if release.window_start else None
+    start = release.scheduled_start_at.isoformat() if release.scheduled_start_at else None
     if release.kind == Release.Kind.EMERGENCY:
         # Its consent holds for hours from the moment it is granted; no window closes.
         return {"start": start, "validity_hours": procedure_of(release).schedule.emergency.validity_hours}
@@ -105,7 +107,7 @@ def clause_labels() -> dict[str, str]:
         "start": _("opens"),
         "end": _("closes"),
         "pressed": _("activated at"),
-        "pressed_by": _("emergency stop activated by"),
+        "activated_by": _("emergency stop activated by"),
         "stopped_because": _("reason for the emergency stop"),
         "reason": _("reason"),
         "application_for_release": _("content of the request"),
@@ -115,10 +117,10 @@ def clause_labels() -> dict[str, str]:
         "configuration": _("configuration"),
         "target": _("folder and commands of the deployment target"),
         "migrations": _("migrations"),
-        "preauthorised": _("pre-authorised rollback"),
-        "unanswered": _("if no one responds"),
+        "rollback_pre_authorised": _("pre-authorised rollback"),
+        "on_timeout": _("if no one responds"),
         "notices": _("notification templates for external stakeholders on rollback"),
-        "compressed": _("milestones due immediately (rescheduled)"),
+        "due_immediately": _("milestones due immediately (rescheduled)"),
         "waivers": _("waivers"),
         "moved": _("open releases that will follow the new version"),
         "kept": _("open releases that stay on the current version"),
@@ -132,5 +134,5 @@ def clause_labels() -> dict[str, str]:
         # What ends a round although no key of the document differs yet.
         "approvals": _("too few of its approvals still count"),
         "amended": _("the scope was reopened"),
-        "withdrawn": _("the release was cancelled"),
+        "cancelled": _("the release was cancelled"),
     }

@@ -16,13 +16,13 @@ from releases.steps.words import gettext as _
 ENOUGH, LATEST = 5, 100
 # Of an application in an environment, by phase, kind and name of the step; only what a worker saw end well.
 PAST = """
-SELECT s.phase, s.kind, s.label_ja, count(DISTINCT s.deployment_id),
+SELECT s.phase, s.step_type, s.label_ja, count(DISTINCT s.deployment_id),
        percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM s.ended_at - s.started_at)::float8)
-FROM releases_step s JOIN releases_stepattempt a ON a.step_id = s.id AND a.epoch = s.epoch AND a.outcome = 'done'
-WHERE s.state = 'done' AND s.started_at IS NOT NULL AND s.ended_at IS NOT NULL AND s.deployment_id IN (
+FROM releases_step s JOIN releases_stepattempt a ON a.step_id = s.id AND a.fencing_token = s.fencing_token AND a.outcome = 'succeeded'
+WHERE s.state = 'succeeded' AND s.started_at IS NOT NULL AND s.ended_at IS NOT NULL AND s.deployment_id IN (
     SELECT id FROM releases_deployment WHERE environment_id = %s AND application_id = %s AND started_at IS NOT NULL
     ORDER BY started_at DESC LIMIT %s)
-GROUP BY s.phase, s.kind, s.label_ja
+GROUP BY s.phase, s.step_type, s.label_ja
 HAVING count(DISTINCT s.deployment_id) >= %s
 """
 Name = tuple[str, str, str]
@@ -70,18 +70,18 @@ class Durations:
 
     def seconds(self, phase: str, step: Mapping[str, Any]) -> float:
         """Return how long a step of a plan takes, in seconds."""
-        found = self.past.get((phase, step["kind"], step["label_ja"]))
+        found = self.past.get((phase, step["step_type"], step["label_ja"]))
         return found[0] if found is not None else float(step["estimate_seconds"])
 
     def of(self, step: Step) -> float:
         """Return how long a step of the journal takes, in seconds."""
-        found = self.past.get((step.phase, step.kind, step.label_ja))
+        found = self.past.get((step.phase, step.step_type, step.label_ja))
         return found[0] if found is not None else step.estimate_seconds
 
     def needed(self, plan: Mapping[str, Iterable[Mapping[str, Any]]], phases: Iterable[str] | None = None) -> Needed:
         """Return how long the phases named of a plan take; without names the whole of it, forward and back."""
         steps = [(phase, step) for phase in (plan if phases is None else phases) for step in plan.get(phase, [])]
-        runs = [found[1] for p, s in steps if (found := self.past.get((p, s["kind"], s["label_ja"])))]
+        runs = [found[1] for p, s in steps if (found := self.past.get((p, s["step_type"], s["label_ja"])))]
         seconds = sum(self.seconds(phase, step) for phase, step in steps)
         return Needed(seconds, len(runs), len(steps) - len(runs), min(runs, default=0))
 

@@ -142,7 +142,7 @@ def worse_since(known: Known, moment: datetime) -> list[str]:
     later = [row for row in known.evidence if row.at > moment]
     limits = known.content.threshold_values()
     return [
-        f"{row}: {row.sentence}"
+        f"{row}: {row.summary}"
         for row in later
         if count(row.kind, [row], limits).verdict != "pass" or _worse(_counted_at(row, moment), row.values)
     ]
@@ -168,7 +168,7 @@ def count_with(row: Evidence) -> Count:
     found = Evidence.objects.counting(row.application_id, row.tree).filter(kind=row.kind)
     if row.kind == "junit":
         found = found.filter(test_type=row.test_type, environment=row.environment_id)
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     return count(row.kind, list(found), procedure.document.threshold_values() if procedure is not None else {})
 
 

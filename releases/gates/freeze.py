@@ -14,7 +14,7 @@ from releases.steps.words import gettext as _
 
 def _active(question: Question, freezes: list[ChangeFreeze]) -> list[ChangeFreeze]:
     at = question.at
-    return [f for f in freezes if f.starts_at <= at < f.ends_at and (f.absolute or not question.emergency)]
+    return [f for f in freezes if f.starts_at <= at < f.ends_at and (f.full or not question.emergency)]
 
 
 def ask(question: Question, gate: Gate) -> Answer:

@@ -22,7 +22,7 @@ from releases.procedures.values import TIERLESS
 from releases.steps.words import gettext as _
 
 FINAL_CHECK, CHECKLIST = "final_check", "checklist"
-UNMET = "procedure:unmet"
+UNMET = "procedure:report_overdue"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def shortfalls(
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
         for subject in subjects:
             rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
-            theirs = {key: held for key, held in people.items() if key in able or subject == "stop_switch_off"}
+            theirs = {key: held for key, held in people.items() if key in able or subject == "emergency_stop_lift"}
             voices = [(key, frozenset(held)) for key, held in theirs.items()]
             found += _lacks(subject, place, rules, voices, binding=place is None or place.protected)
         if place is not None and place.protected:
@@ -116,7 +116,7 @@ def of_departure(act: Act, grants: Collection[int], refuses: bool) -> None:
     """Refuse that grants end with which an approval rule that can be met now could be met no more; tell of what else.
     Two acts at once are counted one after the other.
     """
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     if procedure is None:
         return
     with connection.cursor() as cursor:

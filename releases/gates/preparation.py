@@ -37,7 +37,7 @@ def documents(question: Question, gate: Gate) -> Answer:
     missing = []
     for wanted in question.procedure.documents:
         document = states.get(wanted.key)
-        if document is None or document.state not in ("ready", "published"):
+        if document is None or document.state not in ("ready_to_publish", "published"):
             missing.append(str(document) if document is not None else wanted.label(get_language() or "ja"))
     if missing:
         return failed(gate, _("Not ready to publish: %(items)s") % {"items": listed(missing)}, "documents")
@@ -46,8 +46,8 @@ def documents(question: Question, gate: Gate) -> Answer:
 
 def roster(question: Question, gate: Gate) -> Answer:
     """Every duty has a person with a telephone number."""
-    present = {entry.duty for entry in question.release.roster.all() if entry.telephone}
-    missing = [label for duty, label in TeamMember.Duty.choices if duty not in present]
+    present = {entry.team_role for entry in question.release.team_members.all() if entry.telephone}
+    missing = [label for duty, label in TeamMember.TeamRole.choices if duty not in present]
     if missing:
         text = _("Release team roles without a member: %(duties)s")
         return failed(gate, text % {"duties": listed(map(str, missing))}, "roster")

@@ -146,10 +146,10 @@ def counts(
     kept_out: of each round, for a page that has just asked. An approval counts while its person is open, has no duty in what is approved, and holds the role both then and now.
     """
     words = defaultdict[int, list[ApprovalDecision]](list)
-    for word in ApprovalDecision.objects.filter(round__in=[r.pk for r in rounds]).select_related(
+    for word in ApprovalDecision.objects.filter(approval_request__in=[r.pk for r in rounds]).select_related(
         "account", "on_behalf"
     ):
-        words[word.round_id].append(word)
+        words[word.approval_request_id].append(word)
     held = access.held((word.on_behalf_id or word.account_id for theirs in words.values() for word in theirs), at)
     out = authorship.kept_out_of(rounds) if kept_out is None else kept_out
     found = {}
@@ -158,7 +158,7 @@ def counts(
         lost = []
         counted = set[str]()
         for word in words[round_.pk]:
-            if word.meaning not in ApprovalDecision.COUNTING or word.digest != round_.digest:
+            if word.decision not in ApprovalDecision.COUNTING or word.digest != round_.digest:
                 continue
             roles = frozenset(word.roles) & access.roles_in(
                 held[word.on_behalf_id or word.account_id], round_.environment_id
@@ -214,9 +214,11 @@ def speakers(words: Iterable[ApprovalDecision]) -> set[str]:
 def speakers_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
     """Return release id → the persons who have given their word in its rounds in these states, in one query."""
     words = defaultdict[int, list[ApprovalDecision]](list)
-    rows = ApprovalDecision.objects.filter(round__release__in=list(releases), round__state__in=list(states))
-    for word in rows.select_related("round", "account", "on_behalf"):
-        words[word.round.release_id or 0].append(word)
+    rows = ApprovalDecision.objects.filter(
+        approval_request__release__in=list(releases), approval_request__state__in=list(states)
+    )
+    for word in rows.select_related("approval_request", "account", "on_behalf"):
+        words[word.approval_request.release_id or 0].append(word)
     return defaultdict(set, {release: speakers(said) for release, said in words.items()})
 
 
@@ -251,11 +253,15 @@ def lacking(release: Release, environment: Environment, content: Content | None 
     subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
     asked = (content or procedure_of(release)).approvals_for(subject, environment.tier)
     rules = [Rule(r.stage, r.role, r.number) for r in asked if r.role != "none"]
-    here = (row for row in release.rounds.all() if row.state == "open" and row.environment_id == environment.pk)
+    here = (
+        row
+        for row in release.approval_requests.all()
+        if row.state == "in_review" and row.environment_id == environment.pk
+    )
     open_ = next(here, None)
     out = shown(open_).kept_out.keys() | shown(open_).spoken if open_ is not None else authorship.excluded(release)
     worst = Counter[str]()
-    for at in (None, release.window_start):
+    for at in (None, release.scheduled_start_at):
         given: Persons = []
         if open_ is not None:
             known = shown(open_)

@@ -17,8 +17,8 @@ def rehearsed(release: Release, environment: Environment) -> Deployment | None:
         release=release,
         environment__order__lt=environment.order,
         state="rolled_back",
-        plan_digest=digest(release.plan),
-        base__wanted_tree=release.tree,
+        plan_digest=digest(release.step_plan),
+        previous__wanted_tree=release.tree,
     )
     return runs.select_related("environment").order_by("ended_at").last()
 
@@ -30,7 +30,9 @@ def ask(question: Question, gate: Gate) -> Answer:
         text = _("This plan has no rollback rehearsal in an earlier environment. Run a rollback rehearsal there.")
         return failed(gate, text, "deployments")
     at = calendar.print_time(run.ended_at, run.environment.zone, get_language() or "ja") if run.ended_at else "—"
-    out, back = (seconds(run, phases) for phases in (("forward", "verify"), ("back", "back_verify")))
+    out, back = (
+        seconds(run, phases) for phases in (("deployment", "verification"), ("rollback", "rollback_verification"))
+    )
     text = _("The rollback was rehearsed in %(environment)s, %(at)s: deployment %(out)d s, rollback %(back)d s.")
     return passed(gate, text % {"environment": run.environment, "at": at, "out": out, "back": back}, "deployments")
 

@@ -15,7 +15,7 @@ LABELS = ("緊急停止", "Emergency stop")
 
 def sentence(switch: EmergencyStop, zone: str) -> str:
     """Return why nothing starts, with who pressed it, when and why."""
-    at = calendar.print_time(switch.pressed_at, zone, get_language() or "ja")
+    at = calendar.print_time(switch.activated_at, zone, get_language() or "ja")
     if switch.application is None:
         text = _("All production has been stopped since %(at)s (by %(who)s). Reason: %(reason)s")
         if switch.pauses:
@@ -24,7 +24,7 @@ def sentence(switch: EmergencyStop, zone: str) -> str:
         text = _("Production of %(application)s has been stopped since %(at)s (by %(who)s). Reason: %(reason)s")
         if switch.pauses:
             text = _("Production of %(application)s has been paused since %(at)s (by %(who)s). Reason: %(reason)s")
-    return text % {"application": switch.application, "at": at, "who": switch.pressed_by, "reason": switch.reason}
+    return text % {"application": switch.application, "at": at, "who": switch.activated_by, "reason": switch.reason}
 
 
 def closed(environment: Environment, application_id: int) -> str:

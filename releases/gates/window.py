@@ -86,15 +86,15 @@ def ask(question: Question, gate: Gate) -> Answer:
     answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
     if not answer.open:
         return failed(gate, closed_sentence(answer, environment), "plan")
-    if environment.protected and release.window_start is not None and at < release.window_start:
-        when = calendar.print_time(release.window_start, environment.zone, get_language() or "ja")
+    if environment.protected and release.scheduled_start_at is not None and at < release.scheduled_start_at:
+        when = calendar.print_time(release.scheduled_start_at, environment.zone, get_language() or "ja")
         return failed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
     if question.emergency:
         return passed(gate, _("An emergency needs no window."), "plan")
     end = _end(release, environment, answer)
     if end is None or at >= end:
         return failed(gate, _("The release's change window has closed."), "plan")
-    needed = durations(release, environment.pk).needed(release.plan)
+    needed = durations(release, environment.pk).needed(release.step_plan)
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed.seconds))
     if at > latest:
         when = calendar.print_time(latest, environment.zone, get_language() or "ja")
@@ -102,4 +102,4 @@ def ask(question: Question, gate: Gate) -> Answer:
             "when": when
         }
         return failed(gate, f"{text} {needed.sentence}", "plan")
-    return passed(gate, f"{answer.reason} {needed.sentence}" if release.plan else answer.reason, "plan")
+    return passed(gate, f"{answer.reason} {needed.sentence}" if release.step_plan else answer.reason, "plan")

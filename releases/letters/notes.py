@@ -79,7 +79,7 @@ def status(facts: Facts, language: str) -> str:
                 return _("%(what)s was rolled back. The previous version is available again.") % named
             case "failed":
                 return _("The release of %(what)s did not succeed. The service is being restored.") % named
-            case "withdrawn" | "rejected":
+            case "cancelled" | "rejected":
                 return _("The release of %(what)s has been cancelled.") % named
         if facts.opens:
             return _("%(what)s is planned for %(opens)s – %(closes)s. The service may be unavailable then.") % named

@@ -16,25 +16,25 @@ class DeploymentMachine(models.Model):
         VERIFYING = "verifying", _("Verifying")
         MONITORING = "monitoring", _("Monitoring")
         SUCCEEDED = "succeeded", _("Succeeded")
-        WAITING = "waiting", _("Awaiting decision")
+        AWAITING_DECISION = "awaiting_decision", _("Awaiting decision")
         STOPPING = "stopping", _("Stopping")
         STOPPED = "stopped", _("Stopped")
         FAILED = "failed", _("Failed")
         ROLLING_BACK = "rolling_back", _("Rolling back")
         ROLLED_BACK = "rolled_back", _("Rolled back")
         ROLLBACK_FAILED = "rollback_failed", _("Rollback failed")
-        SETTLED = "settled", _("Resolved")
+        RESOLVED = "resolved", _("Resolved")
         CANCELLED = "cancelled", _("Cancelled")
         MISSED = "missed", _("Missed window")
 
-    ENDS = frozenset({"succeeded", "rolled_back", "settled", "cancelled", "missed"})
+    ENDS = frozenset({"succeeded", "rolled_back", "resolved", "cancelled", "missed"})
     WAITING_TO_RUN = frozenset({"requested", "scheduled", "queued"})
     VERIFIED = frozenset({"monitoring", "succeeded"})
     OCCUPYING = (
         "queued",
         "running",
         "verifying",
-        "waiting",
+        "awaiting_decision",
         "stopping",
         "failed",
         "stopped",
@@ -52,11 +52,11 @@ class DeploymentMachine(models.Model):
         """The scheduled start is set and the gates are passed."""
 
     @transition("state", source="scheduled", target="queued")
-    def queue(self) -> None:
+    def enqueue(self) -> None:
         """The scheduled start is near and the gates are passed again."""
 
     @transition("state", source="queued", target="scheduled")
-    def put_back(self) -> None:
+    def return_to_scheduled(self) -> None:
         """A gate no longer passed between queueing and claim."""
 
     @transition("state", source=["requested", "scheduled", "queued"], target="cancelled")
@@ -64,7 +64,7 @@ class DeploymentMachine(models.Model):
         """The deployment will not start."""
 
     @transition("state", source=["scheduled", "queued"], target="missed")
-    def miss(self) -> None:
+    def mark_missed(self) -> None:
         """The change window passed without a start."""
 
     @transition("state", source="queued", target="running")
@@ -72,11 +72,11 @@ class DeploymentMachine(models.Model):
         """The first step is claimed; this uses the approval."""
 
     @transition("state", source="running", target="verifying")
-    def verify(self) -> None:
+    def start_verification(self) -> None:
         """All steps are finished; the checks begin."""
 
     @transition("state", source="verifying", target="monitoring")
-    def watch(self) -> None:
+    def start_monitoring(self) -> None:
         """The checks passed and, in a protected environment, a second person confirmed this."""
 
     @transition("state", source="monitoring", target="succeeded")
@@ -84,51 +84,53 @@ class DeploymentMachine(models.Model):
         """Monitoring has ended with the result passed."""
 
     @transition("state", source="monitoring", target="succeeded")
-    def cut_short(self) -> None:
+    def supersede(self) -> None:
         """A newer deployment has superseded this one; monitoring keeps its result so far."""
 
-    @transition("state", source=["running", "verifying"], target="waiting")
-    def hold(self) -> None:
+    @transition("state", source=["running", "verifying"], target="awaiting_decision")
+    def await_decision(self) -> None:
         """A person must decide."""
 
-    @transition("state", source="waiting", target="running")
+    @transition("state", source="awaiting_decision", target="running")
     def resume(self) -> None:
         """The steps continue."""
 
-    @transition("state", source="waiting", target="verifying")
-    def recheck(self) -> None:
+    @transition("state", source="awaiting_decision", target="verifying")
+    def resume_verification(self) -> None:
         """The checks continue."""
 
-    @transition("state", source=["running", "waiting", "verifying"], target="stopping")
+    @transition("state", source=["running", "awaiting_decision", "verifying"], target="stopping")
     def stop(self) -> None:
         """A person stops the deployment; the running step gets the signal to end."""
 
     @transition("state", source="stopping", target="stopped")
-    def stopped(self) -> None:
+    def mark_stopped(self) -> None:
         """No step of the deployment runs any more."""
 
-    @transition("state", source=["running", "waiting", "verifying"], target="failed")
+    @transition("state", source=["running", "awaiting_decision", "verifying"], target="failed")
     def fail(self) -> None:
         """The deployment will not continue."""
 
     @transition(
-        "state", source=["waiting", "verifying", "monitoring", "succeeded", "failed", "stopped"], target="rolling_back"
+        "state",
+        source=["awaiting_decision", "verifying", "monitoring", "succeeded", "failed", "stopped"],
+        target="rolling_back",
     )
-    def roll_back(self) -> None:
+    def start_rollback(self) -> None:
         """The rollback begins."""
 
     @transition("state", source="rolling_back", target="rolled_back")
-    def restored(self) -> None:
+    def complete_rollback(self) -> None:
         """The earlier state is restored and proved by digest."""
 
     @transition("state", source="rolling_back", target="rollback_failed")
-    def falter(self) -> None:
+    def fail_rollback(self) -> None:
         """The rollback failed."""
 
     @transition("state", source="rollback_failed", target="rolling_back")
-    def retry(self) -> None:
+    def retry_rollback(self) -> None:
         """The rollback is tried again."""
 
-    @transition("state", source=["failed", "stopped", "rollback_failed"], target="settled")
-    def settle(self) -> None:
+    @transition("state", source=["failed", "stopped", "rollback_failed"], target="resolved")
+    def resolve(self) -> None:
         """A person states the state in which the deployment left the target."""

@@ -6,13 +6,13 @@ from django_fsm import FSMField, transition
 
 
 class DocumentMachine(models.Model):
-    """draft → checked → approved → ready → published, and retracted when the release is rolled back."""
+    """draft → content_checked → approved → ready_to_publish → published, and retracted when the release is rolled back."""
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
-        CHECKED = "checked", _("Content checked")
+        CONTENT_CHECKED = "content_checked", _("Content checked")
         APPROVED = "approved", _("Approved")
-        READY = "ready", _("Ready to publish")
+        READY_TO_PUBLISH = "ready_to_publish", _("Ready to publish")
         PUBLISHED = "published", _("Published")
         RETRACTED = "retracted", _("Retracted")
 
@@ -23,19 +23,19 @@ class DocumentMachine(models.Model):
     class Meta:
         abstract = True
 
-    @transition("state", source="draft", target="checked")
+    @transition("state", source="draft", target="content_checked")
     def check_content(self) -> None:
         """The content is checked (内容確認)."""
 
-    @transition("state", source="checked", target="approved")
+    @transition("state", source="content_checked", target="approved")
     def approve(self) -> None:
         """The document is approved (承認取得)."""
 
-    @transition("state", source="approved", target="ready")
-    def prepare(self) -> None:
+    @transition("state", source="approved", target="ready_to_publish")
+    def prepare_publication(self) -> None:
         """The document is ready to publish (公開準備)."""
 
-    @transition("state", source="ready", target="published")
+    @transition("state", source="ready_to_publish", target="published")
     def publish(self) -> None:
         """The document is published with the release."""
 
@@ -43,6 +43,6 @@ class DocumentMachine(models.Model):
     def retract(self) -> None:
         """The document is no longer true: the release was rolled back after monitoring had ended."""
 
-    @transition("state", source=["checked", "approved", "ready"], target="draft")
+    @transition("state", source=["content_checked", "approved", "ready_to_publish"], target="draft")
     def revise(self) -> None:
         """The document was edited and starts again as a draft."""

@@ -23,8 +23,8 @@ BEGIN
 END $$;
 CREATE OR REPLACE FUNCTION ringi_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW.epoch < OLD.epoch THEN
-    RAISE EXCEPTION 'step %: epoch % is behind %', OLD.id, NEW.epoch, OLD.epoch USING ERRCODE = 'RI003';
+  IF NEW.fencing_token < OLD.fencing_token THEN
+    RAISE EXCEPTION 'step %: fencing_token % is behind %', OLD.id, NEW.fencing_token, OLD.fencing_token USING ERRCODE = 'RI003';
   END IF;
   RETURN NEW;
 END $$;

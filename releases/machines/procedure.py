@@ -6,12 +6,12 @@ from django_fsm import FSMField, transition
 
 
 class ProcedureMachine(models.Model):
-    """draft → in_review → active → retired."""
+    """draft → in_review → in_effect → retired."""
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
         IN_REVIEW = "in_review", _("In review")
-        ACTIVE = "active", _("In effect")
+        IN_EFFECT = "in_effect", _("In effect")
         RETIRED = "retired", _("Retired")
         DISCARDED = "discarded", _("Discarded")
 
@@ -26,11 +26,11 @@ class ProcedureMachine(models.Model):
     def submit(self) -> None:
         """The version is submitted for approval."""
 
-    @transition("state", source="in_review", target="active")
-    def activate(self) -> None:
+    @transition("state", source="in_review", target="in_effect")
+    def put_into_effect(self) -> None:
         """From now on, new releases follow this version."""
 
-    @transition("state", source="active", target="retired")
+    @transition("state", source="in_effect", target="retired")
     def retire(self) -> None:
         """A newer version is in effect."""
 

@@ -18,7 +18,7 @@ class RollbackMachine(models.Model):
         REPORTING = "reporting", _("Reporting")
         CLOSED = "closed", _("Closed")
         DISMISSED = "dismissed", _("Dismissed")
-        FALTERED = "faltered", _("Failed")
+        FAILED = "failed", _("Failed")
 
     ENDS = frozenset({"closed", "dismissed"})
 
@@ -32,7 +32,7 @@ class RollbackMachine(models.Model):
         """Impact, method and timing are written down."""
 
     @transition("state", source=["raised", "assessed"], target="authorised")
-    def pre_authorise(self) -> None:
+    def apply_pre_authorisation(self) -> None:
         """The approval authorised the rollback in advance; the assessment is a follow-up action."""
 
     @transition("state", source="assessed", target="authorised")
@@ -44,31 +44,31 @@ class RollbackMachine(models.Model):
         """The alarm was no reason for a rollback."""
 
     @transition("state", source="authorised", target="running")
-    def run(self) -> None:
+    def start(self) -> None:
         """The rollback begins."""
 
     @transition("state", source="running", target="verifying")
-    def verify(self) -> None:
+    def start_verification(self) -> None:
         """The earlier state is restored; the checks begin."""
 
-    @transition("state", source=["running", "verifying"], target="faltered")
-    def falter(self) -> None:
+    @transition("state", source=["running", "verifying"], target="failed")
+    def fail(self) -> None:
         """A step or check of the rollback failed."""
 
-    @transition("state", source="faltered", target="running")
+    @transition("state", source="failed", target="running")
     def retry(self) -> None:
         """The rollback is tried again."""
 
-    @transition("state", source="faltered", target="reporting")
-    def take_over(self) -> None:
+    @transition("state", source="failed", target="reporting")
+    def complete_manually(self) -> None:
         """The rollback was completed manually; two people confirm it."""
 
     @transition("state", source="verifying", target="monitoring")
-    def watch(self) -> None:
+    def start_monitoring(self) -> None:
         """The checks passed; monitoring begins."""
 
     @transition("state", source=["monitoring", "verifying"], target="reporting")
-    def report(self) -> None:
+    def start_reporting(self) -> None:
         """Monitoring has ended, or there was no deployed version to monitor."""
 
     @transition("state", source="reporting", target="closed")

@@ -114,7 +114,7 @@ def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], 
 
 
 def failing_since(trigger: Trigger, recent: Sequence[Slot]) -> float | None:
-    """Return the due time (epoch seconds) of the first measurement that failed: of the trigger's last n places, or before
+    """Return the due time (seconds of Unix time) of the first measurement that failed: of the trigger's last n places, or before
     them where each one up to there failed too. None when none did. recent: oldest first, with their verdicts.
     """
     fails = [slot.values.get(trigger["metric"], {}).get("verdict") == "fail" for slot in recent]

@@ -19,20 +19,35 @@ class ApprovalRequest(ConsentMachine):
         EMERGENCY = "emergency", _("Emergency release")
         EXTRA_WINDOW = "extra_window", _("Extra window")
         PROCEDURE = "procedure", _("Release procedure")
-        STOP_SWITCH_OFF = "stop_switch_off", _("Lifting of the emergency stop")
+        EMERGENCY_STOP_LIFT = "emergency_stop_lift", _("Lifting of the emergency stop")
 
-    subject = models.CharField(_("subject"), max_length=16, choices=Subject)
+    subject = models.CharField(_("subject"), max_length=20, choices=Subject)
     release = models.ForeignKey(
-        Release, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("release")
+        Release, models.PROTECT, null=True, blank=True, related_name="approval_requests", verbose_name=_("release")
     )
     window = models.ForeignKey(
-        ChangeWindow, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("change window")
+        ChangeWindow,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="approval_requests",
+        verbose_name=_("change window"),
     )
     procedure = models.ForeignKey(
-        Procedure, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("release procedure")
+        Procedure,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="approval_requests",
+        verbose_name=_("release procedure"),
     )
-    switch = models.ForeignKey(
-        EmergencyStop, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("emergency stop")
+    emergency_stop = models.ForeignKey(
+        EmergencyStop,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="approval_requests",
+        verbose_name=_("emergency stop"),
     )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
@@ -40,10 +55,10 @@ class ApprovalRequest(ConsentMachine):
     document = models.JSONField(_("content"))
     digest = models.CharField(_("digest"), max_length=64)
     rules = models.JSONField(_("rules"))
-    applicant = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requester"))
-    window_start = models.DateTimeField(_("valid from"), null=True, blank=True)
-    window_end = models.DateTimeField(_("valid until"), null=True, blank=True)
-    void_key = models.CharField(_("changed field"), max_length=100, blank=True)
+    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requester"))
+    valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
+    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
+    invalidated_by = models.CharField(_("changed field"), max_length=100, blank=True)
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
@@ -56,11 +71,13 @@ class ApprovalRequest(ConsentMachine):
         constraints = [
             models.UniqueConstraint(
                 fields=["release", "environment"],
-                condition=Q(state__in=["open", "granted"]),
-                name="consent_one_live_round",
+                condition=Q(state__in=["in_review", "approved"]),
+                name="approval_request_one_live",
             ),
             models.UniqueConstraint(
-                fields=["switch"], condition=Q(state="open"), name="consent_one_open_round_per_switch"
+                fields=["emergency_stop"],
+                condition=Q(state="in_review"),
+                name="approval_request_one_per_emergency_stop",
             ),
         ]
 
@@ -71,16 +88,16 @@ class ApprovalRequest(ConsentMachine):
 class ApprovalDecision(models.Model):
     """One person's word in a round: never edited, bound to the digest that was shown."""
 
-    COUNTING = ("approve", "conditional")
+    COUNTING = ("approve", "approve_with_condition")
 
-    class Meaning(models.TextChoices):
+    class Decision(models.TextChoices):
         APPROVE = "approve", _("Approved")
-        CONDITIONAL = "conditional", _("Approved with a condition")
+        APPROVE_WITH_CONDITION = "approve_with_condition", _("Approved with a condition")
         SEND_BACK = "send_back", _("Sent back")
         REJECT = "reject", _("Rejected")
 
-    round = models.ForeignKey(
-        ApprovalRequest, models.PROTECT, related_name="approvals", verbose_name=_("approval request")
+    approval_request = models.ForeignKey(
+        ApprovalRequest, models.PROTECT, related_name="decisions", verbose_name=_("approval request")
     )
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     on_behalf = models.ForeignKey(
@@ -91,10 +108,10 @@ class ApprovalDecision(models.Model):
         models.PROTECT,
         null=True,
         blank=True,
-        related_name="approvals",
+        related_name="approval_decisions",
         verbose_name=_("meeting"),
     )
-    meaning = models.CharField(_("meaning"), max_length=12, choices=Meaning)
+    decision = models.CharField(_("decision"), max_length=24, choices=Decision)
     roles = models.JSONField(_("roles at the time"))
     digest = models.CharField(_("digest"), max_length=64)
     comment = models.CharField(_("comment"), max_length=300, blank=True)
@@ -106,7 +123,9 @@ class ApprovalDecision(models.Model):
         verbose_name = _("approval decision")
         verbose_name_plural = _("approval decisions")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["round", "account"], name="approval_once_per_person")]
+        constraints = [
+            models.UniqueConstraint(fields=["approval_request", "account"], name="approval_decision_once_per_person")
+        ]
 
     def __str__(self) -> str:
-        return f"{self.account}: {self.get_meaning_display()}"
+        return f"{self.account}: {self.get_decision_display()}"

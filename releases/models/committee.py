@@ -38,16 +38,16 @@ class MeetingDecision(models.Model):
 
     class Decision(models.TextChoices):
         APPROVE = "approve", _("Approve")
-        CONDITIONAL = "conditional", _("Approve with condition")
+        APPROVE_WITH_CONDITION = "approve_with_condition", _("Approve with condition")
         SEND_BACK = "send_back", _("Send back")
         REJECT = "reject", _("Reject")
         DEFER = "defer", _("Defer")
 
-    FOR = (Decision.APPROVE, Decision.CONDITIONAL)
+    FOR = (Decision.APPROVE, Decision.APPROVE_WITH_CONDITION)
 
     meeting = models.ForeignKey(CommitteeMeeting, models.PROTECT, related_name="decisions", verbose_name=_("meeting"))
     release = models.ForeignKey(Release, models.PROTECT, related_name="meeting_decisions", verbose_name=_("release"))
-    decision = models.CharField(_("decision"), max_length=12, choices=Decision)
+    decision = models.CharField(_("decision"), max_length=24, choices=Decision)
     note = models.CharField(_("note"), max_length=300, blank=True)
 
     class Meta:

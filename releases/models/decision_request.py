@@ -13,15 +13,17 @@ class DecisionRequest(models.Model):
     """What a waiting run asks. `asked` counts how many duties of ORDER have been asked so far."""
 
     # Who is asked first, and to whom it goes when nobody answers.
-    ORDER = ("verifier", "responsible", "rollback_decider")
+    ORDER = ("verifier", "release_lead", "rollback_decision_maker")
 
-    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="questions", verbose_name=_("deployment"))
-    step = models.ForeignKey(Step, models.PROTECT, related_name="questions", verbose_name=_("step"))
-    asked_at = models.DateTimeField(_("requested at"))
+    deployment = models.ForeignKey(
+        Deployment, models.PROTECT, related_name="decision_requests", verbose_name=_("deployment")
+    )
+    step = models.ForeignKey(Step, models.PROTECT, related_name="decision_requests", verbose_name=_("step"))
+    requested_at = models.DateTimeField(_("requested at"))
     due_at = models.DateTimeField(_("respond by"))
-    asked = models.PositiveSmallIntegerField(_("team roles asked"), default=1)
-    default = models.CharField(
-        _("if no one responds"), max_length=8, choices=[("go_back", _("roll back")), ("stay", _("keep"))]
+    roles_asked = models.PositiveSmallIntegerField(_("team roles asked"), default=1)
+    on_timeout = models.CharField(
+        _("if no one responds"), max_length=12, choices=[("roll_back", _("roll back")), ("keep", _("keep"))]
     )
     answer = models.CharField(_("answer"), max_length=40, blank=True)
     answered_by = models.ForeignKey(
@@ -37,7 +39,7 @@ class DecisionRequest(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["deployment"], condition=Q(answered_at__isnull=True), name="question_one_open"
+                fields=["deployment"], condition=Q(answered_at__isnull=True), name="decision_request_one_open"
             )
         ]
 

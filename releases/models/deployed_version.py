@@ -10,10 +10,14 @@ from releases.models.release import Release
 class DeployedVersion(models.Model):
     """Moved when a run is verified, restored, settled, or when a target is adopted; and by nothing else."""
 
-    PROPOSED = "proposed"
+    REQUESTED = "requested"
 
-    application = models.ForeignKey(Application, models.PROTECT, related_name="in_force", verbose_name=_("application"))
-    environment = models.ForeignKey(Environment, models.PROTECT, related_name="in_force", verbose_name=_("environment"))
+    application = models.ForeignKey(
+        Application, models.PROTECT, related_name="deployed_versions", verbose_name=_("application")
+    )
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="deployed_versions", verbose_name=_("environment")
+    )
     release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="+", verbose_name=_("release"))
     configuration = models.ForeignKey(
         ConfigurationVersion, models.PROTECT, null=True, related_name="+", verbose_name=_("configuration")
@@ -24,22 +28,24 @@ class DeployedVersion(models.Model):
     schema = models.CharField(_("digest of the database schema"), max_length=64, blank=True)
     unknown = models.BooleanField(_("unknown"), default=False)
     since = models.DateTimeField(_("since"))
-    proposed_by = models.ForeignKey(
+    requested_by = models.ForeignKey(
         Account, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
     )
-    how = models.CharField(_("basis"), max_length=20)
+    basis = models.CharField(_("basis"), max_length=20)
     LOCK_ORDER = 56
 
     class Meta:
         verbose_name = _("deployed version")
         verbose_name_plural = _("deployed version")
-        constraints = [models.UniqueConstraint(fields=["application", "environment"], name="in_force_one_pointer")]
+        constraints = [
+            models.UniqueConstraint(fields=["application", "environment"], name="deployed_version_one_per_place")
+        ]
 
     @classmethod
     def established(cls, application: Application, environment: Environment) -> "DeployedVersion | None":
         """Return the pointer that counts; a proposal that nobody has confirmed does not."""
         found = cls.objects.filter(application=application, environment=environment)
-        return found.exclude(how=cls.PROPOSED).select_related("release").first()
+        return found.exclude(basis=cls.REQUESTED).select_related("release").first()
 
     def __str__(self) -> str:
         return f"{self.environment}: {self.release}"

@@ -18,7 +18,7 @@ from releases.models.release import Release
 class Deployment(DeploymentMachine):
     """One attempt. What it replaces (`base`) is frozen when its first step is claimed.
 
-    procedure: the version by which it is judged to its end, pinned with the request; see `deployment:queue`.
+    procedure: the version by which it is judged to its end, pinned with the request; see `deployment:enqueue`.
     """
 
     release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
@@ -28,7 +28,7 @@ class Deployment(DeploymentMachine):
     environment = models.ForeignKey(
         Environment, models.PROTECT, related_name="deployments", verbose_name=_("environment")
     )
-    consent = models.ForeignKey(
+    approval_request = models.ForeignKey(
         ApprovalRequest,
         models.PROTECT,
         null=True,
@@ -40,20 +40,20 @@ class Deployment(DeploymentMachine):
         Procedure, models.PROTECT, related_name="deployments", verbose_name=_("release procedure")
     )
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
-    started_by = models.ForeignKey(
+    scheduled_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("scheduled by")
     )
     verified_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("verified by")
     )
-    scheduled_for = models.DateTimeField(_("scheduled start"), null=True, blank=True)
+    scheduled_start_at = models.DateTimeField(_("scheduled start"), null=True, blank=True)
     window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
     not_before = models.DateTimeField(_("next attempt"), null=True, blank=True)
-    base = models.JSONField(_("previously deployed version"), default=dict, blank=True)
+    previous = models.JSONField(_("previously deployed version"), default=dict, blank=True)
     measured = models.JSONField(_("measured on the deployment target"), default=dict, blank=True)
     plan_digest = models.CharField(_("step plan digest"), max_length=64, blank=True)
     blockers = models.JSONField(_("blockers"), default=list, blank=True)
-    settled_as = models.CharField(_("resolved as"), max_length=12, blank=True)
+    resolved_as = models.CharField(_("resolved as"), max_length=12, blank=True)
     baseline = models.JSONField(_("baseline"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
@@ -84,9 +84,9 @@ class Deployment(DeploymentMachine):
     @property
     def starters(self) -> list[Account]:
         """Those who count as having started it: who scheduled it, and who had asked for it where a service did."""
-        if self.started_by is None:
+        if self.scheduled_by is None:
             return []
-        return [self.started_by, *([self.requested_by] if self.started_by.kind == Account.Kind.SERVICE else [])]
+        return [self.scheduled_by, *([self.requested_by] if self.scheduled_by.kind == Account.Kind.SERVICE else [])]
 
     def was_started_by(self, account: Account) -> bool:
         """Tell whether this person, by whichever account, counts as having started it."""
@@ -95,10 +95,10 @@ class Deployment(DeploymentMachine):
     @property
     def due_at(self) -> datetime | None:
         """Return when it may begin: its hour, or the next try after a gate was closed then. None before it has one."""
-        return max(filter(None, [self.scheduled_for, self.not_before]), default=None)
+        return max(filter(None, [self.scheduled_start_at, self.not_before]), default=None)
 
     @property
     def verified_at(self) -> datetime | None:
         """Return when the second operator verified it: its watch begins in the same act; None where none did."""
-        watch = self.watches.filter(purpose="after").order_by("pk").first()
-        return watch.began_at if watch is not None and self.verified_by_id is not None else None
+        watch = self.monitoring_periods.filter(purpose="deployment").order_by("pk").first()
+        return watch.started_at if watch is not None and self.verified_by_id is not None else None

@@ -8,7 +8,7 @@ from environments.models import Account, Application
 
 
 class EmergencyStop(models.Model):
-    """One time that production was stopped: on from `pressed_at` until `released_at`.
+    """One time that production was stopped: on from `activated_at` until `released_at`.
 
     application: none for all of them. pauses: running deployments wait before their next step, and go on once it is
     released; otherwise they are ended.
@@ -18,10 +18,10 @@ class EmergencyStop(models.Model):
         Application, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("application")
     )
     pauses = models.BooleanField(_("pauses"), default=False)
-    pressed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("activated by"))
-    pressed_at = models.DateTimeField(_("activated at"))
+    activated_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("activated by"))
+    activated_at = models.DateTimeField(_("activated at"))
     reason = models.CharField(_("reason"), max_length=300)
-    released_at = models.DateTimeField(_("lifted at"), null=True, blank=True)
+    lifted_at = models.DateTimeField(_("lifted at"), null=True, blank=True)
 
     LOCK_ORDER = 52
     # What a signature about it is about: every environment of this tier (environments/signing.py).
@@ -34,9 +34,9 @@ class EmergencyStop(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "pauses"],
-                condition=Q(released_at__isnull=True),
+                condition=Q(lifted_at__isnull=True),
                 nulls_distinct=False,
-                name="stop_switch_pressed_once",
+                name="emergency_stop_active_once",
             )
         ]
 
@@ -46,7 +46,7 @@ class EmergencyStop(models.Model):
     @staticmethod
     def on(application_id: int | None = None) -> "list[EmergencyStop]":
         """Return the switches that are on, those that end deployments first; of one application: all that reach it."""
-        rows = EmergencyStop.objects.filter(released_at=None).select_related("application", "pressed_by")
+        rows = EmergencyStop.objects.filter(lifted_at=None).select_related("application", "activated_by")
         if application_id is not None:
             rows = rows.filter(Q(application=None) | Q(application=application_id))
         return list(rows.order_by("pauses", "pk"))

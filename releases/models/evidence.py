@@ -31,9 +31,9 @@ class Evidence(models.Model):
     tree = models.CharField(_("Git tree hash"), max_length=40)
     digest = models.CharField(_("digest"), max_length=64)
     values = models.JSONField(_("values"))
-    sentence = models.CharField(_("summary"), max_length=300)
+    summary = models.CharField(_("summary"), max_length=300)
     content = models.BinaryField(_("file"))
-    handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("uploaded by"))
+    uploaded_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("uploaded by"))
     at = models.DateTimeField(_("uploaded at"), auto_now_add=True)
     superseded_by = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="supersedes", verbose_name=_("superseded by")

@@ -16,15 +16,15 @@ class FollowUp(Labelled):
         START = "start", _("the start of the same release")
 
     application = models.ForeignKey(
-        Application, models.PROTECT, related_name="obligations", verbose_name=_("application")
+        Application, models.PROTECT, related_name="follow_ups", verbose_name=_("application")
     )
-    release = models.ForeignKey(Release, models.PROTECT, related_name="obligations", verbose_name=_("release"))
+    release = models.ForeignKey(Release, models.PROTECT, related_name="follow_ups", verbose_name=_("release"))
     key = models.CharField(_("type"), max_length=60)
     about = models.CharField(_("detail"), max_length=200, blank=True)
     blocks = models.CharField(_("blocks"), max_length=8, choices=Blocks, default=Blocks.NEXT)
     due_at = models.DateTimeField(_("due"))
-    settled_at = models.DateTimeField(_("completed at"), null=True, blank=True)
-    settled_by = models.ForeignKey(
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    completed_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("completed by")
     )
     note = models.CharField(_("note"), max_length=300, blank=True)
@@ -35,7 +35,7 @@ class FollowUp(Labelled):
         verbose_name = _("follow-up action")
         verbose_name_plural = _("follow-up actions")
         ordering = ["due_at"]
-        indexes = [models.Index(fields=["due_at", "-id"], name="obligation_by_due")]
+        indexes = [models.Index(fields=["due_at", "-id"], name="follow_up_by_due")]
 
     def __str__(self) -> str:
         return f"{super().__str__()}: {self.about}" if self.about else super().__str__()

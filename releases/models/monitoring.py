@@ -15,19 +15,21 @@ class MonitoringPeriod(models.Model):
 
     triggers: those of the procedure that are measured, frozen; `owed` = the watch can't end well without its metric.
     checks: what is checked beside the metrics (key, kind, parameters, labels), every `check_seconds`, frozen.
-    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one. unclear_at: when it
+    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one. no_data_at: when it
     was told that something owed has had no value for long; None while it has.
     """
 
     class Purpose(models.TextChoices):
-        BEFORE = "before", _("Before the deployment, for the baseline")
-        AFTER = "after", _("After the deployment")
-        BACK = "back", _("After the rollback")
+        BASELINE = "baseline", _("Before the deployment, for the baseline")
+        DEPLOYMENT = "deployment", _("After the deployment")
+        ROLLBACK = "rollback", _("After the rollback")
 
-    purpose = models.CharField(_("purpose"), max_length=6, choices=Purpose, default=Purpose.AFTER)
-    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment"))
+    purpose = models.CharField(_("purpose"), max_length=12, choices=Purpose, default=Purpose.DEPLOYMENT)
+    deployment = models.ForeignKey(
+        Deployment, models.PROTECT, related_name="monitoring_periods", verbose_name=_("deployment")
+    )
     rollback = models.ForeignKey(
-        Rollback, models.PROTECT, null=True, blank=True, related_name="watches", verbose_name=_("rollback")
+        Rollback, models.PROTECT, null=True, blank=True, related_name="monitoring_periods", verbose_name=_("rollback")
     )
     interval_seconds = models.FloatField(_("interval in seconds"))
     duration_seconds = models.FloatField(_("duration in seconds"))
@@ -35,14 +37,14 @@ class MonitoringPeriod(models.Model):
     triggers = models.JSONField(_("rollback triggers"), default=list)
     checks = models.JSONField(_("checks"), default=list)
     check_seconds = models.FloatField(_("seconds between checks"), default=3600)
-    began_at = models.DateTimeField(_("began"))
+    started_at = models.DateTimeField(_("began"))
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     paused_seconds = models.FloatField(_("seconds paused"), default=0)
     resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
-    unclear_at = models.DateTimeField(_("no data since"), null=True, blank=True)
+    no_data_at = models.DateTimeField(_("no data since"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    verdict = models.CharField(_("result"), max_length=20, blank=True)
-    judged_by = models.ForeignKey(
+    result = models.CharField(_("result"), max_length=20, blank=True)
+    recorded_by = models.ForeignKey(
         "environments.Account",
         models.PROTECT,
         null=True,
@@ -51,7 +53,7 @@ class MonitoringPeriod(models.Model):
         verbose_name=_("result recorded by"),
     )
     next_at = models.DateTimeField(_("next measurement"), null=True, blank=True)
-    checks_at = models.DateTimeField(_("next checks"), null=True, blank=True)
+    next_checks_at = models.DateTimeField(_("next checks"), null=True, blank=True)
 
     LOCK_ORDER = 60
 
@@ -59,17 +61,19 @@ class MonitoringPeriod(models.Model):
         verbose_name = _("monitoring period")
         verbose_name_plural = _("monitoring periods")
         indexes = [
-            models.Index(fields=["next_at"], name="watch_due", condition=models.Q(ended_at__isnull=True)),
-            models.Index(fields=["checks_at"], name="watch_checks_due", condition=models.Q(ended_at__isnull=True)),
+            models.Index(fields=["next_at"], name="monitoring_due", condition=models.Q(ended_at__isnull=True)),
+            models.Index(
+                fields=["next_checks_at"], name="monitoring_checks_due", condition=models.Q(ended_at__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.deployment} · {self.began_at:%Y-%m-%d %H:%M}"
+        return f"{self.deployment} · {self.started_at:%Y-%m-%d %H:%M}"
 
     @property
     def ends_at(self) -> datetime:
         """Return when its time is over: as much later as it was paused, for what it looks at lasts its whole duration."""
-        return self.began_at + timedelta(seconds=self.duration_seconds + self.paused_seconds)
+        return self.started_at + timedelta(seconds=self.duration_seconds + self.paused_seconds)
 
     def resume(self, moment: datetime) -> None:
         """End a pause: a sample is due at once, and the checks as long after it as they were due after its beginning."""
@@ -77,15 +81,15 @@ class MonitoringPeriod(models.Model):
         pause = moment - self.paused_at
         self.paused_seconds += pause.total_seconds()
         self.paused_at, self.resumed_at, self.next_at = None, moment, moment
-        if self.checks_at is not None:
-            self.checks_at += pause
+        if self.next_checks_at is not None:
+            self.next_checks_at += pause
 
 
 class Measurement(Covered):
     """One look: per metric its value and verdict (pass, fail, no_data, stale, error); raw counters for the next."""
 
-    watch = models.ForeignKey(
-        MonitoringPeriod, models.PROTECT, related_name="samples", verbose_name=_("monitoring period")
+    period = models.ForeignKey(
+        MonitoringPeriod, models.PROTECT, related_name="measurements", verbose_name=_("monitoring period")
     )
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("measured at"))
@@ -98,7 +102,7 @@ class Measurement(Covered):
         verbose_name = _("measurement")
         verbose_name_plural = _("measurements")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["watch", "due_at"], name="sample_once")]
+        constraints = [models.UniqueConstraint(fields=["period", "due_at"], name="measurement_once")]
 
     def __str__(self) -> str:
         return f"{self.at:%H:%M:%S}"
@@ -110,13 +114,13 @@ class MonitoringCheck(Covered):
     position: where a look at the log ended (steps/log_position.py), from which the next one goes on.
     """
 
-    watch = models.ForeignKey(
-        MonitoringPeriod, models.PROTECT, related_name="checked", verbose_name=_("monitoring period")
+    period = models.ForeignKey(
+        MonitoringPeriod, models.PROTECT, related_name="check_results", verbose_name=_("monitoring period")
     )
     key = models.CharField(_("key"), max_length=60)
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("measured at"))
-    verdict = models.CharField(_("result"), max_length=10)
+    result = models.CharField(_("result"), max_length=10)
     value = models.CharField(_("value"), max_length=200, blank=True)
     limit = models.CharField(_("limit"), max_length=200, blank=True)
     output = models.TextField(_("output"), blank=True)
@@ -126,7 +130,7 @@ class MonitoringCheck(Covered):
         verbose_name = _("monitoring check")
         verbose_name_plural = _("monitoring checks")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["watch", "key", "due_at"], name="watch_check_once")]
+        constraints = [models.UniqueConstraint(fields=["period", "key", "due_at"], name="monitoring_check_once")]
 
     def __str__(self) -> str:
         return f"{self.key} {self.at:%H:%M:%S}"
@@ -134,4 +138,4 @@ class MonitoringCheck(Covered):
     @property
     def known(self) -> bool:
         """Say whether it passed or failed; anything else is unknown."""
-        return self.verdict in ("pass", "fail")
+        return self.result in ("pass", "fail")

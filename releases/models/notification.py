@@ -24,11 +24,11 @@ class Notification(models.Model):
 
     event = models.CharField(_("event"), max_length=60)
     outbox = models.BigIntegerField(_("number in the outbox"), unique=True)
-    act = models.UUIDField(_("operation ID"))
+    operation_id = models.UUIDField(_("operation ID"))
     object = models.CharField(_("object"), max_length=100)
-    thing = models.CharField(_("required action"), max_length=100, blank=True)
+    required_action = models.CharField(_("required action"), max_length=100, blank=True)
     release = models.ForeignKey(
-        Release, models.PROTECT, null=True, blank=True, related_name="notices", verbose_name=_("release")
+        Release, models.PROTECT, null=True, blank=True, related_name="notifications", verbose_name=_("release")
     )
     parent = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="reminders", verbose_name=_("reminder of")
@@ -39,13 +39,13 @@ class Notification(models.Model):
     cause = models.CharField(_("caused by"), max_length=100, blank=True)
     writer = models.CharField(_("text written by"), max_length=100, blank=True)
     urgent = models.BooleanField(_("urgent"), default=False)
-    outside = models.BooleanField(_("includes external recipients"), default=False)
+    external = models.BooleanField(_("includes external recipients"), default=False)
     made_at = models.DateTimeField(_("made"))
-    released_at = models.DateTimeField(_("approved for external recipients"), null=True, blank=True)
-    released_by = models.ForeignKey(
+    external_approved_at = models.DateTimeField(_("approved for external recipients"), null=True, blank=True)
+    external_approved_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("external approval by")
     )
-    released_with = models.ForeignKey(
+    approved_with_request = models.ForeignKey(
         ApprovalRequest,
         models.PROTECT,
         null=True,
@@ -53,11 +53,11 @@ class Notification(models.Model):
         related_name="+",
         verbose_name=_("approved with approval request"),
     )
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
-    withdrawn_because = models.CharField(_("reason for cancellation"), max_length=300, blank=True)
+    cancelled_at = models.DateTimeField(_("cancelled"), null=True, blank=True)
+    cancelled_because = models.CharField(_("reason for cancellation"), max_length=300, blank=True)
     remind_at = models.DateTimeField(_("next reminder"), null=True, blank=True)
     reminded = models.PositiveSmallIntegerField(_("reminders sent"), default=0)
-    settled_at = models.DateTimeField(_("action completed"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("action completed"), null=True, blank=True)
 
     LOCK_ORDER = 180
 
@@ -66,11 +66,11 @@ class Notification(models.Model):
         verbose_name_plural = _("notifications")
         ordering = ["-pk"]
         indexes = [
-            models.Index(fields=["remind_at"], name="notice_to_remind", condition=Q(remind_at__isnull=False)),
+            models.Index(fields=["remind_at"], name="notification_to_remind", condition=Q(remind_at__isnull=False)),
             models.Index(
                 fields=["id"],
-                name="notice_waits",
-                condition=Q(outside=True, released_at__isnull=True, withdrawn_at__isnull=True),
+                name="notification_awaits_approval",
+                condition=Q(external=True, external_approved_at__isnull=True, cancelled_at__isnull=True),
             ),
         ]
 
@@ -86,24 +86,26 @@ class Notification(models.Model):
     @property
     def waits(self) -> bool:
         """Tell whether people outside are not told yet because nobody has released it."""
-        return self.outside and self.released_at is None and self.withdrawn_at is None
+        return self.external and self.external_approved_at is None and self.cancelled_at is None
 
 
 class InboxItem(models.Model):
     """One notice for one person or place. `recipient` names who counts as one: a person_key, an address, a channel."""
 
-    notice = models.ForeignKey(Notification, models.PROTECT, related_name="messages", verbose_name=_("notification"))
+    notification = models.ForeignKey(
+        Notification, models.PROTECT, related_name="inbox_items", verbose_name=_("notification")
+    )
     recipient = models.CharField(_("recipient"), max_length=300)
     key = models.UUIDField(_("key"), default=uuid.uuid4, unique=True)
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="inbox", verbose_name=_("account")
     )
-    member = models.ForeignKey(
+    group_recipient = models.ForeignKey(
         GroupRecipient, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("group recipient")
     )
     name = models.CharField(_("name"), max_length=200)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES)
-    outside = models.BooleanField(_("external"), default=False)
+    external = models.BooleanField(_("external"), default=False)
     read_at = models.DateTimeField(_("read"), null=True, blank=True)
 
     LOCK_ORDER = 181
@@ -112,16 +114,18 @@ class InboxItem(models.Model):
         verbose_name = _("inbox item")
         verbose_name_plural = _("inbox items")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["notice", "recipient"], name="message_once_per_person")]
-        indexes = [models.Index(fields=["account", "-id"], name="message_inbox", condition=Q(account__isnull=False))]
+        constraints = [models.UniqueConstraint(fields=["notification", "recipient"], name="inbox_item_once_per_person")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="inbox_item_unread", condition=Q(account__isnull=False))
+        ]
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.notice}"
+        return f"{self.name}: {self.notification}"
 
     @property
     def words(self) -> dict[str, str]:
         """Return subject and body in the recipient's language."""
-        found: dict[str, str] = self.notice.texts[self.language]
+        found: dict[str, str] = self.notification.texts[self.language]
         return found
 
 
@@ -133,13 +137,13 @@ class NotificationDelivery(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        WAITING = "waiting", _("pending")
+        PENDING = "pending", _("pending")
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
-        DROPPED = "dropped", _("cancelled")
-        OVERTAKEN = "overtaken", _("superseded by a newer notification")
+        CANCELLED = "cancelled", _("cancelled")
+        SUPERSEDED = "superseded", _("superseded by a newer notification")
 
-    message = models.ForeignKey(InboxItem, models.PROTECT, related_name="deliveries", verbose_name=_("notification"))
+    inbox_item = models.ForeignKey(InboxItem, models.PROTECT, related_name="deliveries", verbose_name=_("notification"))
     channel = models.ForeignKey(
         NotificationChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel")
     )
@@ -147,9 +151,9 @@ class NotificationDelivery(models.Model):
     tries = models.PositiveSmallIntegerField(_("delivery attempts"), default=0)
     next_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
     due_at = models.DateTimeField(_("due since"), null=True, blank=True)
-    outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, default=Outcome.WAITING)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome, default=Outcome.PENDING)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    answer = models.CharField(_("answer"), max_length=300, blank=True)
+    response = models.CharField(_("answer"), max_length=300, blank=True)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
 
     LOCK_ORDER = 182
@@ -158,17 +162,17 @@ class NotificationDelivery(models.Model):
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
         ordering = ["-pk"]
-        constraints = [models.UniqueConstraint(fields=["message", "channel"], name="delivery_once_per_channel")]
+        constraints = [models.UniqueConstraint(fields=["inbox_item", "channel"], name="delivery_once_per_channel")]
         indexes = [
             models.Index(
                 fields=["channel", "next_at"],
                 name="delivery_due",
-                condition=Q(outcome="waiting", next_at__isnull=False),
+                condition=Q(outcome="pending", next_at__isnull=False),
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.message.name} · {self.channel}"
+        return f"{self.inbox_item.name} · {self.channel}"
 
 
 class SuppressedAddress(models.Model):
@@ -178,7 +182,7 @@ class SuppressedAddress(models.Model):
     """
 
     address = models.EmailField(_("mail address"))
-    because = models.CharField(_("reason"), max_length=300)
+    reason = models.CharField(_("reason"), max_length=300)
     since = models.DateTimeField(pgettext_lazy("suppressed address", "since"))
     channel = models.ForeignKey(
         NotificationChannel, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("faulty channel")
@@ -195,7 +199,9 @@ class SuppressedAddress(models.Model):
         verbose_name_plural = _("suppressed addresses")
         ordering = ["-pk"]
         constraints = [
-            models.UniqueConstraint(Lower("address"), condition=Q(lifted_at__isnull=True), name="dead_address_once")
+            models.UniqueConstraint(
+                Lower("address"), condition=Q(lifted_at__isnull=True), name="suppressed_address_once"
+            )
         ]
 
     def __str__(self) -> str:
@@ -212,6 +218,6 @@ def unread(account: Any) -> int:
     return InboxItem.objects.filter(
         account=account,
         read_at=None,
-        deliveries__channel__kind=NotificationChannel.Kind.ADMIN,
+        deliveries__channel__channel_type=NotificationChannel.Kind.ADMIN,
         deliveries__outcome="sent",
     ).count()

@@ -14,15 +14,15 @@ class PollFailure(models.Model):
     """
 
     PARTS = {
-        "queue": _("Enqueue deployment"),
-        "miss": _("End a deployment whose window has passed"),
-        "stopped": _("End a deployment that was stopped"),
+        "enqueue": _("Enqueue deployment"),
+        "mark_missed": _("End a deployment whose window has passed"),
+        "mark_stopped": _("End a deployment that was stopped"),
         "succeed": _("End a verified deployment"),
         "claim": _("Start a step"),
-        "question": _("Follow up a decision request"),
+        "decision_request": _("Follow up a decision request"),
         "rollback": _("Prepare the rollback"),
         "end_monitoring": _("End the monitoring"),
-        "monitoring_unclear": _("Notify that the monitoring has no data"),
+        "monitoring_no_data": _("Notify that the monitoring has no data"),
         "baseline": _("Start the baseline measurement"),
         "approval": _("End an approval that no longer holds"),
         "milestone": _("Send milestone reminder"),

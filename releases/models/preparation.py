@@ -27,7 +27,7 @@ class Milestone(Labelled):
     key = models.CharField(_("key"), max_length=60)
     guards = models.CharField(_("guarded operation"), max_length=20)
     due_at = models.DateTimeField(_("due"))
-    compressed = models.BooleanField(_("due immediately (rescheduled)"), default=False)
+    due_immediately = models.BooleanField(_("due immediately (rescheduled)"), default=False)
     was_late = models.BooleanField(_("overdue before T-0 was rescheduled"), default=False)
     reminded = models.JSONField(_("reminders sent (hours before)"), default=list, blank=True)
     done_at = models.DateTimeField(_("done"), null=True, blank=True)
@@ -65,14 +65,14 @@ class ChecklistItem(Labelled):
 class TeamMember(models.Model):
     """Who does what in the production run, with a telephone number (体制・連絡網)."""
 
-    class Duty(models.TextChoices):
-        WORKER = "worker", _("Implementer")
+    class TeamRole(models.TextChoices):
+        IMPLEMENTER = "implementer", _("Implementer")
         VERIFIER = "verifier", _("Verifier")
-        RESPONSIBLE = "responsible", _("Release lead")
-        DECIDER = "rollback_decider", _("Rollback decision maker")
+        RELEASE_LEAD = "release_lead", _("Release lead")
+        ROLLBACK_DECISION_MAKER = "rollback_decision_maker", _("Rollback decision maker")
 
-    release = models.ForeignKey(Release, models.CASCADE, related_name="roster", verbose_name=_("release"))
-    duty = models.CharField(_("team role"), max_length=20, choices=Duty)
+    release = models.ForeignKey(Release, models.CASCADE, related_name="team_members", verbose_name=_("release"))
+    team_role = models.CharField(_("team role"), max_length=24, choices=TeamRole)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     telephone = models.CharField(_("telephone"), max_length=40)
 
@@ -80,10 +80,10 @@ class TeamMember(models.Model):
         verbose_name = _("team member")
         verbose_name_plural = _("release team")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["release", "duty"], name="roster_duty_once")]
+        constraints = [models.UniqueConstraint(fields=["release", "team_role"], name="team_member_role_once")]
 
     def __str__(self) -> str:
-        return f"{self.get_duty_display()}: {self.account}"
+        return f"{self.get_team_role_display()}: {self.account}"
 
 
 class FinalCheck(models.Model):
@@ -93,10 +93,10 @@ class FinalCheck(models.Model):
     role = models.CharField(_("role"), max_length=20)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     facts = models.JSONField(_("facts"))
-    window_start = models.DateTimeField(_("window opens"))
+    scheduled_start_at = models.DateTimeField(_("window opens"))
     signature = models.JSONField(_("signature"))
     signed_at = models.DateTimeField(_("signed"))
-    cleared_at = models.DateTimeField(_("invalidated"), null=True, blank=True)
+    invalidated_at = models.DateTimeField(_("invalidated"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("final check")

@@ -24,7 +24,7 @@ class Procedure(ProcedureMachine):
     author = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("author"))
     writers = models.JSONField(_("contributing accounts"), default=list)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    activated_at = models.DateTimeField(_("effective since"), null=True, blank=True)
+    in_effect_at = models.DateTimeField(_("effective since"), null=True, blank=True)
     history: Any = Snapshots()
 
     LOCK_ORDER = 5
@@ -34,7 +34,7 @@ class Procedure(ProcedureMachine):
         verbose_name_plural = _("procedures")
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["state"], condition=Q(state="active"), name="procedure_one_active")
+            models.UniqueConstraint(fields=["state"], condition=Q(state="in_effect"), name="procedure_one_in_effect")
         ]
 
     def __str__(self) -> str:

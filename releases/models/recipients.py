@@ -49,7 +49,9 @@ class RecipientGroup(Labelled):
 class GroupRecipient(models.Model):
     """A person in a group: an account, or somebody outside with name, address and language of his own."""
 
-    group = models.ForeignKey(RecipientGroup, models.PROTECT, related_name="members", verbose_name=_("recipient group"))
+    group = models.ForeignKey(
+        RecipientGroup, models.PROTECT, related_name="recipients", verbose_name=_("recipient group")
+    )
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="memberships", verbose_name=_("account")
     )
@@ -69,16 +71,16 @@ class GroupRecipient(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(account__isnull=False, address="") | (Q(account__isnull=True) & ~Q(address="")),
-                name="member_account_or_address",
+                name="recipient_account_or_address",
             ),
             models.UniqueConstraint(
-                fields=["group", "account"], condition=Q(removed_at__isnull=True), name="member_account_once"
+                fields=["group", "account"], condition=Q(removed_at__isnull=True), name="recipient_account_once"
             ),
             models.UniqueConstraint(
                 "group",
                 Lower("address"),
                 condition=Q(removed_at__isnull=True, account__isnull=True),
-                name="member_address_once",
+                name="recipient_address_once",
             ),
         ]
 
@@ -89,7 +91,7 @@ class GroupRecipient(models.Model):
 class NotificationChannel(Labelled):
     """A way of telling. Its address and secret are sealed; `host` is what may be shown of them.
 
-    free_at, faults and last_fault are how its lane is going: when it may send next, and what it has met since it took
+    next_send_at, faults and last_failure are how its lane is going: when it may send next, and what it has met since it took
     something last. unavailable_since: it has failed several times in a row, and people were told.
     """
 
@@ -101,19 +103,19 @@ class NotificationChannel(Labelled):
         APPRISE = "apprise", _("Apprise")
 
     key = models.SlugField(_("key"), max_length=60, unique=True)
-    kind = models.CharField(_("type"), max_length=8, choices=Kind)
+    channel_type = models.CharField(_("type"), max_length=8, choices=Kind)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
     host = models.CharField(_("goes to"), max_length=200, blank=True)
-    sealed = models.JSONField(_("encrypted"), default=dict, blank=True)
+    encrypted = models.JSONField(_("encrypted"), default=dict, blank=True)
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
     disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True)
     disabled_because = models.CharField(_("reason for disabling"), max_length=300, blank=True)
-    free_at = models.DateTimeField(_("next sending"), null=True, blank=True)
-    faults = models.PositiveIntegerField(_("failures in a row"), default=0)
-    last_fault = models.CharField(_("last failure"), max_length=300, blank=True)
+    next_send_at = models.DateTimeField(_("next sending"), null=True, blank=True)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    last_failure = models.CharField(_("last failure"), max_length=300, blank=True)
     unavailable_since = models.DateTimeField(_("unavailable since"), null=True, blank=True)
     unavailable_because = models.CharField(_("reason for unavailability"), max_length=300, blank=True)
-    history: Any = Snapshots(excluded_fields=["sealed", "free_at", "faults", "last_fault"])
+    history: Any = Snapshots(excluded_fields=["encrypted", "next_send_at", "failures", "last_failure"])
 
     LOCK_ORDER = 172
 
@@ -141,7 +143,7 @@ class NotificationRule(models.Model):
         _("hours before"), null=True, blank=True, help_text=_("empty = every reminder time, 0 = when overdue")
     )
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     history: Any = Snapshots()
 
     LOCK_ORDER = 173
@@ -153,9 +155,9 @@ class NotificationRule(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["event", "group", "channel", "lead_hours"],
-                condition=Q(withdrawn_at__isnull=True),
+                condition=Q(removed_at__isnull=True),
                 nulls_distinct=False,
-                name="message_rule_once",
+                name="notification_rule_once",
             )
         ]
 

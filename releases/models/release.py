@@ -60,25 +60,25 @@ class Release(ReleaseMachine):
     security_impact = models.TextField(_("security impact"), blank=True)
     risk = models.CharField(_("risk class"), max_length=8, choices=Risk, blank=True)
     test_plan = models.TextField(_("test plan"), blank=True)
-    way_back = models.TextField(_("rollback plan"), blank=True)
+    rollback_plan = models.TextField(_("rollback plan"), blank=True)
     criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
-    window_start = models.DateTimeField(_("window opens"), null=True, blank=True)
+    scheduled_start_at = models.DateTimeField(_("window opens"), null=True, blank=True)
     window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
     procedure = models.ForeignKey(
         Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("release procedure")
     )
-    plan = models.JSONField(_("step plan"), default=dict, blank=True)
+    step_plan = models.JSONField(_("step plan"), default=dict, blank=True)
     configurations = models.JSONField(_("configurations"), default=dict, blank=True)
-    preauthorised = models.BooleanField(_("pre-authorised rollback"), default=False)
-    preauthorised_rows = models.PositiveIntegerField(_("data loss limit (rows)"), default=0)
+    rollback_pre_authorised = models.BooleanField(_("pre-authorised rollback"), default=False)
+    data_loss_limit = models.PositiveIntegerField(_("data loss limit (rows)"), default=0)
     rollback_on_failure = models.BooleanField(
         _("also roll back when a required step or check of the production deployment fails"), default=False
     )
-    unanswered = models.CharField(
+    on_timeout = models.CharField(
         _("if no one responds"),
-        max_length=8,
-        choices=[("go_back", _("roll back")), ("stay", _("keep"))],
-        default="go_back",
+        max_length=12,
+        choices=[("roll_back", _("roll back")), ("keep", _("keep"))],
+        default="roll_back",
     )
     editors: models.ManyToManyField[Any, Any] = models.ManyToManyField(
         Account, related_name="+", blank=True, verbose_name=_("edited by")
@@ -90,7 +90,7 @@ class Release(ReleaseMachine):
     history: Any = Snapshots()
 
     LOCK_ORDER = 20
-    APPLICATION_FIELDS = ("reason", "ticket", "impact", "security_impact", "risk", "test_plan", "way_back")
+    APPLICATION_FIELDS = ("reason", "ticket", "impact", "security_impact", "risk", "test_plan", "rollback_plan")
 
     class Meta:
         verbose_name = _("release")
@@ -106,7 +106,7 @@ class Release(ReleaseMachine):
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "version"],
-                condition=~Q(state__in=["rejected", "withdrawn", "failed", "rolled_back"]),
+                condition=~Q(state__in=["rejected", "cancelled", "failed", "rolled_back"]),
                 name="release_version_unique",
             )
         ]
@@ -124,7 +124,11 @@ class Release(ReleaseMachine):
         """Which rollback the approval authorises beforehand, as it stands in what is approved: whether one is (`on`), up to
         how many rows lost, and whether also after a failure of the deployment itself.
         """
-        return {"on": self.preauthorised, "rows": self.preauthorised_rows, "on_failure": self.rollback_on_failure}
+        return {
+            "on": self.rollback_pre_authorised,
+            "rows": self.data_loss_limit,
+            "on_failure": self.rollback_on_failure,
+        }
 
     @property
     def preauthorisation_words(self) -> str:

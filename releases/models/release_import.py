@@ -30,7 +30,7 @@ class ReleaseImport(models.Model):
     stage = models.CharField(_("state"), max_length=10, choices=Stage, default=Stage.READING)
     found = models.JSONField(_("found"), default=dict)
     done = models.PositiveIntegerField(_("imported"), default=0)
-    fault = models.CharField(_("fault"), max_length=300, blank=True)
+    failure = models.CharField(_("fault"), max_length=300, blank=True)
     next_at = models.DateTimeField(_("next attempt"))
 
     class Meta:

@@ -34,7 +34,7 @@ class Rollback(RollbackMachine):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("authorised by")
     )
     facts = models.JSONField(_("facts"), default=dict)
-    began_at = models.DateTimeField(_("began"), null=True, blank=True)
+    started_at = models.DateTimeField(_("began"), null=True, blank=True)
     restored_at = models.DateTimeField(_("restored"), null=True, blank=True)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     history: Any = Snapshots()

@@ -1,4 +1,4 @@
-"""The journal of steps: what was planned, each attempt with its epoch, and the output."""
+"""The journal of steps: what was planned, each attempt with its fencing_token, and the output."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -14,26 +14,26 @@ class Step(StepMachine, Labelled):
     """One step with kind and parameters frozen; the lease columns are no governed facts."""
 
     class Phase(models.TextChoices):
-        FORWARD = "forward", _("Deployment")
-        VERIFY = "verify", _("Verification")
-        BACK = "back", _("Rollback")
-        BACK_VERIFY = "back_verify", _("Rollback verification")
+        DEPLOYMENT = "deployment", _("Deployment")
+        VERIFICATION = "verification", _("Verification")
+        ROLLBACK = "rollback", _("Rollback")
+        ROLLBACK_VERIFICATION = "rollback_verification", _("Rollback verification")
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
-    phase = models.CharField(_("phase"), max_length=12, choices=Phase)
+    phase = models.CharField(_("phase"), max_length=24, choices=Phase)
     ordinal = models.PositiveSmallIntegerField(_("ordinal"))
-    kind = models.CharField(_("type"), max_length=40)
+    step_type = models.CharField(_("type"), max_length=40)
     parameters = models.JSONField(_("parameters"))
     required = models.BooleanField(_("required"), default=True)
     estimate_seconds = models.FloatField(_("estimate"), default=0)
     deadline_seconds = models.FloatField(_("deadline (s)"), null=True, blank=True)
-    silence_seconds = models.FloatField(_("longest time without output (s)"), null=True, blank=True)
+    no_output_timeout_seconds = models.FloatField(_("longest time without output (s)"), null=True, blank=True)
     result = models.JSONField(_("result"), default=dict, blank=True)
     failure = models.TextField(_("failure"), blank=True)
-    epoch = models.PositiveIntegerField(_("fencing token"), default=0)
+    fencing_token = models.PositiveIntegerField(_("fencing token"), default=0)
     owner = models.CharField(_("worker"), max_length=100, blank=True)
     lease_until = models.DateTimeField(_("lease"), null=True, blank=True)
-    offered_at = models.DateTimeField(_("ready since"), null=True, blank=True)
+    ready_at = models.DateTimeField(_("ready since"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     assignee = models.ForeignKey(
@@ -64,10 +64,10 @@ class StepAttempt(models.Model):
     """One claim of a step: the intent is committed before any effect."""
 
     step = models.ForeignKey(Step, models.PROTECT, related_name="attempts", verbose_name=_("step"))
-    epoch = models.PositiveIntegerField(_("fencing token"))
+    fencing_token = models.PositiveIntegerField(_("fencing token"))
     key = models.CharField(_("key"), max_length=100)
     worker = models.CharField(_("worker"), max_length=100)
-    began_at = models.DateTimeField(_("began"))
+    started_at = models.DateTimeField(_("began"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     probe = models.CharField(_("probe"), max_length=10, blank=True)
     outcome = models.CharField(_("outcome"), max_length=20, blank=True)
@@ -77,17 +77,17 @@ class StepAttempt(models.Model):
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["step", "epoch"], name="attempt_epoch_once")]
+        constraints = [models.UniqueConstraint(fields=["step", "fencing_token"], name="attempt_fencing_token_once")]
 
     def __str__(self) -> str:
-        return f"{self.key} · {self.epoch}"
+        return f"{self.key} · {self.fencing_token}"
 
 
 class StepOutput(Covered):
     """A chunk of a step's output, masked before it gets here."""
 
     step = models.ForeignKey(Step, models.PROTECT, related_name="output", verbose_name=_("step"))
-    epoch = models.PositiveIntegerField(_("fencing token"))
+    fencing_token = models.PositiveIntegerField(_("fencing token"))
     at = models.DateTimeField(_("time"), auto_now_add=True)
     text = models.TextField(_("text"))
 

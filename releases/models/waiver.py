@@ -24,15 +24,15 @@ class Waiver(models.Model):
     gate = models.CharField(_("gate"), max_length=80)
     reason = models.CharField(_("reason"), max_length=300)
     until = models.DateTimeField(_("until"))
-    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
-    proposed_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
+    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )
     approved_at = models.DateTimeField(_("approved"), null=True, blank=True)
-    refused_at = models.DateTimeField(_("rejected"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
-    obligation = models.OneToOneField(
+    rejected_at = models.DateTimeField(_("rejected"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    follow_up = models.OneToOneField(
         FollowUp, models.PROTECT, null=True, blank=True, related_name="waiver", verbose_name=_("follow-up action")
     )
 
@@ -48,4 +48,4 @@ class Waiver(models.Model):
 
     def counts(self, at: datetime) -> bool:
         """Tell whether it lets the gate pass at a time."""
-        return self.approved_at is not None and self.withdrawn_at is None and at < self.until
+        return self.approved_at is not None and self.revoked_at is None and at < self.until

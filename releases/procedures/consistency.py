@@ -24,7 +24,7 @@ ALWAYS_ASKED = ("consent", "window", "freeze")
 # The subject of an approval rule → the rights of which a role that it names must have one: without it nobody is counted.
 RIGHTS = {
     **dict.fromkeys(("regular", "emergency"), {"approve"}),
-    **dict.fromkeys(("extra_window", "procedure", "stop_switch_off"), {"consent"}),
+    **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), {"consent"}),
     "late_way_back": {"consent", "waive", "authorise_rollback"},
     "final_check": {"final_check"},
 }
@@ -34,8 +34,8 @@ FIXED: dict[str, frozenset[str]] = {
         {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"}
     ),
     "thresholds": frozenset(JUDGED_BY.values()),
-    "duties": frozenset({"worker", "verifier", "responsible", "rollback_decider"}),
-    "document_states": frozenset({"checked", "approved", "ready"}),
+    "duties": frozenset({"implementer", "verifier", "release_lead", "rollback_decision_maker"}),
+    "document_states": frozenset({"content_checked", "approved", "ready_to_publish"}),
     "rollback.documents": DOCUMENTS["rollback"],
     "rollback.assessment": frozenset({"impact", "method", "timing"}),
     "versions.tag_requirements": frozenset({"version", "date", "changes"}),
@@ -284,7 +284,7 @@ def _able(people: Collection[str], subject: str) -> list[str]:
     """Return those of the people who may decide about a subject; the roster's rollback decider agrees by that duty."""
     rights = RIGHTS.get(subject)
     may = [one for one in people if rights is None or ROLE_VERBS.get(one, frozenset()) & rights]
-    return sorted(may + [one for one in people if (subject, one) == ("late_way_back", "rollback_decider")])
+    return sorted(may + [one for one in people if (subject, one) == ("late_way_back", "rollback_decision_maker")])
 
 
 def _places(raw: Raw) -> Found:
@@ -318,13 +318,13 @@ def _gates(raw: Raw) -> Found:
                 f"has no gate of the kind protection in the tier {row['tier']!r}, so that nothing would ask for it",
             )
     for path, row in _rows(raw, "gates"):
-        judged_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
+        recorded_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
         if named:
             yield from _known(path, row, "threshold", thresholds, "threshold")
-            if isinstance(named, str) and named in thresholds and named != judged_by:
-                yield (*path, "threshold"), f"is judged by {judged_by or 'no threshold'}"
-        if judged_by and judged_by not in thresholds:
-            yield ("thresholds",), f"says nothing of {judged_by}, by which {row.get('evidence')} is judged"
+            if isinstance(named, str) and named in thresholds and named != recorded_by:
+                yield (*path, "threshold"), f"is judged by {recorded_by or 'no threshold'}"
+        if recorded_by and recorded_by not in thresholds:
+            yield ("thresholds",), f"says nothing of {recorded_by}, by which {row.get('evidence')} is judged"
         if row.get("kind") == "evidence" and not row.get("evidence"):
             yield (*path, "evidence"), "is missing: a gate of evidence names the kind of evidence it asks for"
         if row.get("kind") != "evidence" and row.get("evidence") in get_args(EvidenceKind)[1:]:

@@ -6,8 +6,8 @@ from typing import Any
 from releases.procedures.places import Path
 
 PLAN = "release:announce"
-ENDS = ("release:postpone", "release:withdraw", "deployment:cancel", "deployment:miss", "deployment:fail",
-        "deployment:succeed", "rollback:restored")  # fmt: skip
+ENDS = ("release:reschedule", "release:cancel", "deployment:cancel", "deployment:mark_missed", "deployment:fail",
+        "deployment:succeed", "rollback:complete")  # fmt: skip
 
 
 def ends_told(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[Path, str]]:

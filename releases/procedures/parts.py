@@ -106,7 +106,7 @@ class Milestone(Item):
 
     days_before: Whole
     unit: Literal["calendar", "working"] = "calendar"
-    guards: Literal["fix_content", "confirm_tests", "approve", "confirm", "start"]
+    guards: Literal["lock_scope", "complete_testing", "approve", "complete_final_check", "start"]
 
 
 class Reminders(Part):
@@ -287,7 +287,7 @@ class Versions(Part):
 class Step(Item):
     """One step of a plan.
 
-    deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute); silence_seconds: when it
+    deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute); no_output_timeout_seconds: when it
     is stopped because its command has written nothing for so long (left out: never).
     """
 
@@ -296,7 +296,7 @@ class Step(Item):
     estimate_seconds: Positive
     required: Flag
     deadline_seconds: Positive | None = None
-    silence_seconds: Positive | None = None
+    no_output_timeout_seconds: Positive | None = None
 
 
 class Check(Item):
@@ -362,7 +362,7 @@ class Rollback(Part):
     watch_duration: Label
     watch_seconds: Positive
     question_minutes: Positive
-    question_default: Literal["go_back", "stay"]
+    question_default: Literal["roll_back", "keep"]
 
 
 class FinalCheck(Part):

@@ -54,8 +54,8 @@ DOCUMENTS = {
     "release": frozenset({"release_notes", "changelog", "technical_documents"}),
     "rollback": frozenset({"report", "cause", "prevention"}),
 }
-Subject = Literal["regular", "emergency", "extra_window", "late_way_back", "procedure", "stop_switch_off"]
-TIERLESS: frozenset[str] = frozenset({"procedure", "stop_switch_off"})
+Subject = Literal["regular", "emergency", "extra_window", "late_way_back", "procedure", "emergency_stop_lift"]
+TIERLESS: frozenset[str] = frozenset({"procedure", "emergency_stop_lift"})
 
 
 def _decimal(text: str) -> str:

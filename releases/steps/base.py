@@ -66,7 +66,7 @@ class StopAsked(Exception):
 
 
 class Fenced(Exception):
-    """A later epoch holds the target or the row; this attempt must leave without any further effect."""
+    """A later fencing_token holds the target or the row; this attempt must leave without any further effect."""
 
 
 class StillRunning(Exception):
@@ -104,7 +104,7 @@ class StepContext:
     """All that one attempt of one step may know.
 
     key: idempotency key, `<deployment>/<ordinal>/<plan digest>`; the same for every attempt of the step.
-    epoch: fencing number of this attempt, higher than that of every earlier one.
+    fencing_token: fencing number of this attempt, higher than that of every earlier one.
     wanted / previous: the version to reach / in force before the run (None: nothing was in force).
     configuration / previous_configuration: key → value, secrets included; never written to logs.
     earlier: kind → result of the steps of this run that are finished (the way back gets the way out's
@@ -112,13 +112,13 @@ class StepContext:
     run_token: `deployment:<id>`; backups and reports of one run are filed under it.
     output: takes bytes of output as they come. beat: raises Fenced when the attempt is no longer ours, StopAsked (once)
     when the run is being stopped.
-    silence_seconds: how long a command may write nothing (None: as long as it takes).
+    no_output_timeout_seconds: how long a command may write nothing (None: as long as it takes).
     secrets: values to be masked in output and never to be passed in arguments.
     fetch: writes the wanted tree's tar file where there is no repository (on a target's host); None: use `repository`.
     """
 
     key: str
-    epoch: int
+    fencing_token: int
     run_token: str
     target: TargetSpec
     repository: str
@@ -131,7 +131,7 @@ class StepContext:
     output: Callable[[bytes], None]
     beat: Callable[[], None]
     secrets: tuple[str, ...] = ()
-    silence_seconds: float | None = None
+    no_output_timeout_seconds: float | None = None
     fetch: Callable[[Path], object] | None = None
 
 

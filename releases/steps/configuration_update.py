@@ -84,7 +84,7 @@ class ConfigurationUpdate(TargetStep):
 
     @staticmethod
     def _effect(parameters: ConfigurationParameters) -> str:
-        return "configuration_update:" + ("written" if parameters.direction == "forward" else "taken_back")
+        return "configuration_update:" + ("written" if parameters.direction == "forward" else "restored")
 
 
 def _changed_keys(context: StepContext) -> dict[str, list[str]]:

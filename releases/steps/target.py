@@ -42,7 +42,7 @@ __all__ = [
     "write_atomically",
 ]
 
-# So many keys are remembered with the highest epoch that was here: no attempt outlives so many later steps of its target.
+# So many keys are remembered with the highest fencing_token that was here: no attempt outlives so many later steps of its target.
 KEPT_KEYS = 500
 
 
@@ -84,7 +84,7 @@ class Layout:
 
     @property
     def lock_record(self) -> Path:
-        """Who held the lock last, and the highest epoch seen of each key."""
+        """Who held the lock last, and the highest fencing_token seen of each key."""
         return self.own / "lock.json"
 
     @property
@@ -132,13 +132,13 @@ class Held:
         outcome = runner.run_on(
             context.target,
             arguments,
-            extra={"RINGI_KEY": context.key, "RINGI_EPOCH": str(context.epoch), **(extra or {})},
+            extra={"RINGI_KEY": context.key, "RINGI_EPOCH": str(context.fencing_token), **(extra or {})},
             seconds=max(0.0, self.until - time.monotonic()),
             output=context.output,
             beat=context.beat,
             secrets=runner.secrets_of(context),
             pass_fds=(self.lock, *pass_fds),
-            silence=context.silence_seconds,
+            silence=context.no_output_timeout_seconds,
             **how,
         )
         return runner.demand(outcome, arguments, allowed)
@@ -185,7 +185,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def lock_record(layout: Layout) -> dict[str, Any]:
-    """Return who held the lock last (deployment, key, epoch), the epochs seen of each key, and where the log stood when the
+    """Return who held the lock last (deployment, key, fencing_token), the epochs seen of each key, and where the log stood when the
     first step of that deployment began.
     """
     if not layout.lock_record.exists():
@@ -204,7 +204,7 @@ def refuse_elsewhere(target: TargetSpec) -> None:
 def holding(context: StepContext) -> Iterator[Held]:
     """Hold the target's lock for one attempt.
 
-    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher epoch of the same key
+    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher fencing_token of the same key
     was here before. The lock outlives the block for as long as a child that inherited it lives.
     """
     refuse_elsewhere(context.target)
@@ -226,16 +226,24 @@ def holding(context: StepContext) -> Iterator[Held]:
             raise StillRunning(_("the target is locked by an attempt that has not ended")) from error
         record = lock_record(layout)
         seen: dict[str, int] = record["seen"]
-        if seen.get(context.key, context.epoch) > context.epoch:
-            text = _("fencing token %(epoch)d of %(key)s is outdated: the target has already accepted token %(seen)d")
-            raise Fenced(text % {"epoch": context.epoch, "key": context.key, "seen": seen[context.key]})
+        if seen.get(context.key, context.fencing_token) > context.fencing_token:
+            text = _(
+                "fencing token %(fencing_token)d of %(key)s is outdated: the target has already accepted token %(seen)d"
+            )
+            raise Fenced(text % {"fencing_token": context.fencing_token, "key": context.key, "seen": seen[context.key]})
         seen.pop(context.key, None)
-        seen[context.key] = context.epoch
+        seen[context.key] = context.fencing_token
         for key in list(seen)[:-KEPT_KEYS]:
             del seen[key]
         same = record.get("deployment") == context.run_token
         log = record.get("log") if same else log_position(layout.log(context.target.settings))
-        holder = {"deployment": context.run_token, "key": context.key, "epoch": context.epoch, "seen": seen, "log": log}
+        holder = {
+            "deployment": context.run_token,
+            "key": context.key,
+            "fencing_token": context.fencing_token,
+            "seen": seen,
+            "log": log,
+        }
         write_atomically(layout.lock_record, json.dumps(holder).encode())
         context.beat()
         yield Held(context, descriptor, until)
@@ -251,7 +259,7 @@ def journal(context: StepContext, effect: str, **facts: Any) -> None:
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "run": context.run_token,
         "key": context.key,
-        "epoch": context.epoch,
+        "fencing_token": context.fencing_token,
         "effect": effect,
     }
     inside(context.target, layout.journal)

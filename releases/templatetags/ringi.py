@@ -162,7 +162,7 @@ def programs(target: Any) -> Any:
     from releases.steps.base import TargetSpec
     from releases.steps.sandbox import described
 
-    return Shown("", *described(TargetSpec("", "", Path(target.root), target.settings)))
+    return Shown("", *described(TargetSpec("", "", Path(target.root), target.options)))
 
 
 @register.filter
@@ -195,7 +195,7 @@ def history(row: Model) -> dict[str, list[Happening] | str]:
 @register.simple_tag
 def words_of_events() -> dict[str, str]:
     """Return the words beside every event, looked up once for a page of them; `happening.html` calls them `said`."""
-    words = {"action": _("operation"), "object": _("object"), "actor": _("actor"), "reason": _("reason")}
+    words = {"operation": _("operation"), "object": _("object"), "actor": _("actor"), "reason": _("reason")}
     return {**words, "number": _("number"), "before": _("before"), "after": _("after")}
 
 
@@ -249,11 +249,11 @@ def colon() -> str:
 
 
 @register.filter
-def act_name(action: Any) -> str:
-    """Return an action in words."""
+def act_name(operation: Any) -> str:
+    """Return an operation in words."""
     from releases.admin import happened
 
-    return happened.act_name(str(action))
+    return happened.act_name(str(operation))
 
 
 @register.inclusion_tag("ringi/stop_banner.html", takes_context=True)

@@ -12,7 +12,7 @@ from releases.models import Deployment, Step
 from releases.steps.base import StepContext, StepFailed, TargetSpec, Version
 from releases.steps.words import gettext as _
 
-BACK = ("back", "back_verify")
+BACK = ("rollback", "rollback_verification")
 
 
 def target_of(deployment: Deployment) -> DeploymentTarget:
@@ -45,8 +45,8 @@ class RunFacts:
 
     def remember(self, step: Step, result: dict[str, Any]) -> None:
         """Let later steps of the run see what this one found out."""
-        if step.phase not in BACK and step.kind != "check":
-            self.earlier.setdefault(step.kind, result)
+        if step.phase not in BACK and step.step_type != "check":
+            self.earlier.setdefault(step.step_type, result)
 
 
 def facts_of(step: Step) -> RunFacts:
@@ -57,34 +57,42 @@ def facts_of(step: Step) -> RunFacts:
     deployment = step.deployment
     if (
         step.ordinal == 1
-        and deployment.consent is not None
-        and deployment.consent.document["target"] != target_digest(deployment.application, deployment.environment)
+        and deployment.approval_request is not None
+        and deployment.approval_request.document["target"]
+        != target_digest(deployment.application, deployment.environment)
     ):
         raise StepFailed(_("The folder or the commands of the deployment target are not those that were approved."))
-    base = deployment.base.get("in_force", {})
-    done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").exclude(kind="check")
-    new_values, new_secrets = configuration_of(deployment.base.get("wanted_configuration"))
+    base = deployment.previous.get("deployed_version", {})
+    done = deployment.steps.filter(phase__in=["deployment", "verification"], state="succeeded").exclude(
+        step_type="check"
+    )
+    new_values, new_secrets = configuration_of(deployment.previous.get("wanted_configuration"))
     old_values, old_secrets = configuration_of(base.get("configuration"))
     return RunFacts(
-        target=spec_of(target_of(deployment), deployment.base.get("wanted_configuration")),
+        target=spec_of(target_of(deployment), deployment.previous.get("wanted_configuration")),
         repository=str(place_of(deployment.application)),
-        new=_version(deployment.base.get("wanted", {})),
+        new=_version(deployment.previous.get("wanted", {})),
         old=_version(base),
         new_values=new_values,
         old_values=old_values,
         secrets=tuple({*new_secrets, *old_secrets}),
-        earlier=dict(done.order_by("-ordinal").values_list("kind", "result")) if step.ordinal > 1 else {},
+        earlier=dict(done.order_by("-ordinal").values_list("step_type", "result")) if step.ordinal > 1 else {},
     )
 
 
 def context_of(
-    step: Step, epoch: int, output: Callable[[bytes], None], beat: Callable[[], None], deadline: float, facts: RunFacts
+    step: Step,
+    fencing_token: int,
+    output: Callable[[bytes], None],
+    beat: Callable[[], None],
+    deadline: float,
+    facts: RunFacts,
 ) -> StepContext:
     """Return the context of one attempt, from the facts of its run; on the way back, wanted and previous change places."""
     back = step.phase in BACK
     return StepContext(
         key=step.key,
-        epoch=epoch,
+        fencing_token=fencing_token,
         run_token=f"deployment:{step.deployment_id}",
         target=facts.target,
         repository=facts.repository,
@@ -94,7 +102,7 @@ def context_of(
         previous_configuration=facts.new_values if back else facts.old_values,
         earlier=facts.earlier,
         deadline_seconds=deadline,
-        silence_seconds=step.silence_seconds,
+        no_output_timeout_seconds=step.no_output_timeout_seconds,
         output=output,
         beat=beat,
         secrets=facts.secrets,

@@ -33,7 +33,7 @@ class Planned:
     label_ja: str
     label_en: str
     deadline_seconds: float
-    silence_seconds: float | None
+    no_output_timeout_seconds: float | None
     lines: tuple[str, ...]
     fault: str = ""
 
@@ -53,14 +53,14 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     # A draft without a source yet is described with what it has.
     new = Version(release.version, release.tag, release.commit, release.tree)
     old = Version(base["version"], base["tag"], base["commit"], base["tree"]) if base else None
-    plan = digest(release.plan)
+    plan = digest(release.step_plan)
     found: list[Planned] = []
     for phase in Step.Phase.values:
         back = phase in BACK
-        for planned in release.plan.get(phase, []):
+        for planned in release.step_plan.get(phase, []):
             context = StepContext(
                 key=f"N/{len(found) + 1}/{plan[:16]}",
-                epoch=1,
+                fencing_token=1,
                 run_token="deployment:N",
                 target=spec_of(row),
                 repository=str(place_of(release.application)),
@@ -92,14 +92,14 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
     lines: list[str] = []
     fault = ""
     try:
-        if planned["kind"] == "check":
+        if planned["step_type"] == "check":
             given = json.dumps(planned["parameters"]["parameters"], ensure_ascii=False, sort_keys=True)
             lines = [f"{planned['parameters']['check']} {given}"]
             check = checks.kind(planned["parameters"]["check"])
             if ssh.lies_elsewhere(context.target) and isinstance(check, TargetCheck):
                 fault = call.refuses(check)
         else:
-            kind = steps.kind(planned["kind"])
+            kind = steps.kind(planned["step_type"])
             lines = kind.describe(context, kind.parameters(**planned["parameters"]))
             if ssh.lies_elsewhere(context.target) and isinstance(kind, TargetStep):
                 lines = [f"{ssh.place_of(context.target).label}: {line}" for line in lines]
@@ -110,11 +110,11 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
     return Planned(
         phase=phase,
         ordinal=ordinal,
-        kind=planned["kind"],
+        kind=planned["step_type"],
         label_ja=planned["label_ja"],
         label_en=planned["label_en"],
         deadline_seconds=context.deadline_seconds,
-        silence_seconds=planned.get("silence_seconds"),
+        no_output_timeout_seconds=planned.get("no_output_timeout_seconds"),
         lines=tuple(masked(line, secrets) for line in lines),
         fault=masked(fault, secrets),
     )

@@ -16,7 +16,7 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
 
     What cannot be looked at is unknown. Raises Fenced when the step has been taken over.
     """
-    if step.kind == "check":
+    if step.step_type == "check":
         return "", ""
     sentences = {
         Probe.DONE: _("The deployment target shows the effect of this step."),
@@ -26,7 +26,7 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
     }
     short = replace(context, deadline_seconds=min(context.deadline_seconds, PROBE_SECONDS))
     try:
-        kind = steps.kind(step.kind)
+        kind = steps.kind(step.step_type)
         with cut_off_after(PROBE_SECONDS + MARGIN_SECONDS):
             verdict, _facts = kind.probe(short, kind.parameters(**step.parameters))
     except Fenced:

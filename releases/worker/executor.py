@@ -55,7 +55,7 @@ def run_from(step_id: int) -> None:
     while taken is not None:
         present = taken
         with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
-            log.info("attempt %s of step %s: %s", taken.epoch, taken.step.ordinal, taken.step.kind)
+            log.info("attempt %s of step %s: %s", taken.fencing_token, taken.step.ordinal, taken.step.step_type)
             try:
                 facts = facts or _facts(taken)
                 taken = attempt(taken, facts) if facts is not None else None
@@ -65,7 +65,7 @@ def run_from(step_id: int) -> None:
             except StillRunning as running:
                 # The sweep comes back when the target's lock is free.
                 log.warning("%s", running)
-                wait_for_target(present.step, epoch=present.epoch)
+                wait_for_target(present.step, fencing_token=present.fencing_token)
                 return
             except Exception as fault:
                 _keep_last_words(present, fault, facts)
@@ -86,19 +86,23 @@ def _taken(step_id: int) -> Claim | None:
 
 def _ask_after_losses(step: Step) -> None:
     """Let a person decide about a step whose attempts ended their workers, with the last words of the last one."""
-    said = "".join(step.output.filter(epoch=step.epoch).order_by("pk").values_list("text", flat=True))
+    said = "".join(step.output.filter(fencing_token=step.fencing_token).order_by("pk").values_list("text", flat=True))
     message = _(
         "The worker of this step ended %(number)d times without an outcome, so Ringi does not retry the step "
         "automatically."
     )
-    doubt(step, epoch=step.epoch, message=f"{message % {'number': ATTEMPTS}}\n{said[-LAST_WORDS:]}".rstrip())
+    doubt(
+        step,
+        fencing_token=step.fencing_token,
+        message=f"{message % {'number': ATTEMPTS}}\n{said[-LAST_WORDS:]}".rstrip(),
+    )
 
 
 def _keep_last_words(taken: Claim, fault: Exception, facts: RunFacts | None) -> None:
     """Keep what ended an attempt without an outcome with its output: whoever looks at the step reads it."""
     text = clean(f"\n{type(fault).__name__}: {fault}\n", facts.secrets if facts is not None else ())
     with suppress(Error, Fenced):
-        Lease(taken.step.pk, taken.epoch, longest=0).write(text)
+        Lease(taken.step.pk, taken.fencing_token, longest=0).write(text)
 
 
 def _facts(taken: Claim) -> RunFacts | None:
@@ -111,26 +115,26 @@ def _facts(taken: Claim) -> RunFacts | None:
         log.exception("step %s", taken.step.pk)
         message = str(unread) or repr(unread)
         if taken.taken_over:  # what an attempt before this one has done, nobody has looked at
-            doubt(taken.step, epoch=taken.epoch, message=message)
+            doubt(taken.step, fencing_token=taken.fencing_token, message=message)
         else:
-            fail(taken.step, epoch=taken.epoch, message=message, asks=True)
+            fail(taken.step, fencing_token=taken.fencing_token, message=message, asks=True)
         return None
 
 
 def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
     """Make one attempt of a step; return the next step of its run, taken. Raises Fenced, StillRunning."""
-    step, epoch = taken.step, taken.epoch
-    if _without_worker(step, epoch):
+    step, fencing_token = taken.step, taken.fencing_token
+    if _without_worker(step, fencing_token):
         return None
     deadline, measuring = _deadline(step), _time_to_measure(step)
-    with Lease(step.pk, epoch, longest=deadline + measuring + 2 * PROBE_SECONDS + 5 * MARGIN_SECONDS) as lease:
-        context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
+    with Lease(step.pk, fencing_token, longest=deadline + measuring + 2 * PROBE_SECONDS + 5 * MARGIN_SECONDS) as lease:
+        context = context_of(step, fencing_token, lease.output, lease.beat, deadline, facts)
         secrets = secrets_of(context)
         try:
             with cut_off_after(deadline + MARGIN_SECONDS):
                 if step.ordinal == 1 and (other := shared(target_of(step.deployment), context.target)):
                     raise StepFailed(_("Another deployment target is already there: %(target)s") % {"target": other})
-                if step.kind == "check":
+                if step.step_type == "check":
                     result, probe = _check(step, context), ""
                 else:
                     result, probe = _make(step, context, taken.taken_over)
@@ -141,12 +145,12 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             verdict, told = state_of(step, context)
             message = " — ".join(filter(None, [_("A person stopped the step."), told]))
             _say(lease, message)
-            stop(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+            stop(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=verdict)
             return None
         except Unproven as unproven:
             message, result = clean(str(unproven), secrets), clean(unproven.facts, secrets)
             _say(lease, message)
-            doubt(step, epoch=epoch, message=message, output_digest=lease.digest, result=result)
+            doubt(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, result=result)
             return None
         except (Overdue, CutOff) as late:
             verdict, told = state_of(step, context)
@@ -154,26 +158,26 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             _say(lease, message)
             # Only an effect that is surely not there may be made again without a person's look.
             if verdict == Probe.NOT_DONE.value:
-                fail(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+                fail(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=verdict)
             else:
-                doubt(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+                doubt(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=verdict)
             return None
         except StepFailed as failed:
             message = clean(str(failed), secrets)
             _say(lease, message, clean(failed.state, secrets))
             result = clean(failed.facts, secrets)
-            fail(step, epoch=epoch, message=message, output_digest=lease.digest, result=result)
+            fail(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, result=result)
             return None
         except (Fenced, StillRunning):
             raise
         except Exception as unclear:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
             log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
-            doubt(step, epoch=epoch, message=clean(str(unclear) or repr(unclear), secrets))
+            doubt(step, fencing_token=fencing_token, message=clean(str(unclear) or repr(unclear), secrets))
             return None
         said = lease.rest()
     try:
         following = finish(
-            step, epoch=epoch, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
+            step, fencing_token=fencing_token, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
             worker=step.owner,
         )  # fmt: skip
     except Fenced:
@@ -184,26 +188,26 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             lease.write(said)
         raise
     facts.remember(step, result)
-    if following is None and step.phase == "verify" and not step.deployment.environment.protected:
+    if following is None and step.phase == "verification" and not step.deployment.environment.protected:
         succeed(step.deployment_id)
     return Claim.of(following) if following is not None and following.state == "running" else None
 
 
-def _without_worker(step: Step, epoch: int) -> bool:
+def _without_worker(step: Step, fencing_token: int) -> bool:
     """Hand a step over that no worker does now: to the person whom it names, or to the time for which it waits."""
-    if step.kind == "check":
+    if step.step_type == "check":
         return False
     try:
-        kind, parameters = _planned(steps, step.kind, step.parameters)
+        kind, parameters = _planned(steps, step.step_type, step.parameters)
     except StepFailed:
         return False  # the attempt says so
     if task := kind.asks(parameters):
-        ask_person(step, epoch=epoch, task=task, minutes=parameters.minutes)
+        ask_person(step, fencing_token=fencing_token, task=task, minutes=parameters.minutes)
         return True
     until = kind.waits_until(parameters, step.started_at)
     if until is None or until <= now():
         return False
-    pause(step, epoch=epoch, until=until)
+    pause(step, fencing_token=fencing_token, until=until)
     return True
 
 
@@ -217,7 +221,7 @@ class _Doubt(Exception):
 
 
 def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
-    kind, parameters = _planned(steps, step.kind, step.parameters)
+    kind, parameters = _planned(steps, step.step_type, step.parameters)
     if taken_over:
         verdict, facts = kind.probe(context, parameters)
         context.output(f"probe: {verdict.value}\n".encode())
@@ -226,7 +230,10 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
         if verdict is Probe.RUNNING:
             raise StillRunning("the target is still locked by an earlier attempt")
         # A person who looked and said retry decided for the attempt that follows, and for no later one.
-        decided = step.decision.get("verb") == "step:retry" and step.decision.get("epoch") == context.epoch - 1
+        decided = (
+            step.decision.get("verb") == "step:retry"
+            and step.decision.get("fencing_token") == context.fencing_token - 1
+        )
         if not decided and (verdict is Probe.UNKNOWN or not kind.repeats(parameters)):
             raise _Doubt(f"probe: {verdict.value}")
         return kind.run(context, parameters), verdict.value
@@ -265,11 +272,11 @@ def _time_to_measure(step: Step) -> float:
     """Return how many seconds the target's digests may take after the last step of the checks and of the way back,
     before maintenance ends: as long as the run's backup, which reads as much; 0 after another step.
     """
-    if step.phase not in ("verify", "back"):
+    if step.phase not in ("verification", "rollback"):
         return 0.0
     if step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
         return 0.0
-    return max([float(LEAST_DEADLINE), *(_deadline(row) for row in step.deployment.steps.filter(kind="backup"))])
+    return max([float(LEAST_DEADLINE), *(_deadline(row) for row in step.deployment.steps.filter(step_type="backup"))])
 
 
 def _measured(context: StepContext, seconds: float) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The lease of a running step: a thread of the process renews it; output and lease stop when the epoch is no longer ours."""
+"""The lease of a running step: a thread of the process renews it; output and lease stop when the fencing_token is no longer ours."""
 
 import hashlib
 import threading
@@ -16,12 +16,12 @@ KEPT_BYTES = 2_000_000
 RENEW = """
 UPDATE releases_step SET lease_until = clock_timestamp() + make_interval(secs => %s)
 FROM releases_deployment d
-WHERE releases_step.id = %s AND epoch = %s AND releases_step.state = 'running' AND d.id = deployment_id
+WHERE releases_step.id = %s AND fencing_token = %s AND releases_step.state = 'running' AND d.id = deployment_id
 RETURNING d.state
 """
 CHUNK = """
-INSERT INTO releases_stepoutput (step_id, epoch, at, text)
-SELECT id, epoch, clock_timestamp(), %s FROM releases_step WHERE id = %s AND epoch = %s AND state = 'running'
+INSERT INTO releases_stepoutput (step_id, fencing_token, at, text)
+SELECT id, fencing_token, clock_timestamp(), %s FROM releases_step WHERE id = %s AND fencing_token = %s AND state = 'running'
 """
 
 
@@ -90,8 +90,8 @@ class Lease:
     masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
     """
 
-    def __init__(self, step_id: int, epoch: int, *, longest: float) -> None:
-        self.step_id, self.epoch = step_id, epoch
+    def __init__(self, step_id: int, fencing_token: int, *, longest: float) -> None:
+        self.step_id, self.fencing_token = step_id, fencing_token
         self._until = time.monotonic() + longest
         self.lost = threading.Event()
         self.stopping = threading.Event()
@@ -120,7 +120,7 @@ class Lease:
             return False
         try:
             with connection.cursor() as cursor:
-                cursor.execute(RENEW, [settings.LEASE, self.step_id, self.epoch])
+                cursor.execute(RENEW, [settings.LEASE, self.step_id, self.fencing_token])
                 found = cursor.fetchone()
         except Error:
             connection.close()
@@ -140,7 +140,7 @@ class Lease:
     def beat(self) -> None:
         """Raise Fenced when this attempt no longer holds the step, StopAsked when its run is stopped; that once."""
         if self.lost.is_set():
-            raise Fenced(f"step {self.step_id}: epoch {self.epoch} no longer holds it")
+            raise Fenced(f"step {self.step_id}: fencing_token {self.fencing_token} no longer holds it")
         if self.stopping.is_set() and not self._stop_told:
             self._stop_told = True
             raise StopAsked
@@ -172,10 +172,10 @@ class Lease:
         if not text:
             return
         with connection.cursor() as cursor:
-            cursor.execute(CHUNK, [text, self.step_id, self.epoch])
+            cursor.execute(CHUNK, [text, self.step_id, self.fencing_token])
             if cursor.rowcount != 1:
                 self.lost.set()
-                raise Fenced(f"step {self.step_id}: epoch {self.epoch} no longer holds it")
+                raise Fenced(f"step {self.step_id}: fencing_token {self.fencing_token} no longer holds it")
 
     @property
     def digest(self) -> str:

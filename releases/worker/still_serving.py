@@ -9,7 +9,7 @@ from releases.steps.words import gettext as _
 from releases.worker.cut import MARGIN_SECONDS, cut_off_after
 from releases.worker.ending import PROBE_SECONDS
 
-ENDS_WITH_A_LOOK = ("verify", "back_verify")
+ENDS_WITH_A_LOOK = ("verification", "rollback_verification")
 
 
 def demand_still_serving(step: Step, context: StepContext) -> None:
@@ -23,12 +23,14 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     rows = step.deployment.steps
     if rows.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
         return
-    start = rows.filter(ordinal__lt=step.ordinal, kind="service_control", state="done").order_by("ordinal").last()
+    start = (
+        rows.filter(ordinal__lt=step.ordinal, step_type="service_control", state="succeeded").order_by("ordinal").last()
+    )
     if start is None:
         return
-    kind = steps.kind(start.kind)
+    kind = steps.kind(start.step_type)
     least = min(context.deadline_seconds, PROBE_SECONDS)
-    own = replace(context, key=start.key, epoch=start.epoch, deadline_seconds=least)
+    own = replace(context, key=start.key, fencing_token=start.fencing_token, deadline_seconds=least)
     with cut_off_after(PROBE_SECONDS + MARGIN_SECONDS):
         verdict, facts = kind.probe(own, kind.parameters(**start.parameters))
     why = {"why": facts.get("why") or "—"}
@@ -36,5 +38,5 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
         raise StillRunning("the target is locked while its service is asked for again")
     if verdict is Probe.NOT_DONE:
         raise StepFailed(_("The service that was started no longer serves: %(why)s") % why)
-    if verdict is Probe.UNKNOWN and start.decision.get("verb") != "step:confirm_done":
+    if verdict is Probe.UNKNOWN and start.decision.get("verb") != "step:mark_succeeded":
         raise Unproven(_("Ringi cannot confirm that the service that was started still serves: %(why)s") % why)

@@ -52,7 +52,7 @@ def seen_lately(release_id: int, moment: datetime) -> bool:
 def coming_deployments(moment: datetime) -> None:
     """Look at the source of what is due soon, so that at its hour nothing but the gates has to be asked."""
     soon = moment + timedelta(seconds=settings.FACT_SECONDS / 4)
-    coming = Deployment.objects.filter(state="scheduled", scheduled_for__gt=moment, scheduled_for__lte=soon)
+    coming = Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=moment, scheduled_start_at__lte=soon)
     for release_id in coming.values_list("release_id", flat=True).distinct():
         # What cannot be seen now is looked at again when it is queued, and counts there.
         with apart(log, "the source of release %s cannot be looked at", release_id):
@@ -64,15 +64,17 @@ def due_deployments(moment: datetime) -> None:
     """Miss what is past its window; queue what is all but due, its gates asked anew; put off what they hold."""
     waiting = Deployment.objects.filter(state__in=["scheduled", "queued"])
     for deployment in waiting.filter(window_end__lte=moment):
-        limited("miss", deployment, partial(miss, deployment.pk), deployment_id=deployment.pk)
+        limited("mark_missed", deployment, partial(miss, deployment.pk), deployment_id=deployment.pk)
     due = Deployment.objects.filter(
-        Q(not_before=None) | Q(not_before__lte=moment + AHEAD), state="scheduled", scheduled_for__lte=moment + AHEAD
+        Q(not_before=None) | Q(not_before__lte=moment + AHEAD),
+        state="scheduled",
+        scheduled_start_at__lte=moment + AHEAD,
     )
-    for deployment in due.order_by("scheduled_for"):
+    for deployment in due.order_by("scheduled_start_at"):
         # One that cannot be queued must not keep those that are due after it.
         with tracing(run=f"deployment:{deployment.pk}"):
             prepared = partial(_queue, deployment, moment)
-            limited("queue", deployment, prepared, deployment_id=deployment.pk, beforehand=True)
+            limited("enqueue", deployment, prepared, deployment_id=deployment.pk, beforehand=True)
 
 
 def _queue(deployment: Deployment, moment: datetime) -> None:
@@ -88,7 +90,7 @@ def idle_steps(moment: datetime) -> None:
     """Wake workers for ready steps that nobody took, and for running ones whose lease has ended."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
     lost = Step.objects.filter(
-        Q(state="ready", offered_at__lt=late) | Q(state="running", lease_until__lt=moment)
+        Q(state="ready", ready_at__lt=late) | Q(state="running", lease_until__lt=moment)
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in lost:
         with apart(log, "nobody can be woken for step %s", pk):
@@ -99,7 +101,7 @@ def stopping_deployments(moment: datetime) -> None:
     """End a stop whose worker is gone: nothing of it runs once the lease has ended."""
     gone = Deployment.objects.filter(state="stopping").exclude(steps__state="running", steps__lease_until__gt=moment)
     for deployment in gone:
-        limited("stopped", deployment, partial(stopped, deployment.pk), deployment_id=deployment.pk)
+        limited("mark_stopped", deployment, partial(stopped, deployment.pk), deployment_id=deployment.pk)
 
 
 def unended_runs(moment: datetime) -> None:
@@ -151,8 +153,8 @@ def due_samples(moment: datetime) -> None:
 
 def due_checks(moment: datetime) -> None:
     """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
-    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, checks_at__lte=moment):
-        due = watch.checks_at
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, next_checks_at__lte=moment):
+        due = watch.next_checks_at
         if due is None or moment >= watch.ends_at:
             continue
         with apart(log, "watch %s cannot be checked", watch.pk):
@@ -195,7 +197,7 @@ def undone_duties(moment: datetime) -> None:
 
 def unpublished_documents(moment: datetime) -> None:
     """Wake a worker for documents that are still to be committed to a repository."""
-    waiting = Document.objects.filter(state="ready", publish_at__lte=moment).order_by("release")
+    waiting = Document.objects.filter(state="ready_to_publish", publish_at__lte=moment).order_by("release")
     for release_id in waiting.values_list("release", flat=True).distinct():
         dispatch.wake("checks", "publish_documents", release_id=release_id)
 
@@ -277,9 +279,9 @@ def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTE
 def next_due(after: datetime) -> datetime | None:
     """Return when the next scheduled run is to be queued, or the next sample is due, later than a moment."""
     run = (
-        Deployment.objects.filter(state="scheduled", scheduled_for__gt=after + AHEAD)
-        .annotate(at=F("scheduled_for"))
-        .filter(Q(not_before=None) | Q(not_before__lte=F("scheduled_for")))
+        Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=after + AHEAD)
+        .annotate(at=F("scheduled_start_at"))
+        .filter(Q(not_before=None) | Q(not_before__lte=F("scheduled_start_at")))
         .order_by("at")
         .values_list("at", flat=True)
         .first()

@@ -188,7 +188,7 @@ class Organisation(Stage):
         )
         if watch is not None:
             given = {"sources": json.dumps(watch), "private_networks": "", "reason": "first"}
-            self.place(name, "target:set_watch", target, **given)
+            self.place(name, "target:set_monitoring", target, **given)
 
     def configure(self, environment: str, **more: str) -> int:
         """Make a configuration version of an environment; this application has no secrets."""
@@ -222,8 +222,8 @@ class Organisation(Stage):
         release = self.write(version, kind="regular", branch="main", changes=[("feature", f"What {version} brings")])
         if application:
             self.edit(version, **application)
-        self.manager.do("release:move", release, start=datetime.now(UTC).isoformat())
-        self.manager.do("release:fix_content", release)
+        self.manager.do("release:set_scheduled_start", release, start=datetime.now(UTC).isoformat())
+        self.manager.do("release:lock_scope", release)
         self.prove(version)
         return release
 
@@ -235,8 +235,8 @@ class Organisation(Stage):
         self.sign_checklist(version)
         self.documents(version)
         self.roster(version)
-        self.manager.do("release:observe", release)
-        self.manager.do("release:confirm_tests", release)
+        self.manager.do("release:refresh_from_git", release)
+        self.manager.do("release:complete_testing", release)
         self.consent(version)
         return release
 

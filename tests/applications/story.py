@@ -55,14 +55,14 @@ class Story:
             (place.root / "shared" / "config.env").write_bytes(render_configuration(place.values()))
             self.start_by_hand(name)
             pointer = self.at.operator.do(
-                "in_force:propose",
+                "deployed_version:register",
                 self.at.ids[f"target {name}"],
                 version=self.what.before,
                 service="runs",
                 configuration_id=self.at.configure(name),
                 reason="runs here since last year",
             )
-            self.at.second_operator.do("in_force:adopt", pointer)
+            self.at.second_operator.do("deployed_version:confirm", pointer)
 
     def deployed_by_ci(self, version: str, environment: str) -> dict[str, Any]:
         """Let CI request a deployment and return it once nothing moves any more."""
@@ -87,7 +87,7 @@ class Story:
         operator, other = self.at.operator, self.at.second_operator
         rollback = operator.do("rollback:raise", deployment, cause=cause, note="it answers with errors")
         self.at.manager.do("rollback:assess", rollback, impact="all users", method="rollback", timing="now")
-        items = ["tell_stakeholders", "tell_users", "share_plan"]
+        items = ["notify_stakeholders", "notify_users", "share_plan"]
         self.at.manager.do("rollback:communicate", rollback, items=items, stated="by telephone")
         until("what was written to be counted", lambda: self._authorised(other, rollback), 60, 0.5)
         self.at.finished(deployment, {"rolled_back"})
@@ -102,7 +102,9 @@ class Story:
         """Let another person than the starter judge a monitoring that has measured too little by itself."""
         (watch,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/watch/(\d+)/")[:1]
         self.until_measured(watch)
-        self.at.second_operator.do("watch:judge", watch, verdict="healthy", reason="read and clicked through")
+        self.at.second_operator.do(
+            "monitoring:record_result", watch, verdict="passed", reason="read and clicked through"
+        )
 
     def until_measured(self, watch: int) -> None:
         """Wait until a monitoring period is over and waits for a person."""

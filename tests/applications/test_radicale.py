@@ -42,7 +42,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
     # What was started by hand still holds the port: no green deployment comes of it, in development or production.
     at.plan(what.sound)
     blocked = story.deployed_by_ci(what.sound, "development")
-    assert blocked["state"] in ("failed", "settled"), blocked
+    assert blocked["state"] in ("failed", "resolved"), blocked
     assert what.version_served(story.place("development")) == what.before
     said = story.said(blocked["id"], str(story.place("development").port))
     assert said
@@ -54,7 +54,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
 
     run = at.go(what.sound)
     waiting = story.ended(run)
-    assert waiting["state"] == "waiting", waiting
+    assert waiting["state"] == "awaiting_decision", waiting
     assert what.version_served(story.place("production")) == what.before
     said = story.said(run, str(story.place("production").port))
     assert said

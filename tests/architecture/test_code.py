@@ -31,7 +31,7 @@ WRITES = {
 RAW_WRITES = {
     "releases/actions/delivery/lane.py": "how a lane is going: not governed; what becomes of a delivery is an act",
     "releases/actions/step/finish.py": "ends the attempt in the outcome's own door; it has no snapshots",
-    "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the epoch",
+    "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the fencing_token",
     "releases/actions/delivery/send.py": "claim and next try of a delivery: not governed; its outcome is an act",
     "releases/silence.py": "the scheduler's sign of life: not governed",
     "releases/actions/watch/sample.py": "when the next sample is due: not governed",

@@ -49,19 +49,19 @@ def test_every_governed_column_that_is_left_out_is_no_fact() -> None:
         ("Deployment", "not_before"),
         ("Step", "lease_until"),
         ("MonitoringPeriod", "next_at"),
-        ("MonitoringPeriod", "checks_at"),
+        ("MonitoringPeriod", "next_checks_at"),
         ("InboxItem", "read_at"),
         ("NotificationDelivery", "tries"),
         ("NotificationDelivery", "next_at"),
         ("NotificationDelivery", "due_at"),
         ("NotificationDelivery", "last_error"),
-        ("NotificationChannel", "free_at"),
-        ("NotificationChannel", "faults"),
-        ("NotificationChannel", "last_fault"),
+        ("NotificationChannel", "next_send_at"),
+        ("NotificationChannel", "failures"),
+        ("NotificationChannel", "last_failure"),
         ("Authenticator", "last_used_at"),
     }
     secret = {(row.model.split(".")[1], column) for row in GOVERNED for column in row.secret}
-    assert {("Account", "password"), ("ConfigurationVersion", "sealed"), ("Authenticator", "data")} <= secret
+    assert {("Account", "password"), ("ConfigurationVersion", "encrypted"), ("Authenticator", "data")} <= secret
 
 
 @pytest.mark.parametrize(

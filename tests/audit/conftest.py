@@ -114,7 +114,7 @@ class LedgerDatabase:
 def act(connection: psycopg.Connection[Any], statement: str, params: Any = None, **context: Any) -> Any:
     """Run one statement in a transaction of its own with an actor; return the cursor."""
     with connection.transaction():
-        named = {"action": "toy:change", "action_id": uuid4(), "reason": "試験のため"} | context
+        named = {"operation": "toy:change", "operation_id": uuid4(), "reason": "試験のため"} | context
         capture.set_context(named.pop("actor", SATO), connection=connection, **named)
         return connection.execute(statement, params)
 

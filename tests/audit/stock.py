@@ -19,7 +19,7 @@ _numbers = itertools.count(1000)
 TEXT = "か\u3099 “値” \\ 𠮷"
 MOMENT = datetime(2026, 12, 16, 1, 2, 3, 456789, tzinfo=UTC)
 # What a check constraint demands beyond the types.
-DEMANDS: dict[str, tuple[str, ...]] = {"releases.Document": ("release",), "releases.EmergencyStop": ("released_at",)}
+DEMANDS: dict[str, tuple[str, ...]] = {"releases.Document": ("release",), "releases.EmergencyStop": ("lifted_at",)}
 FIXED: dict[str, dict[str, Any]] = {"audit.LedgerResumption": {"digest": 32 * "ab", "confirmed_person": ""}}
 
 
@@ -110,8 +110,8 @@ def changeable(model: type[models.Model], governed: Governed) -> models.Field[An
         and not field.choices
         and field.column not in governed.ungoverned | governed.secret
         and field.name not in FIXED.get(model._meta.label, {})
-        and field.name not in ("state", "epoch", "username", "is_superuser")
-        and not (isinstance(field, models.DateTimeField) and field.name in ("begins_at", "until"))
+        and field.name not in ("state", "fencing_token", "username", "is_superuser")
+        and not (isinstance(field, models.DateTimeField) and field.name in ("starts_at", "until"))
     ]
     plain = [field for field in free if isinstance(field, models.CharField | models.TextField)]
     other = [field for field in free if not isinstance(field, models.ForeignKey | models.BooleanField)]

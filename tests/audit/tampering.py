@@ -23,13 +23,13 @@ from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 
 SIZE, SEALED_AT = 2000, (500, 1500, 2000)
 TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
-KINDS = ("inserted", "updated", "deleted", "action", "refusal", "access")
+KINDS = ("inserted", "updated", "deleted", "operation", "refusal", "access")
 
 _TEN = """
 INSERT INTO toy (title, amount, facts) SELECT 'おもちゃ ' || n, n / 7.0, '{"n": 1}' FROM generate_series(1, 4) AS n;
 UPDATE toy SET ready = true WHERE id > (SELECT max(id) - 2 FROM toy);
 DELETE FROM toy WHERE id = (SELECT max(id) FROM toy);
-SELECT ringi_append('action', 'toy:change', 'toys.Toy:1', NULL, '{"signature": {"name": "佐藤", "digest": "d"}}', '試験', 'done');
+SELECT ringi_append('operation', 'toy:change', 'toys.Toy:1', NULL, '{"signature": {"name": "佐藤", "digest": "d"}}', '試験', 'done');
 SELECT ringi_append('refusal', 'toy:change', 'toys.Toy:1', NULL, '{"reasons": ["no"]}', '', 'refused');
 SELECT ringi_append('access', 'session:sign_in', '', NULL, '{"method": "password"}', '', 'done');
 """

@@ -29,12 +29,12 @@ def test_a_row_is_as_it_was_at_each_moment(acting_as: Callable[..., Any], databa
     there = as_of.life_of(label, between).at(between)
     assert there is not None and there.complete
     was = as_of.instance(Holiday, there)
-    assert (was.name_ja, was.day, was.withdrawn_at) == ("創立記念日", before.date(), None)
+    assert (was.name_ja, was.day, was.removed_at) == ("創立記念日", before.date(), None)
     after = as_of.life_of(label, now()).at(now())
     assert after is not None
     is_now = Holiday.objects.get(pk=made.pk)
-    assert as_of.instance(Holiday, after).withdrawn_at == is_now.withdrawn_at
-    assert (after.reason, after.action) == ("次の年からは休まない", "holiday:withdraw")
+    assert as_of.instance(Holiday, after).removed_at == is_now.removed_at
+    assert (after.reason, after.operation) == ("次の年からは休まない", "holiday:remove")
 
 
 def test_what_sql_changed_and_deleted_is_seen(database: str, people: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def test_what_sql_changed_and_deleted_is_seen(database: str, people: dict[str, A
             "DELETE FROM environments_holiday",
         ):
             with raw.transaction():
-                context = '{"actor": "command:test", "channel": "command", "action": "test:sql"}'
+                context = '{"actor": "command:test", "channel": "command", "operation": "test:sql"}'
                 raw.execute("SELECT set_config('ringi.context', %s, true)", [context])
                 raw.execute(statement)
             times.append(now())
@@ -62,7 +62,7 @@ def test_what_sql_changed_and_deleted_is_seen(database: str, people: dict[str, A
 
 
 def test_the_chain_says_what_a_row_is_when_the_clock_stepped_back(database: str) -> None:
-    context = '{"actor": "command:test", "channel": "command", "action": "test:sql"}'
+    context = '{"actor": "command:test", "channel": "command", "operation": "test:sql"}'
     with psycopg.connect(database, autocommit=True) as raw:
         for statement in (
             "INSERT INTO environments_holiday (day, name_ja, name_en) VALUES ('2026-12-29', 'あ', 'a')",

@@ -69,14 +69,14 @@ def test_canonical_json_is_that_of_rfc_8785(ledger: LedgerDatabase, value: Any) 
 def test_event_bytes_are_canonical_and_say_who_what_when_why(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     deed = uuid4()
-    act(app, "INSERT INTO toy (title) VALUES (%s)", [HOSTILE[3] + "が\u3099"], action_id=deed, reason="か\u3099")
+    act(app, "INSERT INTO toy (title) VALUES (%s)", [HOSTILE[3] + "が\u3099"], operation_id=deed, reason="か\u3099")
     (raw,) = app.execute("SELECT bytes FROM audit_event").fetchone()
     event = json.loads(raw)
     assert raw == rfc8785.dumps(event)
     assert event.keys() == KEYS
     assert event["actor"] == "person:7:佐藤 花子"
     assert event["request"] == {"address": "192.0.2.7", "id": "r-1"}
-    assert (event["act"], event["action"], event["reason"]) == (str(deed), "toy:change", "が")
+    assert (event["operation_id"], event["operation"], event["reason"]) == (str(deed), "toy:change", "が")
     assert (event["kind"], event["object"], event["outcome"]) == ("row", "toys.Toy:1", "inserted")
     assert event["before"] is None
     assert event["after"]["title"] == HOSTILE[3] + "が\u3099"
@@ -87,7 +87,7 @@ def test_event_bytes_are_canonical_and_say_who_what_when_why(ledger: LedgerDatab
 def test_each_event_names_the_database_role_of_its_session_whatever_the_writer_says(ledger: LedgerDatabase) -> None:
     app, owner = ledger.as_app(), ledger.as_owner()
     app.execute(
-        """SELECT set_config('ringi.context', '{"actor": "x", "action": "toy:look", "session_user": "y"}', false)"""
+        """SELECT set_config('ringi.context', '{"actor": "x", "operation": "toy:look", "session_user": "y"}', false)"""
     )
     app.execute("INSERT INTO toy (title) VALUES ('x')")
     app.execute("SELECT ringi_append('access', 'toy:look', '', NULL, '{\"session_user\": \"y\"}', '', 'done')")
@@ -200,7 +200,7 @@ def test_bulk_update_insert_and_delete_leave_an_event_per_row(ledger: LedgerData
 def test_copy_and_merge_are_captured(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     with app.transaction():
-        capture.set_context(SATO, action="toy:load", connection=app)
+        capture.set_context(SATO, operation="toy:load", connection=app)
         with app.cursor().copy("COPY toy (title) FROM STDIN") as copy:
             copy.write_row(["copied"])
         app.execute(
@@ -256,16 +256,16 @@ def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDataba
     append = "SELECT ringi_append(%s, 'toy:approve', 'toys.Toy:1', NULL, %s::jsonb, 'why', 'done')"
     refusal = append.replace("'done'", "'refused'")
     said = '{"b": 1.5, "a": "か\u3099"}'
-    act(app, append, ["action", said])
+    act(app, append, ["operation", said])
     act(app, refusal, ["refusal", '{"reasons": ["no"]}'])
     act(app, append, ["access", said])
-    assert [event["kind"] for event in events(app)] == ["action", "refusal", "access"]
+    assert [event["kind"] for event in events(app)] == ["operation", "refusal", "access"]
     assert events(app)[0]["after"] == {"a": "が", "b": "1.5"}
     wrong = [
         (append, "row", "{}"),
         (append, None, "{}"),
         (refusal, "access", '{"reasons": ["no"]}'),
-        (refusal, "action", "{}"),
+        (refusal, "operation", "{}"),
     ]
     wrong += [
         (append, "refusal", '{"reasons": ["no"]}'),
@@ -277,7 +277,7 @@ def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDataba
             act(app, statement, [kind, details])
         assert refused.value.sqlstate == capture.WRONG_CALL
     with pytest.raises(psycopg.Error) as refused:
-        app.execute(append, ["action", "{}"])
+        app.execute(append, ["operation", "{}"])
     assert refused.value.sqlstate == capture.NO_ACTOR
 
 
@@ -287,9 +287,13 @@ def test_breaking_the_glass_leaves_an_event_of_its_own(ledger: LedgerDatabase) -
         owner.execute("SELECT ringi_break_glass('田中', '索引の修理')")
         owner.execute("INSERT INTO toy (title) VALUES ('by hand')")
     broke, row = events(owner)
-    assert (broke["actor"], broke["action"], broke["reason"]) == ("break-glass:田中", "audit:break_glass", "索引の修理")
+    assert (broke["actor"], broke["operation"], broke["reason"]) == (
+        "break-glass:田中",
+        "audit:break_glass",
+        "索引の修理",
+    )
     assert broke["session_user"] == ledger.owner
-    assert (row["actor"], row["act"]) == (broke["actor"], broke["act"])
+    assert (row["actor"], row["operation_id"]) == (broke["actor"], broke["operation_id"])
     with pytest.raises(psycopg.Error, match="a name and a reason"):
         owner.execute("SELECT ringi_break_glass('田中', ' ')")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):

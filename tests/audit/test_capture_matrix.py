@@ -53,7 +53,7 @@ class Table:
         """One act of Sato's through Django's connection."""
         self.act = uuid4()
         with acting(SATO), transaction.atomic():
-            capture.set_context(SATO, action="matrix:write", action_id=self.act, reason="試験")
+            capture.set_context(SATO, operation="matrix:write", operation_id=self.act, reason="試験")
             yield
 
     @contextmanager
@@ -61,13 +61,15 @@ class Table:
         """One act of Sato's through a plain connection of the application's role."""
         self.act = uuid4()
         with self.raw.transaction():
-            capture.set_context(SATO, action="matrix:write", action_id=self.act, reason="試験", connection=self.raw)
+            capture.set_context(
+                SATO, operation="matrix:write", operation_id=self.act, reason="試験", connection=self.raw
+            )
             yield self.raw
 
     def psql(self, statement: sql.Composed, context: bool = True) -> subprocess.CompletedProcess[str]:
         """Write with the program that administrators use."""
         self.act = uuid4()
-        named = capture.context(SATO, action="matrix:write", action_id=self.act, reason="試験")
+        named = capture.context(SATO, operation="matrix:write", operation_id=self.act, reason="試験")
         before = f"SELECT set_config('ringi.context', {capture.literal(named)}, true);" if context else ""
         script = f"BEGIN;\n{before}\n{statement.as_string(self.raw)};\nCOMMIT;\n"
         argv = [psql() or "", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", make_conninfo(self.url)]
@@ -108,8 +110,8 @@ class Table:
             changed = {name for name in was if was[name] != is_[name]} | {"id"}
             was, is_ = ({name: part[name] for name in changed} for part in (was, is_))
         expected = event | {
-            "act": str(self.act),
-            "action": "matrix:write",
+            "operation_id": str(self.act),
+            "operation": "matrix:write",
             "actor": "person:7:佐藤 花子",
             "after": is_,
             "before": was,
@@ -310,9 +312,9 @@ def test_truncate_is_refused_and_the_broken_glass_is_named(table: Table) -> None
             server.execute(insert(None))
     with psycopg.connect(table.url) as raw:
         found = raw.execute(
-            "SELECT e.kind, e.actor, e.action, e.reason, e.object FROM audit_ledgerentry l JOIN audit_event e"
+            "SELECT e.kind, e.actor, e.operation, e.reason, e.object FROM audit_ledgerentry l JOIN audit_event e"
             " ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number",
             [since],
         ).fetchall()
     who = ("break-glass:田中", "audit:break_glass", "手での修理")
-    assert found == [("action", *who, ""), ("row", *who, f"{table.governed.model}:{newest(table)}")]
+    assert found == [("operation", *who, ""), ("row", *who, f"{table.governed.model}:{newest(table)}")]

@@ -119,7 +119,7 @@ def test_what_readers_could_take_in_two_ways_does_not_get_into_the_ledger(ledger
     app = ledger.as_app()
     for statement in (
         "INSERT INTO toy (title, facts) VALUES ('x', %s::jsonb)",
-        "SELECT ringi_append('action', 'toy:change', '', NULL, %s::jsonb, '', 'done')",
+        "SELECT ringi_append('operation', 'toy:change', '', NULL, %s::jsonb, '', 'done')",
     ):
         with pytest.raises(psycopg.errors.DuplicateJsonObjectKeyValue):
             act(app, statement, [facts])
@@ -136,7 +136,7 @@ def test_an_event_deeper_than_a_verifier_reads_is_a_finding_and_not_its_end(ledg
     act(app, "INSERT INTO toy (title) VALUES ('x')")
     deep = '{"a":' * 300 + "1" + "}" * 300
     ledger.as_owner().execute(
-        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, act, at, actor, channel, action, object, outcome, reason, 1,"
+        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, operation, object, outcome, reason, 1,"
         " convert_to(replace(convert_from(bytes, 'UTF8'), '\"before\":null', '\"before\":' || %s), 'UTF8') FROM audit_event",
         [deep],
     )

@@ -72,17 +72,17 @@ def test_one_act_leaves_one_action_event_and_its_row_events(before: set[Any]) ->
         act.get(Environment).name_en = "Workbench"
         act.details["asked_by"] = "the team"
     made = events_since(before)
-    assert [event.kind for event in made].count("action") == 1
-    action = next(event for event in made if event.kind == "action")
+    assert [event.kind for event in made].count("operation") == 1
+    operation = next(event for event in made if event.kind == "operation")
     rows = [event for event in made if event.kind == "row"]
     assert [event.object for event in rows] == [f"environments.Environment:{row.pk}"]
-    assert {event.act for event in made} == {act.id}
-    assert (action.action, action.outcome, action.reason) == ("test:rename", "done", "a better name")
-    assert (action.actor, action.channel) == ("command:tests", "command")
-    assert action.contents["after"] == {"asked_by": "the team"}
+    assert {event.operation_id for event in made} == {act.id}
+    assert (operation.operation, operation.outcome, operation.reason) == ("test:rename", "done", "a better name")
+    assert (operation.actor, operation.channel) == ("command:tests", "command")
+    assert operation.contents["after"] == {"asked_by": "the team"}
     assert rows[0].contents["before"]["name_en"] == "Development"
     assert rows[0].contents["after"]["name_en"] == "Workbench"
-    assert Outbox.objects.get(act=act.id).event == "test:rename"
+    assert Outbox.objects.get(operation_id=act.id).event == "test:rename"
     snapshot = row.history.first()
     assert (snapshot.name_en, snapshot.history_change_reason) == ("Workbench", "a better name")
 
@@ -97,7 +97,7 @@ def test_a_refusal_leaves_only_itself_with_its_reasons(database: str, before: se
             raise GateClosed("the first reason", "the second reason")
     assert fingerprint(database) == kept
     (refusal,) = events_since(before)
-    assert (refusal.kind, refusal.outcome, refusal.action) == ("refusal", "refused", "test:rename")
+    assert (refusal.kind, refusal.outcome, refusal.operation) == ("refusal", "refused", "test:rename")
     assert refusal.contents["after"] == {"kind": "gate_closed", "reasons": ["the first reason", "the second reason"]}
 
 
@@ -141,12 +141,12 @@ def test_one_act_takes_at_most_one_edge(database: str) -> None:
     with acting(COMMAND), pytest.raises(RuntimeError, match="more than one edge"):
         with change("test:jump", (Procedure, made.pk)) as act:
             act.get(Procedure).submit()
-            act.get(Procedure).activate()
+            act.get(Procedure).put_into_effect()
     assert Procedure.objects.get(pk=made.pk).state == "draft"
 
 
 def test_an_edge_that_is_not_open_is_a_refusal_and_not_a_crash(database: str, before: set[Any]) -> None:
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     with acting(COMMAND), pytest.raises(WrongState):
         with change("procedure:submit", (Procedure, active.pk)) as act:
             act.get(Procedure).submit()
@@ -155,7 +155,7 @@ def test_an_edge_that_is_not_open_is_a_refusal_and_not_a_crash(database: str, be
 
 def test_rows_are_locked_in_lock_order(database: str) -> None:
     """Whatever order they are named in, so that two acts never wait for each other."""
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     named = [(Environment, environment().pk), (Procedure, active.pk)]
     for targets in (named, named[::-1]):
         with acting(COMMAND), CaptureQueriesContext(connection) as seen, change("test:both", *targets):
@@ -175,29 +175,29 @@ def test_a_signature_says_who_when_how_and_what_for(people: dict[str, Any], acti
         "authenticated_at": actor.authenticated_at.isoformat(),
         "digest": "d" * 64,
         "address": "127.0.0.1",
-        "act": str(act.id),
+        "operation_id": str(act.id),
     }
-    event = Event.objects.get(act=act.id, kind="action")
+    event = Event.objects.get(operation_id=act.id, kind="operation")
     assert event.contents["after"]["signature"] == record
 
 
 def test_an_act_that_signs_leaves_a_signature_whatever_its_body_does(people: dict[str, Any], acting_as: Any) -> None:
     with acting_as("committee_a") as actor, change("test:sign_off", sign=True) as act:
         pass
-    kept = Event.objects.get(act=act.id, kind="action").contents["after"]["signature"]
+    kept = Event.objects.get(operation_id=act.id, kind="operation").contents["after"]["signature"]
     assert (kept["meaning"], kept["name"], kept["method"]) == ("sign_off", actor.name, "password")
     with acting_as("committee_a"), change("test:sign_off") as act:
         pass
-    assert "signature" not in (Event.objects.get(act=act.id, kind="action").contents["after"] or {})
+    assert "signature" not in (Event.objects.get(operation_id=act.id, kind="operation").contents["after"] or {})
 
 
 def test_a_signature_without_a_digest_of_its_own_has_that_of_its_event(people: dict[str, Any], acting_as: Any) -> None:
     with acting_as("committee_a"), change("test:sign", reason="がんばる", sign=True) as act:
         act.details["facts"] = {"数": [1, 2]}
         act.signature("approve")
-    contents = Event.objects.get(act=act.id, kind="action").contents
+    contents = Event.objects.get(operation_id=act.id, kind="operation").contents
     signature = contents["after"].pop("signature")
-    signed = {name: contents[name] for name in ("action", "object", "reason", "after")}
+    signed = {name: contents[name] for name in ("operation", "object", "reason", "after")}
     assert signature["digest"] == sha256(rfc8785.dumps(signed)).hexdigest()
 
 
@@ -211,7 +211,7 @@ def test_a_signature_needs_a_proof_of_identity_that_is_fresh(people: dict[str, A
     with acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
         with change("test:sign", sign=True):
             pass
-    assert not Event.objects.filter(action="test:sign").exists(), "who is asked for a proof is not refused"
+    assert not Event.objects.filter(operation="test:sign").exists(), "who is asked for a proof is not refused"
     with acting_as("committee_a") as actor:
         for age, allowed in ((299, True), (301, False)):
             stale = replace(actor, authenticated_at=datetime.now(UTC) - timedelta(seconds=age))
@@ -251,7 +251,7 @@ def test_a_note_is_an_event_and_changes_no_row(database: str, before: set[Any]) 
     with acting(COMMAND):
         note("session:sign_in", object="environments.Account:1", how="password")
     (event,) = events_since(before)
-    assert (event.kind, event.action) == ("access", "session:sign_in")
+    assert (event.kind, event.operation) == ("access", "session:sign_in")
     assert fingerprint(database) == kept
 
 
@@ -259,7 +259,7 @@ def test_what_an_act_tells_of_another_row_is_a_message_of_the_same_act(database:
     row, other = Environment.objects.order_by("pk")[:2]
     with acting(COMMAND), change("test:rename", (Environment, row.pk)) as act:
         act.tell_also("test:moved", other, by="壱")
-    told = Outbox.objects.filter(act=act.id).order_by("pk").values_list("event", "object", "payload")
+    told = Outbox.objects.filter(operation_id=act.id).order_by("pk").values_list("event", "object", "payload")
     assert list(told) == [("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
                           ("test:rename", f"environments.Environment:{row.pk}", {})]  # fmt: skip
 
@@ -288,7 +288,7 @@ def test_what_a_deadlock_has_ended_is_done_again_once_and_no_more(before: set[An
         tries.clear()
         again(rename)(until=2)
     assert tries == ["Development"] * 2 and environment().name_en == "Workbench"
-    assert [event.kind for event in events_since(before)].count("action") == 1
+    assert [event.kind for event in events_since(before)].count("operation") == 1
 
 
 def test_what_was_committed_before_a_deadlock_is_not_done_again(database: str) -> None:
@@ -334,7 +334,7 @@ def test_a_row_that_points_at_a_locked_one_is_made_without_waiting(database: str
 
 def test_a_test_in_which_a_row_is_locked_out_of_order_fails(database: str) -> None:
     """What tests/locks.py says after each test, said here."""
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     with acting(COMMAND), change("test:both", (Environment, environment().pk)):
         Procedure.objects.filter(pk=active.pk).select_for_update().get()
     (fault,) = locks.taken()

@@ -57,8 +57,8 @@ def _faults(ledger: LedgerDatabase, more: tuple[Listed, ...] = ()) -> list[str]:
             for table in LEDGER_TABLES
         ),
         (
-            "INSERT INTO audit_operation_role VALUES ('consent:approve', 'postgres')",
-            ["audit_operation_role: postgres may cause consent:approve, which is not as it was declared"],
+            "INSERT INTO audit_operation_role VALUES ('approval:approve', 'postgres')",
+            ["audit_operation_role: postgres may cause approval:approve, which is not as it was declared"],
         ),
         ("ALTER TABLE audit_event DISABLE TRIGGER ringi_link", ["audit_event: trigger ringi_link is disabled"]),
     ],
@@ -79,7 +79,7 @@ def test_a_genuine_body_beside_a_replaced_function_hides_nothing(ledger: LedgerD
     owner.execute(f"CREATE FUNCTION ringi_write(int) RETURNS uuid LANGUAGE plpgsql AS $${genuine}$$")
     assert _faults(ledger) == ["function ringi_write is there 2 times"]
     owner.execute(
-        "CREATE OR REPLACE FUNCTION ringi_write(kind text, context jsonb, action text, object text, before text,"
+        "CREATE OR REPLACE FUNCTION ringi_write(kind text, context jsonb, operation text, object text, before text,"
         " after text, reason text, outcome text) RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()'"
     )
     both = ["function ringi_write is not as it was installed", "function ringi_write is there 2 times"]

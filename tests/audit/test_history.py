@@ -29,7 +29,7 @@ for page, arguments in json.loads(sys.argv[1]):
         arguments[moment] = datetime.fromisoformat(arguments[moment])
     with CaptureQueriesContext(connection) as queries:
         found = look(Wanted(**arguments), **{"limit": 50, "before": None} | page).events
-        numbers = [event.link.number for event in found]
+        numbers = [event.ledger_entry.number for event in found]
     after = [event.contents["after"] for event in found]
     pages.append({"numbers": numbers, "queries": len(queries), "after": after})
 print(json.dumps(pages))
@@ -53,7 +53,7 @@ def test_history_and_timeline_page_by_number_newest_first(ledger: LedgerDatabase
     app = ledger.as_app()
     act(app, "INSERT INTO toy (title) VALUES ('a'), ('b')")
     for n in range(4):
-        act(app, "UPDATE toy SET title = %s WHERE id = 1", [str(n)], actor=TANAKA, action="toy:rename")
+        act(app, "UPDATE toy SET title = %s WHERE id = 1", [str(n)], actor=TANAKA, operation="toy:rename")
     toy = {"object_label": "toys.Toy:1"}
     pages = _read(
         ledger,
@@ -61,7 +61,7 @@ def test_history_and_timeline_page_by_number_newest_first(ledger: LedgerDatabase
         ({"limit": 3, "before": 4}, toy),
         ({}, {"account_id": 7}),
         ({"limit": 2}, {"account_id": 77}),
-        ({"before": 5}, {"action": "toy:rename", "outcome": "updated"}),
+        ({"before": 5}, {"operation": "toy:rename", "outcome": "updated"}),
         ({}, {"model": "toys.Toy", "words": "試験"}),
         ({}, {"model": "toys.To"}),
         ({}, {"until": "2020-01-01T00:00:00Z"}),

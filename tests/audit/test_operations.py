@@ -16,7 +16,7 @@ from tests.operations import DECLARED
 ROLES = {"owner": "_OWNER", "web": "", "worker": "_WORKER", "scheduler": "_SCHEDULER", "sealer": "_SEALER"}
 APPEND = "SELECT ringi_append(%s, %s, '', NULL, %s::jsonb, '', %s)"
 CONTEXT = (
-    "SELECT set_config('ringi.context', jsonb_build_object('actor', 'person:7:x', 'action', %s::text)::text, true)"
+    "SELECT set_config('ringi.context', jsonb_build_object('actor', 'person:7:x', 'operation', %s::text)::text, true)"
 )
 
 
@@ -44,18 +44,18 @@ def test_each_role_may_cause_what_its_process_is_declared_to_and_nothing_else(de
     own = {"audit:renew_key"}  # a function of its own, which no other way leads to
     with psycopg.connect(url(declared, ROLES[process])) as raw:
         for operation, processes in DECLARED.items():
-            for kind in ("action", "refusal", "access"):
+            for kind in ("operation", "refusal", "access"):
                 said = ['{"reasons": ["no"]}', "refused"] if kind == "refusal" else [None, "done"]
                 refused = _refusal(raw, APPEND, [kind, operation, *said])
                 if operation not in own:
                     assert refused == ("" if process in processes else NOT_PERMITTED), (operation, kind)
         for strange in ("", "consent:Approve", "toy:undeclared"):
-            assert _refusal(raw, APPEND, ["action", strange, None, "done"]) == NOT_PERMITTED
+            assert _refusal(raw, APPEND, ["operation", strange, None, "done"]) == NOT_PERMITTED
 
 
 @pytest.mark.parametrize("process", ["web", "worker", "scheduler"])
 def test_a_row_is_written_in_the_name_of_no_other_process(declared: str, process: str) -> None:
-    insert = "INSERT INTO releases_suppressedaddress (address, because, since) VALUES ('x@example.org', %s, now())"
+    insert = "INSERT INTO releases_suppressedaddress (address, reason, since) VALUES ('x@example.org', %s, now())"
     with psycopg.connect(url(declared, ROLES[process])) as raw:
         for operation, processes in DECLARED.items():
             assert _refusal(raw, insert, [operation]) == ("" if process in processes else NOT_PERMITTED), operation

@@ -34,7 +34,7 @@ def owner(database: str, state_folder: Path, settings: Any) -> Iterator[Owner]:
     with connection.cursor() as cursor:
         for n in range(6):
             cursor.execute(
-                'SELECT set_config(\'ringi.context\', \'{"actor": "person:7:x", "action": "access:confirm"}\', false)'
+                'SELECT set_config(\'ringi.context\', \'{"actor": "person:7:x", "operation": "access:confirm"}\', false)'
             )
             cursor.execute("INSERT INTO auth_group (name) VALUES (%s)", [f"group {n}"])
             if n == 3:
@@ -153,7 +153,7 @@ def _continued(owner: Owner, state: Path) -> None:
     _guarded(owner)
     owner.execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
     owner.execute(
-        "INSERT INTO audit_ledgerresumption (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
+        "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, requested_person, requested_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', 'x', 'person:1:a', 'employee:1', now(), 'person:2:b', 'employee:2', now())",
         [note_digest(Sealer(state / "sealer").note)],

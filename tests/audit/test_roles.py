@@ -32,7 +32,7 @@ def url(address: str, role: str) -> str:
     "statement",
     [
         "UPDATE audit_operation_role SET role = NULL",
-        "INSERT INTO audit_operation_role VALUES ('consent:approve', current_user)",
+        "INSERT INTO audit_operation_role VALUES ('approval:approve', current_user)",
         "DELETE FROM audit_operation_role",
         *(f"UPDATE {table} SET {'reason' if table == 'audit_event' else 'number'} = NULL" for table in LEDGER_TABLES),
         *(f"DELETE FROM {table}" for table in LEDGER_TABLES),
@@ -180,7 +180,7 @@ def test_the_sealer_reads_the_ledger_and_nothing_else(shared: str) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 raw.execute(f"SELECT {call}")
         with raw.transaction(), pytest.raises(psycopg.Error, match="only the sealer names its key"):
-            raw.execute("SELECT ringi_append('action', 'audit:renew_key', '', NULL, NULL, '', 'done')")
+            raw.execute("SELECT ringi_append('operation', 'audit:renew_key', '', NULL, NULL, '', 'done')")
 
 
 def readable(raw: psycopg.Connection[Any]) -> set[str]:

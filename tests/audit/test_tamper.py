@@ -21,11 +21,11 @@ from tests.audit.tampering import KINDS, SEALED_AT, SIZE, Line, Sealed, Standing
 COLUMNS = {
     "id": "gen_random_uuid()",
     "kind": "CASE kind WHEN 'access' THEN 'row' ELSE 'access' END",
-    "act": "gen_random_uuid()",
+    "operation_id": "gen_random_uuid()",
     "at": "at + interval '1 microsecond'",
     "actor": "actor || 'x'",
     "channel": "'api'",
-    "action": "action || 'x'",
+    "operation": "operation || 'x'",
     "object": "object || '0'",
     "outcome": "outcome || 'x'",
     "reason": "reason || ' '",
@@ -182,7 +182,7 @@ def test_a_cut_tail_is_found_by_both(sealed: Sealed) -> None:
 
 def test_an_inserted_event_is_found(sealed: Sealed) -> None:
     copy = (
-        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, act, at, actor, channel, action, object, outcome, reason,"
+        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, operation, object, outcome, reason,"
         " tx, bytes FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 5)"
     )
     with sealed.altered(copy):
@@ -253,7 +253,7 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
         "' '::bytea || bytes",
         "bytes || '\\x0a'",
         "convert_to(replace(convert_from(bytes, 'UTF8'), '\"v\":2}', '\"v\":NaN}'), 'UTF8')",
-        "convert_to(replace(convert_from(bytes, 'UTF8'), '{\"act\":', '{\"reason\":\"x\",\"act\":'), 'UTF8')",
+        "convert_to(replace(convert_from(bytes, 'UTF8'), '{\"actor\":', '{\"reason\":\"x\",\"actor\":'), 'UTF8')",
         "convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '\"kind\":\"[a-z]*\"', '\"kind\":\"foo\"'), 'UTF8')",
         "convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '\"kind\":\"[a-z]*\"', '\"kind\":[]'), 'UTF8')",
     ],

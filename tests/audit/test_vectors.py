@@ -53,7 +53,7 @@ def test_events_are_canonical_and_have_the_keys_of_the_page(held: dict[str, Any]
         re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
     )
     assert named == set(KEYS)
-    assert {json.loads(entry)["kind"] for entry in entries} == {"row", "action", "refusal", "access"}
+    assert {json.loads(entry)["kind"] for entry in entries} == {"row", "operation", "refusal", "access"}
     for entry in entries:
         assert json.loads(entry).keys() == named and rfc8785.dumps(json.loads(entry)) == entry
 

@@ -29,7 +29,7 @@ def _happened(events: int = 3) -> None:
     with connection.cursor() as cursor:
         for _ in range(events):
             cursor.execute("SELECT set_config('ringi.context', '{\"actor\": \"worker:w\"}', false)")
-            cursor.execute("SELECT ringi_append('action', 'toy:change', '', NULL, '{}', '', 'done')")
+            cursor.execute("SELECT ringi_append('operation', 'toy:change', '', NULL, '{}', '', 'done')")
 
 
 def _verified(**options: Any) -> verification.Verdict:

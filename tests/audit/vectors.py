@@ -47,8 +47,8 @@ def _event(number: int, **fields: Any) -> dict[str, Any]:
     blank = {
         "v": 2,
         "id": f"019b2f00-0000-7{number:03x}-8000-00000000000{number:x}",
-        "kind": "action",
-        "act": f"5f1b2f00-0000-4000-8000-00000000000{(number + 1) // 2:x}",
+        "kind": "operation",
+        "operation_id": f"5f1b2f00-0000-4000-8000-00000000000{(number + 1) // 2:x}",
         "ts": f"2026-12-16T04:00:0{number}.000001Z",
         "tx": 700 + number,
         "actor": "person:7:佐藤 玲子",
@@ -56,7 +56,7 @@ def _event(number: int, **fields: Any) -> dict[str, Any]:
         "channel": "admin",
         "request": {"address": "192.0.2.7", "id": "r-1"},
         "session_user": "ringi",
-        "action": "release:plan",
+        "operation": "release:plan",
         "object": "releases.Release:1",
         "before": None,
         "after": {},
@@ -71,7 +71,7 @@ EVENTS: tuple[dict[str, Any], ...] = (
     _event(2),
     _event(3, kind="row", outcome="updated", before={"id": 1, "title": "古い"}, after={"id": 1, "title": "新しい"}),
     _event(4, kind="refusal", outcome="refused", after={"kind": "not_you", "reasons": ["You wrote it."]}, reason=""),
-    _event(5, kind="access", action="session:sign_in", object="", act=None, after={"method": "password"}, reason=""),
+    _event(5, kind="access", operation="session:sign_in", object="", operation_id=None, after={"method": "password"}, reason=""),
     _event(6, kind="row", outcome="deleted", before={"id": 2, "file": "sha256:" + 64 * "0"}, actor="break-glass:mori"),
     _event(7, actor="service:3:CI", channel="api", on_behalf="", after={"\uffff": 1, "\U00020bb7": 2}),
     _event(8, actor="worker:host:41", channel="worker", after={"signature": {"name": "佐藤 玲子", "meaning": "approve"}}),
@@ -134,7 +134,7 @@ def built() -> dict[str, Any]:
     links, sizes = list(_links(events)), range(1, len(events) + 1)
     log, title = verdicts.Log(ORIGIN, private, events), {"ringi": "export", "v": 1, "key": str(key)}
     fresh = PublicKey(ORIGIN, verdicts.private(verdicts.NEXT_SEED).public_key().public_bytes_raw())
-    renewal = _event(2, action="audit:renew_key", object="", actor="worker:sealer", channel="worker",
+    renewal = _event(2, operation="audit:renew_key", object="", actor="worker:sealer", channel="worker",
                      request={"address": "", "id": ""}, after={"key": str(fresh), "previous": str(key)}, reason="yearly")  # fmt: skip
     notes = {size: sign(Checkpoint(ORIGIN, size, tree_hash(leaves[:size])), private) for size in SEALED}
     return {

@@ -88,7 +88,10 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
         )
     )
     spaced = Log(log.origin, log.key, [log.events[0], log.events[1] + b" ", log.events[2]])
-    older = {key: value for key, value in renewal.items() if key != "session_user"} | {"action": "release:plan", "v": 1}
+    older = {key: value for key, value in renewal.items() if key != "session_user"} | {
+        "operation": "release:plan",
+        "v": 1,
+    }
     aged, version = (
         Log(log.origin, log.key, [log.events[0], rfc8785.dumps(event), log.events[2]])
         for event in (older, older | {"session_user": "ringi"})
@@ -128,7 +131,7 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
         ("the same, and a checkpoint by that key covers it; before it there is none", 1, 3, 0,
          [*by_itself.lines(), {"checkpoint": by_itself.note(3, fresh)}, by_itself.head()], []),
         ("the next key is named, signed with the root of another ledger", 1, 2, 0, elsewhere.exported(1), []),
-        ("a row that says what only an action may", 1, 3, 3,
+        ("a row that says what only an operation may", 1, 3, 3,
          [*as_row.exported(2)[:-1], {"checkpoint": as_row.note(3, fresh)}, as_row.head()], []),
         ("a checkpoint from earlier agrees, the file has none", 0, 0, 2, log.exported(), [log.note(2)]),
         ("a checkpoint from earlier of another past; the file's own agree", 1, 1, 1, log.exported(1, 3), [other]),

@@ -57,27 +57,27 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
 
 def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return name → (who looks, address)."""
-    events = Event.objects.filter(link__isnull=False)
+    events = Event.objects.filter(ledger_entry__isnull=False)
     numbers = {
         "event-row": events.filter(kind="row", outcome="updated", object__startswith="releases.Release:").latest("at"),
         "event-refusal": events.filter(kind="refusal").latest("at"),
-        "event-signed": events.filter(action="consent:approve", kind="action").latest("at"),
+        "event-signed": events.filter(operation="approval:approve", kind="operation").latest("at"),
     }
     release = f"releases.Release:{rows['review'].pk}"
     manager = Account.objects.get(username="manager").pk
     listed = ("checkpointdelivery", "ledgerresumption", "checkpoint")
     return {
-        **{name: ("auditor", reverse("event", args=[event.link.number])) for name, event in numbers.items()},
+        **{name: ("auditor", reverse("event", args=[event.ledger_entry.number])) for name, event in numbers.items()},
         **{f"list-ledger-{name}": ("administrator", reverse(f"admin:audit_{name}_changelist")) for name in listed},
         "checkpoint": ("auditor", reverse("admin:audit_checkpoint_change", args=[rows["checkpoint"].size])),
         "address": ("administrator", reverse("admin:audit_checkpointdelivery_change", args=[rows["mail"].pk])),
         "address-ended": ("auditor", reverse("admin:audit_checkpointdelivery_change", args=[rows["gone"].pk])),
         "going-on": ("committee_a", reverse("admin:audit_ledgerresumption_change", args=[rows["going_on"].pk])),
         "verb-add-address": ("administrator", reverse("act-new", args=["checkpoint", "add_address"])),
-        "verb-end-address": ("administrator", reverse("act", args=["checkpoint", "withdraw_address", rows["mail"].pk])),
-        "verb-go-on": ("administrator", reverse("act-new", args=["ledger", "propose_going_on"])),
+        "verb-end-address": ("administrator", reverse("act", args=["checkpoint", "remove_address", rows["mail"].pk])),
+        "verb-go-on": ("administrator", reverse("act-new", args=["ledger", "request_resumption"])),
         "verb-confirm-go-on": (
-            "committee_a", reverse("act", args=["ledger", "confirm_going_on", rows["going_on"].pk]),
+            "committee_a", reverse("act", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
         ),
         "my-work-committee": ("committee_a", reverse("admin:index")),
         "history-of-a-release": ("auditor", f"{reverse('timeline')}?object={release}"),

@@ -34,18 +34,22 @@ def test_what_was_altered_is_said_on_every_page(
     seal(Sealer(state_folder / "sealer"))
     with acting(COMMAND):
         passed = standing.run()
-    event = Event.objects.filter(action="consent:approve", kind="action").select_related("link").latest("at")
-    sound = Event.objects.filter(action="release:submit", kind="action").select_related("link").latest("at")
+    event = (
+        Event.objects.filter(operation="approval:approve", kind="operation").select_related("ledger_entry").latest("at")
+    )
+    sound = (
+        Event.objects.filter(operation="release:submit", kind="operation").select_related("ledger_entry").latest("at")
+    )
     sample = Measurement.objects.latest("pk")
-    set_event(event.link.number, "reason = '問題なし'")
+    set_event(event.ledger_entry.number, "reason = '問題なし'")
     set_row("releases_measurement", "values = '{}'", f"id = {sample.pk}")
     with acting(COMMAND):
         found = standing.run(whole=True)
     assert passed is not None and passed.result == "passed" and found is not None and found.result == "failed"
     shown = {
-        "altered-event": reverse("event", args=[event.link.number]),
-        "sound-event": reverse("event", args=[sound.link.number]),
-        "altered-series": reverse("watch", args=[sample.watch_id]),
+        "altered-event": reverse("event", args=[event.ledger_entry.number]),
+        "sound-event": reverse("event", args=[sound.ledger_entry.number]),
+        "altered-series": reverse("watch", args=[sample.period_id]),
         "list-verifications": reverse("admin:audit_verification_changelist"),
         "verification": reverse("admin:audit_verification_change", args=[found.pk]),
         "my-work-altered": reverse("admin:index"),

@@ -28,7 +28,7 @@ def addresses(rows: dict[str, Any]) -> dict[str, str]:
     return {
         "release": reverse("release", args=[rows["review"].pk]),
         "my-work": reverse("admin:index"),
-        "cost": reverse("act", args=["release", "amend", rows["review"].pk]),
+        "cost": reverse("act", args=["release", "reopen_scope", rows["review"].pk]),
         "run": reverse("deployment", args=[rows["running"].pk]),
         "figures": reverse("figures"),
     }

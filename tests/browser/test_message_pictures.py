@@ -45,7 +45,7 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
     forget()
     with acting_as("manager"):
         withdraw(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
-    notice = next(one for one in tell() if one.event == "release:withdraw")
+    notice = next(one for one in tell() if one.event == "release:cancel")
     with mail_host() as host, pytest.MonkeyPatch.context() as patch:
         for name in ("MAIL_HOST", "MAILERS", "DEFAULT_FROM_EMAIL"):
             patch.setattr(settings, name, getattr(settings, name))
@@ -53,8 +53,8 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
         host.refuses = {"tester@datasets.example": "550 5.1.1 unknown"}
         deliver()
     mail = NotificationChannel.objects.get(key="mail")
-    make(SuppressedAddress, address="old@datasets.example", because="550 5.1.1 unknown", since=now(), channel=mail)
-    alter(mail, faults=4, last_fault="554 5.7.1 relay access denied", free_at=now(), unavailable_since=now(),
+    make(SuppressedAddress, address="old@datasets.example", reason="550 5.1.1 unknown", since=now(), channel=mail)
+    alter(mail, failures=4, last_failure="554 5.7.1 relay access denied", next_send_at=now(), unavailable_since=now(),
           unavailable_because="554 5.7.1 relay access denied")  # fmt: skip
     return notice
 
@@ -76,14 +76,14 @@ def test_the_pages_are_sound_in_each_look(told: Notification, person: Callable[.
         },
         "message-preview": reverse("messages-preview") + f"?event=release:announce&release={told.release_id}",
         "release-messages": reverse("release", args=[told.release_id]) + "#messages",
-        "verb-write-text": reverse("act", args=["message_text", "write", text.pk]),
-        "verb-rule": reverse("act-new", args=["message_rule", "add"]),
-        "verb-add-outside": reverse("act", args=["member", "add_outside", group.pk]),
-        "verb-set-address": reverse("act", args=["channel", "set_address", slack.pk]),
+        "verb-write-text": reverse("act", args=["notification_template", "edit", text.pk]),
+        "verb-rule": reverse("act-new", args=["notification_rule", "add"]),
+        "verb-add-outside": reverse("act", args=["recipient", "add_without_account", group.pk]),
+        "verb-set-address": reverse("act", args=["notification_channel", "set_address", slack.pk]),
     }
     own = {"inbox": reverse("inbox"), "verb-own": reverse("act-new", args=["account", "edit_own"])}
     # Who caused a message does not release it.
-    second = {"verb-release-message": reverse("act", args=["notice", "release", told.pk])}
+    second = {"verb-release-message": reverse("act", args=["notification", "approve_external", told.pk])}
     wrong: list[str] = []
     for look, options in LOOKS.items():
         folder = PICTURES / "messages" / look
@@ -109,12 +109,12 @@ def test_a_message_is_opened_in_the_inbox_and_one_outside_released_by_clicking(
     reader = person("developer", **LOOKS["ja-light"])
     reader.go("/admin/")
     reader.press('a[href="/admin/inbox/"]')
-    reader.press('button[data-verb="message:read"]')
+    reader.press('button[data-verb="inbox:mark_read"]')
     assert reader.path == told.path
     releasing = person("project_manager", **LOOKS["ja-light"])
     releasing.go("/admin/")
     releasing.press(f'a[href="{reverse("admin:releases_notification_change", args=[told.pk])}"]')
-    releasing.choose("notice:release")
+    releasing.choose("notification:approve_external")
     releasing.press("form.r-form button.main")
     assert releasing.clicks == 3 and not Notification.objects.get(pk=told.pk).waits
 

@@ -16,8 +16,8 @@ def approve(who: Person, release: Any) -> None:
     """Sign in, follow what waits on My tasks, read, approve, and prove the identity, although the sign-in was just now."""
     who.sign_in()
     who.press(f'#waiting a[href^="/admin/release/{release.pk}/"]')
-    who.choose("consent:approve", "#approvals")
-    assert who.page.locator(".r-digest").inner_text() == release.rounds.get().digest
+    who.choose("approval:approve", "#approvals")
+    assert who.page.locator(".r-digest").inner_text() == release.approval_requests.get().digest
     who.fill(comment="内容を確認した")
     who.press("form.r-form button.main")
     who.confirm_identity()
@@ -32,17 +32,17 @@ def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
     author = person("author_on_committee", signed_in=False)
     author.sign_in()
     author.go(f"/admin/release/{release.pk}/")
-    assert author.page.locator('[data-verb="consent:approve"]').count() == 0
-    author.go(f"/admin/act/consent/approve/{round_.pk}/")
+    assert author.page.locator('[data-verb="approval:approve"]').count() == 0
+    author.go(f"/admin/act/approval/approve/{round_.pk}/")
     assert "あなたは承認対象の作成者であるため、承認できません。" in author.page.locator('[role="alert"]').inner_text()
-    assert world.fresh(round_).approvals.count() == 0
+    assert world.fresh(round_).decisions.count() == 0
 
     first, second = person("committee_a", signed_in=False), person("committee_b", signed_in=False, phone=True)
     approve(first, release)
-    assert world.fresh(round_).state == "open"
+    assert world.fresh(round_).state == "in_review"
     approve(second, release)
     assert not second.wider_than_the_screen
-    assert world.fresh(round_).state == "granted" and world.fresh(release).state == "approved"
+    assert world.fresh(round_).state == "approved" and world.fresh(release).state == "approved"
     first.page.reload()
     assert first.page.locator(f"#round-{round_.pk} .r-row .r-chip.good").count() == 1
     for who in (first, second):

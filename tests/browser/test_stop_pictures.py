@@ -65,13 +65,13 @@ def test_the_pages_are_sound(
     folder.mkdir(parents=True, exist_ok=True)
     before, after = versions
     waiting = seeded["waiting"]
-    for duty, who in (("verifier", "second_operator"), ("responsible", "manager")):
-        TeamMember.objects.filter(release=waiting.release, duty=duty).exists() or make(
-            TeamMember, release=waiting.release, duty=duty, account=people[who], telephone="+81-3-0000-0000"
+    for duty, who in (("verifier", "second_operator"), ("release_lead", "manager")):
+        TeamMember.objects.filter(release=waiting.release, team_role=duty).exists() or make(
+            TeamMember, release=waiting.release, team_role=duty, account=people[who], telephone="+81-3-0000-0000"
         )
     make(
-        DecisionRequest, deployment=waiting, step=waiting.steps.first(), asked_at=now(), asked=2,
-        due_at=now() + timedelta(minutes=15), default="go_back",
+        DecisionRequest, deployment=waiting, step=waiting.steps.first(), requested_at=now(), roles_asked=2,
+        due_at=now() + timedelta(minutes=15), on_timeout="roll_back",
     )  # fmt: skip
     difference = reverse("configuration-difference")
     shown = {
@@ -80,7 +80,7 @@ def test_the_pages_are_sound(
         "configuration-looked-at": reverse("admin:environments_configurationversion_change", args=[after.pk]),
         "dry-run": reverse("dry-run", args=[seeded["review"].pk, "production"]),
         "deployment-question": reverse("deployment", args=[waiting.pk]),
-        "verb-press": reverse("act-new", args=["switch", "press"]),
+        "verb-press": reverse("act-new", args=["emergency_stop", "activate"]),
     }
     stopped = {"my-work-stopped": reverse("admin:index")}
     reader, wrong = person("second_operator", **LOOKS[look]), []

@@ -12,7 +12,7 @@ from tests.browser.person import Person
 TOKYO = ZoneInfo("Asia/Tokyo")
 WRITTEN = {
     "title": "タグ検索の追加", "ticket": "DS-100", "reason": "利用部門の要望", "impact": "検索画面",
-    "security_impact": "なし", "risk": "low", "test_plan": "結合試験まで", "way_back": "1.2.0 へ戻す",
+    "security_impact": "なし", "risk": "low", "test_plan": "結合試験まで", "rollback_plan": "1.2.0 へ戻す",
 }  # fmt: skip
 
 
@@ -32,22 +32,22 @@ def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, pers
     page = f"/admin/release/{release.pk}/"
     assert manager.path == page and release.version == "1.3.0", "full-width input is read"
     manager.do("release:edit", **WRITTEN)
-    manager.do("release:set_source", branch="release/1.3")
+    manager.do("release:select_commit", branch="release/1.3")
     for configuration in world.configurations.values():
         manager.do("release:set_configuration", configuration_id=str(configuration.pk))
-    manager.do("release:add_change", kind="feature", text="タグで絞り込める", ticket="DS-101")
+    manager.do("release:add_change_entry", kind="feature", text="タグで絞り込める", ticket="DS-101")
 
-    manager.choose("release:move")
+    manager.choose("release:set_scheduled_start")
     manager.send(start=hour(days=1))
-    assert manager.path == f"/admin/act/release/move/{release.pk}/"
+    assert manager.path == f"/admin/act/release/set_scheduled_start/{release.pk}/"
     said = manager.page.locator('[role="alert"]').inner_text()
     assert "次のリリース時間帯" in said and "01:00" in said, said
-    assert world.fresh(release).window_start is None
+    assert world.fresh(release).scheduled_start_at is None
     manager.send(start=hour())
     assert manager.path == page
     assert manager.page.locator("#plan .r-mark").count() == 5, "T-14, T-7, T-3, T-1 and T-0 are drawn"
-    manager.do("release:fix_content", reason="T-14")
-    assert world.fresh(release).state == "content_fixed"
+    manager.do("release:lock_scope", reason="T-14")
+    assert world.fresh(release).state == "scope_locked"
     assert manager.page.locator('[aria-current="step"]').inner_text() == "リリース内容確定"
     assert not [heard for heard in manager.complaints if "409" not in heard]
 
@@ -66,16 +66,20 @@ def test_checklist_documents_and_roster_are_filled_by_clicking(world: Any, perso
     operator.do("checklist:sign", "#checklist", evidence="要件一覧を読んだ")
     assert "要件一覧を読んだ" in operator.page.locator("#checklist li.done").inner_text()
     developer.go(page)
-    developer.do("document:write", "#documents", body="タグで絞り込めるようになりました。")
+    developer.do("document:edit", "#documents", body="タグで絞り込めるようになりました。")
     operator.go(page)
     operator.do("document:check_content", "#documents", reason="読んだ")
     first = release.documents.order_by("pk").first()
-    assert world.fresh(first).state == "checked" and "タグで" in world.fresh(first).body
+    assert world.fresh(first).state == "content_checked" and "タグで" in world.fresh(first).body
     manager.go(page)
-    for duty, who in {"worker": "Operator", "verifier": "Second Operator", "rollback_decider": "Manager"}.items():
-        manager.do("roster:assign", duty=duty, account_id=who, telephone="03-1234-5678")
+    for duty, who in {
+        "implementer": "Operator",
+        "verifier": "Second Operator",
+        "rollback_decision_maker": "Manager",
+    }.items():
+        manager.do("team:assign", duty=duty, account_id=who, telephone="03-1234-5678")
     assert manager.page.locator('#roster a[href="tel:03-1234-5678"]').count() == 3
-    manager.choose("roster:assign")
+    manager.choose("team:assign")
     manager.send(duty="verifier", account_id="Operator", telephone="03-0000-0000")
     assert manager.page.locator('[role="alert"] li').count() == 1, "worker and verifier are two people"
     assert not [heard for heard in manager.complaints + operator.complaints if "400" not in heard]
@@ -89,17 +93,17 @@ def test_the_final_check_is_signed_and_the_run_scheduled_by_clicking(world: Any,
     for who in (manager, operator):
         who.go("/admin/")
         who.press(f'#waiting a[href="{page}#final"]')
-        who.choose("release:confirm")
+        who.choose("release:sign_final_check")
         shown = who.page.locator("section.r-card dl").inner_text()
         assert "未測定" in shown and "はい" in shown and "いいえ" not in shown, shown
         who.send(reason="確認した")
         assert who.path == page
-    assert world.fresh(release).state == "confirmed"
+    assert world.fresh(release).state == "final_check_completed"
     operator.do("deployment:request", environment_id="本番環境")
     run = release.deployments.get(environment__slug="production")
     assert operator.path == f"/admin/deployment/{run.pk}/"
     operator.do("deployment:schedule")
-    assert world.fresh(run).state == "scheduled" and world.fresh(run).started_by.username == "operator"
+    assert world.fresh(run).state == "scheduled" and world.fresh(run).scheduled_by.username == "operator"
     assert operator.page.locator("[data-live-state]").get_attribute("data-live-state") == "scheduled"
     assert not manager.complaints and not operator.complaints
 
@@ -145,7 +149,7 @@ def test_consent_is_given_without_javascript(seeded: dict[str, Any], person: Cal
     committee = person("committee_b", java_script_enabled=False)
     committee.go("/admin/")
     committee.press(f'#waiting a[href="/admin/consent/{round_.pk}/"]')
-    committee.do("consent:approve", comment="承認する")
-    assert round_.approvals.filter(account__username="committee_b").count() == 1
+    committee.do("approval:approve", comment="承認する")
+    assert round_.decisions.filter(account__username="committee_b").count() == 1
     committee.press('#nav-sidebar a[href="/admin/calendar/"]')
     assert committee.path == "/admin/calendar/"

@@ -41,11 +41,11 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
         "target": reverse("admin:environments_deploymenttarget_change", args=[target.pk]),
         "board": reverse("admin:index"),
         "new": reverse("act-new", args=["target", "create"]),
-        "lay": reverse("act", args=["in_force", "lay", target.pk]),
+        "lay": reverse("act", args=["deployed_version", "place", target.pk]),
     }.items():
         assert reader.go(address).status == 200, name
         picture(name)
-    reader.go(reverse("act", args=["target", "set_settings", target.pk]))
+    reader.go(reverse("act", args=["target", "set_options", target.pk]))
     ready = {"service.ready.url": "http://127.0.0.1:9/health", "metrics_url": "http://127.0.0.1:9/metrics"}
     reader.fill(**ready, **{"service.start": "{tree}/bin/app --config {config}", "reason": "第 1 版"})
     reader.press('form.r-form button[name="try"]')
@@ -53,11 +53,11 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     assert reader.page.locator("details.r-group summary").count() == 8
     assert reader.page.locator('[name="service.ready.url"]').input_value() == ready["service.ready.url"]
     picture("tried")
-    reader.go(reverse("act", args=["target", "set_settings", target.pk]))
+    reader.go(reverse("act", args=["target", "set_options", target.pk]))
     reader.fill(**{"metrics_url": "127.0.0.1:9", "reason": "第 1 版"})
     reader.press("form.r-form button.main")
     picture("refused")
-    reader.go(reverse("act", args=["in_force", "propose", target.pk]))
+    reader.go(reverse("act", args=["deployed_version", "register", target.pk]))
     chosen = ConfigurationVersion.objects.filter(application=target.application, environment=target.environment).first()
     assert chosen is not None
     repository = target.application.repository
@@ -66,6 +66,6 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     reader.press('form.r-form button[name="try"]')
     assert reader.page.locator("#tried tbody tr").count() == 5
     picture("compared")
-    assert DeploymentTarget.objects.get(pk=target.pk).settings == target.settings
+    assert DeploymentTarget.objects.get(pk=target.pk).options == target.options
     wrong += [f"console: {heard}" for heard in reader.complaints if "status of 400" not in heard]
     assert not wrong, "\n".join(wrong)

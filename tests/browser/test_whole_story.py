@@ -37,7 +37,7 @@ def signatures() -> Counter[str]:
     from audit.models import Event
 
     found: Counter[str] = Counter()
-    for event in Event.objects.filter(kind="action"):
+    for event in Event.objects.filter(kind="operation"):
         if signed := (event.contents.get("after") or {}).get("signature"):
             found[signed["name"]] += 1
     return found
@@ -51,13 +51,13 @@ def prepared(world: Any, manager: Person, developer: Person) -> Any:
     manager.do("release:plan", application_id="Datasets", version="1.3.0", title="タグ検索", kind="regular")
     release = Release.objects.get()
     manager.do("release:edit", **WRITTEN)
-    manager.do("release:set_source", branch="release/1.3")
+    manager.do("release:select_commit", branch="release/1.3")
     for configuration in world.configurations.values():
         manager.do("release:set_configuration", configuration_id=str(configuration.pk))
     developer.go(f"/admin/release/{release.pk}/")
-    developer.do("release:add_change", kind="feature", text="タグで絞り込める", ticket="DS-101")
-    manager.do("release:move", start=hour())
-    manager.do("release:fix_content", reason="T-14")
+    developer.do("release:add_change_entry", kind="feature", text="タグで絞り込める", ticket="DS-101")
+    manager.do("release:set_scheduled_start", start=hour())
+    manager.do("release:lock_scope", reason="T-14")
     world.evidence("1.3.0")
     for name in ("development", "staging"):
         world.verified_run(release, name)
@@ -69,21 +69,21 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
     page = f"/admin/release/{release.pk}/"
     for document in release.documents.order_by("pk"):
         developer.go(page)
-        developer.press(f'#documents a[href="{reverse("act", args=["document", "write", document.pk])}"]')
+        developer.press(f'#documents a[href="{reverse("act", args=["document", "edit", document.pk])}"]')
         developer.send(body="タグで絞り込めるようになりました。")
     operator.go("/admin/")
     operator.press(f'#waiting a[href^="{page}"]')
     sign_what_waits(operator, release)
     manager.go(page)
     for document in release.documents.order_by("pk"):
-        for verb in ("approve", "prepare"):
+        for verb in ("approve", "prepare_publication"):
             manager.press(f'#documents a[href="{reverse("act", args=["document", verb, document.pk])}"]')
             manager.send()
-    duties = {"worker": "Operator", "verifier": "Second Operator", "responsible": "Manager",
-              "rollback_decider": "Second Operator"}  # fmt: skip
+    duties = {"implementer": "Operator", "verifier": "Second Operator", "release_lead": "Manager",
+              "rollback_decision_maker": "Second Operator"}  # fmt: skip
     for duty, who in duties.items():
-        manager.do("roster:assign", duty=duty, account_id=who, telephone="03-1234-5678")
-    for verb in ("observe", "confirm_tests", "submit"):
+        manager.do("team:assign", duty=duty, account_id=who, telephone="03-1234-5678")
+    for verb in ("refresh_from_git", "complete_testing", "submit"):
         manager.do(f"release:{verb}")
 
 
@@ -93,7 +93,7 @@ def reported(manager: Person, developer: Person, operator: Person, rollback: Any
     documents = list(rollback.documents.order_by("pk"))
     developer.go(page)
     for document in documents:
-        developer.press(f'#documents a[href="{reverse("act", args=["document", "write", document.pk])}"]')
+        developer.press(f'#documents a[href="{reverse("act", args=["document", "edit", document.pk])}"]')
         developer.send(body=f"{document.body}\n再発を防ぐため、負荷試験を行う。")
     for verb, who in (("check_content", operator), ("approve", manager)):
         who.go("/admin/")
@@ -119,12 +119,12 @@ def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[...
     for name in ("committee_a", "committee_b"):
         people[name].go("/admin/")
         people[name].press(f'#waiting a[href^="{page}"]')
-        people[name].do("consent:approve", "#approvals", comment="内容を確認した")
+        people[name].do("approval:approve", "#approvals", comment="内容を確認した")
     assert world.fresh(release).state == "approved"
     for who in (manager, operator):
         who.go("/admin/")
         who.press(f'#waiting a[href="{page}#final"]')
-        who.do("release:confirm", reason="確認した")
+        who.do("release:sign_final_check", reason="確認した")
     operator.do("deployment:request", environment_id="本番環境")
     operator.do("deployment:schedule")
     run = executed(world, release.deployments.get(environment__slug="production"))

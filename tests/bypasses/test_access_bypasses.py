@@ -247,7 +247,7 @@ def test_24_nobody_takes_over_an_account_with_more_rights(people: People, acting
     for name in ("manager", "operator", "committee_b"):
         with acting_as(name), pytest.raises(NotYou):
             invite(people["administrator"].pk, reason="x")
-    waiting = make(AccessGrant, account=people["outsider"], role="committee", begins_at=now(), reason="x",
+    waiting = make(AccessGrant, account=people["outsider"], role="committee", starts_at=now(), reason="x",
                    granted_by=people["administrator"])  # fmt: skip
     with acting_as("administrator"), pytest.raises(NotYou):
         grant.confirm(waiting.pk)
@@ -287,7 +287,7 @@ def test_nobody_gives_another_account_his_own_employee_id(people: People, acting
 def test_an_employee_id_is_given_as_a_role_is(people: People, acting_as: ActingAs) -> None:
     """It decides who counts: by somebody who may grant, with a second factor where one is demanded."""
     with acting(COMMAND), change("test:demand", (Environment, Environment.objects.get(slug="production").pk)) as act:
-        act.get(Environment).demands_mfa = True
+        act.get(Environment).requires_two_factor = True
     with acting_as("administrator"):
         editing.edit(people["tester"].pk, display_name="Tester", reason="the name alone")
         with pytest.raises(access.FactorNeeded):
@@ -326,7 +326,7 @@ def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: Peop
     assert ChangeFreeze.objects.in_force().get() == other
     with acting_as("author_on_committee"):
         assert lift(other.pk, reason="I have looked at it").lifted_at is not None
-    nobodys = make(ChangeFreeze, environment=production, absolute=True, **times)
+    nobodys = make(ChangeFreeze, environment=production, full=True, **times)
     with acting_as("manager"):
         assert lift(nobodys.pk, reason="x").lifted_at is None
 
@@ -338,7 +338,7 @@ def test_an_account_is_made_with_a_fresh_proof(people: People, acting_as: Acting
         create(**given)
     with acting_as("administrator"):
         made = create(**given)
-    event = Event.objects.get(action="account:create", kind="action", object=f"environments.Account:{made.pk}")
+    event = Event.objects.get(operation="account:create", kind="operation", object=f"environments.Account:{made.pk}")
     assert b'"signature"' in bytes(event.bytes)
 
 

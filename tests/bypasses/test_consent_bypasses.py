@@ -80,13 +80,13 @@ def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
 
 def another(version: str, **changed: Any) -> Any:
     """Return the active procedure with other content."""
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     return type(active.document).model_validate(active.content | {"version": version} | changed)
 
 
 def fewer(number: int) -> list[dict[str, Any]]:
     """Return the approval rules with another number for regular releases in production."""
-    rows: list[dict[str, Any]] = Procedure.objects.get(state="active").content["approvals"]
+    rows: list[dict[str, Any]] = Procedure.objects.get(state="in_effect").content["approvals"]
     mine = ("regular", "production")
     return [row | ({"number": number} if (row["subject"], row["tier"]) == mine else {}) for row in rows]
 
@@ -101,11 +101,11 @@ def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> 
         confirm_tests(release.pk)
         second = submit(release.pk)
     assert second.digest != round_.digest and not quorum.count(second).persons
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "void"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "invalidated"
     with stock.world.acting_as("committee_b"), pytest.raises(GateClosed):
         decide.approve(second.pk, digest=round_.digest)
     say_yes(stock, second, "committee_b")
-    assert ApprovalRequest.objects.get(pk=second.pk).state == "open", "one of two"
+    assert ApprovalRequest.objects.get(pk=second.pk).state == "in_review", "one of two"
 
 
 def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
@@ -116,8 +116,8 @@ def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
     assert Deployment.objects.get(pk=run.pk).state == "cancelled"
     for state in ("requested", "scheduled"):
         stray = make(
-            Deployment, release=release, application=release.application, environment=run.environment, consent=run.consent,
-            requested_by=run.requested_by, started_by=run.started_by, scheduled_for=datetime.now(UTC),
+            Deployment, release=release, application=release.application, environment=run.environment, approval_request=run.approval_request,
+            requested_by=run.requested_by, scheduled_by=run.scheduled_by, scheduled_start_at=datetime.now(UTC),
         )  # fmt: skip
         if state == "scheduled":
             walk(stray, "schedule")
@@ -127,7 +127,9 @@ def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
         round_ = submit(release.pk)
     say_yes(stock, round_)
-    assert not Release.objects.get(pk=release.pk).final_checks.filter(cleared_at=None).exists(), "signed anew at T-1"
+    assert not Release.objects.get(pk=release.pk).final_checks.filter(invalidated_at=None).exists(), (
+        "signed anew at T-1"
+    )
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
             confirm(release.pk)
@@ -143,10 +145,10 @@ def test_03_a_change_does_not_carry_its_own_policy(stock: Stock) -> None:
             decide.approve(applied.pk, digest=applied.digest)
     say_yes(stock, round_, "committee_a")
     say_yes(stock, applied, "committee_a")
-    assert Procedure.objects.get(state="active").version != "1.8.0", "one of two"
+    assert Procedure.objects.get(state="in_effect").version != "1.8.0", "one of two"
     say_yes(stock, applied, "committee_b")
-    assert Procedure.objects.get(state="active").version == "1.8.0"
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "open", "its own rules still ask for two"
+    assert Procedure.objects.get(state="in_effect").version == "1.8.0"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "in_review", "its own rules still ask for two"
     assert Release.objects.get(pk=release.pk).procedure.version != "1.8.0"
 
 
@@ -156,7 +158,7 @@ def test_04_a_policy_that_is_missing_denies(stock: Stock) -> None:
     alter(release.procedure, content=release.procedure.content | {"approvals": approvals})
     with stock.world.acting_as("manager"), pytest.raises(GateClosed, match="no approval rule"):
         submit(release.pk)
-    assert Release.objects.get(pk=release.pk).state == "tested"
+    assert Release.objects.get(pk=release.pk).state == "testing_completed"
     assert not ApprovalRequest.objects.filter(release=release).exists()
 
 
@@ -165,7 +167,7 @@ def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], 
     _release, round_ = submitted(stock)
     with stock.world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
         decide.approve(round_.pk, digest=round_.digest)
-    page = f"/admin/act/consent/approve/{round_.pk}/"
+    page = f"/admin/act/approval/approve/{round_.pk}/"
     client = browsers("author_on_committee")
     assert client.post(page, {"digest": round_.digest}).status_code == 403
     told = client.post(page, {"digest": round_.digest}, headers={"accept": "application/json"})
@@ -176,8 +178,8 @@ def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], 
         decide.approve(round_.pk, digest=round_.digest)
     with stock.world.acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
         decide.approve(round_.pk, digest=round_.digest)
-    assert not ApprovalDecision.objects.filter(round=round_).exists()
-    refused = Event.objects.filter(action="consent:approve", outcome="refused").count()
+    assert not ApprovalDecision.objects.filter(approval_request=round_).exists()
+    refused = Event.objects.filter(operation="approval:approve", outcome="refused").count()
     assert refused == 5, "each of them left its event, but for a question who it is"
 
 
@@ -186,7 +188,7 @@ def test_06_without_eligible_approvers_nothing_is_approved(stock: Stock) -> None
     for name in ("committee_a", "committee_b"):
         row = AccessGrant.objects.get(account=stock.world.people[name], role="committee")
         # Past the act, which refuses to take the last people away that a rule needs.
-        alter(row, withdrawn_at=now())
+        alter(row, revoked_at=now())
     assert quorum.candidates(round_) == []
     with stock.world.acting_as("committee_a"), pytest.raises(NotYou):
         decide.approve(round_.pk, digest=round_.digest)
@@ -197,7 +199,7 @@ def test_06_without_eligible_approvers_nothing_is_approved(stock: Stock) -> None
     ):
         alter(round_, rules=rules)
         assert not quorum.standing(quorum.rules_of(ApprovalRequest.objects.get(pk=round_.pk)), []).met
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "open"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "in_review"
 
 
 def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None:
@@ -222,9 +224,9 @@ def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None
     with stock.world.acting_as("manager"):
         amend(release.pk, reason="a word")
     other.join(60)
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "void" and told in ([], ["wrong_state"])
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "invalidated" and told in ([], ["wrong_state"])
     release, round_ = submitted_again(stock, release)
-    alter(release, unanswered="stay")
+    alter(release, on_timeout="keep")
     with stock.world.acting_as("committee_b"), pytest.raises(GateClosed, match="if no one responds"):
         decide.approve(round_.pk, digest=round_.digest)
 
@@ -242,10 +244,12 @@ def test_08_who_may_look_may_not_decide(stock: Stock, browsers: Callable[[str], 
     _release, round_ = submitted(stock)
     for verb in ("approve", "send_back", "reject"):
         answer = browsers(name).post(
-            f"/admin/act/consent/{verb}/{round_.pk}/", {"digest": round_.digest, "comment": "x"}
+            f"/admin/act/approval/{verb}/{round_.pk}/", {"digest": round_.digest, "comment": "x"}
         )
         assert answer.status_code == 403
-    assert not ApprovalDecision.objects.exists() or ApprovalDecision.objects.filter(round=round_).count() == 0
+    assert (
+        not ApprovalDecision.objects.exists() or ApprovalDecision.objects.filter(approval_request=round_).count() == 0
+    )
 
 
 def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(stock: Stock) -> None:
@@ -255,7 +259,7 @@ def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(s
         grant.withdraw(row.pk, reason="left the shift")
     with acting(COMMAND), pytest.raises(GateClosed, match="The person who scheduled this deployment no longer has"):
         queue(run.pk)
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted", "nothing was used"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved", "nothing was used"
 
 
 def test_16_a_copy_needs_the_right_to_plan(stock: Stock, browsers: Callable[[str], Any]) -> None:
@@ -265,7 +269,7 @@ def test_16_a_copy_needs_the_right_to_plan(stock: Stock, browsers: Callable[[str
         with stock.world.acting_as(name), pytest.raises(NotYou):
             copy(release.pk, version="1.9.0")
         tags = browsers(name).post(
-            f"/admin/act/release/import_tags/{stock.world.application.pk}/", {"patterns": "v{version}", "reason": "x"}
+            f"/admin/act/release/read_tags/{stock.world.application.pk}/", {"patterns": "v{version}", "reason": "x"}
         )
         assert tags.status_code == 403
         with stock.world.acting_as(name), pytest.raises(NotYou):
@@ -307,7 +311,7 @@ def test_25_the_way_back_passes_people_as_well(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
         rollbacks.assess(alarm.pk, impact="a", method="b", timing="c")
     communicated(alarm)
-    decider = TeamMember.objects.get(release=release, duty="rollback_decider").account.username
+    decider = TeamMember.objects.get(release=release, team_role="rollback_decision_maker").account.username
     for name in ("operator", "manager", "committee_a", "auditor"):
         assert name != decider
         with stock.world.acting_as(name), pytest.raises(NotYou):
@@ -322,7 +326,7 @@ def test_25_the_way_back_passes_people_as_well(stock: Stock) -> None:
 def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> None:
     """Expiry: a round whose window has passed is granted by nobody, even before the sweeper has ended it."""
     _release, round_ = submitted(stock)
-    alter(round_, window_end=datetime.now(UTC) - timedelta(seconds=1))
+    alter(round_, valid_until=datetime.now(UTC) - timedelta(seconds=1))
     with stock.world.acting_as("committee_a"), pytest.raises(GateClosed, match="expired"):
         decide.approve(round_.pk, digest=round_.digest)
     with acting(COMMAND):
@@ -339,7 +343,7 @@ def test_a_token_starts_nothing_that_was_not_consented_to(stock: Stock) -> None:
         Deployment, release=release, application=release.application, environment=world.environments["production"],
         requested_by=world.people["ci"],
     )  # fmt: skip
-    alter(release, unanswered="stay")
+    alter(release, on_timeout="keep")
     with world.acting_as("ci"), pytest.raises(Refused):
         schedule(stray.pk)
     assert ask(world, release, "consent").verdict == "fail"

@@ -72,11 +72,18 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
         run = request(release.pk, environment_id=world.environments["production"].pk)
     with world.acting_as("ci"):
         schedule(run.pk)
-    run = walk(Deployment.objects.get(pk=run.pk), "queue", "start", "hold")
+    run = walk(Deployment.objects.get(pk=run.pk), "enqueue", "start", "await_decision")
     step = make(
-        Step, deployment=run, phase="forward", ordinal=1, parameters={}, kind="command", label_ja="a", label_en="a"
+        Step,
+        deployment=run,
+        phase="deployment",
+        ordinal=1,
+        parameters={},
+        step_type="command",
+        label_ja="a",
+        label_en="a",
     )
-    assert run.started_by == world.people["ci"]
+    assert run.scheduled_by == world.people["ci"]
     with (
         world.acting_as("operator"),
         pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
@@ -119,7 +126,7 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
         say_yes(stock, round_, "committee_a")
     asked = {
         "environment_id": world.environments["production"].pk,
-        "gate": f"milestone:{release.milestones.get(guards='confirm').key}",
+        "gate": f"milestone:{release.milestones.get(guards='complete_final_check').key}",
         "until": now() + timedelta(hours=1),
         "reason": "late",
     }
@@ -144,20 +151,22 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     """Only back; within the window, with time for the way back, it goes on. After a skipped step the next one asks itself."""
     world = stock.world
     _release, _round, run = scheduled(stock)
-    run = walk(run, "queue", "start", "hold")
+    run = walk(run, "enqueue", "start", "await_decision")
     fields = {
         "deployment": run,
-        "phase": "forward",
+        "phase": "deployment",
         "parameters": {},
-        "kind": "command",
+        "step_type": "command",
         "label_ja": "a",
         "label_en": "a",
     }
     failed = make(Step, **fields, ordinal=1, required=False, estimate_seconds=60)
     make(Step, **fields, ordinal=2, estimate_seconds=60)
-    walk(failed, "offer", "claim", "fail")
+    walk(failed, "mark_ready", "claim", "fail")
     release = Release.objects.get(pk=run.release_id)
-    back = sum(row["estimate_seconds"] for phase in ("back", "back_verify") for row in release.plan[phase])
+    back = sum(
+        row["estimate_seconds"] for phase in ("rollback", "rollback_verification") for row in release.step_plan[phase]
+    )
     end = release.window_end
     for left in (back + 50, -60):
         alter(release, window_end=now() + timedelta(seconds=left))
@@ -192,13 +201,13 @@ def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_versi
         last = configure(**place, values={"PORT": "2"}, secrets={"TOKEN": ""}, reason="a port")
     release = alter(release, configurations={**release.configurations, "production": last.pk})
     assert authorship.excluded(release)[person] == "editor"
-    pointer = make(DeployedVersion, **place, release=release, configuration=written, since=now(), how="verified")
+    pointer = make(DeployedVersion, **place, release=release, configuration=written, since=now(), basis="verified")
     assert person not in authorship.excluded(release)
-    alter(pointer, how=DeployedVersion.PROPOSED)
+    alter(pointer, basis=DeployedVersion.REQUESTED)
     assert authorship.excluded(release)[person] == "editor", "a proposal puts nothing in force"
     with world.acting_as("second_operator"):
         higher = configure(**place, values={"PORT": "3"}, secrets={}, reason="newer")
-    alter(pointer, how="verified", configuration=higher)
+    alter(pointer, basis="verified", configuration=higher)
     assert authorship.excluded(release)[person] == "editor", "an older version brings what never was in force"
 
 
@@ -206,17 +215,17 @@ def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) ->
     world = stock.world
     _release, _round, run = scheduled(stock)
     target, sources = world.targets["production"].pk, [dict(row) for row in USUAL]
-    for edge in ("", "queue", "start", "verify"):
+    for edge in ("", "enqueue", "start", "start_verification"):
         run = walk(run, edge) if edge else run
-        with world.acting_as(run.started_by.username), pytest.raises(NotYou, match="another person"):
+        with world.acting_as(run.scheduled_by.username), pytest.raises(NotYou, match="another person"):
             set_watch(target, sources=sources, reason="another page")
-    other = "manager" if run.started_by.username != "manager" else "operator"
+    other = "manager" if run.scheduled_by.username != "manager" else "operator"
     with world.acting_as(other):
         proposed = set_watch(target, sources=sources, reason="another page")
-    with world.acting_as(run.started_by.username), pytest.raises(NotYou, match="another person"):
+    with world.acting_as(run.scheduled_by.username), pytest.raises(NotYou, match="another person"):
         accept(proposed.pk)
-    walk(run, "watch", "succeed")
-    with world.acting_as(run.started_by.username):
+    walk(run, "start_monitoring", "succeed")
+    with world.acting_as(run.scheduled_by.username):
         accept(proposed.pk)
 
 
@@ -225,13 +234,13 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
     world = stock.world
     _release, given, run = scheduled(stock)
     row = world.targets["production"]
-    changed = {**row.settings, "migrate": ["{tree}/migrate", "--other"]}
+    changed = {**row.options, "migrate": ["{tree}/migrate", "--other"]}
 
     def again(name: str = "operator", reason: str = "another command") -> Any:
         with world.acting_as(name):
             return set_settings(row.pk, root=row.root, settings=changed, reason=reason)
 
-    for edge in ("", "queue", "start", "verify"):
+    for edge in ("", "enqueue", "start", "start_verification"):
         run = walk(run, edge) if edge else run
         with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
             again()
@@ -240,15 +249,15 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
             pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"),
         ):
             set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
-    walk(run, "watch")
+    walk(run, "start_monitoring")
     watch = make(
-        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[]
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, started_at=now(), triggers=[]
     )
     with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
         again()
     walk(run, "succeed")
     alter(watch, ended_at=now())
-    walk(given, "consume")
+    walk(given, "use")
     back = make(Rollback, deployment=run, cause="grave_failure", raised_at=now())
     with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
         again()
@@ -257,13 +266,13 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
         hosts = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
     seconded(hosts, world.acting_as)
     seconded(again(), world.acting_as)
-    assert world.fresh(row).settings == changed | {"http_hosts": ["hooks.example"]}
+    assert world.fresh(row).options == changed | {"http_hosts": ["hooks.example"]}
     with pytest.raises(NotYou):
         again("developer")
     for root in (row.root, f"{row.root}/inner", str(Path(row.root).parent)):
         staging = world.targets["staging"]
         with world.acting_as("operator"), pytest.raises(Invalid, match="Another deployment target is already there"):
-            set_settings(staging.pk, root=root, settings=staging.settings, reason="to production's folder")
+            set_settings(staging.pk, root=root, settings=staging.options, reason="to production's folder")
     with pytest.raises(Invalid, match="Enter a reason"):
         again(reason=" ")
 
@@ -272,7 +281,7 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
     """Settings, hosts and monitoring sources wait for another person; a folder that changed meanwhile is proposed anew."""
     world = stock.world
     row = world.targets["production"]
-    was = (row.root, row.settings)
+    was = (row.root, row.options)
     calls: list[Callable[[], Any]] = [
         lambda: set_settings(row.pk, root=row.root, settings={"migrate": ["/bin/sh", "-c", "id"]}, reason="quick"),
         lambda: set_hosts(row.pk, hosts=["attacker.example"], reason="quick"),
@@ -285,12 +294,12 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
                 accept(proposed.pk)
         with world.acting_as("developer"), pytest.raises(NotYou):
             accept(proposed.pk)
-        assert (world.fresh(row).root, world.fresh(row).settings) == was
+        assert (world.fresh(row).root, world.fresh(row).options) == was
     with world.acting_as("manager"):
         accept(proposed.pk)
         with pytest.raises(WrongState, match="already"):
             decline(proposed.pk, reason="too late")
-    assert world.fresh(row).settings == {"watch": [dict(one) for one in USUAL], "private_networks": []}
+    assert world.fresh(row).options == {"watch": [dict(one) for one in USUAL], "private_networks": []}
     older = RequestedChange.objects.filter(decided_at=None).order_by("pk")
     with (
         world.acting_as("manager"),
@@ -332,7 +341,7 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     with acting(COMMAND):
         assert lapse_stale() == [release.pk]
     ended = ApprovalRequest.objects.get(pk=round_.pk)
-    assert (ended.state, ended.void_key) == ("void", "target") and place.protected
+    assert (ended.state, ended.invalidated_by) == ("invalidated", "target") and place.protected
 
 
 def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
@@ -340,7 +349,7 @@ def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
     also(stock, "committee_a", "project_manager")
     release = stock.take()
     with world.acting_as("committee_a"):
-        move.move(release.pk, start=release.window_start)
+        move.move(release.pk, start=release.scheduled_start_at)
     with world.acting_as("manager"):
         round_ = submit(release.pk)
     with world.acting_as("committee_a"), pytest.raises(NotYou, match="edited"):

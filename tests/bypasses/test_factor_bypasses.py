@@ -41,27 +41,27 @@ SIGNING = [verb for verb in VERBS if verb.signs]
 ELSEWHERE = {
     "account:edit": "an account; an employee id asks for the factor by itself",
     "account:invite": "an account",
-    "account:close": "an account",
+    "account:deactivate": "an account",
     "account:create": "an account",
-    "account:reopen": "an account",
-    "access:withdraw": "takes away: nobody who has lost his device leaves a right in force for it",
-    "review:withdraw": "takes away",
+    "account:reactivate": "an account",
+    "access:revoke": "takes away: nobody who has lost his device leaves a right in force for it",
+    "access_review:revoke": "takes away",
     "token:revoke": "takes away",
-    "review:open": "a list of grants, each decided by itself",
-    "review:close": "a list of grants",
+    "access_review:open": "a list of grants, each decided by itself",
+    "access_review:close": "a list of grants",
     "application:create": "it has no target yet",
     "holiday:add": "the company's days",
-    "holiday:withdraw": "the company's days",
-    "notice:release": "what people are told, and how",
-    "notice:withdraw": "what people are told, and how",
-    "member:add_outside": "what people are told, and how",
-    "stakeholder:close": "what people are told, and how",
-    "channel:create": "what people are told, and how",
-    "channel:set_address": "what people are told, and how",
-    "message_rule:add": "what people are told, and how",
-    "message_rule:withdraw": "what people are told, and how",
-    "message_text:write": "what people are told, and how",
-    "message_text:restore": "what people are told, and how",
+    "holiday:remove": "the company's days",
+    "notification:approve_external": "what people are told, and how",
+    "notification:cancel": "what people are told, and how",
+    "recipient:add_without_account": "what people are told, and how",
+    "recipient_group:disable": "what people are told, and how",
+    "notification_channel:create": "what people are told, and how",
+    "notification_channel:set_address": "what people are told, and how",
+    "notification_rule:add": "what people are told, and how",
+    "notification_rule:remove": "what people are told, and how",
+    "notification_template:edit": "what people are told, and how",
+    "notification_template:restore": "what people are told, and how",
     "meeting:record": "minutes; what was decided is entered for each release",
 }
 
@@ -70,15 +70,15 @@ def demand(*slugs: str) -> None:
     """Let environments ask for a second factor with each signature."""
     for environment in Environment.objects.filter(slug__in=slugs):
         with acting(COMMAND), change("test:demand", (Environment, environment.pk)) as act:
-            act.get(Environment).demands_mfa = True
+            act.get(Environment).requires_two_factor = True
 
 
 def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
     """Return what the verb's form would bring."""
     given = {key: value(field, row) for key, field in verb.fields(row).items()}
     match verb.key:
-        case "deputy:appoint":
-            given["deputy_id"] = rows.world.people["tester"].pk
+        case "delegation:request":
+            given["delegate_id"] = rows.world.people["tester"].pk
         case "target:create":
             another = make(Application, slug="another", name="Another", repository="x")
             given |= {"root": "/srv/another", "application_id": another.pk}
@@ -86,7 +86,7 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
             given["environments"] = Environment.objects.all()
         case "checkpoint:add_address":
             given |= {"kind": "post", "address": "http://127.0.0.1:2"}
-        case "ledger:propose_going_on":
+        case "ledger:request_resumption":
             record_refusal(Sealer(Path(settings.STATE) / "another-sealer"), connection, "it is another one's ledger")
     return given
 
@@ -136,7 +136,7 @@ def test_every_verb_that_signs_says_so(rows: Rows) -> None:
                 except (Refused, ValidationError):
                     continue
     # Refused before the door with these rows.
-    early = {"in_force:propose", "in_force:lay", "rollback:retry", "deployment:schedule"}
+    early = {"deployed_version:register", "deployed_version:place", "rollback:retry", "deployment:schedule"}
     assert signatures | early == {verb.key for verb in SIGNING}
 
 
@@ -150,7 +150,10 @@ def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows:
                 decide.give_up(runs[slug].pk, reason="x")
     with rows.world.acting_as("manager"), pytest.raises(FactorNeeded):
         assign(
-            runs["development"].release_id, duty="worker", account_id=rows.world.people["operator"].pk, telephone="1"
+            runs["development"].release_id,
+            duty="implementer",
+            account_id=rows.world.people["operator"].pk,
+            telephone="1",
         )
 
 
@@ -192,5 +195,5 @@ def test_a_closed_account_leaves_no_address_and_no_device(world: World, browsers
     assert client.get("/admin/").status_code == 302
     assert CalendarFeed.objects.get(pk=feed.pk).revoked_at is not None
     assert not Authenticator.objects.filter(user=manager).exists()
-    event = Event.objects.filter(action="account:close", kind="action").get()
+    event = Event.objects.filter(operation="account:deactivate", kind="operation").get()
     assert b'"feeds": 1' in bytes(event.bytes).replace(b'":1', b'": 1')

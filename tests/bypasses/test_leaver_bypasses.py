@@ -41,7 +41,7 @@ LEFT = "who requested this, no longer has the permission"
 
 def lose(account: Account, role: str) -> None:
     """Let a person have lost a role, as the end of a grant's time does."""
-    alter(AccessGrant.objects.get(account=account, role=role), withdrawn_at=now())
+    alter(AccessGrant.objects.get(account=account, role=role), revoked_at=now())
 
 
 def review(stock: Stock, by: str, reviewer: str) -> None:
@@ -68,7 +68,7 @@ def waiver_of(stock: Stock, release: Release) -> Any:
 
 
 def test_who_revised_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) -> None:
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     first, second, *_more = revise.cells(active.content, ["checklist"])
     with stock.world.acting_as("manager"):
         draft = revise.revise(active.pk, reason="mine", values={first.name: "one"})
@@ -106,7 +106,7 @@ def test_who_was_one_person_with_a_starter_counts_as_the_starter(stock: Stock) -
     people = stock.world.people
     alter(people["operator"], employee_id="E1")
     other = alter(people["second_operator"], employee_id="E2", former_identities=["employee:e1"])
-    run = Deployment(started_by=Account.objects.get(username="operator"), requested_by=people["manager"])
+    run = Deployment(scheduled_by=Account.objects.get(username="operator"), requested_by=people["manager"])
     assert run.was_started_by(other) and not run.was_started_by(people["manager"])
 
 
@@ -210,10 +210,10 @@ def test_a_review_is_not_by_an_author_whose_address_was_taken_away(stock: Stock,
 
 
 def test_who_only_audits_gives_no_word_for_somebody_who_is_away(stock: Stock) -> None:
-    people, given = stock.world.people, {"begins_at": now() - timedelta(hours=1), "until": now() + timedelta(days=1)}
+    people, given = stock.world.people, {"starts_at": now() - timedelta(hours=1), "until": now() + timedelta(days=1)}
     with stock.world.acting_as("committee_a"):
         row = appoint.appoint(
-            absent_id=people["committee_a"].pk, deputy_id=people["auditor"].pk, reason="away", **given
+            delegator_id=people["committee_a"].pk, delegate_id=people["auditor"].pk, reason="away", **given
         )
     with stock.world.acting_as("administrator"):
         appoint.confirm(row.pk)
@@ -242,7 +242,7 @@ def test_nobody_accepts_alone_what_somebody_proposed_who_may_no_longer(stock: St
 
 def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: Stock) -> None:
     _release, _round, run = scheduled(stock)
-    walk(run, "queue", "start", "verify", "watch")
+    walk(run, "enqueue", "start", "start_verification", "start_monitoring")
     with acting(COMMAND):
         grant.propose(stock.world.people["operator"].pk, role="release_manager", reason="x")
     with stock.world.acting_as("second_operator"):
@@ -272,7 +272,7 @@ def test_nobody_confirms_alone_a_role_that_somebody_gave_who_may_no_longer(
     with acting_as("administrator"):
         waits = grant.propose(people["tester"].pk, role="committee", reason="x")
         row = appoint.appoint(
-            absent_id=people["committee_a"].pk, deputy_id=people["tester"].pk, begins_at=now() - timedelta(hours=1),
+            delegator_id=people["committee_a"].pk, delegate_id=people["tester"].pk, starts_at=now() - timedelta(hours=1),
             until=now() + timedelta(days=1), reason="away",
         )  # fmt: skip
     with acting_as("second_administrator"):
@@ -315,4 +315,4 @@ def test_the_final_check_does_not_count_who_has_left(stock: Stock) -> None:
     assert Release.objects.get(pk=release.pk).state == "approved"
     with stock.world.acting_as("second_operator"):
         confirm(release.pk)
-    assert Release.objects.get(pk=release.pk).state == "confirmed"
+    assert Release.objects.get(pk=release.pk).state == "final_check_completed"

@@ -46,7 +46,7 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 
 def late(release: Release, guards: str, days: int = 1) -> Any:
     """Let the milestone that guards an edge be past."""
-    return alter(release.milestones.get(guards=guards), compressed=False, due_at=now() - timedelta(days=days))
+    return alter(release.milestones.get(guards=guards), due_immediately=False, due_at=now() - timedelta(days=days))
 
 
 def test_an_author_of_a_commit_whose_address_was_taken_away_does_not_approve(stock: Stock) -> None:
@@ -70,7 +70,7 @@ def test_an_author_of_a_commit_whose_address_was_taken_away_does_not_approve(sto
 def test_consent_and_final_check_that_come_late_are_waived_by_two_or_not_given(stock: Stock) -> None:
     world = stock.world
     release = stock.take()
-    for guards in ("approve", "confirm"):
+    for guards in ("approve", "complete_final_check"):
         late(release, guards, days=-1)
     with world.acting_as("manager"):
         round_ = submit(release.pk)
@@ -86,13 +86,13 @@ def test_consent_and_final_check_that_come_late_are_waived_by_two_or_not_given(s
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
     assert FollowUp.objects.filter(release=release, key="waiver").count() == 1
-    late(release, "confirm")
+    late(release, "complete_final_check")
     with (
         world.acting_as("operator"),
         pytest.raises(Refused, match="is overdue. Move the release to a later change window"),
     ):
         confirm(release.pk)
-    waive(stock, release, "confirm")
+    waive(stock, release, "complete_final_check")
     with world.acting_as("operator"):
         confirm(release.pk)
 
@@ -115,7 +115,7 @@ def soon() -> Any:
 
 def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stock) -> None:
     world, release = stock.world, stock.world.planned()
-    key = late(release, "fix_content").key
+    key = late(release, "lock_scope").key
     with world.acting_as("manager"):
         with pytest.raises(Invalid, match="protected environment"):
             propose(
@@ -127,7 +127,7 @@ def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stoc
             )
         with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
             prepare.fix_content(release.pk)
-    waive(stock, release, "fix_content")
+    waive(stock, release, "lock_scope")
     with world.acting_as("manager"):
         prepare.fix_content(release.pk)
     assert FollowUp.objects.get(release=release, key="waiver").about
@@ -135,22 +135,22 @@ def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stoc
 
 def test_moving_to_the_same_hour_makes_nothing_punctual(stock: Stock) -> None:
     world, release = stock.world, stock.world.planned()
-    late(release, "fix_content")
+    late(release, "lock_scope")
     with world.acting_as("manager"):
-        move.move(release.pk, start=Release.objects.get(pk=release.pk).window_start)
+        move.move(release.pk, start=Release.objects.get(pk=release.pk).scheduled_start_at)
         with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
             prepare.fix_content(release.pk)
 
 
 def test_moving_away_and_back_makes_nothing_punctual(stock: Stock) -> None:
     world, release = stock.world, stock.world.planned()
-    near = Release.objects.get(pk=release.pk).window_start
-    late(release, "fix_content")
+    near = Release.objects.get(pk=release.pk).scheduled_start_at
+    late(release, "lock_scope")
     days = (now().astimezone(TOKYO) + timedelta(days=count) for count in range(30, 70))
     third = next(day for day in days if day.weekday() == 2 and 15 <= day.day <= 21)
     with world.acting_as("manager"):
         move.move(release.pk, start=third.replace(hour=1, minute=0, second=0, microsecond=0))
-        assert release.milestones.get(guards="fix_content").due_at > now(), "at a later window it is not late"
+        assert release.milestones.get(guards="lock_scope").due_at > now(), "at a later window it is not late"
         move.move(release.pk, start=near)
         with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
             prepare.fix_content(release.pk)
@@ -179,8 +179,8 @@ def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stoc
         strict = load(another("1.9.0", approvals=fewer(3)), reason="strict")
         second = apply_for(strict.pk, reason="x")
     say_yes(stock, second)
-    assert Procedure.objects.get(state="active").version == "1.9.0"
-    assert ApprovalRequest.objects.get(pk=first.pk).state == "void"
+    assert Procedure.objects.get(state="in_effect").version == "1.9.0"
+    assert ApprovalRequest.objects.get(pk=first.pk).state == "invalidated"
     assert Procedure.objects.get(pk=lax.pk).state == "draft"
     with pytest.raises(Refused):
         say_yes(stock, first)
@@ -213,11 +213,11 @@ def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> N
         Release, application=world.application, version="1.9.0", title="x", author=world.people["operator"],
         tag="v1.9.0", commit=world.built.commits["v1.2.0"], tree=world.built.trees["v1.2.0"],
     )  # fmt: skip
-    walk(above, "record")
+    walk(above, "mark_imported")
     make(
         DeployedVersion, application=world.application, environment=world.environments["production"], release=above,
         configuration=world.configurations["production"], code=above.tree, configuration_digest="c" * 64,
-        since=now(), how="adopted",
+        since=now(), basis="registered",
     )  # fmt: skip
     with world.acting_as("manager"), pytest.raises(Refused, match="1.9.0"):
         submit(release.pk)
@@ -230,7 +230,7 @@ def test_a_condition_ends_with_the_consent_that_asked_for_it(stock: Stock) -> No
     with stock.world.acting_as("manager"):
         prepare.withdraw(release.pk, reason="not needed")
     condition = FollowUp.objects.get(release=release)
-    assert condition.settled_at is not None and condition.settled_by is None
+    assert condition.completed_at is not None and condition.completed_by is None
     assert ask(stock.world, stock.take(), "obligations").verdict == "pass"
 
 
@@ -267,28 +267,28 @@ def test_after_the_final_check_nobody_puts_himself_on_the_roster(stock: Stock) -
     release, _round, _run = scheduled(stock)
     manager = stock.world.people["manager"].pk
     with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
-        assign(release.pk, duty="rollback_decider", account_id=manager, telephone="1")
-    for verbs in (("start",), ("watch",)):
+        assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
+    for verbs in (("start",), ("start_monitoring",)):
         walk(Release.objects.get(pk=release.pk), *verbs)
         with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
-            assign(release.pk, duty="rollback_decider", account_id=manager, telephone="1")
+            assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
 
 
 def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_watch(stock: Stock) -> None:
     _release, _round, run = scheduled(stock)
-    walk(run, "queue", "start", "verify", "watch")
+    walk(run, "enqueue", "start", "start_verification", "start_monitoring")
     watch = make(
-        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[]
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, started_at=now(), triggers=[]
     )
-    target, starter = stock.world.targets["production"].pk, run.started_by.username
+    target, starter = stock.world.targets["production"].pk, run.scheduled_by.username
     sources = [dict(row) for row in USUAL]
     with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
         set_watch(target, sources=sources, reason="another page")
-    alter(watch, verdict="insufficient")
+    alter(watch, result="inconclusive")
     with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
-        judge_watch(watch.pk, verdict="healthy", reason="trust me")
+        judge_watch(watch.pk, verdict="passed", reason="trust me")
     with stock.world.acting_as("second_operator"):
-        judge_watch(watch.pk, verdict="healthy", reason="the dashboards were looked at")
+        judge_watch(watch.pk, verdict="passed", reason="the dashboards were looked at")
     assert stock.world.fresh(run).state == "succeeded"
 
 
@@ -296,12 +296,12 @@ def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
     production = stock.world.environments["production"].pk
     with stock.world.acting_as("manager"):
         row = propose_window(production, name="x", starts_at=now(), ends_at=now() + timedelta(seconds=0.2), reason="x")
-    while now() < row.window_end:
+    while now() < row.valid_until:
         time.sleep(0.05)
     with acting(COMMAND):
         lapse.lapse_stale()
     assert ApprovalRequest.objects.get(pk=row.pk).state == "expired"
-    assert ChangeWindow.objects.get(pk=row.window_id).withdrawn_at is not None
+    assert ChangeWindow.objects.get(pk=row.window_id).cancelled_at is not None
 
 
 def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
@@ -323,12 +323,17 @@ def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
     monkeypatch.setattr(lapse, "change", late_door)
     with acting(COMMAND):
         lapse.lapse_stale()
-    assert ApprovalRequest.objects.get(pk=anew[0]).state == "open"
+    assert ApprovalRequest.objects.get(pk=anew[0]).state == "in_review"
 
 
 def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:
     release = stock.take()
-    alter(release, kind="emergency", window_start=now() + timedelta(hours=10), window_end=now() + timedelta(hours=34))
+    alter(
+        release,
+        kind="emergency",
+        scheduled_start_at=now() + timedelta(hours=10),
+        window_end=now() + timedelta(hours=34),
+    )
     assert ask(stock.world, release, "window").verdict == "fail"
 
 
@@ -347,5 +352,7 @@ def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
 def test_what_is_signed_at_the_end_is_told_in_the_readers_words(stock: Stock, browsers: Callable[[str], Any]) -> None:
     release, round_ = submitted(stock)
     say_yes(stock, round_)
-    page = browsers("manager").get(f"/admin/act/release/confirm/{release.pk}/", headers={"accept-language": "ja"})
+    page = browsers("manager").get(
+        f"/admin/act/release/sign_final_check/{release.pk}/", headers={"accept-language": "ja"}
+    )
     assert "roster_complete" not in page.content.decode() and "tag_unchanged" not in page.content.decode()

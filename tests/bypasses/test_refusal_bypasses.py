@@ -13,7 +13,7 @@ from tests.releases.api.conftest import ask, token_for
 
 def refusals() -> list[tuple[str, str]]:
     """Return (action, channel) of all refusals, oldest first."""
-    return list(Event.objects.filter(outcome="refused").order_by("at", "id").values_list("action", "channel"))
+    return list(Event.objects.filter(outcome="refused").order_by("at", "id").values_list("operation", "channel"))
 
 
 def test_what_the_api_refuses_is_an_event_each(world: Any) -> None:
@@ -22,22 +22,22 @@ def test_what_the_api_refuses_is_an_event_each(world: Any) -> None:
     release, known = world.planned(), len(refusals())
     run = {"application": "datasets", "version": "1.3.0", "environment": "production"}
     assert ask("post", "/runs", run, token=token).status_code == 403
-    assert ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=token).status_code == 403
+    assert ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=token).status_code == 403
     assert refusals()[known:] == [("api:call", "api")] * 2
     for _try in range(3):
         assert ask("post", "/runs", run, token="nonsense").status_code == 401, "told once a minute and address"
     assert refusals()[known + 2 :] == [("api:call", "api")]
-    assert not Event.objects.filter(action="api:call", reason__contains="nonsense").exists()
+    assert not Event.objects.filter(operation="api:call", reason__contains="nonsense").exists()
     wide = token_for(world, world.people["ci"])
     known = len(refusals())
-    assert ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=wide).status_code == 403
-    assert refusals()[known:] == [("release:withdraw", "api")], "the door's own, and not twice"
+    assert ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=wide).status_code == 403
+    assert refusals()[known:] == [("release:cancel", "api")], "the door's own, and not twice"
 
 
 def test_a_tick_that_was_not_offered_is_an_event(world: Any, browsers: Callable[[str], Any]) -> None:
     release, known = world.planned(), len(refusals())
-    tick = f"release-confirm-{release.pk}"
+    tick = f"release-sign_final_check-{release.pk}"
     answer = browsers("tester").post(reverse("sign-all", args=[release.pk]), {"sign": [tick]})
-    assert answer.status_code == 302 and refusals()[known:] == [("release:sign", "admin")]
-    event = Event.objects.get(action="release:sign")
+    assert answer.status_code == 302 and refusals()[known:] == [("release:sign_pending_items", "admin")]
+    event = Event.objects.get(operation="release:sign_pending_items")
     assert event.object == f"releases.Release:{release.pk}" and event.contents["after"]["ticks"] == [tick]

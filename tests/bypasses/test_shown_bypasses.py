@@ -35,9 +35,11 @@ def english() -> Any:
 
 def alarm_of(world: Any, *edges: str, cause: str = "data_inconsistent") -> Rollback:
     """Return an assessed alarm about a run in production that is in force, its watch begun and gone on by `edges`."""
-    run = alter(walk(world.scheduled(), "queue", "start", "verify", "watch", *edges), started_at=now())
+    run = alter(
+        walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", *edges), started_at=now()
+    )
     where = {"application": world.application, "environment": world.environments["production"]}
-    make(DeployedVersion, **where, release=run.release, since=now(), how="verified")
+    make(DeployedVersion, **where, release=run.release, since=now(), basis="verified")
     with world.acting_as("operator"):
         alarm = decide.raise_(run.pk, cause=cause, note="two totals differ")
     return assess(world, alarm, "two users")
@@ -67,7 +69,7 @@ def authorise(world: Any, alarm: Rollback, digest: str = "") -> None:
 
 def last(action: str) -> dict[str, Any]:
     """Return what the newest event of an action says."""
-    return Event.objects.filter(action=action, kind="action").latest("at").contents["after"]  # type: ignore[no-any-return]
+    return Event.objects.filter(operation=action, kind="operation").latest("at").contents["after"]  # type: ignore[no-any-return]
 
 
 def test_nobody_agrees_to_a_late_way_back_before_the_rows_are_counted(world: Any) -> None:
@@ -82,12 +84,12 @@ def test_an_agreement_ends_with_what_it_was_given_to(world: Any, what: str) -> N
     count(alarm, 1)
     before = shown(alarm)
     say_yes(world, alarm)
-    assert last("rollback:agree")["signature"]["digest"] == before
+    assert last("rollback:confirm_late")["signature"]["digest"] == before
     if what == "assessment":
         assess(world, alarm, "ALL users")
     else:
         count(alarm, 5_000_000)
-    act = {"assessment": "rollback:assess", "rows": "rollback:pre_authorise"}[what]
+    act = {"assessment": "rollback:assess", "rows": "rollback:apply_pre_authorisation"}[what]
     assert "These people must approve it again: Committee A" in last(act)["agreed_again"]
     assert world.fresh(alarm).facts["agreed"] == []
     with pytest.raises(GateClosed, match="Approval is still needed from: Committee member"):
@@ -149,7 +151,7 @@ def test_a_way_back_that_has_become_late_since_waits_for_the_committee(world: An
 
 
 def test_what_was_authorised_beforehand_does_not_begin_late(world: Any) -> None:
-    alarm = walk(alarm_of(world, "succeed"), "pre_authorise")
+    alarm = walk(alarm_of(world, "succeed"), "apply_pre_authorisation")
     with acting(COMMAND), pytest.raises(GateClosed, match="Dismiss this rollback and raise a new one"):
         begin(alarm.pk)
 
@@ -163,16 +165,16 @@ def test_who_said_that_it_was_done_by_hand_says_so_again_after_another_try(world
     from releases.models import Step
 
     walk(Step.objects.get(pk=step), "claim", "fail")
-    alarm = walk(alarm, "falter")
-    walk(alarm.deployment, "falter")
+    alarm = walk(alarm, "fail")
+    walk(alarm.deployment, "fail_rollback")
     with world.acting_as("operator"):
         take_over(alarm.pk, maintenance="off", service="none", reason="by hand, at 10:00")
         retry(alarm.pk, reason="the disk is free again")
-    alarm = walk(alarm, "falter")
-    walk(alarm.deployment, "falter")
+    alarm = walk(alarm, "fail")
+    walk(alarm.deployment, "fail_rollback")
     with world.acting_as("second_operator"):
         take_over(alarm.pk, maintenance="off", service="none", reason="yes")
-    assert world.fresh(alarm).state == "faltered", "one person has said so about how it stands now"
+    assert world.fresh(alarm).state == "failed", "one person has said so about how it stands now"
 
 
 def fixed(world: Any) -> Any:
@@ -205,13 +207,13 @@ def test_a_document_is_not_exchanged_between_reading_and_signing(world: Any, bro
     assert world.fresh(document).state == "draft"
     assert tester.post(address, {"sign": [key]}).status_code == 400
     tester.post(address, {"sign": [key], f"{key}-digest": shown(document)})
-    assert world.fresh(document).state == "checked"
+    assert world.fresh(document).state == "content_checked"
     assert last("document:check_content")["signature"]["digest"] == shown(document)
 
 
 @pytest.mark.parametrize(
     ("name", "who", "before"),
-    [("approve", "manager", ["check_content"]), ("prepare", "manager", ["check_content", "approve"])],
+    [("approve", "manager", ["check_content"]), ("prepare_publication", "manager", ["check_content", "approve"])],
 )
 def test_a_document_is_approved_and_made_ready_as_it_was_shown(
     world: Any, browsers: Callable[[str], Any], name: str, who: str, before: list[str]

@@ -47,16 +47,16 @@ def test_a_search_tells_nothing_of_hidden_configuration(world: Any, browsers: Br
 
 def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browsers) -> None:
     """What a step said stands in its failure, in drafts and in their history: all of it is closed as the log is."""
-    run = alter(walk(world.scheduled(), "queue", "start"), started_at=now())
+    run = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
     step = make(
-        Step, deployment=run, phase="forward", ordinal=1, kind="command", label_ja="a", label_en="a", parameters={},
+        Step, deployment=run, phase="deployment", ordinal=1, step_type="command", label_ja="a", label_en="a", parameters={},
         estimate_seconds=1, started_at=now(), result={"host": "FACT-Zq7x"},
     )  # fmt: skip
-    step = walk(step, "offer", "claim")
-    make(StepAttempt, step=step, epoch=step.epoch, worker="WORKER-Zq7x", began_at=now())
-    StepOutput.objects.create(step=step, epoch=step.epoch, text="LINE-Zq7x\n")
+    step = walk(step, "mark_ready", "claim")
+    make(StepAttempt, step=step, fencing_token=step.fencing_token, worker="WORKER-Zq7x", started_at=now())
+    StepOutput.objects.create(step=step, fencing_token=step.fencing_token, text="LINE-Zq7x\n")
     with acting(COMMAND):
-        finish.fail(step, epoch=step.epoch, message="ended with exit code 1: WHY-Zq7x")
+        finish.fail(step, fencing_token=step.fencing_token, message="ended with exit code 1: WHY-Zq7x")
     with world.acting_as("operator"):
         alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
     with acting(COMMAND), change("test:draft") as act:
@@ -68,7 +68,9 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
         reverse("rollback-sheet", args=[alarm.pk]), reverse("timeline"), reverse("timeline") + f"?object={label}",
         reverse("as-of") + f"?object={label}", reverse("as-of") + f"?object=releases.Document:{report.pk}",
     ]  # fmt: skip
-    addresses += [reverse("event", args=[e.link.number]) for e in Event.objects.filter(object=label, kind="row")]
+    addresses += [
+        reverse("event", args=[e.ledger_entry.number]) for e in Event.objects.filter(object=label, kind="row")
+    ]
     for name in ("developer", "administrator"):
         client = browsers(name)
         for address in addresses:

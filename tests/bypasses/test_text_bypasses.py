@@ -56,17 +56,20 @@ def test_json_that_readers_take_in_two_ways_is_refused_with_a_sentence(people: d
         with (
             acting(COMMAND),
             pytest.raises(Invalid, match="a key twice or is nested too deeply"),
-            change("address:use_again") as act,
+            change("suppressed_address:enable") as act,
         ):
             act.details["told"] = told
-    assert [event.outcome for event in Event.objects.filter(action="address:use_again")] == ["refused", "refused"]
+    assert [event.outcome for event in Event.objects.filter(operation="suppressed_address:enable")] == [
+        "refused",
+        "refused",
+    ]
 
 
 def test_the_sentence_says_how_long_it_may_be(people: dict[str, Any]) -> None:
     with acting(COMMAND), pytest.raises(Invalid, match="longer than 100 characters"):
         create(username="long", display_name="長" * 101, kind="person")
     assert not Account.objects.filter(username="long").exists()
-    assert Event.objects.filter(action="account:create", outcome="refused").count() == 1
+    assert Event.objects.filter(operation="account:create", outcome="refused").count() == 1
     with acting(COMMAND):
         create(username="long", display_name="長" * 100, kind="person")
 
@@ -87,10 +90,10 @@ def test_a_page_and_the_api_answer_with_a_sentence(
     people: dict[str, Any], browsers: Callable[[str], Any], call: Callable[..., Any], world: Any, managing: str
 ) -> None:
     fields = {"role": "tester", "reason": LONG}
-    page = browsers("administrator").post(f"/admin/act/access/propose/{people['outsider'].pk}/", fields)
+    page = browsers("administrator").post(f"/admin/act/access/grant/{people['outsider'].pk}/", fields)
     assert page.status_code == 400 and "at most 300 characters" in page.content.decode()
     release = world.planned()
     change = {"kind": "fix", "text": "x", "ticket": "T" * 150}
     for body in (change, change | {"ticket": "", "text": LONG}, change | {"ticket": "", "reason": LONG}):
-        answer = ask("post", f"/releases/{release.pk}/add_change", body, token=managing)
+        answer = ask("post", f"/releases/{release.pk}/add_change_entry", body, token=managing)
         assert answer.status_code == 422 and answer.json()["reasons"], body

@@ -64,8 +64,15 @@ def _plan_instead(world: World, forward: list[dict[str, Any]]) -> None:
     def with_plan(*given: Any, **options: Any) -> Any:
         release = tested(*given, **options)
         with world.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
-            back = [step(row["kind"], direction="back") for row in forward if row["kind"] == "database_update"]
-            act.get(Release).plan = {"forward": forward, "verify": [], "back": back, "back_verify": []}
+            back = [
+                step(row["step_type"], direction="back") for row in forward if row["step_type"] == "database_update"
+            ]
+            act.get(Release).step_plan = {
+                "deployment": forward,
+                "verification": [],
+                "rollback": back,
+                "rollback_verification": [],
+            }
         return world.fresh(release)
 
     world.tested = with_plan  # type: ignore[method-assign]

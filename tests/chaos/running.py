@@ -49,7 +49,7 @@ def command(name: str, *, repeatable: bool = False, point: Path | None = None) -
 def step(kind: str, **parameters: Any) -> dict[str, Any]:
     """Return the row of a plan for a step."""
     labels = {"label_ja": kind, "label_en": kind}
-    return {"kind": kind, "parameters": parameters, "required": True, "estimate_seconds": 1, **labels}
+    return {"step_type": kind, "parameters": parameters, "required": True, "estimate_seconds": 1, **labels}
 
 
 class Point:
@@ -169,7 +169,7 @@ class Running:
 
     def attempts(self, ordinal: int) -> list[Any]:
         """Return the attempts of a step."""
-        return list(self.step(ordinal).attempts.order_by("epoch"))
+        return list(self.step(ordinal).attempts.order_by("fencing_token"))
 
     def owner(self, ordinal: int) -> int:
         """Return the pid of the worker that holds a step."""

@@ -56,7 +56,7 @@ def far_target(machines: Network, world: World, tmp_path: Path) -> Iterator[None
     with over_ssh(tmp_path / "server", own.with_suffix(".pub"), **place) as (site, known):
         parts = urlsplit(site)
         reached = {"host": parts.hostname, "port": parts.port, "user": parts.username, "known_hosts": known}
-        alter(world.targets["production"], settings={"ssh": reached | {"python": sys.executable}})
+        alter(world.targets["production"], options={"ssh": reached | {"python": sys.executable}})
         with world.acting_as("manager"):
             world.configurations["production"] = create(
                 application_id=world.application.pk,
@@ -110,7 +110,7 @@ def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_now
         }  # fmt: skip
         assert running.tally() == ["second began", "second began", "second ended"]
         (made,) = running.journal("command:done")
-        assert made["epoch"] == running.step(2).epoch > 1
+        assert made["fencing_token"] == running.step(2).fencing_token > 1
         assert [attempt.outcome for attempt in running.attempts(2)][0] == "lost"
 
         before = _facts(running)

@@ -32,7 +32,7 @@ APPLICATIONS, PLACES = max(1, min(3, DEPLOYMENTS // 4)), ("development", "stagin
 SECONDS = 60 + 8 * DEPLOYMENTS * LEASE
 UP, DOWN = (1.5 * LEASE, 4.0 * LEASE), (0.0, 1.0)
 LEAST_STOPS = 3
-LEFT = {"failed", "settled", "waiting"}  # by a step of which nobody can tell whether it was made
+LEFT = {"failed", "resolved", "awaiting_decision"}  # by a step of which nobody can tell whether it was made
 
 FORWARD = [step("configuration_update"), command("again", repeatable=True), step("code_deploy"), command("once")]
 VERIFY = [command("look", repeatable=True)]
@@ -113,7 +113,7 @@ class Lane:
                 schedule(last)
         elif state == "scheduled" and rows.filter(pk=last).exclude(not_before=None).exists():
             with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-                with change("deployment:put_off", (Deployment, last)) as act:  # the minute passes
+                with change("deployment:delay", (Deployment, last)) as act:  # the minute passes
                     act.get(Deployment).not_before = None
         return False
 
@@ -147,7 +147,12 @@ def _lanes(world: World, folder: Path) -> Iterator[Lane]:
     for number, own in enumerate(_applications(world, folder)):
         release = own.tested()
         with own.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
-            act.get(Release).plan = {"forward": FORWARD, "verify": VERIFY, "back": [], "back_verify": []}
+            act.get(Release).step_plan = {
+                "deployment": FORWARD,
+                "verification": VERIFY,
+                "rollback": [],
+                "rollback_verification": [],
+            }
         seen = Deployment.objects.order_by("pk").values_list("pk", flat=True).last() or 0
         for place, slug in enumerate(PLACES):
             yield Lane(own, slug, release.pk, share + (number * len(PLACES) + place < rest), seen)
@@ -167,7 +172,7 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
     workers = [running.process("worker", slug) for slug in (*PLACES, "production")]
     waiting, said = lanes, ""
     deadline, stop_at = time.monotonic() + SECONDS, time.monotonic() + chance.uniform(*UP)
-    while waiting or running.state() not in ("verifying", "waiting") or server.stops < LEAST_STOPS:
+    while waiting or running.state() not in ("verifying", "awaiting_decision") or server.stops < LEAST_STOPS:
         assert time.monotonic() < deadline, f"seed {seed}: {[(lane.slug, lane.runs) for lane in waiting]} {said}"
         try:
             waiting = [lane for lane in waiting if not lane.done()]
@@ -200,24 +205,24 @@ def _right(deployment_id: int, root: Path, seed: str) -> bool:
     lines = journal_lines(TargetSpec("datasets", "any", root, {}), run=f"deployment:{deployment_id}")
     counted = Counter((line["key"], line["effect"]) for line in lines)
     steps = list(run.steps.order_by("ordinal"))
-    about = [(s.ordinal, s.kind, s.state, list(s.attempts.values_list("outcome", flat=True))) for s in steps]
+    about = [(s.ordinal, s.step_type, s.state, list(s.attempts.values_list("outcome", flat=True))) for s in steps]
     facts = f"{seed}, run {deployment_id} {run.state}: {about} {counted}"
     assert {key for key, _effect in counted} <= {one.key for one in steps}, facts
     for one in steps:
         made = {effect: number for (key, effect), number in counted.items() if key == one.key}
-        outcomes = list(one.attempts.order_by("epoch").values_list("outcome", flat=True))
-        if one.state == "done":
+        outcomes = list(one.attempts.order_by("fencing_token").values_list("outcome", flat=True))
+        if one.state == "succeeded":
             again = made.get("command:started", 1) - 1 if one.parameters.get("repeatable") else 0
             assert again <= outcomes.count("lost"), facts  # only after the attempt before it was lost
-            assert Counter(made) - Counter({"command:started": again}) == Counter(ONCE[one.kind]), facts
-            assert outcomes[-1] == "done" and set(outcomes[:-1]) <= {"lost"}, facts
-        elif one.state == "not_run":
+            assert Counter(made) - Counter({"command:started": again}) == Counter(ONCE[one.step_type]), facts
+            assert outcomes[-1] == "succeeded" and set(outcomes[:-1]) <= {"lost"}, facts
+        elif one.state == "cancelled":
             assert made == {} and outcomes == [], facts
         else:
-            assert run.state in LEFT and one.state in ("failed", "needs_decision"), facts
+            assert run.state in LEFT and one.state in ("failed", "outcome_unknown"), facts
             assert outcomes[-1] == "unknown" and set(outcomes[:-1]) <= {"lost"}, facts
             assert one.parameters.get("repeatable") or max(made.values(), default=0) <= 1, facts
-    left = [one for one in steps if one.state not in ("done", "not_run", "pending")]
+    left = [one for one in steps if one.state not in ("succeeded", "cancelled", "pending")]
     assert len(left) == (run.state in LEFT), facts
     return bool(left)
 

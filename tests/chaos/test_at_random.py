@@ -58,9 +58,9 @@ def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_run: Begin) -
     running.comes_to("verifying", seconds=PATIENCE + STEPS * LEASE)
     assert running.tally() == [f"{name} {half}" for name in names for half in ("began", "ended")], f"seed {seed}"
     outcomes = [[attempt.outcome for attempt in running.attempts(1 + ordinal)] for ordinal in range(2 * STEPS)]
-    assert outcomes[::2] == [["done"]] * STEPS, f"seed {seed}"
+    assert outcomes[::2] == [["succeeded"]] * STEPS, f"seed {seed}"
     # A pause that is over before a slow worker looks is none.
-    assert all(made in (["waits", "done"], ["done"]) for made in outcomes[1::2]), f"seed {seed}: {outcomes}"
+    assert all(made in (["waits", "succeeded"], ["succeeded"]) for made in outcomes[1::2]), f"seed {seed}: {outcomes}"
     effects = Counter((line["key"], line["effect"]) for line in running.journal())
     assert set(effects.values()) == {1} and len(effects) == 3 * STEPS, f"seed {seed}"
     assert [worker.poll() for worker in workers] == [None, None], f"seed {seed}"
@@ -80,9 +80,14 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
     for version in ("1.3.0", "1.4.0"):
         release = world.planned(version)
         forward = [command(f"{version} one"), command(f"{version} two")]
-        plan = {"forward": forward, "verify": [command(f"{version} three")], "back": [], "back_verify": []}
+        plan = {
+            "deployment": forward,
+            "verification": [command(f"{version} three")],
+            "rollback": [],
+            "rollback_verification": [],
+        }
         with world.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
-            act.get(Release).plan = plan
+            act.get(Release).step_plan = plan
         world.evidence(version)
         # Nobody books an hour that is booked: the second comes right after the first, and both are due when they begin.
         hour = (
@@ -108,7 +113,7 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
             assert _blocked(waits) in ([occupied], [gettext(occupied)])
         goes.comes_to("succeeded")
         with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-            with change("deployment:put_off", (Deployment, waits.deployment_id)) as act:  # the minute passes
+            with change("deployment:delay", (Deployment, waits.deployment_id)) as act:  # the minute passes
                 act.get(Deployment).not_before = None
         waits.comes_to("succeeded")
     finally:
@@ -146,16 +151,16 @@ def test_a_worker_whose_clock_is_wrong_changes_nothing(scheduled_run: Begin, poi
         dispatch.wake("production", "run_step", step_id=first.pk)
     until("two leases to pass", beaten_twice)
     until("the wrong clock's worker to have dropped them", lambda: not running.redis.llen("rq:queue:production"))
-    assert (running.step(1).epoch, running.step(1).owner) == (1, first.owner)
+    assert (running.step(1).fencing_token, running.step(1).owner) == (1, first.owner)
     os.kill(holds.pid, signal.SIGTERM)  # it ends when it has nothing to do, and leaves the rest to the other
     point.let_go()
     running.comes_to("verifying")
     assert running.tally() == [f"{n} {half}" for n in ("first", "second", "third") for half in ("began", "ended")]
-    assert [attempt.outcome for n in (1, 3, 4) for attempt in running.attempts(n)] == ["done"] * 3
+    assert [attempt.outcome for n in (1, 3, 4) for attempt in running.attempts(n)] == ["succeeded"] * 3
     assert running.step(3).owner == running.step(4).owner != first.owner
     run_began = running.step(1).deployment.started_at
     for attempt in StepAttempt.objects.filter(step__deployment_id=running.deployment_id):
-        for moment in (attempt.began_at, attempt.ended_at):
+        for moment in (attempt.started_at, attempt.ended_at):
             assert abs((moment - run_began).total_seconds()) < 60 * abs(minutes) / 2
 
 

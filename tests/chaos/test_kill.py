@@ -57,7 +57,7 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     production = world.environments["production"]
     with world.acting_as("manager"):
         with change("target:create", (DeploymentTarget, world.targets["production"].pk)) as act:
-            act.get(DeploymentTarget).settings = made
+            act.get(DeploymentTarget).options = made
         world.configurations["production"] = create(
             application_id=world.application.pk,
             environment_id=production.pk,
@@ -96,9 +96,9 @@ def test_a_killed_worker_costs_no_step_and_doubles_none(
             until("the effect to be made", lambda: running.journal(victim.made, 2))
             _kill(worker, also=killed == "both")
     asks = moment == "during the effect" and not victim.goes_on
-    assert running.comes_to("verifying", "waiting") == ("waiting" if asks else "verifying")
+    assert running.comes_to("verifying", "awaiting_decision") == ("awaiting_decision" if asks else "verifying")
     assert [attempt.outcome for attempt in running.attempts(2)][0] == "lost"
-    assert running.step(2).state == ("needs_decision" if asks else "done")
+    assert running.step(2).state == ("outcome_unknown" if asks else "succeeded")
     _ran_once(running, asks)
     _effect_is_right(victim, moment, running, address)
 

@@ -27,7 +27,7 @@ def _three(point: Point | None = None) -> list[dict[str, Any]]:
 
 def _all_once(running: Running) -> None:
     assert running.tally() == ONCE
-    effects = [(line["effect"], line["epoch"]) for line in running.journal()]
+    effects = [(line["effect"], line["fencing_token"]) for line in running.journal()]
     assert effects == [("command:started", 1), ("command:done", 1)] * 3
     assert [len(running.attempts(ordinal)) for ordinal in (1, 2, 3)] == [1, 1, 1]
 
@@ -123,8 +123,8 @@ def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(schedul
     until("the sleeper to notice", lambda: running.step(1).key in running.log(sleeper))
     assert _facts(running) == before
     assert running.tally() == ONCE
-    assert {line["epoch"] for line in running.journal(ordinal=1)} == {running.step(1).epoch}
-    assert running.step(1).epoch > 1
+    assert {line["fencing_token"] for line in running.journal(ordinal=1)} == {running.step(1).fencing_token}
+    assert running.step(1).fencing_token > 1
     assert running.attempts(1)[0].outcome == "lost"
 
 
@@ -136,15 +136,15 @@ def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_r
     assert point.announced() == sleeper.pid
     os.kill(sleeper.pid, signal.SIGSTOP)
     running.worker()
-    until("the step to be taken over", lambda: running.step(2).epoch >= 3)
+    until("the step to be taken over", lambda: running.step(2).fencing_token >= 3)
     assert running.step(2).state == "running"  # the target is locked by the sleeper: nobody else may touch it
     point.let_go()
     os.kill(sleeper.pid, signal.SIGCONT)
     running.comes_to("verifying")
     first, *_between, last = running.attempts(2)
-    assert (first.outcome, last.outcome, last.probe) == ("lost", "done", "done")
+    assert (first.outcome, last.outcome, last.probe) == ("lost", "succeeded", "succeeded")
     assert len(running.journal("configuration_update:written")) == 1
-    assert running.step(2).output.filter(epoch=1).count() == 0
+    assert running.step(2).output.filter(fencing_token=1).count() == 0
 
 
 @pytest.mark.smoke
@@ -159,7 +159,7 @@ def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_
     running = scheduled_run(_three())
     running.worker()
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-        with change("deployment:put_off", (Deployment, running.deployment_id)) as act:  # the hours pass
+        with change("deployment:delay", (Deployment, running.deployment_id)) as act:  # the hours pass
             act.get(Deployment).window_end = now() - timedelta(seconds=1)
         scheduler = running.scheduler()
         running.comes_to("missed")
@@ -169,7 +169,7 @@ def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_
             sweep(now())
     _queue_empties(running)
     assert running.state() == "missed"
-    assert Outbox.objects.filter(event="deployment:miss").count() == 1
+    assert Outbox.objects.filter(event="deployment:mark_missed").count() == 1
     assert running.tally() == running.journal() == []
     assert Outbox.objects.filter(event="step:claim").count() == 0
 

@@ -80,12 +80,12 @@ def _due(world: World) -> Any:
     from releases.actions.deployment.schedule import schedule
 
     steps = {
-        "forward": [command("first"), command("second")],
-        "verify": [command("third")],
-        "back": [],
-        "back_verify": [],
+        "deployment": [command("first"), command("second")],
+        "verification": [command("third")],
+        "rollback": [],
+        "rollback_verification": [],
     }
-    release = alter(world.planned(), plan=steps)
+    release = alter(world.planned(), step_plan=steps)
     world.evidence("1.3.0")
     with world.acting_as("developer"):
         run = request(release.pk, environment_id=world.environments["development"].pk)
@@ -132,12 +132,14 @@ def test_every_due_run_starts_exactly_once(due: list[Running]) -> None:
     )
     for running in due:
         assert running.tally() == ONCE, running.deployment_id
-        effects = [(line["effect"], line["epoch"]) for line in running.journal()]
+        effects = [(line["effect"], line["fencing_token"]) for line in running.journal()]
         assert effects == [("command:started", 1), ("command:done", 1)] * 3
     steps = Step.objects.filter(deployment__in=numbers)
     attempts = Counter(StepAttempt.objects.filter(step__in=steps).values_list("step", flat=True))
     assert set(attempts.values()) == {1} and len(attempts) == steps.count()
-    queued = Counter(Event.objects.filter(kind="action", action="deployment:queue").values_list("object", flat=True))
+    queued = Counter(
+        Event.objects.filter(kind="operation", operation="deployment:enqueue").values_list("object", flat=True)
+    )
     assert queued == {f"releases.Deployment:{pk}": 1 for pk in numbers}
     started = Counter(Outbox.objects.filter(event="deployment:start").values_list("object", flat=True))
     assert started == {f"releases.Step:{pk}": 1 for pk in steps.filter(ordinal=1).values_list("pk", flat=True)}

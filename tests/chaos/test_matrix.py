@@ -134,7 +134,7 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
     }
     with world.acting_as("manager"):
         with change("target:create", (DeploymentTarget, target.pk)) as act:
-            act.get(DeploymentTarget).settings = settings
+            act.get(DeploymentTarget).options = settings
         world.configurations["production"] = create(
             application_id=world.application.pk,
             environment_id=world.environments["production"].pk,
@@ -175,11 +175,11 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
 
     lost = moment != "before intent"
     asks = victim.asks and moment in ("after intent", "during the effect")
-    assert running.comes_to("verifying", "waiting") == ("waiting" if asks else "verifying")
+    assert running.comes_to("verifying", "awaiting_decision") == ("awaiting_decision" if asks else "verifying")
     outcomes = [attempt.outcome for attempt in running.attempts(1) if attempt.outcome != "waits"]
-    assert outcomes[-1] == ("unknown" if asks else "done")
+    assert outcomes[-1] == ("unknown" if asks else "succeeded")
     assert set(outcomes[:-1]) <= {"lost"} and len(outcomes) > lost
-    assert running.step(1).state == ("needs_decision" if asks else "done")
+    assert running.step(1).state == ("outcome_unknown" if asks else "succeeded")
     assert running.tally().count("after began") == running.tally().count("after ended") == (0 if asks else 1)
     _counted(victim, moment, running, asks)
     _made(victim, moment, running, whole_target, receiver, asks)
@@ -202,7 +202,7 @@ def test_a_program_killed_during_its_effect_fails_its_step_and_a_person_is_asked
     held = point.announced()
     os.kill(held, signal.SIGKILL)
 
-    assert running.comes_to("verifying", "waiting") == "waiting"
+    assert running.comes_to("verifying", "awaiting_decision") == "awaiting_decision"
     assert [attempt.outcome for attempt in running.attempts(1)] == ["failed"]
     assert (running.step(1).state, running.step(2).state) == ("failed", "pending")
     assert [line["effect"] for line in running.journal(ordinal=1)] == [next(iter(victim.effects))]

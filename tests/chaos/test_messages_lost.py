@@ -47,7 +47,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     people = [f"{name}@datasets.example" for name in ("developer", "tester", "operator")]
     for address in people:
         join("development_team", world.people[address.partition("@")[0]], address)
@@ -89,7 +89,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     assert sorted(set(host.to)) == sorted(people) and len(host.to) == 4, "one comes twice, none is missing"
     keys = [mail["Message-ID"] for mail in host.mails]
     assert len(keys) == 4 and len(set(keys)) == 3, "what comes twice has the same key"
-    assert not Outbox.objects.filter(sent_at=None, event="release:withdraw").exists()
+    assert not Outbox.objects.filter(sent_at=None, event="release:cancel").exists()
     assert sorted(NotificationDelivery.objects.values_list("tries", flat=True)) == [1, 1, 2]
 
 
@@ -98,7 +98,7 @@ def _let_the_claim_run_out() -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_notificationchannel SET free_at = clock_timestamp()")
+        cursor.execute("UPDATE releases_notificationchannel SET next_send_at = clock_timestamp()")
 
 
 @pytest.mark.timeout(600)
@@ -109,7 +109,7 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     from releases.models import InboxItem
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
-    only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
+    only(("release:cancel", "development_team", "admin"), ("release:cancel", "users", "mail"))
     join("development_team", world.people["developer"])
     release = world.planned()
     announced(release, outsider("users", "kita@users.example"))
@@ -126,10 +126,12 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
         running.redis.flushdb()
         running.process("scheduler")
         running.process("worker", "messages")
-        until("both messages", lambda: InboxItem.objects.filter(notice__event="release:withdraw").count() == 2, HOLD)
+        until(
+            "both messages", lambda: InboxItem.objects.filter(notification__event="release:cancel").count() == 2, HOLD
+        )
     finally:
         running.end()
     assert InboxItem.objects.get(account=world.people["developer"]).deliveries.get().outcome == "sent"
     assert (
-        InboxItem.objects.get(account=None, notice__event="release:withdraw").deliveries.get().outcome == "waiting"
+        InboxItem.objects.get(account=None, notification__event="release:cancel").deliveries.get().outcome == "pending"
     ), "nobody has released it"

@@ -27,10 +27,10 @@ from tests.releases.gates.asking import alter, make, shown
 FAULTS = ("assert", "kill", "memory")
 CHECK = step("check", check="log", parameters={"silent_passes": True})
 PLAN = {
-    "forward": [step("command", argv=["/bin/true"], repeatable=True)],
-    "verify": [CHECK],
-    "back": [step("command", argv=["/bin/true"], repeatable=True)],
-    "back_verify": [CHECK],
+    "deployment": [step("command", argv=["/bin/true"], repeatable=True)],
+    "verification": [CHECK],
+    "rollback": [step("command", argv=["/bin/true"], repeatable=True)],
+    "rollback_verification": [CHECK],
 }
 
 
@@ -109,15 +109,15 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
         (root / "shared" / "app.log").write_text("quiet\n")
         if environment == "production":
             tested = world.tested
-            world.tested = lambda *given, **options: alter(tested(*given, **options), plan=PLAN)  # type: ignore[method-assign]
+            world.tested = lambda *given, **options: alter(tested(*given, **options), step_plan=PLAN)  # type: ignore[method-assign]
             run = world.scheduled()
         else:
             # Something to go back to, and to monitor afterwards.
             with world.acting_as("author_on_committee"):
                 earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
             where = {"application": world.application, "environment": world.environments[environment]}
-            make(DeployedVersion, **where, release=earlier, since=earlier.created_at, how="verified")
-            release = alter(world.planned(), plan=PLAN)
+            make(DeployedVersion, **where, release=earlier, since=earlier.created_at, basis="verified")
+            release = alter(world.planned(), step_plan=PLAN)
             world.evidence("1.3.0")
             with world.acting_as("developer"):
                 run = request(release.pk, environment_id=world.environments[environment].pk)
@@ -151,7 +151,7 @@ def ends(faulty: Faulty, phase: Phase) -> None:
     from releases.models import Step
 
     running = faulty.running
-    asks = {"deployment": running.deployment_id, "ordinal": phase.ordinal, "state__in": ["needs_decision", "failed"]}
+    asks = {"deployment": running.deployment_id, "ordinal": phase.ordinal, "state__in": ["outcome_unknown", "failed"]}
     faulty.comes_to("the step to ask", lambda: Step.objects.filter(**asks).exists())
     attempts = len(running.attempts(phase.ordinal))
     assert attempts <= ATTEMPTS, [attempt.outcome for attempt in running.attempts(phase.ordinal)]
@@ -181,7 +181,7 @@ def test_a_draft_asks_after_three_attempts_and_goes_on(
     draft.meets(how, phase)
     alarm = raised(world, draft)
     ends(draft, phase)
-    assert Rollback.objects.get(pk=alarm.pk).state == "faltered"
+    assert Rollback.objects.get(pk=alarm.pk).state == "failed"
     draft.mended()
     with world.acting_as("operator"):
         retry(alarm.pk, reason="the fault is mended")
@@ -198,9 +198,9 @@ def test_production_waits_for_a_decision_and_goes_on(
     production = faulty("production")
     production.meets(how, phase)
     ends(production, phase)
-    assert production.running.state() == "waiting"
+    assert production.running.state() == "awaiting_decision"
     production.mended()
     with world.acting_as("second_operator"):
         decide.retry(production.running.step(phase.ordinal).pk, reason="the fault is mended")
-    production.comes_to("the end", lambda: production.running.step(2).state == "done")
+    production.comes_to("the end", lambda: production.running.step(2).state == "succeeded")
     assert production.running.state() == "verifying"

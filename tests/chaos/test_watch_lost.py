@@ -54,11 +54,11 @@ def test_a_watch_goes_on_after_everything_was_killed_and_the_queue_emptied(
     run = world.verified_run(world.planned(), "development")
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), change("test:watch") as act:
         target = DeploymentTarget.objects.get(pk=world.targets["development"].pk)
-        target.settings = {"metrics_url": f"{failing.base}/metrics"}
+        target.options = {"metrics_url": f"{failing.base}/metrics"}
         target.save()
         watch = MonitoringPeriod.objects.create(
             deployment=run, interval_seconds=INTERVAL, duration_seconds=3600, triggers=[BAD],
-            began_at=now() + timedelta(seconds=1), next_at=now() + timedelta(seconds=1),
+            started_at=now() + timedelta(seconds=1), next_at=now() + timedelta(seconds=1),
         )  # fmt: skip
         act.about(watch)
     running = Running(database, run, Path(world.targets["development"].root), tmp_path)

@@ -106,12 +106,15 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
         report = verify(root)
         assert report.finding is None, report.finding
         _rows_are_what_the_events_say(root)
-    acts = {str(event.act) for event in Event.objects.filter(action="test:write", kind="action")}
-    rows = {str(act) for act in Event.objects.filter(action="test:write", kind="row").values_list("act", flat=True)}
+    acts = {str(event.operation_id) for event in Event.objects.filter(operation="test:write", kind="operation")}
+    rows = {
+        str(act)
+        for act in Event.objects.filter(operation="test:write", kind="row").values_list("operation_id", flat=True)
+    }
     assert set(said) <= acts, "committed, and not in the ledger"
     assert rows <= acts, "rows of an act that never was"
     assert len(acts) - len(said) <= KILLS, "at most one act of each killed process was committed and not said"
-    assert len(said) >= KILLS * 3 and Event.objects.filter(action="test:write", kind="refusal").exists()
+    assert len(said) >= KILLS * 3 and Event.objects.filter(operation="test:write", kind="refusal").exists()
 
 
 def _rows_are_what_the_events_say(root: psycopg.Connection[Any]) -> None:
@@ -128,5 +131,5 @@ def _rows_are_what_the_events_say(root: psycopg.Connection[Any]) -> None:
     for life in lives.values():
         assert [state.gone for state in life.states[:-1]] == [False] * (len(life.states) - 1)
         assert life.states[0].complete
-    outcomes = {event.outcome for event in Event.objects.filter(kind="row", action="test:write").only("outcome")}
+    outcomes = {event.outcome for event in Event.objects.filter(kind="row", operation="test:write").only("outcome")}
     assert outcomes == {"inserted", "updated", "deleted"}

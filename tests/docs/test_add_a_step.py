@@ -84,7 +84,7 @@ def context(tmp_path: Path) -> StepContext:
     (root / "shared" / "cache" / "index").write_text("old")
     return StepContext(
         key="1/7/x",
-        epoch=2,
+        fencing_token=2,
         run_token="deployment:1",
         target=TargetSpec("sample", "production", root),
         repository="",
@@ -113,13 +113,13 @@ def test_it_makes_its_effect_once_and_finds_it_again(known: StepKind, context: S
     assert known.probe(context, parameters) == (Probe.NOT_DONE, {})
     assert known.run(context, parameters) == {"entries": 2}
     assert list(cache.iterdir()) == []
-    assert known.probe(replace(context, epoch=3), parameters) == (Probe.DONE, {"entries": 2})
-    assert known.run(replace(context, epoch=4), parameters) == {"entries": 2}
+    assert known.probe(replace(context, fencing_token=3), parameters) == (Probe.DONE, {"entries": 2})
+    assert known.run(replace(context, fencing_token=4), parameters) == {"entries": 2}
     assert len(journal_lines(context.target, key=context.key)) == 1
 
 
 def test_a_lower_epoch_is_fenced(known: StepKind, context: StepContext) -> None:
-    with holding(replace(context, epoch=5)):
+    with holding(replace(context, fencing_token=5)):
         pass
     with pytest.raises(Fenced):
         known.run(context, known.parameters())

@@ -37,6 +37,6 @@ def test_check_refuses_a_stale_page_and_writes_nothing(tmp_path: Path, settings:
     assert not (tmp_path / PAGE).exists()
     call_command("machines", stdout=(tmp_path / "told").open("w"))
     call_command("machines", check=True)
-    (tmp_path / PAGE).write_text(page().replace("open --> granted", "open --> consumed"), encoding="utf-8")
+    (tmp_path / PAGE).write_text(page().replace("in_review --> approved", "in_review --> used"), encoding="utf-8")
     with pytest.raises(CommandError, match="stale"):
         call_command("machines", check=True)

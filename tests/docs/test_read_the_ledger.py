@@ -35,14 +35,14 @@ def test_the_script_finds_every_refusal(
     with acting(COMMAND), pytest.raises(NotYou), change("test:refuse"):
         raise NotYou("Not you.")
     auditor = browsers("auditor")
-    auditor.post(reverse("act", args=["release", "withdraw", release.pk]), {"reason": "x"})
-    auditor.post(reverse("sign-all", args=[release.pk]), {"sign": "release:confirm"})
+    auditor.post(reverse("act", args=["release", "cancel", release.pk]), {"reason": "x"})
+    auditor.post(reverse("sign-all", args=[release.pk]), {"sign": "release:sign_final_check"})
     ask("post", "/runs", {}, token="nonsense")
     auditor.logout()
     auditor.post("/account/login/", {"login": "operator", "password": "wrong-password"})
     refused = Event.objects.filter(outcome="refused")
-    assert set(refused.values_list("action", flat=True)) == {
-        *("test:refuse", "release:withdraw", "release:sign", "api:call", "session:sign_in")
+    assert set(refused.values_list("operation", flat=True)) == {
+        *("test:refuse", "release:cancel", "release:sign_pending_items", "api:call", "session:sign_in")
     }
     assert set(refused.values_list("kind", flat=True)) == {"refusal"}
     export = tmp_path / "ledger.jsonl"
@@ -52,7 +52,10 @@ def test_the_script_finds_every_refusal(
     told = subprocess.run(
         [sys.executable, "-", str(export)], input=script, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    numbers = [str(number) for number in refused.order_by("link__number").values_list("link__number", flat=True)]
+    numbers = [
+        str(number)
+        for number in refused.order_by("ledger_entry__number").values_list("ledger_entry__number", flat=True)
+    ]
     assert [line.split()[0] for line in told] == numbers
     assert len(numbers) >= 5
     assert len(told) == len(browsers("auditor").get(reverse("timeline"), {"outcome": "refused"}).context["happenings"])

@@ -127,8 +127,8 @@ def test_a_grant_ends_at_its_hour(people: dict[str, Any], acting_as: Callable[..
     with acting(COMMAND):
         grant = propose(people["outsider"].pk, role="tester", reason="a week", until=now() + timedelta(days=7))
     assert access.may(people["outsider"], "evidence")
-    for field, value in (("until", now()), ("begins_at", now() + timedelta(hours=1)), ("withdrawn_at", now())):
-        kept = {name: getattr(grant, name) for name in ("until", "begins_at", "withdrawn_at")}
+    for field, value in (("until", now()), ("starts_at", now() + timedelta(hours=1)), ("revoked_at", now())):
+        kept = {name: getattr(grant, name) for name in ("until", "starts_at", "revoked_at")}
         with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
             setattr(act.get(AccessGrant), field, value)
         assert not access.may(people["outsider"], "evidence"), field

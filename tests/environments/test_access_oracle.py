@@ -34,9 +34,9 @@ def times(state: str, moment: datetime) -> dict[str, Any]:
     """Return the columns of a grant that stands as `state` says."""
     hour = timedelta(hours=1)
     return {
-        "begins_at": moment + hour if state == "future" else moment - 2 * hour,
+        "starts_at": moment + hour if state == "future" else moment - 2 * hour,
         "until": moment - hour if state == "over" else None if state == "now" else moment + 9 * hour,
-        "withdrawn_at": moment - hour if state == "withdrawn" else None,
+        "revoked_at": moment - hour if state == "withdrawn" else None,
         "confirmed_at": None if state == "waits" else moment - 2 * hour,
     }
 

@@ -61,9 +61,9 @@ def test_a_deputy_has_the_absent_ones_roles_for_a_time(people: dict[str, Any], a
     start = now()
     with acting_as("committee_a"):
         made = appoint.appoint(
-            absent_id=people["committee_a"].pk,
-            deputy_id=people["tester"].pk,
-            begins_at=start,
+            delegator_id=people["committee_a"].pk,
+            delegate_id=people["tester"].pk,
+            starts_at=start,
             until=start + timedelta(days=1),
             reason="休暇",
         )

@@ -35,7 +35,7 @@ def test_a_sign_in_is_kept_with_it(people: dict[str, Any], settings: Any, proxie
     settings.PROXIES = proxies
     client = Client(headers={"x-forwarded-for": "203.0.113.9, 198.51.100.7"})
     assert client.post("/account/login/", {"login": "outsider", "password": PASSWORD}).status_code == 302
-    event = json.loads(bytes(Event.objects.get(action="session:sign_in").bytes))
+    event = json.loads(bytes(Event.objects.get(operation="session:sign_in").bytes))
     assert event["request"]["address"] == kept
 
 

@@ -29,7 +29,7 @@ def test_lookalikes_of_a_name_are_counted_as_one(people: dict[str, Any]) -> None
     assert locked.status_code == 429 and "Too many" in locked.content.decode()
     assert client.get("/admin/").status_code == 302
     assert tried(client, "developer", PASSWORD).status_code == 302, "another name is not locked"
-    refused = Event.objects.filter(action="session:sign_in", outcome="refused")
+    refused = Event.objects.filter(operation="session:sign_in", outcome="refused")
     assert refused.count() >= len(LOOKALIKES)
 
 
@@ -50,7 +50,7 @@ def test_a_name_is_read_as_it_is_counted(people: dict[str, Any], name: str) -> N
     client = Client()
     assert tried(client, name, PASSWORD).status_code == 302
     assert client.get("/admin/").status_code == 200
-    event = Event.objects.get(action="session:sign_in", kind="access")
+    event = Event.objects.get(operation="session:sign_in", kind="access")
     assert event.object == f"environments.Account:{people['outsider'].pk}"
 
 

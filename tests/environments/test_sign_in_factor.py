@@ -67,7 +67,7 @@ def test_an_app_is_set_up_with_recovery_codes(people: dict[str, Any]) -> None:
     assert len(kept) == 2 and all(secret not in text for text in kept), "sealed at rest"
     seen = b"".join(bytes(e.bytes) for e in Event.objects.filter(object__startswith="mfa.Authenticator"))
     assert seen and secret.encode() not in seen
-    events = Event.objects.filter(object__startswith="mfa.Authenticator", kind="row").exclude(action="test:factor")
+    events = Event.objects.filter(object__startswith="mfa.Authenticator", kind="row").exclude(operation="test:factor")
     assert {event.actor.split(":")[1] for event in events} == {str(people["outsider"].pk)}
 
 
@@ -113,7 +113,7 @@ def test_an_environment_that_asks_for_a_factor_takes_no_password_alone(
     with acting_as("operator"):
         require_factor(production)
         require_factor(None)
-        production.demands_mfa = True
+        production.requires_two_factor = True
         with pytest.raises(FactorNeeded, match="two-factor authentication"):
             require_factor(production)
         for method in ("password+totp", "webauthn", "password+recovery_codes", "mfa"):
@@ -137,17 +137,17 @@ def test_a_second_factor_is_demanded_by_who_has_one(acting_as: Callable[..., Any
                 demand_mfa(production.pk, demanded=False, reason="x")
             with pytest.raises(Invalid):
                 demand_mfa(production.pk, demanded=True, reason=" ")
-            assert demand_mfa(production.pk, demanded=True, reason="policy").demands_mfa
+            assert demand_mfa(production.pk, demanded=True, reason="policy").requires_two_factor
         with pytest.raises(FactorNeeded):
             demand_mfa(production.pk, demanded=False, reason="a password alone ends it not")
-    assert Environment.objects.get(pk=production.pk).demands_mfa
+    assert Environment.objects.get(pk=production.pk).requires_two_factor
 
 
 def test_the_verb_leads_to_the_factor_and_is_done_at_once(
     people: dict[str, Any], browsers: Callable[[str], Any], production: Environment
 ) -> None:
     """From the button over the code to the act, as a person goes."""
-    address = f"/admin/act/environment/demand_mfa/{production.pk}/"
+    address = f"/admin/act/environment/require_two_factor/{production.pk}/"
     client, secret = browsers("administrator"), factor_secret("administrator")
     asked = client.post(address, {"demanded": "yes", "reason": "policy"})
     assert asked.status_code == 302 and asked["location"].startswith("/account/mfa/reauthenticate/")
@@ -155,8 +155,8 @@ def test_the_verb_leads_to_the_factor_and_is_done_at_once(
     assert "signature" in page.content.decode()
     done = client.post(asked["location"], {"code": code(secret), "next": address})
     assert done.status_code == 302, done.content.decode()[:2000]
-    assert Environment.objects.get(pk=production.pk).demands_mfa
-    event = Event.objects.get(action="environment:demand_mfa", kind="action")
+    assert Environment.objects.get(pk=production.pk).requires_two_factor
+    event = Event.objects.get(operation="environment:require_two_factor", kind="operation")
     assert b'totp"' in bytes(event.bytes)
 
 

@@ -108,14 +108,14 @@ def test_a_key_is_added_asked_for_and_signed_with(people: dict[str, Any], page: 
     by_key(page, "administrator")
 
     production = Environment.objects.get(slug="production")
-    page.goto(f"/admin/act/environment/demand_mfa/{production.pk}/")
+    page.goto(f"/admin/act/environment/require_two_factor/{production.pk}/")
     page.locator('[name="reason"]').fill("policy")
     with page.expect_navigation():
         page.locator("form.r-form button.main").click()
     with page.expect_navigation():
         page.locator("#use_key").click()
-    assert Environment.objects.get(pk=production.pk).demands_mfa, page.locator("body").inner_text()
-    event = Event.objects.get(action="environment:demand_mfa", kind="action")
+    assert Environment.objects.get(pk=production.pk).requires_two_factor, page.locator("body").inner_text()
+    event = Event.objects.get(operation="environment:require_two_factor", kind="operation")
     assert b"webauthn" in bytes(event.bytes)
 
 
@@ -127,7 +127,7 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
     add_key(page)
     by_key(page, "committee_a")
 
-    page.goto(f"/admin/act/consent/approve/{round_.pk}/")
+    page.goto(f"/admin/act/approval/approve/{round_.pk}/")
     page.locator('[name="comment"]').fill("read")
     with page.expect_navigation():
         page.locator("form.r-form button.main").click()
@@ -135,8 +135,10 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
     assert world.fresh(round_).digest in page.locator("main").inner_text()
     with page.expect_navigation(url=f"**/admin/release/{release.pk}/*"):
         page.locator("#use_key").click()
-    assert round_.approvals.get().account.username == "committee_a"
-    event = Event.objects.get(action="consent:approve", kind="action", object=f"releases.ApprovalRequest:{round_.pk}")
+    assert round_.decisions.get().account.username == "committee_a"
+    event = Event.objects.get(
+        operation="approval:approve", kind="operation", object=f"releases.ApprovalRequest:{round_.pk}"
+    )
     after = json.loads(bytes(event.bytes))["after"]
     assert after["signature"]["method"] == "webauthn" and after["assertion"]["digests"] == [world.fresh(round_).digest]
     links = LedgerEntry.objects.order_by("number").select_related("event")
@@ -155,6 +157,6 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
         with pytest.raises(Broken) as broken:
             heard({number: forged})
         assert broken.value.number == number
-    added = next(place for place, one in enumerate(events, 1) if one["action"] == "account:add_passkey")
+    added = next(place for place, one in enumerate(events, 1) if one["operation"] == "account:add_passkey")
     with pytest.raises(Broken):
         heard({added: {**events[added - 1], "object": f"environments.Account:{world.people['committee_b'].pk}"}})

@@ -45,8 +45,8 @@ def executed(world: World, run: Any) -> Any:
             last = step is steps[-1]
             finish(
                 claimed.step,
-                epoch=claimed.epoch,
-                result={"verdict": "pass", "value": "ok"} if step.phase == "verify" else {"done": True},
+                fencing_token=claimed.fencing_token,
+                result={"verdict": "pass", "value": "ok"} if step.phase == "verification" else {"done": True},
                 output_digest="e" * 64,
                 measured=measured if last else None,
             )
@@ -62,12 +62,17 @@ def gone_back(world: World, rollback: Any) -> Any:
     deployment, as_before = rollback.deployment, {"code": "", "configuration": "", "data": ""}
     with acting(WORKER):
         run(rollback.pk)
-        steps = list(deployment.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal"))
+        steps = list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal"))
         for step, after in zip(steps, [*steps[1:], None], strict=True):
             claimed = claim(step.pk, worker="worker-1")
             assert claimed is not None, step
-            restores = step.phase == "back" and (after is None or after.phase != "back")
-            finish(claimed.step, epoch=claimed.epoch, result={"done": True}, measured=as_before if restores else None)
+            restores = step.phase == "rollback" and (after is None or after.phase != "rollback")
+            finish(
+                claimed.step,
+                fencing_token=claimed.fencing_token,
+                result={"done": True},
+                measured=as_before if restores else None,
+            )
     return world.fresh(rollback)
 
 

@@ -164,9 +164,9 @@ class World:
                 review.check_content(document.pk, digest=shown(document))
             with self.acting_as("manager"):
                 review.approve(document.pk, digest=shown(document))
-                review.prepare(document.pk, digest=shown(document))
-        duties = {"worker": "operator", "verifier": "second_operator", "responsible": "manager"}
-        for duty, who in (duties | {"rollback_decider": "second_operator"}).items():
+                review.prepare_publication(document.pk, digest=shown(document))
+        duties = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
+        for duty, who in (duties | {"rollback_decision_maker": "second_operator"}).items():
             with self.acting_as("manager"):
                 assign(release.pk, duty=duty, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
         with self.acting_as("manager"):
@@ -252,12 +252,12 @@ class World:
                     release=release,
                     application=release.application,
                     environment=self.environments[environment],
-                    procedure=Procedure.objects.get(state="active"),
+                    procedure=Procedure.objects.get(state="in_effect"),
                     requested_by=self.people["ci"],
-                    base={"wanted_tree": self.built.trees[f"v{release.version}"]},
+                    previous={"wanted_tree": self.built.trees[f"v{release.version}"]},
                 )
                 act.about(run)
-            for edge in ("schedule", "queue", "start", "verify", "watch", "succeed"):
+            for edge in ("schedule", "enqueue", "start", "start_verification", "start_monitoring", "succeed"):
                 with change("test:walk", (Deployment, run.pk)) as act:
                     getattr(act.get(Deployment), edge)()
         return self.fresh(run)

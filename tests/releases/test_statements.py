@@ -68,7 +68,16 @@ def test_what_is_read_along_is_what_django_would_prefetch(world: Any) -> None:
             assert all(one.release is row for one in found if hasattr(one, "release_id")), name
             met |= {name} if found else set()
     assert not caught.captured_queries
-    assert met >= {"changes", "checklist", "documents", "rounds", "facts", "roster", "final_checks", "milestones"}
+    assert met >= {
+        "changes",
+        "checklist",
+        "documents",
+        "approval_requests",
+        "facts",
+        "team_members",
+        "final_checks",
+        "milestones",
+    }
     assert ChangeEntry.objects.count() > row.changes.count() == len(row.changes.filter(pk__gt=0))
 
 
@@ -107,7 +116,7 @@ def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -
     assert statements.plain(Step) and statements.plain(StepAttempt), "else this test asks nothing"
     with acting(COMMAND), change("test:write", (Step, step.pk)) as act:
         held = act.get(Step)
-        held.result, held.lease_until, held.kind = {"語": [1, None, "x"]}, now() + timedelta(1), step.kind
+        held.result, held.lease_until, held.step_type = {"語": [1, None, "x"]}, now() + timedelta(1), step.step_type
         Step.objects.filter(pk=step.pk).update(failure="of somebody else")
     read = Step.objects.get(pk=step.pk)
     assert (read.result, read.lease_until) == (held.result, held.lease_until)
@@ -122,7 +131,7 @@ def test_a_row_that_went_away_is_an_error(step: Step) -> None:
 
 
 def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
-    made = StepAttempt(step=step, epoch=7, key="k", worker="w", began_at=now())
+    made = StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now())
     with acting(COMMAND), change("test:make") as act:
         act.unsaved.append(made)
     assert values_of(StepAttempt.objects.get(pk=made.pk)) == values_of(made)
@@ -130,11 +139,13 @@ def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
 
 def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
     """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
-    again = [StepAttempt(step=step, epoch=7, key="k", worker="w", began_at=now()) for _ in range(2)]
+    again = [StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now()) for _ in range(2)]
     with acting(COMMAND), pytest.raises(Taken, match="step, fencing token") as refused, change("test:make") as act:
-        act.unsaved += [*again, StepAttempt(step=step, epoch=8, key="k", worker="w", began_at=now())]
-    assert refused.value.constraint == "attempt_epoch_once"
-    assert not StepAttempt.objects.exists() and not Event.objects.filter(action="test:make", kind="action").exists()
+        act.unsaved += [*again, StepAttempt(step=step, fencing_token=8, key="k", worker="w", started_at=now())]
+    assert refused.value.constraint == "attempt_fencing_token_once"
+    assert (
+        not StepAttempt.objects.exists() and not Event.objects.filter(operation="test:make", kind="operation").exists()
+    )
     with acting(COMMAND), change("test:make") as act:
         act.unsaved.append(again[0])
     assert StepAttempt.objects.count() == 1, "the connection goes on"

@@ -44,7 +44,7 @@ def test_a_row_that_is_there_already_is_refused_with_a_sentence(world: Any) -> N
             tried.append(label)
             assert re.fullmatch("There is already another .+ with the same .+", str(refused)), label
             assert refused.constraint, label
-    assert Event.objects.filter(action="test:twin", kind="refusal").count() == len(tried)
+    assert Event.objects.filter(operation="test:twin", kind="refusal").count() == len(tried)
     assert {
         "environments.DeploymentTarget",
         "environments.Application",

@@ -67,29 +67,29 @@ class Rows:
         taken = stock.take()
         draft = self._draft()
         production = world.environments["production"]
-        procedure = Procedure.objects.get(state="active")
+        procedure = Procedure.objects.get(state="in_effect")
         runs = [self._run(draft, environment) for environment in world.environments.values()]
         run = runs[-1]
-        step = make(Step, deployment=run, ordinal=1, phase="forward", kind="command", label_ja="x", label_en="x",
+        step = make(Step, deployment=run, ordinal=1, phase="deployment", step_type="command", label_ja="x", label_en="x",
                     required=False, parameters={}, estimate_seconds=1)  # fmt: skip
         make(Fact, release=draft, kind="authors", value=["developer@datasets.example"], observed_at=moment)
         content = document(draft, production)
         round_ = make(
             ApprovalRequest, subject="regular", release=draft, environment=production, document=content,
-            digest=digest(content), rules=[{"stage": 1, "role": "committee", "number": 2}], applicant=people["manager"],
+            digest=digest(content), rules=[{"stage": 1, "role": "committee", "number": 2}], requested_by=people["manager"],
         )  # fmt: skip
         watch = make(MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
-                     began_at=moment, verdict="insufficient")  # fmt: skip
+                     started_at=moment, result="inconclusive")  # fmt: skip
         obligation = make(FollowUp, application=world.application, release=draft, key="waiver", label_ja="x",
                           label_en="x", due_at=moment)  # fmt: skip
         waiver = make(Waiver, release=draft, environment=production, gate="coverage", reason="x",
-                      until=moment + timedelta(hours=1), proposed_by=people["manager"])  # fmt: skip
-        pointer = make(DeployedVersion, application=world.application, environment=production, since=moment, how="proposed",
-                       proposed_by=people["second_operator"], configuration=world.configurations["production"])  # fmt: skip
+                      until=moment + timedelta(hours=1), requested_by=people["manager"])  # fmt: skip
+        pointer = make(DeployedVersion, application=world.application, environment=production, since=moment, basis="proposed",
+                       requested_by=people["second_operator"], configuration=world.configurations["production"])  # fmt: skip
         with acting(COMMAND):
             changed = procedure.content | {"version": "1.9.9"}
             another = load(type(procedure.document).model_validate(changed), reason="x")
-        waiting = make(AccessGrant, account=people["tester"], role="operator", begins_at=moment, reason="x",
+        waiting = make(AccessGrant, account=people["tester"], role="operator", starts_at=moment, reason="x",
                        granted_by=people["second_administrator"])  # fmt: skip
         review = make(
             AccessReview, due_at=moment + timedelta(days=1), reason="x", opened_by=people["second_administrator"]
@@ -98,22 +98,22 @@ class Rows:
         asked = make(
             AccessRequest, account=people["developer"], role="tester", environment=production, hours=2, reason="x"
         )
-        deputy = make(Delegation, absent=people["committee_b"], deputy=people["tester"], begins_at=moment, reason="x",
-                      until=moment + timedelta(hours=5), appointed_by=people["committee_b"])  # fmt: skip
+        deputy = make(Delegation, delegator=people["committee_b"], delegate=people["tester"], starts_at=moment, reason="x",
+                      until=moment + timedelta(hours=5), requested_by=people["committee_b"])  # fmt: skip
         self._keep(
             draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
-            make(RequestedChange, event="target:set_hosts", target=world.targets["production"], environment=production,
-                 before={"settings": world.targets["production"].settings}, after={"settings": {"http_hosts": ["x.example"]}},
-                 reason="x", proposed_by=people["second_operator"]),
-            make(PollFailure, part="queue", object="releases.Deployment:1", deployment=run, tries=3, error="x",
+            make(RequestedChange, event="target:set_outbound_hosts", target=world.targets["production"], environment=production,
+                 before={"options": world.targets["production"].options}, after={"options": {"http_hosts": ["x.example"]}},
+                 reason="x", requested_by=people["second_operator"]),
+            make(PollFailure, part="enqueue", object="releases.Deployment:1", deployment=run, tries=3, error="x",
                  failed_at=moment, suspended_at=moment),
             make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
                  stage="ready", found={"new": [], "known": [], "skipped": []}, next_at=moment),
             make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
             make(CommitteeMeeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
-            make(EmergencyStop, pressed_by=people["operator"], pressed_at=moment, reason="x", released_at=moment),
-            make(LedgerResumption, digest="ab" * 32, size=9, note="x", why="x", reason="x", proposed_by="person:1:x",
-                 proposed_person="employee:x", proposed_at=moment),
+            make(EmergencyStop, activated_by=people["operator"], activated_at=moment, reason="x", lifted_at=moment),
+            make(LedgerResumption, digest="ab" * 32, size=9, note="x", finding="x", reason="x", requested_by="person:1:x",
+                 requested_person="employee:x", requested_at=moment),
             make(CheckpointDelivery, kind="post", address="http://127.0.0.1:1", given_by="x", reason="x",
                  entered_by="person:1:x", entered_at=moment),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
@@ -134,19 +134,21 @@ class Rows:
         """Something that waits to go outside, and one row of all that decides who is told."""
         moment, group = datetime.now(UTC), RecipientGroup.objects.get(key="users")
         texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-        notice = make(Notification, event="release:announce", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
-                      texts=texts, path="/admin/", made_at=moment, outside=True)  # fmt: skip
+        notice = make(Notification, event="release:announce", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
+                      texts=texts, path="/admin/", made_at=moment, external=True)  # fmt: skip
         mail = NotificationChannel.objects.get(key="mail")
-        message = make(InboxItem, notice=notice, recipient="x", account=people["operator"], name="x", language="ja")
+        message = make(
+            InboxItem, notification=notice, recipient="x", account=people["operator"], name="x", language="ja"
+        )
         self._keep(
             notice, message, mail, NotificationChannel.objects.get(key="slack"), group,
-            make(NotificationChannel, key="off", kind="slack", label_ja="x", label_en="x", disabled_at=moment),
-            make(NotificationDelivery, message=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
+            make(NotificationChannel, key="off", channel_type="slack", label_ja="x", label_en="x", disabled_at=moment),
+            make(NotificationDelivery, inbox_item=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
             make(GroupRecipient, group=group, name="x", address="x@users.example"),
-            make(SuppressedAddress, address="y@users.example", because="x", since=moment),
-            NotificationRule.objects.filter(withdrawn_at=None).first(),
+            make(SuppressedAddress, address="y@users.example", reason="x", since=moment),
+            NotificationRule.objects.filter(removed_at=None).first(),
             NotificationTemplate.objects.get(event="release:announce"),
-            alter(NotificationTemplate.objects.get(event="release:withdraw"), subject_ja="x"),
+            alter(NotificationTemplate.objects.get(event="release:cancel"), subject_ja="x"),
         )  # fmt: skip
 
     def _keep(self, *rows: Any) -> None:
@@ -165,15 +167,15 @@ class Rows:
     def _draft(self) -> Release:
         made: Release = make(
             Release, application=self.world.application, version="7.0.0", title="x", tag="v7.0.0",
-            author=self.world.people["author_on_committee"], procedure=Procedure.objects.get(state="active"),
-            window_start=datetime.now(UTC), window_end=datetime.now(UTC) + timedelta(hours=4), plan=_plan(),
+            author=self.world.people["author_on_committee"], procedure=Procedure.objects.get(state="in_effect"),
+            scheduled_start_at=datetime.now(UTC), window_end=datetime.now(UTC) + timedelta(hours=4), step_plan=_plan(),
         )  # fmt: skip
         return made
 
     def _run(self, release: Release, environment: Any) -> Deployment:
         made: Deployment = make(
             Deployment, release=release, application=release.application, environment=environment,
-            requested_by=self.world.people["manager"], started_by=self.world.people["second_operator"],
+            requested_by=self.world.people["manager"], scheduled_by=self.world.people["second_operator"],
         )  # fmt: skip
         return made
 
@@ -183,4 +185,4 @@ class Rows:
 
 
 def _plan() -> dict[str, list[Any]]:
-    return {phase: [] for phase in ("forward", "verify", "back", "back_verify")}
+    return {phase: [] for phase in ("deployment", "verification", "rollback", "rollback_verification")}

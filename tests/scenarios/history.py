@@ -52,7 +52,7 @@ class History(RuleBasedStateMachine):
         if self.over():
             return
         roles: dict[str, set[str]] = {name: set() for name in PEOPLE}
-        for row in AccessGrant.objects.filter(withdrawn_at=None, account__username__in=PEOPLE):
+        for row in AccessGrant.objects.filter(revoked_at=None, account__username__in=PEOPLE):
             roles[row.account.username].add(row.role)
         self.release = self.stock.take()
         self.window = 0
@@ -64,8 +64,8 @@ class History(RuleBasedStateMachine):
             roles=roles,
             author="author_on_committee",
             makers={*commits, "manager"},  # the manager made the configurations
-            deputies={(d.deputy.username, d.absent.username) for d in Delegation.objects.filter(withdrawn_at=None)},
-            content={"ticket": self.release.ticket, "unanswered": "go_back", "window": 0, "waivers": set()},
+            deputies={(d.delegate.username, d.delegator.username) for d in Delegation.objects.filter(revoked_at=None)},
+            content={"ticket": self.release.ticket, "on_timeout": "roll_back", "window": 0, "waivers": set()},
         )
 
     def over(self) -> bool:
@@ -100,14 +100,17 @@ class History(RuleBasedStateMachine):
         assert Release.objects.values_list("state", flat=True).get(pk=self.release.pk) == model.state, model
         row = self.real_round()
         found = (
-            (row.state, ApprovalDecision.objects.filter(round=row, meaning__in=ApprovalDecision.COUNTING).count())
+            (
+                row.state,
+                ApprovalDecision.objects.filter(approval_request=row, decision__in=ApprovalDecision.COUNTING).count(),
+            )
             if row
             else None
         )
         assert found == ((model.round.state, model.round.yes) if model.round else None), model
         run = self.real_run()
         assert (run.state if run else "") == model.run, model
-        assert ApprovalRequest.objects.filter(release=self.release, state="consumed").count() == model.starts, model
+        assert ApprovalRequest.objects.filter(release=self.release, state="used").count() == model.starts, model
 
     def real_round(self) -> ApprovalRequest | None:
         """Return the latest round of the release."""
@@ -148,9 +151,9 @@ class History(RuleBasedStateMachine):
             self.lapse()
         elif state == "draft":
             self.to_fix()
-        elif state == "content_fixed":
+        elif state == "scope_locked":
             self.to_confirm_tests()
-        elif state == "tested":
+        elif state == "testing_completed":
             self.to_submit(self.need("release_manager", "manager"))
         elif state == "in_review":
             able = [name for name in COMMITTEE if model.may_approve(name)]
@@ -167,7 +170,7 @@ class History(RuleBasedStateMachine):
         elif model.conditions:
             able = [name for name in self.who("committee") if name not in model.kept_out()]
             self.to_settle_condition(able[0]) if able else self.give("committee_a", "committee")
-        elif model.run in ("", "cancelled", "missed", "settled"):
+        elif model.run in ("", "cancelled", "missed", "resolved"):
             self.to_request(self.starter())
         elif model.run == "requested":
             self.to_schedule(self.starter())
@@ -209,13 +212,19 @@ class History(RuleBasedStateMachine):
             self.window += 1
             self.model.content["window"] = self.window
         self.act(
-            "fix_content", who, lambda: prepare.fix_content(self.release.pk), fits, lambda: self.set("content_fixed")
+            "lock_scope", who, lambda: prepare.fix_content(self.release.pk), fits, lambda: self.set("scope_locked")
         )
 
     def to_confirm_tests(self, who: str = "") -> None:
         who = who or self.need("release_manager", "manager")
-        fits = self.model.has(who, "release_manager") and self.model.state == "content_fixed"
-        self.act("confirm_tests", who, lambda: prepare.confirm_tests(self.release.pk), fits, lambda: self.set("tested"))
+        fits = self.model.has(who, "release_manager") and self.model.state == "scope_locked"
+        self.act(
+            "complete_testing",
+            who,
+            lambda: prepare.confirm_tests(self.release.pk),
+            fits,
+            lambda: self.set("testing_completed"),
+        )
 
     def set(self, state: str) -> None:
         """Note that the release stands elsewhere."""
@@ -223,7 +232,7 @@ class History(RuleBasedStateMachine):
 
     def to_submit(self, who: str) -> None:
         model = self.model
-        fits = model.has(who, "release_manager") and model.state == "tested"
+        fits = model.has(who, "release_manager") and model.state == "testing_completed"
         self.act("submit", who, lambda: submit(self.release.pk), fits, lambda: model.submit(who))
 
     def to_take_back(self, who: str = "") -> None:
@@ -231,7 +240,7 @@ class History(RuleBasedStateMachine):
         who = who or self.need("release_manager", "manager")
         fits = model.has(who, "release_manager") and model.state == "in_review"
         self.act("take_back", who, lambda: prepare.take_back(self.release.pk), fits,
-                 lambda: model.move("tested", "taken_back"))  # fmt: skip
+                 lambda: model.move("testing_completed", "withdrawn"))  # fmt: skip
 
     def to_approve(self, who: str, *, absent: str = "", shown: bool = True, condition: bool = False) -> None:
         row, model = self.real_round(), self.model
@@ -253,7 +262,11 @@ class History(RuleBasedStateMachine):
 
     def to_request(self, who: str) -> None:
         model, where = self.model, self.stock.world.environments["production"].pk
-        fits = model.has(who, "operator") and model.state in ("confirmed", "releasing") and model.run not in WAITING
+        fits = (
+            model.has(who, "operator")
+            and model.state in ("final_check_completed", "releasing")
+            and model.run not in WAITING
+        )
         self.act("request", who, lambda: request(self.release.pk, environment_id=where), fits and model.run != "running",
                  lambda: setattr(model, "run", "requested"))  # fmt: skip
 
@@ -274,7 +287,7 @@ class History(RuleBasedStateMachine):
         if run is None:
             return
         fits = model.run == "scheduled" and model.has(model.starter, "operator") and model.may_run()
-        self.act("queue", "", lambda: queue(run.pk), fits and model.state == "confirmed",
+        self.act("queue", "", lambda: queue(run.pk), fits and model.state == "final_check_completed",
                  lambda: setattr(model, "run", "queued"))  # fmt: skip
 
     def to_claim(self) -> None:
@@ -299,16 +312,16 @@ class History(RuleBasedStateMachine):
         model.run = "failed"
 
         def effect() -> None:
-            model.run, model.state = "settled", "tested"
+            model.run, model.state = "resolved", "testing_completed"
 
-        done = self.act("settle", who, lambda: settle(run.pk, how="as_before", reason="seen"), who in others, effect)
+        done = self.act("settle", who, lambda: settle(run.pk, how="previous", reason="seen"), who in others, effect)
         if not done:
             model.run = "running"
             self.to_settle()
 
     def to_settle_condition(self, who: str) -> None:
         model = self.model
-        debt = FollowUp.objects.filter(release=self.release, blocks="start", settled_at=None).first()
+        debt = FollowUp.objects.filter(release=self.release, blocks="start", completed_at=None).first()
         assert (debt is not None) == bool(model.conditions)
         if debt is None:
             return
@@ -329,8 +342,8 @@ class History(RuleBasedStateMachine):
 
         def effect() -> None:
             assert live is not None
-            model.end_round("expired" if live.expired else "void")
-            if model.state in ("in_review", "approved", "confirmed"):
-                model.state = "tested"
+            model.end_round("expired" if live.expired else "invalidated")
+            if model.state in ("in_review", "approved", "final_check_completed"):
+                model.state = "testing_completed"
 
         self.act("lapse", "", lambda: lapse_stale() or None, stale, effect)

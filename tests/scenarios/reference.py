@@ -11,7 +11,7 @@ from typing import Any
 
 NEEDED = 2  # committee members, for a regular release and an emergency alike
 SIGNERS = ("release_manager", "operator")
-BEFORE = ("draft", "content_fixed", "tested", "in_review", "approved", "confirmed")
+BEFORE = ("draft", "scope_locked", "testing_completed", "in_review", "approved", "final_check_completed")
 WAITING = ("requested", "scheduled", "queued")
 
 
@@ -21,7 +21,7 @@ class Round:
 
     content: dict[str, Any]
     applicant: str
-    state: str = "open"
+    state: str = "in_review"
     said: set[str] = field(default_factory=set)
     words: list[tuple[str, str]] = field(default_factory=list)
     expired: bool = False
@@ -34,7 +34,7 @@ class Round:
     @property
     def live(self) -> bool:
         """Tell whether it can still lead to a start."""
-        return self.state in ("open", "granted")
+        return self.state in ("in_review", "approved")
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Reference:
     author: str
     makers: set[str]
     deputies: set[tuple[str, str]] = field(default_factory=set)
-    state: str = "tested"
+    state: str = "testing_completed"
     content: dict[str, Any] = field(default_factory=dict)
     editors: set[str] = field(default_factory=set)
     waived_by: set[str] = field(default_factory=set)
@@ -94,12 +94,12 @@ class Reference:
         live = self.live
         if live is None:
             return False
-        return live.expired or live.content != self.content or (live.state == "granted" and not self.met())
+        return live.expired or live.content != self.content or (live.state == "approved" and not self.met())
 
     def may_speak(self, person: str, absent: str = "") -> bool:
         """Tell whether a person's word counts in the open round, his own or in another's place."""
         live = self.live
-        if live is None or live.state != "open" or (absent and (person, absent) not in self.deputies):
+        if live is None or live.state != "in_review" or (absent and (person, absent) not in self.deputies):
             return False
         both = {person, absent} - {""}
         return self.has(absent or person, "committee") and not both & self.kept_out() and not both & live.said
@@ -114,12 +114,12 @@ class Reference:
         open_roles = [role for role in SIGNERS if role not in self.finals and role in self.roles[person]]
         if self.state != "approved" or person in self.finals.values() or live is None:
             return ""
-        return open_roles[0] if open_roles and live.state == "granted" and live.content == self.content else ""
+        return open_roles[0] if open_roles and live.state == "approved" and live.content == self.content else ""
 
     def may_run(self) -> bool:
         """Tell whether consent lets a run start now."""
         live = self.live
-        return live is not None and live.state == "granted" and not self.stale() and not self.conditions
+        return live is not None and live.state == "approved" and not self.stale() and not self.conditions
 
     # What happens
 
@@ -160,17 +160,17 @@ class Reference:
         live.words.append((person, absent))
         self.conditions += condition
         if self.met():
-            live.state, self.state = "granted", "approved"
+            live.state, self.state = "approved", "approved"
 
     def sign(self, person: str) -> None:
         """Keep a signature of the final check; the last one confirms."""
         self.finals[self.may_sign(person)] = person
         if len(self.finals) == len(SIGNERS):
-            self.state = "confirmed"
+            self.state = "final_check_completed"
 
     def start(self) -> None:
         """Use the consent."""
         live = self.live
         assert live is not None
-        live.state, self.state, self.run = "consumed", "releasing", "running"
+        live.state, self.state, self.run = "used", "releasing", "running"
         self.starts += 1

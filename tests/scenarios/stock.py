@@ -12,7 +12,7 @@ from releases.models import Deployment, Release
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, walk
 
-COPIED = ("changes", "milestones", "checklist", "roster", "documents")
+COPIED = ("changes", "milestones", "checklist", "team_members", "documents")
 RUN = ("scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
 
 
@@ -32,7 +32,7 @@ class Stock:
     def end(self, release: Any) -> None:
         """Withdraw a release, after the run that occupies production was settled."""
         for run in Deployment.objects.filter(release=release, state__in=["running", "queued"]):
-            walk(run, *(("fail", "settle") if run.state == "running" else ("cancel",)))
+            walk(run, *(("fail", "resolve") if run.state == "running" else ("cancel",)))
         found = Release.objects.get(pk=release.pk)
         if found.state == "releasing":
             found = walk(found, "stand_down")
@@ -45,21 +45,21 @@ class Stock:
         self.count += 1
         with acting(COMMAND), change("test:copy") as act:
             made = _twin(self.release, state="draft", number=f"C-{self.count}")
-            made.window_start = self.release.window_start + timedelta(microseconds=self.count)
+            made.scheduled_start_at = self.release.scheduled_start_at + timedelta(microseconds=self.count)
             made.save_base(raw=True)
             made.editors.set(self.editors)
             for rows in self.rows.values():
                 type(rows[0])._default_manager.bulk_create(
                     [_twin(row, release=made, **({"state": "draft"} if hasattr(row, "state") else {})) for row in rows]
                 )
-            for state in ("checked", "approved", "ready"):
+            for state in ("content_checked", "approved", "ready_to_publish"):
                 made.documents.update(state=state)
             for run in self.runs:
                 copied = _twin(run, release=made, state="requested")
                 copied.save_base(raw=True)
                 for state in RUN:
                     Deployment.objects.filter(pk=copied.pk).update(state=state)
-            for state in ("content_fixed", "tested"):
+            for state in ("scope_locked", "testing_completed"):
                 Release.objects.filter(pk=made.pk).update(state=state)
             act.about(made)
         return Release.objects.get(pk=made.pk)

@@ -40,7 +40,7 @@ TOGGLED = (*COMMITTEE, "project_manager", "operator", "developer")
 GATES = ("coverage", "review", "performance")
 COUNTED = (
     "submit", "approve", "approve_with_condition", "approve_for_another", "send_back", "reject", "take_back", "amend",
-    "edit", "fix_content", "confirm_tests", "postpone", "withdraw", "waive", "end_waiver", "lapse", "expire", "confirm",
+    "edit", "lock_scope", "complete_testing", "postpone", "withdraw", "waive", "end_waiver", "lapse", "expire", "confirm",
     "request", "schedule", "queue", "claim", "cancel", "miss", "settle", "settle_condition", "give_role", "end_role",
 )  # fmt: skip
 RUN = settings(
@@ -90,9 +90,9 @@ class ConsentMachine(History):
         moment, world = datetime.now(UTC), self.stock.world
         with world.acting_as(absent):
             row = deputies.appoint(
-                absent_id=self.people[absent].pk,
-                deputy_id=self.people[deputy].pk,
-                begins_at=moment - timedelta(seconds=5),
+                delegator_id=self.people[absent].pk,
+                delegate_id=self.people[deputy].pk,
+                starts_at=moment - timedelta(seconds=5),
                 until=moment + timedelta(hours=8),
                 reason="away",
             )
@@ -104,7 +104,7 @@ class ConsentMachine(History):
         """Let somebody come back."""
         if self.model.deputies:
             deputy, absent = sorted(self.model.deputies)[number % len(self.model.deputies)]
-            row = Delegation.objects.get(absent__username=absent, withdrawn_at=None)
+            row = Delegation.objects.get(delegator__username=absent, revoked_at=None)
             with self.stock.world.acting_as(absent):
                 deputies.withdraw(row.pk, reason="back")
             self.model.deputies.discard((deputy, absent))
@@ -131,12 +131,14 @@ class ConsentMachine(History):
 
     def amend_and_edit(self, luck: int, number: int) -> None:
         """Open the content, and write in it; who edits is kept out from now on."""
-        self.bring(luck, *(("in_review", "approved", "confirmed", "tested", "scheduled")[number % 5],))
+        self.bring(
+            luck, *(("in_review", "approved", "final_check_completed", "testing_completed", "scheduled")[number % 5],)
+        )
         model = self.model
         who = self.pick(self.who("release_manager"), luck, number)
         fits = model.has(who, "release_manager") and model.state in BEFORE and model.state != "draft"
         self.act("amend", who, lambda: prepare.amend(self.release.pk, reason="more"), fits,
-                 lambda: model.move("draft", "void"))  # fmt: skip
+                 lambda: model.move("draft", "invalidated"))  # fmt: skip
         who = self.pick(self.who("release_manager", "project_manager"), luck, number + 1)
         ticket = f"T-{number % 3}"
 
@@ -149,15 +151,15 @@ class ConsentMachine(History):
 
     def postpone(self, luck: int, number: int) -> None:
         """Choose another window."""
-        self.bring(luck, ("approved", "confirmed", "scheduled")[number % 3])
+        self.bring(luck, ("approved", "final_check_completed", "scheduled")[number % 3])
         model, who = self.model, self.pick(self.who("release_manager"), luck, number)
 
         def effect() -> None:
             self.window += 1
             model.content["window"] = self.window
-            model.move("tested", "void")
+            model.move("testing_completed", "invalidated")
 
-        fits = model.has(who, "release_manager") and model.state in ("approved", "confirmed")
+        fits = model.has(who, "release_manager") and model.state in ("approved", "final_check_completed")
         self.act(
             "postpone", who, lambda: postpone(self.release.pk, start=datetime.now(UTC), reason="later"), fits, effect
         )
@@ -167,11 +169,11 @@ class ConsentMachine(History):
         model, who = self.model, self.pick(self.who("release_manager"), luck, number)
         fits = model.has(who, "release_manager") and model.state in BEFORE
         self.act("withdraw", who, lambda: prepare.withdraw(self.release.pk, reason="no"), fits,
-                 lambda: model.move("withdrawn", "void"))  # fmt: skip
+                 lambda: model.move("cancelled", "invalidated"))  # fmt: skip
 
     def waive(self, luck: int, number: int) -> None:
         """Propose and approve a waiver; it is part of the content."""
-        self.bring(luck, ("tested", "in_review", "approved")[number % 3])
+        self.bring(luck, ("testing_completed", "in_review", "approved")[number % 3])
         model, gate = self.model, GATES[number % 3]
         first = self.need("release_manager", "manager")
         if gate in model.waivers or model.state not in BEFORE:
@@ -197,7 +199,7 @@ class ConsentMachine(History):
 
     def end_waiver(self, luck: int, number: int) -> None:
         """Withdraw a waiver."""
-        row = Waiver.objects.filter(release=self.release, withdrawn_at=None).order_by("pk").first()
+        row = Waiver.objects.filter(release=self.release, revoked_at=None).order_by("pk").first()
         if row is None:
             return
         model, who = self.model, self.pick(self.who("project_manager", "release_manager"), luck, number)
@@ -212,18 +214,18 @@ class ConsentMachine(History):
     def tamper(self, luck: int, number: int) -> None:
         """Change something that the digest covers from outside; sometimes the sweeper sees it at once."""
         self.bring(luck, ("in_review", "approved", "queued")[number % 3])
-        value = ("go_back", "stay")[number % 2]
-        alter(self.release, unanswered=value)
-        self.model.content["unanswered"] = value
+        value = ("roll_back", "keep")[number % 2]
+        alter(self.release, on_timeout=value)
+        self.model.content["on_timeout"] = value
         if luck % 2:
             self.lapse()
 
     def expire(self, luck: int, number: int) -> None:
         """Let the window of the round pass."""
-        self.bring(luck, ("in_review", "confirmed", "queued")[number % 3])
+        self.bring(luck, ("in_review", "final_check_completed", "queued")[number % 3])
         row, live = self.real_round(), self.model.live
         if row is not None and live is not None and not live.expired:
-            alter(row, window_end=datetime.now(UTC) - timedelta(seconds=1))
+            alter(row, valid_until=datetime.now(UTC) - timedelta(seconds=1))
             live.expired = True
             DONE["expire"] += 1
         self.anything(number)
@@ -271,7 +273,7 @@ class ConsentMachine(History):
         if not self.model.has(who, role):
             self.give(who, role)
             return
-        row = AccessGrant.objects.get(account=self.people[who], role=role, withdrawn_at=None)
+        row = AccessGrant.objects.get(account=self.people[who], role=role, revoked_at=None)
         self.act("end_role", "administrator", lambda: grants.withdraw(row.pk, reason="moved"), True,
                  lambda: self.model.roles[who].discard(role))  # fmt: skip
 
@@ -320,8 +322,8 @@ class ConsentMachine(History):
         runs = Deployment.objects.filter(environment__slug="production").exclude(
             state__in=[*WAITING, "cancelled", "missed"]
         )
-        used = [run.consent for run in runs.select_related("consent")]
-        assert all(consent is not None and consent.state == "consumed" for consent in used)
+        used = [run.approval_request for run in runs.select_related("approval_request")]
+        assert all(consent is not None and consent.state == "used" for consent in used)
         assert len({consent.pk for consent in used if consent is not None}) == len(used), "single use"
         self.put_back()
         self.stock.end(self.release)
@@ -331,14 +333,14 @@ class ConsentMachine(History):
         for name, held in self.restore.items():
             for role in self.model.roles[name] - held:
                 alter(
-                    AccessGrant.objects.get(account=self.people[name], role=role, withdrawn_at=None),
-                    withdrawn_at=datetime.now(UTC),
+                    AccessGrant.objects.get(account=self.people[name], role=role, revoked_at=None),
+                    revoked_at=datetime.now(UTC),
                 )
             for role in held - self.model.roles[name]:
                 with acting(COMMAND):
                     grants.propose(self.people[name].pk, role=role, reason="back")
-        for row in Delegation.objects.filter(withdrawn_at=None):
-            alter(row, withdrawn_at=datetime.now(UTC))
+        for row in Delegation.objects.filter(revoked_at=None):
+            alter(row, revoked_at=datetime.now(UTC))
 
 
 @pytest.mark.timeout(900)

@@ -22,8 +22,8 @@ from tests.scenarios.stock import Stock
 
 def started(stock: Stock, *, at: str = "releasing") -> Any:
     """Return a release whose run in production is under way."""
-    edges = ["submit", "approve", "confirm", "start", "watch", "complete"]
-    reached = ["in_review", "approved", "confirmed", "releasing", "monitoring", "completed"]
+    edges = ["submit", "mark_approved", "complete_final_check", "start", "start_monitoring", "complete"]
+    reached = ["in_review", "approved", "final_check_completed", "releasing", "monitoring", "completed"]
     return walk(stock.take(), *edges[: reached.index(at) + 1])
 
 
@@ -35,15 +35,15 @@ def lower(stock: Stock, release: Any, *edges: str, environment: str = "staging")
         application=release.application,
         environment=stock.world.environments[environment],
         requested_by=stock.world.people["operator"],
-        base={"wanted_tree": release.tree},
+        previous={"wanted_tree": release.tree},
     )
     return walk(run, *edges)
 
 
-@pytest.mark.parametrize("how", ["as_before", "as_planned", "unknown"])
+@pytest.mark.parametrize("how", ["previous", "planned", "unknown"])
 def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> None:
     release = started(stock)
-    run = alter(lower(stock, release, "schedule", "queue", "start", "fail"), base={})  # nothing lies there
+    run = alter(lower(stock, release, "schedule", "enqueue", "start", "fail"), previous={})  # nothing lies there
     with stock.world.acting_as("second_operator"):
         settle(run.pk, how=how, reason="looked")
     assert Release.objects.get(pk=release.pk).state == "releasing"
@@ -52,12 +52,12 @@ def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> N
 @pytest.mark.parametrize("at", ["releasing", "monitoring", "completed"])
 def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> None:
     release = started(stock, at=at)
-    run = lower(stock, release, "schedule", "queue", "start", "fail", "roll_back")
-    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "run")
+    run = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback")
+    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "start")
     same = dict.fromkeys(("code", "configuration", "data"), "")
     targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
     with acting(COMMAND), change("test:restored", *targets) as act:
-        act.get(Deployment).measured = {"back": same}
+        act.get(Deployment).measured = {"rollback": same}
         restored(act, act.get(Rollback), act.get(Deployment), act.get(Release))
     assert Deployment.objects.get(pk=run.pk).state == "rolled_back"
     assert Release.objects.get(pk=release.pk).state == at
@@ -69,11 +69,11 @@ def test_going_back_after_the_watch_retracts_what_was_published(stock: Stock) ->
     published, draft = release.documents.order_by("pk")[:2]
     walk(published, "publish")
     walk(draft, "revise")
-    run = lower(stock, release, "schedule", "queue", "start", "fail", "roll_back", environment="production")
-    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "run")
+    run = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback", environment="production")
+    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "start")
     targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
     with acting(COMMAND), change("test:restored", *targets) as act:
-        act.get(Deployment).measured = {"back": dict.fromkeys(("code", "configuration", "data"), "")}
+        act.get(Deployment).measured = {"rollback": dict.fromkeys(("code", "configuration", "data"), "")}
         restored(act, act.get(Rollback), act.get(Deployment), act.get(Release))
     assert Release.objects.get(pk=release.pk).state == "rolled_back"
     assert [stock.world.fresh(row).state for row in (published, draft)] == ["retracted", "draft"]
@@ -81,7 +81,7 @@ def test_going_back_after_the_watch_retracts_what_was_published(stock: Stock) ->
 
 def test_a_watch_in_staging_completes_no_release(stock: Stock) -> None:
     release = started(stock, at="monitoring")
-    run = lower(stock, release, "schedule", "queue", "start", "verify", "watch")
+    run = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
     with acting(COMMAND), change("test:close", (Deployment, run.pk), (Release, release.pk)) as act:
         _close(act, act.get(Deployment), act.get(Release), None)
     assert Release.objects.get(pk=release.pk).state == "monitoring"
@@ -90,12 +90,12 @@ def test_a_watch_in_staging_completes_no_release(stock: Stock) -> None:
 def test_a_release_whose_way_back_was_finished_by_hand_has_an_end(stock: Stock) -> None:
     """Settled as before after its watch had begun: it was taken back."""
     release = started(stock, at="monitoring")
-    run = lower(stock, release, "schedule", "queue", "start", "verify", "watch", "roll_back", "falter",
+    run = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring", "start_rollback", "fail_rollback",
                 environment="production")  # fmt: skip
     with stock.world.acting_as("second_operator"):
-        settle(run.pk, how="as_before", reason="restored by hand")
+        settle(run.pk, how="previous", reason="restored by hand")
     assert Release.objects.get(pk=release.pk).state == "rolled_back"
-    assert not ApprovalRequest.objects.filter(release=release, state__in=["open", "granted"]).exists()
+    assert not ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]).exists()
 
 
 def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
@@ -110,7 +110,7 @@ def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
         for name in ("manager", "operator"):
             with world.acting_as(name):
                 confirm(release.pk)
-        assert Release.objects.get(pk=release.pk).state == "confirmed"
+        assert Release.objects.get(pk=release.pk).state == "final_check_completed"
         assert FinalCheck.objects.filter(release=release).count() == 2 * attempt
-        walk(ApprovalRequest.objects.get(pk=round_.pk), "consume")
-        walk(Release.objects.get(pk=release.pk), "start", "stand_down")
+        walk(ApprovalRequest.objects.get(pk=round_.pk), "use")
+        walk(Release.objects.get(pk=release.pk), "start", "abort")

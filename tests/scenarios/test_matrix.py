@@ -43,10 +43,10 @@ PERSONS = (
 WHOLE = bool(os.environ.get("RINGI_MATRIX"))
 NEVER = ("auditor", "outsider")
 # What everybody may who may look: about himself alone.
-ONES_OWN = {"account:edit_own", "access:request", "deputy:appoint", "message:read_all"}
-# These look at the repository first, which is an act of its own (release:observe) and keeps what was seen.
+ONES_OWN = {"account:edit_own", "access:request", "delegation:request", "inbox:mark_all_read"}
+# These look at the repository first, which is an act of its own (release:refresh_from_git) and keeps what was seen.
 TOML = Path(__file__).resolve().parents[2] / "releases" / "procedures" / "default.toml"
-LOOKING = {"release:submit", "release:confirm", "deployment:schedule"}
+LOOKING = {"release:submit", "release:sign_final_check", "deployment:schedule"}
 FACTS = frozenset({"releases.Fact"})
 LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
 
@@ -186,7 +186,7 @@ def cells(rows: Rows) -> Iterator[tuple[Verb, Any, str]]:
                 continue
             lower = verb.model is Deployment and row.environment.slug != "production"
             for state in LOWER_STATES if lower else sorted(type(row).State.values):
-                if verb.model is not Procedure or state not in ("active", "retired"):  # there is one that is active
+                if verb.model is not Procedure or state not in ("in_effect", "retired"):  # there is one that is active
                     yield verb, row, str(state)
 
 

@@ -112,10 +112,10 @@ def queued(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment, int]:
 def consistent(release: Any) -> None:
     """A live release has a live round, and only a consumed consent has started anything."""
     found = Release.objects.get(pk=release.pk)
-    live = list(ApprovalRequest.objects.filter(release=release, state__in=["open", "granted"]))
-    assert len(live) == (found.state in ("in_review", "approved", "confirmed")), (found.state, live)
+    live = list(ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]))
+    assert len(live) == (found.state in ("in_review", "approved", "final_check_completed")), (found.state, live)
     for run in Deployment.objects.filter(release=release, environment__slug="production", state="running"):
-        assert run.consent is not None and run.consent.state == "consumed" and found.state == "releasing"
+        assert run.approval_request is not None and run.approval_request.state == "used" and found.state == "releasing"
 
 
 def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> None:
@@ -127,7 +127,7 @@ def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> N
     racers += [("queue", "", lambda: queue(run.pk)) for _ in range(7)]
     assert race(stock, racers) == Counter(claim=1, edit=0, approve=0, queue=0)
     assert StepAttempt.objects.filter(step=step).count() == 1
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "consumed"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "used"
     consistent(release)
 
 
@@ -147,7 +147,7 @@ def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, 
     done = race(stock, racers)
     assert done["amend"] <= 1 and done["postpone"] <= 1
     assert done["claim"] == (not done["amend"] and not done["postpone"]), done
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == ("consumed" if done["claim"] else "void")
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == ("used" if done["claim"] else "invalidated")
     consistent(release)
 
 
@@ -166,8 +166,8 @@ def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_cont
     racers += [("lapse", "", lapse_stale)] * 4
     done = race(stock, racers)
     assert done["approve"] <= 2 and done["amend"] <= 2 and done["lapse"] == 0, done
-    assert ApprovalDecision.objects.filter(round=round_).count() == done["approve"] + done["send_back"]
-    assert ApprovalRequest.objects.get(pk=round_.pk).state != "open", "somebody ended it"
+    assert ApprovalDecision.objects.filter(approval_request=round_).count() == done["approve"] + done["send_back"]
+    assert ApprovalRequest.objects.get(pk=round_.pk).state != "in_review", "somebody ended it"
     consistent(release)
 
 
@@ -230,7 +230,7 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
     other.join(120)
     assert not faults, faults
     assert Deployment.objects.get(pk=run.pk).state == "cancelled"
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "void"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "invalidated"
     consistent(release)
 
 
@@ -243,7 +243,7 @@ def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
     put, faults = activate.put_in_force, []
     inside = threading.Event()
     with stock.world.acting_as("manager"):
-        active = Procedure.objects.get(state="active")
+        active = Procedure.objects.get(state="in_effect")
         draft = activate.load(active.document.model_validate(active.content | {"version": "1.8.0"}), reason="a word")
         applied = activate.submit(draft.pk, reason="a word", moved=(release.pk,))
     with stock.world.acting_as("committee_a"):

@@ -23,36 +23,36 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where the actions fire an edge of the three machines: file under releases/actions, function, row and edge.
 FIRED = """
 consent/decide.py _refuse round_.reject round_.send_back release.reject release.send_back
-consent/decide.py _grant round_.grant release.approve
+consent/decide.py _grant round_.mark_approved release.mark_approved
 consent/end.py end_rounds deployment.cancel
-consent/lapse.py _lapse_release release.lapse; consent/lapse.py _lapse_window held.expire
-deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.stopped
-deployment/decide.py succeed deployment.succeed; deployment/settle.py settle deployment.settle; deployment/settle.py _follow release.abandon release.stand_down
-deployment/decide.py _go_on deployment.resume deployment.recheck
-deployment/decide.py go_on_after deployment.verify
-deployment/queue.py queue deployment.queue; deployment/queue.py settle_lower held.settle
-deployment/queue.py put_back deployment.put_back; deployment/queue.py miss deployment.miss
+consent/lapse.py _lapse_release release.end_approval; consent/lapse.py _lapse_window held.expire
+deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.mark_stopped
+deployment/decide.py succeed deployment.succeed; deployment/settle.py settle deployment.resolve; deployment/settle.py _follow release.fail release.abort
+deployment/decide.py _go_on deployment.resume deployment.resume_verification
+deployment/decide.py go_on_after deployment.start_verification
+deployment/queue.py queue deployment.enqueue; deployment/queue.py settle_lower held.resolve
+deployment/queue.py put_back deployment.return_to_scheduled; deployment/queue.py miss deployment.mark_missed
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
 deployment/schedule.py cancel deployment.cancel
-deployment/stopped.py stopped deployment.stopped
-deployment/verified.py taken_back release.roll_back; deployment/verify.py verify deployment.watch release.watch; deployment/replaced.py cut_short cut.cut_short release.abandon; deployment/verified.py completed release.complete
-in_force/adopt.py propose release.record; procedure/activate.py move_over release.lapse
-procedure/activate.py take_back round_.take_back; procedure/activate.py end_other_applications other.void
-release/confirm.py confirm release.confirm; release/import_tags.py _record release.record
-release/move.py postpone release.postpone; release/prepare.py fix_content release.fix_content; release/prepare.py confirm_tests release.confirm_tests
-release/prepare.py conclude release.conclude; release/prepare.py amend release.amend
-release/prepare.py take_back release.take_back; release/prepare.py withdraw release.withdraw
-release/submit.py submit release.submit; rollback/restored.py restored deployment.restored deployment.falter
-rollback/run.py run deployment.roll_back; rollback/run.py retry deployment.retry
-step/claim.py _start deployment.start round_.consume release.start
-step/finish.py finish deployment.stopped; step/finish.py stop deployment.stopped
-step/finish.py ask_person deployment.hold; step/time_left.py hold deployment.hold; step/finish.py pause deployment.stopped
-step/finish.py _phase_ends deployment.verify deployment.watch
-step/finish.py _trouble deployment.stopped deployment.falter deployment.hold deployment.fail
-watch/sample.py _close deployment.succeed; window/withdraw.py withdraw round_.take_back round_.void
+deployment/stopped.py stopped deployment.mark_stopped
+deployment/verified.py taken_back release.mark_rolled_back; deployment/verify.py verify deployment.start_monitoring release.start_monitoring; deployment/replaced.py cut_short cut.supersede release.fail; deployment/verified.py completed release.complete
+in_force/adopt.py propose release.mark_imported; procedure/activate.py move_over release.end_approval
+procedure/activate.py take_back round_.withdraw_request; procedure/activate.py end_other_applications other.invalidate
+release/confirm.py confirm release.complete_final_check; release/import_tags.py _record release.mark_imported
+release/move.py postpone release.reschedule; release/prepare.py fix_content release.lock_scope; release/prepare.py confirm_tests release.complete_testing
+release/prepare.py conclude release.close; release/prepare.py amend release.reopen_scope
+release/prepare.py take_back release.withdraw_request; release/prepare.py withdraw release.cancel
+release/submit.py submit release.submit; rollback/restored.py restored deployment.complete_rollback deployment.fail_rollback
+rollback/run.py run deployment.start_rollback; rollback/run.py retry deployment.retry_rollback
+step/claim.py _start deployment.start round_.use release.start
+step/finish.py finish deployment.mark_stopped; step/finish.py stop deployment.mark_stopped
+step/finish.py ask_person deployment.await_decision; step/time_left.py hold deployment.await_decision; step/finish.py pause deployment.mark_stopped
+step/finish.py _phase_ends deployment.start_verification deployment.start_monitoring
+step/finish.py _trouble deployment.mark_stopped deployment.fail_rollback deployment.await_decision deployment.fail
+watch/sample.py _close deployment.succeed; window/withdraw.py withdraw round_.withdraw_request round_.invalidate
 """
 ROWS = {"round_", "release", "held", "deployment", "other", "cut"}
-LIVE_RELEASE = ("in_review", "approved", "confirmed")
+LIVE_RELEASE = ("in_review", "approved", "final_check_completed")
 GIVE_BACK = ("monitoring", "releasing", "completed")
 
 
@@ -102,7 +102,7 @@ def ended(world: World | None, how: str) -> World | None:
     if world is None:
         return None
     if world.round in ApprovalRequest.LIVE:
-        verb = how if world.round == "open" or how in ("void", "expire") else "void"
+        verb = how if world.round == "in_review" or how in ("invalidate", "expire") else "invalidate"
         world = replace(world, round=go(ApprovalRequest, world.round, verb))
     if world.run in Deployment.WAITING_TO_RUN:
         world = replace(world, run=go(Deployment, world.run, "cancel"))
@@ -111,7 +111,7 @@ def ended(world: World | None, how: str) -> World | None:
 
 def gates(world: World) -> bool:
     """Restate the consent gate: a granted round about the content as it is."""
-    return world.round == "granted" and world.same
+    return world.round == "approved" and world.same
 
 
 def free(state: str) -> bool:
@@ -120,12 +120,12 @@ def free(state: str) -> bool:
 
 
 def submit(w: World) -> World | None:
-    moved = step(w, release="submit")
-    return replace(moved, round="open", same=True, own=False) if moved and w.round not in ApprovalRequest.LIVE else None
+    moved = step(w, release="submit") if w.round not in ApprovalRequest.LIVE else None
+    return replace(moved, round="in_review", same=True, own=False) if moved else None
 
 
 def approve(w: World) -> World | None:
-    return step(w, release="approve", round_="grant") if w.same and w.round == "open" else None
+    return step(w, release="mark_approved", round_="mark_approved") if w.same and w.round == "in_review" else None
 
 
 def send_back(w: World) -> World | None:
@@ -137,7 +137,7 @@ def reject(w: World) -> World | None:
 
 
 def take_back(w: World) -> World | None:
-    return ended(step(w, release="take_back"), "take_back")
+    return ended(step(w, release="withdraw_request"), "withdraw_request")
 
 
 def busy(w: World) -> bool:
@@ -146,22 +146,22 @@ def busy(w: World) -> bool:
 
 
 def amend(w: World) -> World | None:
-    return None if busy(w) else ended(step(w, release="amend"), "void")
+    return None if busy(w) else ended(step(w, release="reopen_scope"), "invalidate")
 
 
 def withdraw(w: World) -> World | None:
-    return None if busy(w) else ended(step(w, release="withdraw"), "void")
+    return None if busy(w) else ended(step(w, release="cancel"), "invalidate")
 
 
 def postpone(w: World) -> World | None:
-    return ended(step(w, release="postpone"), "void")
+    return ended(step(w, release="reschedule"), "invalidate")
 
 
 def lapse(w: World) -> World | None:
     if w.same or w.round not in ApprovalRequest.LIVE:
         return None
-    over = ended(w, "void")
-    return step(over, release="lapse") if over and over.release in LIVE_RELEASE else over
+    over = ended(w, "invalidate")
+    return step(over, release="end_approval") if over and over.release in LIVE_RELEASE else over
 
 
 def change_outside(w: World) -> World | None:
@@ -184,23 +184,22 @@ def schedule(w: World) -> World | None:
 
 
 def queue(w: World) -> World | None:
-    return step(w, run="queue") if gates(w) and w.release in Release.MAY_RUN["production"] else None
+    return step(w, run="enqueue") if gates(w) and w.release in Release.MAY_RUN["production"] else None
 
 
 def claim(w: World) -> World | None:
     if not gates(w) or w.release not in Release.MAY_RUN["production"]:
         return None
-    moved = step(w, run="start", round_="consume" if w.own else "")
+    moved = step(w, run="start", round_="use" if w.own else "")
     if moved is None or not w.own:
         return moved
-    return (
-        step(replace(moved, used=True), release="start") if moved.release == "confirmed" else replace(moved, used=True)
-    )
+    used = replace(moved, used=True)
+    return step(used, release="start") if moved.release == "final_check_completed" else used
 
 
 def verify(w: World) -> World | None:
-    moved = step(w, run="watch")
-    return step(moved, release="watch") if moved and moved.release == "releasing" else moved
+    moved = step(w, run="start_monitoring")
+    return step(moved, release="start_monitoring") if moved and moved.release == "releasing" else moved
 
 
 def watch_ends(w: World) -> World | None:
@@ -209,28 +208,28 @@ def watch_ends(w: World) -> World | None:
 
 
 def cut_short(w: World) -> World | None:
-    moved = step(w, run="cut_short")
+    moved = step(w, run="supersede")
     return step(moved, release="complete") if moved and moved.release == "monitoring" else moved
 
 
 def settle_as_before(w: World) -> World | None:
-    moved = step(w, run="settle")
-    verbs = {"releasing": "stand_down", "monitoring": "roll_back"}
+    moved = step(w, run="resolve")
+    verbs = {"releasing": "abort", "monitoring": "mark_rolled_back"}
     return step(moved, release=verbs[moved.release]) if moved and moved.release in verbs else moved
 
 
 def settle_otherwise(w: World) -> World | None:
-    moved = step(w, run="settle")
-    return step(moved, release="abandon") if moved and moved.release in ("releasing", "monitoring") else moved
+    moved = step(w, run="resolve")
+    return step(moved, release="fail") if moved and moved.release in ("releasing", "monitoring") else moved
 
 
 def way_back(w: World) -> World | None:
-    return step(w, run="roll_back") if w.run in FROM else None
+    return step(w, run="start_rollback") if w.run in FROM else None
 
 
 def restored(w: World) -> World | None:
-    moved = step(w, run="restored")
-    return step(moved, release="roll_back") if moved and moved.release in GIVE_BACK else moved
+    moved = step(w, run="complete_rollback")
+    return step(moved, release="mark_rolled_back") if moved and moved.release in GIVE_BACK else moved
 
 
 def plain(name: str, verb: str) -> Callable[[World], World | None]:
@@ -242,13 +241,14 @@ def lower_request(w: World) -> World | None:
     return replace(w, lower="requested") if w.release in Release.MAY_RUN["staging"] and free(w.lower) else None
 
 
-ALONE = ("put_back", "cancel", "miss", "verify", "hold", "resume", "recheck", "stop", "stopped", "fail",
-         "falter", "retry")  # fmt: skip
-LOWER = ("cut_short", "schedule", "queue", "start", "watch", "succeed", "roll_back", "restored", "settle", *ALONE)
+ALONE = ("return_to_scheduled", "cancel", "mark_missed", "start_verification", "await_decision", "resume", "resume_verification", "stop", "mark_stopped", "fail",
+         "fail_rollback", "retry_rollback")  # fmt: skip
+ENDING = ("supersede", "succeed", "start_rollback", "complete_rollback", "resolve")
+LOWER = ("schedule", "enqueue", "start", "start_monitoring", *ENDING, *ALONE)
 ACTS: dict[str, Callable[[World], World | None]] = {
-    "fix_content": plain("release", "fix_content"), "confirm_tests": plain("release", "confirm_tests"),
-    "confirm": lambda w: step(w, release="confirm") if gates(w) else None,
-    "submit": submit, "approve": approve, "send_back": send_back, "reject": reject, "take_back": take_back,
+    "lock_scope": plain("release", "lock_scope"), "complete_testing": plain("release", "complete_testing"),
+    "confirm": lambda w: step(w, release="complete_final_check") if gates(w) else None,
+    "submit": submit, "approve": approve, "send_back": send_back, "reject": reject, "withdraw_request": take_back,
     "amend": amend, "withdraw": withdraw, "postpone": postpone, "lapse": lapse, "change_outside": change_outside,
     "change_back": change_back, "request": request, "schedule": schedule, "queue": queue, "claim": claim,
     "deployment verify": verify, "watch_ends": watch_ends, "settle_as_before": settle_as_before,
@@ -298,8 +298,8 @@ def test_nothing_starts_in_production_without_a_consent_about_exactly_this() -> 
     for before, name, after in arrows():
         if before.run == "queued" and after.run == "running":
             starts += 1
-            assert (before.round, before.same) == ("granted", True), (name, path(before))
-            assert (after.round, after.used) == ("consumed", True), (name, path(after))
+            assert (before.round, before.same) == ("approved", True), (name, path(before))
+            assert (after.round, after.used) == ("used", True), (name, path(after))
             assert after.release == "releasing", (name, path(after))
     assert starts, "the search never got that far"
 
@@ -308,12 +308,12 @@ def test_whatever_runs_in_production_has_used_a_consent() -> None:
     held = set(Deployment.OCCUPYING) - {"queued"}
     assert {w.run for w in reached()} >= held | set(Deployment.ENDS), "each state of a run is reached"
     for world in reached():
-        if world.run in held | {"monitoring", "succeeded", "settled", "rolled_back"}:
+        if world.run in held | {"monitoring", "succeeded", "resolved", "rolled_back"}:
             assert world.used, path(world)
 
 
 def test_no_live_release_has_a_dead_round_and_no_dead_release_a_live_one() -> None:
-    wanted = {"in_review": {"open"}, "approved": {"granted"}, "confirmed": {"granted"}}
+    wanted = {"in_review": {"in_review"}, "approved": {"approved"}, "final_check_completed": {"approved"}}
     for world in reached():
         if world.release in wanted:
             assert world.round in wanted[world.release], path(world)
@@ -324,7 +324,7 @@ def test_no_live_release_has_a_dead_round_and_no_dead_release_a_live_one() -> No
 def test_while_a_run_changes_production_its_release_is_releasing() -> None:
     """Only runs in production move a release, also when one of a lower tier ends at the same time."""
     for world in reached():
-        if world.run in ("running", "verifying", "waiting", "stopping"):
+        if world.run in ("running", "verifying", "awaiting_decision", "stopping"):
             assert world.release == "releasing", path(world)
 
 
@@ -356,11 +356,11 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
         if (edge.source, edge.target) not in fired[name]
     }
     allowed = {
-        "release: draft –record→ recorded", "release: tested –conclude→ concluded",
+        "release: draft –mark_imported→ imported", "release: testing_completed –close→ closed",
         # Going back after the watch is a higher patch (FROM).
-        "run: succeeded –roll_back→ rolling_back",
-        "release: completed –roll_back→ rolled_back",
-        "round: open –expire→ expired", "round: granted –expire→ expired",
+        "run: succeeded –start_rollback→ rolling_back",
+        "release: completed –mark_rolled_back→ rolled_back",
+        "round: in_review –expire→ expired", "round: approved –expire→ expired",
     }  # fmt: skip
     assert missing <= allowed, missing - allowed
 
@@ -391,7 +391,7 @@ def test_edges_of_a_round_are_fired_in_no_other_way() -> None:
     """EDGES of end_rounds calls them through the class; nothing else does."""
     from releases.actions.consent.end import EDGES
 
-    assert {edge.__name__ for edge in EDGES.values()} == {"void", "take_back", "expire", "send_back", "reject"}
+    assert {e.__name__ for e in EDGES.values()} == {"invalidate", "withdraw_request", "expire", "send_back", "reject"}
     through_class = [
         str(file.relative_to(ROOT))
         for file in (ROOT / "releases").rglob("*.py")

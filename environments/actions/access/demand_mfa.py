@@ -1,4 +1,4 @@
-"""environment:demand_mfa: whether a signature for an environment needs a second factor."""
+"""environment:require_two_factor: whether a signature for an environment needs a second factor."""
 
 from django.utils.translation import gettext as _
 
@@ -13,15 +13,15 @@ def demand_mfa(environment_id: int, *, demanded: bool, reason: str) -> Environme
 
     It is signed with a second factor both ways: who has none could not go on, and no password alone ends it.
     """
-    with change("environment:demand_mfa", (Environment, environment_id), reason=reason, sign=True) as act:
+    with change("environment:require_two_factor", (Environment, environment_id), reason=reason, sign=True) as act:
         environment = act.get(Environment)
         access.require("grant", environment)
-        if environment.demands_mfa == demanded:
+        if environment.requires_two_factor == demanded:
             raise WrongState(_("This setting is already in effect."))
         act.require_reason()
-        environment.demands_mfa = True
+        environment.requires_two_factor = True
         access.require_factor(environment)
-        environment.demands_mfa = demanded
+        environment.requires_two_factor = demanded
         act.signature("demand_mfa")
         act.about(environment, demanded=demanded)
     return environment

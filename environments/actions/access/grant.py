@@ -1,4 +1,4 @@
-"""access:propose, access:confirm, access:withdraw: giving people their roles (E3)."""
+"""access:grant, access:confirm, access:revoke: giving people their roles (E3)."""
 
 from datetime import datetime, timedelta
 
@@ -20,13 +20,13 @@ def propose(
     role: str,
     reason: str,
     environment_id: int | None = None,
-    begins_at: datetime | None = None,
+    starts_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
     """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person. Raises
     NotYou, Invalid, WrongState.
     """
-    with change("access:propose", (Account, account_id), reason=reason, sign=current().kind != "command") as act:
+    with change("access:grant", (Account, account_id), reason=reason, sign=current().kind != "command") as act:
         account = act.get(Account)
         environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
         if environment_id and environment is None:
@@ -34,7 +34,7 @@ def propose(
         giver = None if current().kind == "command" else access.require("grant", environment)
         if giver is not None and giver.is_among(account.identities):
             raise NotYou(_("You cannot grant access to yourself."))
-        grant = new_grant(account, role, environment, giver, reason=reason, begins_at=begins_at, until=until)
+        grant = new_grant(account, role, environment, giver, reason=reason, starts_at=starts_at, until=until)
         if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
             act.details["without_second"] = "there has never been a second administrator"
             grant.confirmed_at, grant.confirmed_by = now(), giver
@@ -52,7 +52,7 @@ def new_grant(
     giver: Account | None,
     *,
     reason: str,
-    begins_at: datetime | None = None,
+    starts_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
     """Return a grant that is not saved yet, from inside a door; a deciding role of a person's giving is unconfirmed.
@@ -74,13 +74,13 @@ def new_grant(
         raise WrongState(text % {"name": account})
     if until is not None and until <= moment:
         raise Invalid(_("The end lies in the past."))
-    if until is not None and begins_at is not None and until <= begins_at:
+    if until is not None and starts_at is not None and until <= starts_at:
         raise Invalid(_("The end of this grant is before its start."))
     grant = AccessGrant(
         account=account,
         role=role,
         environment=environment,
-        begins_at=begins_at or moment,
+        starts_at=starts_at or moment,
         until=until,
         reason=reason,
         granted_by=giver,
@@ -110,7 +110,7 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
     with change("access:confirm", (AccessGrant, grant_id), reason=reason, sign=True) as act:
         grant = act.get(AccessGrant)
         second = access.require("grant", grant.environment)
-        if grant.confirmed_at is not None or grant.withdrawn_at is not None:
+        if grant.confirmed_at is not None or grant.revoked_at is not None:
             raise WrongState(_("This grant is not awaiting confirmation."))
         first = grant.granted_by
         if first is not None and second.is_among(first.identities):
@@ -121,7 +121,7 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
         moment = now()
         asked = AccessRequest.objects.filter(grant=grant).first()
         if asked is not None:
-            grant.begins_at, grant.until = moment, moment + timedelta(hours=asked.hours)
+            grant.starts_at, grant.until = moment, moment + timedelta(hours=asked.hours)
         grant.confirmed_by, grant.confirmed_at = second, moment
         act.signature("confirm")
     return grant
@@ -129,14 +129,14 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
 
 def withdraw(grant_id: int, *, reason: str) -> AccessGrant:
     """End a grant now; it also ends what it was to allow later. Raises GateClosed when a rule could be met no more."""
-    with change("access:withdraw", (AccessGrant, grant_id), reason=reason, sign=True) as act:
+    with change("access:revoke", (AccessGrant, grant_id), reason=reason, sign=True) as act:
         grant = act.get(AccessGrant)
         access.require("grant", grant.environment)
-        if grant.withdrawn_at is not None:
+        if grant.revoked_at is not None:
             raise WrongState(_("This grant has already ended."))
         if not reason.strip():
             raise Invalid(_("Revoking a grant needs a reason."))
         leaving(act, [grant.pk], refuses=True)
-        grant.withdrawn_at = now()
+        grant.revoked_at = now()
         act.signature("withdraw")
     return grant

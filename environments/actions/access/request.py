@@ -1,4 +1,4 @@
-"""access:request, access:allow, access:decline: more access for some hours, asked for by one and given by another."""
+"""access:request, access:approve, access:reject: more access for some hours, asked for by one and given by another."""
 
 from datetime import timedelta
 
@@ -48,7 +48,7 @@ def allow(request_id: int, *, answer: str = "") -> AccessRequest:
     """Give what was asked for, as another person; a deciding role waits for a second one. It ends by itself. Raises
     NotYou, WrongState.
     """
-    with change("access:allow", (AccessRequest, request_id), reason=answer, sign=True) as act:
+    with change("access:approve", (AccessRequest, request_id), reason=answer, sign=True) as act:
         asked, giver = _decide(act.get(AccessRequest), answer)
         moment = now()
         grant: AccessGrant = new_grant(
@@ -57,7 +57,7 @@ def allow(request_id: int, *, answer: str = "") -> AccessRequest:
             asked.environment,
             giver,
             reason=asked.reason,
-            begins_at=moment,
+            starts_at=moment,
             until=moment + timedelta(hours=asked.hours),
         )
         grant.save()
@@ -69,7 +69,7 @@ def allow(request_id: int, *, answer: str = "") -> AccessRequest:
 
 def decline(request_id: int, *, answer: str) -> AccessRequest:
     """Say no, with a reason. Raises NotYou, Invalid, WrongState."""
-    with change("access:decline", (AccessRequest, request_id), reason=answer) as act:
+    with change("access:reject", (AccessRequest, request_id), reason=answer) as act:
         asked, _giver = _decide(act.get(AccessRequest), answer)
         if not answer.strip():
             raise Invalid(_("Enter a reason."))

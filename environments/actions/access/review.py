@@ -1,4 +1,4 @@
-"""review:open, review:keep, review:withdraw, review:close: every grant is looked at again by its due date (E3)."""
+"""access_review:open, access_review:keep, access_review:revoke, access_review:close: every grant is looked at again by its due date (E3)."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ EVERY = timedelta(days=365)
 
 def open_review(*, due_at: datetime, reason: str) -> AccessReview:
     """Begin a round over every grant that is in force now. Raises NotYou, Invalid, WrongState."""
-    with change("review:open", reason=reason, sign=True) as act:
+    with change("access_review:open", reason=reason, sign=True) as act:
         opener = access.require("grant")
         if AccessReview.objects.filter(closed_at=None).exists():
             raise WrongState(_("A review is open already; close it first."))
@@ -36,29 +36,29 @@ def open_review(*, due_at: datetime, reason: str) -> AccessReview:
 
 def keep(item_id: int, *, note: str = "") -> AccessReviewItem:
     """Say that a grant is still needed; not by the holder himself. Raises NotYou, WrongState."""
-    with change("review:keep", *_targets(item_id), reason=note, sign=True) as act:
-        item = _decide(act, AccessReviewItem.Verdict.KEEP, note)
-        if act.get(AccessGrant).withdrawn_at is not None:
+    with change("access_review:keep", *_targets(item_id), reason=note, sign=True) as act:
+        item = _decide(act, AccessReviewItem.Result.KEEP, note)
+        if act.get(AccessGrant).revoked_at is not None:
             raise WrongState(_("This grant has already ended."))
     return item
 
 
 def withdraw(item_id: int, *, note: str) -> AccessReviewItem:
     """End a grant that is not needed any more, at once. Raises NotYou, Invalid, WrongState."""
-    with change("review:withdraw", *_targets(item_id), reason=note, sign=True) as act:
-        item = _decide(act, AccessReviewItem.Verdict.WITHDRAW, note)
+    with change("access_review:revoke", *_targets(item_id), reason=note, sign=True) as act:
+        item = _decide(act, AccessReviewItem.Result.REVOKE, note)
         if not note.strip():
             raise Invalid(_("Revoking a grant needs a reason."))
         grant = act.get(AccessGrant)
-        if grant.withdrawn_at is None:
+        if grant.revoked_at is None:
             leaving(act, [grant.pk], refuses=True)
-        grant.withdrawn_at = grant.withdrawn_at or now()
+        grant.revoked_at = grant.revoked_at or now()
     return item
 
 
 def close(review_id: int, *, reason: str = "") -> AccessReview:
     """End a round when nothing in it is undecided. Raises NotYou, WrongState."""
-    with change("review:close", (AccessReview, review_id), reason=reason, sign=True) as act:
+    with change("access_review:close", (AccessReview, review_id), reason=reason, sign=True) as act:
         access.require("grant")
         review = act.get(AccessReview)
         if review.closed_at is not None:
@@ -86,7 +86,7 @@ def due_since() -> datetime | None:
 def undecided(review: AccessReview) -> list[AccessReviewItem]:
     """Return the items that still need a word: not decided, and their grant has not ended by itself."""
     lasting = AccessGrant.objects.lasting()
-    return list(review.items.filter(verdict="", grant__in=lasting).select_related("grant__account"))
+    return list(review.items.filter(result="", grant__in=lasting).select_related("grant__account"))
 
 
 def _targets(item_id: int) -> list[tuple[type, int]]:
@@ -96,16 +96,16 @@ def _targets(item_id: int) -> list[tuple[type, int]]:
     return [(AccessReviewItem, item_id), (AccessReview, row["review"]), (AccessGrant, row["grant"])]
 
 
-def _decide(act: Act, verdict: AccessReviewItem.Verdict, note: str) -> AccessReviewItem:
+def _decide(act: Act, verdict: AccessReviewItem.Result, note: str) -> AccessReviewItem:
     item, grant = act.get(AccessReviewItem), act.get(AccessGrant)
     owner: Account = access.require("grant", grant.environment)
     if act.get(AccessReview).closed_at is not None:
         raise WrongState(_("This review is closed."))
-    if item.verdict:
+    if item.result:
         raise WrongState(_("This grant is decided already."))
     if owner.is_among(grant.account.identities):
         raise NotYou(_("You cannot review your own grant."))
-    item.verdict, item.decided_by, item.decided_at, item.note = verdict, owner, now(), note.strip()
+    item.result, item.decided_by, item.decided_at, item.note = verdict, owner, now(), note.strip()
     act.signature(str(verdict))
     act.about(item, grant=grant.pk, verdict=str(verdict))
     return item

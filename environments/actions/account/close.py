@@ -1,4 +1,4 @@
-"""account:close and account:reopen: an account that is closed may nothing from that moment on."""
+"""account:deactivate and account:reactivate: an account that is closed may nothing from that moment on."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from environments.models import AccessGrant, AccessRequest, Account, CalendarFee
 
 def close(account_id: int, *, reason: str) -> Account:
     """Close an account: all that it could come back by ends in the same transaction."""
-    with change("account:close", (Account, account_id), reason=reason, sign=True) as act:
+    with change("account:deactivate", (Account, account_id), reason=reason, sign=True) as act:
         closer = access.require("account")
         account = act.get(Account)
         if not account.is_active:
@@ -37,10 +37,10 @@ def close(account_id: int, *, reason: str) -> Account:
         )
         ended = {
             "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
-            "grants": _end(AccessGrant.objects.filter(account=account, withdrawn_at=None), "withdrawn_at", moment),
+            "grants": _end(AccessGrant.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
             "deputies": _end(
-                Delegation.objects.filter(Q(absent=account) | Q(deputy=account), withdrawn_at=None),
-                "withdrawn_at",
+                Delegation.objects.filter(Q(delegator=account) | Q(delegate=account), revoked_at=None),
+                "revoked_at",
                 moment,
             ),
             "requests": _end(AccessRequest.objects.filter(account=account, decided_at=None), "decided_at", moment),
@@ -55,7 +55,7 @@ def close(account_id: int, *, reason: str) -> Account:
 
 def reopen(account_id: int, *, reason: str) -> Account:
     """Open a closed account again, without role, token or password: each is given anew."""
-    with change("account:reopen", (Account, account_id), reason=reason, sign=True) as act:
+    with change("account:reactivate", (Account, account_id), reason=reason, sign=True) as act:
         opener = access.require("account")
         account = act.get(Account)
         if account.is_active:

@@ -85,9 +85,9 @@ def _wait_for_another(act: Act, account: Account, issuer: Account) -> None:
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
         grant.granted_by, grant.confirmed_by, grant.confirmed_at = issuer, None, None
         grant.save()
-    deputies = Delegation.objects.lasting().filter(deputy=account)
+    deputies = Delegation.objects.lasting().filter(delegate=account)
     for row in deputies.select_for_update(of=("self",), no_key=True).order_by("pk"):
-        row.appointed_by, row.confirmed_by, row.confirmed_at = issuer, None, None
+        row.requested_by, row.confirmed_by, row.confirmed_at = issuer, None, None
         row.save()
 
 

@@ -1,4 +1,4 @@
-"""application:set_signers: whose signatures on the tags of an application count."""
+"""application:set_allowed_signers: whose signatures on the tags of an application count."""
 
 from django.utils.translation import gettext as _
 
@@ -13,12 +13,12 @@ def set_signers(application_id: int, *, signers: str, reason: str) -> Applicatio
 
     Tags that were confirmed before stay what they are; the next look at them counts the new keys.
     """
-    with change("application:set_signers", (Application, application_id), reason=reason, sign=True) as act:
+    with change("application:set_allowed_signers", (Application, application_id), reason=reason, sign=True) as act:
         access.require("plan")
         application = act.get(Application)
         act.require_reason()
         if "PRIVATE KEY" in signers:
             raise Invalid(_("This is a private key. Enter public keys only."))
-        application.signers = signers.replace("\r\n", "\n").strip() + "\n"
-        act.about(application, keys=len(application.signers.splitlines()))
+        application.allowed_signers = signers.replace("\r\n", "\n").strip() + "\n"
+        act.about(application, keys=len(application.allowed_signers.splitlines()))
     return application

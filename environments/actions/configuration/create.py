@@ -56,7 +56,7 @@ def create(
         missing = sorted(key for key, text in clear.items() if not text)
         if missing:
             raise Invalid(_("These secrets have no value: %(keys)s") % {"keys": listed(missing)})
-        version.sealed = {key: seal(text, version.aad(key)) for key, text in clear.items()}
+        version.encrypted = {key: seal(text, version.aad(key)) for key, text in clear.items()}
         version.digest = ConfigurationVersion.digest_of(version.values, clear)
         version.save()
         act.about(version)

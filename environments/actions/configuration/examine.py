@@ -1,4 +1,4 @@
-"""configuration:examine: look whether the services that a version names can be reached from here (E2)."""
+"""configuration:check_connectivity: look whether the services that a version names can be reached from here (E2)."""
 
 from dataclasses import asdict
 
@@ -23,7 +23,7 @@ def examine(version_id: int) -> ConfigurationCheck:
         raise Invalid(_("The selected configuration does not exist."))
     account = access.current_account()
     found = reach.look(version.opened(), _listed(version)) if _may(version) else []
-    with change("configuration:examine", (ConfigurationVersion, version_id)) as act:
+    with change("configuration:check_connectivity", (ConfigurationVersion, version_id)) as act:
         if not _may(version):
             raise access.lacking("configure", version.environment)
         if not found:
@@ -31,11 +31,11 @@ def examine(version_id: int) -> ConfigurationCheck:
         check = ConfigurationCheck.objects.create(
             version=version,
             results=[asdict(one) | {"seconds": str(one.seconds)} for one in found],
-            reached=all(one.verdict == "pass" for one in found),
-            by=account,
+            reachable=all(one.verdict == "pass" for one in found),
+            checked_by=account,
             at=now(),
         )
-        act.details.update(reached=check.reached, keys=[one.key for one in found])
+        act.details.update(reached=check.reachable, keys=[one.key for one in found])
     return check
 
 
@@ -43,7 +43,7 @@ def _listed(version: ConfigurationVersion) -> tuple[Network, ...]:
     target = DeploymentTarget.objects.filter(
         application=version.application_id, environment=version.environment_id
     ).first()
-    return listed_by(target.settings) if target is not None else ()
+    return listed_by(target.options) if target is not None else ()
 
 
 def _may(version: ConfigurationVersion) -> bool:

@@ -1,4 +1,4 @@
-"""configuration:reseal, account:reseal_factor: the same secrets under the key that seals now; nothing else changes."""
+"""configuration:reencrypt, account:reencrypt_two_factor: the same secrets under the key that seals now; nothing else changes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ ELSEWHERE: list[Place] = []
 def in_use() -> Counter[str]:
     """Return key id → how many values are sealed under it, over every place that holds sealed values."""
     found: Counter[str] = Counter()
-    for sealed in ConfigurationVersion.objects.values_list("sealed", flat=True):
+    for sealed in ConfigurationVersion.objects.values_list("encrypted", flat=True):
         found.update(key_of(text) for text in sealed.values())
     for kind, data in Authenticator.objects.values_list("type", "data"):
         found.update(key_of(text) for text in _texts(kind, data))
@@ -50,7 +50,7 @@ def in_use() -> Counter[str]:
 def stale_configurations() -> list[int]:
     """Return the versions that hold a value under another key than the present one."""
     current = key_ring.read().current
-    rows = ConfigurationVersion.objects.order_by("pk").values_list("pk", "sealed")
+    rows = ConfigurationVersion.objects.order_by("pk").values_list("pk", "encrypted")
     return [pk for pk, sealed in rows if any(key_of(text) != current for text in sealed.values())]
 
 
@@ -63,19 +63,19 @@ def stale_factors() -> list[int]:
 
 def reseal(version_id: int) -> None:
     """Seal one version's secrets anew. Its digest is compared before and after; a difference changes nothing."""
-    with change("configuration:reseal", (ConfigurationVersion, version_id)) as act:
+    with change("configuration:reencrypt", (ConfigurationVersion, version_id)) as act:
         version = act.get(ConfigurationVersion)
         before = version.present_digest()
-        act.details["from"] = sorted({key_of(text) for text in version.sealed.values()})
-        version.sealed = {key: _anew(text, version.aad(key)) for key, text in version.sealed.items()}
-        act.details["to"] = sorted({key_of(text) for text in version.sealed.values()})
+        act.details["from"] = sorted({key_of(text) for text in version.encrypted.values()})
+        version.encrypted = {key: _anew(text, version.aad(key)) for key, text in version.encrypted.items()}
+        act.details["to"] = sorted({key_of(text) for text in version.encrypted.values()})
         if version.present_digest() != before:
             raise RuntimeError(f"configuration {version_id}: other secrets after sealing than before")
 
 
 def reseal_factor(authenticator_id: int) -> None:
     """Seal the secret of one second factor anew."""
-    with change("account:reseal_factor", (Authenticator, authenticator_id)) as act:
+    with change("account:reencrypt_two_factor", (Authenticator, authenticator_id)) as act:
         factor = act.get(Authenticator)
         act.details["from"] = sorted({key_of(text) for text in _texts(factor.type, factor.data)})
         for name in FACTOR_FIELDS.get(factor.type, ()):

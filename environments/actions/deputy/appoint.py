@@ -1,4 +1,4 @@
-"""deputy:appoint, deputy:confirm, deputy:withdraw: 代理, who gives consent in whose place while somebody is away (J1)."""
+"""delegation:request, delegation:confirm, delegation:revoke: 代理, who gives consent in whose place while somebody is away (J1)."""
 
 from datetime import datetime
 
@@ -11,70 +11,70 @@ from environments import access
 from environments.models import Account, Delegation
 
 
-def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datetime, reason: str) -> Delegation:
+def appoint(*, delegator_id: int, delegate_id: int, starts_at: datetime, until: datetime, reason: str) -> Delegation:
     """Name a deputy for an absence: by the absent person himself, or by an account that may grant.
 
     It counts once somebody who may grant, and is neither of the two nor who appointed, has confirmed it.
     Raises NotYou, Invalid.
     """
-    with change("deputy:appoint", (Account, absent_id), reason=reason, sign=True) as act:
+    with change("delegation:request", (Account, delegator_id), reason=reason, sign=True) as act:
         absent = act.get(Account)
         who = access.require_part()
         if who.pk != absent.pk:
             access.require("grant")
-        deputy = Account.objects.filter(pk=deputy_id).first()
+        deputy = Account.objects.filter(pk=delegate_id).first()
         if deputy is None:
             raise Invalid(_("The selected account does not exist."))
         if not all(one.kind == Account.Kind.PERSON and one.is_active for one in (absent, deputy)):
             raise Invalid(_("The person represented and the delegate must both have an active personal account."))
         if deputy.is_among(absent.identities):
             raise Invalid(_("The delegate must be another person."))
-        if until <= now() or until <= begins_at:
+        if until <= now() or until <= starts_at:
             raise Invalid(_("The end lies before the beginning, or in the past."))
         if not reason.strip():
             raise Invalid(_("A delegation needs a reason."))
         same = Delegation.objects.filter(
-            absent=absent, withdrawn_at=None, begins_at__lt=until, until__gt=begins_at
+            delegator=absent, revoked_at=None, starts_at__lt=until, until__gt=starts_at
         ).first()
         if same is not None:
-            raise Invalid(_("%(deputy)s is already the delegate for that time.") % {"deputy": str(same.deputy)})
+            raise Invalid(_("%(deputy)s is already the delegate for that time.") % {"deputy": str(same.delegate)})
         made = Delegation.objects.create(
-            absent=absent, deputy=deputy, begins_at=begins_at, until=until, reason=reason.strip(), appointed_by=who
+            delegator=absent, delegate=deputy, starts_at=starts_at, until=until, reason=reason.strip(), requested_by=who
         )
         act.signature("appoint")
         act.about(made, absent=absent.pk, deputy=deputy.pk)
     return made
 
 
-def confirm(deputy_id: int, *, reason: str = "") -> Delegation:
+def confirm(delegate_id: int, *, reason: str = "") -> Delegation:
     """Confirm a deputy, as a third person who may grant. Raises NotYou, WrongState."""
-    with change("deputy:confirm", (Delegation, deputy_id), reason=reason, sign=True) as act:
+    with change("delegation:confirm", (Delegation, delegate_id), reason=reason, sign=True) as act:
         third = access.require("grant")
         row = act.get(Delegation)
-        if row.confirmed_at is not None or row.withdrawn_at is not None or row.until <= now():
+        if row.confirmed_at is not None or row.revoked_at is not None or row.until <= now():
             raise WrongState(_("This delegation is not awaiting confirmation."))
-        if third.is_among(row.absent.identities | row.deputy.identities | row.appointed_by.identities):
+        if third.is_among(row.delegator.identities | row.delegate.identities | row.requested_by.identities):
             raise NotYou(
                 _(
                     "Another person must confirm this delegation: not the person represented, the delegate or the "
                     "person who registered the delegation."
                 )
             )
-        access.require_still(row.appointed_by if row.appointed_by_id != row.absent_id else None, "grant")
+        access.require_still(row.requested_by if row.requested_by_id != row.delegator_id else None, "grant")
         row.confirmed_by, row.confirmed_at = third, now()
         act.signature("confirm")
     return row
 
 
-def withdraw(deputy_id: int, *, reason: str) -> Delegation:
+def withdraw(delegate_id: int, *, reason: str) -> Delegation:
     """End it at once: the absent person, the deputy, or somebody who may grant. Raises NotYou, Invalid, WrongState."""
-    with change("deputy:withdraw", (Delegation, deputy_id), reason=reason) as act:
+    with change("delegation:revoke", (Delegation, delegate_id), reason=reason) as act:
         row, who = act.get(Delegation), access.current_account()
-        if who.pk not in (row.absent_id, row.deputy_id):
+        if who.pk not in (row.delegator_id, row.delegate_id):
             access.require("grant")
-        if row.withdrawn_at is not None:
+        if row.revoked_at is not None:
             raise WrongState(_("This delegation has already ended."))
         if not reason.strip():
             raise Invalid(_("Revoking a delegation needs a reason."))
-        row.withdrawn_at = now()
+        row.revoked_at = now()
     return row

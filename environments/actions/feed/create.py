@@ -1,4 +1,4 @@
-"""feed:create: a secret address under which a calendar program reads an application's windows."""
+"""calendar_feed:create: a secret address under which a calendar program reads an application's windows."""
 
 from django.utils.translation import gettext as _
 
@@ -13,7 +13,7 @@ RIGHTS = ("plan", "change", "evidence", "checklist", "approve", "account")
 
 def create(application_id: int) -> tuple[CalendarFeed, str]:
     """Make an address for the one who asks; returns it with its secret, which is shown this once and never kept."""
-    with change("feed:create", (Application, application_id)) as act:
+    with change("calendar_feed:create", (Application, application_id)) as act:
         account = access.require("look")
         if not any(access.may(account, right) for right in RIGHTS):
             raise NotYou(_("Only people who take part in releases can create a calendar address."))

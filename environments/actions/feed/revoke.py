@@ -1,4 +1,4 @@
-"""feed:revoke: a calendar address is dead from now on."""
+"""calendar_feed:revoke: a calendar address is dead from now on."""
 
 from django.utils.translation import gettext as _
 
@@ -11,7 +11,7 @@ from environments.models import Account, CalendarFeed
 
 def revoke(feed_id: int, *, reason: str = "") -> CalendarFeed:
     """End an address: one's own, or anybody's by an account that administers accounts."""
-    with change("feed:revoke", (CalendarFeed, feed_id), reason=reason) as act:
+    with change("calendar_feed:revoke", (CalendarFeed, feed_id), reason=reason) as act:
         account = access.current_account()
         feed = act.get(CalendarFeed)
         if why := not_yours(account, feed):

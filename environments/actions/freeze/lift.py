@@ -21,15 +21,15 @@ def lift(freeze_id: int, *, reason: str) -> ChangeFreeze:
         act.require_reason()
         if fault := over(freeze):
             raise WrongState(fault)
-        first, setter = freeze.lift_proposed_by, freeze.created_by
+        first, setter = freeze.lift_requested_by, freeze.created_by
         own = setter is not None and setter.person_key == account.person_key
         act.signature("lift")
         act.details["waits"] = False
-        if freeze.absolute and not own:
+        if freeze.full and not own:
             if first is None or not access.may(first, "plan", freeze.environment):
-                freeze.lift_proposed_by = account
+                freeze.lift_requested_by = account
                 act.details["waits"] = True
-                act.tell("freeze:propose_lift")
+                act.tell("freeze:request_lift")
                 return freeze
             if account.is_among(first.identities):
                 raise WrongState(_("You have already requested this lift. Another person must lift the freeze."))

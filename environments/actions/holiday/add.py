@@ -16,7 +16,7 @@ def add(*, day: date, name_ja: str, name_en: str, reason: str = "") -> Holiday:
         access.require("plan")
         if not name_ja.strip() or not name_en.strip():
             raise Invalid(_("A holiday needs its name in both languages."))
-        if Holiday.objects.filter(day=day, withdrawn_at=None).exists():
+        if Holiday.objects.filter(day=day, removed_at=None).exists():
             raise Invalid(_("That day is already a holiday."))
         made = Holiday.objects.create(day=day, name_ja=name_ja.strip(), name_en=name_en.strip())
         act.about(made, day=day.isoformat())

@@ -1,4 +1,4 @@
-"""checkpoint:add_address, checkpoint:withdraw_address: where signed checkpoints are sent, as an auditor asked."""
+"""checkpoint:add_address, checkpoint:remove_address: where signed checkpoints are sent, as an auditor asked."""
 
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ def add_address(*, kind: str, address: str, given_by: str, reason: str) -> Check
             raise Invalid(_("Enter the auditor who provided the address, and a reason."))
         if kind not in Kind.values or not (_is_mail(address) if kind == Kind.MAIL else _is_http(address)):
             raise Invalid(_("This is not a valid mail or HTTP address for the selected type."))
-        if CheckpointDelivery.objects.filter(address=address, withdrawn_at=None).exists():
+        if CheckpointDelivery.objects.filter(address=address, removed_at=None).exists():
             raise WrongState(_("Checkpoints are already sent to this address."))
         made = CheckpointDelivery.objects.create(
             kind=kind,
@@ -41,20 +41,20 @@ def add_address(*, kind: str, address: str, given_by: str, reason: str) -> Check
 
 def withdraw_address(address_id: int, *, reason: str) -> CheckpointDelivery:
     """End an address; what was sent there stays there. Raises NotYou, Invalid, WrongState."""
-    with change("checkpoint:withdraw_address", (CheckpointDelivery, address_id), reason=reason, sign=True) as act:
+    with change("checkpoint:remove_address", (CheckpointDelivery, address_id), reason=reason, sign=True) as act:
         access.require("account")
         row = act.get(CheckpointDelivery)
-        if row.withdrawn_at is not None:
+        if row.removed_at is not None:
             raise WrongState(over(row))
         act.require_reason()
-        row.withdrawn_at = now()
+        row.removed_at = now()
         act.signature("withdraw_address")
     return row
 
 
 def over(row: CheckpointDelivery) -> str:
     """Return why an address can't be ended any more; empty while it can."""
-    return _("Checkpoints are no longer sent to this address.") if row.withdrawn_at is not None else ""
+    return _("Checkpoints are no longer sent to this address.") if row.removed_at is not None else ""
 
 
 def _is_mail(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""ledger:propose_going_on, ledger:confirm_going_on: an administrator proposes that the sealer goes on after a restore, and
+"""ledger:request_resumption, ledger:confirm_resumption: an administrator proposes that the sealer goes on after a restore, and
 one of the committee consents: those who run the servers are not enough.
 
 What they consent to is one signed note, which the sealer remembers and the restored ledger does not hold; its digest is
@@ -27,7 +27,7 @@ from environments import access
 def refusal() -> dict[str, Any] | None:
     """Return what the sealer said when it refused last (`why`, `note`, `digest`, `size`, `root`); None if it never did."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT bytes FROM audit_event WHERE action = %s ORDER BY at DESC LIMIT 1", [REFUSAL])
+        cursor.execute("SELECT bytes FROM audit_event WHERE operation = %s ORDER BY at DESC LIMIT 1", [REFUSAL])
         found = cursor.fetchone()
     return dict(json.loads(bytes(found[0]))["after"]) if found else None
 
@@ -39,14 +39,14 @@ def _faults() -> Iterator[dict[str, Any]]:
     stand = standing()
     found = stand.fault or stand.last
     if found is not None and found.digest and found.result != found.Result.INCONCLUSIVE:
-        yield {"digest": found.digest, "size": found.last, "note": "", "why": found.words}
+        yield {"digest": found.digest, "size": found.last, "note": "", "finding": found.words}
 
 
 def propose(*, reason: str) -> LedgerResumption:
     """Propose that the sealer goes on without what it refuses to lose, or to accept what a verification found. Raises NotYou,
     WrongState, Invalid.
     """
-    with change("ledger:propose_going_on", reason=reason, sign=True) as act:
+    with change("ledger:request_resumption", reason=reason, sign=True) as act:
         first = access.require("account")
         faults = list(_faults())
         if not faults:
@@ -66,11 +66,11 @@ def propose(*, reason: str) -> LedgerResumption:
             digest=said["digest"],
             size=said["size"],
             note=said["note"],
-            why=said["why"],
+            finding=said["finding"],
             reason=reason.strip(),
-            proposed_by=act.actor.label,
-            proposed_person=first.person_key,
-            proposed_at=now(),
+            requested_by=act.actor.label,
+            requested_person=first.person_key,
+            requested_at=now(),
         )
         act.signature("propose_going_on", digest=made.digest)
         act.about(made, size=made.size)
@@ -79,11 +79,11 @@ def propose(*, reason: str) -> LedgerResumption:
 
 def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
     """Consent to it as one of the committee, and another person. Raises NotYou, WrongState."""
-    with change("ledger:confirm_going_on", (LedgerResumption, continuation_id), reason=reason, sign=True) as act:
+    with change("ledger:confirm_resumption", (LedgerResumption, continuation_id), reason=reason, sign=True) as act:
         second, row = access.require("consent"), act.get(LedgerResumption)
         if row.confirmed_at is not None:
             raise WrongState(over(row))
-        if second.person_key == row.proposed_person:
+        if second.person_key == row.requested_person:
             raise NotYou(_("A second person must confirm this."))
         row.confirmed_by, row.confirmed_person, row.confirmed_at = act.actor.label, second.person_key, now()
         act.signature("confirm_going_on", digest=row.digest)

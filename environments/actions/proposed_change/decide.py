@@ -1,4 +1,4 @@
-"""proposed_change:accept and proposed_change:decline: what takes two persons waits, as it was proposed, for the second.
+"""requested_change:confirm and requested_change:reject: what takes two persons waits, as it was proposed, for the second.
 
 Operations that change what production runs, or who a person is, write through `put`.
 """
@@ -44,7 +44,7 @@ def put(act: Act, row: Any, after: dict[str, Any], *, by: Account, two: bool, re
         before=before,
         after=after if not new else {**after, "application_id": row.application_id},
         reason=reason,
-        proposed_by=by,
+        requested_by=by,
     )
     if new:
         act.about(proposed)
@@ -64,14 +64,14 @@ def accept(proposed_id: int, *, reason: str = "") -> Model:
     rows += [
         (kind, pk) for kind, pk in ((DeploymentTarget, asked.target_id), (Account, asked.account_id)) if pk is not None
     ]
-    with change("proposed_change:accept", *rows, reason=reason, sign=True) as act:
+    with change("requested_change:confirm", *rows, reason=reason, sign=True) as act:
         proposed = act.get(RequestedChange)
         right, check = OPERATIONS[proposed.event]
         second = access.require(right)
         _require_open(proposed)
         if why := not_yours(second, proposed):
             raise NotYou(why)
-        access.require_still(proposed.proposed_by if proposed.proposed_by_id != proposed.account_id else None, right)
+        access.require_still(proposed.requested_by if proposed.requested_by_id != proposed.account_id else None, right)
         row: Any = (
             DeploymentTarget(environment=proposed.environment)
             if len(rows) == 1
@@ -81,20 +81,20 @@ def accept(proposed_id: int, *, reason: str = "") -> Model:
             text = _("The data changed after this change was requested. Reject this request and submit a new one.")
             raise GateClosed(text)
         _write(row, proposed.after)
-        check(row, (proposed.proposed_by, second))
+        check(row, (proposed.requested_by, second))
         if row.pk is None:
             row.save()
             proposed.target = row
-        proposed.accepted, proposed.decided_by, proposed.decided_at = True, second, now()
+        proposed.confirmed, proposed.decided_by, proposed.decided_at = True, second, now()
         act.details.update(event=proposed.event, row=f"{row._meta.label}:{row.pk}")
     return row  # type: ignore[no-any-return]
 
 
 def decline(proposed_id: int, *, reason: str) -> RequestedChange:
     """Decline a proposed change, or withdraw one's own: nothing is written. Raises NotYou, Invalid, WrongState."""
-    with change("proposed_change:decline", (RequestedChange, proposed_id), reason=reason) as act:
+    with change("requested_change:reject", (RequestedChange, proposed_id), reason=reason) as act:
         proposed, who = act.get(RequestedChange), access.current_account()
-        if who.pk != proposed.proposed_by_id:
+        if who.pk != proposed.requested_by_id:
             access.require(OPERATIONS[proposed.event][0])
         _require_open(proposed)
         act.require_reason()
@@ -104,7 +104,7 @@ def decline(proposed_id: int, *, reason: str) -> RequestedChange:
 
 def not_yours(account: Account, proposed: RequestedChange) -> str:
     """Return why a person may not accept a change; empty where they may."""
-    parties = [proposed.proposed_by, *([proposed.account] if proposed.account is not None else [])]
+    parties = [proposed.requested_by, *([proposed.account] if proposed.account is not None else [])]
     if any(account.is_among(party.identities) for party in parties):
         return _("Another person must confirm this change: neither the requester nor the person concerned.")
     return ""

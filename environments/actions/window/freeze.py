@@ -1,4 +1,4 @@
-"""window:freeze: a time in which nothing is released, once or recurring, in one environment or in several."""
+"""window:create_freeze: a time in which nothing is released, once or recurring, in one environment or in several."""
 
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
@@ -102,7 +102,7 @@ def _set(
     application_id: int | None,
 ) -> ChangeFreeze:
     targets = [(Environment, pk) for pk in dict.fromkeys(places)]
-    with change("window:freeze", *targets, reason=reason, sign=True) as act:
+    with change("window:create_freeze", *targets, reason=reason, sign=True) as act:
         account = access.current_account()
         environments = [act.get(Environment, pk) for _model, pk in targets]
         for environment in environments:
@@ -119,7 +119,7 @@ def _set(
                 name=name,
                 environment=environment,
                 application=application,
-                absolute=absolute,
+                full=absolute,
                 reason=reason,
                 created_by=account,
                 **times(environment),

@@ -21,7 +21,7 @@ def create_application(
         if wrong:
             raise Invalid(wrong)
         application = Application.objects.create(
-            slug=slug, name=name, repository=repository, signers=signers, tag_format=tag_format
+            slug=slug, name=name, repository=repository, allowed_signers=signers, tag_format=tag_format
         )
         act.about(application)
     return application

@@ -1,4 +1,4 @@
-"""channel:create, channel:set_address, channel:disable, channel:enable, channel:try_out: the ways of telling."""
+"""notification_channel:create, notification_channel:set_address, notification_channel:disable, notification_channel:enable, notification_channel:send_test: the ways of telling."""
 
 import base64
 import secrets
@@ -26,7 +26,7 @@ def create(
     *, key: str, kind: str, label_ja: str, label_en: str, language: str, reason: str = ""
 ) -> NotificationChannel:
     """Make a channel; its address is set afterwards. Raises Invalid."""
-    with change("channel:create", reason=reason, sign=True) as act:
+    with change("notification_channel:create", reason=reason, sign=True) as act:
         access.require("tell")
         if kind not in {known.name for known in channels.KINDS}:
             raise Invalid(_("This channel type does not exist."))
@@ -37,7 +37,7 @@ def create(
         if NotificationChannel.objects.filter(key=key).exists():
             raise Invalid(_("A channel with this key already exists."))
         made = NotificationChannel.objects.create(
-            key=key, kind=kind, label_ja=label_ja.strip(), label_en=label_en.strip(), language=language
+            key=key, channel_type=kind, label_ja=label_ja.strip(), label_en=label_en.strip(), language=language
         )
         act.about(made, kind=kind)
         act.signature("create_channel")
@@ -50,14 +50,14 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
     secret: of a webhook; empty = one is made. The row that comes back carries it as `secret`, this once.
     """
     peek = NotificationChannel.objects.get(pk=channel_id)
-    kind = channels.kind(peek.kind)
+    kind = channels.kind(peek.channel_type)
     made = kind.signs and not secret.strip()
     if made:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     # The resolver is asked before the door opens: nothing waits for it inside a transaction.
     place = address_of(NotificationChannel(), kind, "")
     fault = kind.fault(Address(url.strip(), secret.strip(), place.networks, place.hosts))
-    with change("channel:set_address", (NotificationChannel, channel_id), reason=reason, sign=True) as act:
+    with change("notification_channel:set_address", (NotificationChannel, channel_id), reason=reason, sign=True) as act:
         access.require("tell")
         row = act.get(NotificationChannel)
         if kind.personal:
@@ -66,7 +66,7 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
         if fault:
             raise Invalid(fault)
         values = {"url": url.strip(), **({"secret": secret.strip()} if kind.signs else {})}
-        row.sealed = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
+        row.encrypted = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
         row.host = _shown(url.strip())
         row.language = language
         if since := row.disabled_at or row.unavailable_since:
@@ -82,7 +82,7 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
 
 def disable(channel_id: int, *, reason: str) -> NotificationChannel:
     """Send nothing through a channel. Raises Invalid, WrongState."""
-    with change("channel:disable", (NotificationChannel, channel_id), reason=reason) as act:
+    with change("notification_channel:disable", (NotificationChannel, channel_id), reason=reason) as act:
         access.require("tell")
         row = act.get(NotificationChannel)
         act.require_reason()
@@ -96,7 +96,7 @@ def enable(channel_id: int, *, reason: str) -> NotificationChannel:
     """Send through it again, at once, to the addresses too that its fault disabled, and what was missed. Raises
     Invalid, WrongState.
     """
-    with change("channel:enable", (NotificationChannel, channel_id), reason=reason) as act:
+    with change("notification_channel:enable", (NotificationChannel, channel_id), reason=reason) as act:
         account = access.require("tell")
         row = act.get(NotificationChannel)
         act.require_reason()
@@ -123,29 +123,29 @@ def _fresh(row: NotificationChannel) -> None:
     """Forget what a channel has met so far."""
     row.disabled_at, row.disabled_because = None, ""
     row.unavailable_since, row.unavailable_because = None, ""
-    row.free_at, row.faults, row.last_fault = None, 0, ""
+    row.next_send_at, row.failures, row.last_failure = None, 0, ""
 
 
 def try_out(channel_id: int) -> NotificationChannel:
     """Send one test message now. Raises GateClosed with what was answered when it did not arrive."""
-    with change("channel:try_out", (NotificationChannel, channel_id)) as act:
+    with change("notification_channel:send_test", (NotificationChannel, channel_id)) as act:
         account, row = access.require("tell"), act.get(NotificationChannel)
         if row.disabled_at is not None:
             raise WrongState(_("This channel is already disabled."))
-        kind = channels.kind(row.kind)
+        kind = channels.kind(row.channel_type)
         to = account.email if kind.personal else ""
-        if (kind.personal and not kind.within and not to) or (not kind.personal and not row.sealed):
+        if (kind.personal and not kind.within and not to) or (not kind.personal and not row.encrypted):
             raise GateClosed(_("No address is entered."))
     with override(row.language):
         subject, text = _("Test message from Ringi"), _("This is a test of this channel. No action is needed.")
-    letter = Letter(f"msg_{uuid.uuid4().hex}", "channel:try_out", row.language, subject, text,
+    letter = Letter(f"msg_{uuid.uuid4().hex}", "notification_channel:send_test", row.language, subject, text,
                     html_of(subject, text, "", row.language), "", now())  # fmt: skip
     try:
         answer = kind.send(letter, address_of(row, kind, to))
     except Undelivered as fault:
-        note_refusal("channel:try_out", str(fault), object=label(row), kind=GateClosed.kind)
+        note_refusal("notification_channel:send_test", str(fault), object=label(row), kind=GateClosed.kind)
         raise GateClosed(str(fault)) from fault
-    note("channel:try_out", object=label(row), answer=answer)
+    note("notification_channel:send_test", object=label(row), answer=answer)
     return row
 
 

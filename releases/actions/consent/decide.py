@@ -1,4 +1,4 @@
-"""consent:approve, approve_with_condition, send_back, reject: one person's word, bound to the content that was shown.
+"""approval:approve, approve_with_condition, send_back, reject: one person's word, bound to the content that was shown.
 
 A word is given in one's own name; a deputy gives it for somebody who is away, and the two count once (J1).
 """
@@ -40,7 +40,7 @@ def approve(
 
     on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
     """
-    with change("consent:approve", *_targets(round_id), reason=comment, sign=True) as act:
+    with change("approval:approve", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, round_id, digest)
         _say_yes(act, round_, _voice(round_, on_behalf_id), meeting_id, comment)
     return round_
@@ -56,7 +56,7 @@ def approve_with_condition(
     meeting_id: int | None = None,
 ) -> ApprovalRequest:
     """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
-    with change("consent:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as act:
+    with change("approval:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, round_id, digest)
         if round_.release_id is None:
             raise Invalid(_("Only a release can be approved with a condition."))
@@ -72,40 +72,40 @@ def approve_with_condition(
 
 def send_back(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """差戻し: send the release back to be changed; needs a comment."""
-    return _refuse(round_id, digest, comment, ApprovalDecision.Meaning.SEND_BACK)
+    return _refuse(round_id, digest, comment, ApprovalDecision.Decision.SEND_BACK)
 
 
 def reject(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """却下: say no for good; needs a comment."""
-    return _refuse(round_id, digest, comment, ApprovalDecision.Meaning.REJECT)
+    return _refuse(round_id, digest, comment, ApprovalDecision.Decision.REJECT)
 
 
-def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.Meaning) -> ApprovalRequest:
-    with change(f"consent:{meaning}", *_targets(round_id), reason=comment, sign=True) as act:
+def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.Decision) -> ApprovalRequest:
+    with change(f"approval:{meaning}", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, round_id, digest)
         voice = _voice(round_, None)
         if not comment.strip():
             raise Invalid(_("Enter a reason."))
         _word(act, round_, voice, meaning, comment)
-        if meaning == ApprovalDecision.Meaning.REJECT:
+        if meaning == ApprovalDecision.Decision.REJECT:
             round_.reject()
         else:
             round_.send_back()
         round_.ended_at = now()
         if round_.release_id is not None:
             release = act.get(Release)
-            release.reject() if meaning == ApprovalDecision.Meaning.REJECT else release.send_back()
+            release.reject() if meaning == ApprovalDecision.Decision.REJECT else release.send_back()
             end_conditions(release)
         if round_.window_id is not None:
-            act.get(ChangeWindow).withdrawn_at = now()
+            act.get(ChangeWindow).cancelled_at = now()
         if round_.procedure_id is not None:
             procedure = act.get(Procedure, round_.procedure_id)
-            procedure.discard() if meaning == ApprovalDecision.Meaning.REJECT else procedure.send_back()
+            procedure.discard() if meaning == ApprovalDecision.Decision.REJECT else procedure.send_back()
     return round_
 
 
 def _targets(round_id: int) -> list[tuple[type, int]]:
-    rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", EmergencyStop: "switch"}
+    rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", EmergencyStop: "emergency_stop"}
     row = ApprovalRequest.objects.filter(pk=round_id).values(*rows.values(), "document").first()
     if row is None:
         raise Invalid(_("This approval request does not exist."))
@@ -115,8 +115,8 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
         # In the same act it writes the environments, the releases that it takes over, what it replaces, and its rivals.
         targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
         targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
-        targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="active").values_list("pk", flat=True)]
-        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="open").exclude(pk=round_id)
+        targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
+        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(pk=round_id)
         for other, procedure in others.values_list("pk", "procedure"):
             targets += [(ApprovalRequest, other), (Procedure, procedure)]
     return targets
@@ -124,7 +124,7 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
 
 def _open_round(act: Act, round_id: int, shown: str) -> ApprovalRequest:
     round_ = act.get(ApprovalRequest, round_id)
-    if round_.state != "open":
+    if round_.state != "in_review":
         text = _("This approval request is “%(state)s”, so no approval decision is possible.")
         raise WrongState(text % {"state": round_.get_state_display()})
     if shown != round_.digest:
@@ -190,7 +190,7 @@ def _say_yes(
         ledger.require(round_.environment)
     _same_content(round_)
     before = quorum.count(round_).standing
-    meaning = ApprovalDecision.Meaning.CONDITIONAL if condition else ApprovalDecision.Meaning.APPROVE
+    meaning = ApprovalDecision.Decision.APPROVE_WITH_CONDITION if condition else ApprovalDecision.Decision.APPROVE
     _word(act, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id))
     # Asked again of everybody: who approved before may have got a duty in it, or have lost the role, since.
     after = quorum.count(round_).standing
@@ -198,7 +198,7 @@ def _say_yes(
         _grant(act, round_)
     elif after.stage != before.stage:
         act.details.update(round=round_.pk, stage=after.stage)
-        act.tell("round:ask")
+        act.tell("approval:request")
 
 
 def _meeting(round_: ApprovalRequest, voice: Voice, meeting_id: int | None) -> CommitteeMeeting | None:
@@ -213,7 +213,7 @@ def _meeting(round_: ApprovalRequest, voice: Voice, meeting_id: int | None) -> C
 
 
 def _same_content(round_: ApprovalRequest) -> None:
-    if round_.window_end is not None and now() >= round_.window_end:
+    if round_.valid_until is not None and now() >= round_.valid_until:
         raise GateClosed(_("The approval request expired at the end of its change window."))
     if round_.procedure is not None and round_.document["base"] != activate.in_force():
         text = _("Another version of the release procedure has taken effect since then. Submit for approval again.")
@@ -232,7 +232,7 @@ def _word(
     act: Act,
     round_: ApprovalRequest,
     voice: Voice,
-    meaning: ApprovalDecision.Meaning,
+    meaning: ApprovalDecision.Decision,
     comment: str,
     *,
     condition: str = "",
@@ -240,11 +240,11 @@ def _word(
 ) -> None:
     act.details["on_behalf"] = str(voice.absent) if voice.absent is not None else ""
     ApprovalDecision.objects.create(
-        round=round_,
+        approval_request=round_,
         account=voice.account,
         on_behalf=voice.absent,
         meeting=meeting,
-        meaning=meaning,
+        decision=meaning,
         roles=sorted(voice.roles),
         digest=round_.digest,
         comment=comment,
@@ -255,30 +255,30 @@ def _word(
 
 
 def _grant(act: Act, round_: ApprovalRequest) -> None:
-    round_.grant()
+    round_.mark_approved()
     if round_.release_id is not None:
-        act.tell("consent:grant")
+        act.tell("approval:mark_approved")
         release = act.get(Release)
         require_in_time(release, "approve")
-        release.approve()
+        release.mark_approved()
         done_milestone(release, "approve", None)
         # The final check asks whether everybody was reached, so the announcement goes out before it.
         act.tell_also(ANNOUNCE, release, round=round_.pk)
         if release.kind == Release.Kind.EMERGENCY:
             # An emergency's consent holds for hours from its T-0 on, in the place of a window.
             hours = procedure_of(release).schedule.emergency.validity_hours
-            begins = max(now(), release.window_start or now())
-            release.window_end = round_.window_end = begins + timedelta(hours=hours)
+            begins = max(now(), release.scheduled_start_at or now())
+            release.window_end = round_.valid_until = begins + timedelta(hours=hours)
     if round_.window_id is not None:
-        act.get(ChangeWindow).opened_at = now()
-    if round_.switch_id is not None:
+        act.get(ChangeWindow).in_effect_at = now()
+    if round_.emergency_stop_id is not None:
         switch = act.get(EmergencyStop)
-        switch.released_at = now()
-        act.tell_also("switch:lift", switch)
+        switch.lifted_at = now()
+        act.tell_also("emergency_stop:lift", switch)
     if round_.procedure_id is not None:
         procedure = act.get(Procedure, round_.procedure_id)
         activate.end_other_applications(round_)
         for pk, _name in round_.document["moved"]:
             activate.move_over(act, act.get(Release, pk), procedure)
         activate.put_in_force(procedure)
-    act.details["granted"] = True
+    act.details["approved"] = True

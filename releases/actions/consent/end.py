@@ -7,8 +7,8 @@ from audit.clock import now
 from releases.models import ApprovalRequest, Deployment, FinalCheck, FollowUp, Release
 
 EDGES = {
-    "void": ApprovalRequest.void,
-    "taken_back": ApprovalRequest.take_back,
+    "invalidated": ApprovalRequest.invalidate,
+    "withdrawn": ApprovalRequest.withdraw_request,
     "expired": ApprovalRequest.expire,
     "sent_back": ApprovalRequest.send_back,
     "rejected": ApprovalRequest.reject,
@@ -21,13 +21,13 @@ def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None =
     how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed. tells: the
     act, where it tells nobody itself that the release does not come when it was to come.
     """
-    ended, live = [], ApprovalRequest.objects.filter(release=release, state__in=["open", "granted"])
+    ended, live = [], ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"])
     for round_ in live.select_for_update(no_key=True).order_by("pk"):
-        edge = EDGES[how] if round_.state == "open" or how in ("void", "expired") else EDGES["void"]
+        edge = EDGES[how] if round_.state == "in_review" or how in ("invalidated", "expired") else EDGES["invalidated"]
         edge(round_)
-        round_.void_key = key
+        round_.invalidated_by = key
         round_.ended_at = now()
-        round_.save(update_fields=["state", "void_key", "ended_at"])
+        round_.save(update_fields=["state", "invalidated_by", "ended_at"])
         ended.append(round_)
     waiting = Deployment.objects.select_for_update(no_key=True).filter(
         release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
@@ -41,15 +41,15 @@ def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None =
         deployment.blockers = [key] if key else []
         deployment.save()
     end_conditions(release)
-    for row in FinalCheck.objects.filter(release=release, cleared_at=None):
-        row.cleared_at = now()
-        row.save(update_fields=["cleared_at"])
+    for row in FinalCheck.objects.filter(release=release, invalidated_at=None):
+        row.invalidated_at = now()
+        row.save(update_fields=["invalidated_at"])
     return ended
 
 
 def end_conditions(release: Release) -> None:
     """End what a consent that is over has asked for: nobody can meet it any more, and the next one asks anew."""
-    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, settled_at=None)
+    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
     for condition in owed.select_for_update(no_key=True):
-        condition.settled_at, condition.note = now(), _("The approval that required this condition has ended.")
+        condition.completed_at, condition.note = now(), _("The approval that required this condition has ended.")
         condition.save()

@@ -1,4 +1,4 @@
-"""release:lapse and window:lapse: end rounds whose content or window is no longer what was consented to."""
+"""release:end_approval and window:expire: end rounds whose content or window is no longer what was consented to."""
 
 from contextlib import suppress
 from functools import partial
@@ -47,33 +47,33 @@ def stale(round_: ApprovalRequest) -> str:
     """Return what has changed since the application, `window` when its time is over, `approvals` when too few of those that
     granted it still count; empty while it is good.
     """
-    granted_for_good = round_.state == "granted" and round_.release_id is None
-    if round_.window_end is not None and now() >= round_.window_end and not granted_for_good:
+    granted_for_good = round_.state == "approved" and round_.release_id is None
+    if round_.valid_until is not None and now() >= round_.valid_until and not granted_for_good:
         return "window"
     if round_.release is None or round_.environment is None:
         return ""
     if key := difference(round_.document, document(round_.release, round_.environment)):
         return key
-    return "approvals" if round_.state == "granted" and quorum.uncounted(round_) else ""
+    return "approvals" if round_.state == "approved" and quorum.uncounted(round_) else ""
 
 
 def _lapse_release(round_: ApprovalRequest) -> None:
-    with change("release:lapse", (Release, round_.release_id), (ApprovalRequest, round_.pk)) as act:
+    with change("release:end_approval", (Release, round_.release_id), (ApprovalRequest, round_.pk)) as act:
         release, held = act.get(Release), act.get(ApprovalRequest)
         held.release = release
         key = stale(held)
         if held.state not in ApprovalRequest.LIVE or not key:
             raise _StillGood
-        ended = end_rounds(release, "expired" if key == "window" else "void", key, tells=act)
-        if release.state in ("in_review", "approved", "confirmed"):
-            release.lapse()
+        ended = end_rounds(release, "expired" if key == "window" else "invalidated", key, tells=act)
+        if release.state in ("in_review", "approved", "final_check_completed"):
+            release.end_approval()
         act.details.update(key=key, rounds=[one.pk for one in ended])
 
 
 def _lapse_window(round_: ApprovalRequest) -> None:
-    with change("window:lapse", (ChangeWindow, round_.window_id), (ApprovalRequest, round_.pk)) as act:
+    with change("window:expire", (ChangeWindow, round_.window_id), (ApprovalRequest, round_.pk)) as act:
         held = act.get(ApprovalRequest)
-        if held.state != "open" or not stale(held):
+        if held.state != "in_review" or not stale(held):
             raise _StillGood
         held.expire()
-        held.ended_at = act.get(ChangeWindow).withdrawn_at = now()
+        held.ended_at = act.get(ChangeWindow).cancelled_at = now()

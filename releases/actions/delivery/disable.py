@@ -1,4 +1,4 @@
-"""What is no longer sent to: a bounced address, a dead webhook; delivery:bounce, address:use_again, and what was missed."""
+"""What is no longer sent to: a bounced address, a dead webhook; notification_delivery:bounce, suppressed_address:enable, and what was missed."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ OUT_OF_DATE = timedelta(days=1)
 def disable_address(act: Act, address: str, because: str, since: datetime) -> None:
     """Send nothing to an address any more, inside an open door."""
     row, made = SuppressedAddress.objects.get_or_create(
-        address__iexact=address, lifted_at=None, defaults={"address": address, "because": because[:300], "since": since}
+        address__iexact=address, lifted_at=None, defaults={"address": address, "reason": because[:300], "since": since}
     )
     if made:
         act.details["disabled"] = row.address
@@ -35,7 +35,7 @@ def disable_channel(channel: NotificationChannel, because: str) -> None:
 
 def bounce(delivery_id: int, *, reason: str) -> NotificationDelivery:
     """Say that a mail came back, which only a person sees: its address is disabled. Raises WrongState, Invalid."""
-    with change("delivery:bounce", (NotificationDelivery, delivery_id), reason=reason) as act:
+    with change("notification_delivery:bounce", (NotificationDelivery, delivery_id), reason=reason) as act:
         access.require("tell")
         row = act.get(NotificationDelivery)
         if not row.address or row.outcome != NotificationDelivery.Outcome.SENT:
@@ -48,7 +48,7 @@ def bounce(delivery_id: int, *, reason: str) -> NotificationDelivery:
 
 def use_again(address_id: int, *, reason: str) -> SuppressedAddress:
     """Send to an address again, also what it missed since. Raises WrongState, Invalid."""
-    with change("address:use_again", (SuppressedAddress, address_id), reason=reason) as act:
+    with change("suppressed_address:enable", (SuppressedAddress, address_id), reason=reason) as act:
         account = access.require("tell")
         row = act.get(SuppressedAddress)
         if row.lifted_at is not None:
@@ -72,13 +72,15 @@ def send_missed(act: Act, which: Q, since: datetime) -> None:
     failed = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
         which, outcome=NotificationDelivery.Outcome.FAILED, ended_at__gte=since
     )
-    failed = failed.exclude(channel__kind=NotificationChannel.Kind.MAIL, address="")  # nobody has an address there
-    for row in failed.select_related("message__notice__release").order_by("pk"):
-        if row.message.notice.made_at < moment - OUT_OF_DATE or is_overtaken(row):
-            row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.OVERTAKEN, moment, NEWER
+    failed = failed.exclude(
+        channel__channel_type=NotificationChannel.Kind.MAIL, address=""
+    )  # nobody has an address there
+    for row in failed.select_related("inbox_item__notification__release").order_by("pk"):
+        if row.inbox_item.notification.made_at < moment - OUT_OF_DATE or is_overtaken(row):
+            row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.SUPERSEDED, moment, NEWER
         else:
             row.outcome, row.ended_at, row.due_at, row.next_at = (
-                NotificationDelivery.Outcome.WAITING,
+                NotificationDelivery.Outcome.PENDING,
                 None,
                 moment,
                 moment,

@@ -1,6 +1,6 @@
 """The lane of one channel: taken by one process for one delivery, given back, or held after a fault of the channel.
 
-`free_at` of the channel says until when it is taken or held, and is shared by everything that goes there: whatever is
+`next_send_at` of the channel says until when it is taken or held, and is shared by everything that goes there: whatever is
 sent next is the one try that shows whether the place takes something again.
 """
 
@@ -26,15 +26,15 @@ DEAD_AFTER = timedelta(days=1)
 ALL_DAY = gettext_noop("The channel accepted nothing for one day.")
 
 TAKE = """
-UPDATE releases_notificationchannel SET free_at = clock_timestamp() + make_interval(secs => %s)
- WHERE id = %s AND coalesce(free_at, '-infinity') <= clock_timestamp() RETURNING id
+UPDATE releases_notificationchannel SET next_send_at = clock_timestamp() + make_interval(secs => %s)
+ WHERE id = %s AND coalesce(next_send_at, '-infinity') <= clock_timestamp() RETURNING id
 """
 # What is urgent first; but before it, what the same reader is still to be told of the same release.
 NEXT = """
 WITH due AS (
   SELECT d.id, m.recipient, n.release_id, n.urgent, n.outbox FROM releases_notificationdelivery d
-    JOIN releases_inboxitem m ON m.id = d.message_id JOIN releases_notification n ON n.id = m.notice_id
-   WHERE d.channel_id = %s AND d.outcome = 'waiting' AND d.next_at <= clock_timestamp()),
+    JOIN releases_inboxitem m ON m.id = d.inbox_item_id JOIN releases_notification n ON n.id = m.notification_id
+   WHERE d.channel_id = %s AND d.outcome = 'pending' AND d.next_at <= clock_timestamp()),
 first AS (SELECT * FROM due ORDER BY urgent DESC, outbox, id LIMIT 1)
 UPDATE releases_notificationdelivery SET tries = tries + 1 WHERE id = (
   SELECT due.id FROM due, first
@@ -43,12 +43,12 @@ UPDATE releases_notificationdelivery SET tries = tries + 1 WHERE id = (
 RETURNING id, tries
 """
 FREE = """
-UPDATE releases_notificationchannel SET free_at = clock_timestamp(), faults = CASE WHEN %s THEN 0 ELSE faults END,
-       last_fault = CASE WHEN %s THEN '' ELSE last_fault END WHERE id = %s
+UPDATE releases_notificationchannel SET next_send_at = clock_timestamp(), failures = CASE WHEN %s THEN 0 ELSE failures END,
+       last_failure = CASE WHEN %s THEN '' ELSE last_failure END WHERE id = %s
 """
 FAULT = """
-UPDATE releases_notificationchannel SET faults = faults + 1, last_fault = %s, free_at = clock_timestamp() +
-       make_interval(secs => greatest(%s, (%s::int[])[least(faults + 1, %s)])) WHERE id = %s RETURNING faults
+UPDATE releases_notificationchannel SET failures = failures + 1, last_failure = %s, next_send_at = clock_timestamp() +
+       make_interval(secs => greatest(%s, (%s::int[])[least(failures + 1, %s)])) WHERE id = %s RETURNING failures
 """
 
 
@@ -71,7 +71,7 @@ def free(channel: NotificationChannel, *, took: bool) -> None:
     with connection.cursor() as cursor:
         cursor.execute(FREE, [took, took, channel.pk])
     if took and channel.unavailable_since is not None:
-        with change("channel:mark_available", (NotificationChannel, channel.pk)) as act:
+        with change("notification_channel:mark_available", (NotificationChannel, channel.pk)) as act:
             row = act.get(NotificationChannel)
             act.details["because"] = row.unavailable_because
             row.unavailable_since, row.unavailable_because = None, ""
@@ -85,8 +85,8 @@ def fault(channel: NotificationChannel, why: str, wait: float = 0.0) -> None:
     if faults >= OPENS_AFTER:
         found_faulty(channel, why)
     since = channel.unavailable_since
-    if since is not None and since < now() - DEAD_AFTER and not channels.kind(channel.kind).personal:
-        with change("channel:disable", (NotificationChannel, channel.pk), reason=ALL_DAY) as act:
+    if since is not None and since < now() - DEAD_AFTER and not channels.kind(channel.channel_type).personal:
+        with change("notification_channel:disable", (NotificationChannel, channel.pk), reason=ALL_DAY) as act:
             disable_channel(act.get(NotificationChannel), why)
 
 
@@ -95,7 +95,7 @@ def found_faulty(channel: NotificationChannel, why: str, disabled: QuerySet[Supp
     blamed = (SuppressedAddress.objects.none() if disabled is None else disabled).filter(channel=None)
     if channel.unavailable_since is not None and not blamed.exists():
         return
-    with change("channel:mark_unavailable", (NotificationChannel, channel.pk)) as act:
+    with change("notification_channel:mark_unavailable", (NotificationChannel, channel.pk)) as act:
         row = act.get(NotificationChannel)
         if row.unavailable_since is None:
             row.unavailable_since, row.unavailable_because = now(), why[:300]

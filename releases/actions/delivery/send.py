@@ -1,4 +1,4 @@
-"""delivery:record: what a lane has taken is sent outside any transaction, and its outcome kept. At least once.
+"""notification_delivery:record: what a lane has taken is sent outside any transaction, and its outcome kept. At least once.
 
 A process that dies between sending and keeping leaves the lane taken; when that runs out the letter is sent again under
 the same key, by which a receiver drops the second one.
@@ -40,13 +40,19 @@ MOVED = gettext_noop("The date changed before this notification was sent.")
 
 LATER = """
     UPDATE releases_notificationdelivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s
-     WHERE id = %s AND outcome = 'waiting' AND tries = %s
+     WHERE id = %s AND outcome = 'pending' AND tries = %s
 """
 
 
 def send(delivery_id: int, tries: int) -> None:
     """Send one delivery that this process has claimed, keep what became of it, and give its lane back."""
-    along = ("message__notice__parent", "message__notice__release", "message__account", "message__member", "channel")
+    along = (
+        "inbox_item__notification__parent",
+        "inbox_item__notification__release",
+        "inbox_item__account",
+        "inbox_item__group_recipient",
+        "channel",
+    )
     row = NotificationDelivery.objects.select_related(*along).get(pk=delivery_id)
     channel = row.channel
     if (end := _end_of(row)) is not None:
@@ -54,7 +60,7 @@ def send(delivery_id: int, tries: int) -> None:
         lane.free(channel, took=False)
         return
     try:
-        kind = channels.kind(channel.kind)
+        kind = channels.kind(channel.channel_type)
         # Kept in one language, and put into the reader's when it is shown.
         with override("en"):
             answer = kind.send(letter_of(row), address_of(channel, kind, row.address))
@@ -73,14 +79,14 @@ def send(delivery_id: int, tries: int) -> None:
 
 def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, str] | None:
     """Return the outcome of what is not to be sent any more, and why; None for what is."""
-    if row.message.notice.withdrawn_at is not None and row.message.outside:
-        return NotificationDelivery.Outcome.DROPPED, WITHDRAWN
+    if row.inbox_item.notification.cancelled_at is not None and row.inbox_item.external:
+        return NotificationDelivery.Outcome.CANCELLED, WITHDRAWN
     if _left(row):
-        return NotificationDelivery.Outcome.DROPPED, LEFT
+        return NotificationDelivery.Outcome.CANCELLED, LEFT
     if over := _over(row):
-        return NotificationDelivery.Outcome.DROPPED, over
+        return NotificationDelivery.Outcome.CANCELLED, over
     if is_overtaken(row):
-        return NotificationDelivery.Outcome.OVERTAKEN, NEWER
+        return NotificationDelivery.Outcome.SUPERSEDED, NEWER
     if row.channel.disabled_at is not None:
         return NotificationDelivery.Outcome.FAILED, CHANNEL_OFF
     if row.address and SuppressedAddress.of(row.address) is not None:
@@ -90,9 +96,9 @@ def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, st
 
 def letter_of(row: NotificationDelivery) -> Letter:
     """Return what is sent for a delivery; the same key at each try."""
-    message, notice = row.message, row.message.notice
+    message, notice = row.inbox_item, row.inbox_item.notification
     # People outside can open no page of ours.
-    words, url = message.words, "" if message.outside else page_address(notice)
+    words, url = message.words, "" if message.external else page_address(notice)
     return Letter(
         key=f"msg_{message.key.hex}",
         event=notice.event,
@@ -110,7 +116,7 @@ def address_of(channel: NotificationChannel, kind: ChannelKind, to: str) -> Addr
     """Return where a channel's letter goes, with what the settings allow."""
     if kind.personal:
         return Address(to, hosts=tuple(settings.MAIL_DOMAINS))
-    opened = {name: open_sealed(text, channel.bound_to(name)) for name, text in channel.sealed.items()}
+    opened = {name: open_sealed(text, channel.bound_to(name)) for name, text in channel.encrypted.items()}
     return Address(
         opened.get("url", ""),
         secret=opened.get("secret", ""),
@@ -121,18 +127,18 @@ def address_of(channel: NotificationChannel, kind: ChannelKind, to: str) -> Addr
 
 def _left(row: NotificationDelivery) -> bool:
     """Tell whether an account was closed, or somebody outside taken out of the group, since the message was made."""
-    message = row.message
+    message = row.inbox_item
     if message.account is not None:
         return not message.account.is_active
-    return message.member is not None and message.member.removed_at is not None
+    return message.group_recipient is not None and message.group_recipient.removed_at is not None
 
 
 def _over(row: NotificationDelivery) -> str:
     """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
-    notice = row.message.notice
-    if not notice.thing or not (KEYS[notice.event].duty or notice.event in TOLD_AGAIN):
+    notice = row.inbox_item.notification
+    if not notice.required_action or not (KEYS[notice.event].duty or notice.event in TOLD_AGAIN):
         return ""
-    thing = row_of(notice.thing)
+    thing = row_of(notice.required_action)
     return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notice)) else ""
 
 
@@ -140,7 +146,7 @@ def _undelivered(row: NotificationDelivery, tries: int, fault: Undelivered) -> N
     """Keep a failed try, and hold the lane if it is the channel's fault; an address is disabled for its own only."""
     why, whose = str(fault), fault.whose
     dead = fault.lasting and whose == "recipient"
-    alike = SuppressedAddress.objects.filter(because__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
+    alike = SuppressedAddress.objects.filter(reason__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
     if dead and alike.exclude(address__iexact=row.address).count() + 1 >= SEVERAL:
         lane.found_faulty(row.channel, why, alike)
         dead, whose = False, "channel"
@@ -171,7 +177,7 @@ def _said(why: str) -> str:
 
 def _another_met(row: NotificationDelivery, why: str) -> bool:
     """Tell whether another recipient, or another message to the same place, has met the same and still waits."""
-    others = NotificationDelivery.objects.filter(channel=row.channel, outcome="waiting", tries__gt=0).exclude(pk=row.pk)
+    others = NotificationDelivery.objects.filter(channel=row.channel, outcome="pending", tries__gt=0).exclude(pk=row.pk)
     if row.address:
         others = others.exclude(address__iexact=row.address)
     return others.filter(last_error__startswith=_said(why)).exists()
@@ -182,16 +188,18 @@ def _record(
 ) -> None:
     """Keep the end of a delivery; one that shows its address to be dead disables it in the same act."""
     targets = [(NotificationDelivery, row.pk)]
-    with change("delivery:record", *targets, *([(NotificationChannel, row.channel_id)] if disables else [])) as act:
+    with change(
+        "notification_delivery:record", *targets, *([(NotificationChannel, row.channel_id)] if disables else [])
+    ) as act:
         held = act.get(NotificationDelivery)
-        if held.outcome != NotificationDelivery.Outcome.WAITING:
+        if held.outcome != NotificationDelivery.Outcome.PENDING:
             return
         held.outcome, held.ended_at = outcome, now()
-        held.answer, held.last_error = answer[:300], error[:300] or held.last_error
-        act.details.update(outcome=outcome, tries=held.tries, answer=held.answer or held.last_error)
+        held.response, held.last_error = answer[:300], error[:300] or held.last_error
+        act.details.update(outcome=outcome, tries=held.tries, answer=held.response or held.last_error)
         if disables and held.address:
             disable_address(act, held.address, error, held.ended_at)
         elif disables:
             channel = act.get(NotificationChannel)
             disable_channel(channel, error)
-            act.tell_also("channel:mark_unavailable", channel, because=error[:300])
+            act.tell_also("notification_channel:mark_unavailable", channel, because=error[:300])

@@ -37,7 +37,7 @@ def go_on(step_id: int, *, reason: str) -> Step:
     """Begin a step before which the run was held: the way back may no longer fit into the window, the way out must."""
     with _decision(GO_ON, step_id, reason) as act:
         step, deployment = act.get(Step), act.get(Deployment)
-        step.go_on()
+        step.start_anyway()
         step.failure = ""
         _require_time(deployment, step, back=False)
         _go_on(step, deployment)
@@ -59,11 +59,11 @@ def skip(step_id: int, *, reason: str) -> Step:
 
 def confirm_done(step_id: int, *, reason: str) -> Step:
     """Say that the effect of a doubtful step was seen on the target."""
-    with _decision("step:confirm_done", step_id, reason) as act:
+    with _decision("step:mark_succeeded", step_id, reason) as act:
         step = act.get(Step)
-        if step.kind == "manual":
+        if step.step_type == "manual":
             raise WrongState(_("This step must be confirmed by the person or role that the step names."))
-        step.confirm_done()
+        step.mark_succeeded()
         step.ended_at = now()
         go_on_after(act, step)
     return step
@@ -71,12 +71,12 @@ def confirm_done(step_id: int, *, reason: str) -> Step:
 
 def give_up(deployment_id: int, *, reason: str) -> Deployment:
     """End a waiting run; what remains is to go back or to settle."""
-    with change("deployment:give_up", (Deployment, deployment_id), reason=reason, sign=True) as act:
+    with change("deployment:fail", (Deployment, deployment_id), reason=reason, sign=True) as act:
         deployment = act.get(Deployment)
         account = _decider(deployment, reason)
         deployment.fail()
         act.tell("deployment:fail")
-        answered(deployment, "deployment:give_up", account)
+        answered(deployment, "deployment:fail", account)
         drop_rest(deployment)
     return deployment
 
@@ -101,7 +101,7 @@ def stop_inside(act: Act, deployment: Deployment, account: Account | None = None
     if deployment.steps.filter(state="running").exists():
         return
     deployment.save()
-    deployment.stopped()
+    deployment.mark_stopped()
     drop_rest(deployment)
     act.states[Deployment, deployment.pk] = "stopping"
 
@@ -122,7 +122,13 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
         account = _decider(act.get(Deployment), reason)
         held = act.get(Step)
         held.deployment = act.get(Deployment)
-        held.decision = {"by": account.pk, "name": str(account), "verb": event, "reason": reason, "epoch": held.epoch}
+        held.decision = {
+            "by": account.pk,
+            "name": str(account),
+            "verb": event,
+            "reason": reason,
+            "fencing_token": held.fencing_token,
+        }
         act.signature(event, held.deployment.plan_digest)
         end_alarm_of_failure(held.deployment)
         yield act
@@ -131,7 +137,7 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
 
 def _decider(deployment: Deployment, reason: str) -> Account:
     account = access.require("decide", deployment.environment)
-    if deployment.state != "waiting":
+    if deployment.state != "awaiting_decision":
         raise WrongState(_("This deployment is not awaiting a decision."))
     if why := not_yours(account, deployment):
         raise NotYou(why)
@@ -150,10 +156,10 @@ def not_yours(account: Account, deployment: Deployment) -> str:
 def _go_on(step: Step, deployment: Deployment) -> None:
     if reason := stop_switch.closed(deployment.environment, deployment.application_id):
         raise GateClosed(reason)
-    if step.phase == Step.Phase.FORWARD:
+    if step.phase == Step.Phase.DEPLOYMENT:
         deployment.resume()
     else:
-        deployment.recheck()
+        deployment.resume_verification()
     deployment.blockers = []
 
 
@@ -165,7 +171,7 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
     """
     release, environment, known = deployment.release, deployment.environment, Known(deployment.release)
     asked = [gate for gate in known.asked(environment) if gate.kind in ("freeze", "window")]
-    if first.phase != Step.Phase.FORWARD or not asked:
+    if first.phase != Step.Phase.DEPLOYMENT or not asked:
         return
     question = Question(release, environment, known.content, known.moment, known)
     frozen = [
@@ -175,11 +181,11 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
         raise GateClosed(*frozen)
     if all(gate.kind != "window" for gate in asked):
         return
-    left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
+    left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["deployment", "verification"])
     lasts = durations(release, environment.pk)
     seconds = sum(lasts.of(step) for step in left)
     if back:
-        seconds += lasts.needed(release.plan, ("back", "back_verify")).seconds
+        seconds += lasts.needed(release.step_plan, ("rollback", "rollback_verification")).seconds
     if reason := window.closed_to(known, environment, seconds):
         raise GateClosed(reason)
 
@@ -192,13 +198,13 @@ def go_on_after(act: Act, step: Step) -> None:
     if following is not None:
         # Where the way back would no longer fit after it, the run is held before it, and asks.
         _require_time(deployment, following, back=not deployment.environment.protected)
-    if step.phase == Step.Phase.FORWARD and (following is None or following.phase != step.phase):
+    if step.phase == Step.Phase.DEPLOYMENT and (following is None or following.phase != step.phase):
         deployment.save()
         act.states[Deployment, deployment.pk] = deployment.state
-        deployment.verify()
+        deployment.start_verification()
     if following is None:
         return
-    following.offer()
-    following.offered_at = now()
+    following.mark_ready()
+    following.ready_at = now()
     following.save()
     dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=following.pk)

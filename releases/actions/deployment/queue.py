@@ -1,4 +1,4 @@
-"""deployment:queue, deployment:put_off, deployment:put_back, deployment:miss: the scheduler's verbs on a due run."""
+"""deployment:enqueue, deployment:delay, deployment:return_to_scheduled, deployment:mark_missed: the scheduler's verbs on a due run."""
 
 from datetime import timedelta
 
@@ -25,10 +25,10 @@ def queue(deployment_id: int) -> Deployment:
     """
     settle_lower(deployment_id)
     try:
-        with change("deployment:queue", (Deployment, deployment_id)) as act:
+        with change("deployment:enqueue", (Deployment, deployment_id)) as act:
             deployment = act.get(Deployment)
             environment, release = deployment.environment, deployment.release
-            deployment.queue()
+            deployment.enqueue()
             require_starter(deployment)
             if release.state not in release.MAY_RUN[environment.tier]:
                 raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
@@ -36,17 +36,17 @@ def queue(deployment_id: int) -> Deployment:
             going_back = Rollback.objects.filter(
                 deployment__application=deployment.application,
                 deployment__environment=environment,
-                state__in=["running", "verifying", "faltered"],
+                state__in=["running", "verifying", "failed"],
             )
             if going_back.exists():
                 raise GateClosed(_("A rollback is under way in this environment."))
             # Its steps are those of the release's plan now, and so are the rules: a scope locked since then has its own.
             deployment.procedure = release.procedure or deployment.procedure
-            deployment.plan_digest = digest(release.plan)
-            first = lay_steps(deployment, ("forward", "verify"))[0]
-            first.offer()
-            first.offered_at = act.at
-            first.save(update_fields=["state", "offered_at"])
+            deployment.plan_digest = digest(release.step_plan)
+            first = lay_steps(deployment, ("deployment", "verification"))[0]
+            first.mark_ready()
+            first.ready_at = act.at
+            first.save(update_fields=["state", "ready_at"])
             deployment.blockers = []
             dispatch.wake_on_commit(environment.slug, "run_step", step_id=first.pk)
     except Taken as conflict:
@@ -61,7 +61,7 @@ def require_starter(deployment: Deployment) -> None:
 
     Raises GateClosed also when the account is closed or the grant has run out since.
     """
-    starter, environment = deployment.started_by, deployment.environment
+    starter, environment = deployment.scheduled_by, deployment.environment
     if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
         text = _("The person who scheduled this deployment no longer has permission to deploy to this environment.")
         raise GateClosed(text)
@@ -69,7 +69,7 @@ def require_starter(deployment: Deployment) -> None:
 
 def lay_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
     """Make the rows of the plan's phases, after those that are there, inside an open door."""
-    rows = [(phase, row) for phase in phases for row in deployment.release.plan[phase]]
+    rows = [(phase, row) for phase in phases for row in deployment.release.step_plan[phase]]
     first = deployment.steps.count() + 1
     return Step.objects.bulk_create(
         Step(deployment=deployment, phase=phase, ordinal=ordinal, **row)
@@ -86,27 +86,27 @@ def settle_lower(deployment_id: int) -> None:
         application=asked.application, environment=asked.environment, state__in=["failed", "stopped", "rollback_failed"]
     )
     for other in stuck.values_list("pk", flat=True):
-        with change("deployment:settle", (Deployment, other), reason="the next run was queued") as act:
+        with change("deployment:resolve", (Deployment, other), reason="the next run was queued") as act:
             held = act.get(Deployment)
-            held.settle()
-            held.settled_as = "unknown"
+            held.resolve()
+            held.resolved_as = "unknown"
             held.ended_at = now()
 
 
 def put_off(deployment_id: int, reasons: tuple[str, ...]) -> None:
     """Keep a due run whose gates are closed; the next try is RETRY later, and before its hour just after it."""
-    with change("deployment:put_off", (Deployment, deployment_id), reason=told("; ".join(reasons))) as act:
+    with change("deployment:delay", (Deployment, deployment_id), reason=told("; ".join(reasons))) as act:
         deployment = act.get(Deployment)
         deployment.blockers = list(reasons)
-        moment, hour = now(), deployment.scheduled_for
+        moment, hour = now(), deployment.scheduled_start_at
         deployment.not_before = hour + AHEAD if hour is not None and moment < hour else moment + RETRY
 
 
 def put_back(deployment_id: int, reasons: tuple[str, ...]) -> None:
     """Take a queued run back because a gate closed before its first claim."""
-    with change("deployment:put_back", (Deployment, deployment_id), reason=told("; ".join(reasons))) as act:
+    with change("deployment:return_to_scheduled", (Deployment, deployment_id), reason=told("; ".join(reasons))) as act:
         deployment = act.get(Deployment)
-        deployment.put_back()
+        deployment.return_to_scheduled()
         deployment.steps.all().delete()
         deployment.blockers = list(reasons)
         deployment.not_before = now() + RETRY
@@ -114,8 +114,8 @@ def put_back(deployment_id: int, reasons: tuple[str, ...]) -> None:
 
 def miss(deployment_id: int) -> None:
     """Close a run whose window passed without a start: once, with one alarm, and no catching up."""
-    with change("deployment:miss", (Deployment, deployment_id), reason="the window has passed") as act:
+    with change("deployment:mark_missed", (Deployment, deployment_id), reason="the window has passed") as act:
         deployment = act.get(Deployment)
-        deployment.miss()
+        deployment.mark_missed()
         deployment.steps.all().delete()
         deployment.ended_at = now()

@@ -28,7 +28,10 @@ class Replaced:
 def replaced_by(deployment: Deployment) -> Replaced:
     """Return what is watched where a run goes, itself left out; not what waits for a person's verdict, which stays his."""
     there = Deployment.objects.filter(application=deployment.application_id, environment=deployment.environment_id)
-    others, waits = there.exclude(pk=deployment.pk), Q(watches__verdict="insufficient", watches__ended_at=None)
+    others, waits = (
+        there.exclude(pk=deployment.pk),
+        Q(monitoring_periods__result="inconclusive", monitoring_periods__ended_at=None),
+    )
     runs = others.filter(state="monitoring").exclude(waits).values_list("pk", "release")
     rollbacks = Rollback.objects.filter(deployment__in=others, state="monitoring").values_list("pk", flat=True)
     return Replaced(tuple(runs), tuple(rollbacks))
@@ -44,17 +47,17 @@ def cut_short(act: Act, replaced: Replaced, *, known: bool = True) -> None:
     for watch in (
         MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True).filter(over, ended_at=None).order_by("pk")
     ):
-        watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
+        watch.ended_at, watch.result, watch.next_at = now(), "superseded", None
         watch.save()
     for pk, release_pk in replaced.runs:
         cut, release = act.get(Deployment, pk), act.get(Release, release_pk)
-        cut.cut_short()
+        cut.supersede()
         cut.ended_at = now()
         if not cut.rollbacks.exclude(state__in=Rollback.ENDS).exists():
             completed(release, cut)
             if known:
                 act.tell_also("deployment:succeed", cut)
         elif cut.environment.tier == "production" and release.state == "monitoring":
-            release.abandon()
+            release.fail()
     for pk in replaced.rollbacks:
-        act.get(Rollback, pk).report()
+        act.get(Rollback, pk).start_reporting()

@@ -45,20 +45,20 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         if environment.protected:
             if why := not_yours(account, deployment):
                 raise NotYou(why)
-            deployment.consent = ApprovalRequest.objects.filter(
-                release=release, environment=environment, state="granted"
+            deployment.approval_request = ApprovalRequest.objects.filter(
+                release=release, environment=environment, state="approved"
             ).first()
             deployment.window_end = release.window_end
             if signs:
-                act.signature("schedule", deployment.consent.digest if deployment.consent else "")
+                act.signature("schedule", deployment.approval_request.digest if deployment.approval_request else "")
         ask.require(release, environment, max(hour, moment))
         moved_aside = _book(deployment, hour)
         if moved_aside:
             act.details["cancelled"] = [str(other) for other in moved_aside]
             for other in moved_aside:
                 act.tell_also("deployment:cancel", other, emergency=str(release))
-        deployment.scheduled_for = hour
-        deployment.started_by = account
+        deployment.scheduled_start_at = hour
+        deployment.scheduled_by = account
         deployment.blockers = []
         with connection.cursor() as cursor:
             cursor.execute("NOTIFY ringi_due")
@@ -91,9 +91,9 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
     )
     moved_aside = []
     for other in booked.exclude(pk=deployment.pk).select_related("release"):
-        if other.scheduled_for is None or other.scheduled_for >= end:
+        if other.scheduled_start_at is None or other.scheduled_start_at >= end:
             continue
-        if other.scheduled_for + _needed(other.release, deployment) <= hour:
+        if other.scheduled_start_at + _needed(other.release, deployment) <= hour:
             continue
         if release.kind != Release.Kind.EMERGENCY or other.release.kind == Release.Kind.EMERGENCY:
             raise GateClosed(_("Another deployment is scheduled for that time: %(run)s") % {"run": other.release})
@@ -109,7 +109,7 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
 
 def _needed(release: Release, deployment: Deployment) -> timedelta:
     lasts = durations(release, deployment.environment_id)
-    return timedelta(seconds=lasts.needed(release.plan).seconds)
+    return timedelta(seconds=lasts.needed(release.step_plan).seconds)
 
 
 def cancel(deployment_id: int, *, reason: str) -> Deployment:

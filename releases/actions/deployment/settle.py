@@ -1,4 +1,4 @@
-"""deployment:settle: in what state a run that failed left its target; whoever says so is held to what lies there."""
+"""deployment:resolve: in what state a run that failed left its target; whoever says so is held to what lies there."""
 
 from dataclasses import asdict
 from typing import Literal, get_args
@@ -19,7 +19,7 @@ from releases.steps.base import StepFailed
 from releases.steps.configuration_file import digest_of, rendered
 from releases.steps.target import measure
 
-How = Literal["as_before", "as_planned", "unknown"]
+How = Literal["previous", "planned", "unknown"]
 
 
 def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
@@ -28,10 +28,10 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
     The first two are measured there before they count. Raises Invalid, NotYou; GateClosed where something else lies.
     """
     peek = Deployment.objects.select_related("environment").get(pk=deployment_id)
-    looked = _looked(peek, how) if how in ("as_before", "as_planned") and _may(peek) else {}
+    looked = _looked(peek, how) if how in ("previous", "planned") and _may(peek) else {}
     own: tuple[tuple[type, int], ...] = ((Deployment, deployment_id), (Release, peek.release_id))
-    earlier = replaced_by(peek) if how in ("as_planned", "unknown") else Replaced((), ())
-    with change("deployment:settle", *own, *earlier.targets, reason=reason, sign=True) as act:
+    earlier = replaced_by(peek) if how in ("planned", "unknown") else Replaced((), ())
+    with change("deployment:resolve", *own, *earlier.targets, reason=reason, sign=True) as act:
         deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek.release_id)
         account = access.require("settle", deployment.environment)
         if why := not_yours(account, deployment):
@@ -43,13 +43,13 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
             raise looked
         if how != "unknown" and not looked:  # the right came only after the look that it would have allowed
             raise access.lacking("settle", deployment.environment)
-        deployment.settle()
-        deployment.settled_as = how
+        deployment.resolve()
+        deployment.resolved_as = how
         deployment.ended_at = now()
         drop_rest(deployment)
         act.signature("settle")
         if looked:
-            deployment.measured = {**deployment.measured, "settle": looked}
+            deployment.measured = {**deployment.measured, "resolve": looked}
             act.details["measured"] = looked
         _follow(deployment, release, how, looked)
         cut_short(act, earlier, known=how != "unknown")
@@ -66,20 +66,20 @@ def not_yours(account: Account, deployment: Deployment) -> str:
 def _follow(deployment: Deployment, release: Release, how: str, found: dict[str, str]) -> None:
     """Let pointer and release stand where the target does."""
     moves = deployment.environment.tier == "production"  # no other run moves a release
-    if how == "as_before":
+    if how == "previous":
         return_to_base(deployment, found)
         if moves and release.state == "releasing":
-            release.stand_down()
+            release.abort()
         elif moves and release.state in ("monitoring", "completed"):
             taken_back(release)
         return
-    if how == "as_planned":
-        enter_force(deployment, "settled", found)
+    if how == "planned":
+        enter_force(deployment, "resolved", found)
     for row in DeployedVersion.objects.filter(application=deployment.application, environment=deployment.environment):
         row.unknown = how == "unknown"
         row.save()
     if moves and release.state in ("releasing", "monitoring"):
-        release.abandon()
+        release.fail()
 
 
 def _may(deployment: Deployment) -> bool:
@@ -93,14 +93,14 @@ def _may(deployment: Deployment) -> bool:
 def _looked(deployment: Deployment, how: str) -> dict[str, str] | Refused:
     """Return the target's digests; the refusal where it cannot be reached, or something else lies there."""
     target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
-    before, planned = deployment.base.get("in_force", {}), deployment.base.get("wanted_configuration")
-    values = configuration_of(before.get("configuration") if how == "as_before" else planned)[0]
+    before, planned = deployment.previous.get("deployed_version", {}), deployment.previous.get("wanted_configuration")
+    values = configuration_of(before.get("configuration") if how == "previous" else planned)[0]
     try:
         spec = spec_of(target, planned)
         found = measure(spec, values)
         code, settings = before.get("code", ""), before.get("configuration_digest", "")
-        if how == "as_planned":
-            code = deployment.base.get("wanted_tree", "")
+        if how == "planned":
+            code = deployment.previous.get("wanted_tree", "")
             settings = digest_of(rendered(spec, values)) if planned else settings
     except StepFailed as fault:
         return Invalid(_("The deployment target cannot be read, so its state is unknown: %(why)s") % {"why": fault})

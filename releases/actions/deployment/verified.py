@@ -11,7 +11,7 @@ from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Relea
 
 def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> DeployedVersion:
     """Point at this deployment's release, with the digests that were measured last, by its checks if by nobody since."""
-    measured = measured or deployment.measured.get("verify", {})
+    measured = measured or deployment.measured.get("verification", {})
     pointer, _made = DeployedVersion.objects.update_or_create(
         application=deployment.application,
         environment=deployment.environment,
@@ -24,7 +24,7 @@ def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | Non
             "schema": measured.get("schema", ""),
             "unknown": False,
             "since": now(),
-            "how": how,
+            "basis": how,
         },
     )
     return pointer
@@ -40,7 +40,7 @@ def completed(release: Release, deployment: Deployment) -> None:
 
 def taken_back(release: Release) -> None:
     """Let a release be what was taken back, inside an open door, and retract what it had published."""
-    release.roll_back()
+    release.mark_rolled_back()
     for document in release.documents.filter(Q(state="published") | Q(publish_at__isnull=False)):
         if document.state == "published":
             document.retract()
@@ -50,7 +50,7 @@ def taken_back(release: Release) -> None:
 
 def return_to_base(deployment: Deployment, measured: dict[str, str]) -> DeployedVersion:
     """Point at what was in force before this deployment, as measured after the way back."""
-    base = deployment.base.get("in_force", {})
+    base = deployment.previous.get("deployed_version", {})
     pointer, _made = DeployedVersion.objects.update_or_create(
         application=deployment.application,
         environment=deployment.environment,
@@ -63,7 +63,7 @@ def return_to_base(deployment: Deployment, measured: dict[str, str]) -> Deployed
             "schema": measured.get("schema", ""),
             "unknown": False,
             "since": now(),
-            "how": "restored",
+            "basis": "restored",
         },
     )
     _resume_watches(deployment)
@@ -78,7 +78,7 @@ def _resume_watches(deployment: Deployment) -> None:
         deployment__environment=deployment.environment,
         ended_at=None,
         paused_at__isnull=False,
-        verdict="",  # whose time is over waits for a person and looks no more
+        result="",  # whose time is over waits for a person and looks no more
     )
     for watch in paused.order_by("pk"):
         watch.resume(moment)

@@ -32,7 +32,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         if deployment.state != "verifying":
             text = _("This operation is not possible in the state “%(state)s”.")
             raise WrongState(text % {"state": deployment.get_state_display()})
-        open_steps = deployment.steps.filter(phase__in=["forward", "verify"]).exclude(state__in=Step.FINISHED)
+        open_steps = deployment.steps.filter(phase__in=["deployment", "verification"]).exclude(state__in=Step.FINISHED)
         if open_steps.exists():
             raise WrongState(_("The checks are not finished yet."))
         asked = manual_checks(deployment.procedure.document, "deployment")
@@ -40,19 +40,19 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         if owed:
             language = get_language() or "ja"
             raise Invalid(_("Not confirmed: %(items)s") % {"items": listed(c.label(language) for c in owed)})
-        if not deployment.measured.get("verify"):
+        if not deployment.measured.get("verification"):
             raise GateClosed(
                 _("The deployment target was not measured after the last check. Roll back or resolve the deployment.")
             )
         act.signature("verify", deployment.plan_digest)
         act.details["confirmed"] = list(confirmed)
-        deployment.watch()
+        deployment.start_monitoring()
         deployment.verified_by = account
         enter_force(deployment, "verified")
         begin_watch(deployment)
         production = deployment.environment.tier == "production"  # no other run moves a release
         if production and release.state == "releasing":
-            release.watch()
+            release.start_monitoring()
         cut_short(act, earlier)
     return deployment
 

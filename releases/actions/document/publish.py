@@ -29,7 +29,7 @@ LONGEST_FAILURE = 300
 
 def publish_with(release: Release) -> None:
     """Publish what is ready, inside the open door in which its release is completed, or have a worker commit it first."""
-    for document in release.documents.filter(state="ready"):
+    for document in release.documents.filter(state="ready_to_publish"):
         if release.application.documents_branch:
             document.publish_at = now()
         else:
@@ -42,7 +42,7 @@ def publish_with(release: Release) -> None:
 def publish(release_id: int) -> bool:
     """Commit what waits to be published of a release and publish it; return whether it was. What failed is tried again."""
     release = Release.objects.select_related("application").get(pk=release_id)
-    waiting = list(release.documents.filter(state="ready", publish_at__lte=now()))
+    waiting = list(release.documents.filter(state="ready_to_publish", publish_at__lte=now()))
     if not waiting:
         return False
     commit = failure = ""
@@ -54,7 +54,7 @@ def publish(release_id: int) -> bool:
     with change(event, (Release, release_id), *((Document, row.pk) for row in waiting), reason=failure) as act:
         for seen in waiting:
             row = act.get(Document, seen.pk)
-            if row.state != "ready" or digest_of(row) != digest_of(seen):
+            if row.state != "ready_to_publish" or digest_of(row) != digest_of(seen):
                 continue  # written anew or taken back meanwhile
             row.publish_failure = failure
             if failure:
@@ -67,12 +67,12 @@ def publish(release_id: int) -> bool:
 
 def publish_again(document_id: int, *, reason: str = "") -> Document:
     """Have what failed to be published tried again now."""
-    with change("document:publish_again", (Document, document_id), reason=reason) as act:
+    with change("document:retry_publication", (Document, document_id), reason=reason) as act:
         account = access.current_account()
         if not access.may(account, "approve_document"):
             access.require("document")
         document = act.get(Document)
-        if document.state != "ready":
+        if document.state != "ready_to_publish":
             text = _("This operation is not possible in the state “%(state)s”.")
             raise WrongState(text % {"state": document.get_state_display()})
         if why := not_due(account, document):
@@ -90,7 +90,7 @@ def not_due(account: Account, document: Document) -> str:
 
 def wrong_branch(branch: str) -> str:
     """Return why documents are not committed to a branch, empty when they may be: never where a release comes from."""
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     rows = procedure.document.accepts if procedure is not None else ()
     if not git.head_accepts([branch], [p for row in rows for p in (*row.patterns, *row.emergency_patterns)]):
         return ""

@@ -1,4 +1,4 @@
-"""document:write, document:check_content, document:approve, document:prepare: by different people (G3, B6)."""
+"""document:edit, document:check_content, document:approve, document:prepare_publication: by different people (G3, B6)."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ def digest_of(document: Document) -> str:
 
 def write(document_id: int, *, body: str, reason: str = "") -> Document:
     """Set the text; a document that was checked or approved begins anew."""
-    with change("document:write", (Document, document_id), reason=reason) as act:
+    with change("document:edit", (Document, document_id), reason=reason) as act:
         account = access.require("document")
         document = act.get(Document)
         if not body.strip():
@@ -59,14 +59,14 @@ def approve(document_id: int, *, digest: str, reason: str = "") -> Document:
     return document
 
 
-def prepare(document_id: int, *, digest: str, reason: str = "") -> Document:
+def prepare_publication(document_id: int, *, digest: str, reason: str = "") -> Document:
     """公開準備: everything that publishing needs is ready."""
-    with change("document:prepare", (Document, document_id), reason=reason) as act:
+    with change("document:prepare_publication", (Document, document_id), reason=reason) as act:
         account = access.current_account()
         if not (access.may(account, "document") or access.may(account, "approve_document")):
             access.require("document")
         document = act.get(Document)
-        document.prepare()
+        document.prepare_publication()
         _shown(document, digest)
         act.details["digest"] = digest
     return document

@@ -38,7 +38,7 @@ def dumps() -> list[Dump]:
     The newest of each target, that of the release in force, and those of deployments that are under way or whose rollback
     is open stay whatever their age.
     """
-    lying = Step.objects.filter(kind="backup", phase="forward", state="done", result__dump__isnull=False)
+    lying = Step.objects.filter(step_type="backup", phase="deployment", state="succeeded", result__dump__isnull=False)
     lying = lying.filter(result__deleted_at__isnull=True, ended_at__isnull=False).order_by("ended_at")
     steps = list(lying.select_related("deployment__procedure", "deployment__application", "deployment__environment"))
     newest, held = _newest(steps), _held()
@@ -119,7 +119,7 @@ def _context(step: Step, target: DeploymentTarget) -> StepContext:
 
     return StepContext(
         key=f"{step.deployment_id}/dump",
-        epoch=1,
+        fencing_token=1,
         run_token=f"deployment:{step.deployment_id}",
         target=spec_of(target),
         repository="",

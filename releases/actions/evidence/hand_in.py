@@ -1,4 +1,4 @@
-"""evidence:hand_in: take in a report or a statement about a commit (R2)."""
+"""evidence:upload: take in a report or a statement about a commit (R2)."""
 
 import hashlib
 import re
@@ -55,7 +55,7 @@ def hand_in(
         raise Invalid(str(fault))
     _known_type(kind, test_type)
     # The application's row is locked, so that two callers come one after the other.
-    with change("evidence:hand_in", (Application, application_id)) as act:
+    with change("evidence:upload", (Application, application_id)) as act:
         account = access.require("evidence")
         for read in readings if kind == "review" else ():
             _not_the_author(account, str(read.values["reviewer"]), authors)
@@ -71,9 +71,9 @@ def hand_in(
                 tree=seen.tree,
                 digest=hashlib.sha256(content).hexdigest(),
                 values=read.values,
-                sentence=read.sentence[:300],
+                summary=read.sentence[:300],
                 content=content,
-                handed_in_by=account,
+                uploaded_by=account,
             )
             made.append(row)
         ended = _supersede(earlier, made, readings)
@@ -82,7 +82,7 @@ def hand_in(
         act.details.update(
             kind=kind,
             files=len(made),
-            readings=[" ".join(filter(None, (row.source, row.sentence))) for row in made[:MOST_SHOWN]],
+            readings=[" ".join(filter(None, (row.source, row.summary))) for row in made[:MOST_SHOWN]],
             superseded=[old.pk for old in ended],
         )
     return made
@@ -141,7 +141,7 @@ def _known_type(kind: str, test_type: str) -> None:
     """A type that the procedure does not know would fill no cell of its matrix, so a slip is told at once."""
     if kind == "junit" and not test_type:
         raise Invalid(_("A test report needs a test type."))
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     known = [row.key for row in procedure.document.testing.types] if procedure is not None else []
     if test_type and known and test_type not in known:
         text = _("“%(type)s” is not a test type of the release procedure. Known test types: %(known)s.")

@@ -1,4 +1,4 @@
-"""in_force:propose and in_force:adopt: taking over what already runs on a target, measured there, by two people."""
+"""deployed_version:register and deployed_version:confirm: taking over what already runs on a target, measured there, by two people."""
 
 from dataclasses import dataclass
 
@@ -73,18 +73,18 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
     """Say as the first person which version runs on a target; what is measured there must be as it says."""
     where = target_named(target_id).environment
     if not access.may(access.current_account(), "adopt", where):
-        with change("in_force:propose", (DeploymentTarget, target_id), reason=reason, sign=True):
+        with change("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True):
             raise access.lacking("adopt", where)
     looked = look(target_id, version=version, configuration_id=configuration_id, service=service)
     target, configuration, measured, seen = looked.target, looked.configuration, looked.measured, looked.seen
     text, tag = looked.version, looked.tag
-    with change("in_force:propose", (DeploymentTarget, target_id), reason=reason, sign=True) as act:
+    with change("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True) as act:
         account = access.require("adopt", target.environment)
         require_untouched(target)
         if wrong := [row for row in looked.rows if row.result == "failed"]:
             raise GateClosed(*(_difference(row) for row in wrong))
         act.details["service"] = service
-        release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
+        release = Release.objects.filter(application=target.application, version=text, state="imported").first()
         if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
             text = _("%(version)s was imported with commit %(recorded)s, but %(tag)s is %(seen)s.")
             raise GateClosed(
@@ -101,7 +101,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
                 commit=seen.commit,
                 tree=seen.tree,
             )
-            release.record()
+            release.mark_imported()
             release.save()
         pointer, _made = DeployedVersion.objects.update_or_create(
             application=target.application,
@@ -115,8 +115,8 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
                 "schema": measured.schema,
                 "unknown": True,
                 "since": now(),
-                "how": DeployedVersion.PROPOSED,
-                "proposed_by": account,
+                "basis": DeployedVersion.REQUESTED,
+                "requested_by": account,
             },
         )
         act.about(pointer, by=account.pk, person=account.person_key)
@@ -134,24 +134,24 @@ def adopt(pointer_id: int, *, reason: str = "") -> DeployedVersion:
         measured = measure(spec_of(target), configuration_of(peek.configuration_id)[0])
     except StepFailed as fault:
         raise Invalid(str(fault)) from fault
-    with change("in_force:adopt", (DeployedVersion, pointer_id), reason=reason, sign=True) as act:
+    with change("deployed_version:confirm", (DeployedVersion, pointer_id), reason=reason, sign=True) as act:
         pointer = act.get(DeployedVersion)
         account = access.require("adopt", pointer.environment)
-        if pointer.how != DeployedVersion.PROPOSED:
+        if pointer.basis != DeployedVersion.REQUESTED:
             raise WrongState(_("No registration of a deployed version awaits confirmation here."))
         if why := not_yours(account, pointer):
             raise NotYou(why)
-        access.require_still(pointer.proposed_by, "adopt", pointer.environment)
+        access.require_still(pointer.requested_by, "adopt", pointer.environment)
         if (measured.code, measured.configuration) != (pointer.code, pointer.configuration_digest):
             raise GateClosed(_("The deployment target has changed since the registration was requested."))
-        pointer.how, pointer.unknown, pointer.since = "adopted", False, now()
+        pointer.basis, pointer.unknown, pointer.since = "registered", False, now()
         act.signature("adopt", measured.code)
     return pointer
 
 
 def not_yours(account: Account, pointer: DeployedVersion) -> str:
     """Return why a person may not confirm an adoption; empty when he may."""
-    first = pointer.proposed_by
+    first = pointer.requested_by
     if first is not None and account.is_among(first.identities):
         return _("A second person must confirm this.")
     return ""

@@ -1,4 +1,4 @@
-"""in_force:lay: a version is laid on a target as Ringi lays it, before what runs there is registered."""
+"""deployed_version:place: a version is laid on a target as Ringi lays it, before what runs there is registered."""
 
 from django.utils.translation import gettext as _
 
@@ -33,7 +33,7 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> D
         lies = layout_of(spec)
     except (versions.BadVersion, git.SourceUnavailable, git.NoSuchRevision, StepFailed) as fault:
         raise Invalid(str(fault)) from fault
-    with change("in_force:lay", (DeploymentTarget, target_id), reason=reason, sign=True) as act:
+    with change("deployed_version:place", (DeploymentTarget, target_id), reason=reason, sign=True) as act:
         access.require("adopt", target.environment)
         require_untouched(target)
         if not lies["folder"]:
@@ -49,7 +49,7 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> D
         act.details.update(version=text, tag=tag, commit=seen.commit, tree=seen.tree)
     context = StepContext(
         key=f"lay/{act.id}",
-        epoch=1,
+        fencing_token=1,
         run_token="lay",
         target=spec,
         repository=str(place),
@@ -66,9 +66,9 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> D
     try:
         facts = kind.run(context, kind.parameters.model_validate({"direction": "forward"}))
     except (StepFailed, StillRunning, OSError) as fault:
-        note("in_force:lay", object=label(target), outcome="failed", why=str(fault)[:300])
+        note("deployed_version:place", object=label(target), outcome="failed", why=str(fault)[:300])
         raise Invalid(str(fault)) from fault
-    note("in_force:laid", object=label(target), tree=facts["code"], folder=facts["folder"])
+    note("deployed_version:placed", object=label(target), tree=facts["code"], folder=facts["folder"])
     return target
 
 

@@ -1,4 +1,4 @@
-"""message:read, message:read_all: what a person has read in the inbox."""
+"""inbox:mark_read, inbox:mark_all_read: what a person has read in the inbox."""
 
 from django.utils.translation import gettext as _
 
@@ -12,7 +12,7 @@ from releases.models import InboxItem
 
 def read(message_id: int) -> InboxItem:
     """Mark one's own message as read. Raises NotYou."""
-    with change("message:read", (InboxItem, message_id)) as act:
+    with change("inbox:mark_read", (InboxItem, message_id)) as act:
         account, row = access.require_part(), act.get(InboxItem)
         if row.account_id is None or row.account_id != account.pk:
             raise NotYou(_("This notification is addressed to another person."))
@@ -22,7 +22,7 @@ def read(message_id: int) -> InboxItem:
 
 def read_all() -> Account:
     """Mark all of one's own messages as read."""
-    with change("message:read_all") as act:
+    with change("inbox:mark_all_read") as act:
         account = access.require_part()
         act.about(account)
         unread = InboxItem.objects.select_for_update(no_key=True).filter(account=account, read_at=None)

@@ -1,4 +1,4 @@
-"""message_rule:add, message_rule:withdraw: who is told of what, by which channel, how early."""
+"""notification_rule:add, notification_rule:remove: who is told of what, by which channel, how early."""
 
 from django.utils.translation import gettext as _
 
@@ -16,23 +16,23 @@ def add(
     *, event: str, group_id: int | None, channel_id: int, lead_hours: int | None = None, reason: str = ""
 ) -> NotificationRule:
     """Add a rule; without a group it is for those who must act. Raises Invalid."""
-    with change("message_rule:add", reason=reason, sign=True) as act:
+    with change("notification_rule:add", reason=reason, sign=True) as act:
         access.require("tell")
         known = told(event)
         if known is None:
             raise Invalid(_("No notification is sent for this event: %(event)s") % {"event": event})
-        if group_id is None and not (known.duty or known.named or event.startswith("notice:")):
+        if group_id is None and not (known.duty or known.named or event.startswith("notification:")):
             raise Invalid(_("This event requires no action from anyone; choose a recipient group."))
         if lead_hours is not None and not known.leads:
             raise Invalid(_("Only a milestone notification can be sent hours in advance."))
         group = RecipientGroup.objects.filter(pk=group_id, closed_at=None).first() if group_id is not None else None
         if group_id is not None and group is None:
             raise Invalid(_("This recipient group does not exist."))
-        if group is not None and group.outside and event.startswith("notice:"):
+        if group is not None and group.outside and event.startswith("notification:"):
             raise Invalid(_("Only internal recipients can be notified of this event."))
         channel = NotificationChannel.objects.get(pk=channel_id)
         same = NotificationRule.objects.filter(
-            event=event, group=group, channel=channel, lead_hours=lead_hours, withdrawn_at=None
+            event=event, group=group, channel=channel, lead_hours=lead_hours, removed_at=None
         )
         if same.exists():
             raise Invalid(_("The same notification rule already exists."))
@@ -52,13 +52,13 @@ def add(
 
 def withdraw(rule_id: int, *, reason: str) -> NotificationRule:
     """Withdraw a rule; what it has told stays told. Raises WrongState, Invalid."""
-    with change("message_rule:withdraw", (NotificationRule, rule_id), reason=reason, sign=True) as act:
+    with change("notification_rule:remove", (NotificationRule, rule_id), reason=reason, sign=True) as act:
         access.require("tell")
         row = act.get(NotificationRule)
-        if row.withdrawn_at is not None:
+        if row.removed_at is not None:
             raise WrongState(_("This entry was already removed or cancelled."))
         act.require_reason()
-        plans = NotificationRule.objects.filter(event=PLAN, group=row.group, channel=row.channel, withdrawn_at=None)
+        plans = NotificationRule.objects.filter(event=PLAN, group=row.group, channel=row.channel, removed_at=None)
         if row.event in ENDS and row.group is not None and plans.exists() and row.group.closed_at is None:
             raise Invalid(
                 _(
@@ -67,13 +67,13 @@ def withdraw(rule_id: int, *, reason: str) -> NotificationRule:
                 )
                 % {"rule": plans[0]}
             )
-        row.withdrawn_at = now()
+        row.removed_at = now()
         act.signature("withdraw_rule")
     return row
 
 
 def untold_ends(group: RecipientGroup, channel: NotificationChannel) -> str:
     """Return the ends of a plan that no rule tells a group of by a channel, in words; empty when it hears of each."""
-    rules = NotificationRule.objects.filter(group=group, channel=channel, withdrawn_at=None, event__in=ENDS)
+    rules = NotificationRule.objects.filter(group=group, channel=channel, removed_at=None, event__in=ENDS)
     missing = set(ENDS) - set(rules.values_list("event", flat=True))
     return listed(str(known.label) for end in ENDS if end in missing and (known := told(end)) is not None)

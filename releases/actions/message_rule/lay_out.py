@@ -22,7 +22,7 @@ def lay_out_messages(content: Content) -> None:
             there.save()
         groups[group.key] = there
     for channel in content.channels:
-        made = {"label_ja": channel.ja, "label_en": channel.en, "kind": channel.kind, "from_procedure": True}
+        made = {"label_ja": channel.ja, "label_en": channel.en, "channel_type": channel.kind, "from_procedure": True}
         ways[channel.key], _new = NotificationChannel.objects.get_or_create(key=channel.key, defaults=made)
     for event in EVENTS:
         NotificationTemplate.objects.get_or_create(event=event.key)
@@ -38,15 +38,15 @@ def lay_out_messages(content: Content) -> None:
             for group in to for key in rule.channels for lead in leads
             # A room that the procedure names is ours. For people outside there are channels and rules of their own; else
             # what is told inside would wait until it is released for outside.
-            if not (group is not None and group.outside) or channels.kind(ways[key].kind).personal
+            if not (group is not None and group.outside) or channels.kind(ways[key].channel_type).personal
         }  # fmt: skip
-    present = NotificationRule.objects.select_for_update(no_key=True).filter(withdrawn_at=None)
+    present = NotificationRule.objects.select_for_update(no_key=True).filter(removed_at=None)
     for row in present:
         found = (row.event, row.group_id, row.channel_id, row.lead_hours)
         if found in wanted:
             wanted.discard(found)
         elif row.from_procedure:
-            row.withdrawn_at = now()
+            row.removed_at = now()
             row.save()
     for event_key, group_id, channel_id, lead in sorted(wanted, key=str):
         NotificationRule.objects.create(

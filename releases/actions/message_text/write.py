@@ -1,4 +1,4 @@
-"""message_text:write, message_text:restore: what messages of an event say; each version is kept."""
+"""notification_template:edit, notification_template:restore: what messages of an event say; each version is kept."""
 
 import itertools
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def write(
     A text that people outside are told when a release goes back is part of what is consented to: changing it voids
     the consents that are open or granted.
     """
-    with change("message_text:write", (NotificationTemplate, text_id), reason=reason, sign=True) as act:
+    with change("notification_template:edit", (NotificationTemplate, text_id), reason=reason, sign=True) as act:
         account = access.require("tell")
         row = act.get(NotificationTemplate)
         given = dict(zip(FIELDS, (subject_ja, body_ja, subject_en, body_en), strict=True))
@@ -45,7 +45,7 @@ def write(
 
 def restore(text_id: int, *, reason: str) -> NotificationTemplate:
     """Go back to the shipped texts. Raises WrongState, Invalid."""
-    with change("message_text:restore", (NotificationTemplate, text_id), reason=reason, sign=True) as act:
+    with change("notification_template:restore", (NotificationTemplate, text_id), reason=reason, sign=True) as act:
         access.require("tell")
         row = act.get(NotificationTemplate)
         if not any(getattr(row, name) for name in FIELDS):

@@ -12,19 +12,19 @@ from releases.gates.base import procedure_of
 from releases.models import Milestone, Release
 
 OWNERS = {
-    "fix_content": "release_manager",
-    "confirm_tests": "release_manager",
+    "lock_scope": "release_manager",
+    "complete_testing": "release_manager",
     "approve": "committee",
-    "confirm": "release_manager",
+    "complete_final_check": "release_manager",
     "start": "operator",
 }
 # Edge that a milestone guards → the states in which it is its turn.
 TURNS = {
-    "fix_content": ("draft",),
-    "confirm_tests": ("content_fixed",),
-    "approve": ("tested", "in_review"),
-    "confirm": ("approved",),
-    "start": ("confirmed",),
+    "lock_scope": ("draft",),
+    "complete_testing": ("scope_locked",),
+    "approve": ("testing_completed", "in_review"),
+    "complete_final_check": ("approved",),
+    "start": ("final_check_completed",),
 }
 LATE = 0
 

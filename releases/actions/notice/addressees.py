@@ -29,18 +29,18 @@ from releases.models import (
 # Who hears of it when those who must act do not.
 NEXT = {
     "release:submit": ("release_manager",),
-    "round:ask": ("release_manager",),
+    "approval:request": ("release_manager",),
     "access:request": ("release_manager",),
     "poll:suspend": ("release_manager",),
-    "watch:unclear": ("release_manager",),
+    "monitoring:report_no_data": ("release_manager",),
     "milestone:remind": ("project_manager",),
-    "waiver:propose": ("release_manager",),
+    "waiver:request": ("release_manager",),
     "rollback:raise": ("release_manager", "project_manager"),
-    "freeze:propose_lift": ("project_manager",),
-    "notice:wait": ("release_manager", "project_manager"),
+    "freeze:request_lift": ("project_manager",),
+    "notification:await_external_approval": ("release_manager", "project_manager"),
 }
 # Questions to the roster go on by themselves, and have their own deadline.
-ALONE = ("deployment:hold", "question:escalate")
+ALONE = ("deployment:await_decision", "decision_request:escalate")
 ASKED_AGAIN, MOST = 2, 6
 
 
@@ -48,45 +48,45 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
     """Return the persons who must act on an event, or whom it concerns, as things stand now."""
     thing = thing_of(event, subject, payload)
     match event, thing:
-        case (("release:submit" | "round:ask"), ApprovalRequest()):
+        case (("release:submit" | "approval:request"), ApprovalRequest()):
             return quorum.asked(thing)
         case "access:request", AccessRequest():
             return holding("grant", thing.environment, without=thing.account)
-        case "release:lapse", _:
+        case "release:end_approval", _:
             return _had_consented(payload)
         case "milestone:remind", Milestone():
             return access.holders(str(payload.get("role", "release_manager")))
-        case (("window:freeze" | "freeze:lift"), ChangeFreeze()):
+        case (("window:create_freeze" | "freeze:lift"), ChangeFreeze()):
             return _touched(thing, payload)
-        case "freeze:propose_lift", ChangeFreeze():
-            return holding("plan", thing.environment, without=thing.lift_proposed_by)
-        case "procedure:unmet", _:
+        case "freeze:request_lift", ChangeFreeze():
+            return holding("plan", thing.environment, without=thing.lift_requested_by)
+        case "procedure:report_overdue", _:
             return list({one.pk: one for one in (*holding("grant"), *holding("plan"))}.values())
         case "ledger:alarm", _:
             return list({one.pk: one for one in (*holding("account"), *holding("audit"))}.values())
-        case "waiver:propose", _:
-            return holding("waive", without=getattr(thing, "proposed_by", None))
-        case (("deployment:hold" | "question:escalate"), DecisionRequest()):
+        case "waiver:request", _:
+            return holding("waive", without=getattr(thing, "requested_by", None))
+        case (("deployment:await_decision" | "decision_request:escalate"), DecisionRequest()):
             named = _named(thing)
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
             return [*named, *asked] or access.holders("operator", thing.deployment.environment)
         case "poll:suspend", PollFailure():
             run = thing.deployment
             return access.holders("operator", run.environment) if run is not None else holding("prepare")
-        case "watch:unclear", MonitoringPeriod():
+        case "monitoring:report_no_data", MonitoringPeriod():
             run = thing.deployment
             roster = [entry.account for entry in TeamMember.objects.filter(release=run.release_id)]
             return list(dict.fromkeys(roster)) or access.holders("operator", run.environment)
-        case "drift:find", _:
+        case "drift:detect", _:
             return access.holders("operator", getattr(subject.row, "environment", None))
         case "job:refuse", _:
             return access.holders("operator", subject.row if isinstance(subject.row, Environment) else None)
         case "rollback:raise", Rollback():
             return _deciders(thing)
-        case "notice:wait", Notification():
+        case "notification:await_external_approval", Notification():
             author = thing.release.author.person_key if thing.release is not None else ""
             return [one for one in holding("release_message") if one.person_key not in (thing.cause, author)]
-        case (("channel:mark_unavailable" | "channel:mark_available"), _):
+        case (("notification_channel:mark_unavailable" | "notification_channel:mark_available"), _):
             return holding("tell")
     return []
 
@@ -111,7 +111,7 @@ def reminded_after(event: str, payload: dict[str, Any], urgent: bool) -> timedel
     """Return after what time something undone is told again; None where it never is, or has leads of its own."""
     if event in ALONE or event not in NEXT or (event == "milestone:remind" and payload.get("lead_hours") != 0):
         return None
-    if event == "round:ask" and "stage" in payload:
+    if event == "approval:request" and "stage" in payload:
         return None  # whoever was asked first is reminded of, and then whoever is asked by now
     return timedelta(minutes=settings.REMIND_MINUTES_URGENT if urgent else settings.REMIND_MINUTES)
 
@@ -129,10 +129,10 @@ def _had_consented(payload: dict[str, Any]) -> list[Account]:
     """Return whom the end of a consent concerns: author, applicant, whoever has given a word, and who was asked still."""
     found: dict[int, Account] = {}
     for round_ in ApprovalRequest.objects.filter(pk__in=payload.get("rounds", [])).select_related("release__author"):
-        words = ApprovalDecision.objects.filter(round=round_).select_related("account", "on_behalf")
+        words = ApprovalDecision.objects.filter(approval_request=round_).select_related("account", "on_behalf")
         spoke = [person for word in words for person in (word.account, word.on_behalf) if person is not None]
         author = [round_.release.author] if round_.release is not None else []
-        found |= {one.pk: one for one in (*author, round_.applicant, *spoke, *quorum.asked(round_))}
+        found |= {one.pk: one for one in (*author, round_.requested_by, *spoke, *quorum.asked(round_))}
     return list(found.values())
 
 
@@ -145,21 +145,23 @@ def _touched(freeze: ChangeFreeze, payload: dict[str, Any]) -> list[Account]:
         times = [(span.starts_at, span.ends_at) for span in row.spans(moment)]
         whom = {"application": row.application_id} if row.application_id is not None else {}
         runs = Deployment.objects.filter(environment=row.environment, state__in=["scheduled", "queued"], **whom)
-        for run in runs.select_related("requested_by", "started_by"):
-            if run.scheduled_for is not None and any(begins <= run.scheduled_for < ends for begins, ends in times):
-                found |= {one.pk: one for one in (run.requested_by, run.started_by) if one is not None}
+        for run in runs.select_related("requested_by", "scheduled_by"):
+            if run.scheduled_start_at is not None and any(
+                begins <= run.scheduled_start_at < ends for begins, ends in times
+            ):
+                found |= {one.pk: one for one in (run.requested_by, run.scheduled_by) if one is not None}
         planned = Release.objects.filter(state__in=Release.PREPARING, window_end__gt=moment, **whom)
         for release in planned.select_related("author") if row.environment.protected else ():
-            start, end = release.window_start, release.window_end
+            start, end = release.scheduled_start_at, release.window_end
             if start and end and any(begins < end and start < ends for begins, ends in times):
-                team = [entry.account for entry in release.roster.select_related("account")]
+                team = [entry.account for entry in release.team_members.select_related("account")]
                 found |= {one.pk: one for one in (release.author, *team)}
     return list(found.values())
 
 
 def _named(question: DecisionRequest) -> list[Account]:
     """Return who confirms the step that a run waits for, where only a person can do it."""
-    if question.step.kind != "manual":
+    if question.step.step_type != "manual":
         return []
     if role := question.step.parameters.get("role"):
         return access.holders(role, question.deployment.environment)
@@ -168,7 +170,9 @@ def _named(question: DecisionRequest) -> list[Account]:
 
 def _deciders(rollback: Rollback) -> list[Account]:
     run = rollback.deployment
-    named = TeamMember.objects.filter(release=run.release_id, duty=TeamMember.Duty.DECIDER).select_related("account")
+    named = TeamMember.objects.filter(
+        release=run.release_id, team_role=TeamMember.TeamRole.ROLLBACK_DECISION_MAKER
+    ).select_related("account")
     deciders = [entry.account for entry in named] or holding("authorise_rollback", run.environment)
     found = {one.pk: one for one in [*deciders, *holding("assess")]}
     return list(found.values())

@@ -7,7 +7,7 @@ from releases.models import Release
 from releases.models.document import published_path
 
 # A text that nobody has approved goes to nobody.
-AGREED = ("approved", "ready", "published")
+AGREED = ("approved", "ready_to_publish", "published")
 
 
 def attached(event: str, release: Release | None, language: str) -> str:

@@ -1,4 +1,4 @@
-"""notice:make: an entry of the outbox becomes one message for each person, in the same transaction that takes it out."""
+"""notification:create: an entry of the outbox becomes one message for each person, in the same transaction that takes it out."""
 
 import logging
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from releases.models import (
 log = logging.getLogger(__name__)
 LANGUAGES = ("ja", "en")
 # What a run in an environment without protection tells, and only inside.
-LOWER = ("deployment:hold", "deployment:fail", "poll:suspend")
+LOWER = ("deployment:await_decision", "deployment:fail", "poll:suspend")
 SUBJECT = 200
 # Kept as they stand here and put into the reader's language when they are shown.
 NO_ADDRESS = gettext_noop("No mail address is entered.")
@@ -91,7 +91,7 @@ def make(outbox_id: int) -> bool:
     if plan is None or not plan.recipients:
         return _pass_over(outbox_id)
     try:
-        with change("notice:make") as act:
+        with change("notification:create") as act:
             held = Outbox.objects.select_for_update(skip_locked=True).filter(pk=outbox_id, sent_at=None).first()
             if held is None:
                 raise _Taken
@@ -103,7 +103,7 @@ def make(outbox_id: int) -> bool:
             held.save(update_fields=["sent_at"])
             act.about(notice, event=notice.event, messages=len(plan.recipients))
             if notice.waits:
-                act.tell("notice:wait")
+                act.tell("notification:await_external_approval")
     except _Taken:
         return False
     return True
@@ -133,7 +133,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     elif told.follows and not though_done:
         heard = _heard_of(subject.release)
         found = [one for one in found if not one.outside or one.key in heard]
-    event = Event.objects.filter(act=entry.act, kind=Event.Kind.ACTION).first()
+    event = Event.objects.filter(operation_id=entry.operation_id, kind=Event.Kind.OPERATION).first()
     doer, name = _doer(event.actor if event is not None else "")
     reason = event.reason if event is not None else ""
     given = {"at": entry.created_at, "actor": name, "reason": reason, "payload": entry.payload}
@@ -149,18 +149,18 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
 
 
 def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Account]:
-    if isinstance(subject.row, Notification) and told.key == "notice:remind":
+    if isinstance(subject.row, Notification) and told.key == "notification:remind":
         return asked_again(subject.row)
-    if isinstance(subject.row, Notification) and told.key == "notice:escalate":
+    if isinstance(subject.row, Notification) and told.key == "notification:escalate":
         return goes_on_to(subject.row)
     return must_act(told.key, subject, payload)
 
 
 def _heard_of(release: Release | None) -> set[str]:
     """Return the recipients whom the announcement of a release has reached, or may have: one that is being tried."""
-    announced = InboxItem.objects.filter(notice__event=ANNOUNCE, notice__release=release)
+    announced = InboxItem.objects.filter(notification__event=ANNOUNCE, notification__release=release)
     sent = Q(deliveries__outcome=NotificationDelivery.Outcome.SENT)
-    tried = Q(deliveries__outcome=NotificationDelivery.Outcome.WAITING, deliveries__tries__gt=0)
+    tried = Q(deliveries__outcome=NotificationDelivery.Outcome.PENDING, deliveries__tries__gt=0)
     return set(announced.filter(sent | tried).values_list("recipient", flat=True))
 
 
@@ -170,7 +170,7 @@ def _protected(subject: Subject) -> bool:
 
 def _unheard(told: Told, subject: Subject) -> bool:
     """Tell whether a run is of an environment in which people try things out, or a consent is about no release."""
-    about_no_release = told.key.startswith("consent:") and subject.release is None
+    about_no_release = told.key.startswith("approval:") and told.key != "approval:request" and subject.release is None
     return about_no_release or (not _protected(subject) and told.key not in LOWER)
 
 
@@ -196,9 +196,9 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
     return Notification.objects.create(
         event=told.key,
         outbox=entry.pk,
-        act=entry.act,
+        operation_id=entry.operation_id,
         object=entry.object,
-        thing=label(thing) if thing is not None else "",
+        required_action=label(thing) if thing is not None else "",
         release=subject.release,
         parent=parent,
         texts=plan.texts,
@@ -207,10 +207,10 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
         cause=plan.cause,
         writer=plan.writer,
         urgent=urgent,
-        outside=outside,
+        external=outside,
         made_at=moment,
-        released_at=moment if consent is not None else None,
-        released_with=consent,
+        external_approved_at=moment if consent is not None else None,
+        approved_with_request=consent,
         remind_at=moment + again if again is not None else None,
     )
 
@@ -219,8 +219,8 @@ def _released_beforehand(told: Told, subject: Subject) -> ApprovalRequest | None
     """Return the consent in which exactly these words were released, if there is one."""
     if told.key not in PRE_RELEASED or subject.deployment is None:
         return None
-    round_ = subject.deployment.consent
-    if round_ is None or round_.state not in ("granted", "consumed"):
+    round_ = subject.deployment.approval_request
+    if round_ is None or round_.state not in ("approved", "used"):
         return None
     words = NotificationTemplate.words(told.key)
     if used("".join(part for text in words.values() for part in text.values())) - KNOWN_BEFOREHAND:
@@ -230,24 +230,24 @@ def _released_beforehand(told: Told, subject: Subject) -> ApprovalRequest | None
 
 def _message(notice: Notification, recipient: Recipient, moment: datetime) -> None:
     message = InboxItem.objects.create(
-        notice=notice,
+        notification=notice,
         recipient=recipient.key,
         account=recipient.account,
-        member=recipient.member,
+        group_recipient=recipient.member,
         name=recipient.name,
         language=recipient.language,
-        outside=recipient.outside,
+        external=recipient.outside,
     )
     held = recipient.outside and notice.waits
     earliest = not_before(recipient, moment, notice.urgent)
     for channel in recipient.channels.values():
-        kind = channels.kind(channel.kind)
+        kind = channels.kind(channel.channel_type)
         if kind.within:
             _delivery(message, channel, "", moment, held=held, there=True)
             continue
         if kind.personal and not recipient.address:
             # Whoever reads it in the inbox needs no second way; who has none should be seen to have none.
-            if not any(channels.kind(c.kind).within for c in recipient.channels.values()):
+            if not any(channels.kind(c.channel_type).within for c in recipient.channels.values()):
                 _delivery(message, channel, "", moment, held=held, fault=NO_ADDRESS)
             continue
         _delivery(message, channel, recipient.address, earliest, held=held, fault=unusable(channel, recipient.address))
@@ -263,7 +263,7 @@ def _delivery(
     there: bool = False,
     fault: str = "",
 ) -> None:
-    row = NotificationDelivery(message=message, channel=channel, address=address)
+    row = NotificationDelivery(inbox_item=message, channel=channel, address=address)
     if fault:
         row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.FAILED, at, fault
     elif not held and there:
@@ -275,7 +275,7 @@ def _delivery(
 
 def unusable(channel: NotificationChannel, address: str) -> str:
     """Return why nothing is sent there at all; empty when it is tried."""
-    kind = channels.kind(channel.kind)
+    kind = channels.kind(channel.channel_type)
     if kind.personal and not kind.within and not address:
         return NO_ADDRESS
     if channel.disabled_at is not None:

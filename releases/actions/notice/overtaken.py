@@ -1,4 +1,4 @@
-"""notice:supersede: what tells how a release goes on is not sent once the release has gone on further."""
+"""notification:supersede: what tells how a release goes on is not sent once the release has gone on further."""
 
 import logging
 from datetime import timedelta
@@ -16,11 +16,11 @@ from releases.models import Deployment, InboxItem, Notification, NotificationDel
 log = logging.getLogger(__name__)
 # The course of a release as people are told it. What is further down the list is no end of what is above it by itself:
 # any of them makes an earlier one untrue, and a plan ends also with the consent to it.
-PLANS = (ANNOUNCE, "release:postpone")
-MOVES = (*PLANS, "release:withdraw", "deployment:start", "deployment:succeed", "deployment:fail", "deployment:miss",
-         "rollback:authorise", "rollback:restored", "rollback:falter")  # fmt: skip
-COURSE = (*MOVES, "deployment:cancel", "rollback:tell_stakeholders", "rollback:tell_users")
-PLAN_ENDS = (*MOVES, "release:amend", "release:lapse")
+PLANS = (ANNOUNCE, "release:reschedule")
+MOVES = (*PLANS, "release:cancel", "deployment:start", "deployment:succeed", "deployment:fail", "deployment:mark_missed",
+         "rollback:authorise", "rollback:complete", "rollback:fail")  # fmt: skip
+COURSE = (*MOVES, "deployment:cancel", "rollback:notify_stakeholders", "rollback:notify_users")
+PLAN_ENDS = (*MOVES, "release:reopen_scope", "release:end_approval")
 NEWER = gettext_noop("A newer notification about the same release replaces this one.")
 # After so long inside as well only the newest is sent.
 LATE = timedelta(minutes=15)
@@ -37,36 +37,36 @@ def moved_since(notice: Notification) -> str:
 
 def is_overtaken(row: NotificationDelivery) -> bool:
     """Tell whether a message is not sent any more because a newer one says how it went on."""
-    notice = row.message.notice
-    if row.message.outside:
+    notice = row.inbox_item.notification
+    if row.inbox_item.external:
         return bool(moved_since(notice))
     if notice.release is None or notice.event not in COURSE or notice.made_at > now() - LATE:
         return False
     labels = _labels(notice.release)
-    newer = Q(notice__outbox__gt=notice.outbox, notice__event__in=MOVES, notice__object__in=labels)
-    return notice.object in labels and InboxItem.objects.filter(newer, recipient=row.message.recipient).exists()
+    newer = Q(notification__outbox__gt=notice.outbox, notification__event__in=MOVES, notification__object__in=labels)
+    return notice.object in labels and InboxItem.objects.filter(newer, recipient=row.inbox_item.recipient).exists()
 
 
 def supersede_waiting() -> None:
     """End what waits for its second person and tells of a release that has moved on since."""
-    waiting = Notification.objects.filter(outside=True, released_at=None, withdrawn_at=None, event__in=COURSE)
+    waiting = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None, event__in=COURSE)
     for notice in waiting.select_related("release"):
         if not moved_since(notice):
             continue
-        with apart(log, "notice %s", notice.pk), change("notice:supersede", (Notification, notice.pk)) as act:
+        with apart(log, "notice %s", notice.pk), change("notification:supersede", (Notification, notice.pk)) as act:
             held = act.get(Notification)
             if held.waits:
-                held.withdrawn_at, held.withdrawn_because = now(), NEWER
-                end_waiting(held, NotificationDelivery.Outcome.OVERTAKEN, NEWER)
+                held.cancelled_at, held.cancelled_because = now(), NEWER
+                end_waiting(held, NotificationDelivery.Outcome.SUPERSEDED, NEWER)
 
 
 def end_waiting(notice: Notification, outcome: str, why: str = "") -> None:
     """End the deliveries of a notice that wait for its second person, inside an open door."""
     waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
-        message__notice=notice, outcome=NotificationDelivery.Outcome.WAITING, next_at=None
+        inbox_item__notification=notice, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
     )
     for row in waiting:
-        row.outcome, row.ended_at, row.last_error = outcome, notice.withdrawn_at, why
+        row.outcome, row.ended_at, row.last_error = outcome, notice.cancelled_at, why
         row.save()
 
 

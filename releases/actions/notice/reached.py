@@ -26,10 +26,12 @@ class Reached:
 def reached(notice: Notification) -> list[Reached]:
     """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
     found: dict[str, Reached] = {}
-    fields = {NotificationDelivery.Outcome.SENT: "sent", NotificationDelivery.Outcome.WAITING: "waiting"}
-    messages = InboxItem.objects.filter(notice=notice).select_related("member__group", "account").order_by("pk")
+    fields = {NotificationDelivery.Outcome.SENT: "sent", NotificationDelivery.Outcome.PENDING: "waiting"}
+    messages = (
+        InboxItem.objects.filter(notification=notice).select_related("group_recipient__group", "account").order_by("pk")
+    )
     for message in messages.prefetch_related("deliveries"):
-        name = str(message.member.group) if message.member is not None else message.name
+        name = str(message.group_recipient.group) if message.group_recipient is not None else message.name
         row = found.setdefault(name, Reached(name))
         for delivery in message.deliveries.all():
             counted = fields.get(NotificationDelivery.Outcome(delivery.outcome), "failed")

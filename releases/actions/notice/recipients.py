@@ -33,7 +33,7 @@ class Recipient:
 
 def rules_for(event: str, lead: int | None) -> list[NotificationRule]:
     """Return the rules of an event that count; lead: hours before something is due, None for an event without leads."""
-    rows = NotificationRule.objects.filter(event=event, withdrawn_at=None).select_related("group", "channel")
+    rows = NotificationRule.objects.filter(event=event, removed_at=None).select_related("group", "channel")
     return [
         rule
         for rule in rows
@@ -50,7 +50,7 @@ def recipients(rules: Iterable[NotificationRule], acting: Iterable[Account], zon
     found: dict[str, Recipient] = {}
     acting = list(acting)
     for rule in rules:
-        kind = channels.kind(rule.channel.kind)
+        kind = channels.kind(rule.channel.channel_type)
         if kind.personal:
             for one in _persons(rule, acting, zone):
                 if kind.within and one.account is None:
@@ -59,7 +59,7 @@ def recipients(rules: Iterable[NotificationRule], acting: Iterable[Account], zon
                 known.channels[rule.channel_id] = rule.channel
                 known.quiet += [hours for hours in one.quiet if hours not in known.quiet]
                 known.outside = known.outside and one.outside
-        elif rule.channel.sealed:
+        elif rule.channel.encrypted:
             place = found.setdefault(f"channel:{rule.channel.key}", _place(rule.channel))
             place.channels[rule.channel_id] = rule.channel
             place.outside = place.outside or (rule.group is not None and rule.group.outside)
@@ -78,7 +78,7 @@ def _persons(rule: NotificationRule, acting: list[Account], zone: str) -> list[R
     if rule.group is None:
         return [_account(one, _hours(None, zone), outside=False) for one in acting if one.is_active]
     hours = _hours(rule.group, zone)
-    rows = rule.group.members.filter(removed_at=None).select_related("account")
+    rows = rule.group.recipients.filter(removed_at=None).select_related("account")
     return [
         _account(row.account, hours, outside=rule.group.outside, member=row)
         if row.account is not None

@@ -1,4 +1,4 @@
-"""notice:release and notice:withdraw: what goes to people outside, by another person than who caused it."""
+"""notification:approve_external and notification:cancel: what goes to people outside, by another person than who caused it."""
 
 import hashlib
 
@@ -19,13 +19,13 @@ from releases.models import Notification, NotificationDelivery
 
 def digest_of(notice: Notification) -> str:
     """Return the SHA-256 over what is released: the texts in both languages and who gets them."""
-    to = sorted(notice.messages.filter(outside=True).values_list("recipient", flat=True))
+    to = sorted(notice.inbox_items.filter(external=True).values_list("recipient", flat=True))
     return hashlib.sha256(rfc8785.dumps({"texts": notice.texts, "to": to})).hexdigest()
 
 
 def release(notice_id: int, *, digest: str, reason: str = "") -> Notification:
     """Let a notice go outside, as a second person who was shown exactly this. Raises NotYou, WrongState, Invalid."""
-    with change("notice:release", (Notification, notice_id), reason=reason, sign=True) as act:
+    with change("notification:approve_external", (Notification, notice_id), reason=reason, sign=True) as act:
         account = access.require("release_message")
         notice = act.get(Notification)
         if not notice.waits:
@@ -37,31 +37,33 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notification:
         if digest != digest_of(notice):
             raise Invalid(_("The text or the recipients shown to you differ from the current ones. Read them again."))
         moment = now()
-        notice.released_at, notice.released_by = moment, account
+        notice.external_approved_at, notice.external_approved_by = moment, account
         waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
-            message__notice=notice, outcome=NotificationDelivery.Outcome.WAITING, next_at=None
+            inbox_item__notification=notice, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
         )
-        for row in waiting.select_related("message__member__group", "message__account", "channel").order_by("pk"):
-            if channels.kind(row.channel.kind).within:
+        for row in waiting.select_related(
+            "inbox_item__group_recipient__group", "inbox_item__account", "channel"
+        ).order_by("pk"):
+            if channels.kind(row.channel.channel_type).within:
                 row.outcome, row.ended_at = NotificationDelivery.Outcome.SENT, moment
             else:
                 row.due_at = row.next_at = not_before(_heard(row), moment, notice.urgent)
             row.save()
         act.signature("release_message", digest)
-        act.details["messages"] = notice.messages.filter(outside=True).count()
+        act.details["messages"] = notice.inbox_items.filter(external=True).count()
     return notice
 
 
 def withdraw(notice_id: int, *, reason: str) -> Notification:
     """Withdraw what waits: nobody outside is told. What was sent inside stays sent. Raises WrongState, Invalid."""
-    with change("notice:withdraw", (Notification, notice_id), reason=reason, sign=True) as act:
+    with change("notification:cancel", (Notification, notice_id), reason=reason, sign=True) as act:
         access.require("release_message")
         notice = act.get(Notification)
         if not notice.waits:
             raise WrongState(_("This notification is not awaiting approval for external recipients."))
         act.require_reason()
-        notice.withdrawn_at, notice.withdrawn_because = now(), reason.strip()[:300]
-        end_waiting(notice, NotificationDelivery.Outcome.DROPPED)
+        notice.cancelled_at, notice.cancelled_because = now(), reason.strip()[:300]
+        end_waiting(notice, NotificationDelivery.Outcome.CANCELLED)
         act.signature("withdraw")
     return notice
 
@@ -89,10 +91,10 @@ def why_not(notice: Notification, account: Account) -> str:
 
 def _heard(row: NotificationDelivery) -> Recipient:
     """Return the recipient of a delivery with the quiet hours of his group."""
-    member, account = row.message.member, row.message.account
+    member, account = row.inbox_item.group_recipient, row.inbox_item.account
     quiet = []
     if member is not None:
         quiet = [(member.group.quiet_from, member.group.quiet_until, member.group.zone)]
         if account is not None and account.quiet_from is not None and account.quiet_until is not None:
             quiet = [(account.quiet_from, account.quiet_until, member.group.zone)]
-    return Recipient(row.message.recipient, row.message.name, row.message.language, True, quiet=quiet)
+    return Recipient(row.inbox_item.recipient, row.inbox_item.name, row.inbox_item.language, True, quiet=quiet)

@@ -1,4 +1,4 @@
-"""notice:remind, notice:escalate, notice:settle: what is not done is told again, goes on to others, and stops when it is
+"""notification:remind, notification:escalate, notification:complete: what is not done is told again, goes on to others, and stops when it is
 done or has another date, of which its own reminder tells.
 """
 
@@ -24,18 +24,18 @@ def remind_open() -> list[int]:
 def follow_up(notice_id: int) -> str:
     """Remind those who must act, tell others after ASKED_AGAIN reminders, or end it; return the event that was done."""
     seen = Notification.objects.get(pk=notice_id)
-    thing = row_of(seen.thing)
+    thing = row_of(seen.required_action)
     if is_done(thing) or is_moved(thing, seen.payload):
-        event = "notice:settle"
+        event = "notification:complete"
     elif seen.reminded < ASKED_AGAIN:
-        event = "notice:remind"
+        event = "notification:remind"
     else:
-        event = "notice:escalate"
+        event = "notification:escalate"
     with change(event, (Notification, notice_id)) as act:
         notice, moment = act.get(Notification), now()
         act.details["event"] = notice.event
-        if event == "notice:settle":
-            notice.settled_at, notice.remind_at = moment, None
+        if event == "notification:complete":
+            notice.completed_at, notice.remind_at = moment, None
             return event
         notice.reminded += 1
         again = reminded_after(notice.event, notice.payload, notice.urgent)

@@ -26,12 +26,12 @@ from releases.models import (
 )
 
 # What tells again of what another notice has told.
-AGAIN = ("notice:remind", "notice:escalate")
+AGAIN = ("notification:remind", "notification:escalate")
 # Which key of an act's details names the row that must be done.
 NAMED = {
     "release:submit": ("round", ApprovalRequest),
-    "round:ask": ("round", ApprovalRequest),
-    "deployment:hold": ("question", DecisionRequest),
+    "approval:request": ("round", ApprovalRequest),
+    "deployment:await_decision": ("question", DecisionRequest),
 }
 THINGS = (
     Milestone,
@@ -91,7 +91,7 @@ def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | N
         return found
     row = subject.row
     if isinstance(row, Notification) and event in AGAIN:
-        return row_of(row.thing)
+        return row_of(row.required_action)
     return row if isinstance(row, THINGS) else None
 
 
@@ -99,11 +99,11 @@ def is_done(thing: Model | None) -> bool:
     """Tell whether nothing is left to do about a row; one that is gone asks for nothing any more."""
     match thing:
         case ApprovalRequest():
-            return thing.state != "open"
+            return thing.state != "in_review"
         case Milestone():
             return thing.done_at is not None or thing.release.state not in Release.PREPARING
         case Waiver():
-            return any((thing.approved_at, thing.refused_at, thing.withdrawn_at))
+            return any((thing.approved_at, thing.rejected_at, thing.revoked_at))
         case DecisionRequest():
             return thing.answered_at is not None
         case Rollback():
@@ -111,7 +111,7 @@ def is_done(thing: Model | None) -> bool:
         case Notification():
             return not thing.waits
         case EmergencyStop():
-            return thing.released_at is not None
+            return thing.lifted_at is not None
         case AccessRequest():
             return thing.decided_at is not None
         case ChangeFreeze():
@@ -119,7 +119,7 @@ def is_done(thing: Model | None) -> bool:
         case PollFailure():
             return thing.suspended_at is None
         case MonitoringPeriod():
-            return thing.ended_at is not None or (thing.unclear_at is None and not thing.verdict)
+            return thing.ended_at is not None or (thing.no_data_at is None and not thing.result)
     return True
 
 

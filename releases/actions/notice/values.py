@@ -86,7 +86,7 @@ def values_of(
     """
     release, run, zone = subject.release, subject.deployment, zone_for(subject)
     if isinstance(thing, ApprovalRequest):
-        actor, reason = str(thing.applicant), str(thing.document.get("reason", "" if "stage" in payload else reason))
+        actor, reason = str(thing.requested_by), str(thing.document.get("reason", "" if "stage" in payload else reason))
     with override(language):
         found = {
             "actor": actor,
@@ -144,7 +144,9 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if isinstance(row, Release) and "rounds" in payload:
         return _why_lapsed(str(payload.get("key", "")))
     if isinstance(thing, ApprovalRequest):
-        return labelled(thing.get_subject_display(), thing.release or thing.window or thing.procedure or thing.switch)
+        return labelled(
+            thing.get_subject_display(), thing.release or thing.window or thing.procedure or thing.emergency_stop
+        )
     if isinstance(row, NotificationChannel):
         because = payload.get("because", row.unavailable_because)
         return f"{row} · {_(because)}" if because else str(row)
@@ -173,7 +175,7 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         words = {key: ja if language == "ja" else en for key, ja, en in waivable(row.release)}
         return words.get(row.gate, row.gate)
     if subject.step is not None:
-        return str(subject.step.parameters["task"] if subject.step.kind == "manual" else subject.step)
+        return str(subject.step.parameters["task"] if subject.step.step_type == "manual" else subject.step)
     return str(row)
 
 
@@ -224,7 +226,7 @@ def _silent_words(watch: MonitoringPeriod, keys: Sequence[str], language: str) -
 def _due(row: Model, payload: dict[str, Any], zone: str, language: str, thing: Model | None) -> str:
     moment = getattr(row, "due_at", None)
     if isinstance(thing, ApprovalRequest):
-        moment = thing.window_end
+        moment = thing.valid_until
     if isinstance(row, MonitoringPeriod):
         moment = row.ends_at
     if moment is None and isinstance(asked := payload.get("question"), int):

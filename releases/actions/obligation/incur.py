@@ -39,14 +39,14 @@ def incur_at_start(release: Release, environment: Environment, moment: datetime)
         release=release,
         environment=environment,
         approved_at__isnull=False,
-        withdrawn_at=None,
-        obligation=None,
+        revoked_at=None,
+        follow_up=None,
         until__gt=moment,
     )
     for waiver in waivers:
-        waiver.obligation = incur(release, "waiver", moment, environment.zone, about=waiver.gate)
-        waiver.save(update_fields=["obligation"])
-        owed.append(waiver.obligation)
+        waiver.follow_up = incur(release, "waiver", moment, environment.zone, about=waiver.gate)
+        waiver.save(update_fields=["follow_up"])
+        owed.append(waiver.follow_up)
     if environment.protected and release.kind == Release.Kind.EMERGENCY:
         owed.append(incur(release, "retrospective_review", moment, environment.zone))
         owed.append(incur(release, "full_review", moment, environment.zone))
@@ -57,6 +57,6 @@ def due(rule: ObligationRule, since: datetime, zone: str, country: str) -> datet
     """Return when a debt is due: hours on the clock; working days of the country, the last one until 18:00 in the zone."""
     if rule.unit == "hours":
         return since + timedelta(hours=rule.within)
-    company = {h.day: h.name_ja for h in Holiday.objects.filter(withdrawn_at=None)}
+    company = {h.day: h.name_ja for h in Holiday.objects.filter(removed_at=None)}
     day = calendar.working_days_after(since.astimezone(ZoneInfo(zone)).date(), rule.within, country, company=company)
     return calendar.instant(datetime.combine(day, END_OF_DAY), zone)

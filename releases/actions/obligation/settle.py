@@ -1,4 +1,4 @@
-"""obligation:settle: paying what was owed."""
+"""follow_up:complete: paying what was owed."""
 
 from collections.abc import Container
 
@@ -15,16 +15,16 @@ from releases.models import FollowUp
 
 def settle(obligation_id: int, *, note: str) -> FollowUp:
     """Say how a debt was settled."""
-    with change("obligation:settle", (FollowUp, obligation_id), reason=note, sign=True) as act:
+    with change("follow_up:complete", (FollowUp, obligation_id), reason=note, sign=True) as act:
         obligation = act.get(FollowUp)
         account = access.require(right_for(obligation))
         if why := not_yours(account, obligation):
             raise NotYou(why)
-        if obligation.settled_at is not None:
+        if obligation.completed_at is not None:
             raise WrongState(_("This follow-up action is already completed."))
         if not note.strip():
             raise Invalid(_("Describe how the follow-up action was completed."))
-        obligation.settled_at, obligation.settled_by, obligation.note = now(), account, note
+        obligation.completed_at, obligation.completed_by, obligation.note = now(), account, note
         act.signature("settle")
     return obligation
 

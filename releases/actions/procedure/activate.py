@@ -1,4 +1,4 @@
-"""procedure:load and procedure:activate: the first one by the command, every later one by consent."""
+"""procedure:load and procedure:put_into_effect: the first one by the command, every later one by consent."""
 
 from datetime import time
 from typing import Any
@@ -35,7 +35,7 @@ def load(content: Content, *, reason: str) -> Procedure:
     """
     if unknown := [rule.event for rule in content.messages if told(rule.event) is None]:
         raise Invalid(_("`messages` names events that Ringi does not know: %(events)s.") % {"events": listed(unknown)})
-    active = Procedure.objects.filter(state="active").first()
+    active = Procedure.objects.filter(state="in_effect").first()
     if active is not None:
         content = marked(content, active.document)
     existing = Procedure.objects.filter(version=content.version).first()
@@ -62,7 +62,9 @@ def activate_first(procedure_id: int) -> Procedure:
         with change("procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system") as act:
             _only_first()
             act.get(Procedure).submit()
-    with change("procedure:activate", (Procedure, procedure_id), reason="first procedure of an empty system") as act:
+    with change(
+        "procedure:put_into_effect", (Procedure, procedure_id), reason="first procedure of an empty system"
+    ) as act:
         _only_first()
         procedure = act.get(Procedure)
         put_in_force(procedure)
@@ -71,7 +73,7 @@ def activate_first(procedure_id: int) -> Procedure:
 
 
 def _only_first() -> None:
-    if current().kind != "command" or Procedure.objects.filter(state__in=["active", "retired"]).exists():
+    if current().kind != "command" or Procedure.objects.filter(state__in=["in_effect", "retired"]).exists():
         raise GateClosed(_("Only the first release procedure of an empty system can take effect without approval."))
 
 
@@ -96,7 +98,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         act.require_reason()
         if faults := environment_faults(procedure.document):
             raise Invalid(*faults)
-        now_active = Procedure.objects.get(state="active")
+        now_active = Procedure.objects.get(state="in_effect")
         unmet = headcount.worse(headcount.shortfalls(now_active.document), headcount.shortfalls(procedure.document))
         if ruin := [s for s in unmet if s.binding]:
             text = _(
@@ -127,17 +129,17 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
             document=content,
             digest=content_digest(content),
             rules=rules,
-            applicant=applicant,
+            requested_by=applicant,
         )
         act.about(procedure, round=round_.pk)
-        act.tell("round:ask")
+        act.tell("approval:request")
         headcount.tell_unmet(act, procedure, unmet)
     return round_
 
 
 def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
     """Return which measured triggers a draft changes and what that would have done; None when it changes none."""
-    active = Procedure.objects.filter(state="active").first()
+    active = Procedure.objects.filter(state="in_effect").first()
     if active is None:
         return None
     differ = replay.changed(active.document, procedure.document)
@@ -146,17 +148,17 @@ def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
 
 def in_force() -> dict[str, str]:
     """Return version and digest of the active procedure, as an application for a new one names them."""
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     return {"version": active.version, "digest": active.digest}
 
 
 def end_other_applications(granted: ApprovalRequest) -> None:
     """Send back what was applied for under the rules that have just been replaced, inside an open door."""
-    rounds = ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="open")
+    rounds = ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="in_review")
     for other in rounds.exclude(pk=granted.pk):
         assert other.procedure is not None
-        other.void()
-        other.void_key, other.ended_at = "base", now()
+        other.invalidate()
+        other.invalidated_by, other.ended_at = "base", now()
         other.save()
         other.procedure.send_back()
         other.procedure.save()
@@ -164,12 +166,14 @@ def end_other_applications(granted: ApprovalRequest) -> None:
 
 def take_back(procedure_id: int, *, reason: str) -> Procedure:
     """引戻し: take the application for a new version back; it is a draft again."""
-    with change("procedure:take_back", (Procedure, procedure_id), reason=reason) as act:
+    with change("procedure:withdraw_request", (Procedure, procedure_id), reason=reason) as act:
         access.require("propose_procedure")
         procedure = act.get(Procedure)
         procedure.send_back()
-        for round_ in ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure=procedure, state="open"):
-            round_.take_back()
+        for round_ in ApprovalRequest.objects.select_for_update(no_key=True).filter(
+            procedure=procedure, state="in_review"
+        ):
+            round_.withdraw_request()
             round_.ended_at = now()
             round_.save()
     return procedure
@@ -190,15 +194,15 @@ def move_over(act: Act, release: Release, procedure: Procedure) -> None:
     """Let an open release follow another version, inside an open door: its consent is void, and what is new is asked."""
     if release.state not in Release.FIXED:
         return
-    if ended := end_rounds(release, "void", "procedure", tells=act):
-        act.tell_also("release:lapse", release, key="procedure", rounds=[one.pk for one in ended])
+    if ended := end_rounds(release, "invalidated", "procedure", tells=act):
+        act.tell_also("release:end_approval", release, key="procedure", rounds=[one.pk for one in ended])
     content = procedure.document
-    release.procedure, release.plan = procedure, step_plan(content)
+    release.procedure, release.step_plan = procedure, step_plan(content)
     lay_out(release, content)
-    if release.window_start is not None:
-        lay(release, content, production_of(release), release.window_start, now())
-    if release.state in ("in_review", "approved", "confirmed"):
-        release.lapse()
+    if release.scheduled_start_at is not None:
+        lay(release, content, production_of(release), release.scheduled_start_at, now())
+    if release.state in ("in_review", "approved", "final_check_completed"):
+        release.end_approval()
 
 
 def environment_faults(content: Content) -> list[str]:
@@ -256,19 +260,19 @@ def _environments(content: Content) -> list[tuple[parts.Environment, Environment
 
 def put_in_force(procedure: Procedure) -> None:
     """Retire the active procedure and activate this one, inside an open door; make what it names exist."""
-    for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="active"):
+    for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect"):
         earlier.retire()
         earlier.save()
-    procedure.activate()
-    procedure.activated_at = now()
+    procedure.put_into_effect()
+    procedure.in_effect_at = now()
     procedure.save()
     content = procedure.document
     laid, regular = _environments(content), content.schedule.regular
     if fault := calendar.country_fault(regular.country):
         raise Invalid(fault)
-    own = ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None)
+    own = ChangeWindow.objects.filter(from_procedure=True, cancelled_at=None)
     for window in own.exclude(rrule=regular.rrule, environment__protected=True):
-        window.withdrawn_at = now()
+        window.cancelled_at = now()
         window.save()
     for environment in Environment.objects.filter(protected=True):
         ChangeWindow.objects.update_or_create(
@@ -285,8 +289,8 @@ def put_in_force(procedure: Procedure) -> None:
                 "zone": regular.zone,
                 "start": time.fromisoformat(regular.start),
                 "length_minutes": regular.length_minutes,
-                "opened_at": now(),
-                "withdrawn_at": None,
+                "in_effect_at": now(),
+                "cancelled_at": None,
                 "reason": content.version,
             },
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from releases.actions.rollback.causes import UNANSWERED
+from releases.actions.rollback.causes import NO_RESPONSE
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.watch.checks import slots_of
 from releases.metrics.triggers import Fired, Slot, Trigger, named_after, replay
@@ -30,8 +30,8 @@ def _rule(trigger: Mapping[str, Any] | None) -> Any:
 
 def last_watches(count: int = WATCHES) -> list[MonitoringPeriod]:
     """Return the watches after runs that ended or go on, with samples, newest first."""
-    looked = Exists(Measurement.objects.filter(watch=OuterRef("pk")))
-    rows = MonitoringPeriod.objects.exclude(purpose=MonitoringPeriod.Purpose.BEFORE).filter(looked)
+    looked = Exists(Measurement.objects.filter(period=OuterRef("pk")))
+    rows = MonitoringPeriod.objects.exclude(purpose=MonitoringPeriod.Purpose.BASELINE).filter(looked)
     return list(
         rows.select_related("deployment__release__application", "deployment__environment").order_by("-pk")[:count]
     )
@@ -51,20 +51,22 @@ def report(new: Content, watches: Iterable[MonitoringPeriod] | None = None) -> l
 def _row(watch: MonitoringPeriod, triggers: list[dict[str, Any]], checks: list[dict[str, Any]]) -> dict[str, Any]:
     series = [
         Slot(due.timestamp(), values)
-        for due, values in watch.samples.order_by("due_at").values_list("due_at", "values").iterator(chunk_size=2000)
+        for due, values in watch.measurements.order_by("due_at")
+        .values_list("due_at", "values")
+        .iterator(chunk_size=2000)
     ]
     rounds = slots_of(watch, MOST_ROUNDS)
     was = _fired(watch, watch.triggers, watch.checks, series, rounds)
     would = _fired(watch, triggers, checks, series, rounds)
     # That nobody answered was no trigger.
-    alarms = Rollback.objects.filter(deployment=watch.deployment, raised_by=None).exclude(cause=UNANSWERED)
+    alarms = Rollback.objects.filter(deployment=watch.deployment, raised_by=None).exclude(cause=NO_RESPONSE)
     raised = list(alarms.order_by("pk")) if watch.rollback_id is None else []
     heeded = [alarm for alarm in raised if alarm.state != "dismissed"]
     heard = any(fired.critical for fired in was)
     return {
         "watch": watch.pk,
         "run": str(watch.deployment),
-        "began": _text(watch.began_at.timestamp()),
+        "began": _text(watch.started_at.timestamp()),
         "samples": len(series),
         "was": [[fired.key, fired.critical, _text(fired.at)] for fired in was],
         "would": [[fired.key, fired.critical, _text(fired.at)] for fired in would],

@@ -86,7 +86,7 @@ def revise(
         wanted[part].append({"source": "ours", "ours": [], **row})
     if wanted == base.content:
         raise Invalid(_("Nothing differs from version %(version)s. Change a value first.") % {"version": base.version})
-    if base.state == "active":
+    if base.state == "in_effect":
         _add_to_history(wanted, reason)
         return load(_checked(wanted), reason=reason)
     content = _checked(wanted)
@@ -94,7 +94,7 @@ def revise(
         account, draft = access.require("propose_procedure"), act.get(Procedure)
         if draft.state != "draft" or draft.digest != base.digest:
             raise WrongState(_("This version has changed in the meantime, or is no draft any more. Open it again."))
-        active = Procedure.objects.get(state="active")
+        active = Procedure.objects.get(state="in_effect")
         content = marked(content, active.document)
         draft.content, draft.digest = content.model_dump(mode="json"), digest(content)
         draft.writers = sorted({*draft.writers, account.pk})

@@ -1,4 +1,4 @@
-"""release:confirm: the T-1 final check, signed by two people of the roles that the procedure names (P3)."""
+"""release:sign_final_check: the T-1 final check, signed by two people of the roles that the procedure names (P3)."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -40,10 +40,10 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     environment = production_of(release)
     target = DeploymentTarget.objects.filter(application=release.application, environment=environment).first()
     tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
-    round_ = ApprovalRequest.objects.filter(release=release, environment=environment, state="granted").first()
-    duties = set(release.roster.exclude(telephone="").values_list("duty", flat=True))
+    round_ = ApprovalRequest.objects.filter(release=release, environment=environment, state="approved").first()
+    duties = set(release.team_members.exclude(telephone="").values_list("team_role", flat=True))
     measured = {
-        "roster_complete": duties >= set(TeamMember.Duty.values),
+        "roster_complete": duties >= set(TeamMember.TeamRole.values),
         "target_reachable": target is not None and _reachable(target, connect),
         "tag_unchanged": tag is not None
         and tag.value.get("commit") == release.commit
@@ -59,7 +59,7 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
 def announcement_of(release: Release, environment: Environment, round_: ApprovalRequest | None = None) -> Announcement:
     """Return how the announcement of a release stands; round_: its granted round of consent, where that is known."""
     granted = (
-        round_ or ApprovalRequest.objects.filter(release=release, environment=environment, state="granted").first()
+        round_ or ApprovalRequest.objects.filter(release=release, environment=environment, state="approved").first()
     )
     return announcement(release, granted, _waiver(release, environment))
 
@@ -70,7 +70,7 @@ def _waiver(release: Release, environment: Environment) -> Waiver | None:
 
 
 def _reachable(target: DeploymentTarget, connect: bool) -> bool | str:
-    if not target.settings.get("ssh"):
+    if not target.options.get("ssh"):
         return Path(target.root).is_dir()
     if not connect:
         return NOT_MEASURED
@@ -84,11 +84,11 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
     """Sign the final check as it stands; with the second signature the release is confirmed and its tag recorded."""
     observe(release_id)
     facts = facts_now(Release.objects.get(pk=release_id))
-    with change("release:confirm", (Release, release_id), reason=reason, sign=True) as act:
+    with change("release:sign_final_check", (Release, release_id), reason=reason, sign=True) as act:
         release = act.get(Release)
         environment = production_of(release)
         account = access.require("final_check", environment)
-        if release.state != "approved" or release.window_start is None:
+        if release.state != "approved" or release.scheduled_start_at is None:
             text = _("This operation is not possible in the state “%(state)s”.")
             raise WrongState(text % {"state": release.get_state_display()})
         held = access.roles_of(account, environment)
@@ -98,15 +98,15 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         if wrong:
             missing = [announcement_of(release, environment).why] if NOTICES_SENT in wrong else []
             raise GateClosed(_("Items not met: %(items)s") % {"items": listed(labels(release, wrong))}, *missing)
-        require_in_time(release, "confirm")
+        require_in_time(release, "complete_final_check")
         signs = sorted(held & set(procedure_of(release).final_check.signers))
         approved = document(release, environment)
-        content = {"approved": approved, "facts": facts, "window_start": release.window_start.isoformat()}
+        content = {"approved": approved, "facts": facts, "scheduled_start_at": release.scheduled_start_at.isoformat()}
         signed = FinalCheck(
             release=release,
             account=account,
             facts=facts,
-            window_start=release.window_start,
+            scheduled_start_at=release.scheduled_start_at,
             signature=act.signature("final_check", digest(content), role=", ".join(signs)),
             signed_at=now(),
         )
@@ -120,12 +120,8 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
                 row.role = place[row.account.person_key]
                 row.save()
         act.details["facts"] = facts
-        if (
-            facts.get(NOTICES_SENT) == WAIVED
-            and (waiver := _waiver(release, environment))
-            and waiver.obligation is None
-        ):
-            waiver.obligation = incur(
+        if facts.get(NOTICES_SENT) == WAIVED and (waiver := _waiver(release, environment)) and waiver.follow_up is None:
+            waiver.follow_up = incur(
                 release, "waiver", now(), environment.zone, about=labels(release, [NOTICES_SENT])[0]
             )
             waiver.save()
@@ -135,13 +131,13 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
                 raise GateClosed(*late)
             tag = Fact.objects.get(release=release, kind="tag", environment=None)
             release.tag_object = tag.value["object_id"]
-            release.confirm()
-            done_milestone(release, "confirm", account)
+            release.complete_final_check()
+            done_milestone(release, "complete_final_check", account)
     return release
 
 
 def _signed(release: Release) -> list[FinalCheck]:
-    return [row for row in release.final_checks.all() if row.cleared_at is None and row.account.is_active]
+    return [row for row in release.final_checks.all() if row.invalidated_at is None and row.account.is_active]
 
 
 def _places(release: Release, rows: Iterable[FinalCheck]) -> tuple[list[quorum.Rule], quorum.Persons]:

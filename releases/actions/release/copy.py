@@ -39,8 +39,8 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
             title=plain(title, _("title")) if title else _retitled(earlier, text),
             author=author,
             copied_from=earlier,
-            plan=step_plan(content),
-            unanswered=content.rollback.question_default,
+            step_plan=step_plan(content),
+            on_timeout=content.rollback.question_default,
             tag=application.tag_format.format(version=text),
             **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},
         )

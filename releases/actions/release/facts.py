@@ -17,7 +17,7 @@ ZONE = "Asia/Tokyo"
 def facts_of(release: Release, language: str, zone: str = "") -> notes.Facts:
     """Return the facts in one language; times in `zone`, or that of the environment that it is bound for."""
     zone = zone or zone_of(release)
-    start = release.window_start
+    start = release.scheduled_start_at
     with override(language):
         return notes.Facts(
             application=str(release.application),
@@ -28,7 +28,7 @@ def facts_of(release: Release, language: str, zone: str = "") -> notes.Facts:
             closes=when(release.window_end, zone, language),
             day=start.astimezone(ZoneInfo(zone)).date().isoformat() if start is not None else "",
             impact=release.impact,
-            technical=(release.impact, release.security_impact, release.way_back),
+            technical=(release.impact, release.security_impact, release.rollback_plan),
             changes=[notes.Fact(change.kind, change.text, change.ticket) for change in release.changes.all()],
         )
 

@@ -1,4 +1,4 @@
-"""release:import_tags, release:import_past: past releases from a repository's tags, in the background.
+"""release:read_tags, release:import_past_releases: past releases from a repository's tags, in the background.
 
 A worker reads the tags, a person confirms what was found, a worker imports it in batches. The row says how far it is.
 """
@@ -27,7 +27,7 @@ Stage = ReleaseImport.Stage
 
 def request(application_id: int, *, patterns: Sequence[str] = (), reason: str = "") -> ReleaseImport:
     """Have the tags of a repository read by a worker. patterns: the application's own by default."""
-    with change("release:import_tags", (Application, application_id), reason=reason) as act:
+    with change("release:read_tags", (Application, application_id), reason=reason) as act:
         account = access.require("plan")
         application = act.get(Application)
         wanted = list(patterns) or [application.tag_format]
@@ -44,7 +44,7 @@ def request(application_id: int, *, patterns: Sequence[str] = (), reason: str = 
 def confirm(import_id: int) -> ReleaseImport:
     """Have what was found imported, exactly that."""
     application_id = ReleaseImport.objects.values_list("application_id", flat=True).get(pk=import_id)
-    with change("release:import_past", (Application, application_id)) as act:
+    with change("release:import_past_releases", (Application, application_id)) as act:
         access.require("plan")
         row = ReleaseImport.objects.select_for_update(no_key=True).get(pk=import_id)
         if row.stage != Stage.READY:
@@ -88,9 +88,9 @@ def work(import_id: int) -> None:
             ReleaseImport.objects.filter(pk=row.pk).update(done=min(start + BATCH, len(wanted)), next_at=now() + AGAIN)
         gone = len(confirmed) - len(wanted)
         fault = _("%(count)d tags were moved or deleted since they were read.") % {"count": gone} if gone else ""
-        _move(row, Stage.DONE, fault=fault)
+        _move(row, Stage.DONE, failure=fault)
     except (git.SourceUnavailable, Refused) as refused:
-        _move(row, Stage.FAILED, fault=str(refused)[:300])
+        _move(row, Stage.FAILED, failure=str(refused)[:300])
 
 
 def _move(row: ReleaseImport, stage: str, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""release:import_tags: the version tags that a repository has already become past releases."""
+"""release:read_tags: the version tags that a repository has already become past releases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def record(
 ) -> Imported:
     """Make found tags past releases in one act. fault: why they could not be read. Raises NotYou, Invalid."""
     made, known, changes = list[str](), list[str](), list[ChangeEntry]()
-    with change("release:import_tags", (Application, application.pk), reason=reason) as act:
+    with change("release:read_tags", (Application, application.pk), reason=reason) as act:
         author = access.require("plan")
         faults = [text for pattern in wanted if (text := versions.wrong_pattern(pattern))]
         if faults or fault:
@@ -174,7 +174,7 @@ def _record(application: Application, row: Found, author: Account) -> list[Chang
         reason=_("This release was imported from the tag %(tag)s of %(date)s.") % {"tag": tag.name, "date": day},
     )
     release.save()
-    release.record()
+    release.mark_imported()
     release.save()
     kept = row.changes[:MOST_CHANGES]
     changes = [ChangeEntry(release=release, kind=git.kind_of(text), text=_short(text), author=author) for text in kept]

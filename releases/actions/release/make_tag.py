@@ -1,4 +1,4 @@
-"""release:make_tag: the product makes the signed tag of a release; none is ever moved (V3)."""
+"""release:create_tag: the product makes the signed tag of a release; none is ever moved (V3)."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -51,7 +51,7 @@ def make_tag(release_id: int, *, reason: str = "") -> Release:
     except (git.SourceUnavailable, git.NoSuchRevision, git.TagRefused, git.BadKey) as fault:
         _failed(release, str(fault))
         raise GateClosed(str(fault)) from fault
-    with change("release:tag_made", (Release, release_id), reason=reason) as act:
+    with change("release:record_tag", (Release, release_id), reason=reason) as act:
         act.about(act.get(Release), tag=release.tag, tag_object=made, commit=release.commit)
     observe(release_id)
     return Release.objects.get(pk=release_id)
@@ -63,7 +63,7 @@ def message_of(release: Release) -> str:
 
 
 def _ordered(release_id: int, reason: str) -> Order:
-    with change("release:make_tag", (Release, release_id), reason=reason) as act:
+    with change("release:create_tag", (Release, release_id), reason=reason) as act:
         account = access.require("prepare")
         release = act.get(Release)
         if release.state not in Release.FIXED:
@@ -81,7 +81,7 @@ def _day(release: Release) -> date:
         zone = production_of(release).zone
     except Invalid:
         zone = "Asia/Tokyo"
-    return (release.window_start or now()).astimezone(ZoneInfo(zone)).date()
+    return (release.scheduled_start_at or now()).astimezone(ZoneInfo(zone)).date()
 
 
 def _key() -> Path:
@@ -92,7 +92,7 @@ def _key() -> Path:
 
 def _known_as(release: Release, key: Path) -> str:
     """Return as whom the application knows the key; a tag that the gate would refuse is not made."""
-    with git.known(release.application.signers) as signers:
+    with git.known(release.application.allowed_signers) as signers:
         principal = git.accepted_as(key, signers)
     if not principal:
         line = f'ringi@example namespaces="git" {git.public_key(key)}'
@@ -123,4 +123,4 @@ def _make(order: Order, repository: Path, key: Path, address: str) -> str:
 
 
 def _failed(release: Release, sentence: str) -> None:
-    note("release:make_tag", object=label(release), outcome="failed", tag=release.tag, reasons=[sentence])
+    note("release:create_tag", object=label(release), outcome="failed", tag=release.tag, reasons=[sentence])

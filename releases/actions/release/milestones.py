@@ -15,7 +15,7 @@ def due_dates(content: Content, start: datetime, environment: Environment, *, em
     if emergency:
         return calendar.milestone_hours(start, content.emergency_hours())
     regular = content.schedule.regular
-    company = {h.day: h.name_ja for h in Holiday.objects.filter(withdrawn_at=None)}
+    company = {h.day: h.name_ja for h in Holiday.objects.filter(removed_at=None)}
     t0 = start.astimezone(ZoneInfo(environment.zone)).date()
     clock = time.fromisoformat(regular.milestones_due)
     due = {}
@@ -48,7 +48,7 @@ def lay(
     *,
     reopened: Collection[str] = (),
 ) -> None:
-    """Make or move the milestones of a release for T-0; what a move puts into the past is compressed: due at once.
+    """Make or move the milestones of a release for T-0; what a move puts into the past is due immediately (once).
 
     `reopened`: the edges whose milestones are to be done once more because of the move.
     """
@@ -58,7 +58,7 @@ def lay(
             release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
         )
         again = milestone.done_at is not None and row.guards in reopened
-        over = milestone.pk is not None and not milestone.compressed and milestone.due_at < moment and not again
+        over = milestone.pk is not None and not milestone.due_immediately and milestone.due_at < moment and not again
         if again:
             milestone.done_at = milestone.done_by = None
         # What was late is not made punctual by moving T-0, not even to a later window and back again.
@@ -69,7 +69,7 @@ def lay(
         if again or milestone.due_at != due[row.key]:
             milestone.reminded = []  # of another date, or of another time of doing it
         milestone.due_at = due[row.key]
-        milestone.compressed = due[row.key] < moment and excused
-        if milestone.compressed and milestone.done_at is None:
+        milestone.due_immediately = due[row.key] < moment and excused
+        if milestone.due_immediately and milestone.done_at is None:
             milestone.due_at = moment
         milestone.save()

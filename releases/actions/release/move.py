@@ -1,4 +1,4 @@
-"""release:move and release:postpone: choosing the window, and with it every milestone (P1, P3)."""
+"""release:set_scheduled_start and release:reschedule: choosing the window, and with it every milestone (P1, P3)."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -20,10 +20,10 @@ from releases.models import Release
 
 def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
     """Plan the release for the window that holds `start`; refused outside with the next window named."""
-    with change("release:move", (Release, release_id), reason=reason) as act:
+    with change("release:set_scheduled_start", (Release, release_id), reason=reason) as act:
         account = access.require("plan")
         release = act.get(Release)
-        if release.state not in ("draft", "content_fixed", "tested"):
+        if release.state not in ("draft", "scope_locked", "testing_completed"):
             raise WrongState(
                 _(
                     "The scheduled start can be set only before the release is submitted for approval. Reschedule the "
@@ -38,13 +38,13 @@ def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
 
 def postpone(release_id: int, *, start: datetime, reason: str) -> Release:
     """Move an approved release to another window; ends its round of consent."""
-    with change("release:postpone", (Release, release_id), reason=reason) as act:
+    with change("release:reschedule", (Release, release_id), reason=reason) as act:
         account = access.require("prepare")
         release = act.get(Release)
         release.editors.add(account)
-        release.postpone()
-        end_rounds(release, "void", "window")
-        _set_window(release, start, reopened=("approve", "confirm"))
+        release.reschedule()
+        end_rounds(release, "invalidated", "window")
+        _set_window(release, start, reopened=("approve", "complete_final_check"))
     return release
 
 
@@ -59,7 +59,7 @@ def _set_window(release: Release, start: datetime, reopened: Collection[str] = (
     if start < moment - timedelta(hours=12):
         raise Invalid(_("That time lies in the past."))
     procedure = procedure_of(release) if release.procedure else active_procedure().document
-    release.window_start = start
+    release.scheduled_start_at = start
     if emergency:
         release.window_end = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
     else:

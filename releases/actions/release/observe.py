@@ -1,4 +1,4 @@
-"""release:observe: look at the repository and keep what was seen, outside any transaction, for gates to read."""
+"""release:refresh_from_git: look at the repository and keep what was seen, outside any transaction, for gates to read."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ def observe(release_id: int) -> dict[str, Any]:
 
 def keep(release_id: int, seen: since.Facts) -> None:
     """Store what was read of the repository about a release, with the present time."""
-    with change("release:observe", (Release, release_id)) as act:
+    with change("release:refresh_from_git", (Release, release_id)) as act:
         moment = now()
         for (kind, environment), value in seen.items():
             Fact.objects.update_or_create(
@@ -70,7 +70,7 @@ def _may_observe(release: Release) -> None:
     account = access.current_account()
     places = [None, *Environment.objects.filter(targets__application=release.application_id)]
     if not any(access.may(account, right, place) for place in places for right in RIGHTS):
-        with change("release:observe", (Release, release.pk)):  # the refusal is an event
+        with change("release:refresh_from_git", (Release, release.pk)):  # the refusal is an event
             access.require(RIGHTS[0])
 
 
@@ -80,11 +80,11 @@ def _look(release: Release) -> dict[str, Any]:
     except git.SourceUnavailable as fault:
         return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
     production = DeployedVersion.objects.filter(application=release.application, environment__tier="production")
-    pointer = production.exclude(how=DeployedVersion.PROPOSED).first()
+    pointer = production.exclude(basis=DeployedVersion.REQUESTED).first()
     base = pointer.release.commit if pointer is not None and pointer.release is not None else None
     seen: dict[str, Any] = {}
     try:
-        with git.known(release.application.signers) as signers:
+        with git.known(release.application.allowed_signers) as signers:
             seen["signature"] = _signature(release, repository, signers)
             facts = git.facts(repository, tag=release.tag, signers=signers, version=release.version)
         seen["tag"] = dataclasses.asdict(facts)

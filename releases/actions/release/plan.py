@@ -1,4 +1,4 @@
-"""release:plan, release:edit, release:add_change: writing a release while it is a draft."""
+"""release:plan, release:edit, release:add_change_entry: writing a release while it is a draft."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ from releases.sources import versions
 
 EDITABLE = (
     "title", "branch", "commit", "tree", "tag", "reason", "ticket", "impact", "security_impact", "risk",
-    "test_plan", "way_back", "criterion", "preauthorised", "preauthorised_rows",
-    "rollback_on_failure", "unanswered",
+    "test_plan", "rollback_plan", "criterion", "rollback_pre_authorised", "data_loss_limit",
+    "rollback_on_failure", "on_timeout",
 )  # fmt: skip
 
 # What checklist and documents are about; the rest of the application may change without anyone looking again.
 LOOKED_AT = frozenset(EDITABLE) - {
-    "ticket", "risk", "preauthorised", "preauthorised_rows", "rollback_on_failure", "unanswered", "criterion",
+    "ticket", "risk", "rollback_pre_authorised", "data_loss_limit", "rollback_on_failure", "on_timeout", "criterion",
 }  # fmt: skip
 
 
@@ -57,8 +57,8 @@ def plan(
             title=plain(title, _("title")),
             author=author,
             criterion=criterion if kind == Release.Kind.EMERGENCY else "",
-            plan=step_plan(content),
-            unanswered=content.rollback.question_default,
+            step_plan=step_plan(content),
+            on_timeout=content.rollback.question_default,
             tag=application.tag_format.format(version=text),
         )
         act.about(release, version=text)
@@ -88,7 +88,7 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
 
 def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reason: str = "") -> ChangeEntry:
     """Add a change to a draft."""
-    with change("release:add_change", (Release, release_id), reason=reason) as act:
+    with change("release:add_change_entry", (Release, release_id), reason=reason) as act:
         release = act.get(Release)
         account = access.current_account()
         if not (access.may(account, "change") or access.may(account, "plan")):
@@ -132,7 +132,9 @@ def clear_signatures(release: Release, group: str = "") -> None:
         item.save()
     if group:
         return
-    for document in release.documents.select_for_update(no_key=True).filter(state__in=["checked", "approved", "ready"]):
+    for document in release.documents.select_for_update(no_key=True).filter(
+        state__in=["content_checked", "approved", "ready_to_publish"]
+    ):
         document.revise()
         document.checked_by = document.approved_by = None
         document.save()
@@ -140,14 +142,14 @@ def clear_signatures(release: Release, group: str = "") -> None:
 
 def clear_final_check(release: Release, moment: Any) -> None:
     """Clear the two signatures of the final check, inside an open door."""
-    for row in FinalCheck.objects.filter(release=release, cleared_at=None):
-        row.cleared_at = moment
-        row.save(update_fields=["cleared_at"])  # the scheduler may write no other column of it
+    for row in FinalCheck.objects.filter(release=release, invalidated_at=None):
+        row.invalidated_at = moment
+        row.save(update_fields=["invalidated_at"])  # the scheduler may write no other column of it
 
 
 def active_procedure() -> Procedure:
     """Return the active procedure; raises Invalid when there is none."""
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     if procedure is None:
         raise Invalid(_("No release procedure is in effect."))
     return procedure

@@ -20,30 +20,30 @@ from releases.models import Deployment, Release, Waiver
 
 def fix_content(release_id: int, *, reason: str = "") -> Release:
     """T-14: fix version, commit, changes and plan; pins the procedure, gives the number, drafts the documents."""
-    with change("release:fix_content", (Release, release_id), reason=reason) as act:
+    with change("release:lock_scope", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
-        release.fix_content()
+        release.lock_scope()
         _complete(release)
         if faults := wrong(release):
             raise Invalid(*faults)
-        require_in_time(release, "fix_content")
+        require_in_time(release, "lock_scope")
         procedure = active_procedure()
         release.procedure = procedure
         release.number = release.number or next_number(now())
         content = procedure.document
-        release.plan = step_plan(content)
+        release.step_plan = step_plan(content)
         lay_out(release, content)
-        _done(act, release, "fix_content")
+        _done(act, release, "lock_scope")
     return release
 
 
 def confirm_tests(release_id: int, *, reason: str = "") -> Release:
     """T-7: every earlier environment has verified the same content and the evidence holds."""
-    with change("release:confirm_tests", (Release, release_id), reason=reason) as act:
+    with change("release:complete_testing", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
-        release.confirm_tests()
+        release.complete_testing()
         last = Environment.objects.filter(targets__application=release.application).order_by("order").last()
         if last is None:
             raise Invalid(_("The application has no deployment target."))
@@ -55,31 +55,31 @@ def confirm_tests(release_id: int, *, reason: str = "") -> Release:
                 closed = [_("The release has not been verified in any environment yet.")]
         if closed:
             raise GateClosed(*closed)
-        require_in_time(release, "confirm_tests")
-        _done(act, release, "confirm_tests")
+        require_in_time(release, "complete_testing")
+        _done(act, release, "complete_testing")
     return release
 
 
 def conclude(release_id: int, *, reason: str = "") -> Release:
     """End a release that is not bound for production."""
-    with change("release:conclude", (Release, release_id), reason=reason) as act:
+    with change("release:close", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
         if release.bound_for_production:
             raise WrongState(_("This release is planned for production, so it cannot be closed without production."))
-        release.conclude()
+        release.close()
     return release
 
 
 def amend(release_id: int, *, reason: str) -> Release:
     """Open the content again; ends the round, and what rests on unchanged facts stays signed."""
-    with change("release:amend", (Release, release_id), reason=reason) as act:
+    with change("release:reopen_scope", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
         act.require_reason()
         _not_occupied(release)
-        release.amend()
-        ended = end_rounds(release, "void", "amended", tells=act)
+        release.reopen_scope()
+        ended = end_rounds(release, "invalidated", "amended", tells=act)
         clear_final_check(release, now())
         for milestone in release.milestones.exclude(done_at=None):
             milestone.done_at = milestone.done_by = None
@@ -90,22 +90,22 @@ def amend(release_id: int, *, reason: str) -> Release:
 
 def take_back(release_id: int, *, reason: str = "") -> Release:
     """引戻し: take the application back for now."""
-    with change("release:take_back", (Release, release_id), reason=reason) as act:
+    with change("release:withdraw_request", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
-        release.take_back()
-        end_rounds(release, "taken_back", tells=act)
+        release.withdraw_request()
+        end_rounds(release, "withdrawn", tells=act)
     return release
 
 
 def withdraw(release_id: int, *, reason: str) -> Release:
     """Give the release up for good."""
-    with change("release:withdraw", (Release, release_id), reason=reason) as act:
+    with change("release:cancel", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
         _not_occupied(release)
-        release.withdraw()
-        end_rounds(release, "void", "withdrawn")
+        release.cancel()
+        end_rounds(release, "invalidated", "cancelled")
     return release
 
 
@@ -119,7 +119,7 @@ def _complete(release: Release) -> None:
         raise Invalid(_("Still empty: %(fields)s") % {"fields": listed(missing)})
     if not release.changes.exists():
         raise Invalid(_("The release has no change entries yet."))
-    if release.bound_for_production and release.window_start is None:
+    if release.bound_for_production and release.scheduled_start_at is None:
         raise Invalid(_("No scheduled start has been set yet."))
     targets = Environment.objects.filter(targets__application=release.application)
     if not release.bound_for_production:
@@ -134,7 +134,7 @@ def require_in_time(release: Release, verb: str) -> None:
     under a waiver is owed from then on.
     """
     moment = now()
-    late = list(release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment))
+    late = list(release.milestones.filter(guards=verb, done_at=None, due_immediately=False, due_at__lt=moment))
     if not late:
         return
     environment = production_of(release)
@@ -145,8 +145,8 @@ def require_in_time(release: Release, verb: str) -> None:
         if waiver is None:
             text = _("“%(milestone)s” is overdue. Move the release to a later change window, or request a waiver.")
             raise GateClosed(text % {"milestone": milestone})
-        if waiver.obligation is None:
-            waiver.obligation = incur(release, "waiver", moment, environment.zone, about=str(milestone))
+        if waiver.follow_up is None:
+            waiver.follow_up = incur(release, "waiver", moment, environment.zone, about=str(milestone))
             waiver.save()
 
 

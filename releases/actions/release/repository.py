@@ -55,6 +55,6 @@ def credentials_of(application: Application) -> git.Credentials:
             .order_by("-number")
             .first()
         )
-        if newest is not None and {*newest.values, *newest.sealed} & {*git.Credentials.KEYS}:
+        if newest is not None and {*newest.values, *newest.encrypted} & {*git.Credentials.KEYS}:
             return git.Credentials.of(newest.opened())
     return git.Credentials()

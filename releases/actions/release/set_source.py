@@ -1,4 +1,4 @@
-"""release:set_source: take branch, commit and tree from the real repository into a draft."""
+"""release:select_commit: take branch, commit and tree from the real repository into a draft."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def set_source(
     accept_rolled_back: must be set for what was rolled back before. Refused as `look` is.
     """
     if not any(access.may(access.current_account(), right) for right in ("plan", "prepare")):
-        with change("release:set_source", (Release, release_id), reason=reason):
+        with change("release:select_commit", (Release, release_id), reason=reason):
             access.require("plan")
     try:
         seen = look(release_id, branch=branch, revision=revision)
@@ -124,5 +124,5 @@ def _elsewhere(release: Release, repository: Path, commit: str) -> str:
 
 
 def _refuse(release_id: int, reason: str, *sentences: str) -> NoReturn:
-    with change("release:set_source", (Release, release_id), reason=reason):
+    with change("release:select_commit", (Release, release_id), reason=reason):
         raise Invalid(*sentences)

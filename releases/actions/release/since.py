@@ -43,7 +43,7 @@ class Since:
 def active(release: Release) -> Active:
     """Return each environment that a release can go to, with what is active there (None: nothing), in order."""
     places = release.places
-    found = DeployedVersion.objects.filter(application=release.application_id).exclude(how=DeployedVersion.PROPOSED)
+    found = DeployedVersion.objects.filter(application=release.application_id).exclude(basis=DeployedVersion.REQUESTED)
     pointers = {row.environment_id: row for row in found.select_related("release", "configuration")}
     bound = [e for e in places if release.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     return [(environment, pointers.get(environment.pk)) for environment in bound]

@@ -13,7 +13,7 @@ from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 
 CHECK_SECONDS = 5
-LIMITS = ("deadline_seconds", "silence_seconds")
+LIMITS = ("deadline_seconds", "no_output_timeout_seconds")
 
 
 def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
@@ -22,14 +22,14 @@ def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
     A check is a step of kind `check`; one that only a person can make is left to whoever verifies the run.
     """
     return {
-        "forward": [_step(step) for step in content.plans.forward],
-        "verify": [
+        "deployment": [_step(step) for step in content.plans.forward],
+        "verification": [
             *_checks(content, "deployment", "inside"),
             *(_step(step) for step in content.plans.forward_after),
             *_checks(content, "deployment", "outside"),
         ],
-        "back": [_step(step) for step in (*content.plans.back_before, *content.plans.back)],
-        "back_verify": [
+        "rollback": [_step(step) for step in (*content.plans.back_before, *content.plans.back)],
+        "rollback_verification": [
             *_checks(content, "rollback", "inside"),
             *(_step(step) for step in content.plans.back_after),
             *_checks(content, "rollback", "outside"),
@@ -71,7 +71,7 @@ def manual_checks(content: Content, when: str) -> list[parts.Check]:
 
 def _step(step: parts.Step) -> dict[str, Any]:
     return {
-        "kind": step.kind,
+        "step_type": step.kind,
         "parameters": step.parameters,
         "label_ja": step.ja,
         "label_en": step.en,
@@ -84,7 +84,7 @@ def _step(step: parts.Step) -> dict[str, Any]:
 def _checks(content: Content, when: str, place: str) -> list[dict[str, Any]]:
     return [
         {
-            "kind": "check",
+            "step_type": "check",
             "parameters": {"check": check.kind, "parameters": check.parameters},
             "label_ja": check.ja,
             "label_en": check.en,

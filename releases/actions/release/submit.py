@@ -36,8 +36,8 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
         other = ApprovalRequest.objects.filter(
             release__application=release.application,
             environment=environment,
-            window_start=release.window_start,
-            state__in=["open", "granted"],
+            valid_from=release.scheduled_start_at,
+            state__in=["in_review", "approved"],
         ).exclude(release=release)
         if subject == "regular" and other.exists():
             text = _("Another release has an approval request for this change window: %(r)s")
@@ -56,9 +56,9 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
             document=content,
             digest=digest(content),
             rules=rules,
-            applicant=applicant,
-            window_start=release.window_start,
-            window_end=release.window_end,
+            requested_by=applicant,
+            valid_from=release.scheduled_start_at,
+            valid_until=release.window_end,
         )
         act.about(release, round=round_.pk, digest=round_.digest)
     return round_

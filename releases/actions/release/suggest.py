@@ -50,7 +50,7 @@ def next_version(application: Application, kinds: Sequence[str], *, kind: str = 
     but: primary key of a release whose own version does not count as taken. Raises Invalid for an unknown kind.
     """
     taken = taken_versions(application, but)
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     raises = procedure.document.change_kinds() if procedure is not None else versions.KINDS
     try:
         found = versions.next_version(in_force(application), kinds, raises, taken)

@@ -10,7 +10,7 @@ from releases.actions.rollback.causes import REHEARSAL
 from releases.models import Deployment, Release, Rollback
 from releases.sources import versions
 
-GIVEN_UP = ("rejected", "withdrawn", "failed", "rolled_back")
+GIVEN_UP = ("rejected", "cancelled", "failed", "rolled_back")
 
 
 def taken_versions(application: Application, but: int = 0) -> set[str]:
@@ -42,10 +42,12 @@ def rolled_back(application: Application, commit: str, tree: str) -> tuple[str, 
 
     A rehearsed rollback does not count: the content was not at fault.
     """
-    went_back = Rollback.objects.filter(deployment=OuterRef("pk"), began_at__isnull=False).exclude(cause=REHEARSAL)
+    went_back = Rollback.objects.filter(deployment=OuterRef("pk"), started_at__isnull=False).exclude(cause=REHEARSAL)
     found = (
-        Deployment.objects.filter(Q(base__wanted__commit=commit) | Q(base__wanted_tree=tree), application=application)
-        .filter(Exists(went_back) | Q(settled_as="as_before"))
+        Deployment.objects.filter(
+            Q(previous__wanted__commit=commit) | Q(previous__wanted_tree=tree), application=application
+        )
+        .filter(Exists(went_back) | Q(resolved_as="previous"))
         .select_related("environment")
         .order_by("-started_at")
     )
@@ -53,9 +55,9 @@ def rolled_back(application: Application, commit: str, tree: str) -> tuple[str, 
 
 
 def _said(run: Deployment, commit: str) -> str:
-    back = run.rollbacks.exclude(began_at=None).first()
-    at = (back.restored_at or back.began_at) if back is not None else run.ended_at
-    wanted = run.base.get("wanted", {})
+    back = run.rollbacks.exclude(started_at=None).first()
+    at = (back.restored_at or back.started_at) if back is not None else run.ended_at
+    wanted = run.previous.get("wanted", {})
     named = {
         "version": wanted.get("version", ""),
         "environment": run.environment,
@@ -69,6 +71,6 @@ def _said(run: Deployment, commit: str) -> str:
 def _deployed(application: Application, but: int) -> dict[str, Environment]:
     """Return each version that was deployed → where it was deployed last."""
     runs = Deployment.objects.filter(application=application, started_at__isnull=False).exclude(release=but)
-    found = runs.order_by("started_at").values_list("base__wanted__version", "release__version", "environment")
+    found = runs.order_by("started_at").values_list("previous__wanted__version", "release__version", "environment")
     places = Environment.objects.in_bulk()
     return {then or present: places[place] for then, present, place in found}

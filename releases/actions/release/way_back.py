@@ -19,19 +19,19 @@ def migrations_of(release: Release, known: Known | None = None) -> list[dict[str
 
 def ways_of(plan: dict[str, Any]) -> set[str]:
     """Return how the plan's database steps go back: none, reverse, restore; empty where there is none."""
-    rows = [row for row in plan.get("back", []) if row["kind"] == "database_update"]
+    rows = [row for row in plan.get("rollback", []) if row["step_type"] == "database_update"]
     return {row["parameters"].get("way_back", "restore") for row in rows}
 
 
 def faults(release: Release, known: Known | None = None) -> list[str]:
     """Return a sentence for everything by which the plan has no way back; a restore of the proved dump undoes all."""
-    forward = [row for row in release.plan.get("forward", []) if row["kind"] == "database_update"]
+    forward = [row for row in release.step_plan.get("deployment", []) if row["step_type"] == "database_update"]
     if not forward:
         return []
     files = migrations_of(release, known)
     if files is None:
         return [_("The migrations of this release have not been read yet. Refresh from Git first.")]
-    ways = ways_of(release.plan)
+    ways = ways_of(release.step_plan)
     if files and not ways:
         return [_("The step plan changes the database, but has no step that rolls the change back.")]
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""rollback:agree: what a late way back asks beside 切戻し判断者, after the watch has ended (approval rule late_way_back)."""
+"""rollback:confirm_late: what a late way back asks beside 切戻し判断者, after the watch has ended (approval rule late_way_back)."""
 
 from collections.abc import Collection
 from typing import Any
@@ -19,7 +19,7 @@ from releases.gates.content import digest as digest_of_content
 from releases.models import Rollback
 
 # Whose consent is `rollback:authorise` itself.
-DECIDER = "rollback_decider"
+DECIDER = "rollback_decision_maker"
 # Of an alarm, what people say go to: the assessment and what has been counted belong to it.
 SHOWN = ("cause", "critical", "note", "impact", "method", "timing")
 
@@ -126,7 +126,7 @@ def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
 
     digest: of what the page showed. One that was authorised in time and has become late is agreed to as well.
     """
-    with change("rollback:agree", (Rollback, rollback_id), reason=reason, sign=True) as act:
+    with change("rollback:confirm_late", (Rollback, rollback_id), reason=reason, sign=True) as act:
         rollback = act.get(Rollback)
         account = access.current_account()
         if rollback.state not in ("assessed", "authorised"):

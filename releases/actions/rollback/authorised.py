@@ -10,7 +10,7 @@ from audit.clock import now
 from environments import times
 from releases.models import DecisionRequest, Rollback
 
-How = Literal["person", "consent", "unanswered"]
+How = Literal["person", "consent", "no_response"]
 # Of an alarm nobody has let go yet, or that was found to be none.
 BEFORE = ("raised", "assessed", "dismissed")
 
@@ -36,10 +36,10 @@ def authorised(rollback: Rollback) -> Authorised | None:
     at = datetime.fromisoformat(kept["at"]) if kept is not None else None
     if rollback.authorised_by is not None:
         return Authorised(at, str(rollback.authorised_by))
-    if kept is None or kept["how"] != "unanswered":
+    if kept is None or kept["how"] != "no_response":
         return Authorised(at, _("the pre-authorisation in the approval request"))
     run = rollback.deployment
-    lapsed = DecisionRequest.objects.filter(deployment=run, answered_by=None, answer="go_back").order_by("pk").last()
+    lapsed = DecisionRequest.objects.filter(deployment=run, answered_by=None, answer="roll_back").order_by("pk").last()
     until = times.shown(lapsed.due_at if lapsed is not None else None, run.environment.zone)
     text = _("the approved default (roll back), because no one responded by %(until)s")
     return Authorised(at, text % {"until": until})

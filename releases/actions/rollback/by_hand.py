@@ -23,7 +23,7 @@ def looked(deployment: Deployment) -> dict[str, str]:
     target has none) or unknown; said: what the look at the service said or why nothing could be looked at}.
     """
     target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
-    base = deployment.base.get("in_force", {})
+    base = deployment.previous.get("deployed_version", {})
     values, secrets = configuration_of(base.get("configuration"))
     try:
         spec = spec_of(target, base.get("configuration"))

@@ -10,14 +10,14 @@ from releases.models import Rollback, Step
 from releases.procedures.document import Procedure as Content
 
 # A question to the roster found no answer, and to go back was agreed for that.
-UNANSWERED = "unanswered"
+NO_RESPONSE = "no_response"
 # A required step of the production deployment, or a check of its verification, has failed.
 FAILED_STEP, FAILED_CHECK = "failed_step", "failed_check"
 FAILURES = (FAILED_STEP, FAILED_CHECK)
 # It is gone for practice; never in production.
 REHEARSAL = "rehearsal"
 OWN: dict[str, str | Promise] = {
-    UNANSWERED: gettext_lazy("No one responded in time"),
+    NO_RESPONSE: gettext_lazy("No one responded in time"),
     FAILED_STEP: gettext_lazy("A step of the deployment failed"),
     FAILED_CHECK: gettext_lazy("The verification failed"),
     REHEARSAL: gettext_lazy("Rollback rehearsal"),
@@ -41,7 +41,7 @@ def seen_of(rollback: Rollback) -> str:
     trigger = rollback.facts.get("trigger", {})
     if trigger.get("key") == rollback.cause:
         return _("%(k)d of %(n)d measurements at or over the limit") % {"k": trigger["k"], "n": trigger["n"]}
-    if rollback.cause == UNANSWERED and rollback.raised_by_id is None:
+    if rollback.cause == NO_RESPONSE and rollback.raised_by_id is None:
         return _("No one responded in time, so the deployment is rolled back as approved.")
     if rollback.cause in FAILURES:
         return _("This step failed: %(step)s") % {"step": Step.objects.get(pk=rollback.facts["failed_step"])}
@@ -56,6 +56,6 @@ def raiser_of(rollback: Rollback) -> str:
         return _("the failure of a step")
     return (
         _("a decision request without a response in time")
-        if rollback.cause == UNANSWERED
+        if rollback.cause == NO_RESPONSE
         else _("post-deployment monitoring")
     )

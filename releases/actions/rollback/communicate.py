@@ -54,7 +54,7 @@ def communicate(rollback_id: int, *, items: Sequence[str], stated: str = "") -> 
 
 def _send(act: Act, rollback: Rollback, key: str, words: str) -> None:
     """Have the outbox tell of an item; raises Invalid where that would reach nobody."""
-    entry = Outbox(act=act.id, event=event_of(key), object=label(rollback), payload={}, created_at=act.at)
+    entry = Outbox(operation_id=act.id, event=event_of(key), object=label(rollback), payload={}, created_at=act.at)
     plan = planned(entry) if entry.event in KEYS else None
     if plan is None or not plan.recipients:
         text = _(
@@ -67,9 +67,9 @@ def _send(act: Act, rollback: Rollback, key: str, words: str) -> None:
 
 def _settle(rollback: Rollback, account: Any) -> None:
     owed = FollowUp.objects.select_for_update(no_key=True).filter(
-        release=rollback.deployment.release_id, key=OBLIGATION, settled_at=None
+        release=rollback.deployment.release_id, key=OBLIGATION, completed_at=None
     )
     for row in owed:
         text = _("The items were communicated on the rollback page.")
-        row.settled_at, row.settled_by, row.note = (now(), account, text)
+        row.completed_at, row.completed_by, row.note = (now(), account, text)
         row.save()

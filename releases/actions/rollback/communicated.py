@@ -38,7 +38,7 @@ def communications(rollback: Rollback) -> list[Communication]:
             found.append(Communication(item.key, item.label(language)))
             continue
         notice = (
-            Notification.objects.filter(act=kept["act"], event=event_of(item.key)).first()
+            Notification.objects.filter(operation_id=kept["act"], event=event_of(item.key)).first()
             if not kept["stated"]
             else None
         )

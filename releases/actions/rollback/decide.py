@@ -16,7 +16,7 @@ from releases import dispatch
 from releases.actions.obligation.incur import incur
 from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown
 from releases.actions.rollback.authorised import keep
-from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES, REHEARSAL, UNANSWERED
+from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES, NO_RESPONSE, REHEARSAL
 from releases.actions.rollback.communicated import OBLIGATION, uncommunicated
 from releases.actions.rollback.possible import is_late, refusal, restores
 from releases.gates.quorum import words_for
@@ -56,8 +56,8 @@ def raise_(
 
 def _failed_before(deployment: Deployment) -> dict[str, str]:
     """Return since when a step of the deployment stands failed or undecided, as a fact of an alarm; empty where none does."""
-    forward = deployment.steps.filter(phase__in=["forward", "verify"], state__in=["failed", "needs_decision"])
-    first = forward.exclude(kind="manual").exclude(ended_at=None).order_by("ended_at").first()
+    forward = deployment.steps.filter(phase__in=["deployment", "verification"], state__in=["failed", "outcome_unknown"])
+    first = forward.exclude(step_type="manual").exclude(ended_at=None).order_by("ended_at").first()
     return {"failing_since": first.ended_at.isoformat()} if first is not None and first.ended_at is not None else {}
 
 
@@ -72,7 +72,7 @@ def raise_after_failure(act: Act, deployment: Deployment, step: Step) -> None:
         return
     rollback = Rollback.objects.create(
         deployment=deployment,
-        cause=FAILED_CHECK if step.phase == Step.Phase.VERIFY else FAILED_STEP,
+        cause=FAILED_CHECK if step.phase == Step.Phase.VERIFICATION else FAILED_STEP,
         raised_at=act.at,
         facts={"failed_step": step.pk, "failing_since": act.at.isoformat()},
     )
@@ -94,20 +94,22 @@ def end_alarm_of_failure(deployment: Deployment) -> None:
 
 def _consented(deployment: Deployment) -> dict[str, Any]:
     """Return what the approval authorises beforehand (see Release.preauthorisation); empty without an approval."""
-    return deployment.consent.document.get("preauthorised", {}) if deployment.consent else {}
+    return (
+        deployment.approval_request.document.get("rollback_pre_authorised", {}) if deployment.approval_request else {}
+    )
 
 
 def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
     """Tell whether the consent said that the run goes back when nobody answers, and nobody has, nor has dismissed what came of it."""
-    document = deployment.consent.document if deployment.consent is not None else {}
-    if document.get("unanswered") != "go_back":
+    document = deployment.approval_request.document if deployment.approval_request is not None else {}
+    if document.get("on_timeout") != "roll_back":
         return False
     last = DecisionRequest.objects.filter(deployment=deployment).order_by("pk").last()
     lapsed = False
-    if deployment.state == "waiting" and last is not None and last.lapsed_to("go_back"):
-        since = Rollback.objects.filter(deployment=deployment, raised_at__gte=last.asked_at)
+    if deployment.state == "awaiting_decision" and last is not None and last.lapsed_to("roll_back"):
+        since = Rollback.objects.filter(deployment=deployment, raised_at__gte=last.requested_at)
         lapsed = not since.filter(state="dismissed").exists()  # else somebody has spoken
-    return lapsed or (rollback.cause == UNANSWERED and rollback.raised_by_id is None)
+    return lapsed or (rollback.cause == NO_RESPONSE and rollback.raised_by_id is None)
 
 
 def _critical(deployment: Deployment, cause: str) -> bool:
@@ -138,7 +140,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
     before. fault: why they can't be counted; then a person decides. Returns whether it may begin.
     """
     peek = Rollback.objects.get(pk=rollback_id)
-    with change("rollback:pre_authorise", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
+    with change("rollback:apply_pre_authorisation", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
         rollback, deployment = act.get(Rollback), act.get(Deployment)
         if rollback.state not in ("raised", "assessed"):
             return rollback.state == "authorised"
@@ -158,8 +160,8 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
             act.details["asks"] = True
             deployment.blockers = [gettext_noop("A rollback awaits assessment and authorisation.")]
             return False
-        rollback.pre_authorise()
-        keep(rollback, "unanswered" if agreed else "consent")
+        rollback.apply_pre_authorisation()
+        keep(rollback, "no_response" if agreed else "consent")
         act.tell("rollback:authorise")
         for owed in ("assessment", *([OBLIGATION] if uncommunicated(rollback) else [])):
             incur(deployment.release, owed, now(), deployment.environment.zone, about=str(rollback))
@@ -216,7 +218,11 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
 def not_yours(account: Account, rollback: Rollback) -> str:
     """Return why a person may not authorise a way back; empty when he may: the roster's decider, and no one else's voice."""
     run = rollback.deployment
-    named = [entry.account for entry in run.release.roster.all() if entry.duty == TeamMember.Duty.DECIDER]
+    named = [
+        entry.account
+        for entry in run.release.team_members.all()
+        if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER
+    ]
     if run.environment.protected and account.person_key not in {one.person_key for one in named}:
         text = _("The release team names another rollback decision maker: %(who)s")
         return text % {"who": named[0] if named else "—"}
@@ -267,7 +273,9 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         rollback.close()
         done = set(
-            rollback.documents.filter(state__in=["approved", "ready", "published"]).values_list("kind", flat=True)
+            rollback.documents.filter(state__in=["approved", "ready_to_publish", "published"]).values_list(
+                "kind", flat=True
+            )
         )
         missing = {"report", "cause", "prevention"} - done
         if missing:

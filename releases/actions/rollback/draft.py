@@ -69,8 +69,8 @@ def _cause(rollback: Rollback) -> Iterator[str]:
 def _prevention(rollback: Rollback) -> Iterator[str]:
     yield _("To be written from the cause: what is done, by whom, until when.")
     yield ""
-    checks = rollback.deployment.steps.filter(kind="check", phase="verify")
-    passed = [f"{step} ({told(step.result.get('value', ''))})" for step in checks if step.state == "done"]
+    checks = rollback.deployment.steps.filter(step_type="check", phase="verification")
+    passed = [f"{step} ({told(step.result.get('value', ''))})" for step in checks if step.state == "succeeded"]
     yield from _section(_("Checks that had passed before the alarm"), passed)
     evidence = rollback.deployment.release.application.evidence.filter(tree=rollback.deployment.release.tree)
     yield from _section(_("Uploaded evidence"), (str(row) for row in evidence.order_by("pk")[:20]))
@@ -104,11 +104,11 @@ def _timeline(rollback: Rollback) -> list[str]:
     run = rollback.deployment
     steps, let = list(run.steps.exclude(started_at=None)), authorised(rollback)
     moments: list[tuple[datetime | None, str]] = [
-        (run.started_at, _("Deployment started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
+        (run.started_at, _("Deployment started, scheduled by %(who)s") % {"who": run.scheduled_by or "—"}),
         (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
         (rollback.outage_began_at, _("Outage begins: first failed measurement or step, or the alarm")),
         (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raiser_of(rollback)}),
-        *([(let.at or rollback.began_at, _("Rollback, authorised by %(who)s") % {"who": let.words})] if let else []),
+        *([(let.at or rollback.started_at, _("Rollback, authorised by %(who)s") % {"who": let.words})] if let else []),
         (rollback.restored_at, _("The previous state is restored and proved by digest")),
     ]  # fmt: skip
     for key, text in (
@@ -132,7 +132,7 @@ def _rows(rollback: Rollback) -> list[str]:
     if rollback.facts.get("rows_fault"):
         return [_("not known: %(why)s") % {"why": rollback.facts["rows_fault"]}]
     kept: dict[str, Any] = next(
-        (s.result for s in rollback.deployment.steps.filter(kind="database_update", phase="back")), {}
+        (s.result for s in rollback.deployment.steps.filter(step_type="database_update", phase="rollback")), {}
     )
     rows = kept.get("written_since") or rollback.facts.get("rows", {})
     found = [f"{table}: {count}" for table, count in sorted(rows.items())]
@@ -144,7 +144,7 @@ def _rows(rollback: Rollback) -> list[str]:
 def _metrics(rollback: Rollback) -> list[str]:
     zone, words = rollback.deployment.environment.zone, _words(rollback)
     language = translation.get_language() or "ja"
-    samples = Measurement.objects.filter(watch__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by(
+    samples = Measurement.objects.filter(period__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by(
         "-pk"
     )
     found = []
@@ -156,15 +156,15 @@ def _metrics(rollback: Rollback) -> list[str]:
 
 
 def _failures(run: Deployment) -> list[str]:
-    wrong = run.steps.filter(state__in=["failed", "needs_decision", "stopped"]).order_by("ordinal")
+    wrong = run.steps.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal")
     return [f"{step} [{step.get_phase_display()}] {told(step.failure)}"[:LONGEST_LINE] for step in wrong]
 
 
 def _log(run: Deployment) -> list[str]:
     """Return the last lines of the step that went wrong, or of the last check of the log; both are masked already."""
-    outward = run.steps.filter(phase__in=["forward", "verify"]).exclude(started_at=None)
-    step: Step | None = outward.filter(state__in=["failed", "needs_decision", "stopped"]).order_by("ordinal").last()
-    step = step or outward.filter(kind="check", parameters__check="log").order_by("ordinal").last()
+    outward = run.steps.filter(phase__in=["deployment", "verification"]).exclude(started_at=None)
+    step: Step | None = outward.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal").last()
+    step = step or outward.filter(step_type="check", parameters__check="log").order_by("ordinal").last()
     if step is None:
         return []
     chunks = StepOutput.objects.filter(step=step).order_by("-pk").values_list("text", flat=True)[:LOG_CHUNKS]

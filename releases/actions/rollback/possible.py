@@ -8,7 +8,7 @@ from audit.clock import now
 from releases.models import DeployedVersion, Deployment
 
 # A run whose watch has ended is taken back too, but late: see `is_late`.
-IN_TIME = ("waiting", "verifying", "monitoring", "failed", "stopped")
+IN_TIME = ("awaiting_decision", "verifying", "monitoring", "failed", "stopped")
 FROM = (*IN_TIME, "succeeded")
 
 
@@ -19,9 +19,10 @@ def is_late(deployment: Deployment) -> bool:
 
 def restores(deployment: Deployment) -> bool:
     """Tell whether the plan's way back replaces the data by a dump."""
-    back = deployment.release.plan.get("back", [])
+    back = deployment.release.step_plan.get("rollback", [])
     return any(
-        row["kind"] == "database_update" and row["parameters"].get("way_back", "restore") == "restore" for row in back
+        row["step_type"] == "database_update" and row["parameters"].get("way_back", "restore") == "restore"
+        for row in back
     )
 
 
@@ -62,7 +63,9 @@ def refusal(deployment: Deployment, *, begins: bool = False) -> str:
 def _past_retention(deployment: Deployment) -> str:
     """Say that the dump of a run is too old to be gone back to; empty while it is kept or not needed."""
     days = deployment.procedure.document.retention.dumps_days
-    backup = deployment.steps.filter(kind="backup", phase="forward", state="done").order_by("ordinal").last()
+    backup = (
+        deployment.steps.filter(step_type="backup", phase="deployment", state="succeeded").order_by("ordinal").last()
+    )
     taken = (backup.ended_at if backup is not None else None) or deployment.started_at
     if not restores(deployment) or taken is None or now() <= taken + timedelta(days=days):
         return ""

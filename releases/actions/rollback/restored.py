@@ -14,21 +14,23 @@ def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
     """Return the three digests before the run (from its backup), under the new version, after the way back; `expected`
     where the way back was to leave something else than what was before; and as it was settled, if it was.
     """
-    backup: dict[str, Any] = next((s.result for s in deployment.steps.filter(kind="backup", state="done")), {})
-    base = deployment.base.get("in_force", {})
+    backup: dict[str, Any] = next(
+        (s.result for s in deployment.steps.filter(step_type="backup", state="succeeded")), {}
+    )
+    base = deployment.previous.get("deployed_version", {})
     before = {
         "code": base.get("tree", ""),
         "configuration": backup.get("configuration", "") if backup else base.get("configuration_digest", ""),
         "data": backup.get("data", ""),
     }
-    after = deployment.measured.get("back", {})
+    after = deployment.measured.get("rollback", {})
     expected = before | {"data": _data(deployment, backup, after)}
     return {
         "before": before,
-        "under": deployment.measured.get("verify", {}),
+        "under": deployment.measured.get("verification", {}),
         "after": after,
         **({"expected": expected} if expected != before else {}),
-        **({"settled": deployment.measured["settle"]} if "settle" in deployment.measured else {}),
+        **({"resolved": deployment.measured["resolve"]} if "resolve" in deployment.measured else {}),
     }
 
 
@@ -39,7 +41,7 @@ def _data(deployment: Deployment, backup: dict[str, Any], after: dict[str, str])
     before = str(backup.get("data", ""))
     if not after:
         return before
-    steps = deployment.steps.filter(kind="database_update", phase="back").order_by("ordinal")
+    steps = deployment.steps.filter(step_type="database_update", phase="rollback").order_by("ordinal")
     if (step := steps.last()) is None:
         return after.get("data", "")
     said = step.result
@@ -54,29 +56,29 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     wanted = found.get("expected", found["before"])
     different = [key for key in ("code", "configuration", "data") if wanted[key] != found["after"].get(key)]
     if different:
-        rollback.falter()
-        deployment.falter()
-        act.tell("rollback:falter")
+        rollback.fail()
+        deployment.fail_rollback()
+        act.tell("rollback:fail")
         rollback.facts["different"] = different
         deployment.blockers = [gettext_noop("Not restored: %(what)s") % {"what": ", ".join(different)}]
         return None
-    rollback.verify()
-    act.tell("rollback:restored")
+    rollback.start_verification()
+    act.tell("rollback:complete")
     rollback.restored_at = now()
-    deployment.restored()
+    deployment.complete_rollback()
     deployment.ended_at = now()
     return_to_base(deployment, found["after"])
     production = deployment.environment.tier == "production"  # no other run moves a release
     if production and release.state in ("releasing", "monitoring", "completed"):
         taken_back(release)
     draft_documents(rollback)
-    return deployment.steps.filter(phase="back_verify", state="pending").order_by("ordinal").first()
+    return deployment.steps.filter(phase="rollback_verification", state="pending").order_by("ordinal").first()
 
 
 def back_checked(rollback: Rollback, deployment: Deployment) -> None:
     """The checks after the way back hold: watch again, or, where nothing was in force, go on to the report."""
-    if deployment.base.get("in_force"):
-        rollback.watch()
+    if deployment.previous.get("deployed_version"):
+        rollback.start_monitoring()
         begin_watch(deployment, rollback)
     else:
-        rollback.report()
+        rollback.start_reporting()

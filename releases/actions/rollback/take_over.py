@@ -1,4 +1,4 @@
-"""rollback:take_over: a way back that faltered was finished by hand; two people stand for it with their names."""
+"""rollback:complete_manually: a way back that faltered was finished by hand; two people stand for it with their names."""
 
 from typing import Any, get_args
 
@@ -24,14 +24,18 @@ def take_over(
     and kept with the statement. accepted: the person knows that maintenance is still on or that the service does not run;
     without it that is refused.
 
-    The run itself is then settled (deployment:settle), and the rollback is reported and closed as any other.
+    The run itself is then settled (deployment:resolve), and the rollback is reported and closed as any other.
     """
     peek = Rollback.objects.select_related("deployment__environment").get(pk=rollback_id)
     run = peek.deployment
-    may_look = access.may(access.current_account(), "roll_back", run.environment) and peek.state == "faltered"
+    may_look = access.may(access.current_account(), "roll_back", run.environment) and peek.state == "failed"
     measured = by_hand.looked(run) if may_look else {"maintenance": "unknown", "service": "unknown", "said": ""}
     with change(
-        "rollback:take_over", (Rollback, rollback_id), (Deployment, peek.deployment_id), reason=reason, sign=True
+        "rollback:complete_manually",
+        (Rollback, rollback_id),
+        (Deployment, peek.deployment_id),
+        reason=reason,
+        sign=True,
     ) as act:
         rollback, deployment = act.get(Rollback), act.get(Deployment)
         account = access.require("roll_back", deployment.environment)
@@ -45,7 +49,7 @@ def take_over(
         first = rollback.facts.get("by_hand", [])
         if why := not_yours(account, rollback):
             raise NotYou(why)
-        if rollback.state != "faltered":
+        if rollback.state != "failed":
             text = _("This operation is not possible in the state “%(state)s”.")
             raise WrongState(text % {"state": rollback.get_state_display()})
         if (wrong := by_hand.troubles(entry)) and not accepted:
@@ -53,7 +57,7 @@ def take_over(
         act.details.update(maintenance=maintenance, service=service, measured=measured, left_so=wrong)
         rollback.facts = {**rollback.facts, "by_hand": [*first, entry]}
         if first:
-            rollback.take_over()
+            rollback.complete_manually()
             drop_rest(deployment)
             draft_documents(rollback)
     return rollback

@@ -1,4 +1,4 @@
-"""roster:assign: who does what in the production run (J2)."""
+"""team:assign: who does what in the production run (J2)."""
 
 from django.utils.translation import gettext as _
 
@@ -10,7 +10,7 @@ from environments.models import Account, Environment
 from releases.actions.release.plan import clear_final_check
 from releases.models import Release, TeamMember
 
-BEFORE_FINAL_CHECK = tuple(state for state in Release.PREPARING if state != "confirmed")
+BEFORE_FINAL_CHECK = tuple(state for state in Release.PREPARING if state != "final_check_completed")
 
 
 def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> TeamMember:
@@ -18,7 +18,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
 
     The rollback decider is one who may authorise it where the run goes. Raises NotYou, Invalid, WrongState.
     """
-    with change("roster:assign", (Release, release_id), reason=reason, sign=True) as act:
+    with change("team:assign", (Release, release_id), reason=reason, sign=True) as act:
         who = access.require("roster")
         release = act.get(Release)
         if release.state in Release.ENDS:
@@ -28,7 +28,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             raise Invalid(_("A service account cannot be a member of a release team."))
         if not account.is_active:
             raise Invalid(_("This account is deactivated."))
-        if duty == TeamMember.Duty.DECIDER:
+        if duty == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER:
             _may_decide(release, account)
         if release.state not in BEFORE_FINAL_CHECK and account.person_key == who.person_key:
             raise NotYou(
@@ -36,12 +36,12 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             )
         if not telephone.strip():
             raise Invalid(_("A telephone number is needed."))
-        pair = {"worker": "verifier", "verifier": "worker"}.get(duty)
-        other = TeamMember.objects.filter(release=release, duty=pair).first() if pair else None
+        pair = {"implementer": "verifier", "verifier": "implementer"}.get(duty)
+        other = TeamMember.objects.filter(release=release, team_role=pair).first() if pair else None
         if other is not None and account.is_among(other.account.identities):
             raise Invalid(_("The implementer and the verifier must be two different people."))
         entry, _made = TeamMember.objects.update_or_create(
-            release=release, duty=duty, defaults={"account": account, "telephone": telephone}
+            release=release, team_role=duty, defaults={"account": account, "telephone": telephone}
         )
         if release.state == "approved":
             clear_final_check(release, now())

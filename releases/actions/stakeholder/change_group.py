@@ -1,4 +1,4 @@
-"""stakeholder:create, stakeholder:edit, stakeholder:close: groups of people who are told."""
+"""recipient_group:create, recipient_group:edit, recipient_group:disable: groups of people who are told."""
 
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,7 +14,7 @@ from releases.models import RecipientGroup
 
 def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "") -> RecipientGroup:
     """Make a group of our own, beside those of the procedure. Raises Invalid."""
-    with change("stakeholder:create", reason=reason) as act:
+    with change("recipient_group:create", reason=reason) as act:
         access.require("tell")
         if side not in RecipientGroup.Side.values:
             raise Invalid(_("A recipient group must be internal or external."))
@@ -29,7 +29,7 @@ def edit(
     group_id: int, *, label_ja: str, label_en: str, quiet_from: time, quiet_until: time, zone: str, reason: str = ""
 ) -> RecipientGroup:
     """Change names and quiet hours. Its side stays: a group that is outside is never told as if it were not."""
-    with change("stakeholder:edit", (RecipientGroup, group_id), reason=reason) as act:
+    with change("recipient_group:edit", (RecipientGroup, group_id), reason=reason) as act:
         access.require("tell")
         row = act.get(RecipientGroup)
         try:
@@ -44,7 +44,7 @@ def edit(
 
 def close(group_id: int, *, reason: str) -> RecipientGroup:
     """Tell a group nothing any more. Raises WrongState, Invalid."""
-    with change("stakeholder:close", (RecipientGroup, group_id), reason=reason, sign=True) as act:
+    with change("recipient_group:disable", (RecipientGroup, group_id), reason=reason, sign=True) as act:
         access.require("tell")
         row = act.get(RecipientGroup)
         if row.closed_at is not None:

@@ -1,4 +1,4 @@
-"""member:add, member:add_outside, member:remove: who is in a group."""
+"""recipient:add, recipient:add_without_account, recipient:remove: who is in a group."""
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -17,13 +17,13 @@ LANGUAGES = ("ja", "en")
 
 def add(group_id: int, *, account_id: int, reason: str = "") -> GroupRecipient:
     """Put a person with an account into a group; language and mail address are the account's. Raises Invalid."""
-    with change("member:add", (RecipientGroup, group_id), reason=reason) as act:
+    with change("recipient:add", (RecipientGroup, group_id), reason=reason) as act:
         access.require("tell")
         group = _open(act.get(RecipientGroup))
         account = Account.objects.filter(pk=account_id, kind=Account.Kind.PERSON, is_active=True).first()
         if account is None:
             raise Invalid(_("Only a person with an active account can be a recipient."))
-        if group.members.filter(account=account, removed_at=None).exists():
+        if group.recipients.filter(account=account, removed_at=None).exists():
             raise Invalid(_("%(who)s is a recipient already.") % {"who": str(account)})
         made = GroupRecipient.objects.create(group=group, account=account, language=account.language)
         act.about(made, group=group.key)
@@ -32,7 +32,7 @@ def add(group_id: int, *, account_id: int, reason: str = "") -> GroupRecipient:
 
 def add_outside(group_id: int, *, name: str, address: str, language: str, reason: str) -> GroupRecipient:
     """Put somebody without an account into a group, under signature. Raises Invalid."""
-    with change("member:add_outside", (RecipientGroup, group_id), reason=reason, sign=True) as act:
+    with change("recipient:add_without_account", (RecipientGroup, group_id), reason=reason, sign=True) as act:
         access.require("tell")
         group = _open(act.get(RecipientGroup))
         if not name.strip() or not reason.strip():
@@ -41,7 +41,7 @@ def add_outside(group_id: int, *, name: str, address: str, language: str, reason
             raise Invalid(_("The selected language is not available."))
         if fault := Mail().fault(Address(address.strip(), hosts=tuple(settings.MAIL_DOMAINS))):
             raise Invalid(fault)
-        if group.members.filter(address__iexact=address.strip(), removed_at=None).exists():
+        if group.recipients.filter(address__iexact=address.strip(), removed_at=None).exists():
             raise Invalid(_("%(who)s is a recipient already.") % {"who": address.strip()})
         made = GroupRecipient.objects.create(group=group, name=name.strip(), address=address.strip(), language=language)
         act.about(made, group=group.key)
@@ -51,7 +51,7 @@ def add_outside(group_id: int, *, name: str, address: str, language: str, reason
 
 def remove(member_id: int, *, reason: str = "") -> GroupRecipient:
     """Take somebody out of a group. Raises WrongState."""
-    with change("member:remove", (GroupRecipient, member_id), reason=reason) as act:
+    with change("recipient:remove", (GroupRecipient, member_id), reason=reason) as act:
         access.require("tell")
         row = act.get(GroupRecipient)
         if row.removed_at is not None:

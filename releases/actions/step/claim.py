@@ -1,4 +1,4 @@
-"""step:claim: one worker takes one step under a new epoch; the first claim of a run is its start.
+"""step:claim: one worker takes one step under a new fencing_token; the first claim of a run is its start.
 
 The worker that ends a step takes the next one in the same commit (`follow`), under an act of its own.
 """
@@ -25,10 +25,15 @@ from releases.models import ApprovalRequest, DeployedVersion, Deployment, Monito
 from releases.steps.words import gettext as _
 
 # Read before the door opens: nothing that is asked at the start lies in their own columns alone.
-READ = ("application", "started_by", "procedure")
+READ = ("application", "scheduled_by", "procedure")
 # So many attempts in a row may end their worker; then a person is asked instead of a further one.
 ATTEMPTS = 3
-RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
+RUNS_IN = {
+    "deployment": "running",
+    "verification": "verifying",
+    "rollback": "rolling_back",
+    "rollback_verification": "rolled_back",
+}
 
 
 class Exhausted(Exception):
@@ -45,16 +50,16 @@ class _Dropped(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A step taken: its row, the epoch, and whether an earlier attempt must be probed first."""
+    """A step taken: its row, the fencing_token, and whether an earlier attempt must be probed first."""
 
     step: Step
-    epoch: int
+    fencing_token: int
     taken_over: bool
 
     @classmethod
     def of(cls, step: Step, *, taken_over: bool = False) -> "Claim":
-        """Return what was taken; each epoch is an attempt, and the first one has none before it."""
-        return cls(step, step.epoch, taken_over or step.epoch > 1)
+        """Return what was taken; each fencing_token is an attempt, and the first one has none before it."""
+        return cls(step, step.fencing_token, taken_over or step.fencing_token > 1)
 
 
 @again
@@ -74,8 +79,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, peek.deployment_id)]
     if starts:
         targets.append((Release, peek.deployment.release_id))
-        if peek.deployment.consent_id is not None:
-            targets.append((ApprovalRequest, peek.deployment.consent_id))
+        if peek.deployment.approval_request_id is not None:
+            targets.append((ApprovalRequest, peek.deployment.approval_request_id))
         read = Release.objects.select_related("procedure").get(pk=peek.deployment.release_id)
         # Whoever took the run back meanwhile has taken its steps away.
         if _waited_until(peek.deployment.due_at) and not Step.objects.filter(pk=step_id).exists():
@@ -86,7 +91,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             _lend(peek.deployment, deployment, *READ)
             moment = act.at
             taken_over = step.state == "running"
-            if step.phase in ("forward", "verify") and (
+            if step.phase in ("deployment", "verification") and (
                 why := stop_switch.closed(deployment.environment, deployment.application_id)
             ):
                 if deployment.state == "queued":
@@ -106,8 +111,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             if taken_over:
                 if lost_in_a_row(step) >= ATTEMPTS:
                     raise Exhausted(peek)
-                step.take_over()
-                StepAttempt.objects.filter(step=step, epoch=step.epoch, ended_at=None).update(
+                step.reclaim()
+                StepAttempt.objects.filter(step=step, fencing_token=step.fencing_token, ended_at=None).update(
                     ended_at=moment, outcome="lost"
                 )
             else:
@@ -124,13 +129,13 @@ def lost_in_a_row(step: Step) -> int:
     """Return how many of a step's last attempts ended their worker, whatever the cause; the present one, whose lease has
     ended, is one of them. One that has an outcome, or that found the target still at work, ends the row.
     """
-    last = step.attempts.order_by("-epoch").values_list("outcome", flat=True)[:ATTEMPTS]
+    last = step.attempts.order_by("-fencing_token").values_list("outcome", flat=True)[:ATTEMPTS]
     return sum(1 for _outcome in takewhile(lambda outcome: outcome in ("", "lost"), last))
 
 
 def _is_its_turn(step: Step, deployment: Deployment) -> bool:
     before = step.ordinal - 1
-    if step.phase not in ("forward", "verify") or not before:
+    if step.phase not in ("deployment", "verification") or not before:
         return True
     return deployment.steps.filter(ordinal__lte=before, state__in=Step.FINISHED).count() == before
 
@@ -152,11 +157,13 @@ def follow(act: Act, step: Step, *, worker: str) -> bool:
     deployment = step.deployment
     if deployment.state != RUNS_IN[step.phase]:
         return False
-    if step.phase in ("forward", "verify") and stop_switch.closed(deployment.environment, deployment.application_id):
+    if step.phase in ("deployment", "verification") and stop_switch.closed(
+        deployment.environment, deployment.application_id
+    ):
         return False
     then = act.then("step:claim", step)
-    step.follow()
-    step.offered_at = step.started_at = act.at
+    step.claim_next()
+    step.ready_at = step.started_at = act.at
     _take(then, step, worker, taken_over=False)
     return True
 
@@ -169,12 +176,14 @@ def _lend[Row: (Deployment, Release)](read: Row, locked: Row, *names: str) -> No
 
 
 def _take(act: Act, step: Step, worker: str, *, taken_over: bool) -> None:
-    step.epoch += 1
+    step.fencing_token += 1
     step.owner = worker
     # From now on, however long rows were waited for.
     step.lease_until = act.present() + timedelta(seconds=settings.LEASE)
-    act.unsaved.append(StepAttempt(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=act.at))
-    act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
+    act.unsaved.append(
+        StepAttempt(step=step, fencing_token=step.fencing_token, key=step.key, worker=worker, started_at=act.at)
+    )
+    act.details.update(fencing_token=step.fencing_token, worker=worker, taken_over=taken_over)
 
 
 def _start(act: Act, deployment: Deployment) -> None:
@@ -189,37 +198,41 @@ def _start(act: Act, deployment: Deployment) -> None:
     act.tell("deployment:start")
     moment = deployment.started_at = act.at
     pointer = DeployedVersion.established(deployment.application, environment)
-    deployment.base = {
-        "in_force": recorded(pointer),
+    deployment.previous = {
+        "deployed_version": recorded(pointer),
         "wanted": {"version": release.version, "tag": release.tag, "commit": release.commit, "tree": release.tree},
         "wanted_tree": release.tree,
         "wanted_configuration": release.configurations.get(environment.slug),
     }
     deployment.baseline = baseline(deployment, moment, pointer)
-    if deployment.consent_id is not None:
+    if deployment.approval_request_id is not None:
         round_ = act.get(ApprovalRequest)
-        round_.consume()
+        round_.use()
         round_.ended_at = moment
     owed = incur_at_start(release, environment, moment)
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
-    own = Q(deployment=deployment, purpose=MonitoringPeriod.Purpose.BEFORE)
+    own = Q(deployment=deployment, purpose=MonitoringPeriod.Purpose.BASELINE)
     until_now = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True)
     for watch in until_now.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None).order_by("pk"):
         if watch.deployment_id == deployment.pk:
-            watch.ended_at, watch.verdict = moment, "measured"
+            watch.ended_at, watch.result = moment, "measured"
         else:
-            watch.paused_at, watch.unclear_at = moment, None
+            watch.paused_at, watch.no_data_at = moment, None
         watch.next_at = None
         watch.save()
-    if environment.tier == "production" and release.state == "confirmed":
+    if environment.tier == "production" and release.state == "final_check_completed":
         release.start()
         done_milestone(release, "start", None)
 
 
 def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
-    planned = [(row["kind"], row["parameters"]) for phase in ("forward", "verify") for row in release.plan[phase]]
-    if planned != list(deployment.steps.order_by("ordinal").values_list("kind", "parameters")):
+    planned = [
+        (row["step_type"], row["parameters"])
+        for phase in ("deployment", "verification")
+        for row in release.step_plan[phase]
+    ]
+    if planned != list(deployment.steps.order_by("ordinal").values_list("step_type", "parameters")):
         raise GateClosed(_("The steps differ from the approved step plan."))
 
 

@@ -1,4 +1,4 @@
-"""step:assign and step:confirm: the named person, or one with the named role, claims a manual step and says that it was done."""
+"""step:assign and step:confirm_manual: the named person, or one with the named role, claims a manual step and says that it was done."""
 
 from collections.abc import Collection
 
@@ -17,24 +17,26 @@ from releases.steps.words import gettext as _
 def confirm(step_id: int, *, reason: str) -> Step:
     """Confirm a manual step with a note (`reason`), and let the run go on."""
     peek = Step.objects.get(pk=step_id)
-    with change("step:confirm", (Step, step_id), (Deployment, peek.deployment_id), reason=reason, sign=True) as act:
+    with change(
+        "step:confirm_manual", (Step, step_id), (Deployment, peek.deployment_id), reason=reason, sign=True
+    ) as act:
         step, deployment = act.get(Step), act.get(Deployment)
         account = access.current_account()
         if why := not_yours(account, step):
             raise NotYou(why)
-        if deployment.state != "waiting":
+        if deployment.state != "awaiting_decision":
             raise WrongState(_("This deployment is not awaiting a decision."))
         if not reason.strip():
             raise Invalid(_("Say what was done."))
-        step.confirm_done()
+        step.mark_succeeded()
         step.deployment = deployment
         moment = now()
         step.ended_at, step.failure = moment, ""
-        step.decision = {"by": account.pk, "name": str(account), "verb": "step:confirm", "reason": reason}
+        step.decision = {"by": account.pk, "name": str(account), "verb": "step:confirm_manual", "reason": reason}
         step.result = {"confirmed_by": str(account), "confirmed_at": moment.isoformat(), "note": reason}
-        act.signature("step:confirm", deployment.plan_digest)
+        act.signature("step:confirm_manual", deployment.plan_digest)
         go_on_after(act, step)
-        answered(deployment, "step:confirm", account)
+        answered(deployment, "step:confirm_manual", account)
     return step
 
 
@@ -46,7 +48,7 @@ def assign(step_id: int, *, reason: str = "") -> Step:
         account = access.current_account()
         if why := not_named(account, step):
             raise NotYou(why)
-        if deployment.state != "waiting" or step.state != "needs_decision":
+        if deployment.state != "awaiting_decision" or step.state != "outcome_unknown":
             raise WrongState(_("This deployment is not awaiting a decision."))
         if step.assignee is not None:
             if step.assignee.person_key == account.person_key:
@@ -72,7 +74,7 @@ def not_named(account: Account, step: Step, held: Collection[str] | None = None)
 
     Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
     """
-    if step.kind != "manual":
+    if step.step_type != "manual":
         return _("A worker runs this step; a person cannot confirm it.")
     wanted = ManualParameters(**step.parameters)
     environment = step.deployment.environment

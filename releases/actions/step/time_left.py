@@ -11,7 +11,7 @@ from releases.gates.durations import durations
 from releases.models import Deployment, Release, Step
 from releases.steps.words import gettext_noop
 
-GO_ON = "step:go_on"
+GO_ON = "step:start_anyway"
 
 
 def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
@@ -20,7 +20,7 @@ def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
     Empty when it may begin: also when a person has said so, outside the way out, in environments without protection, and
     in an emergency.
     """
-    if step.phase != Step.Phase.FORWARD or deployment.window_end is None or not deployment.environment.protected:
+    if step.phase != Step.Phase.DEPLOYMENT or deployment.window_end is None or not deployment.environment.protected:
         return ""
     safe = ask.last_return(deployment)
     emergency, said = deployment.release.kind == Release.Kind.EMERGENCY, step.decision.get("verb") == GO_ON
@@ -38,11 +38,11 @@ def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
 
 def hold(act: Act, deployment: Deployment, step: Step, why: str) -> None:
     """Let a run wait before a step, inside an open door, and ask its roster."""
-    step.hold_back()
+    step.hold()
     step.failure = why
-    deployment.hold()
+    deployment.await_decision()
     ask.put(act, deployment, step)
-    act.tell("deployment:hold")
+    act.tell("deployment:await_decision")
     deployment.blockers = [why]
 
 
@@ -51,7 +51,7 @@ def hold_late(step_id: int, moment: datetime) -> bool:
     peek = Step.objects.select_related("deployment__release", "deployment__environment").get(pk=step_id)
     if not too_late(peek, peek.deployment, moment):
         return False
-    with change("step:hold_back", (Step, step_id), (Deployment, peek.deployment_id)) as act:
+    with change("step:hold", (Step, step_id), (Deployment, peek.deployment_id)) as act:
         step, deployment = act.get(Step), act.get(Deployment)
         if step.state != "ready" or deployment.state != "running":
             return False

@@ -1,4 +1,4 @@
-"""switch:press: stop production now. One person presses, nobody is asked; releasing it takes the consent of two."""
+"""emergency_stop:activate: stop production now. One person presses, nobody is asked; releasing it takes the consent of two."""
 
 import logging
 from contextlib import suppress
@@ -35,18 +35,22 @@ def press(*, reason: str, application_id: int | None = None, pauses: bool = Fals
     What runs is ended, or with `pauses` waits before its next step until the switch is released. Rollbacks go on. Raises
     Invalid, and WrongState when it is on already.
     """
-    with change("switch:press", reason=reason) as act:
+    with change("emergency_stop:activate", reason=reason) as act:
         account = access.current_account()
         if not may_press(account):
             raise NotYou(_("You do not have permission to use the emergency stop."))
         act.require_reason()
         application = application_named(application_id)
         stop_switch.hold_alone()
-        same = EmergencyStop.objects.filter(application=application, pauses=pauses, released_at=None)
+        same = EmergencyStop.objects.filter(application=application, pauses=pauses, lifted_at=None)
         if same.exists():
             raise WrongState(_("An emergency stop of the same scope is already active."))
         switch = EmergencyStop.objects.create(
-            application=application, pauses=pauses, pressed_by=account, pressed_at=now(), reason=reason.strip()[:300]
+            application=application,
+            pauses=pauses,
+            activated_by=account,
+            activated_at=now(),
+            reason=reason.strip()[:300],
         )
         act.about(switch)
     stop_runs()
@@ -62,7 +66,7 @@ def stop_runs() -> list[int]:
     switches = [switch for switch in EmergencyStop.on() if not switch.pauses]
     if not switches:
         return []
-    live = Step.objects.filter(phase__in=["forward", "verify"], state__in=["pending", "ready", "running"])
+    live = Step.objects.filter(phase__in=["deployment", "verification"], state__in=["pending", "ready", "running"])
     runs = Deployment.objects.filter(
         state__in=["running", "verifying"], environment__tier=Environment.Tier.PRODUCTION, steps__in=live
     )

@@ -1,4 +1,4 @@
-"""target:measure, drift:find, drift:end: whether a deployment target is still as it was deployed, measured every day.
+"""target:measure, drift:detect, drift:end: whether a deployment target is still as it was deployed, measured every day.
 
 What is measured of it (code, configuration file, database schema) is compared with what is active there. A target on which
 a deployment is not over is left alone.
@@ -67,7 +67,7 @@ def due(moment: datetime) -> list[int]:
     became active.
     """
     active = DeployedVersion.objects.filter(application=OuterRef("application"), environment=OuterRef("environment"))
-    active = active.exclude(how=DeployedVersion.PROPOSED)
+    active = active.exclude(basis=DeployedVersion.REQUESTED)
     later, soon = Q(measurement__next_at__gt=moment), Q(measurement__next_at__lte=moment + AGAIN)
     moved = Exists(active.filter(since__gt=OuterRef("measurement__at")))
     rows = DeploymentTarget.objects.filter(Exists(active)).filter(~later | (moved & ~soon))
@@ -145,7 +145,7 @@ def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
                 act.get(Drift).ended_at = act.present()
                 act.details["parts"] = before.parts
         if drifted:
-            with change("drift:find", (DeployedVersion, pointer.pk)) as act:
+            with change("drift:detect", (DeployedVersion, pointer.pk)) as act:
                 _require_as_measured(target, pointer)
                 row = Drift.objects.create(
                     target=target,
@@ -164,7 +164,7 @@ def _as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> bool:
     """Tell whether nothing has begun on the target and nothing else become active since it was measured."""
     return (
         not occupied(target)
-        and DeployedVersion.objects.filter(pk=pointer.pk, since=pointer.since, how=pointer.how).exists()
+        and DeployedVersion.objects.filter(pk=pointer.pk, since=pointer.since, basis=pointer.basis).exists()
     )
 
 

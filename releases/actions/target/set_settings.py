@@ -1,4 +1,4 @@
-"""target:create, target:set_settings, target:set_hosts, target:set_watch: where a deployment target lies, how it is run and
+"""target:create, target:set_options, target:set_outbound_hosts, target:set_monitoring: where a deployment target lies, how it is run and
 what monitors it. In a protected environment a second person accepts each of them.
 """
 
@@ -19,7 +19,7 @@ from releases.actions.watch.set_sources import not_over, not_yours
 from releases.models import Deployment, Rollback
 from releases.steps.base import StepFailed
 
-# What target:set_watch and target:set_hosts say.
+# What target:set_monitoring and target:set_outbound_hosts say.
 OWN = ("watch", "private_networks", "http_hosts")
 
 
@@ -31,13 +31,13 @@ def create_target(
         application=Application.objects.get(pk=application_id),
         environment=Environment.objects.get(pk=environment_id),
         root=root,
-        settings=settings,
+        options=settings,
     )
     other = _shared_there(target)
     with change("target:create", reason=reason, sign=True) as act:
         account = access.require("configure_target")
         _require_unshared(other)
-        values = {"root": root, "settings": settings}
+        values = {"root": root, "options": settings}
         return put(act, target, values, by=account, two=target.environment.protected, reason=reason)
 
 
@@ -50,14 +50,14 @@ def set_settings(
     commands is invalidated.
     """
     given = {name: value for name, value in settings.items() if name not in OWN}
-    return _set("target:set_settings", target_id, reason, given, keeps=OWN, root=root)
+    return _set("target:set_options", target_id, reason, given, keeps=OWN, root=root)
 
 
 def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> DeploymentTarget | RequestedChange:
     """Name the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
     Refused and invalidating as `set_settings` is.
     """
-    return _set("target:set_hosts", target_id, reason, {"http_hosts": list(hosts)})
+    return _set("target:set_outbound_hosts", target_id, reason, {"http_hosts": list(hosts)})
 
 
 def set_watch(
@@ -65,7 +65,7 @@ def set_watch(
 ) -> DeploymentTarget | RequestedChange:
     """Say by which sources a target is monitored from its next sample on; refused with the place of every fault."""
     given = {"watch": list(sources), "private_networks": list(private_networks)}
-    return _set("target:set_watch", target_id, reason, given)
+    return _set("target:set_monitoring", target_id, reason, given)
 
 
 def _set(
@@ -74,22 +74,22 @@ def _set(
     other = ""
     if root:
         seen = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
-        seen.root, seen.settings = root, dict(given)
+        seen.root, seen.options = root, dict(given)
         other = _shared_there(seen)
     with change(event, (DeploymentTarget, target_id), reason=reason, sign=True) as act:
         account = access.require("configure_target")
         _require_unshared(other)
         act.require_reason()
         target = act.get(DeploymentTarget)
-        kept = {name: value for name, value in target.settings.items() if not keeps or name in keeps}
-        values: dict[str, Any] = {"settings": {**kept, **given}}
+        kept = {name: value for name, value in target.options.items() if not keeps or name in keeps}
+        values: dict[str, Any] = {"options": {**kept, **given}}
         if root:
             values["root"] = root
         return put(act, target, values, by=account, two=target.environment.protected, reason=reason)
 
 
 def _require_possible(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
-    require_sound(target.settings)
+    require_sound(target.options)
     require_apart(target)
 
 
@@ -98,7 +98,7 @@ def _shared_there(target: DeploymentTarget) -> str:
 
     A host that cannot be reached yet is asked when a deployment starts, which it holds up.
     """
-    if "ssh" in target.settings and access.may(access.current_account(), "configure_target"):
+    if "ssh" in target.options and access.may(access.current_account(), "configure_target"):
         with suppress(StepFailed):
             return shared(target, spec_of(target))
     return ""
@@ -137,7 +137,7 @@ def _require_others(target: DeploymentTarget, persons: tuple[Account, ...]) -> N
 
 OPERATIONS |= {
     "target:create": ("configure_target", _require_new),
-    "target:set_settings": ("configure_target", _require_idle),
-    "target:set_hosts": ("configure_target", _require_idle),
-    "target:set_watch": ("configure_target", _require_others),
+    "target:set_options": ("configure_target", _require_idle),
+    "target:set_outbound_hosts": ("configure_target", _require_idle),
+    "target:set_monitoring": ("configure_target", _require_others),
 }

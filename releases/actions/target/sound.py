@@ -58,7 +58,7 @@ def require_apart(target: DeploymentTarget) -> None:
         there = PurePosixPath(root)
         if here.is_relative_to(there) or there.is_relative_to(here):
             raise Invalid(_("Another deployment target is already there: %(target)s") % {"target": other})
-    if "ssh" not in target.settings:
+    if "ssh" not in target.options:
         try:
             if other := shared(target, spec_of(target)):
                 raise Invalid(_("Another deployment target is already there: %(target)s") % {"target": other})
@@ -78,9 +78,9 @@ def shared(target: DeploymentTarget, spec: TargetSpec) -> str:
 
 def _beside(target: DeploymentTarget) -> dict[str, str]:
     """Return root → name of the other targets that lie on the same host."""
-    own = _host(target.settings)
+    own = _host(target.options)
     rows = DeploymentTarget.objects.exclude(pk=target.pk).select_related("application", "environment")
-    return {row.root: str(row) for row in rows if own & _host(row.settings)}
+    return {row.root: str(row) for row in rows if own & _host(row.options)}
 
 
 def _host(settings: Mapping[str, Any]) -> set[str]:

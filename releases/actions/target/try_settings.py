@@ -1,4 +1,4 @@
-"""target:try: what a target's settings lead to, looked at before they are kept; nothing is changed anywhere."""
+"""target:test: what a target's settings lead to, looked at before they are kept; nothing is changed anywhere."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ def try_settings(
     host over SSH; a program of the target's is not run. Raises Invalid for faults of the settings.
     """
     rows = [(DeploymentTarget, target_id)] if target_id is not None else []
-    with change("target:try", *rows, sign=True) as act:
+    with change("target:test", *rows, sign=True) as act:
         access.require("configure_target")
         require_sound(settings)
         target = DeploymentTarget(
@@ -42,7 +42,7 @@ def try_settings(
             application=Application.objects.get(pk=application_id),
             environment=Environment.objects.get(pk=environment_id),
             root=root,
-            settings=dict(settings),
+            options=dict(settings),
         )
         require_apart(target)
         act.details.update(root=root, settings=dict(settings))

@@ -1,4 +1,4 @@
-"""waiver:approve, waiver:refuse, waiver:withdraw: the second person's word, and taking a waiver back (P2)."""
+"""waiver:confirm, waiver:reject, waiver:revoke: the second person's word, and taking a waiver back (P2)."""
 
 from collections.abc import Container
 
@@ -17,11 +17,11 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
     """Let it count. Who waives is no approver of this release any more, and a round that is live becomes void."""
     peek = Waiver.objects.get(pk=waiver_id)
     # The release as well, so that a word about it and this one see each other.
-    with change("waiver:approve", (Release, peek.release_id), (Waiver, waiver_id), reason=reason, sign=True) as act:
+    with change("waiver:confirm", (Release, peek.release_id), (Waiver, waiver_id), reason=reason, sign=True) as act:
         waiver, account = _second(act)
         if why := not_yours(account, waiver):
             raise NotYou(why)
-        access.require_still(waiver.proposed_by, "propose_waiver")
+        access.require_still(waiver.requested_by, "propose_waiver")
         if now() >= waiver.until:
             raise WrongState(_("The end of this waiver has passed."))
         waiver.decided_by, waiver.approved_at = account, now()
@@ -31,24 +31,24 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
 
 def refuse(waiver_id: int, *, reason: str) -> Waiver:
     """Say no."""
-    with change("waiver:refuse", (Waiver, waiver_id), reason=reason, sign=True) as act:
+    with change("waiver:reject", (Waiver, waiver_id), reason=reason, sign=True) as act:
         waiver, account = _second(act)
         act.require_reason()
-        waiver.decided_by, waiver.refused_at = account, now()
+        waiver.decided_by, waiver.rejected_at = account, now()
         act.signature("refuse_waiver")
     return waiver
 
 
 def withdraw(waiver_id: int, *, reason: str) -> Waiver:
     """End a waiver now; the gate is closed again. What is owed for it stays owed."""
-    with change("waiver:withdraw", (Waiver, waiver_id), reason=reason, sign=True) as act:
+    with change("waiver:revoke", (Waiver, waiver_id), reason=reason, sign=True) as act:
         account = access.current_account()
         if not access.may(account, "propose_waiver"):
             access.require("waive")
         waiver = act.get(Waiver)
-        if waiver.withdrawn_at is not None or waiver.refused_at is not None:
+        if waiver.revoked_at is not None or waiver.rejected_at is not None:
             raise WrongState(_("This waiver has ended already."))
-        waiver.withdrawn_at = now()
+        waiver.revoked_at = now()
         act.signature("withdraw_waiver")
     return waiver
 
@@ -68,7 +68,7 @@ def has_spoken(account: Account, spoken: Container[str]) -> str:
 
 def not_second(account: Account, waiver: Waiver) -> str:
     """Return why a person is not the second one who decides about a waiver; empty when he is."""
-    if account.is_among(waiver.proposed_by.identities | waiver.release.author.identities):
+    if account.is_among(waiver.requested_by.identities | waiver.release.author.identities):
         return _("A different person from the one before must do this.")
     return ""
 
@@ -78,13 +78,13 @@ def not_yours(account: Account, waiver: Waiver, spoken: Container[str] | None = 
     if why := not_second(account, waiver):
         return why
     known = spoken_of(waiver.release_id) if spoken is None else spoken
-    return has_spoken(account, known) or has_spoken(waiver.proposed_by, known)
+    return has_spoken(account, known) or has_spoken(waiver.requested_by, known)
 
 
 def _second(act: Act) -> tuple[Waiver, Account]:
     account = access.require("waive")
     waiver = act.get(Waiver)
-    if waiver.approved_at is not None or waiver.refused_at is not None or waiver.withdrawn_at is not None:
+    if waiver.approved_at is not None or waiver.rejected_at is not None or waiver.revoked_at is not None:
         raise WrongState(_("This waiver does not wait for a decision."))
     if why := not_second(account, waiver):
         raise NotYou(why)

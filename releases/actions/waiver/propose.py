@@ -1,4 +1,4 @@
-"""waiver:propose: ask a second person to let a closed gate, or a late milestone, pass for a time (P2, P3)."""
+"""waiver:request: ask a second person to let a closed gate, or a late milestone, pass for a time (P2, P3)."""
 
 from datetime import datetime
 
@@ -41,7 +41,7 @@ def waivable_in(content: Content) -> list[tuple[str, str, str]]:
 
 def propose(release_id: int, *, environment_id: int, gate: str, until: datetime, reason: str) -> Waiver:
     """Propose a waiver; it counts for nothing until another person approves it."""
-    with change("waiver:propose", (Release, release_id), reason=reason, sign=True) as act:
+    with change("waiver:request", (Release, release_id), reason=reason, sign=True) as act:
         account = access.require("propose_waiver")
         release = act.get(Release)
         if why := has_spoken(account, spoken_of(release.pk)):
@@ -58,12 +58,12 @@ def propose(release_id: int, *, environment_id: int, gate: str, until: datetime,
         if gate.startswith((MILESTONE, NOTICES_SENT_WAIVER)) and environment != production_of(release):
             raise Invalid(_("This waiver must be for the protected environment that the release goes to."))
         same = Waiver.objects.filter(
-            release=release, environment=environment, gate=gate, refused_at=None, withdrawn_at=None, until__gt=now()
+            release=release, environment=environment, gate=gate, rejected_at=None, revoked_at=None, until__gt=now()
         )
         if same.exists():
             raise WrongState(_("There is a waiver of this gate already."))
         waiver = Waiver.objects.create(
-            release=release, environment=environment, gate=gate, reason=reason, until=until, proposed_by=account
+            release=release, environment=environment, gate=gate, reason=reason, until=until, requested_by=account
         )
         act.signature("propose_waiver")
         act.about(waiver, gate=gate, environment=environment.slug)

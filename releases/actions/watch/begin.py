@@ -1,4 +1,4 @@
-"""Lays out a watch, inside an open door; and watch:begin_before, the look at the target before a run (the baseline)."""
+"""Lays out a watch, inside an open door; and monitoring:start_baseline, the look at the target before a run (the baseline)."""
 
 from datetime import datetime, timedelta
 from statistics import quantiles
@@ -44,7 +44,7 @@ def begin(deployment: Deployment, content: Content, *, rollback: Rollback | None
     moment = now()
     every, checks = 60 * content.watch.checks_every_minutes, checks_of(content)
     return MonitoringPeriod.objects.create(
-        purpose=MonitoringPeriod.Purpose.AFTER if rollback is None else MonitoringPeriod.Purpose.BACK,
+        purpose=MonitoringPeriod.Purpose.DEPLOYMENT if rollback is None else MonitoringPeriod.Purpose.ROLLBACK,
         deployment=deployment,
         rollback=rollback,
         interval_seconds=content.watch.interval_seconds,
@@ -53,9 +53,9 @@ def begin(deployment: Deployment, content: Content, *, rollback: Rollback | None
         triggers=triggers_of(content),
         checks=checks,
         check_seconds=every,
-        began_at=moment,
+        started_at=moment,
         next_at=moment,
-        checks_at=moment + timedelta(seconds=every) if checks else None,
+        next_checks_at=moment + timedelta(seconds=every) if checks else None,
     )
 
 
@@ -64,7 +64,7 @@ def begin_before(deployment_id: int) -> MonitoringPeriod | None:
 
     Nothing is in force, or a watch of an earlier run looks already: then there is nothing to begin.
     """
-    with change("watch:begin_before", (Deployment, deployment_id)) as act:
+    with change("monitoring:start_baseline", (Deployment, deployment_id)) as act:
         deployment = act.get(Deployment)
         same = {"application": deployment.application, "environment": deployment.environment}
         looked = MonitoringPeriod.objects.filter(
@@ -72,7 +72,7 @@ def begin_before(deployment_id: int) -> MonitoringPeriod | None:
         )
         if (
             deployment.state != "scheduled"
-            or deployment.scheduled_for is None
+            or deployment.scheduled_start_at is None
             or not DeployedVersion.objects.filter(**same).exclude(release=None).exists()
             or looked.filter(ended_at=None, paused_at=None).exists()
             or looked.filter(deployment=deployment).exists()
@@ -80,12 +80,12 @@ def begin_before(deployment_id: int) -> MonitoringPeriod | None:
             return None
         moment, content = now(), deployment.procedure.document
         watch = MonitoringPeriod.objects.create(
-            purpose=MonitoringPeriod.Purpose.BEFORE,
+            purpose=MonitoringPeriod.Purpose.BASELINE,
             deployment=deployment,
             interval_seconds=content.watch.interval_seconds,
-            duration_seconds=max(0.0, (deployment.scheduled_for - moment).total_seconds()),
+            duration_seconds=max(0.0, (deployment.scheduled_start_at - moment).total_seconds()),
             triggers=triggers_of(content),
-            began_at=moment,
+            started_at=moment,
             next_at=moment,
         )
         act.about(watch)
@@ -95,14 +95,17 @@ def begin_before(deployment_id: int) -> MonitoringPeriod | None:
 def wants_before(moment: datetime) -> list[int]:
     """Return the scheduled runs whose minutes of baseline have begun and that nobody looks at yet."""
     soon = Deployment.objects.filter(
-        state="scheduled", scheduled_for__gt=moment, scheduled_for__lte=moment + timedelta(days=1), watches=None
+        state="scheduled",
+        scheduled_start_at__gt=moment,
+        scheduled_start_at__lte=moment + timedelta(days=1),
+        monitoring_periods=None,
     )
     found = []
     for deployment in soon.select_related("procedure"):
-        assert deployment.scheduled_for is not None
+        assert deployment.scheduled_start_at is not None
         minutes = deployment.procedure.content["watch"]["baseline_minutes"]
         same = {"application": deployment.application_id, "environment": deployment.environment_id}
-        if deployment.scheduled_for > moment + timedelta(minutes=minutes):
+        if deployment.scheduled_start_at > moment + timedelta(minutes=minutes):
             continue
         if not DeployedVersion.objects.filter(**same).exclude(release=None).exists():
             continue
@@ -133,8 +136,8 @@ def baseline(deployment: Deployment, moment: datetime, in_force: DeployedVersion
         since = max(since, in_force.since)
     sums: dict[str, list[float]] = {}
     samples = Measurement.objects.filter(
-        watch__deployment__application=deployment.application,
-        watch__deployment__environment=deployment.environment,
+        period__deployment__application=deployment.application,
+        period__deployment__environment=deployment.environment,
         at__gte=since,
         up=True,
     )
@@ -156,6 +159,6 @@ def _sources(deployment: Deployment) -> list[str]:
         application=deployment.application, environment=deployment.environment
     ).first()
     try:
-        return [place.key for place in places_of(target.settings if target is not None else {})]
+        return [place.key for place in places_of(target.options if target is not None else {})]
     except WrongSources:
         return []

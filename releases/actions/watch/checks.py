@@ -52,7 +52,7 @@ def run_checks(watch_id: int, *, due: datetime) -> list[MonitoringCheck]:
 def _ends(watch: MonitoringPeriod) -> dict[str, Any]:
     """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
     rounds = MonitoringCheck.objects.filter(
-        watch=watch, position__isnull=False, at__gte=watch.resumed_at or watch.began_at
+        period=watch, position__isnull=False, at__gte=watch.resumed_at or watch.started_at
     )
     last = rounds.order_by("key", "-due_at").distinct("key")
     return dict(last.values_list("key", "position"))
@@ -79,11 +79,11 @@ def _kept(
     try:
         with transaction.atomic():
             return MonitoringCheck.objects.create(
-                watch=watch,
+                period=watch,
                 key=row["key"],
                 due_at=due,
                 at=now(),
-                verdict=result.verdict.value,
+                result=result.verdict.value,
                 value=result.value[:200],
                 limit=result.limit[:200],
                 output=result.output,
@@ -96,9 +96,9 @@ def _kept(
 def slots_of(watch: MonitoringPeriod, most: int = MOST_PLACES) -> list[Slot]:
     """Return the last rounds of checks as places of the grid, oldest first: key → {value: 1 failed, 0 passed}."""
     rounds: dict[float, dict[str, Any]] = {}
-    rows = MonitoringCheck.objects.filter(watch=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
+    rows = MonitoringCheck.objects.filter(period=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
     for row in rows:
-        entry = {"value": FLAGS.get(row.verdict), "verdict": row.verdict}
+        entry = {"value": FLAGS.get(row.result), "verdict": row.result}
         rounds.setdefault(row.due_at.timestamp(), {})[row.key] = entry
     return [Slot(due, values) for due, values in sorted(rounds.items())]
 

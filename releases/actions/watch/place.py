@@ -16,8 +16,8 @@ def spec_of(target: DeploymentTarget, wanted: int | None = None) -> TargetSpec:
     """Return a target's row as the leaves take it, with the key to its host where it lies on another one. wanted: the
     configuration that a run was consented with.
     """
-    key = ssh_key_of(target, wanted) if target.settings.get("ssh") else ""
-    return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings, key)
+    key = ssh_key_of(target, wanted) if target.options.get("ssh") else ""
+    return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.options, key)
 
 
 def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
@@ -33,7 +33,7 @@ def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
     candidates = [known[pk] for pk in agreed if pk in known]
     if pointer is None and (newest := versions.order_by("-number").first()) is not None:
         candidates.append(newest)
-    return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.sealed), "")
+    return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.encrypted), "")
 
 
 def spec_for(watch: MonitoringPeriod) -> TargetSpec:
@@ -47,11 +47,11 @@ def spec_for(watch: MonitoringPeriod) -> TargetSpec:
 def configuration_for(watch: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the same of the configuration in force at the target."""
     deployment = watch.deployment
-    if watch.purpose == MonitoringPeriod.Purpose.BEFORE:
+    if watch.purpose == MonitoringPeriod.Purpose.BASELINE:
         return configuration_in_force(deployment.application, deployment.environment)
-    if watch.purpose == MonitoringPeriod.Purpose.BACK:
-        return configuration_of(deployment.base.get("in_force", {}).get("configuration"))
-    return configuration_of(deployment.base.get("wanted_configuration"))
+    if watch.purpose == MonitoringPeriod.Purpose.ROLLBACK:
+        return configuration_of(deployment.previous.get("deployed_version", {}).get("configuration"))
+    return configuration_of(deployment.previous.get("wanted_configuration"))
 
 
 def configuration_in_force(

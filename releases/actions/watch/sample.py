@@ -1,4 +1,4 @@
-"""watch:sample (no act: a measured series), watch:end, watch:judge: looking at a target after a run (R7, B5)."""
+"""monitoring:sample (no act: a measured series), monitoring:end, monitoring:record_result: looking at a target after a run (R7, B5)."""
 
 import json
 import logging
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 READ = """
     SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
-           t.root, t.settings, a.slug, e.slug,
+           t.root, t.options, a.slug, e.slug,
            (SELECT coalesce(jsonb_agg(jsonb_build_array(extract(epoch FROM s.due_at), s.values) ORDER BY s.due_at), '[]')
-              FROM (SELECT due_at, values FROM releases_measurement WHERE watch_id = w.id ORDER BY due_at DESC LIMIT %s) s),
-           (SELECT raw FROM releases_measurement WHERE watch_id = w.id ORDER BY due_at DESC LIMIT 1)
+              FROM (SELECT due_at, values FROM releases_measurement WHERE period_id = w.id ORDER BY due_at DESC LIMIT %s) s),
+           (SELECT raw FROM releases_measurement WHERE period_id = w.id ORDER BY due_at DESC LIMIT 1)
       FROM releases_monitoringperiod w
       JOIN releases_deployment d ON d.id = w.deployment_id
       JOIN environments_deploymenttarget t ON (t.application_id, t.environment_id) = (d.application_id, d.environment_id)
@@ -45,8 +45,8 @@ ADVANCE = {
     "next": "UPDATE releases_monitoringperiod SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
     " clock_timestamp() - make_interval(secs => 2 * interval_seconds))"
     " WHERE id = %s AND ended_at IS NULL RETURNING next_at",
-    "checks": "UPDATE releases_monitoringperiod SET checks_at = greatest(checks_at + make_interval(secs => check_seconds),"
-    " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING checks_at",
+    "checks": "UPDATE releases_monitoringperiod SET next_checks_at = greatest(next_checks_at + make_interval(secs => check_seconds),"
+    " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING next_checks_at",
 }
 
 
@@ -88,7 +88,7 @@ def sample(watch_id: int, *, due: datetime) -> Measurement | None:
     try:
         with transaction.atomic():
             kept = Measurement.objects.create(
-                watch_id=watch_id,
+                period_id=watch_id,
                 due_at=due,
                 at=looked.at,
                 up=looked.up,
@@ -98,7 +98,7 @@ def sample(watch_id: int, *, due: datetime) -> Measurement | None:
             )
     except IntegrityError:
         return None
-    if purpose != MonitoringPeriod.Purpose.BEFORE:
+    if purpose != MonitoringPeriod.Purpose.BASELINE:
         slots = [*(Slot(float(at), entries) for at, entries in before), Slot(due.timestamp(), values)]
         react(deployment_id, rollback_id, firing(sampled, slots, baseline, interval), slots)
     return kept
@@ -131,14 +131,14 @@ def completeness(watch: MonitoringPeriod) -> dict[str, float]:
     expected = max(1, int(watch.duration_seconds / watch.interval_seconds) - 1)
     metrics, checks = owed_of(watch)
     counted = dict.fromkeys(metrics, 0)
-    for values in watch.samples.values_list("values", flat=True):
+    for values in watch.measurements.values_list("values", flat=True):
         for name in metrics:
             counted[name] += values.get(name, {}).get("value") is not None
     shares = {name: min(1.0, count / expected) for name, count in counted.items()}
     # The round that would be due at the very end is not made.
     rounds = max(0, math.ceil(watch.duration_seconds / watch.check_seconds) - 1)
     for key in checks if rounds else ():
-        known = watch.checked.filter(key=key, verdict__in=["pass", "fail"]).count()
+        known = watch.check_results.filter(key=key, result__in=["pass", "fail"]).count()
         shares[key] = min(1.0, known / rounds)
     return shares
 
@@ -146,12 +146,12 @@ def completeness(watch: MonitoringPeriod) -> dict[str, float]:
 def end_due(watch_id: int) -> str:
     """End a watch whose time is over: healthy with enough samples, else it waits for a named person's verdict."""
     peek = MonitoringPeriod.objects.select_related("deployment__procedure", "deployment__release").get(pk=watch_id)
-    if now() < peek.ends_at or peek.verdict:
-        return peek.verdict
-    if peek.purpose == MonitoringPeriod.Purpose.BEFORE:
-        with change("watch:end", (MonitoringPeriod, watch_id)) as act:
+    if now() < peek.ends_at or peek.result:
+        return peek.result
+    if peek.purpose == MonitoringPeriod.Purpose.BASELINE:
+        with change("monitoring:end", (MonitoringPeriod, watch_id)) as act:
             measured = act.get(MonitoringPeriod)
-            measured.verdict, measured.ended_at, measured.next_at = "measured", now(), None
+            measured.result, measured.ended_at, measured.next_at = "measured", now(), None
         return "measured"
     needed = float(peek.deployment.procedure.document.watch.samples_min)
     targets: list[tuple[Any, int]] = [
@@ -161,21 +161,21 @@ def end_due(watch_id: int) -> str:
     ]
     if peek.rollback_id is not None:
         targets.append((Rollback, peek.rollback_id))
-    with change("watch:end", *targets) as act:
+    with change("monitoring:end", *targets) as act:
         watch = act.get(MonitoringPeriod)
-        if watch.verdict:
-            return watch.verdict
+        if watch.result:
+            return watch.result
         shares = completeness(watch)
         act.details["completeness"] = {name: f"{share:.4f}" for name, share in shares.items()}
-        watch.next_at = watch.checks_at = None
+        watch.next_at = watch.next_checks_at = None
         if min(shares.values(), default=0.0) < needed:
-            watch.verdict = "insufficient"
+            watch.result = "inconclusive"
             act.details["silent"] = sorted(name for name, share in shares.items() if share < needed)
-            act.tell("watch:unclear")
-            return watch.verdict
-        watch.verdict, watch.ended_at = "healthy", now()
+            act.tell("monitoring:report_no_data")
+            return watch.result
+        watch.result, watch.ended_at = "passed", now()
         _close(act, act.get(Deployment), act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
-        return watch.verdict
+        return watch.result
 
 
 def judge_watch(watch_id: int, *, verdict: str, reason: str) -> MonitoringPeriod:
@@ -188,16 +188,16 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> MonitoringPeriod
     ]
     if peek.rollback_id is not None:
         targets.append((Rollback, peek.rollback_id))
-    with change("watch:judge", *targets, reason=reason, sign=True) as act:
+    with change("monitoring:record_result", *targets, reason=reason, sign=True) as act:
         watch, deployment = act.get(MonitoringPeriod), act.get(Deployment)
         account = access.require("verify", deployment.environment)
         if why := not_yours(account, deployment):
             raise NotYou(why)
-        if watch.verdict != "insufficient":
+        if watch.result != "inconclusive":
             raise WrongState(_("This monitoring period does not wait for a result."))
-        if verdict != "healthy" or not reason.strip():
+        if verdict != "passed" or not reason.strip():
             raise Invalid(_("Record the result “passed” with a reason, or raise a rollback."))
-        watch.verdict, watch.ended_at, watch.judged_by = "judged_healthy", now(), account
+        watch.result, watch.ended_at, watch.recorded_by = "passed_by_person", now(), account
         act.signature("judge")
         _close(act, deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
     return watch
@@ -213,7 +213,7 @@ def not_yours(account: Account, deployment: Deployment) -> str:
 def _close(act: Act, deployment: Deployment, release: Release, rollback: Any) -> None:
     if rollback is not None:
         if rollback.state == "monitoring":
-            rollback.report()
+            rollback.start_reporting()
         return
     if deployment.state == "monitoring":
         deployment.succeed()

@@ -1,4 +1,4 @@
-"""target:try_watch: what a target is watched by (R7, B1), and which private networks may be asked for it."""
+"""target:test_monitoring: what a target is watched by (R7, B1), and which private networks may be asked for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ def not_over(target: DeploymentTarget) -> QuerySet[Deployment]:
 
 def not_yours(account: Account, target: DeploymentTarget) -> str:
     """Return why a person may not say by what a target is monitored; empty where they may."""
-    runs = not_over(target).select_related("started_by", "requested_by")
+    runs = not_over(target).select_related("scheduled_by", "requested_by")
     if any(run.was_started_by(account) for run in runs):
         return _("You have scheduled the monitored deployment; another person sets its metric sources.")
     return ""
@@ -39,10 +39,10 @@ def try_watch(target_id: int, *, sources: Sequence[Mapping[str, Any]], private_n
 
     A program of the target's is not run, nor is its host entered: this is the web process and not a worker. Raises Invalid for faults.
     """
-    with change("target:try_watch", (DeploymentTarget, target_id), sign=True) as act:
+    with change("target:test_monitoring", (DeploymentTarget, target_id), sign=True) as act:
         access.require("configure_target")
         target = act.get(DeploymentTarget)
-        settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
+        settings = {**target.options, "watch": list(sources), "private_networks": list(private_networks)}
         require_sound(settings)
         act.details["sources"] = list(sources)
     elsewhere = bool(settings.get("ssh"))

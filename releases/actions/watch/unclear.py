@@ -1,4 +1,4 @@
-"""watch:unclear, watch:clear: a watch for which nothing comes in says so while there is time (the sweeper's acts)."""
+"""monitoring:report_no_data, monitoring:report_data_again: a watch for which nothing comes in says so while there is time (the sweeper's acts)."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -21,12 +21,12 @@ class _AsBefore(Exception):
 
 def tell_unclear(moment: datetime) -> None:
     """Tell of each watch that has become unclear, and note which can tell again."""
-    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, verdict="").exclude(
-        purpose=MonitoringPeriod.Purpose.BEFORE
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, result="").exclude(
+        purpose=MonitoringPeriod.Purpose.BASELINE
     ):
-        known = watch.unclear_at is not None
+        known = watch.no_data_at is not None
         noted = partial(_note_change, watch, moment, known=known)
-        limited("monitoring_unclear", watch, noted, deployment_id=watch.deployment_id)
+        limited("monitoring_no_data", watch, noted, deployment_id=watch.deployment_id)
 
 
 def _note_change(watch: MonitoringPeriod, moment: datetime, *, known: bool) -> None:
@@ -40,7 +40,7 @@ def silent_of(watch: MonitoringPeriod, moment: datetime) -> list[str]:
     triggers look back where that is longer; nothing is before that time.
     """
     metrics, checks = owed_of(watch)
-    since = watch.resumed_at or watch.began_at
+    since = watch.resumed_at or watch.started_at
     limit = watch.deployment.procedure.document.watch.error_limit
     most = max([limit, *(trigger.get("n", 0) for trigger in watch.triggers)])
     # The last look may be under way, and the first only begins the counting.
@@ -48,21 +48,23 @@ def silent_of(watch: MonitoringPeriod, moment: datetime) -> list[str]:
     silent: set[str] = set()
     if moment - since >= span:
         known: set[str] = set()
-        for values in watch.samples.filter(due_at__gt=moment - span).values_list("values", flat=True):
+        for values in watch.measurements.filter(due_at__gt=moment - span).values_list("values", flat=True):
             known |= {name for name, entry in values.items() if entry.get("value") is not None}
         silent |= metrics - known
     span = timedelta(seconds=max(LEAST_SECONDS, (ROUNDS + 0.5) * watch.check_seconds))
     if moment - since >= span:
-        made = watch.checked.filter(due_at__gt=moment - span, verdict__in=["pass", "fail"])
+        made = watch.check_results.filter(due_at__gt=moment - span, result__in=["pass", "fail"])
         silent |= checks - set(made.values_list("key", flat=True))
     return sorted(silent)
 
 
 def _note(watch_id: int, moment: datetime, *, clears: bool) -> None:
-    with change("watch:clear" if clears else "watch:unclear", (MonitoringPeriod, watch_id)) as act:
+    with change(
+        "monitoring:report_data_again" if clears else "monitoring:report_no_data", (MonitoringPeriod, watch_id)
+    ) as act:
         watch = act.get(MonitoringPeriod)
         silent = silent_of(watch, moment)
-        if watch.ended_at is not None or watch.verdict or clears == bool(silent):
+        if watch.ended_at is not None or watch.result or clears == bool(silent):
             raise _AsBefore
-        watch.unclear_at = None if clears else moment
+        watch.no_data_at = None if clears else moment
         act.details["silent"] = silent

@@ -1,4 +1,4 @@
-"""window:propose: ask the committee for one extra window (P1)."""
+"""window:request: ask the committee for one extra window (P1)."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ def propose(
     reason: str,
 ) -> ApprovalRequest:
     """Apply for an extra window, of one application or of all; it opens when its round of consent is granted."""
-    with change("window:propose", (Environment, environment_id), reason=reason) as act:
+    with change("window:request", (Environment, environment_id), reason=reason) as act:
         environment = act.get(Environment)
         applicant = access.require("propose_window", environment)
         if not reason.strip():
@@ -40,12 +40,12 @@ def propose(
             starts_at=starts_at,
             ends_at=ends_at,
             reason=reason,
-            proposed_by=applicant,
+            requested_by=applicant,
         )
         content = {"start": starts_at.isoformat(), "end": ends_at.isoformat(), "window": window.pk}
         round_ = open_round(window, applicant, content, ends=ends_at)
         act.about(window, round=round_.pk)
-        act.tell("round:ask")
+        act.tell("approval:request")
     return round_
 
 
@@ -80,6 +80,6 @@ def open_round(
         document=document,
         digest=digest(document),
         rules=rules,
-        applicant=applicant,
-        window_end=ends,
+        requested_by=applicant,
+        valid_until=ends,
     )

@@ -59,7 +59,7 @@ def set_rule(
             country=country,
             on_holiday=on_holiday,
             reason=reason,
-            proposed_by=applicant,
+            requested_by=applicant,
         )
         if fault := rule_faults(window):
             raise Invalid(*fault)
@@ -71,9 +71,9 @@ def set_rule(
             window.save()
             round_ = open_round(window, applicant, {"window": _as_text(window)}, ends=None)
             act.about(window, round=round_.pk)
-            act.tell("round:ask")
+            act.tell("approval:request")
         else:
-            window.opened_at = now()
+            window.in_effect_at = now()
             window.save()
             act.about(window)
     return window
@@ -109,7 +109,7 @@ def _replaceable(earlier: ChangeWindow, window: ChangeWindow) -> ChangeWindow:
         raise GateClosed(text)
     if not ChangeWindow.objects.in_force().filter(pk=earlier.pk).exists():
         raise WrongState(_("The change window to be replaced is not in effect."))
-    if earlier.replaced_by.filter(withdrawn_at=None).exists():
+    if earlier.replaced_by.filter(cancelled_at=None).exists():
         raise WrongState(_("Another rule that would replace this change window waits for approval."))
     return earlier
 

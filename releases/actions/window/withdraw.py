@@ -1,4 +1,4 @@
-"""window:withdraw: a window stops counting at once, and what waits for consent to it ends."""
+"""window:cancel: a window stops counting at once, and what waits for consent to it ends."""
 
 from django.utils.translation import gettext as _
 
@@ -12,28 +12,32 @@ from releases.models import ApprovalRequest
 
 def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
     """Withdraw a window, extra or recurring, for good; what it had replaced does not come back."""
-    rounds = ApprovalRequest.objects.filter(window=window_id, state__in=["open", "granted"]).values_list(
+    rounds = ApprovalRequest.objects.filter(window=window_id, state__in=["in_review", "approved"]).values_list(
         "pk", flat=True
     )
     targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ApprovalRequest, pk) for pk in rounds)]
-    with change("window:withdraw", *targets, reason=reason, sign=True) as act:
+    with change("window:cancel", *targets, reason=reason, sign=True) as act:
         window = act.get(ChangeWindow)
         access.require("propose_window", window.environment)
         act.require_reason()
         if fault := over(window):
             raise WrongState(fault)
         moment = now()
-        window.withdrawn_at = moment
+        window.cancelled_at = moment
         for (model, _pk), round_ in act.rows.items():
-            if model is ApprovalRequest and isinstance(round_, ApprovalRequest) and round_.state in ("open", "granted"):
-                round_.take_back() if round_.state == "open" else round_.void()
-                round_.void_key, round_.ended_at = "window", moment
+            if (
+                model is ApprovalRequest
+                and isinstance(round_, ApprovalRequest)
+                and round_.state in ("in_review", "approved")
+            ):
+                round_.withdraw_request() if round_.state == "in_review" else round_.invalidate()
+                round_.invalidated_by, round_.ended_at = "window", moment
     return window
 
 
 def over(window: ChangeWindow) -> str:
     """Return why a window cannot be withdrawn; empty when it can."""
-    if window.withdrawn_at is not None:
+    if window.cancelled_at is not None:
         return _("This entry was already removed or cancelled.")
     if window.from_procedure:
         return _(

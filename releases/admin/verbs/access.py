@@ -129,7 +129,7 @@ def _grant(instance: Any) -> Fields:
             label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if (key == "ci") == service]
         ),
         "environment_id": where,
-        "begins_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
+        "starts_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
         "until": ZonedDateTimeField(label=_("until"), required=False),
         "reason": text(_("reason")),
     }
@@ -200,9 +200,9 @@ def _why(instance: Any) -> Fields:
 
 def _deputy(instance: Any) -> Fields:
     return {
-        "absent_id": people(_("person represented"), _myself()),
-        "deputy_id": people(_("delegate")),
-        "begins_at": ZonedDateTimeField(label=_("from")),
+        "delegator_id": people(_("person represented"), _myself()),
+        "delegate_id": people(_("delegate")),
+        "starts_at": ZonedDateTimeField(label=_("from")),
         "until": ZonedDateTimeField(label=_("until")),
         "reason": text(_("reason")),
     }
@@ -210,9 +210,9 @@ def _deputy(instance: Any) -> Fields:
 
 def _stands_in(of: Delegation) -> list[tuple[str, str]]:
     return [
-        (_now("person represented"), str(of.absent)),
-        (_now("delegate"), str(of.deputy)),
-        (_now("registered by"), str(of.appointed_by)),
+        (_now("person represented"), str(of.delegator)),
+        (_now("delegate"), str(of.delegate)),
+        (_now("registered by"), str(of.requested_by)),
         (_now("reason"), of.reason),
     ]
 
@@ -222,7 +222,7 @@ def _factor(instance: Any) -> Fields:
         "demanded": forms.TypedChoiceField(
             label=_("each signature for this environment"),
             choices=[("yes", _("needs two-factor authentication")), ("no", _("needs the password only"))],
-            initial="no" if getattr(instance, "demands_mfa", False) else "yes",
+            initial="no" if getattr(instance, "requires_two_factor", False) else "yes",
             coerce=lambda value: value == "yes",
         ),
         "reason": text(_("reason")),
@@ -235,25 +235,25 @@ VERBS: tuple[Verb, ...] = (
     Verb("account", "edit", _("Change account"), editing.edit, ADMIN, Account, _edit, signs=True),
     Verb("account", "edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own),
     Verb("account", "invite", _("Invite person"), invitations.invite, ADMIN, Account, must, signs=True),
-    Verb("account", "close", _("Deactivate account"), closing.close, ADMIN, Account, must, signs=True, danger=True,
+    Verb("account", "deactivate", _("Deactivate account"), closing.close, ADMIN, Account, must, signs=True, danger=True,
          preview=preview.of_closing),
-    Verb("account", "reopen", _("Reactivate account"), closing.reopen, ADMIN, Account, must, signs=True),
+    Verb("account", "reactivate", _("Reactivate account"), closing.reopen, ADMIN, Account, must, signs=True),
     Verb("token", "issue", _("Issue token"), _issue, ADMIN, Account, _token, signs=True),
     Verb("token", "revoke", _("Revoke token"), tokens.revoke, ADMIN, Token, must, signs=True, danger=True),
-    Verb("access", "propose", _("Grant access"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
+    Verb("access", "grant", _("Grant access"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
     Verb("access", "confirm", _("Confirm access grant"), grant.confirm, GIVE, AccessGrant, reason, signs=True, shows=_granted),
-    Verb("access", "withdraw", _("Revoke grant"), grant.withdraw, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
+    Verb("access", "revoke", _("Revoke grant"), grant.withdraw, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
          preview=preview.of_ending),
     Verb("access", "request", _("Request access"), request.request, LOOK, fields=_request),
-    Verb("access", "allow", _("Approve access request"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
-    Verb("access", "decline", _("Reject access request"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
-    Verb("review", "open", _("Open access review"), review.open_review, GIVE, fields=_opening, signs=True),
-    Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
-    Verb("review", "withdraw", _("Revoke grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
-    Verb("review", "close", _("Close access review"), review.close, GIVE, AccessReview, reason, signs=True),
-    Verb("deputy", "appoint", _("Appoint delegate"), deputies.appoint, LOOK, fields=_deputy, signs=True,
+    Verb("access", "approve", _("Approve access request"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
+    Verb("access", "reject", _("Reject access request"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
+    Verb("access_review", "open", _("Open access review"), review.open_review, GIVE, fields=_opening, signs=True),
+    Verb("access_review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
+    Verb("access_review", "revoke", _("Revoke grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
+    Verb("access_review", "close", _("Close access review"), review.close, GIVE, AccessReview, reason, signs=True),
+    Verb("delegation", "request", _("Appoint delegate"), deputies.appoint, LOOK, fields=_deputy, signs=True,
          preview=preview.of_absence),
-    Verb("deputy", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Delegation, reason, signs=True, shows=_stands_in),
-    Verb("deputy", "withdraw", _("Revoke delegation"), deputies.withdraw, LOOK, Delegation, must, danger=True, shows=_stands_in),
-    Verb("environment", "demand_mfa", _("Set two-factor requirement"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
+    Verb("delegation", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Delegation, reason, signs=True, shows=_stands_in),
+    Verb("delegation", "revoke", _("Revoke delegation"), deputies.withdraw, LOOK, Delegation, must, danger=True, shows=_stands_in),
+    Verb("environment", "require_two_factor", _("Set two-factor requirement"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
 )  # fmt: skip

@@ -123,7 +123,7 @@ def _duty(instance: Any) -> Fields:
     person = row(_("person"), Account)
     person.queryset = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name", "pk")
     return {
-        "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.Duty.choices),
+        "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
         "account_id": person,
         "telephone": text(_("telephone"), most=length(TeamMember, "telephone")),
     }
@@ -185,22 +185,22 @@ def _has_spoken(account: Account, release: Release) -> str:
 
 LIVE = frozenset(Release.PREPARING)
 VERBS: tuple[Verb, ...] = (
-    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ApprovalRequest, _yes, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ApprovalRequest, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ApprovalRequest, _refusal, edge="send_back", signs=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ApprovalRequest, _refusal, edge="reject", signs=True, danger=True, shows=_content, not_yours=decide.not_yours),
+    Verb("approval", "approve", _("Approve"), decide.approve, ("approve", "consent"), ApprovalRequest, _yes, edge="mark_approved", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("approval", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ApprovalRequest, _conditional, edge="mark_approved", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("approval", "send_back", _("Send back"), decide.send_back, ("send_back",), ApprovalRequest, _refusal, edge="send_back", signs=True, shows=_content, not_yours=decide.not_yours),
+    Verb("approval", "reject", _("Reject"), decide.reject, ("reject",), ApprovalRequest, _refusal, edge="reject", signs=True, danger=True, shows=_content, not_yours=decide.not_yours),
     Verb("checklist", "sign", _("Sign checklist item"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
-    Verb("document", "write", _("Write document"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
+    Verb("document", "edit", _("Write document"), review.write, ("document",), Document, _body, states=frozenset({"draft", "content_checked", "approved", "ready_to_publish"})),
     Verb("document", "check_content", _("Check content"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, not_yours=review.not_yours),
-    Verb("document", "publish_again", _("Publish again"), publish.publish_again, ("document", "approve_document"), Document, reason, states=frozenset({"ready"}), not_yours=publish.not_due),
-    Verb("document", "prepare", _("Prepare publication"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
-    Verb("roster", "assign", _("Assign team role"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
-    Verb("waiver", "propose", _("Request waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True, not_yours=_has_spoken),
-    Verb("waiver", "approve", _("Confirm waiver"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
-    Verb("waiver", "refuse", _("Reject waiver"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
-    Verb("waiver", "withdraw", _("Revoke waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
-    Verb("obligation", "settle", _("Complete follow-up action"), settle.settle, ("settle_obligation", "approve"), FollowUp, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
+    Verb("document", "retry_publication", _("Publish again"), publish.publish_again, ("document", "approve_document"), Document, reason, states=frozenset({"ready_to_publish"}), not_yours=publish.not_due),
+    Verb("document", "prepare_publication", _("Prepare publication"), review.prepare_publication, ("document", "approve_document"), Document, _read, edge="prepare_publication", shows=_text),
+    Verb("team", "assign", _("Assign team role"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
+    Verb("waiver", "request", _("Request waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True, not_yours=_has_spoken),
+    Verb("waiver", "confirm", _("Confirm waiver"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
+    Verb("waiver", "reject", _("Reject waiver"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
+    Verb("waiver", "revoke", _("Revoke waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
+    Verb("follow_up", "complete", _("Complete follow-up action"), settle.settle, ("settle_obligation", "approve"), FollowUp, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
     Verb("meeting", "record", _("Record meeting"), _record, ("minutes",), fields=_meeting, signs=True),
     Verb("meeting", "decide", _("Record decision"), record.decide, ("minutes",), CommitteeMeeting, _decision, signs=True),
 )  # fmt: skip

@@ -31,21 +31,21 @@ def _address(instance: Any) -> Fields:
 
 def _lost(of: LedgerResumption) -> list[tuple[str, str]]:
     return [
-        (_now("finding"), format_html('<span lang="en">{}</span>', of.why)),
+        (_now("finding"), format_html('<span lang="en">{}</span>', of.finding)),
         (_now("events signed before"), str(of.size)),
         (_now("digest of the lost note"), of.digest),
         (_now("reason"), of.reason),
-        (pgettext("ledger resumption", "requested by"), name_of(of.proposed_by)),
+        (pgettext("ledger resumption", "requested by"), name_of(of.requested_by)),
     ]
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("ledger", "propose_going_on", _("Request ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
+    Verb("ledger", "request_resumption", _("Request ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
          danger=True),
-    Verb("ledger", "confirm_going_on", _("Confirm ledger resumption"), go_on.confirm, ("consent",), LedgerResumption, reason,
+    Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), go_on.confirm, ("consent",), LedgerResumption, reason,
          signs=True, danger=True, shows=_lost, over=go_on.over),
     Verb("checkpoint", "add_address", _("Add checkpoint address"), address.add_address, ADMIN, fields=_address,
          signs=True),
-    Verb("checkpoint", "withdraw_address", _("Remove checkpoint address"), address.withdraw_address, ADMIN, CheckpointDelivery,
+    Verb("checkpoint", "remove_address", _("Remove checkpoint address"), address.withdraw_address, ADMIN, CheckpointDelivery,
          must, signs=True, danger=True, over=address.over),
 )  # fmt: skip

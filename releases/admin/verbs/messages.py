@@ -99,7 +99,7 @@ def _hours(instance: Any) -> Fields:
 def _member(instance: Any) -> Fields:
     people = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name")
     if isinstance(instance, RecipientGroup):
-        people = people.exclude(memberships__in=instance.members.filter(removed_at=None))
+        people = people.exclude(memberships__in=instance.recipients.filter(removed_at=None))
     return {
         "account_id": forms.ModelChoiceField(label=_("person"), queryset=people),
         "reason": text(_("reason"), required=False),
@@ -138,7 +138,7 @@ def _address(instance: Any) -> Fields:
         "language": _language(instance if isinstance(instance, NotificationChannel) else None),
         "reason": text(_("reason")),
     }  # fmt: skip
-    if isinstance(instance, NotificationChannel) and instance.kind == NotificationChannel.Kind.WEBHOOK:
+    if isinstance(instance, NotificationChannel) and instance.channel_type == NotificationChannel.Kind.WEBHOOK:
         fields["secret"] = forms.CharField(
             label=_("secret"),
             required=False,
@@ -250,7 +250,7 @@ def _goes_out(notice: Notification) -> list[tuple[str, str]]:
     for code in sorted(notice.texts, key=lambda code: code != get_language()):
         shown.append((f"{names[code]} · {_now('Subject line')}", notice.texts[code]["subject"]))
         shown.append((f"{names[code]} · {_now('text')}", notice.texts[code]["body"]))
-    people = notice.messages.filter(outside=True).order_by("pk")
+    people = notice.inbox_items.filter(external=True).order_by("pk")
     to = "\n".join(f"{one.name} ({names[one.language]})" for one in people[:200])
     return [*shown, (_now("external recipients"), to)]
 
@@ -272,7 +272,7 @@ def _removed(member: GroupRecipient) -> str:
 
 
 def _unusable(channel: NotificationChannel) -> str:
-    personal = channel.kind in (NotificationChannel.Kind.MAIL, NotificationChannel.Kind.ADMIN)
+    personal = channel.channel_type in (NotificationChannel.Kind.MAIL, NotificationChannel.Kind.ADMIN)
     return _now("In this channel, each person has their own address.") if personal else ""
 
 
@@ -299,7 +299,7 @@ def _own(row: NotificationTemplate) -> str:
 
 
 def _leads_to(message: Any) -> str:
-    return str(message.notice.path)
+    return str(message.notification.path)
 
 
 def _inbox(_row: Any) -> str:
@@ -307,34 +307,34 @@ def _inbox(_row: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("notice", "release", _("Approve for external recipients"), notices.release, RELEASE, Notification, _digest, signs=True, not_yours=_not_his_notice,
+    Verb("notification", "approve_external", _("Approve for external recipients"), notices.release, RELEASE, Notification, _digest, signs=True, not_yours=_not_his_notice,
          shows=_goes_out, over=_current),
-    Verb("notice", "withdraw", _("Cancel external notification"), notices.withdraw, RELEASE, Notification, must, signs=True,
+    Verb("notification", "cancel", _("Cancel external notification"), notices.withdraw, RELEASE, Notification, must, signs=True,
          danger=True, over=_free),
-    Verb("stakeholder", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
-    Verb("stakeholder", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),
-    Verb("member", "add", _("Add recipient"), members.add, TELL, RecipientGroup, _member, over=_closed),
-    Verb("member", "add_outside", _("Add recipient without account"), members.add_outside, TELL, RecipientGroup,
+    Verb("recipient_group", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
+    Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),
+    Verb("recipient", "add", _("Add recipient"), members.add, TELL, RecipientGroup, _member, over=_closed),
+    Verb("recipient", "add_without_account", _("Add recipient without account"), members.add_outside, TELL, RecipientGroup,
          _outsider, signs=True, over=_closed),
-    Verb("stakeholder", "close", _("Close recipient group"), groups.close, TELL, RecipientGroup, must, signs=True, danger=True,
+    Verb("recipient_group", "disable", _("Close recipient group"), groups.close, TELL, RecipientGroup, must, signs=True, danger=True,
          over=_closed),
-    Verb("member", "remove", _("Remove recipient"), members.remove, TELL, GroupRecipient, _may, danger=True, over=_removed),
-    Verb("channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True),
-    Verb("channel", "set_address", _("Set the address"), channels.set_address, TELL, NotificationChannel, _address,
+    Verb("recipient", "remove", _("Remove recipient"), members.remove, TELL, GroupRecipient, _may, danger=True, over=_removed),
+    Verb("notification_channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True),
+    Verb("notification_channel", "set_address", _("Set the address"), channels.set_address, TELL, NotificationChannel, _address,
          signs=True, over=_unusable),
-    Verb("channel", "try_out", _("Send test notification"), channels.try_out, TELL, NotificationChannel, over=_off),
-    Verb("channel", "disable", _("Disable channel"), channels.disable, TELL, NotificationChannel, must, danger=True,
+    Verb("notification_channel", "send_test", _("Send test notification"), channels.try_out, TELL, NotificationChannel, over=_off),
+    Verb("notification_channel", "disable", _("Disable channel"), channels.disable, TELL, NotificationChannel, must, danger=True,
          over=_off),
-    Verb("channel", "enable", _("Enable channel"), channels.enable, TELL, NotificationChannel, must, over=_on),
-    Verb("message_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True),
-    Verb("message_rule", "withdraw", _("Remove notification rule"), rules.withdraw, TELL, NotificationRule, must, signs=True,
+    Verb("notification_channel", "enable", _("Enable channel"), channels.enable, TELL, NotificationChannel, must, over=_on),
+    Verb("notification_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True),
+    Verb("notification_rule", "remove", _("Remove notification rule"), rules.withdraw, TELL, NotificationRule, must, signs=True,
          danger=True, over=removed),
-    Verb("message_text", "write", _("Edit notification template"), texts.write, TELL, NotificationTemplate, _text, signs=True,
+    Verb("notification_template", "edit", _("Edit notification template"), texts.write, TELL, NotificationTemplate, _text, signs=True,
          preview=_filled, looks=True),
-    Verb("message_text", "restore", _("Restore default template"), texts.restore, TELL, NotificationTemplate, must, signs=True,
+    Verb("notification_template", "restore", _("Restore default template"), texts.restore, TELL, NotificationTemplate, must, signs=True,
          danger=True, over=_own),
-    Verb("delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, NotificationDelivery, must, danger=True, over=_unsent),
-    Verb("address", "use_again", _("Enable suppressed address"), disable.use_again, TELL, SuppressedAddress, must, over=_used),
-    OwnMessage("message", "read", _("Open notification"), read.read, ("look",), InboxItem, by_row=True, page=_leads_to),
-    Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
+    Verb("notification_delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, NotificationDelivery, must, danger=True, over=_unsent),
+    Verb("suppressed_address", "enable", _("Enable suppressed address"), disable.use_again, TELL, SuppressedAddress, must, over=_used),
+    OwnMessage("inbox", "mark_read", _("Open notification"), read.read, ("look",), InboxItem, by_row=True, page=_leads_to),
+    Verb("inbox", "mark_all_read", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
 )  # fmt: skip

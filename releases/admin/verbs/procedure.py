@@ -13,7 +13,7 @@ from releases.models import ApprovalRequest, Procedure
 
 Fields = dict[str, forms.Field]
 # A version that can be changed: the one in effect becomes a new draft, a draft is changed in place.
-CHANGEABLE = frozenset({"active", "draft"})
+CHANGEABLE = frozenset({"in_effect", "draft"})
 
 
 def _language() -> str:

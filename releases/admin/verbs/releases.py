@@ -75,15 +75,15 @@ def _edit(instance: Any) -> Fields:
                 most=length(Release, name),
             )
         )
-    fields["preauthorised"] = forms.BooleanField(label=_("pre-authorised rollback"), required=False)
-    fields["preauthorised_rows"] = forms.IntegerField(label=_("data loss limit (rows)"), min_value=0, initial=0)
+    fields["rollback_pre_authorised"] = forms.BooleanField(label=_("pre-authorised rollback"), required=False)
+    fields["data_loss_limit"] = forms.IntegerField(label=_("data loss limit (rows)"), min_value=0, initial=0)
     fields["rollback_on_failure"] = forms.BooleanField(
         label=_("also roll back when a required step or check of the production deployment fails"),
         required=False,
         help_text=_("The rollback then starts by itself. A step whose outcome is unknown still asks a person."),
     )
-    fields["unanswered"] = forms.ChoiceField(
-        label=_("if no one responds"), choices=[("go_back", _("roll back")), ("stay", _("keep"))]
+    fields["on_timeout"] = forms.ChoiceField(
+        label=_("if no one responds"), choices=[("roll_back", _("roll back")), ("keep", _("keep"))]
     )
     for name, shown in fields.items():
         shown.initial = getattr(instance, name, shown.initial)
@@ -151,7 +151,7 @@ def _postpone(instance: Any) -> Fields:
 
 
 def _test_types() -> list[tuple[str, str]]:
-    active = Procedure.objects.filter(state="active").first()
+    active = Procedure.objects.filter(state="in_effect").first()
     types = active.document.testing.types if active is not None else ()
     return [("", "—"), *((row.key, row.label(get_language() or "ja")) for row in types)]
 
@@ -220,20 +220,20 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
     Verb("release", "copy", _("Copy to new release"), copy.copy, PLAN, Release, _copy),
     Verb("release", "edit", _("Edit release"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
-    Verb("release", "set_source", _("Select commit"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
-    Verb("release", "add_change", _("Add change entry"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
+    Verb("release", "select_commit", _("Select commit"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
+    Verb("release", "add_change_entry", _("Add change entry"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
     Verb("release", "set_configuration", _("Choose configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
-    Verb("release", "move", _("Set scheduled start"), move.move, PLAN, Release, _start, states=frozenset({"draft", "content_fixed", "tested"})),
-    Verb("release", "fix_content", _("Lock scope"), prepare.fix_content, PREPARE, Release, reason, edge="fix_content"),
-    Verb("release", "observe", _("Refresh from Git"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
-    Verb("release", "confirm_tests", _("Complete testing"), prepare.confirm_tests, PREPARE, Release, reason, edge="confirm_tests"),
-    Verb("release", "conclude", _("Close without production"), prepare.conclude, PREPARE, Release, reason, edge="conclude"),
+    Verb("release", "set_scheduled_start", _("Set scheduled start"), move.move, PLAN, Release, _start, states=frozenset({"draft", "scope_locked", "testing_completed"})),
+    Verb("release", "lock_scope", _("Lock scope"), prepare.fix_content, PREPARE, Release, reason, edge="lock_scope"),
+    Verb("release", "refresh_from_git", _("Refresh from Git"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
+    Verb("release", "complete_testing", _("Complete testing"), prepare.confirm_tests, PREPARE, Release, reason, edge="complete_testing"),
+    Verb("release", "close", _("Close without production"), prepare.conclude, PREPARE, Release, reason, edge="close"),
     Verb("release", "submit", _("Submit for approval"), submit.submit, PREPARE, Release, reason, edge="submit"),
-    Verb("release", "take_back", _("Withdraw request"), prepare.take_back, PREPARE, Release, reason, edge="take_back"),
-    Verb("release", "amend", _("Reopen scope"), prepare.amend, PREPARE, Release, must, edge="amend", danger=True),
-    Verb("release", "postpone", _("Reschedule"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
-    Verb("release", "withdraw", _("Cancel release"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
-    Verb("release", "confirm", _("Sign final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
-    Verb("evidence", "hand_in", _("Upload evidence"), _hand_in, ("evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
+    Verb("release", "withdraw_request", _("Withdraw request"), prepare.take_back, PREPARE, Release, reason, edge="withdraw_request"),
+    Verb("release", "reopen_scope", _("Reopen scope"), prepare.amend, PREPARE, Release, must, edge="reopen_scope", danger=True),
+    Verb("release", "reschedule", _("Reschedule"), move.postpone, PREPARE, Release, _postpone, edge="reschedule", danger=True),
+    Verb("release", "cancel", _("Cancel release"), prepare.withdraw, PREPARE, Release, must, edge="cancel", danger=True),
+    Verb("release", "sign_final_check", _("Sign final check"), confirm.confirm, ("final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
+    Verb("evidence", "upload", _("Upload evidence"), _hand_in, ("evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
     Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
 )  # fmt: skip

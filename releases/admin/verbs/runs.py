@@ -53,7 +53,7 @@ def _settle(instance: Any) -> Fields:
     return {
         "how": forms.ChoiceField(
             label=_("state of the deployment target"),
-            choices=[("as_before", _("previous state")), ("as_planned", _("planned state")), ("unknown", _("unknown"))],
+            choices=[("previous", _("previous state")), ("planned", _("planned state")), ("unknown", _("unknown"))],
         ),
         "reason": text(_("reason")),
     }
@@ -100,7 +100,7 @@ def _communication(instance: Any) -> Fields:
 
 def _verdict(instance: Any) -> Fields:
     return {
-        "verdict": forms.ChoiceField(label=_("result"), choices=[("healthy", _("passed"))]),
+        "verdict": forms.ChoiceField(label=_("result"), choices=[("passed", _("passed"))]),
         "reason": text(_("reason")),
     }
 
@@ -179,25 +179,25 @@ def _still_tried(instance: Any) -> str:
 VERBS: tuple[Verb, ...] = (
     Verb("deployment", "schedule", _("Schedule deployment"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True, not_yours=schedule.not_yours),
     Verb("deployment", "cancel", _("Cancel deployment"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True, everywhere=True),
-    Verb("deployment", "verify", _("Verify deployment"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True, not_yours=verify.not_yours),
-    Verb("deployment", "give_up", _("Mark as failed"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True, not_yours=decide.not_yours),
+    Verb("deployment", "verify", _("Verify deployment"), _verify, ("verify",), Deployment, _confirmations, edge="start_monitoring", signs=True, not_yours=verify.not_yours),
+    Verb("deployment", "fail", _("Mark as failed"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"awaiting_decision"}), signs=True, danger=True, not_yours=decide.not_yours),
     Verb("deployment", "stop", _("Stop deployment"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
-    Verb("deployment", "settle", _("Resolve deployment"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True, not_yours=settle.not_yours),
+    Verb("deployment", "resolve", _("Resolve deployment"), settle.settle, ("settle",), Deployment, _settle, edge="resolve", signs=True, not_yours=settle.not_yours),
     Verb("step", "retry", _("Retry step"), decide.retry, ("decide",), Step, must, edge="retry", signs=True, not_yours=_of_its_run(decide.not_yours)),
-    Verb("step", "go_on", _("Start anyway"), decide.go_on, ("decide",), Step, must, edge="go_on", signs=True, danger=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "start_anyway", _("Start anyway"), decide.go_on, ("decide",), Step, must, edge="start_anyway", signs=True, danger=True, not_yours=_of_its_run(decide.not_yours)),
     Verb("step", "skip", _("Skip step"), decide.skip, ("decide",), Step, must, edge="skip", signs=True, not_yours=_of_its_run(decide.not_yours)),
-    Verb("step", "confirm_done", _("Mark as succeeded"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True, not_yours=_of_its_run(decide.not_yours)),
-    Verb("step", "assign", _("Claim step"), confirm.assign, (), Step, reason, states=frozenset({"needs_decision"}), not_yours=confirm.not_named),
-    Verb("step", "confirm", _("Confirm manual step"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
+    Verb("step", "mark_succeeded", _("Mark as succeeded"), decide.confirm_done, ("decide",), Step, must, edge="mark_succeeded", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "assign", _("Claim step"), confirm.assign, (), Step, reason, states=frozenset({"outcome_unknown"}), not_yours=confirm.not_named),
+    Verb("step", "confirm_manual", _("Confirm manual step"), confirm.confirm, (), Step, _note, edge="mark_succeeded", signs=True, not_yours=confirm.not_yours),
     Verb("rollback", "raise", _("Raise rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(possible.FROM), danger=True),
-    Verb("rollback", "assess", _("Assess rollback"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
-    Verb("rollback", "communicate", _("Communicate rollback"), communicate.communicate, ("assess", "authorise_rollback"), Rollback, _communication, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
+    Verb("rollback", "assess", _("Assess rollback"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "failed"}), everywhere=True),
+    Verb("rollback", "communicate", _("Communicate rollback"), communicate.communicate, ("assess", "authorise_rollback"), Rollback, _communication, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "failed"}), everywhere=True),
     Verb("rollback", "authorise", _("Authorise rollback"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, not_yours=rollbacks.not_yours),
-    Verb("rollback", "agree", _("Approve late rollback"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
+    Verb("rollback", "confirm_late", _("Approve late rollback"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
     Verb("rollback", "dismiss", _("Dismiss rollback"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True, not_yours=rollbacks.not_yours_to_dismiss),
     Verb("rollback", "retry", _("Retry rollback"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
-    Verb("rollback", "take_over", _("Complete manually"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
+    Verb("rollback", "complete_manually", _("Complete manually"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="complete_manually", signs=True, danger=True, not_yours=by_hand.not_yours),
     Verb("rollback", "close", _("Close rollback"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
     Verb("poll", "resume", _("Retry"), limited.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
-    Verb("watch", "judge", _("Record monitoring result"), sample.judge_watch, ("verify",), MonitoringPeriod, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
+    Verb("monitoring", "record_result", _("Record monitoring result"), sample.judge_watch, ("verify",), MonitoringPeriod, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
 )  # fmt: skip

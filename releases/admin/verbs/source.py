@@ -75,7 +75,7 @@ def _message(release: Release) -> list[tuple[str, str]]:
 
 
 def _signers(instance: Any) -> Fields:
-    known = instance.signers if isinstance(instance, Application) else ""
+    known = instance.allowed_signers if isinstance(instance, Application) else ""
     field = text(gettext_lazy("allowed signers"), rows=8, initial=known)
     field.help_text = gettext_lazy(
         "Enter one SSH key per line, as Git reads it. Enter armoured PGP public keys unchanged."
@@ -121,7 +121,7 @@ def _place(known: Application) -> Fields:
 
 def _usual_format() -> str:
     """Return how the procedure in force calls a tag."""
-    procedure = Procedure.objects.filter(state="active").first()
+    procedure = Procedure.objects.filter(state="in_effect").first()
     return procedure.document.versions.tag_format if procedure is not None else f"v{versions.PLACE}"
 
 
@@ -166,12 +166,12 @@ def _patterns(instance: Any) -> Fields:
 
 VERBS: tuple[Verb, ...] = (
     Verb("release", "set_version", gettext_lazy("Choose version"), suggest.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
-    Verb("release", "make_tag", gettext_lazy("Create signed tag"), make_tag.make_tag, ("prepare",), Release,
+    Verb("release", "create_tag", gettext_lazy("Create signed tag"), make_tag.make_tag, ("prepare",), Release,
          lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
-    Verb("release", "import_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
-    Verb("release", "import_past", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
+    Verb("release", "read_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
+    Verb("release", "import_past_releases", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
     Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
     Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
     Verb("application", "set_publication", gettext_lazy("Set document branch"), set_publication, ("plan",), Application, _publication, signs=True),
-    Verb("application", "set_signers", gettext_lazy("Change allowed signers"), set_signers, ("plan",), Application, _signers, signs=True),
+    Verb("application", "set_allowed_signers", gettext_lazy("Change allowed signers"), set_signers, ("plan",), Application, _signers, signs=True),
 )  # fmt: skip

@@ -50,17 +50,17 @@ def _activate(*, pauses: str, **values: Any) -> EmergencyStop:
 
 
 def _released(switch: EmergencyStop) -> str:
-    if switch.released_at is not None:
+    if switch.lifted_at is not None:
         return _now("The emergency stop was lifted already.")
     return (
         _now("Lifting this emergency stop has already been requested.")
-        if switch.rounds.filter(state="open").exists()
+        if switch.approval_requests.filter(state="in_review").exists()
         else ""
     )
 
 
 VERBS: tuple[Verb, ...] = (
-    StopVerb("switch", "press", _("Activate emergency stop"), _activate, press.RIGHTS, fields=_press, danger=True),
-    StopVerb("switch", "propose_release", _("Request emergency stop lift"), propose_release.propose_release, press.RIGHTS,
+    StopVerb("emergency_stop", "activate", _("Activate emergency stop"), _activate, press.RIGHTS, fields=_press, danger=True),
+    StopVerb("emergency_stop", "request_lift", _("Request emergency stop lift"), propose_release.propose_release, press.RIGHTS,
              EmergencyStop, must, signs=True, over=_released),
 )  # fmt: skip

@@ -59,7 +59,7 @@ def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
     root, _reason = given.pop("root"), given.pop("reason", "")
     application = known.application_id if known is not None else given.pop("application_id")
     environment = known.environment_id if known is not None else given.pop("environment_id")
-    own = {name: known.settings[name] for name in OWN if name in known.settings} if known is not None else {}
+    own = {name: known.options[name] for name in OWN if name in known.options} if known is not None else {}
     found = try_settings(
         application_id=application,
         environment_id=environment,
@@ -84,13 +84,13 @@ def _asked_of_proposed(instance: Any) -> list[tuple[str, Environment | None]]:
 
 
 def _proposed(row: RequestedChange) -> list[tuple[str, str]]:
-    parties = [(gettext("requested by"), str(row.proposed_by)), (gettext("reason"), row.reason)]
+    parties = [(gettext("requested by"), str(row.requested_by)), (gettext("reason"), row.reason)]
     return [*parties, *differences_of(row)]
 
 
 def _changed_target(instance: Any) -> Fields:
     known = instance if isinstance(instance, DeploymentTarget) else DeploymentTarget()
-    return {"root": _folder(known.root), **target_form.fields_of(known.settings), "reason": text(_("reason"))}
+    return {"root": _folder(known.root), **target_form.fields_of(known.options), "reason": text(_("reason"))}
 
 
 def _configuration(instance: Any) -> Fields:
@@ -203,19 +203,19 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 VERBS: tuple[Verb, ...] = (
     Verb("target", "create", _("Register deployment target"), _create, ("configure_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
-    Verb("target", "set_settings", _("Change folder and commands"), _set_settings, ("configure_target",), DeploymentTarget, _changed_target, signs=True,
+    Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("configure_target",), DeploymentTarget, _changed_target, signs=True,
          everywhere=True, tries=_tried, try_label=_("Test target options")),
-    Verb("proposed_change", "accept", _("Confirm requested change"), proposed.accept, ("configure_target", "account"), RequestedChange, reason, signs=True,
+    Verb("requested_change", "confirm", _("Confirm requested change"), proposed.accept, ("configure_target", "account"), RequestedChange, reason, signs=True,
          asked=_asked_of_proposed, not_yours=proposed.not_yours, shows=_proposed),
-    Verb("proposed_change", "decline", _("Reject requested change"), proposed.decline, ("configure_target", "account"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("requested_change", "reject", _("Reject requested change"), proposed.decline, ("configure_target", "account"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
     Verb("target", "measure", _("Measure now"), measure.ask, ("configure_target",), DeploymentTarget, everywhere=True),
     Verb("configuration", "create", _("Create configuration"), configurations.create, ("configure_target", "configure"), fields=_configuration, asked=_asked_anywhere),
-    Verb("configuration", "examine", _("Check connectivity"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
-    Verb("in_force", "propose", _("Register deployed version"), adopt.propose, ("adopt",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
-    Verb("in_force", "lay", _("Place version from repository"), lay.lay, ("adopt",), DeploymentTarget, _laying, signs=True),
-    Verb("in_force", "adopt", _("Confirm deployed version"), adopt.adopt, ("adopt",), DeployedVersion, reason, signs=True, not_yours=adopt.not_yours),
+    Verb("configuration", "check_connectivity", _("Check connectivity"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
+    Verb("deployed_version", "register", _("Register deployed version"), adopt.propose, ("adopt",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
+    Verb("deployed_version", "place", _("Place version from repository"), lay.lay, ("adopt",), DeploymentTarget, _laying, signs=True),
+    Verb("deployed_version", "confirm", _("Confirm deployed version"), adopt.adopt, ("adopt",), DeployedVersion, reason, signs=True, not_yours=adopt.not_yours),
     Verb("procedure", "load", _("Create procedure version"), _load, ("propose_procedure",), fields=_procedure),
     Verb("procedure", "submit", _("Submit for approval"), _submit, ("propose_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
-    Verb("procedure", "take_back", _("Withdraw request"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
+    Verb("procedure", "withdraw_request", _("Withdraw request"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
     Verb("procedure", "discard", _("Discard draft"), activate.discard, ("propose_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
 )  # fmt: skip

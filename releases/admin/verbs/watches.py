@@ -23,7 +23,7 @@ EXAMPLE = '[{"source": "prometheus_text", "parameters": {"url": "https://dataset
 
 
 def _sources(instance: Any) -> Fields:
-    settings = instance.settings if isinstance(instance, DeploymentTarget) else {}
+    settings = instance.options if isinstance(instance, DeploymentTarget) else {}
     names = listed(known.name for known in SOURCES)
     return {
         "sources": JSONText(
@@ -47,7 +47,7 @@ def _sources(instance: Any) -> Fields:
 
 
 def _hosts(instance: Any) -> Fields:
-    settings = instance.settings if isinstance(instance, DeploymentTarget) else {}
+    settings = instance.options if isinstance(instance, DeploymentTarget) else {}
     return {
         "hosts": LinesField(
             label=_("allowed outbound hosts"),
@@ -85,7 +85,7 @@ def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, s
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "set_watch", _("Set metric source"), set_watch, ("configure_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
+    Verb("target", "set_monitoring", _("Set metric source"), set_watch, ("configure_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
          not_yours=set_sources.not_yours, preview=_seen, looks=True),
-    Verb("target", "set_hosts", _("Set allowed outbound hosts"), set_hosts, ("configure_target",), DeploymentTarget, _hosts, signs=True, everywhere=True),
+    Verb("target", "set_outbound_hosts", _("Set allowed outbound hosts"), set_hosts, ("configure_target",), DeploymentTarget, _hosts, signs=True, everywhere=True),
 )  # fmt: skip

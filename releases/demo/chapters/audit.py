@@ -11,18 +11,18 @@ from typing import Any
 from releases.demo.site import StoryFailed, plain, until
 from releases.demo.stage import Stage
 
-SEEN = ("release:plan", "consent:approve", "release:amend", "release:confirm", "deployment:verify",
-        "step:claim", "rollback:raise", "rollback:run", "in_force:adopt")  # fmt: skip
+SEEN = ("release:plan", "approval:approve", "release:reopen_scope", "release:sign_final_check", "deployment:verify",
+        "step:claim", "rollback:raise", "rollback:start", "deployed_version:confirm")  # fmt: skip
 
 
 def play(stage: Stage) -> dict[str, Any]:
     """Read the timeline, try to change things, verify, and alter one row of a copy."""
     auditor = stage.auditor
     seen = {}
-    for action in SEEN:
-        page = plain(auditor.page(f"/admin/timeline/?action={action}"))
-        stage.check(action in page, f"the auditor's timeline shows no {action}")
-        seen[action] = page.count(action)
+    for operation in SEEN:
+        page = plain(auditor.page(f"/admin/timeline/?operation={operation}"))
+        stage.check(operation in page, f"the auditor's timeline shows no {operation}")
+        seen[operation] = page.count(operation)
     refusals = _tries(stage)
     holds = _verify(stage)
     compared = _manage("audit_reconcile")
@@ -40,7 +40,7 @@ def _tries(stage: Stage) -> dict[str, int]:
     release, run = stage.release["1.3.0"], stage.run["1.3.0"]
     tried = {
         ("release:edit", release): stage.auditor.act("release:edit", release, title="x"),
-        ("release:withdraw", release): stage.auditor.act("release:withdraw", release, reason="x"),
+        ("release:cancel", release): stage.auditor.act("release:cancel", release, reason="x"),
         ("deployment:stop", run): stage.auditor.act("deployment:stop", run, reason="x"),
         ("rollback:raise", run): stage.auditor.act("rollback:raise", run, cause="slower", note="x"),
         ("release:plan", 0): stage.auditor.act(

@@ -23,19 +23,19 @@ def play(stage: Stage) -> dict[str, Any]:
         EXPORT_LIMIT="500",
     )
     regular = third_wednesday(now())
-    stage.manager.do("release:move", release, start=regular.isoformat(), reason="next regular window")
+    stage.manager.do("release:set_scheduled_start", release, start=regular.isoformat(), reason="next regular window")
     page = plain(stage.manager.page(f"/admin/release/{release}/"))
     dates = {f"T-{days}": (regular - timedelta(days=days)).strftime("%Y/%m/%d") for days in (14, 7, 3, 1, 0)}
     missing = [f"{key} {day}" for key, day in dates.items() if day not in page]
     stage.check(not missing, f"the release page does not show {missing}")
     outside = regular + timedelta(hours=9)
     following = third_wednesday(regular + timedelta(hours=9))
-    refusal = stage.manager.refused("release:move", release, start=outside.isoformat())
+    refusal = stage.manager.refused("release:set_scheduled_start", release, start=outside.isoformat())
     named = following.strftime("%Y/%m/%d") in refusal.reasons
     stage.check(named, f"the refusal does not name the next window {following}: {refusal.reasons}")
     opens = now() - timedelta(minutes=1)
     round_id = stage.manager.do(
-        "window:propose",
+        "window:request",
         stage.ids["production"],
         application_id=stage.ids["datasets"],
         name="臨時 / Extra",
@@ -43,18 +43,20 @@ def play(stage: Stage) -> dict[str, Any]:
         ends_at=(opens + timedelta(hours=6)).isoformat(),
         reason="the demo cannot wait for the third Wednesday",
     )
-    early = stage.manager.refused("release:move", release, start=now().isoformat())
+    early = stage.manager.refused("release:set_scheduled_start", release, start=now().isoformat())
     stage.committee_a.approve(round_id)
     stage.committee_b.approve(round_id)
-    stage.manager.do("release:move", release, start=now().isoformat(), reason="the committee opened a window")
+    stage.manager.do(
+        "release:set_scheduled_start", release, start=now().isoformat(), reason="the committee opened a window"
+    )
     page = stage.manager.page(f"/admin/release/{release}/")
-    compressed = page.count("data-compressed")
-    stage.check(compressed, "no milestone is shown as compressed after the move")
+    due_immediately = page.count("data-due_immediately")
+    stage.check(due_immediately, "no milestone is shown as due_immediately after the move")
     return {
         "next regular window": regular.isoformat(),
         "milestones shown": dates,
         "outside the window": refusal.reasons,
         "before both had consented": early.reasons,
         "extra window": f"{opens.astimezone(ZONE):%H:%M} JST for 6 h, by two of the committee",
-        "milestones compressed": compressed,
+        "milestones due_immediately": due_immediately,
     }

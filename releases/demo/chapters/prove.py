@@ -18,33 +18,33 @@ def play(stage: Stage) -> dict[str, Any]:
         changes=[("feature", "Datasets can be tagged")],
         EXPORT_LIMIT="500",
     )
-    stage.manager.do("release:fix_content", beta)
+    stage.manager.do("release:lock_scope", beta)
     stage.prove(BETA, coverage=False)
     runs = {f"{BETA} {name}": stage.run_lower(BETA, name) for name in ("development", "staging")}
-    stage.manager.do("release:confirm_tests", beta)
-    stage.manager.do("release:conclude", beta)
+    stage.manager.do("release:complete_testing", beta)
+    stage.manager.do("release:close", beta)
 
     release = stage.release["1.3.0"]
-    stage.manager.do("release:fix_content", release)
+    stage.manager.do("release:lock_scope", release)
     first = stage.operator.refused("deployment:request", release, environment_id=stage.ids["production"])
     read = stage.prove("1.3.0", coverage=False)
     coverage = {}
     for covered, wanted in ((8999, "fail"), (9000, "pass")):
         report = f'<coverage line-rate="{covered / 10000}" lines-covered="{covered}" lines-valid="10000"/>'
-        sentence = stage.hand_in("1.3.0", "coverage", report.encode(), "development")["sentence"]
+        sentence = stage.hand_in("1.3.0", "coverage", report.encode(), "development")["summary"]
         verdict = stage.gates("1.3.0", "production")["coverage"]
         coverage[sentence] = verdict
         stage.check(verdict == wanted, f"{sentence} gave {verdict}")
     real = stage.kept["coverage 1.3.0"]
-    read["coverage"] = stage.hand_in("1.3.0", "coverage", real, "development")["sentence"]
+    read["coverage"] = stage.hand_in("1.3.0", "coverage", real, "development")["summary"]
     runs |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
     items = stage.sign_checklist("1.3.0")
     documents = stage.documents("1.3.0")
     stage.roster("1.3.0")
-    stage.manager.do("release:observe", release)
+    stage.manager.do("release:refresh_from_git", release)
     verdicts = stage.gates("1.3.0", "production")
     stage.check(verdicts["tag"] == verdicts["branch"] == "pass", f"tag and branch are not proven: {verdicts}")
-    stage.manager.do("release:confirm_tests", release)
+    stage.manager.do("release:complete_testing", release)
     laid = {name: stage.places[name].measure().code for name in ("development", "staging")}
     there = set(laid.values()) == {stage.tree("1.3.0")}
     stage.check(there, f"1.3.0's tree does not lie on the lower targets: {laid}")

@@ -13,7 +13,7 @@ WAY_BACK = (
     "service_control:stopped",
     "code_deploy:switched",
     "database_update:restored",
-    "configuration_update:taken_back",
+    "configuration_update:restored",
     "service_control:started",
 )
 ERROR_RATE = 0.1

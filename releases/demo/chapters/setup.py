@@ -67,7 +67,7 @@ def second_administrator(stage: Stage, username: str, invitation: str) -> tuple[
     first.enrol(invitation)
     second = Person(stage.base_url, "second_administrator", "Second administrator", stage.faults)
     account = _account(first, second, "system administrator")
-    first.do("access:propose", account, role="administrator", reason="a second administrator for deciding roles")
+    first.do("access:grant", account, role="administrator", reason="a second administrator for deciding roles")
     stage.people.update(administrator=first, second_administrator=second)
     return first, second
 
@@ -98,18 +98,18 @@ def add_people(stage: Stage, first: Person, second: Person) -> None:
         account = _account(first, person, title, git_addresses=f"{key}@datasets.example")
         stage.ids[key] = account
         for role in roles:
-            grant = first.do("access:propose", account, role=role, reason=f"{title} of the dataset service")
+            grant = first.do("access:grant", account, role=role, reason=f"{title} of the dataset service")
             if role in ("release_manager", "operator", "committee"):
                 waiting.append(grant)
     first.refused("access:confirm", waiting[0])
     for grant in waiting:
         second.attempt("access:confirm", grant)
     waits = second.links("/admin/environments/requestedchange/?decided_at__isempty=1", r"requestedchange/(\d+)/change/")
-    first.refused("proposed_change:accept", waits[0])
+    first.refused("requested_change:confirm", waits[0])
     for change in waits:
-        second.attempt("proposed_change:accept", change)
+        second.attempt("requested_change:confirm", change)
     service = int(first.do("account:create", username="ci", display_name="CI", kind="service", language="en"))
-    grant = first.do("access:propose", service, role="ci", reason="continuous integration of the dataset service")
+    grant = first.do("access:grant", service, role="ci", reason="continuous integration of the dataset service")
     second.do("access:confirm", grant)
     stage.ids["ci"] = service
     _environments(stage)
@@ -190,15 +190,15 @@ def _targets(stage: Stage) -> None:
         )
         chosen = stage.configure(name)
         pointer = stage.operator.do(
-            "in_force:propose",
+            "deployed_version:register",
             target,
             version="1.2.0",
             configuration_id=chosen,
             service="runs",
             reason="runs here already",
         )
-        stage.operator.refused("in_force:adopt", pointer)
-        stage.second_operator.attempt("in_force:adopt", pointer)
+        stage.operator.refused("deployed_version:confirm", pointer)
+        stage.second_operator.attempt("deployed_version:confirm", pointer)
 
 
 def as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

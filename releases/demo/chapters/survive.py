@@ -34,7 +34,7 @@ def play(stage: Stage) -> dict[str, Any]:
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
     key = started[0]["key"]
-    until("another worker to take the step over", lambda: epoch_of(place, key) > started[0]["epoch"], 60, 0.05)
+    until("another worker to take the step over", lambda: epoch_of(place, key) > started[0]["fencing_token"], 60, 0.05)
     seconds = time.monotonic() - killed
     stage.check(seconds <= TAKEOVER_SECONDS, f"the step was taken over only after {seconds:.1f} s")
     stage.checks_done(run)
@@ -49,7 +49,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "batches in the end, each once": len(numbers),
         "taken over within": f"{seconds:.1f} s",
         "epochs of the database step": [
-            line["epoch"] for line in place.journal(run=token, effect="database_update:started")
+            line["fencing_token"] for line in place.journal(run=token, effect="database_update:started")
         ],
         "effects in the target's journal": dict(counted),
         "version that answers": place.health().get("version"),
@@ -66,17 +66,17 @@ def prepare(stage: Stage) -> None:
         EXPORT_LIMIT="500",
         CACHE_SECONDS="30",
     )
-    stage.edit("1.4.0", preauthorised="on", preauthorised_rows=5000)
-    stage.manager.do("release:move", release, start=(now() + timedelta(seconds=0)).isoformat())
-    stage.manager.do("release:fix_content", release)
+    stage.edit("1.4.0", rollback_pre_authorised="on", data_loss_limit=5000)
+    stage.manager.do("release:set_scheduled_start", release, start=(now() + timedelta(seconds=0)).isoformat())
+    stage.manager.do("release:lock_scope", release)
     stage.prove("1.4.0")
     for name in ("development", "staging"):
         stage.run_lower("1.4.0", name)
     stage.sign_checklist("1.4.0")
     stage.documents("1.4.0")
     stage.roster("1.4.0")
-    stage.manager.do("release:observe", release)
-    stage.manager.do("release:confirm_tests", release)
+    stage.manager.do("release:refresh_from_git", release)
+    stage.manager.do("release:complete_testing", release)
     stage.consent("1.4.0")
 
 
@@ -87,6 +87,6 @@ def batches(place: Place) -> list[int]:
 
 
 def epoch_of(place: Place, key: str) -> int:
-    """Return the highest epoch that the target's own lock has seen for a step."""
+    """Return the highest fencing_token that the target's own lock has seen for a step."""
     record = json.loads((place.root / ".ringi" / "lock.json").read_text())
     return int(record["seen"].get(key, 0))

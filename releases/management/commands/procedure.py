@@ -33,14 +33,14 @@ class Command(BaseCommand):
             content = read(options["file"], step_kinds=steps.shapes(), check_kinds=checks.shapes())
         except ProcedureFaults as faults:
             raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
-        in_force = Procedure.objects.filter(state="active").first()
+        in_force = Procedure.objects.filter(state="in_effect").first()
         if options["activate"] and in_force is not None:
             self.stdout.write(f"procedure {in_force.version} active")
             return
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
                 procedure = load(content, reason=f"manage.py procedure load {options['file'].name}")
-                if options["activate"] and not Procedure.objects.filter(state__in=["active", "retired"]).exists():
+                if options["activate"] and not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists():
                     activate_first(procedure.pk)
             except Refused as refused:
                 raise CommandError(str(refused)) from None

@@ -25,7 +25,7 @@ PAUSE_SECONDS = 1.0
 def run_there(kind: StepKind, context: StepContext, parameters: Any) -> dict[str, Any]:
     """Run a step on its target's host; raises what the kind raises.
 
-    When the connection is lost, the effect is looked for under the same epoch: one that was made counts, one that
+    When the connection is lost, the effect is looked for under the same fencing_token: one that was made counts, one that
     was not is made again where that is harmless; else raises Lost.
     """
     until = time.monotonic() + context.deadline_seconds
@@ -86,14 +86,14 @@ def _attempt(what: str, kind: StepKind, context: StepContext, parameters: Any, s
     request["secrets"] = _known_there(secrets_of(context), values, context.previous_configuration)
     request["context"] = {
         "key": context.key,
-        "epoch": context.epoch,
+        "fencing_token": context.fencing_token,
         "run_token": context.run_token,
         "wanted": asdict(context.wanted) if context.wanted else None,
         "previous": asdict(context.previous) if context.previous else None,
         "previous_configuration": dict(context.previous_configuration),
         "earlier": dict(context.earlier),
         "deadline_seconds": max(0.0, seconds),
-        "silence_seconds": context.silence_seconds,
+        "no_output_timeout_seconds": context.no_output_timeout_seconds,
     }
     # What is masked there already is masked here with all that is known here.
     mask = Mask(secrets_of(context))

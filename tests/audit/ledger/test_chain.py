@@ -31,10 +31,13 @@ def test_an_act_that_was_taken_away_is_found(ledger: LedgerDatabase) -> None:
     fill(ledger.as_app(), 3)
     admin = _unguard(ledger)
     admin.execute(
-        "UPDATE audit_event SET act = NULL WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 2)"
+        "UPDATE audit_event SET operation_id = NULL WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 2)"
     )
     finding = verify(admin).finding
-    assert finding is not None and (finding.number, finding.what) == (2, "column act is not what the bytes say")
+    assert finding is not None and (finding.number, finding.what) == (
+        2,
+        "column operation_id is not what the bytes say",
+    )
 
 
 HARM = {
@@ -106,7 +109,7 @@ with psycopg.connect(sys.argv[1], autocommit=True) as connection:
     while True:
         keep = chance.random() < 0.7
         with connection.transaction(force_rollback=not keep):
-            connection.execute("SELECT set_config('ringi.context', '{\\"actor\\": \\"worker:w\\", \\"action\\": \\"toy:write\\"}', true)")
+            connection.execute("SELECT set_config('ringi.context', '{\\"actor\\": \\"worker:w\\", \\"operation\\": \\"toy:write\\"}', true)")
             for _ in range(chance.randint(1, 4)):
                 with connection.transaction(force_rollback=chance.random() < 0.3):
                     connection.execute("INSERT INTO toy (title) VALUES ('x')")
@@ -159,7 +162,7 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
 
 def test_two_transactions_are_linked_in_the_order_of_their_commits(ledger: LedgerDatabase) -> None:
     one, other = ledger.as_app(), ledger.as_app()
-    context = """SELECT set_config('ringi.context', '{"actor": "worker:w", "action": "toy:write"}', true)"""
+    context = """SELECT set_config('ringi.context', '{"actor": "worker:w", "operation": "toy:write"}', true)"""
     with one.transaction():
         one.execute(context)
         one.execute("INSERT INTO toy (title) VALUES ('begun first')")
@@ -178,7 +181,7 @@ def test_constraints_made_immediate_change_nothing(ledger: LedgerDatabase) -> No
     app = ledger.as_app()
     with app.transaction():
         app.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        app.execute("""SELECT set_config('ringi.context', '{"actor": "worker:w", "action": "toy:write"}', true)""")
+        app.execute("""SELECT set_config('ringi.context', '{"actor": "worker:w", "operation": "toy:write"}', true)""")
         app.execute("INSERT INTO toy (title) SELECT n::text FROM generate_series(1, 5) n")
         with app.transaction(force_rollback=True):
             app.execute("INSERT INTO toy (title) VALUES ('never')")

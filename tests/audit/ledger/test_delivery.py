@@ -155,7 +155,7 @@ def test_a_restored_ledger_is_refused_by_the_witness_for_ever(
         clock = iter(range(0, 10**9, int(RETRY_SECONDS) + 1))
         (failed,) = Delivery(forger, lambda clock=clock, grow=grow: next(clock) + 10**9 * grow).carry(restored)
         assert said in failed
-    outcomes = [event["outcome"] for event in events(restored) if event["action"] == "audit:deliver"]
+    outcomes = [event["outcome"] for event in events(restored) if event["operation"] == "audit:deliver"]
     assert outcomes == ["failed"]  # one event as it begins, not one for each try
 
 
@@ -174,7 +174,7 @@ def test_an_address_that_comes_back_is_an_event_and_gets_the_last_note(
     back = witness(sealer.public)
     ledger.as_superuser().execute("UPDATE audit_checkpointdelivery SET address = %s", [back.url])
     assert Delivery(sealer, lambda: moment + RETRY_SECONDS).carry(app) == []
-    told = [event for event in events(app) if event["action"] == "audit:deliver"]
+    told = [event for event in events(app) if event["operation"] == "audit:deliver"]
     assert [event["outcome"] for event in told] == ["failed", "done"]
     assert httpx.get(back.url).text == sealer.note
 
@@ -313,7 +313,7 @@ def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase,
     assert len(mails) == 2
     text = mails[-1].read_bytes().decode()
     assert "auditor@datasets.example" in text and "checkpoint of 25 events" in text
-    ledger.as_superuser().execute("UPDATE audit_checkpointdelivery SET withdrawn_at = now()")
+    ledger.as_superuser().execute("UPDATE audit_checkpointdelivery SET removed_at = now()")
     fill(app, 1)
     sealer.seal(app)
     assert Delivery(sealer, lambda: moment + 10**6).carry(app) == []

@@ -51,7 +51,7 @@ def test_who_believes_the_old_key_believes_the_new_one_that_it_signed(ledger: Le
     last = again.seal(app)
     assert last is not None and last.size == 6 and again.keys == [old, new]
     named = events(app)[3]
-    assert (named["action"], named["actor"], named["reason"]) == (RENEWAL, "worker:sealer", "yearly")
+    assert (named["operation"], named["actor"], named["reason"]) == (RENEWAL, "worker:sealer", "yearly")
     assert (named["after"]["previous"], named["after"]["key"]) == (str(old), str(new))
     assert read(named["after"]["note"], old) == read(app_note(app, 3))
     notes = list(notes_of(tmp_path / "checkpoints.txt"))
@@ -72,9 +72,9 @@ def test_a_key_named_by_anyone_but_the_sealer_is_not_believed(ledger: LedgerData
     app = ledger.as_app()
     sealer, forger = cp.Sealer(tmp_path / "true"), cp.Sealer(tmp_path / "false")
     with pytest.raises(psycopg.Error, match="only the sealer names its key"):
-        act(app, "SELECT ringi_append('action', %s, '', NULL, %s, 'x', 'done')", [RENEWAL, json.dumps({"key": "x"})])
-    # A row may carry any name of an action; it is no announcement.
-    act(app, "INSERT INTO toy (facts) VALUES (%s)", [json.dumps({"key": str(forger.public)})], action=RENEWAL)
+        act(app, "SELECT ringi_append('operation', %s, '', NULL, %s, 'x', 'done')", [RENEWAL, json.dumps({"key": "x"})])
+    # A row may carry any name of an operation; it is no announcement.
+    act(app, "INSERT INTO toy (facts) VALUES (%s)", [json.dumps({"key": str(forger.public)})], operation=RENEWAL)
     fill(app, 2)
     sealer.seal(app)
     _unguard(ledger).execute("DELETE FROM audit_checkpoint")
@@ -104,7 +104,7 @@ def test_a_renewal_cut_short_anywhere_is_taken_up_again(ledger: LedgerDatabase, 
     assert between.public == old
     between.seal(app)
     new = cp.Sealer(tmp_path).renew_key(app, "yearly")
-    assert [event["action"] for event in events(app)].count(RENEWAL) == 1
+    assert [event["operation"] for event in events(app)].count(RENEWAL) == 1
     fill(app, 1)
     assert cp.Sealer(tmp_path).public == new
     cp.Sealer(tmp_path).seal(app)
@@ -179,7 +179,7 @@ def test_a_key_that_is_not_in_the_folder_is_refused_also_when_an_old_key_signed_
 def _consent(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
     """Two persons' decision, as environments/actions/ledger records it."""
     admin.execute(
-        "INSERT INTO audit_ledgerresumption (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
+        "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, requested_person, requested_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', '復元', 'person:1:a', 'employee:1', now(), 'person:2:b', %s, now())",
         [digest, second],
@@ -213,7 +213,7 @@ def test_it_resumes_only_by_a_code_given_on_its_host_and_with_two_persons(restor
     app, admin = backup.as_app(), backup.as_superuser()
     assert "from number 11 on are missing" in _refused(tmp_path, app)
     _refused(tmp_path, app)  # said once
-    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
     assert said["after"]["note"] == notes[-1] and said["after"]["size"] == 15
     unagreed = offered(cp.Sealer(tmp_path), app)
     assert (unagreed.agreement, unagreed.agreed, unagreed.lost, unagreed.size) == (None, 10, 15, 11)
@@ -234,7 +234,7 @@ def test_it_resumes_only_by_a_code_given_on_its_host_and_with_two_persons(restor
     sealer = cp.Sealer(tmp_path)
     resume(sealer, app, offer.code)
     named = events(app)[-1]
-    assert named["action"] == RENEWAL and named["reason"] == "復元"
+    assert named["operation"] == RENEWAL and named["reason"] == "復元"
     assert named["after"] | {"agreed": 10, "lost": 15, "lost_note": notes[-1]} == named["after"]
     assert named["after"]["accepted"] == offer.code and "@" in named["after"]["accepted_by"]
     assert sealer.public != old
@@ -273,7 +273,7 @@ def test_a_rewritten_past_is_shown_for_what_it_is_before_it_is_accepted(ledger: 
     admin.execute("DELETE FROM audit_checkpoint")
     admin.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
     assert "the first 10 events are not those" in _refused(tmp_path, app)
-    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
     _consent(admin, said["after"]["digest"])
     with pytest.raises(cp.Unsealable):
         cp.Sealer(tmp_path).seal(app)
@@ -294,7 +294,7 @@ def test_it_does_not_resume_with_a_ledger_that_was_altered(restored: Any, tmp_pa
     app = backup.as_app()
     _refused(tmp_path, app)
     admin = _unguard(backup)
-    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
     _consent(backup.as_superuser(), said["after"]["digest"])
     admin.execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
@@ -317,7 +317,7 @@ def test_a_sealer_that_lost_its_memory_resumes_in_the_same_way(ledger: LedgerDat
     fill(app, 4)
     cp.Sealer(tmp_path / "lost").seal(app)
     assert "does not remember" in _refused(tmp_path / "new", app)
-    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
     _consent(ledger.as_superuser(), said["after"]["digest"])
     sealer = cp.Sealer(tmp_path / "new")
     assert offered(sealer, app).agreed == 0, "an empty folder can't tell what was signed"
@@ -331,7 +331,7 @@ def test_a_resumption_cut_short_between_key_and_memory_is_taken_up_again(restore
     backup, _notes, _old = restored
     app = backup.as_app()
     _refused(tmp_path, app)
-    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
     _consent(backup.as_superuser(), said["after"]["digest"])
     sealer = cp.Sealer(tmp_path)
 

@@ -35,7 +35,7 @@ def compared() -> dict[str, Any]:
     """Compare everything; return what the event of the outcome says."""
     with acting(SCHEDULER):
         assert night.reconcile() is not None
-    event = Event.objects.filter(action=night.OUTCOME, kind="action").order_by("-at").first()
+    event = Event.objects.filter(operation=night.OUTCOME, kind="operation").order_by("-at").first()
     assert event is not None
     return dict(event.contents["after"])
 
@@ -70,7 +70,7 @@ def test_a_bulk_write_that_only_the_trigger_saw_is_named(database: str) -> None:
     count = Environment.objects.count()
     assert said["unexplained"] == 0 and said["bulk"] == count
     (write,) = said["writes"]
-    assert (write["table"], write["action"], write["actor"]) == (
+    assert (write["table"], write["operation"], write["actor"]) == (
         "environments.Environment",
         "test:repair",
         FORGER.label,
@@ -85,7 +85,7 @@ def test_a_write_by_hand_in_sql_is_named_with_its_person(database: str) -> None:
         owner.execute("SELECT ringi_break_glass('mori', 'a column was wrong')")
         owner.execute("UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'")
     (write,) = compared()["writes"]
-    assert (write["actor"], write["action"], write["count"]) == ("break-glass:mori", "audit:break_glass", 1)
+    assert (write["actor"], write["operation"], write["count"]) == ("break-glass:mori", "audit:break_glass", 1)
 
 
 ROW = "(SELECT max(history_id) FROM environments_historicalaccessgrant)"
@@ -109,10 +109,12 @@ def test_a_row_that_no_event_explains_raises_an_alarm(database: str, what: str, 
     assert said["unexplained"] == 1
     (row,) = alarms()
     assert row["object"].startswith("environments.AccessGrant:") and row["why"] == what, row
-    assert Event.objects.filter(action=night.ALARM, kind="action").count() == 1
+    assert Event.objects.filter(operation=night.ALARM, kind="operation").count() == 1
     if what != "other_doer":
         assert said["bulk"] == 1  # the event that the row no longer tells of
-    assert len(compared()) and len(Event.objects.filter(action=night.ALARM)) == 2  # every night until it is put right
+    assert (
+        len(compared()) and len(Event.objects.filter(operation=night.ALARM)) == 2
+    )  # every night until it is put right
 
 
 def test_the_alarm_stands_on_the_auditors_pages_until_it_is_put_right(
@@ -149,8 +151,8 @@ def unseen(database: str, table: str, statement: str) -> None:
         ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'", "not_as_told", "purpose_en"),
         ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x', protected = NOT protected"
          " WHERE slug = 'staging'", "not_as_told", "protected, purpose_en"),
-        ("environments_accessgrant", "UPDATE environments_accessgrant SET begins_at = begins_at + interval '1 microsecond'"
-         " WHERE id = (SELECT max(id) FROM environments_accessgrant)", "not_as_told", "begins_at"),
+        ("environments_accessgrant", "UPDATE environments_accessgrant SET starts_at = starts_at + interval '1 microsecond'"
+         " WHERE id = (SELECT max(id) FROM environments_accessgrant)", "not_as_told", "starts_at"),
         ("environments_account", "UPDATE environments_account SET password = '', is_staff = NOT is_staff WHERE username = 'auditor'",
          "not_as_told", "is_staff"),
         ("auth_group", "INSERT INTO auth_group (name) VALUES ('x')", "untold", ""),
@@ -210,10 +212,10 @@ def test_it_goes_on_where_it_was_broken_off(database: str) -> None:
         while night.reconcile(0) is None:
             slices += 1
             assert Reconciliation.objects.filter(ended_at=None).count() == 1
-    said = Event.objects.filter(action=night.OUTCOME, kind="action").order_by("-at")[0].contents["after"]
+    said = Event.objects.filter(operation=night.OUTCOME, kind="operation").order_by("-at")[0].contents["after"]
     assert slices > whole["objects"] and whole["unexplained"] == 3
-    assert {key: said[key] for key in whole if key not in ("begun_at", "writes")} == {
-        key: whole[key] for key in whole if key not in ("begun_at", "writes")
+    assert {key: said[key] for key in whole if key not in ("started_at", "writes")} == {
+        key: whole[key] for key in whole if key not in ("started_at", "writes")
     }
 
 
@@ -237,7 +239,7 @@ def test_the_scheduler_does_it_once_a_night(database: str, settings: Any) -> Non
             if not due(2.5):
                 break
         nightly_comparison(begun + timedelta(hours=3))
-    assert Event.objects.filter(action=night.OUTCOME, kind="action").count() == 1
+    assert Event.objects.filter(operation=night.OUTCOME, kind="operation").count() == 1
     assert not due(3) and not due(23) and due(26.5)
 
 
@@ -264,7 +266,7 @@ def test_a_long_life_is_compared_in_constant_memory(database: str, monkeypatch: 
         with acting(FORGER), connection.cursor() as cursor:
             for _part in range(times):
                 cursor.execute("BEGIN")
-                set_context(FORGER, action="test:fill")
+                set_context(FORGER, operation="test:fill")
                 for _n in range(50):
                     cursor.execute(
                         "UPDATE environments_environment SET purpose_ja = clock_timestamp()::text WHERE slug = 'staging'"
@@ -282,17 +284,15 @@ def test_a_long_life_is_compared_in_constant_memory(database: str, monkeypatch: 
 
 def test_a_row_that_says_when_it_ended_keeps_no_comparison_from_being_due(database: str) -> None:
     compared()
-    insert = (
-        "INSERT INTO audit_reconciliation (begun_at, ended_at, place, found) VALUES ('2999-01-01', now(), '[]', '{}')"
-    )
+    insert = "INSERT INTO audit_reconciliation (started_at, ended_at, progress, found) VALUES ('2999-01-01', now(), '[]', '{}')"
     past_every_guard(database, insert)
     assert night.due(now() + timedelta(days=1, hours=1))
 
 
-LAST = """UPDATE audit_reconciliation SET place = '["auth.Group.permissions", "untold_rows", ""]', found = found || '{"unexplained": 0}'"""
+LAST = """UPDATE audit_reconciliation SET progress = '["auth.Group.permissions", "untold_rows", ""]', found = found || '{"unexplained": 0}'"""
 
 
-@pytest.mark.parametrize("written", [LAST, "UPDATE audit_reconciliation SET begun_at = '2999-01-01'"])
+@pytest.mark.parametrize("written", [LAST, "UPDATE audit_reconciliation SET started_at = '2999-01-01'"])
 def test_a_comparison_that_somebody_else_has_written_begins_anew(database: str, written: str) -> None:
     for statement in (
         "DISABLE TRIGGER USER",
@@ -313,6 +313,6 @@ def test_a_comparison_that_does_not_come_about_is_told(database: str) -> None:
     """Whoever has a session can hold the lock."""
     compared()
     assert not standing().late
-    moved = "UPDATE audit_event SET at = at - interval '49 hours' WHERE action = 'audit:reconcile'"
+    moved = "UPDATE audit_event SET at = at - interval '49 hours' WHERE operation = 'audit:reconcile'"
     past_every_guard(database, f"ALTER TABLE audit_event DISABLE TRIGGER USER; {moved}")
     assert standing().late

@@ -39,16 +39,16 @@ def kept() -> dict[str, int]:
 
 
 def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> None:
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     with again.acting_as("manager"):
         draft = activate.load(active.document.model_validate(active.content | {"version": "9.8.0"}), reason="a word")
         applied = activate.submit(draft.pk, reason="a word")
     before = kept()
     for name in ("committee_a", "committee_b"):
-        if Procedure.objects.get(pk=draft.pk).state != "active":
+        if Procedure.objects.get(pk=draft.pk).state != "in_effect":
             with again.acting_as(name):
                 approve(applied.pk, digest=applied.digest)
-    assert Procedure.objects.get(state="active").pk == draft.pk
+    assert Procedure.objects.get(state="in_effect").pk == draft.pk
     assert (found()["alarms"], found()["unexplained"]) == ([], 0)
     same = ("environments.AccessRule", "environments.Environment", "releases.NotificationRule")
     assert {label: kept()[label] for label in same} == {label: before[label] for label in same}

@@ -32,7 +32,7 @@ def _found(cursor: Any, governed: Governed) -> tuple[int, list[Any]]:
 def test_every_kind_of_column_is_what_its_events_say(shared: str, governed: Governed) -> None:
     model = model_of(governed.model)
     with acting(SATO), transaction.atomic():
-        capture.set_context(SATO, action="rows:write", action_id=uuid4(), reason="試験")
+        capture.set_context(SATO, operation="rows:write", operation_id=uuid4(), reason="試験")
         kept, gone = unsaved(model), unsaved(model)
         kept.save(), gone.save()
         field = changeable(model, governed)
@@ -59,7 +59,7 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
     for key, statements in written.items():
         for statement in statements:
             with transaction.atomic(), connection.cursor() as cursor:
-                capture.set_context(SATO, action="rows:write", reason="試験")
+                capture.set_context(SATO, operation="rows:write", reason="試験")
                 values = [key, f"2031-01-{key - 9000:02}"] if statement == insert else [key]
                 cursor.execute(statement, values)
     name = str(conninfo_to_dict(shared)["dbname"])

@@ -94,7 +94,7 @@ def test_granting_is_a_signature_with_a_reason(people: dict[str, Any], acting_as
             propose(people["outsider"].pk, role="tester", reason="x", until=now() - timedelta(seconds=1))
     assert not AccessGrant.objects.filter(account=people["outsider"]).exists()
     # To be asked who one is refuses nothing.
-    assert Event.objects.filter(action="access:propose", kind="refusal").count() == 2
+    assert Event.objects.filter(operation="access:grant", kind="refusal").count() == 2
 
 
 def test_a_service_account_only_becomes_ci(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:

@@ -68,7 +68,7 @@ def test_a_deciding_role_waits_for_a_second_person_and_lasts_from_then(
         act.get(AccessGrant).until = now() + timedelta(minutes=1)
     with acting_as("second_administrator"):
         kept = confirm(grant.pk)
-    assert kept.until is not None and kept.until - kept.begins_at == timedelta(hours=2)
+    assert kept.until is not None and kept.until - kept.starts_at == timedelta(hours=2)
     assert access.may(people["developer"], "start", production)
 
 
@@ -151,7 +151,7 @@ def test_who_only_audits_takes_no_part(people: dict[str, Any], acting_as: Callab
         request(role="tester", environment_id=Environment.objects.get(slug="staging").pk, hours=1, reason="to see")
     with acting_as("auditor"), pytest.raises(NotYou, match="holds only the auditor role cannot take part"):
         appoint(
-            absent_id=people["auditor"].pk, deputy_id=people["tester"].pk, begins_at=moment,
+            delegator_id=people["auditor"].pk, delegate_id=people["tester"].pk, starts_at=moment,
             until=moment + timedelta(days=1), reason="away",
         )  # fmt: skip
     assert not AccessRequest.objects.exists() and not Delegation.objects.exists()

@@ -50,7 +50,7 @@ def test_the_ledger_holds_no_password(people: dict[str, Any], acting_as: Callabl
     with acting_as("administrator"):
         made = create(username="sato", display_name="x")
         made = enrol(made.pk, secret=invite(made.pk).secret.split("/")[-2], password="correct-horse-battery")
-    row = Event.objects.get(kind="row", action="account:enrol", object=f"environments.Account:{made.pk}")
+    row = Event.objects.get(kind="row", operation="account:enrol", object=f"environments.Account:{made.pk}")
     text = bytes(row.bytes).decode()
     assert "pbkdf2" not in text and made.password not in text and "correct-horse" not in text
     assert row.contents["after"]["password"].startswith("hmac-sha256:")
@@ -62,7 +62,7 @@ def test_a_token_is_shown_once_and_stored_as_a_digest(people: dict[str, Any], ac
         token, secret = issue_token(people["ci"].pk, environments=(staging.pk,))
     assert token.digest == Token.digest_of(secret) != secret
     assert list(token.environments.all()) == [staging]
-    for event in Event.objects.filter(action="token:issue"):
+    for event in Event.objects.filter(operation="token:issue"):
         assert secret not in bytes(event.bytes).decode()
 
 

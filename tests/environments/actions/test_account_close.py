@@ -135,9 +135,9 @@ def test_closing_ends_sessions_tokens_grants_and_deputies_together(
     moment = now()
     with acting_as("committee_a"):
         row = appoint(
-            absent_id=people["committee_a"].pk,
-            deputy_id=people["developer"].pk,
-            begins_at=moment,
+            delegator_id=people["committee_a"].pk,
+            delegate_id=people["developer"].pk,
+            starts_at=moment,
             until=moment + timedelta(days=1),
             reason="leave",
         )
@@ -146,7 +146,7 @@ def test_closing_ends_sessions_tokens_grants_and_deputies_together(
         propose(people["developer"].pk, role="committee", reason="waits")
         closed = close(people["developer"].pk, reason="left the company")
     assert not access.may(closed, "look") and access.deputies_of(closed) == []
-    assert not AccessGrant.objects.filter(account=closed, withdrawn_at=None).exists()
+    assert not AccessGrant.objects.filter(account=closed, revoked_at=None).exists()
     assert not AccessRequest.objects.filter(account=closed, decided_at=None).exists()
     sessions = {s.get_decoded().get("_auth_user_id") for s in Session.objects.all()}
     assert str(closed.pk) not in sessions and str(people["tester"].pk) in sessions

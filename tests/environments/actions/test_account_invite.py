@@ -110,9 +110,11 @@ def test_nobody_becomes_an_approver_by_issuing_a_link(
 
 
 def test_a_deputy_who_was_invited_anew_is_confirmed_anew(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    times = {"begins_at": now(), "until": now() + timedelta(days=1)}
+    times = {"starts_at": now(), "until": now() + timedelta(days=1)}
     with acting_as("committee_a"):
-        row = appoint(absent_id=people["committee_a"].pk, deputy_id=people["tester"].pk, reason="on leave", **times)
+        row = appoint(
+            delegator_id=people["committee_a"].pk, delegate_id=people["tester"].pk, reason="on leave", **times
+        )
     with acting_as("administrator"):
         confirm_deputy(row.pk)
     assert access.deputies_of(people["tester"]) == [people["committee_a"]]

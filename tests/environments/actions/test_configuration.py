@@ -38,7 +38,7 @@ def test_secrets_are_sealed_in_the_column_and_masked_in_the_ledger(
     for event in Event.objects.all():
         assert "xyzzy" not in bytes(event.bytes).decode()
     after = Event.objects.get(kind="row", object=f"environments.ConfigurationVersion:{made.pk}").contents["after"]
-    assert after["sealed"].startswith("hmac-sha256:")
+    assert after["encrypted"].startswith("hmac-sha256:")
     assert after["values"] == {"PORT": "8080"}
     assert made.opened() == {"PORT": "8080", "TOKEN": "十分に長い合言葉-xyzzy"}
     assert made.secret_values() == ("十分に長い合言葉-xyzzy",)
@@ -89,7 +89,7 @@ def test_a_sealed_value_opens_in_its_own_version_only(place: dict[str, int], act
     with acting_as("operator"):
         one = create(**place, values={}, secrets={"S": "first"}, reason="first")
         two = create(**place, values={}, secrets={"S": "second"}, reason="second")
-    two.sealed = one.sealed
+    two.encrypted = one.encrypted
     with pytest.raises(InvalidTag):
         two.opened()
 

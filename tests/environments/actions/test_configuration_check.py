@@ -47,11 +47,11 @@ def test_all_three_are_reached_and_the_look_is_kept(
 ) -> None:
     with acting_as("operator"):
         check = examine(version.pk)
-    assert check.reached and check.by.username == "operator"
+    assert check.reachable and check.checked_by.username == "operator"
     assert [(r["key"], r["kind"], r["verdict"]) for r in check.results] == [
         ("DATABASE_URL", "database", "pass"), ("CACHE_URL", "cache", "pass"), ("STORAGE_URL", "storage", "pass"),
     ]  # fmt: skip
-    event = Event.objects.get(kind="action", action="configuration:examine").contents
+    event = Event.objects.get(kind="operation", operation="configuration:check_connectivity").contents
     assert event["after"]["reached"] is True
     secrets = version.secret_values()
     assert all(s not in bytes(e.bytes).decode() for e in Event.objects.all() for s in secrets)
@@ -65,7 +65,7 @@ def test_one_that_fails_makes_the_whole_not_reached(
         secrets = {"DATABASE_URL": "", "CACHE_URL": "redis://:hidden-word@127.0.0.1:1/0"}
         second = create(**where, values={"STORAGE_URL": f"file://{tmp_path}"}, secrets=secrets, reason="moved")
         check = examine(second.pk)
-    assert not check.reached
+    assert not check.reachable
     assert [r["verdict"] for r in check.results] == ["pass", "fail", "pass"]
     assert "hidden-word" not in str(check.results)
 
@@ -75,7 +75,7 @@ def test_a_private_network_that_the_target_does_not_list_is_not_asked(
 ) -> None:
     with acting_as("operator"):
         with change("test:unlist", (DeploymentTarget, DeploymentTarget.objects.get().pk)) as act:
-            act.get(DeploymentTarget).settings = {}
+            act.get(DeploymentTarget).options = {}
         check = examine(version.pk)
     assert [r["verdict"] for r in check.results] == ["unknown", "unknown", "pass"]
     assert all("private address" in r["says"] for r in check.results[:2])

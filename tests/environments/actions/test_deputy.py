@@ -24,10 +24,10 @@ def named(people: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[...
     """Return a function: somebody names a deputy for a week."""
 
     def name(absent: str, deputy: str, by: str | None = None, **fields: Any) -> Delegation:
-        begins = fields.pop("begins_at", now())
-        given: dict[str, Any] = {"begins_at": begins, "until": begins + timedelta(days=7), "reason": "on leave"}
+        begins = fields.pop("starts_at", now())
+        given: dict[str, Any] = {"starts_at": begins, "until": begins + timedelta(days=7), "reason": "on leave"}
         with acting_as(by or absent):
-            return appoint(absent_id=people[absent].pk, deputy_id=people[deputy].pk, **(given | fields))
+            return appoint(delegator_id=people[absent].pk, delegate_id=people[deputy].pk, **(given | fields))
 
     return name
 
@@ -66,7 +66,7 @@ def test_only_the_absent_or_an_administrator_names_one(named: Callable[..., Dele
         named("committee_a", "committee_b", by="committee_b")
     with pytest.raises(NotYou):
         named("committee_a", "committee_b", by="manager")
-    assert named("committee_a", "committee_b", by="administrator").appointed_by.username == "administrator"
+    assert named("committee_a", "committee_b", by="administrator").requested_by.username == "administrator"
 
 
 def test_a_deputy_is_another_person_with_an_open_account(
@@ -83,7 +83,7 @@ def test_a_deputy_is_another_person_with_an_open_account(
         (moment + timedelta(days=2), moment + timedelta(days=1)),
     ):
         with pytest.raises(Invalid, match="end"):
-            named("committee_a", "committee_b", begins_at=begins, until=until)
+            named("committee_a", "committee_b", starts_at=begins, until=until)
     with pytest.raises(Invalid, match="reason"):
         named("committee_a", "committee_b", reason=" ")
 
@@ -91,8 +91,8 @@ def test_a_deputy_is_another_person_with_an_open_account(
 def test_one_absence_has_one_deputy_at_a_time(named: Callable[..., Delegation]) -> None:
     named("committee_a", "committee_b")
     with pytest.raises(Invalid, match="already"):
-        named("committee_a", "project_manager", begins_at=now() + timedelta(days=3))
-    named("committee_a", "project_manager", begins_at=now() + timedelta(days=8))
+        named("committee_a", "project_manager", starts_at=now() + timedelta(days=3))
+    named("committee_a", "project_manager", starts_at=now() + timedelta(days=8))
 
 
 def test_it_is_no_chain(
@@ -121,12 +121,12 @@ def test_each_party_ends_it_at_once(
 def test_it_begins_and_ends_at_its_hours(
     people: dict[str, Any], acting_as: Callable[..., Any], named: Callable[..., Delegation]
 ) -> None:
-    row = named("committee_a", "committee_b", begins_at=now() + timedelta(hours=1))
+    row = named("committee_a", "committee_b", starts_at=now() + timedelta(hours=1))
     with acting_as("administrator"):
         confirm(row.pk)
     assert access.deputies_of(people["committee_b"]) == []
     for shift, counts in ((timedelta(hours=-2), True), (timedelta(days=-8), False)):
         with acting(COMMAND), change("test:age", (Delegation, row.pk)) as act:
             held = act.get(Delegation)
-            held.begins_at, held.until = now() + shift, now() + shift + timedelta(days=7)
+            held.starts_at, held.until = now() + shift, now() + shift + timedelta(days=7)
         assert (access.deputies_of(people["committee_b"]) == [people["committee_a"]]) == counts

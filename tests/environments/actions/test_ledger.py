@@ -41,7 +41,7 @@ def refused(database: str, people: Any, tmp_path: Path) -> str:
 def test_an_administrator_and_one_of_the_committee_let_the_sealer_go_on(refused: str, acting_as: Acting) -> None:
     with acting_as("administrator"):
         row = go_on.propose(reason="ディスク故障からの復元")
-        assert (row.size, row.why) == (5000, refused)
+        assert (row.size, row.finding) == (5000, refused)
         with pytest.raises(WrongState, match="has already been requested"):
             go_on.propose(reason="again")
     for name in ("administrator", "second_administrator", "manager", "auditor"):
@@ -51,8 +51,8 @@ def test_an_administrator_and_one_of_the_committee_let_the_sealer_go_on(refused:
         row = go_on.confirm(row.pk, reason="yes")
         with pytest.raises(WrongState, match="Two people have already decided"):
             go_on.confirm(row.pk)
-    assert row.confirmed_at is not None and row.confirmed_person != row.proposed_person
-    acts = Event.objects.filter(kind="action", action__startswith="ledger:").order_by("at")
+    assert row.confirmed_at is not None and row.confirmed_person != row.requested_person
+    acts = Event.objects.filter(kind="operation", operation__startswith="ledger:").order_by("at")
     signed = [event.contents["after"]["signature"] for event in acts]
     assert [one["meaning"] for one in signed] == ["propose_going_on", "confirm_going_on"]
     assert {one["digest"] for one in signed} == {row.digest}

@@ -30,7 +30,7 @@ def item_of(review: AccessReview, account: Any, role: str) -> AccessReviewItem:
 def test_it_collects_every_grant_in_force(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"):
         waits = propose(people["outsider"].pk, role="committee", reason="new")
-        later = propose(people["outsider"].pk, role="tester", reason="later", begins_at=now() + timedelta(days=1))
+        later = propose(people["outsider"].pk, role="tester", reason="later", starts_at=now() + timedelta(days=1))
         ended = AccessGrant.objects.get(account=people["tester"])
         end_grant(ended.pk, reason="left")
         review = open_review(due_at=now() + timedelta(days=14), reason="half-year")
@@ -69,7 +69,7 @@ def test_ending_in_a_review_holds_at_once(
                 again()
     assert not access.may(people["tester"], "evidence")
     item.refresh_from_db()
-    assert (item.verdict, item.decided_by, item.note) == ("withdraw", people["administrator"], "changed teams")
+    assert (item.result, item.decided_by, item.note) == ("revoke", people["administrator"], "changed teams")
 
 
 def test_nobody_reviews_his_own_grant(
@@ -81,7 +81,7 @@ def test_nobody_reviews_his_own_grant(
             with pytest.raises(NotYou, match="own"):
                 act()
     with acting_as("second_administrator"):
-        assert keep(own.pk, note="still in office").verdict == "keep"
+        assert keep(own.pk, note="still in office").result == "keep"
 
 
 def test_it_closes_when_everything_is_decided(
@@ -104,8 +104,8 @@ def test_it_closes_when_everything_is_decided(
         with pytest.raises(WrongState):
             close(review.pk)
         assert open_review(due_at=now() + timedelta(days=1), reason="the next").pk != review.pk
-    signed = Event.objects.filter(action="review:keep", kind="action").count()
-    assert signed == review.items.filter(verdict="keep").count() > 5
+    signed = Event.objects.filter(operation="access_review:keep", kind="operation").count()
+    assert signed == review.items.filter(result="keep").count() > 5
 
 
 def test_a_review_has_a_reason_and_a_due_date_ahead(acting_as: Callable[..., Any]) -> None:

@@ -56,7 +56,7 @@ def due_now(delivery: NotificationDelivery) -> None:
         cursor.execute(
             "UPDATE releases_notificationdelivery SET next_at = clock_timestamp() WHERE id = %s", [delivery.pk]
         )
-        cursor.execute("UPDATE releases_notificationchannel SET free_at = NULL")
+        cursor.execute("UPDATE releases_notificationchannel SET next_send_at = NULL")
 
 
 def join(group: str, account: Any, email: str = "") -> GroupRecipient:
@@ -76,13 +76,13 @@ def outsider(group: str, address: str, language: str = "ja") -> GroupRecipient:
 def announced(release: Release, *members: GroupRecipient) -> Notification:
     """Let the announcement of a release have reached people outside."""
     words = {"subject": "予告", "body": "予告"}
-    notice: Notification = make(Notification, event="release:announce", outbox=-release.pk, act=uuid.uuid4(), object=label(release),
-                          release=release, texts={"ja": words, "en": words}, path="/admin/", outside=True, made_at=now(),
-                          released_at=now())  # fmt: skip
+    notice: Notification = make(Notification, event="release:announce", outbox=-release.pk, operation_id=uuid.uuid4(), object=label(release),
+                          release=release, texts={"ja": words, "en": words}, path="/admin/", external=True, made_at=now(),
+                          external_approved_at=now())  # fmt: skip
     for member in members:
-        message = make(InboxItem, notice=notice, recipient=f"address:{member.address}", member=member, name=str(member),
-                       language=member.language, outside=True)  # fmt: skip
-        make(NotificationDelivery, message=message, channel=NotificationChannel.objects.get(key="mail"), address=member.address,
+        message = make(InboxItem, notification=notice, recipient=f"address:{member.address}", group_recipient=member, name=str(member),
+                       language=member.language, external=True)  # fmt: skip
+        make(NotificationDelivery, inbox_item=message, channel=NotificationChannel.objects.get(key="mail"), address=member.address,
              outcome="sent", ended_at=now(), due_at=now())  # fmt: skip
     return notice
 
@@ -98,12 +98,12 @@ def rule(event: str, group: str | None, channel: str, lead: int | None = None) -
 def only(*rules: tuple[str, str | None, str]) -> None:
     """Leave nothing but these rules (event, group, channel)."""
     with acting(COMMAND), change("test:alter"):
-        NotificationRule.objects.filter(withdrawn_at=None).update(withdrawn_at=now())
+        NotificationRule.objects.filter(removed_at=None).update(removed_at=now())
     for event, group, channel in rules:
         rule(event, group, channel)
 
 
 def outcomes(notice: Notification) -> dict[tuple[str, str], str]:
     """Return (name, channel) → outcome of each delivery of a notice."""
-    rows = NotificationDelivery.objects.filter(message__notice=notice).select_related("message", "channel")
-    return {(row.message.name, row.channel.key): row.outcome for row in rows}
+    rows = NotificationDelivery.objects.filter(inbox_item__notification=notice).select_related("inbox_item", "channel")
+    return {(row.inbox_item.name, row.channel.key): row.outcome for row in rows}

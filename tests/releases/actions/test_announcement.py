@@ -57,7 +57,7 @@ def test_the_final_check_waits_until_the_announcement_has_reached_everybody(
     for name in ("manager", "operator"):
         with world.acting_as(name):
             confirm(told.pk)
-    assert world.fresh(told).state == "confirmed"
+    assert world.fresh(told).state == "final_check_completed"
     assert [row.facts["notices_sent"] for row in FinalCheck.objects.all()] == [True, True]
 
 
@@ -65,7 +65,7 @@ def test_a_delivery_that_failed_closes_it_until_two_people_waive_it(world: Any, 
     tell()
     _let_out(world)
     deliver()
-    row = NotificationDelivery.objects.get(message__name="kita@users.example")
+    row = NotificationDelivery.objects.get(inbox_item__name="kita@users.example")
     alter(row, outcome="failed", last_error="554 no such user")
     found = announcement_of(told, world.environments["production"])
     assert found.result is False and "1 of 2 deliveries" in found.why
@@ -92,8 +92,8 @@ def test_a_delivery_that_failed_closes_it_until_two_people_waive_it(world: Any, 
         confirm(told.pk)
     with world.acting_as("operator"):
         confirm(told.pk)
-    assert world.fresh(told).state == "confirmed"
-    assert FollowUp.objects.get(key="waiver").about and world.fresh(waiver).obligation is not None
+    assert world.fresh(told).state == "final_check_completed"
+    assert FollowUp.objects.get(key="waiver").about and world.fresh(waiver).follow_up is not None
 
 
 def test_with_nobody_to_notify_it_is_not_measured_and_says_so(world: Any, browsers: Any) -> None:
@@ -110,5 +110,5 @@ def test_the_page_shows_who_was_notified_group_by_group(world: Any, told: Any, b
     page = browsers("manager").get(reverse("release", args=[told.pk])).content.decode()
     table = page[page.index('id="final"') : page.index('id="deployments"')]
     assert "Users" in table and "Development team" in table and "Open the announcement" in table
-    form = browsers("manager").get(reverse("act", args=["release", "confirm", told.pk])).content.decode()
+    form = browsers("manager").get(reverse("act", args=["release", "sign_final_check", told.pk])).content.decode()
     assert "sent 0, failed 0, pending 1" in form

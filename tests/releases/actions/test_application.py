@@ -42,7 +42,7 @@ def test_it_moves_with_a_reason_and_a_signature(world: Any) -> None:
                 edit(pk, **{**MOVED, "reason": "the host moved", **wrong})
         edit(pk, **MOVED, reason="the host moved")
     assert Application.objects.values("name", "repository", "tag_format").get(pk=pk) == MOVED
-    assert Event.objects.get(action="application:edit", outcome="done").reason == "the host moved"
+    assert Event.objects.get(operation="application:edit", outcome="done").reason == "the host moved"
 
 
 def test_a_release_whose_content_is_fixed_keeps_its_repository(world: Any) -> None:
@@ -50,13 +50,13 @@ def test_a_release_whose_content_is_fixed_keeps_its_repository(world: Any) -> No
     pk = world.application.pk
     with world.acting_as("manager"):
         edit(pk, **MOVED, reason="a draft only")
-    for edge in ("fix_content", "confirm_tests", "submit", "approve", "confirm", "start"):
+    for edge in ("lock_scope", "complete_testing", "submit", "mark_approved", "complete_final_check", "start"):
         walk(release, edge)
         with world.acting_as("manager"):
             with pytest.raises(GateClosed, match=r"scope of .* is locked, so the repository and the tag"):
                 edit(pk, **{**MOVED, "repository": "/srv/other.git"}, reason="elsewhere")
             edit(pk, **{**MOVED, "name": edge}, reason="a name is only a name")
         assert Application.objects.get(pk=pk).name == edge
-    walk(release, "watch")
+    walk(release, "start_monitoring")
     with world.acting_as("manager"):
         edit(pk, **{**MOVED, "repository": "/srv/other.git"}, reason="it is out")

@@ -48,7 +48,7 @@ def told(event: str) -> Notification:
 
 
 def names(notice: Notification) -> set[str]:
-    return {message.account.username for message in notice.messages.all() if message.account is not None}
+    return {message.account.username for message in notice.inbox_items.all() if message.account is not None}
 
 
 def mailed(host: MailHost) -> set[str]:
@@ -62,11 +62,11 @@ def extra_window(world: Any) -> Any:
 
 
 def test_who_decides_about_an_extra_window_is_told_by_mail_and_led_to_its_round(world: Any, host: MailHost) -> None:
-    only(("round:ask", None, "mail"))
+    only(("approval:request", None, "mail"))
     awake(world, *COMMITTEE)
     forget()
     round_ = extra_window(world)
-    notice = told("round:ask")
+    notice = told("approval:request")
     assert names(notice) == COMMITTEE and notice.path == f"/admin/consent/{round_.pk}/"
     deliver()
     assert mailed(host) == COMMITTEE
@@ -76,36 +76,36 @@ def test_who_decides_about_an_extra_window_is_told_by_mail_and_led_to_its_round(
     with world.acting_as("committee_a"):
         decide.send_back(round_.pk, digest=round_.digest, comment="not now")
     with acting(WORKER):
-        assert follow_up(notice.pk) == "notice:settle"
+        assert follow_up(notice.pk) == "notification:complete"
 
 
 def test_a_rule_of_windows_and_the_release_of_the_stop_switch_ask_too(world: Any) -> None:
-    only(("round:ask", None, "admin"))
+    only(("approval:request", None, "admin"))
     forget()
     with world.acting_as("manager"):
         set_rule(world.environments["production"].pk, name="weekly", rrule="FREQ=WEEKLY;BYDAY=TU", start=time(1),
                  length_minutes=60, reason="more often")  # fmt: skip
-    assert names(told("round:ask")) == COMMITTEE
+    assert names(told("approval:request")) == COMMITTEE
     with world.acting_as("operator"):
         press(reason="smoke")
         propose_release(EmergencyStop.objects.get().pk, reason="it was toast")
-    notice = told("round:ask")
+    notice = told("approval:request")
     assert names(notice) == COMMITTEE and "it was toast" in notice.texts["en"]["body"]
 
 
 def test_the_next_stage_is_told_when_it_opens(world: Any) -> None:
-    only(("release:submit", None, "admin"), ("round:ask", None, "admin"))
+    only(("release:submit", None, "admin"), ("approval:request", None, "admin"))
     _release, round_ = world.submitted()
     round_ = alter(round_, rules=[{"stage": stage, "role": "committee", "number": 1} for stage in (1, 2)])
     forget()
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest)
-    notice = told("round:ask")
+    notice = told("approval:request")
     assert names(notice) == {"committee_b"} and "#approvals" in notice.path
     assert notice.remind_at is None, "the first notice of the round asks whoever is asked by now"
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "granted" and not [one for one in tell() if one.event == "round:ask"]
+    assert world.fresh(round_).state == "approved" and not [one for one in tell() if one.event == "approval:request"]
 
 
 def test_a_deputy_is_told_beside_who_is_away_and_only_while_he_stands_in(world: Any, host: MailHost) -> None:
@@ -118,10 +118,10 @@ def test_a_deputy_is_told_beside_who_is_away_and_only_while_he_stands_in(world: 
     assert names(notice) == {"committee_a", "committee_b", "project_manager"}
     deliver()
     assert mailed(host) == names(notice)
-    only(("round:ask", None, "admin"))
-    assert "project_manager" in names((extra_window(world), told("round:ask"))[1])
+    only(("approval:request", None, "admin"))
+    assert "project_manager" in names((extra_window(world), told("approval:request"))[1])
     alter(row, until=now())
-    assert "project_manager" not in names((extra_window(world), told("round:ask"))[1])
+    assert "project_manager" not in names((extra_window(world), told("approval:request"))[1])
 
 
 def test_who_may_answer_a_request_for_access_is_told_and_led_to_it(world: Any, host: MailHost) -> None:
@@ -140,11 +140,11 @@ def test_who_may_answer_a_request_for_access_is_told_and_led_to_it(world: Any, h
     with world.acting_as("administrator"):
         decline(asked.pk, answer="ask the operator on duty")
     with acting(WORKER):
-        assert follow_up(notice.pk) == "notice:settle"
+        assert follow_up(notice.pk) == "notification:complete"
 
 
 def test_author_and_approvers_are_told_why_a_consent_has_lapsed(world: Any, host: MailHost) -> None:
-    only(("release:lapse", None, "mail"))
+    only(("release:end_approval", None, "mail"))
     awake(world, "author_on_committee", "committee_a", "committee_b", "manager")
     release, round_ = world.submitted()
     with world.acting_as("committee_a"):
@@ -153,7 +153,7 @@ def test_author_and_approvers_are_told_why_a_consent_has_lapsed(world: Any, host
     alter(release, title="Another title")
     with acting(WORKER):
         assert lapse_stale() == [release.pk]
-    notice = told("release:lapse")
+    notice = told("release:end_approval")
     assert names(notice) == {"author_on_committee", "committee_a", "committee_b", "manager"}
     assert "content of the request" in notice.texts["en"]["body"] and "申請" in notice.texts["ja"]["body"]
     assert notice.remind_at is None
@@ -162,13 +162,13 @@ def test_author_and_approvers_are_told_why_a_consent_has_lapsed(world: Any, host
 
 
 def test_a_consent_whose_window_is_over_says_so(world: Any) -> None:
-    only(("release:lapse", None, "admin"))
+    only(("release:end_approval", None, "admin"))
     release, round_ = world.granted()
     forget()
-    alter(round_, window_end=now() - timedelta(seconds=1))
+    alter(round_, valid_until=now() - timedelta(seconds=1))
     with acting(WORKER):
         lapse_stale()
-    assert "the approval has expired" in told("release:lapse").texts["en"]["body"]
+    assert "the approval has expired" in told("release:end_approval").texts["en"]["body"]
 
 
 @pytest.mark.parametrize("lapses", [True, False])
@@ -178,7 +178,7 @@ def test_a_run_whose_consent_ends_is_told_as_cancelled_to_those_who_wait_for_it(
     run = world.scheduled()
     forget()
     if lapses:
-        alter(run.consent, window_end=now() - timedelta(seconds=1))
+        alter(run.approval_request, valid_until=now() - timedelta(seconds=1))
         with acting(WORKER):
             lapse_stale()
     else:
@@ -190,7 +190,7 @@ def test_a_run_whose_consent_ends_is_told_as_cancelled_to_those_who_wait_for_it(
 
 
 def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended(world: Any) -> None:
-    only(("round:ask", None, "admin"), ("release:lapse", None, "admin"))
+    only(("approval:request", None, "admin"), ("release:end_approval", None, "admin"))
     moved, _round = world.granted()
     raw = active_procedure().document.model_dump(mode="json")
     entry = {"date": "2026-11-25", "version": "1.1.0", "ja": "改訂", "en": "Revised", "source": "ours"}
@@ -198,12 +198,12 @@ def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended
     forget()
     with world.acting_as("manager"):
         asked = submit(load(Content.checked(raw), reason="revised").pk, reason="better", moved=(moved.pk,))
-    notice = told("round:ask")
+    notice = told("approval:request")
     assert names(notice) == COMMITTEE and "1.1.0" in notice.texts["en"]["subject"]
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
             decide.approve(asked.pk, digest=asked.digest)
-    lapsed = told("release:lapse")
+    lapsed = told("release:end_approval")
     assert names(lapsed) == {"author_on_committee", "manager", "committee_a", "committee_b"}
     assert "procedure" in lapsed.texts["en"]["body"].lower() and lapsed.release == moved
 
@@ -211,18 +211,18 @@ def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended
 @pytest.fixture
 def watch(world: Any) -> MonitoringPeriod:
     """A watch in production that has looked for ten minutes."""
-    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     trigger = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute",
                "limit": "0.10", "k": 3, "n": 5, "owed": True}  # fmt: skip
     forget()
     began = now() - timedelta(minutes=10)
     return make(MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, triggers=[trigger],  # type: ignore[no-any-return]
-                began_at=began, next_at=now())  # fmt: skip
+                started_at=began, next_at=now())  # fmt: skip
 
 
 def seen(watch: MonitoringPeriod, value: float | None, at: datetime) -> None:
     entry = {"value": value, "verdict": "stale" if value is None else "pass"}
-    make(Measurement, watch=watch, due_at=at, at=at, up=True, values={"error_rate": entry})
+    make(Measurement, period=watch, due_at=at, at=at, up=True, values={"error_rate": entry})
 
 
 def look(later: timedelta = timedelta()) -> None:
@@ -239,13 +239,13 @@ def test_the_procedure_says_after_how_many_measurements_without_a_value_monitori
         content["watch"]["error_limit"] = limit
         alter(procedure, content=content)
         look()
-        assert (MonitoringPeriod.objects.get(pk=watch.pk).unclear_at is not None) is unclear, limit
+        assert (MonitoringPeriod.objects.get(pk=watch.pk).no_data_at is not None) is unclear, limit
 
 
 def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
     world: Any, watch: MonitoringPeriod, host: MailHost
 ) -> None:
-    only(("watch:unclear", None, "mail"))
+    only(("monitoring:report_no_data", None, "mail"))
     roster = {"operator", "second_operator", "manager"}
     awake(world, *roster)
     for name in roster:
@@ -256,64 +256,64 @@ def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
     seen(watch, None, now() - timedelta(minutes=1))
     for _again in range(2):
         look(timedelta(minutes=6))
-    notice = told("watch:unclear")
+    notice = told("monitoring:report_no_data")
     assert names(notice) == roster and notice.path == f"/admin/deployment/{watch.deployment_id}/#watch"
     assert "Error rate" in notice.texts["en"]["body"] and "エラーレート" in notice.texts["ja"]["body"]
     deliver()
     assert mailed(host) == roster, "quiet hours do not hold it"
     seen(watch, 0.0, now())
     look()
-    assert world.fresh(watch).unclear_at is None and tell() == []
+    assert world.fresh(watch).no_data_at is None and tell() == []
     with acting(WORKER):
-        assert follow_up(notice.pk) == "notice:settle"
+        assert follow_up(notice.pk) == "notification:complete"
 
 
 def test_a_watch_that_nobody_samples_any_more_is_told_too(world: Any, watch: MonitoringPeriod) -> None:
-    only(("watch:unclear", None, "admin"))
+    only(("monitoring:report_no_data", None, "admin"))
     look()
-    assert told("watch:unclear").payload["silent"] == ["error_rate"]
+    assert told("monitoring:report_no_data").payload["silent"] == ["error_rate"]
 
 
 def test_a_watch_that_has_just_begun_or_is_paused_is_not(world: Any, watch: MonitoringPeriod) -> None:
-    only(("watch:unclear", None, "admin"))
+    only(("monitoring:report_no_data", None, "admin"))
     alter(watch, paused_at=now())
     look()
     alter(watch, paused_at=None, resumed_at=now() - timedelta(minutes=3))
     look()
-    assert tell() == [] and world.fresh(watch).unclear_at is None
+    assert tell() == [] and world.fresh(watch).no_data_at is None
 
 
 def test_a_watch_that_ends_without_a_verdict_asks_for_one(world: Any, watch: MonitoringPeriod) -> None:
-    only(("watch:unclear", None, "admin"))
-    alter(watch, began_at=now() - timedelta(hours=2))
+    only(("monitoring:report_no_data", None, "admin"))
+    alter(watch, started_at=now() - timedelta(hours=2))
     with acting(WORKER):
-        assert end_due(watch.pk) == "insufficient"
-    notice = told("watch:unclear")
+        assert end_due(watch.pk) == "inconclusive"
+    notice = told("monitoring:report_no_data")
     assert notice.remind_at is not None and "Error rate" in notice.texts["en"]["body"]
-    alter(watch, ended_at=now(), verdict="judged_healthy")
+    alter(watch, ended_at=now(), result="passed_by_person")
     with acting(WORKER):
-        assert follow_up(notice.pk) == "notice:settle"
+        assert follow_up(notice.pk) == "notification:complete"
 
 
-@pytest.mark.parametrize("event", ["deployment:succeed", "deployment:fail", "rollback:authorise", "rollback:restored"])
+@pytest.mark.parametrize("event", ["deployment:succeed", "deployment:fail", "rollback:authorise", "rollback:complete"])
 def test_people_outside_hear_how_it_ended_only_if_the_announcement_reached_them(world: Any, event: str) -> None:
     only((event, "users", "mail"))
     heard, new = outsider("users", "kita@users.example"), outsider("users", "minami@users.example")
-    run = walk(world.scheduled(), "queue", "start")
+    run = walk(world.scheduled(), "enqueue", "start")
     forget()
 
     def outcome(number: int) -> set[str]:
-        make(Outbox, act=f"00000000-0000-0000-0000-00000000000{number}", event=event,
+        make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{number}", event=event,
              object=f"releases.Deployment:{run.pk}", payload={})  # fmt: skip
-        return {message.recipient for notice in tell() for message in notice.messages.all()}
+        return {message.recipient for notice in tell() for message in notice.inbox_items.all()}
 
     assert outcome(1) == set()
     announcement = announced(run.release, heard)
     assert outcome(2) == {f"address:{heard.address}"}
-    announced_to_new = NotificationDelivery.objects.filter(message__notice=announcement).get()
+    announced_to_new = NotificationDelivery.objects.filter(inbox_item__notification=announcement).get()
     alter(announced_to_new, outcome="failed")
     assert outcome(3) == set(), f"it never arrived; {new.address} was never told"
-    alter(announced_to_new, outcome="waiting", ended_at=None, next_at=now() + timedelta(hours=8))
+    alter(announced_to_new, outcome="pending", ended_at=None, next_at=now() + timedelta(hours=8))
     assert outcome(4) == set(), "it waits for the morning, and is not sent then, since the plan has ended"
     alter(announced_to_new, tries=1)
     assert outcome(5) == {f"address:{heard.address}"}, "it was tried, so it may have arrived"
@@ -330,7 +330,7 @@ def test_who_may_act_in_one_environment_alone_is_not_asked_for_what_needs_all(wo
 def test_nobody_outside_is_told_that_what_he_never_heard_of_is_called_off(world: Any) -> None:
     from releases.actions.release.prepare import withdraw
 
-    only(("release:withdraw", "users", "mail"))
+    only(("release:cancel", "users", "mail"))
     outsider("users", "kita@users.example")
     row = world.planned()
     with world.acting_as("manager"):

@@ -17,9 +17,9 @@ from releases.actions.rollback import decide
 from releases.actions.rollback.causes import (
     FAILED_CHECK,
     FAILED_STEP,
+    NO_RESPONSE,
     OWN,
     REHEARSAL,
-    UNANSWERED,
     cause_of,
     raiser_of,
     seen_of,
@@ -36,7 +36,7 @@ from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter, walk
 
 WORDS = {
-    UNANSWERED: ("期限までに応答なし", "No one responded in time"),
+    NO_RESPONSE: ("期限までに応答なし", "No one responded in time"),
     FAILED_STEP: ("デプロイのステップが失敗", "A step of the deployment failed"),
     FAILED_CHECK: ("検証が失敗", "The verification failed"),
     REHEARSAL: ("ロールバックの予行", "Rollback rehearsal"),
@@ -48,7 +48,7 @@ WORDS = {
 @pytest.fixture
 def run(world: Any) -> Deployment:
     """A run in production that is watched; nothing has been told so far."""
-    found: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    found: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     only(("rollback:raise", None, "mail"))
     for name in ("second_operator", "manager"):
         alter(world.people[name], email=f"{name}@datasets.example", quiet_from=time(0), quiet_until=time(0))
@@ -61,7 +61,7 @@ def raised(world: Any, run: Deployment, cause: str) -> Rollback:
     if cause == "error_rate":
         with acting(WORKER):
             react(run.pk, None, [{"key": cause, "critical": True, "k": 3, "n": 5}], [])
-    elif cause == UNANSWERED:
+    elif cause == NO_RESPONSE:
         with acting(WORKER), translation.override("ja"):
             decide.raise_(run.pk, cause=cause, note="機械の言葉")
     else:
@@ -70,7 +70,7 @@ def raised(world: Any, run: Deployment, cause: str) -> Rollback:
     return Rollback.objects.get()
 
 
-@pytest.mark.parametrize("cause", ["error_rate", "data_inconsistent", UNANSWERED])
+@pytest.mark.parametrize("cause", ["error_rate", "data_inconsistent", NO_RESPONSE])
 def test_each_alarm_names_its_cause_in_both_languages_by_mail_and_on_its_page(
     world: Any, run: Deployment, host: MailHost, browsers: Callable[[str], Any], cause: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_each_alarm_names_its_cause_in_both_languages_by_mail_and_on_its_page(
 def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_as_it_stands(
     world: Any, run: Deployment
 ) -> None:
-    alarm = raised(world, run, UNANSWERED)
+    alarm = raised(world, run, NO_RESPONSE)
     with translation.override("en"):
         assert (
             seen_of(alarm).startswith("No one responded in time, so the deployment")
@@ -125,11 +125,11 @@ def test_every_cause_that_begins_without_a_person_has_its_words(world: Any) -> N
     ("gate", "ja", "en"), [("coverage", "カバレッジ", "overage"), ("milestone:tests_done", "テスト", "est")]
 )
 def test_what_is_waived_is_named_in_both_languages(world: Any, gate: str, ja: str, en: str) -> None:
-    only(("waiver:propose", None, "admin"))
+    only(("waiver:request", None, "admin"))
     release = world.planned()
     forget()
     waiver = proposed(world, release, gate=gate)
-    (notice,) = [one for one in tell() if one.event == "waiver:propose"]
+    (notice,) = [one for one in tell() if one.event == "waiver:request"]
     for language, said in (("ja", ja), ("en", en)):
         assert said in notice.texts[language]["body"] and gate not in notice.texts[language]["body"]
     assert Notification.objects.get().path.endswith("#waivers") and waiver.gate == gate

@@ -26,8 +26,8 @@ PEOPLE = ("developer", "operator", "tester", "project_manager")
 
 def staffed(world: Any, *also: tuple[str, str | None, str]) -> NotificationChannel:
     """Put four people with addresses into a group that is told by mail; the manager is told of channels in the inbox."""
-    only(("release:withdraw", "development_team", "mail"), ("channel:mark_unavailable", None, "mail"),
-         ("channel:mark_unavailable", None, "admin"), ("channel:mark_available", None, "admin"), *also)  # fmt: skip
+    only(("release:cancel", "development_team", "mail"), ("notification_channel:mark_unavailable", None, "mail"),
+         ("notification_channel:mark_unavailable", None, "admin"), ("notification_channel:mark_available", None, "admin"), *also)  # fmt: skip
     for name in PEOPLE:
         join("development_team", world.people[name], f"{name}@datasets.example")
     return NotificationChannel.objects.get(key="mail")
@@ -35,13 +35,15 @@ def staffed(world: Any, *also: tuple[str, str | None, str]) -> NotificationChann
 
 def told_of(event: str) -> set[str]:
     """Return the accounts in whose inbox an event stands."""
-    there = InboxItem.objects.filter(notice__event=event, deliveries__channel__kind="admin", deliveries__outcome="sent")
+    there = InboxItem.objects.filter(
+        notification__event=event, deliveries__channel__channel_type="admin", deliveries__outcome="sent"
+    )
     return {one.account.username for one in there if one.account is not None}
 
 
 def to_the_end() -> None:
     """Deliver, whatever is held, until nothing changes any more."""
-    for row in NotificationDelivery.objects.filter(outcome="waiting"):
+    for row in NotificationDelivery.objects.filter(outcome="pending"):
         due_now(row)
     the_lane_is_free()
     deliver()
@@ -62,8 +64,10 @@ def test_a_relay_that_refuses_everybody_disables_nobody_and_a_manager_is_told(
     mail = world.fresh(mail)
     assert mail.unavailable_since is not None and answer in mail.unavailable_because
     tell()
-    assert "manager" in told_of("channel:mark_unavailable")
-    own = NotificationDelivery.objects.filter(message__notice__event="channel:mark_unavailable", channel=mail)
+    assert "manager" in told_of("notification_channel:mark_unavailable")
+    own = NotificationDelivery.objects.filter(
+        inbox_item__notification__event="notification_channel:mark_unavailable", channel=mail
+    )
     assert not own.exists(), "a channel is not told of by itself"
     cache.clear()
     ((kind, line),) = [one for one in silent_lines() if one[0] == "channel"]
@@ -91,7 +95,7 @@ def test_the_same_refusal_for_several_is_the_channels_and_one_act_recovers_all(
     assert set(SuppressedAddress.objects.values_list("channel", flat=True)) == {mail.pk}
     assert world.fresh(mail).unavailable_since is not None
     tell()
-    assert "manager" in told_of("channel:mark_unavailable")
+    assert "manager" in told_of("notification_channel:mark_unavailable")
     host.everybody = ""
     with world.acting_as("manager"):
         enable(mail.pk, reason="名簿を直した")
@@ -102,19 +106,19 @@ def test_the_same_refusal_for_several_is_the_channels_and_one_act_recovers_all(
 
 
 def test_what_was_missed_and_is_out_of_date_is_marked_as_overtaken(world: Any, draft: Any, host: MailHost) -> None:
-    staffed(world, ("release:postpone", "development_team", "mail"))
+    staffed(world, ("release:reschedule", "development_team", "mail"))
     host.refuses = {"developer@datasets.example": "550 5.1.1 no such user"}
-    happens(draft, "release:postpone")
+    happens(draft, "release:reschedule")
     deliver()
     missed = NotificationDelivery.objects.get(address="developer@datasets.example")
     assert missed.outcome == "failed"
-    alter(missed.message.notice, made_at=now() - timedelta(minutes=20))
-    happens(draft, "release:withdraw")
+    alter(missed.inbox_item.notification, made_at=now() - timedelta(minutes=20))
+    happens(draft, "release:cancel")
     host.refuses = {}
     with world.acting_as("manager"):
         use_again(SuppressedAddress.objects.get().pk, reason="訂正した")
     to_the_end()
-    assert world.fresh(missed).outcome == "overtaken" and "newer" in world.fresh(missed).last_error
+    assert world.fresh(missed).outcome == "superseded" and "newer" in world.fresh(missed).last_error
     assert host.to.count("developer@datasets.example") == 1, "the newer one"
 
 
@@ -122,34 +126,34 @@ def test_a_channel_that_takes_something_again_is_told_of_and_goes_on(world: Any,
     with receiver() as hook:
         channel = place("hook", "webhook", hook.base, SECRET)
         staffed(world)
-        rule("release:postpone", "development_team", "hook")
+        rule("release:reschedule", "development_team", "hook")
         hook.answers = [(503, "down", {})]
-        happens(draft, "release:postpone")
+        happens(draft, "release:reschedule")
         held = []
         for _try in range(3):
             deliver()
-            held.append(world.fresh(channel).free_at - now())
+            held.append(world.fresh(channel).next_send_at - now())
             the_lane_is_free()
         assert held == sorted(held) and held[0] > timedelta(0), "the longer it lasts, the rarer it is tried"
         tell()
-        assert told_of("channel:mark_unavailable") >= {"manager"} and world.fresh(channel).faults == 3
+        assert told_of("notification_channel:mark_unavailable") >= {"manager"} and world.fresh(channel).failures == 3
         hook.answers = [(200, "ok", {})]
         the_lane_is_free()
         deliver()
         tell()
     channel = world.fresh(channel)
-    assert (channel.faults, channel.last_fault, channel.unavailable_since) == (0, "", None)
-    assert "manager" in told_of("channel:mark_available")
+    assert (channel.failures, channel.last_failure, channel.unavailable_since) == (0, "", None)
+    assert "manager" in told_of("notification_channel:mark_available")
 
 
 def test_one_message_that_a_place_does_not_understand_holds_no_other(world: Any, draft: Any) -> None:
     with receiver() as slack:
         place("slack", "slack", slack.base)
-        only(("release:postpone", "development_team", "slack"), ("release:withdraw", "development_team", "slack"))
+        only(("release:reschedule", "development_team", "slack"), ("release:cancel", "development_team", "slack"))
         slack.answers = [(400, "invalid_blocks", {}), (200, "ok", {})]
-        happens(draft, "release:postpone", "release:withdraw")
+        happens(draft, "release:reschedule", "release:cancel")
         assert deliver() == 2
-    assert sorted(NotificationDelivery.objects.values_list("outcome", flat=True)) == ["sent", "waiting"]
+    assert sorted(NotificationDelivery.objects.values_list("outcome", flat=True)) == ["pending", "sent"]
 
 
 def test_one_address_that_is_refused_by_a_rule_is_no_fault_of_the_channel(

@@ -22,13 +22,13 @@ def test_no_key_is_retired_that_an_address_needs(people: Any, tmp_path: Any, set
     key_ring.path().parent.mkdir(mode=0o700)
     shutil.copy(ring, key_ring.path())
     with acting(COMMAND):
-        row = make(NotificationChannel, key="desk", kind="slack", label_ja="x", label_en="x", language="ja")
-    row = alter(row, sealed={"url": seal("https://hooks.example/1", row.bound_to("url"))})
-    before = key_of(row.sealed["url"])
+        row = make(NotificationChannel, key="desk", channel_type="slack", label_ja="x", label_en="x", language="ja")
+    row = alter(row, encrypted={"url": seal("https://hooks.example/1", row.bound_to("url"))})
+    before = key_of(row.encrypted["url"])
     key_ring.use(key_ring.add().newest)
     with pytest.raises(CommandError, match="still in use"):
         call_command("configuration_keys", "retire")
     call_command("configuration_keys", "rotate")
     row = NotificationChannel.objects.get(pk=row.pk)
-    assert key_of(row.sealed["url"]) != before and in_use()[before] == 0
-    assert open_sealed(row.sealed["url"], row.bound_to("url")) == "https://hooks.example/1"
+    assert key_of(row.encrypted["url"]) != before and in_use()[before] == 0
+    assert open_sealed(row.encrypted["url"], row.bound_to("url")) == "https://hooks.example/1"

@@ -16,13 +16,13 @@ from releases.models import Deployment, Document, FollowUp, Notification, Rollba
 from tests.releases.actions.telling import forget, join, only, tell
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 
-ITEMS = ("tell_stakeholders", "tell_users", "share_plan")
+ITEMS = ("notify_stakeholders", "notify_users", "share_plan")
 
 
 @pytest.fixture
 def run(world: Any) -> Deployment:
     """A run that is watched in production."""
-    deployment: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     return deployment
 
 
@@ -67,18 +67,18 @@ def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, a
     with world.acting_as("manager"):
         with pytest.raises(Invalid, match="have no recipient for “Notify users”"):
             communicate(alarm.pk, items=ITEMS)
-        communicate(alarm.pk, items=("tell_stakeholders", "share_plan"))
+        communicate(alarm.pk, items=("notify_stakeholders", "share_plan"))
     made = {notice.event: notice for notice in tell()}
-    assert set(made) == {"rollback:tell_stakeholders", "rollback:share_plan"}
+    assert set(made) == {"rollback:notify_stakeholders", "rollback:share_plan"}
     assert "restore the dump" in made["rollback:share_plan"].texts["en"]["body"]
     told, users, plan = communications(world.fresh(alarm))
     assert told.by == "Manager" and told.at is not None and users.at is None
-    assert told.notice == Notification.objects.get(event="rollback:tell_stakeholders")
+    assert told.notice == Notification.objects.get(event="rollback:notify_stakeholders")
     assert [(group.group, group.sent) for group in plan.groups] == [("Operations team", 1)]
     with world.acting_as("manager"):
-        communicate(alarm.pk, items=["tell_users"], stated="the status page says so")
+        communicate(alarm.pk, items=["notify_users"], stated="the status page says so")
         with pytest.raises(Invalid, match="not been communicated yet"):
-            communicate(alarm.pk, items=["tell_users"], stated="again")
+            communicate(alarm.pk, items=["notify_users"], stated="again")
     for page in (reverse("rollback", args=[alarm.pk]), reverse("rollback-sheet", args=[alarm.pk])):
         text = browsers("manager").get(page).content.decode()
         assert "the status page says so" in text and "Operations team" in text and "Manager" in text
@@ -96,18 +96,21 @@ def test_the_plan_is_shared_only_once_there_is_one(world: Any, run: Deployment) 
     with world.acting_as("manager"):
         with pytest.raises(Invalid, match="impact, method and timing first"):
             communicate(alarm.pk, items=["share_plan"], stated="x")
-        communicate(alarm.pk, items=["tell_users"], stated="the status page says so")
+        communicate(alarm.pk, items=["notify_users"], stated="the status page says so")
 
 
 def test_what_a_rollback_agreed_beforehand_skipped_is_owed_and_keeps_it_open(world: Any, run: Deployment) -> None:
-    alter(run.consent, document={**run.consent.document, "preauthorised": {"on": True, "rows": 0}})
+    alter(
+        run.approval_request,
+        document={**run.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 0}},
+    )
     alarm = raised(run)
     assert alarm.state == "authorised"
     owed = FollowUp.objects.get(key="communication")
-    assert owed.settled_at is None and owed.release == run.release
+    assert owed.completed_at is None and owed.release == run.release
     for kind in ("report", "cause", "prevention"):
         walk(make(Document, rollback=alarm, kind=kind, body="x"), "check_content", "approve")
-    walk(alarm, "run", "verify", "report")
+    walk(alarm, "start", "start_verification", "start_reporting")
     with world.acting_as("manager"):
         decide.assess(alarm.pk, impact="i", method="m", timing="t")
         with pytest.raises(GateClosed, match="Not communicated yet"):
@@ -115,7 +118,7 @@ def test_what_a_rollback_agreed_beforehand_skipped_is_owed_and_keeps_it_open(wor
         communicate(alarm.pk, items=ITEMS, stated="told them afterwards")
         decide.close(alarm.pk)
     owed = world.fresh(owed)
-    assert owed.settled_at is not None and owed.settled_by.username == "manager"
+    assert owed.completed_at is not None and owed.completed_by.username == "manager"
 
 
 def test_in_an_environment_without_protection_nobody_must_be_told(world: Any, run: Deployment) -> None:

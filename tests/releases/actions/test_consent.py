@@ -22,8 +22,8 @@ from tests.releases.gates.asking import alter
 
 def test_two_committee_members_grant(world: Any) -> None:
     release, round_ = world.granted()
-    assert (release.state, round_.state) == ("approved", "granted")
-    signature = ApprovalDecision.objects.filter(round=round_)[0].signature
+    assert (release.state, round_.state) == ("approved", "approved")
+    signature = ApprovalDecision.objects.filter(approval_request=round_)[0].signature
     assert signature["method"] == "password" and signature["digest"] == round_.digest
 
 
@@ -31,7 +31,7 @@ def test_one_is_not_enough(world: Any) -> None:
     release, round_ = world.submitted()
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "open"
+    assert world.fresh(round_).state == "in_review"
     assert world.fresh(release).state == "in_review"
 
 
@@ -39,7 +39,7 @@ def test_it_refuses_the_author(world: Any) -> None:
     _release, round_ = world.submitted(author="author_on_committee")
     with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert not ApprovalDecision.objects.filter(round=round_).exists()
+    assert not ApprovalDecision.objects.filter(approval_request=round_).exists()
 
 
 def test_it_refuses_the_author_of_a_commit(world: Any, people: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def test_amending_voids_the_round_and_names_it(world: Any) -> None:
     with world.acting_as("manager"):
         amend(release.pk, reason="too short")
     ended = world.fresh(round_)
-    assert (ended.state, ended.void_key) == ("void", "amended")
+    assert (ended.state, ended.invalidated_by) == ("invalidated", "amended")
     assert world.fresh(release).state == "draft"
 
 
@@ -130,10 +130,10 @@ def test_a_changed_configuration_makes_the_consent_stale_and_names_the_key(world
 
     with acting(Actor(account_id=None, name="x", kind="command", channel="command")):
         with change("test:tamper", (Release, release.pk)) as act:
-            act.get(Release).preauthorised = True
+            act.get(Release).rollback_pre_authorised = True
         assert lapse_stale() == [release.pk]
-    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "preauthorised")
-    assert world.fresh(release).state == "tested"
+    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "rollback_pre_authorised")
+    assert world.fresh(release).state == "testing_completed"
 
 
 def test_sending_back_and_rejecting_need_a_comment(world: Any) -> None:
@@ -149,7 +149,7 @@ def test_taking_back_ends_the_round(world: Any) -> None:
     release, round_ = world.submitted()
     with world.acting_as("manager"):
         take_back(release.pk)
-    assert (world.fresh(release).state, world.fresh(round_).state) == ("tested", "taken_back")
+    assert (world.fresh(release).state, world.fresh(round_).state) == ("testing_completed", "withdrawn")
 
 
 def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> None:
@@ -200,5 +200,5 @@ def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> N
         thread.join(60)
     assert results.count("done") == 2, results
     assert len(results) == 8
-    assert ApprovalDecision.objects.filter(round=round_).count() == 2
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted"
+    assert ApprovalDecision.objects.filter(approval_request=round_).count() == 2
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved"

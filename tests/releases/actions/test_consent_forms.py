@@ -22,9 +22,9 @@ def appointed(world: Any, absent: str = "committee_b", deputy: str = "project_ma
     moment = datetime.now(UTC)
     with world.acting_as(absent):
         row = deputies.appoint(
-            absent_id=world.people[absent].pk,
-            deputy_id=world.people[deputy].pk,
-            begins_at=moment - timedelta(seconds=1),
+            delegator_id=world.people[absent].pk,
+            delegate_id=world.people[deputy].pk,
+            starts_at=moment - timedelta(seconds=1),
             until=moment + timedelta(hours=8),
             reason="on leave",
         )
@@ -40,7 +40,7 @@ def test_a_condition_grants_and_blocks_the_start_until_the_committee_settles_it(
         decide.approve_with_condition(round_.pk, digest=round_.digest, condition="the support desk is told")
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "granted"
+    assert world.fresh(round_).state == "approved"
     debt = FollowUp.objects.get(release=release)
     answer = ask(world, release, "obligations")
     assert answer.verdict == "fail" and "the support desk is told" in answer.reason
@@ -70,15 +70,15 @@ def test_a_deputy_acts_in_his_own_name_for_the_other_and_the_two_count_once(worl
     absent = world.people["committee_b"]
     with world.acting_as("project_manager"):
         decide.approve(round_.pk, digest=round_.digest, on_behalf_id=absent.pk)
-    word = ApprovalDecision.objects.get(round=round_)
+    word = ApprovalDecision.objects.get(approval_request=round_)
     assert (word.account.username, word.on_behalf) == ("project_manager", absent)
     assert word.roles == ["committee"] and word.signature["name"] == str(world.people["project_manager"])
     with world.acting_as("committee_b"), pytest.raises(NotYou, match="already"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "open"
+    assert world.fresh(round_).state == "in_review"
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "granted"
+    assert world.fresh(round_).state == "approved"
 
 
 def test_a_committee_member_who_is_a_deputy_too_is_still_one_person(world: Any) -> None:
@@ -88,7 +88,7 @@ def test_a_committee_member_who_is_a_deputy_too_is_still_one_person(world: Any) 
         decide.approve(round_.pk, digest=round_.digest)
         with pytest.raises(NotYou, match="already"):
             decide.approve(round_.pk, digest=round_.digest, on_behalf_id=world.people["committee_b"].pk)
-    assert world.fresh(round_).state == "open"
+    assert world.fresh(round_).state == "in_review"
 
 
 def test_no_word_for_somebody_without_being_his_deputy_now(world: Any) -> None:
@@ -144,8 +144,8 @@ def test_an_approval_links_to_the_meeting_that_decided_so(world: Any) -> None:
         decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
-    assert ApprovalDecision.objects.get(round=round_).meeting == meeting
-    assert world.fresh(round_).state == "open", "the meeting's decision counts for nobody's own word"
+    assert ApprovalDecision.objects.get(approval_request=round_).meeting == meeting
+    assert world.fresh(round_).state == "in_review", "the meeting's decision counts for nobody's own word"
 
 
 def test_a_meeting_has_attendees_minutes_and_lies_in_the_past(world: Any) -> None:
@@ -161,5 +161,5 @@ def test_who_is_lacking_is_told_before_anyone_applies(world: Any) -> None:
     release, production = world.planned(), world.environments["production"]
     assert quorum.lacking(release, production) == {}
     kept = AccessGrant.objects.get(account=world.people["committee_b"], role="committee")
-    alter(kept, withdrawn_at=datetime.now(UTC))
+    alter(kept, revoked_at=datetime.now(UTC))
     assert quorum.lacking(release, production) == {"committee": 1}

@@ -25,25 +25,25 @@ CONFIRMED = ("data_integrity", "security_settings")
 def watched(world: Any) -> Deployment:
     """The run of 1.3.0 in production, which is watched; its documents are ready."""
     run = world.scheduled()
-    walk(run.release, "start", "watch")
-    run = walk(run, "queue", "start", "verify", "watch")
+    walk(run.release, "start", "start_monitoring")
+    run = walk(run, "enqueue", "start", "start_verification", "start_monitoring")
     watching(run)
     return run  # type: ignore[no-any-return]
 
 
 def watching(run: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Watch a run, or the way back of it."""
-    return make(MonitoringPeriod, deployment=run, rollback=rollback, purpose="after" if rollback is None else "back",  # type: ignore[no-any-return]
-                interval_seconds=60, duration_seconds=86400, began_at=now() - timedelta(hours=3), next_at=now())  # fmt: skip
+    return make(MonitoringPeriod, deployment=run, rollback=rollback, purpose="deployment" if rollback is None else "rollback",  # type: ignore[no-any-return]
+                interval_seconds=60, duration_seconds=86400, started_at=now() - timedelta(hours=3), next_at=now())  # fmt: skip
 
 
 def newer(world: Any) -> Deployment:
     """A run of 1.4.0 in production that waits to be verified."""
     release = alter(world.planned("1.4.0"), procedure=active_procedure())
     run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
-               requested_by=world.people["ci"], started_by=world.people["operator"])  # fmt: skip
-    run = walk(run, "schedule", "queue", "start", "verify")
-    return alter(run, measured={"verify": {"code": "a", "configuration": "b", "data": "c"}})  # type: ignore[no-any-return]
+               requested_by=world.people["ci"], scheduled_by=world.people["operator"])  # fmt: skip
+    run = walk(run, "schedule", "enqueue", "start", "start_verification")
+    return alter(run, measured={"verification": {"code": "a", "configuration": "b", "data": "c"}})  # type: ignore[no-any-return]
 
 
 def verified(world: Any) -> Deployment:
@@ -56,13 +56,13 @@ def verified(world: Any) -> Deployment:
 
 
 def test_the_earlier_release_is_complete_and_its_documents_are_published(world: Any, watched: Deployment) -> None:
-    assert {document.state for document in watched.release.documents.all()} == {"ready"}
+    assert {document.state for document in watched.release.documents.all()} == {"ready_to_publish"}
     verified(world)
     release = Release.objects.get(pk=watched.release_id)
     assert (release.state, world.fresh(watched).state) == ("completed", "succeeded")
     assert {document.state for document in release.documents.all()} == {"published"}
     watch = MonitoringPeriod.objects.get(deployment=watched)
-    assert (watch.verdict, watch.next_at) == ("cut_short", None) and watch.ended_at is not None
+    assert (watch.result, watch.next_at) == ("superseded", None) and watch.ended_at is not None
 
 
 def test_people_are_told_that_the_earlier_run_has_ended_well(world: Any, watched: Deployment, host: MailHost) -> None:
@@ -76,19 +76,21 @@ def test_people_are_told_that_the_earlier_run_has_ended_well(world: Any, watched
     assert "1.3.0" in notice.texts["en"]["subject"] and notice.path == f"/admin/deployment/{watched.pk}/"
     assert notice.cause == world.people["second_operator"].person_key and notice.waits
     deliver()
-    assert outcomes(notice) == {("Developer", "mail"): "sent", ("kita@users.example", "mail"): "waiting"}
+    assert outcomes(notice) == {("Developer", "mail"): "sent", ("kita@users.example", "mail"): "pending"}
     assert len(host.mails) == 1
-    act = Event.objects.get(kind="action", action="deployment:verify", object=f"releases.Deployment:{run.pk}").act
-    assert notice.act == act, "it is the same act that said so"
+    act = Event.objects.get(
+        kind="operation", operation="deployment:verify", object=f"releases.Deployment:{run.pk}"
+    ).operation_id
+    assert notice.operation_id == act, "it is the same act that said so"
 
 
 def test_a_rollback_that_is_watched_goes_on_to_its_report(world: Any) -> None:
-    run = walk(world.scheduled(), "queue", "start", "fail", "roll_back", "restored")
+    run = walk(world.scheduled(), "enqueue", "start", "fail", "start_rollback", "complete_rollback")
     rollback = make(Rollback, deployment=run, cause="error_rate", raised_at=now())
-    rollback = walk(rollback, "assess", "authorise", "run", "verify", "watch")
+    rollback = walk(rollback, "assess", "authorise", "start", "start_verification", "start_monitoring")
     watch = watching(run, rollback)
     verified(world)
-    assert world.fresh(rollback).state == "reporting" and world.fresh(watch).verdict == "cut_short"
+    assert world.fresh(rollback).state == "reporting" and world.fresh(watch).result == "superseded"
     assert world.fresh(run).state == "rolled_back" and not [one for one in tell() if one.release == run.release]
 
 
@@ -97,26 +99,26 @@ def test_with_an_alarm_that_is_open_nobody_is_told_that_it_has_ended_well(world:
     verified(world)
     release = Release.objects.get(pk=watched.release_id)
     assert (release.state, world.fresh(watched).state) == ("failed", "succeeded")
-    assert {document.state for document in release.documents.all()} == {"ready"}
+    assert {document.state for document in release.documents.all()} == {"ready_to_publish"}
     assert not [one for one in tell() if one.release == watched.release]
 
 
 def test_a_watch_that_waits_for_a_persons_verdict_waits_on(world: Any, watched: Deployment) -> None:
     watch = MonitoringPeriod.objects.get(deployment=watched)
-    alter(watch, verdict="insufficient", next_at=None)
+    alter(watch, result="inconclusive", next_at=None)
     verified(world)
     assert world.fresh(watched).state == "monitoring" and world.fresh(watch).ended_at is None
     with world.acting_as("second_operator"):
-        judge_watch(watch.pk, verdict="healthy", reason="looked at the service myself")
+        judge_watch(watch.pk, verdict="passed", reason="looked at the service myself")
     assert world.fresh(watched).state == "succeeded"
 
 
 def test_a_newer_run_that_is_settled_takes_its_place_as_well(world: Any, watched: Deployment) -> None:
     """Settled as unknown: what was watched is over, and nobody says that it has ended well."""
-    run = walk(newer(world), "hold", "fail")
+    run = walk(newer(world), "await_decision", "fail")
     forget()
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="the host is lost")
     watch, release = MonitoringPeriod.objects.get(deployment=watched), Release.objects.get(pk=watched.release_id)
-    assert (watch.verdict, release.state, world.fresh(watched).state) == ("cut_short", "completed", "succeeded")
+    assert (watch.result, release.state, world.fresh(watched).state) == ("superseded", "completed", "succeeded")
     assert not [one for one in tell() if one.event == "deployment:succeed"]

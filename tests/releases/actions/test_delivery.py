@@ -65,7 +65,7 @@ def call_off(world: Any, row: Any) -> Notification:
 
     with world.acting_as("manager"):
         withdraw(row.pk, reason="計画変更")
-    return next(one for one in tell() if one.event == "release:withdraw")
+    return next(one for one in tell() if one.event == "release:cancel")
 
 
 def place(key: str, kind: str, url: str, secret: str = "") -> NotificationChannel:
@@ -76,27 +76,27 @@ def place(key: str, kind: str, url: str, secret: str = "") -> NotificationChanne
 
         with change("test:channel") as act:
             if row is None:
-                row = NotificationChannel.objects.create(key=key, kind=kind, label_ja=key, label_en=key)
+                row = NotificationChannel.objects.create(key=key, channel_type=kind, label_ja=key, label_en=key)
             values = {"url": url, **({"secret": secret} if secret else {})}
-            row.sealed = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
+            row.encrypted = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
             row.save()
             act.about(row)
     return row
 
 
 def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host: MailHost) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     notice = call_off(world, draft)
     assert deliver() == 1 and deliver() == 0
     row = NotificationDelivery.objects.get()
-    assert (row.outcome, row.tries, row.address) == ("sent", 1, "developer@datasets.example") and row.answer
+    assert (row.outcome, row.tries, row.address) == ("sent", 1, "developer@datasets.example") and row.response
     (mail,) = host.mails
     assert mail["Subject"] == notice.texts["ja"]["subject"]
-    assert mail["Message-ID"] == f"<msg_{row.message.key.hex}@releases.example>"
+    assert mail["Message-ID"] == f"<msg_{row.inbox_item.key.hex}@releases.example>"
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert f"http://127.0.0.1:8000/admin/release/{draft.pk}/" in text
-    event = Event.objects.get(action="delivery:record", kind="action")
+    event = Event.objects.get(operation="notification_delivery:record", kind="operation")
     assert event.contents["after"]["outcome"] == "sent"
 
 
@@ -105,7 +105,7 @@ def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
 ) -> None:
     from releases.actions.notice.release import digest_of, release
 
-    only(("release:withdraw", "users", "mail"))
+    only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example", "en"))
     notice = call_off(world, draft)
     assert deliver() == 0 and not host.mails
@@ -119,18 +119,18 @@ def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
 def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, draft: Any, hook: Receiver) -> None:
     place("hook", "webhook", hook.base + "/in", SECRET)
     only()
-    rule("release:withdraw", "development_team", "hook")
+    rule("release:cancel", "development_team", "hook")
     hook.answers = [(500, "down", {}), (200, "ok", {})]
     call_off(world, draft)
     deliver()
     row = NotificationDelivery.objects.get()
-    assert (row.outcome, row.tries) == ("waiting", 1) and "500" in row.last_error
-    held = world.fresh(row.channel).free_at
+    assert (row.outcome, row.tries) == ("pending", 1) and "500" in row.last_error
+    held = world.fresh(row.channel).next_send_at
     assert timedelta(0) < held - now() <= timedelta(seconds=HOLD[0]) and deliver() == 0
     due_now(row)
     deliver()
     row = world.fresh(row)
-    assert (row.outcome, row.tries, row.answer) == ("sent", 2, "200")
+    assert (row.outcome, row.tries, row.response) == ("sent", 2, "200")
     assert len({got.headers["webhook-id"] for got in hook.posted}) == 1, "the second try has the key of the first"
 
 
@@ -139,14 +139,14 @@ def test_after_a_day_it_is_given_up_and_the_webhook_disabled_and_what_was_missed
 ) -> None:
     channel = place("hook", "webhook", hook.base, SECRET)
     only()
-    rule("release:withdraw", "development_team", "hook")
+    rule("release:cancel", "development_team", "hook")
     hook.answers = [(500, "down", {})]
     call_off(world, draft)
     row = NotificationDelivery.objects.get()
     for _try in range(OPENS_AFTER):
         due_now(row)
         deliver()
-    assert world.fresh(row).outcome == "waiting" and world.fresh(channel).disabled_at is None
+    assert world.fresh(row).outcome == "pending" and world.fresh(channel).disabled_at is None
     alter(row, due_at=now() - timedelta(hours=25))
     alter(channel, unavailable_since=now() - timedelta(hours=25))
     due_now(row)
@@ -165,7 +165,7 @@ def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so
     world: Any, draft: Any, hook: Receiver
 ) -> None:
     channel = place("slack", "slack", hook.base)
-    only(("release:withdraw", "development_team", "slack"), ("release:postpone", "development_team", "slack"))
+    only(("release:cancel", "development_team", "slack"), ("release:reschedule", "development_team", "slack"))
     hook.answers = [(404, "no_service", {})]
     call_off(world, draft)
     deliver()
@@ -173,15 +173,17 @@ def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so
     from audit.models import Outbox
     from tests.releases.gates.asking import make
 
-    make(Outbox, act="00000000-0000-0000-0000-000000000001", event="release:postpone",
+    make(Outbox, operation_id="00000000-0000-0000-0000-000000000001", event="release:reschedule",
          object=f"releases.Release:{draft.pk}", payload={})  # fmt: skip
     tell()
     assert deliver() == 0 and len(hook.posted) == 1
-    assert "disabled" in NotificationDelivery.objects.get(message__notice__event="release:postpone").last_error
+    assert (
+        "disabled" in NotificationDelivery.objects.get(inbox_item__notification__event="release:reschedule").last_error
+    )
 
 
 def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: Any, draft: Any, host: MailHost) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "gone@datasets.example")
     host.refuses = {"gone@datasets.example": "550 5.1.1 no such user"}
     call_off(world, draft)
@@ -189,7 +191,7 @@ def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: A
     dead = SuppressedAddress.objects.get()
     assert (
         dead.address == "gone@datasets.example"
-        and "5.1.1" in dead.because
+        and "5.1.1" in dead.reason
         and NotificationDelivery.objects.get().outcome == "failed"
     )
     with world.acting_as("operator"), pytest.raises(NotYou):
@@ -202,7 +204,7 @@ def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: A
 
 
 def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft: Any, host: MailHost) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
     deliver()
@@ -215,7 +217,7 @@ def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft:
 
 def test_without_a_mail_server_it_fails_at_once_and_says_why(world: Any, draft: Any, settings: Any) -> None:
     settings.MAIL_HOST = ""
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
     deliver()
@@ -225,7 +227,7 @@ def test_without_a_mail_server_it_fails_at_once_and_says_why(world: Any, draft: 
 
 
 def test_a_person_without_an_address_is_shown_unless_the_inbox_reaches_him(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"])
     call_off(world, draft)
     assert (NotificationDelivery.objects.get().outcome, NotificationDelivery.objects.get().last_error) == (
@@ -237,14 +239,14 @@ def test_a_person_without_an_address_is_shown_unless_the_inbox_reaches_him(world
 def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
     world: Any, draft: Any, host: MailHost
 ) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
     mail = NotificationChannel.objects.get(key="mail")
     taken = claim(mail.pk)
     assert taken is not None and claim(mail.pk) is None
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_notificationchannel SET free_at = clock_timestamp() - interval '1 second'")
+        cursor.execute("UPDATE releases_notificationchannel SET next_send_at = clock_timestamp() - interval '1 second'")
     again = claim(mail.pk)
     assert again == (taken[0], 2)
     with acting(WORKER):
@@ -252,7 +254,7 @@ def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
         sending.send(
             *taken
         )  # the first one was only slow: its letter has the same key, and its outcome is not kept twice
-    assert Event.objects.filter(action="delivery:record", kind="action").count() <= 2
+    assert Event.objects.filter(operation="notification_delivery:record", kind="operation").count() <= 2
     assert world.fresh(NotificationDelivery.objects.get()).outcome == "sent"
     assert len({mail["Message-ID"] for mail in host.mails}) == 1
 
@@ -262,8 +264,8 @@ def late(world: Any, draft: Any) -> Milestone:
     from releases.actions.milestone.remind import remind_due
 
     for row in draft.milestones.all():
-        alter(row, compressed=False, reminded=[72, 24, 0])
-    milestone = draft.milestones.get(key="content_fixed")
+        alter(row, due_immediately=False, reminded=[72, 24, 0])
+    milestone = draft.milestones.get(key="scope_locked")
     alter(milestone, reminded=[72, 24], due_at=now() - timedelta(hours=1))
     with acting(WORKER):
         remind_due()
@@ -275,14 +277,14 @@ def test_a_reminder_that_waits_is_dropped_once_the_thing_is_done(world: Any, dra
     alter(world.people["manager"], email="manager@datasets.example", quiet_from="00:00", quiet_until="00:00")
     milestone = late(world, draft)
     (notice,) = tell()
-    assert outcomes(notice)[("Manager", "mail")] == "waiting"
+    assert outcomes(notice)[("Manager", "mail")] == "pending"
     alter(milestone, done_at=now())
     deliver()
-    assert outcomes(notice)[("Manager", "mail")] == "dropped" and not host.mails
+    assert outcomes(notice)[("Manager", "mail")] == "cancelled" and not host.mails
 
 
 def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done(world: Any, draft: Any) -> None:
-    only(*((event, None, "admin") for event in ("milestone:remind", "notice:remind", "notice:escalate")))
+    only(*((event, None, "admin") for event in ("milestone:remind", "notification:remind", "notification:escalate")))
     milestone = late(world, draft)
     (root,) = tell()
     assert root.remind_at is not None and root.event == "milestone:remind"
@@ -293,21 +295,21 @@ def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done
             assert remind_open() == [root.pk]
             assert remind_open() == []
         (notice,) = tell()
-        told.append((notice.event, {one.account.username for one in notice.messages.all()}))
+        told.append((notice.event, {one.account.username for one in notice.inbox_items.all()}))
         assert notice.parent == root and "scope locked" in notice.texts["en"]["body"].lower()
     managers = {"manager", "author_on_committee"}
-    assert told == [("notice:remind", managers), ("notice:remind", managers),
-                    ("notice:escalate", managers | {"project_manager"})]  # fmt: skip
+    assert told == [("notification:remind", managers), ("notification:remind", managers),
+                    ("notification:escalate", managers | {"project_manager"})]  # fmt: skip
     alter(milestone, done_at=now())
     alter(root, remind_at=now() - timedelta(seconds=1))
     with acting(WORKER):
-        assert follow_up(root.pk) == "notice:settle"
+        assert follow_up(root.pk) == "notification:complete"
         assert remind_open() == [] and tell() == []
-    assert world.fresh(root).settled_at is not None and world.fresh(root).remind_at is None
+    assert world.fresh(root).completed_at is not None and world.fresh(root).remind_at is None
 
 
 def test_reminders_have_an_end(world: Any, draft: Any) -> None:
-    only(*((event, None, "admin") for event in ("milestone:remind", "notice:escalate")))
+    only(*((event, None, "admin") for event in ("milestone:remind", "notification:escalate")))
     late(world, draft)
     (root,) = tell()
     rounds = 0
@@ -335,8 +337,8 @@ def test_a_channels_address_is_judged_sealed_and_never_shown(world: Any, setting
         with pytest.raises(GateClosed, match="500"):
             try_out(made.pk)
     row = world.fresh(made)
-    assert row.host == "http://127.0.0.1" and "hidden-key" not in str(row.sealed) and row.language == "en"
-    for event in Event.objects.filter(action__startswith="channel:"):
+    assert row.host == "http://127.0.0.1" and "hidden-key" not in str(row.encrypted) and row.language == "en"
+    for event in Event.objects.filter(operation__startswith="channel:"):
         assert "hidden-key" not in bytes(event.bytes).decode() and "whsec_" not in bytes(event.bytes).decode()
     assert "hidden-key" not in str(list(row.history.values()))
     with world.acting_as("operator"), pytest.raises(NotYou):

@@ -49,7 +49,7 @@ def test_a_draft_that_is_due_lays_the_steps_of_the_procedure(world: Any) -> None
     with world.acting_as("developer", proved=False):
         schedule(run.pk)
     queue_as_scheduler(run)
-    assert [s.kind for s in run.steps.filter(phase="forward")][:2] == ["backup", "maintenance_mode"]
+    assert [s.step_type for s in run.steps.filter(phase="deployment")][:2] == ["backup", "maintenance_mode"]
     assert run.steps.get(ordinal=1).state == "ready"
 
 
@@ -116,9 +116,9 @@ def test_scheduling_production_is_a_signature_and_binds_the_consent(world: Any) 
     with world.acting_as("operator"):
         schedule(run.pk)
     run = world.fresh(run)
-    assert (run.state, run.consent, run.started_by) == ("scheduled", round_, world.people["operator"])
+    assert (run.state, run.approval_request, run.scheduled_by) == ("scheduled", round_, world.people["operator"])
     assert run.window_end == release.window_end
-    event = Event.objects.filter(action="deployment:schedule", kind="action").latest("at")
+    event = Event.objects.filter(operation="deployment:schedule", kind="operation").latest("at")
     assert event.contents["after"]["signature"]["digest"] == round_.digest
 
 
@@ -131,7 +131,7 @@ def test_an_hour_later_in_the_window_may_be_set_and_one_outside_not(world: Any) 
         with pytest.raises(GateClosed):
             schedule(run.pk, at=release.window_end + timedelta(minutes=5))
         later = now() + timedelta(hours=2)
-        assert schedule(run.pk, at=later).scheduled_for == later
+        assert schedule(run.pk, at=later).scheduled_start_at == later
 
 
 def test_without_the_right_nobody_schedules_or_cancels(world: Any) -> None:
@@ -153,7 +153,7 @@ def test_ci_starts_production_only_after_the_consent(world: Any) -> None:
     """E3: deployment after approval. A person asks for the run, the consent carries it."""
     release, _round = world.submitted()
     alter_state = walk  # the release is walked past its consent: only the gate stands in the way
-    released = alter_state(release, "approve", "confirm")
+    released = alter_state(release, "mark_approved", "complete_final_check")
     run = asked(world, released, "production")
     with world.acting_as("ci"), pytest.raises(GateClosed, match="The release has no valid approval"):
         schedule(run.pk)
@@ -166,8 +166,8 @@ def test_ci_may_start_what_was_consented_to(world: Any) -> None:
     with world.acting_as("ci"):
         schedule(run.pk)
     run = world.fresh(run)
-    assert (run.state, run.consent, run.started_by) == ("scheduled", round_, world.people["ci"])
-    event = Event.objects.filter(action="deployment:schedule", kind="action").latest("at")
+    assert (run.state, run.approval_request, run.scheduled_by) == ("scheduled", round_, world.people["ci"])
+    event = Event.objects.filter(operation="deployment:schedule", kind="operation").latest("at")
     assert "signature" not in (event.contents["after"] or {}), "a service account never signs"
 
 
@@ -183,8 +183,8 @@ def test_two_runs_never_occupy_one_environment(world: Any) -> None:
         environment=deployment.environment,
         procedure=deployment.procedure,
         requested_by=world.people["operator"],
-        started_by=world.people["operator"],
-        consent=ApprovalRequest.objects.get(release=release),
+        scheduled_by=world.people["operator"],
+        approval_request=ApprovalRequest.objects.get(release=release),
     )
     from audit.actor import acting
     from audit.change import change
@@ -203,13 +203,13 @@ def test_a_failed_run_of_a_lower_tier_is_settled_by_the_next_one(world: Any) -> 
     release = world.planned()
     world.evidence("1.3.0")
     first = asked(world, release, "development")
-    walk(first, "schedule", "queue", "start", "fail")
+    walk(first, "schedule", "enqueue", "start", "fail")
     second = asked(world, release, "development")
     with world.acting_as("operator"):
         schedule(second.pk)
     queue_as_scheduler(second)
     settled = world.fresh(first)
-    assert (settled.state, settled.settled_as) == ("settled", "unknown")
+    assert (settled.state, settled.resolved_as) == ("resolved", "unknown")
 
 
 def lies_there(target: Any, text: str) -> str:
@@ -221,18 +221,18 @@ def lies_there(target: Any, text: str) -> str:
     return tree_digest(tree)
 
 
-@pytest.mark.parametrize("how", ["as_before", "as_planned", "unknown"])
+@pytest.mark.parametrize("how", ["previous", "planned", "unknown"])
 def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[str], Any], how: str) -> None:
     pointer = in_force(world, "1.2.0", environment="production")
     deployment = world.scheduled()
     release = deployment.release
     there = lies_there(world.targets["production"], how)
     base = {"release": pointer.release_id, "configuration": pointer.configuration_id, "code": "b" * 40}
-    before = base | ({"code": there} if how == "as_before" else {})
-    wanted = {"wanted_tree": there} if how == "as_planned" else {"wanted_tree": release.tree}
-    alter(deployment, base={"in_force": before, **wanted}, started_at=now())
+    before = base | ({"code": there} if how == "previous" else {})
+    wanted = {"wanted_tree": there} if how == "planned" else {"wanted_tree": release.tree}
+    alter(deployment, previous={"deployed_version": before, **wanted}, started_at=now())
     walk(release, "start")
-    walk(deployment, "queue", "start", "fail")
+    walk(deployment, "enqueue", "start", "fail")
     with (
         world.acting_as("operator"),
         pytest.raises(NotYou, match="You have scheduled this deployment; another person must resolve it"),
@@ -245,10 +245,10 @@ def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[s
             settle(deployment.pk, how=how, reason=" ")
         settle(deployment.pk, how=how, reason="looked at it")
     pointer = DeployedVersion.objects.get(pk=pointer.pk)
-    version = {"as_before": "1.2.0", "as_planned": "1.3.0", "unknown": "1.2.0"}[how]
+    version = {"previous": "1.2.0", "planned": "1.3.0", "unknown": "1.2.0"}[how]
     assert (pointer.release.version, pointer.unknown) == (version, how == "unknown")
     assert pointer.code == (there if how != "unknown" else pointer.code)
-    assert world.fresh(release).state == ("tested" if how == "as_before" else "failed")
+    assert world.fresh(release).state == ("testing_completed" if how == "previous" else "failed")
     page = browsers("second_operator").get(reverse("deployment", args=[deployment.pk])).content.decode()
     assert ("when resolved" in page, f'title="{there}"' in page) == ((how != "unknown"),) * 2
     for name in ("developer", "auditor", "manager"):
@@ -256,20 +256,22 @@ def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[s
             settle(deployment.pk, how=how, reason="x")
 
 
-@pytest.mark.parametrize("how", ["as_before", "as_planned"])
+@pytest.mark.parametrize("how", ["previous", "planned"])
 def test_whoever_settles_is_held_to_what_lies_there(world: Any, how: str) -> None:
     """A word alone makes nothing so: another tree, another configuration, a target that cannot be looked at."""
     deployment = world.scheduled()
     target = world.targets["production"]
     there = lies_there(target, "other")
     walk(deployment.release, "start")
-    deployment = walk(deployment, "queue", "start", "fail")
+    deployment = walk(deployment, "enqueue", "start", "fail")
 
     def refused(match: str, kind: type[Exception] = GateClosed, **base: Any) -> None:
-        alter(deployment, base={"in_force": {"code": base["code"], "configuration_digest": ""}, **base})
+        alter(deployment, previous={"deployed_version": {"code": base["code"], "configuration_digest": ""}, **base})
         with world.acting_as("second_operator"), pytest.raises(kind, match=match):
             settle(deployment.pk, how=how, reason="it is fine")
-        told = Event.objects.filter(kind="refusal", action="deployment:settle").order_by("link__number").last()
+        told = (
+            Event.objects.filter(kind="refusal", operation="deployment:resolve").order_by("ledger_entry__number").last()
+        )
         assert told is not None and match in str(told.contents["after"]["reasons"])
         assert world.fresh(deployment).state == "failed"
 
@@ -277,7 +279,7 @@ def test_whoever_settles_is_held_to_what_lies_there(world: Any, how: str) -> Non
     (shared := Path(target.root) / "shared").mkdir(exist_ok=True)
     (shared / "config.env").write_text("PORT=1")
     refused("The configuration on the deployment target is not the expected one", code=there, wanted_tree=there)
-    alter(target, settings={"configuration": {"format": "command", "digest": ["/bin/false"], "write": ["/bin/false"]}})
+    alter(target, options={"configuration": {"format": "command", "digest": ["/bin/false"], "write": ["/bin/false"]}})
     refused("The deployment target cannot be read", Invalid, code=there, wanted_tree=there)
     with world.acting_as("second_operator"):
         settle(deployment.pk, how="unknown", reason="nobody can say")
@@ -290,7 +292,7 @@ def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> No
     deployment = world.scheduled()
     release = deployment.release
     walk(release, "start")
-    walk(deployment, "queue", "start", "verify")
+    walk(deployment, "enqueue", "start", "start_verification")
     with (
         world.acting_as("operator"),
         pytest.raises(NotYou, match="You have scheduled this deployment; another person must verify it"),
@@ -303,7 +305,7 @@ def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> No
             verify(deployment.pk, confirmed=("data_integrity",))
         with pytest.raises(GateClosed, match="not measured"):
             verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
-    alter(deployment, measured={"verify": {"code": "a", "configuration": "b", "data": "c"}})
+    alter(deployment, measured={"verification": {"code": "a", "configuration": "b", "data": "c"}})
     with world.acting_as("second_operator"):
         verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
     deployment = world.fresh(deployment)

@@ -32,9 +32,9 @@ def backup(world: Any, run: Deployment, days: int) -> Step:
     (folder / "database.dump").write_bytes(DUMP)
     (folder / "facts.json").write_text(json.dumps({"key": "1/1/a", "sha256": SHA256}))
     result = {"dump": str(folder / "database.dump"), "sha256": SHA256}
-    step: Step = make(Step, deployment=run, phase="forward", ordinal=90, kind="backup", parameters={},
+    step: Step = make(Step, deployment=run, phase="deployment", ordinal=90, step_type="backup", parameters={},
                       label_ja="", label_en="", ended_at=now() - timedelta(days=days), result=result)  # fmt: skip
-    return walk(step, "offer", "claim", "finish")  # type: ignore[no-any-return]
+    return walk(step, "mark_ready", "claim", "succeed")  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def place(step: Step) -> Path:
 def test_a_backup_past_its_retention_is_deleted_and_recorded(world: Any, old: Step) -> None:
     assert [step.pk for step in expired(now())] == [old.pk]
     assert expired(now() - timedelta(days=11)) == [], "on its 89th day it is kept"
-    newer = place(Step.objects.exclude(pk=old.pk).get(kind="backup"))
+    newer = place(Step.objects.exclude(pk=old.pk).get(step_type="backup"))
     with acting(WORKER):
         assert delete(old.pk)
         assert not delete(old.pk), "once"
@@ -62,7 +62,7 @@ def test_a_backup_past_its_retention_is_deleted_and_recorded(world: Any, old: St
     line = json.loads(journal.splitlines()[-1])
     assert (line["effect"], line["run"]) == ("backup:deleted", f"deployment:{old.deployment_id}")
     assert world.fresh(old).result["deleted_at"]
-    event = Event.objects.get(action="dump:delete", kind="action")
+    event = Event.objects.get(operation="dump:delete", kind="operation")
     assert event.contents["after"]["sha256"] == SHA256 and expired(now()) == []
 
 
@@ -76,10 +76,10 @@ def test_the_newest_of_a_target_stays_whatever_its_age(world: Any) -> None:
 
 def test_that_of_the_version_in_force_stays(world: Any, old: Step) -> None:
     run = old.deployment
-    other = Step.objects.exclude(pk=old.pk).get(kind="backup").deployment
+    other = Step.objects.exclude(pk=old.pk).get(step_type="backup").deployment
     alter(other, release=world.planned("1.4.0"))
     make(DeployedVersion, application=run.application, environment=run.environment, release=run.release, since=now(),
-         how="restored")  # fmt: skip
+         basis="restored")  # fmt: skip
     assert expired(now()) == []
 
 
@@ -98,7 +98,7 @@ def test_another_dump_than_the_recorded_one_is_left_alone_and_told(world: Any, o
     assert place(old).exists()
     kept = world.fresh(old).result
     assert "is not the recorded one" in kept["deletion_failure"] and "deleted_at" not in kept
-    assert Event.objects.filter(action="dump:fail_deletion", kind="action").count() == 1
+    assert Event.objects.filter(operation="dump:fail_deletion", kind="operation").count() == 1
     assert expired(now()) == [], "not asked again the same day"
     assert [step.pk for step in expired(now() + timedelta(hours=25))] == [old.pk]
 

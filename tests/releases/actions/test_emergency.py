@@ -40,8 +40,8 @@ def hotfix(world: Any, folder: Path) -> None:
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     public = key.with_suffix(".pub").read_text().strip()
-    signers = f"{world.application.signers}\ndeveloper@datasets.example {public}\n"
-    world.application = alter(world.application, signers=signers)
+    signers = f"{world.application.allowed_signers}\ndeveloper@datasets.example {public}\n"
+    world.application = alter(world.application, allowed_signers=signers)
     base = world.built.commits["v1.2.0"]
     commit = git(repository, "commit-tree", f"{base}^{{tree}}", "-p", base, "-m", "Close the hole")
     git(repository, "branch", "hotfix/1.2.1", commit)
@@ -88,8 +88,8 @@ def waive_everything(world: Any, release: Any) -> list[str]:
 
 
 def roster(world: Any, release: Any) -> None:
-    duties = {"worker": "operator", "verifier": "second_operator", "responsible": "manager"}
-    for duty, who in (duties | {"rollback_decider": "second_operator"}).items():
+    duties = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
+    for duty, who in (duties | {"rollback_decision_maker": "second_operator"}).items():
         with world.acting_as("manager"):
             assign(release.pk, duty=duty, account_id=world.people[who].pk, telephone="+81-3-0000-0000")
 
@@ -100,7 +100,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     in_force(world, "1.2.0")
     regular = world.planned("1.3.0")
     for window in ChangeWindow.objects.filter(environment=production):
-        alter(window, withdrawn_at=datetime.now(UTC))
+        alter(window, cancelled_at=datetime.now(UTC))
     freeze = make(
         ChangeFreeze,
         name="quarter's end",
@@ -110,7 +110,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
         reason="closing",
     )
     release = filled(world)
-    assert [m.compressed for m in release.milestones.exclude(guards="start")] == [True] * 4
+    assert [m.due_immediately for m in release.milestones.exclude(guards="start")] == [True] * 4
     with world.acting_as("manager"):
         fix_content(release.pk)
     waived = waive_everything(world, world.fresh(release))
@@ -126,13 +126,13 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     with world.acting_as("committee_b"):
         approve(round_.pk, digest=round_.digest)
     granted = world.fresh(round_)
-    assert timedelta(hours=23) < granted.window_end - datetime.now(UTC) <= timedelta(hours=24)
+    assert timedelta(hours=23) < granted.valid_until - datetime.now(UTC) <= timedelta(hours=24)
     for name in ("manager", "operator"):
         with world.acting_as(name):
             confirm(release.pk)
-    alter(freeze, absolute=True)
+    alter(freeze, full=True)
     assert ask(world, release, "freeze").verdict == "fail"
-    alter(freeze, absolute=False)
+    alter(freeze, full=False)
     assert blockers(world.fresh(release), production) == []
     first = booked(world, regular, datetime.now(UTC) + timedelta(minutes=1))
     only(("deployment:cancel", "development_team", "admin"))
@@ -148,7 +148,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     with acting(COMMAND):
         queue(run.pk)
         taken = claim(run.steps.get(ordinal=1).pk, worker="w")
-    assert taken is not None and world.fresh(run).state == "running" and world.fresh(round_).state == "consumed"
+    assert taken is not None and world.fresh(run).state == "running" and world.fresh(round_).state == "used"
     debts = {(o.key, o.about) for o in FollowUp.objects.all()}
     assert debts == {("retrospective_review", ""), ("full_review", ""), *(("waiver", key) for key in waived)}
 

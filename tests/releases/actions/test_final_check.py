@@ -30,7 +30,7 @@ def test_two_roles_sign_and_the_tag_is_recorded(world: Any) -> None:
     with world.acting_as("operator"):
         confirm(release.pk)
     release = world.fresh(release)
-    assert release.state == "confirmed" and len(release.tag_object) == 40
+    assert release.state == "final_check_completed" and len(release.tag_object) == 40
     rows = list(FinalCheck.objects.filter(release=release))
     assert {(row.role, row.account.username) for row in rows} == {
         ("release_manager", "manager"),
@@ -56,7 +56,7 @@ def test_one_person_never_signs_twice_and_whoever_fills_the_other_place_may(worl
     place = FinalCheck.objects.get(release=release).role
     with world.acting_as({"release_manager": "manager", "operator": "second_operator"}[place]):
         confirm(release.pk)
-    assert world.fresh(release).state == "confirmed"
+    assert world.fresh(release).state == "final_check_completed"
     rows = {row.account.username: row.role for row in FinalCheck.objects.filter(release=release)}
     assert rows["operator"] != place and set(rows.values()) == {"release_manager", "operator"}
 
@@ -81,7 +81,7 @@ def test_others_do_not_sign(world: Any, name: str) -> None:
 
 def test_what_is_measured_as_not_so_is_not_signed(world: Any) -> None:
     release, _round = world.granted()
-    alter(release, unanswered="stay")
+    alter(release, on_timeout="keep")
     root = world.targets["production"].root
     shutil.rmtree(root)
     facts = facts_now(Release.objects.get(pk=release.pk))
@@ -110,8 +110,11 @@ def test_a_role_of_production_signs_it_on_every_page_and_one_of_staging_on_none(
             propose(world.people[name].pk, role="operator", environment_id=where, reason="a part")
             enrolled(world.people[name])
     release, _round = world.granted()
-    form, both = reverse("act", args=["release", "confirm", release.pk]), reverse("sign-all", args=[release.pk])
-    page, tick = reverse("release", args=[release.pk]), f"release-confirm-{release.pk}"
+    form, both = (
+        reverse("act", args=["release", "sign_final_check", release.pk]),
+        reverse("sign-all", args=[release.pk]),
+    )
+    page, tick = reverse("release", args=[release.pk]), f"release-sign_final_check-{release.pk}"
     assert _waits(browsers, "outsider") and not _waits(browsers, "tester")
     for name, may in (("outsider", True), ("tester", False)):
         client = browsers(name)
@@ -138,4 +141,4 @@ def test_where_nothing_goes_to_production_there_is_no_final_check(world: Any, br
         bare = create_application(slug="bare", name="Bare", repository=world.application.repository)
         release = plan(application_id=bare.pk, version="1.0.0", title="x")
     html = browsers("manager").get(reverse("release", args=[release.pk])).content.decode()
-    assert 'data-verb="release:confirm"' not in html and 'data-verb="release:fix_content"' in html
+    assert 'data-verb="release:sign_final_check"' not in html and 'data-verb="release:lock_scope"' in html

@@ -44,9 +44,9 @@ def test_what_was_read_is_shown_and_imported_only_when_it_is_confirmed(old: Any)
         import_past.confirm(row.pk)
     import_past_releases(row.pk)
     row = old.fresh(row)
-    assert (row.stage, row.done, row.fault) == ("done", 60, "")
-    assert Release.objects.filter(state="recorded").count() == 60
-    events = Event.objects.filter(action="release:import_tags", kind="action").order_by("at")
+    assert (row.stage, row.done, row.failure) == ("done", 60, "")
+    assert Release.objects.filter(state="imported").count() == 60
+    events = Event.objects.filter(operation="release:read_tags", kind="operation").order_by("at")
     counts = [event.contents["after"].get("imported") for event in events]
     assert counts == [None, 25, 25, 10], "the request and an act for each batch"
     assert all("manager" in event.actor.lower() for event in events), "as the person who asked"
@@ -92,7 +92,7 @@ def test_only_what_was_shown_is_imported(old: Any) -> None:
         import_past.confirm(row.pk)
     import_past_releases(row.pk)
     row = old.fresh(row)
-    assert (row.stage, row.done) == ("done", 59) and "1 tags were moved or deleted" in row.fault
+    assert (row.stage, row.done) == ("done", 59) and "1 tags were moved or deleted" in row.failure
     assert not Release.objects.filter(version__in=["1.0.0", "2.0.0"]).exists()
 
 
@@ -110,12 +110,12 @@ def test_what_cannot_be_read_or_is_no_longer_allowed_ends_with_its_reason(old: A
     alter(old.application, repository=str(tmp_path / "absent"))
     import_past_releases(row.pk)
     row = old.fresh(row)
-    assert row.stage == "failed" and "no repository" in row.fault and not Release.objects.exists()
+    assert row.stage == "failed" and "no repository" in row.failure and not Release.objects.exists()
 
 
 def test_its_page_shows_what_was_found_and_asks_for_the_progress(old: Any, browsers: Any) -> None:
     client = browsers("manager")
-    address = f"/admin/act/release/import_tags/{old.application.pk}/"
+    address = f"/admin/act/release/read_tags/{old.application.pk}/"
     answer = client.post(address, {"patterns": "v{version}", "reason": "x"})
     row = ReleaseImport.objects.get()
     assert answer["location"] == f"/admin/import/{row.pk}/"
@@ -125,8 +125,8 @@ def test_its_page_shows_what_was_found_and_asks_for_the_progress(old: Any, brows
     seen = client.get(f"/admin/import/{row.pk}/progress/?after=0").json()
     assert (seen["run"], seen["after"]) == ("ready", 0)
     page = client.get(answer["location"], headers={"accept-language": "ja"}).content.decode()
-    assert "1.59.0" not in page and "nightly" in page and f"/admin/act/release/import_past/{row.pk}/" in page
-    client.post(f"/admin/act/release/import_past/{row.pk}/", {})
+    assert "1.59.0" not in page and "nightly" in page and f"/admin/act/release/import_past_releases/{row.pk}/" in page
+    client.post(f"/admin/act/release/import_past_releases/{row.pk}/", {})
     import_past_releases(row.pk)
     assert "60" in client.get(answer["location"]).content.decode()
     assert Release.objects.count() == 60

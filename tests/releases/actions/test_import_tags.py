@@ -46,7 +46,7 @@ def test_tags_become_past_releases_with_dates_and_changes(old: Any) -> None:
     assert done.made == ("1.0.0", "1.9.0", "1.10.0", "2.0.0-rc.1")
     rows = {row.version: row for row in Release.objects.all()}
     first = rows["1.0.0"]
-    assert {row.state for row in rows.values()} == {"recorded"}
+    assert {row.state for row in rows.values()} == {"imported"}
     assert (first.tag, first.title) == ("v1.0.0", "1.0.0 of 2017-07-14")
     assert first.reason == "This release was imported from the tag v1.0.0 of 2017-07-14T13:41+09:00."
     assert len(first.commit) == len(first.tree) == len(first.tag_object) == 40 and first.tag_object != first.commit
@@ -57,7 +57,7 @@ def test_tags_become_past_releases_with_dates_and_changes(old: Any) -> None:
     assert [c.text for c in rows["1.9.0"].changes.all()] == ["feat: change 5", "feat: change 4", "fix: change 3"]
     assert [c.kind for c in rows["1.10.0"].changes.all()] == ["feature", "fix"]
     assert (rows["2.0.0-rc.1"].kind, first.kind) == ("pre_release", "regular")
-    assert [row.state for row in first.history.all()] == ["recorded", "draft"], "each a row with history"
+    assert [row.state for row in first.history.all()] == ["imported", "draft"], "each a row with history"
 
 
 def test_what_is_no_version_is_listed_with_the_reason(old: Any) -> None:
@@ -75,7 +75,7 @@ def test_the_event_names_the_counts(old: Any) -> None:
     with old.acting_as("manager"):
         import_tags(old.application.pk, reason="from the old system")
         import_tags(old.application.pk)
-    events = Event.objects.filter(action="release:import_tags", kind="action").order_by("at")
+    events = Event.objects.filter(operation="release:read_tags", kind="operation").order_by("at")
     details = [row.contents["after"] for row in events]
     assert [(d["imported"], d["known"], d["skipped"]) for d in details] == [(4, 0, 4), (0, 4, 4)]
     assert details[0]["versions"] == ["1.0.0", "2.0.0-rc.1"] and "v1.2" in dict(details[0]["skipped_tags"])
@@ -116,7 +116,7 @@ def test_what_ringi_knows_in_any_state_is_left_alone(old: Any) -> None:
         withdraw(given_up.pk, reason="no")
         done = import_tags(old.application.pk)
     assert done.known == ("1.9.0", "1.10.0") and done.made == ("1.0.0", "2.0.0-rc.1")
-    assert (old.fresh(planned).state, old.fresh(given_up).state) == ("draft", "withdrawn")
+    assert (old.fresh(planned).state, old.fresh(given_up).state) == ("draft", "cancelled")
 
 
 def test_what_lies_above_the_version_in_force_is_still_to_be_planned(world: Any) -> None:
@@ -135,7 +135,7 @@ def test_others_import_nothing(old: Any, name: str) -> None:
     with old.acting_as(name), pytest.raises(NotYou):
         import_tags(old.application.pk)
     assert not Release.objects.exists()
-    assert Event.objects.filter(action="release:import_tags", outcome="refused").count() == 1
+    assert Event.objects.filter(operation="release:read_tags", outcome="refused").count() == 1
 
 
 def test_a_wrong_pattern_or_a_missing_repository_imports_nothing(old: Any, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_command_imports_and_lists_what_was_skipped(old: Any) -> None:
     lines = out.getvalue().splitlines()
     assert lines[-1] == "imported 2, known already 0, skipped 6: 1.5.0 to 1.9.0"
     assert "skipped nightly: The tag fits none of the patterns ckan-{version}." in lines
-    event = Event.objects.get(action="release:import_tags", kind="action")
+    event = Event.objects.get(operation="release:read_tags", kind="operation")
     assert "command" in event.actor and "manager" in event.actor.lower()
     for words, said in (
         (("absent", "--as", "manager"), "no application"),
@@ -185,9 +185,9 @@ def test_four_hundred_tags_and_thirty_thousand_commits_take_less_than_half_a_min
         done = import_tags(application.pk)
     assert time.monotonic() - begun < 30
     assert (len(done.made), done.skipped) == (400, ())
-    assert Release.objects.filter(state="recorded").count() == 400
+    assert Release.objects.filter(state="imported").count() == 400
     assert ChangeEntry.objects.filter(release__version="19.19.0").count() == MOST_CHANGES + 1
-    rows = Event.objects.filter(action="release:import_tags", kind="row", object__startswith="releases.ChangeEntry:")
+    rows = Event.objects.filter(operation="release:read_tags", kind="row", object__startswith="releases.ChangeEntry:")
     assert rows.count() == ChangeEntry.objects.count() == 400 * (MOST_CHANGES + 1), (
         "every change is an event of its own"
     )

@@ -60,8 +60,8 @@ def test_two_people_adopt_what_is_measured_there(laid: Any) -> None:
         with pytest.raises(WrongState):
             adopt(pointer.pk)
     pointer = laid.fresh(pointer)
-    assert (pointer.how, pointer.unknown) == ("adopted", False)
-    assert (pointer.release.version, pointer.release.state) == ("1.2.0", "recorded")
+    assert (pointer.basis, pointer.unknown) == ("registered", False)
+    assert (pointer.release.version, pointer.release.state) == ("1.2.0", "imported")
     assert pointer.code == laid.built.trees["v1.2.0"]
 
 
@@ -134,14 +134,14 @@ def test_each_difference_is_named_with_what_was_expected_and_found(laid: Any) ->
 def test_only_a_configuration_of_that_environment_is_taken_and_offered(laid: Any, browsers: Any) -> None:
     with pytest.raises(Invalid, match="Choose a configuration of"):
         proposed(laid, configuration_id=laid.configurations["staging"].pk)
-    page = browsers("operator").get(f"/admin/act/in_force/propose/{laid.targets['production'].pk}/")
+    page = browsers("operator").get(f"/admin/act/deployed_version/register/{laid.targets['production'].pk}/")
     offered = page.context["form"].fields["configuration_id"].queryset
     assert [row.environment.slug for row in offered] == ["production"]
 
 
 def test_what_is_said_of_the_service_must_be_what_is_seen(laid: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        alter(laid.targets["production"], settings={"service": {"port": listening.getsockname()[1]}})
+        alter(laid.targets["production"], options={"service": {"port": listening.getsockname()[1]}})
         with pytest.raises(GateClosed, match="expected does not run, found runs"):
             proposed(laid, service="stopped")
         assert "Ringi did not start this service" in rows(laid, service="runs")["service"].says
@@ -160,10 +160,10 @@ def test_a_version_is_laid_from_the_repository_and_then_registered(world: Any) -
             lay(target.pk, version="1.2.0", reason="it ran there by hand")
         lay(target.pk, version="1.2.0", beside=True, reason="it ran there by hand")
     assert (root / "current").resolve().parent == root / "releases"
-    assert {event.action for event in Event.objects.filter(action__startswith="in_force:la")} == {
-        "in_force:lay", "in_force:laid",
+    assert {event.operation for event in Event.objects.filter(operation__startswith="deployed_version:place")} == {
+        "deployed_version:place", "deployed_version:placed",
     }  # fmt: skip
-    assert proposed(world).how == DeployedVersion.PROPOSED
+    assert proposed(world).basis == DeployedVersion.REQUESTED
     for name in ("developer", "auditor"):
         with world.acting_as(name), pytest.raises(NotYou):
             lay(target.pk, version="1.2.0", beside=True, reason="x")
@@ -181,7 +181,7 @@ def test_the_page_shows_the_comparison_as_a_table(laid: Any, browsers: Any) -> N
         "version": "1.3.0", "configuration_id": laid.configurations["production"].pk, "service": "none",
         "reason": "x", "try": "1",
     }  # fmt: skip
-    shown = browsers("operator").post(f"/admin/act/in_force/propose/{laid.targets['production'].pk}/", form)
+    shown = browsers("operator").post(f"/admin/act/deployed_version/register/{laid.targets['production'].pk}/", form)
     assert (
         "The Git tree hash on the deployment target differs from that of v1.3.0" in shown.text
         and 'id="tried"' in shown.text

@@ -82,12 +82,12 @@ def stopped(world: Any) -> Callable[[], bool]:
     """Press the switch; return whether it is in the inbox of the developer."""
     with world.acting_as("operator"):
         press(reason="障害")
-    mine = InboxItem.objects.filter(notice__event="switch:press", account=world.people["developer"])
-    return mine.filter(deliveries__channel__kind="admin", deliveries__outcome="sent").exists
+    mine = InboxItem.objects.filter(notification__event="emergency_stop:activate", account=world.people["developer"])
+    return mine.filter(deliveries__channel__channel_type="admin", deliveries__outcome="sent").exists
 
 
 def emergency(receiver: Receiver) -> bool:
-    return any("switch:press" in one.body.decode() or "Emergency" in one.body.decode() or "緊急停止" in one.body.decode()
+    return any("emergency_stop:activate" in one.body.decode() or "Emergency" in one.body.decode() or "緊急停止" in one.body.decode()
                for one in receiver.posted)  # fmt: skip
 
 
@@ -99,8 +99,8 @@ def test_an_emergency_stop_reaches_inbox_and_healthy_channels_while_the_mail_ser
     with receiver() as slack, receiver() as hook:
         place("slack", "slack", slack.base)
         place("hook", "webhook", hook.base, SECRET)
-        only(("release:withdraw", "development_team", "mail"),
-             *(("switch:press", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
+        only(("release:cancel", "development_team", "mail"),
+             *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
         join("development_team", world.people["developer"], "developer@datasets.example")
         join("development_team", world.people["operator"], "operator@datasets.example")
         call_off(world, draft)
@@ -127,8 +127,8 @@ def test_an_emergency_stop_reaches_the_others_while_a_webhook_does_not_take_it(
         if answer == "hangs":
             hook.before = lambda: go.wait(60) and None
         hook.answers = [(429, "slow down", {"Retry-After": "600"})]
-        only(("release:withdraw", "development_team", "hook"),
-             *(("switch:press", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
+        only(("release:cancel", "development_team", "hook"),
+             *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
         join("development_team", world.people["developer"], "developer@datasets.example")
         call_off(world, draft)
         with telling():
@@ -139,32 +139,34 @@ def test_an_emergency_stop_reaches_the_others_while_a_webhook_does_not_take_it(
                 go.set()
     with capsys.disabled():
         print(f"\nwebhook {answer}: everything else told after {took:.2f} s")
-    waiting = NotificationDelivery.objects.filter(channel__key="hook", message__notice__event="switch:press").get()
-    assert waiting.outcome == "waiting"
+    waiting = NotificationDelivery.objects.filter(
+        channel__key="hook", inbox_item__notification__event="emergency_stop:activate"
+    ).get()
+    assert waiting.outcome == "pending"
 
 
 def happens(draft: Any, *events: str) -> None:
     """Let these have happened to a release, in this order."""
     for number, event in enumerate(events):
-        make(Outbox, act=uuid.UUID(int=number), event=event, object=f"releases.Release:{draft.pk}", payload={})
+        make(Outbox, operation_id=uuid.UUID(int=number), event=event, object=f"releases.Release:{draft.pk}", payload={})
     tell()
 
 
 def the_lane_is_free() -> None:
     """Let the time be over for which lanes are held: the waiting time is the only thing that a test does not wait for."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_notificationchannel SET free_at = NULL")
+        cursor.execute("UPDATE releases_notificationchannel SET next_send_at = NULL")
 
 
 def test_what_answers_429_delays_all_that_goes_there_and_keeps_the_order_of_events(world: Any, draft: Any) -> None:
     with receiver() as slack:
         channel = place("slack", "slack", slack.base)
-        events = ("release:announce", "release:postpone", "release:withdraw")
+        events = ("release:announce", "release:reschedule", "release:cancel")
         only(*((event, "development_team", "slack") for event in events))
         slack.answers = [(429, "slow down", {"Retry-After": "30"}), (200, "ok", {})]
         happens(draft, *events)
         assert deliver() == 1 and deliver() == 0, "nothing overtakes what waits"
-        held = world.fresh(channel).free_at - now()
+        held = world.fresh(channel).next_send_at - now()
         assert timedelta(seconds=25) < held <= timedelta(seconds=30)
         the_lane_is_free()
         assert deliver() == 3
@@ -178,9 +180,9 @@ def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_s
     with receiver() as slack:
         place("slack", "slack", slack.base)
         place("hook", "webhook", slack.base, SECRET)
-        only(("release:announce", "development_team", "slack"), ("release:withdraw", "development_team", "slack"),
-             ("switch:press", "development_team", "slack"))  # fmt: skip
-        happens(draft, "release:announce", "release:withdraw")
+        only(("release:announce", "development_team", "slack"), ("release:cancel", "development_team", "slack"),
+             ("emergency_stop:activate", "development_team", "slack"))  # fmt: skip
+        happens(draft, "release:announce", "release:cancel")
         with world.acting_as("operator"):
             press(reason="障害")
         tell()
@@ -188,7 +190,7 @@ def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_s
         order = [json.loads(one.body)["blocks"][0]["text"]["text"][1:3] for one in slack.posted]
         assert order == ["緊急", "リリ", "中止"]
         slack.posted.clear()
-        happens(draft, "release:announce", "release:withdraw")
+        happens(draft, "release:announce", "release:cancel")
         alter(Notification.objects.order_by("-pk")[0], urgent=True)
         assert deliver() == 2
     order = [json.loads(one.body)["blocks"][0]["text"]["text"][1:3] for one in slack.posted]
@@ -196,7 +198,7 @@ def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_s
 
 
 def test_a_lane_is_one_process_at_a_time(world: Any, draft: Any, host: MailHost) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     for name in ("developer", "operator"):
         join("development_team", world.people[name], f"{name}@datasets.example")
     call_off(world, draft)
@@ -206,7 +208,7 @@ def test_a_lane_is_one_process_at_a_time(world: Any, draft: Any, host: MailHost)
 
 def test_a_server_that_hangs_at_the_farewell_has_the_mail(world: Any, draft: Any, host: MailHost) -> None:
     host.hangs = "QUIT"
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
     assert deliver() == 1 and NotificationDelivery.objects.get().outcome == "sent"

@@ -33,33 +33,33 @@ def called_off(world: Any, row: Any, why: str = "計画変更") -> Notification:
 
     with world.acting_as("manager"):
         call_off(row.pk, reason=why)
-    return next(notice for notice in tell() if notice.event == "release:withdraw")
+    return next(notice for notice in tell() if notice.event == "release:cancel")
 
 
 def test_each_person_is_told_once_in_his_language_by_every_channel(world: Any, draft: Any) -> None:
-    only(*(("release:withdraw", group, channel) for group in ("development_team", "operations_team")
+    only(*(("release:cancel", group, channel) for group in ("development_team", "operations_team")
            for channel in ("mail", "admin")))  # fmt: skip
     alter(world.people["operator"], language="en")
     for group in ("development_team", "operations_team"):
         join(group, world.people["operator"], "operator@datasets.example")
     join("development_team", world.people["developer"], "developer@datasets.example")
     notice = called_off(world, draft)
-    names = sorted(message.name for message in notice.messages.all())
+    names = sorted(message.name for message in notice.inbox_items.all())
     assert names == ["Developer", "Operator"], "in two groups, told once"
     assert set(outcomes(notice)) == {(name, key) for name in names for key in ("mail", "admin")}
-    texts = {message.name: message.words["subject"] for message in notice.messages.all()}
+    texts = {message.name: message.words["subject"] for message in notice.inbox_items.all()}
     assert texts["Operator"] == "[Cancelled] Release of Datasets 1.3.0" and "【中止】" in texts["Developer"]
 
 
 def test_two_accounts_of_one_person_are_one(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "development_team", "admin"))
+    only(("release:cancel", "development_team", "admin"))
     for name in ("operator", "developer"):
         join("development_team", alter(world.people[name], employee_id="E-7"))
-    assert called_off(world, draft).messages.count() == 1
+    assert called_off(world, draft).inbox_items.count() == 1
 
 
 def test_an_entry_is_told_once_however_often_it_is_taken(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "development_team", "admin"))
+    only(("release:cancel", "development_team", "admin"))
     join("development_team", world.people["developer"])
     notice = called_off(world, draft)
     with acting(WORKER):
@@ -76,19 +76,19 @@ def test_what_tells_nobody_leaves_the_outbox_without_an_act(world: Any, draft: A
 
         call_off(draft.pk, reason="x")
     assert tell() == [] and not Outbox.objects.filter(sent_at=None).exists()
-    assert not Event.objects.filter(action="notice:make").exists() and Event.objects.count() > events
+    assert not Event.objects.filter(operation="notification:create").exists() and Event.objects.count() > events
 
 
 def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "users", "mail"), ("release:withdraw", "development_team", "admin"))
+    only(("release:cancel", "users", "mail"), ("release:cancel", "development_team", "admin"))
     announced(draft, outsider("users", "kita@users.example"))
     join("development_team", world.people["developer"])
     notice = called_off(world, draft)
     assert notice.waits and outcomes(notice) == {
-        ("kita@users.example", "mail"): "waiting",
+        ("kita@users.example", "mail"): "pending",
         ("Developer", "admin"): "sent",
     }
-    mail = NotificationDelivery.objects.get(message__notice=notice, channel__key="mail")
+    mail = NotificationDelivery.objects.get(inbox_item__notification=notice, channel__key="mail")
     assert mail.next_at is None
     with world.acting_as("manager"), pytest.raises(NotYou, match="caused"):
         release(notice.pk, digest=digest_of(notice))
@@ -101,15 +101,15 @@ def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None
         with pytest.raises(WrongState):
             release(notice.pk, digest=digest_of(notice))
     assert world.fresh(mail).next_at is not None
-    event = Event.objects.get(action="notice:release", kind="action")
+    event = Event.objects.get(operation="notification:approve_external", kind="operation")
     assert event.contents["after"]["signature"]["meaning"] == "release_message"
 
 
 def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "users", "mail"))
+    only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example"))
     with world.acting_as("author_on_committee"):
-        text = NotificationTemplate.objects.get(event="release:withdraw")
+        text = NotificationTemplate.objects.get(event="release:cancel")
         write(text.pk, subject_ja="中止", body_ja="{{ version }}", subject_en="off", body_en="{{ version }}")
     notice = called_off(world, draft)
     assert notice.texts["ja"] == {"subject": "中止", "body": "1.3.0"}
@@ -122,56 +122,56 @@ def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
 
 
 def test_whoever_has_no_account_is_outside_in_whatever_group(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     announced(draft, outsider("development_team", "rival@competitor.example"))
     notice = called_off(world, draft)
-    assert notice.waits and [row.next_at for row in NotificationDelivery.objects.filter(message__notice=notice)] == [
-        None
-    ]
+    assert notice.waits and [
+        row.next_at for row in NotificationDelivery.objects.filter(inbox_item__notification=notice)
+    ] == [None]
 
 
 def test_what_is_withdrawn_reaches_nobody_outside(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "users", "mail"))
+    only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example"))
     notice = called_off(world, draft)
     with world.acting_as("project_manager"):
         with pytest.raises(Invalid):
             withdraw(notice.pk, reason=" ")
         withdraw(notice.pk, reason="誤報")
-    assert outcomes(notice) == {("kita@users.example", "mail"): "dropped"} and not world.fresh(notice).waits
+    assert outcomes(notice) == {("kita@users.example", "mail"): "cancelled"} and not world.fresh(notice).waits
 
 
 def test_who_may_release_is_told_that_something_waits_and_it_tells_no_further(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "users", "mail"), ("notice:wait", None, "admin"))
+    only(("release:cancel", "users", "mail"), ("notification:await_external_approval", None, "admin"))
     announced(draft, outsider("users", "kita@users.example"))
     notice = called_off(world, draft)
-    waits = Notification.objects.get(event="notice:wait")
-    told = {message.account.username for message in waits.messages.all()}
+    waits = Notification.objects.get(event="notification:await_external_approval")
+    told = {message.account.username for message in waits.inbox_items.all()}
     assert told == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
     assert waits.parent == notice and waits.path.endswith(f"/releases/notification/{notice.pk}/change/")
-    assert not waits.outside and Notification.objects.exclude(event="release:announce").count() == 2
+    assert not waits.external and Notification.objects.exclude(event="release:announce").count() == 2
 
 
 def test_an_account_in_a_group_inside_and_one_outside_is_inside(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "vendors", "admin"), ("release:withdraw", "development_team", "admin"))
+    only(("release:cancel", "vendors", "admin"), ("release:cancel", "development_team", "admin"))
     for group in ("vendors", "development_team"):
         join(group, world.people["developer"])
     notice = called_off(world, draft)
-    assert not notice.outside and outcomes(notice) == {("Developer", "admin"): "sent"}
+    assert not notice.external and outcomes(notice) == {("Developer", "admin"): "sent"}
 
 
 def test_a_value_in_a_text_is_never_a_place_itself(world: Any, draft: Any) -> None:
-    only(("release:withdraw", "development_team", "admin"))
+    only(("release:cancel", "development_team", "admin"))
     join("development_team", world.people["developer"])
     alter(draft, title="{{ actor }} <b>")
     with world.acting_as("manager"):
-        text = NotificationTemplate.objects.get(event="release:withdraw")
+        text = NotificationTemplate.objects.get(event="release:cancel")
         write(text.pk, subject_ja="{{ title }}", body_ja="x", subject_en="{{ title }}", body_en="x")
     assert called_off(world, draft).texts["en"]["subject"] == "{{ actor }} <b>"
 
 
 def test_a_text_asks_for_no_place_that_is_not_there(world: Any, people: dict[str, Any]) -> None:
-    text = NotificationTemplate.objects.get(event="release:withdraw")
+    text = NotificationTemplate.objects.get(event="release:cancel")
     with world.acting_as("manager"):
         for body in ("{{ password }}", "{% debug %}", "{{ release.author }}"):
             with pytest.raises(Invalid):
@@ -182,13 +182,13 @@ def test_a_text_asks_for_no_place_that_is_not_there(world: Any, people: dict[str
 
 
 def test_the_versions_of_a_text_are_kept(world: Any) -> None:
-    text = NotificationTemplate.objects.get(event="release:withdraw")
+    text = NotificationTemplate.objects.get(event="release:cancel")
     with world.acting_as("manager"):
         for words in ("一", "二"):
             write(text.pk, subject_ja=words, body_ja=words, subject_en="", body_en="")
     assert [row.subject_ja for row in text.history.order_by("history_id")] == ["", "一", "二"]
-    assert NotificationTemplate.words("release:withdraw")["ja"]["subject"] == "二"
-    assert NotificationTemplate.words("release:withdraw")["en"]["subject"].startswith("[Cancelled]"), "the shipped one"
+    assert NotificationTemplate.words("release:cancel")["ja"]["subject"] == "二"
+    assert NotificationTemplate.words("release:cancel")["en"]["subject"].startswith("[Cancelled]"), "the shipped one"
 
 
 TOKYO_NIGHT = (time(22), time(7), "Asia/Tokyo")
@@ -217,7 +217,7 @@ def test_of_several_quiet_hours_the_first_end_counts_and_the_same_hour_twice_is_
 def test_quiet_hours_of_a_person_go_before_those_of_the_group(world: Any, draft: Any) -> None:
     from audit.clock import now
 
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     local = now().astimezone().replace(minute=0, second=0, microsecond=0)
     begins, ends = (local - timedelta(hours=2)).time(), (local + timedelta(hours=3)).time()
     member = join("development_team", world.people["developer"], "developer@datasets.example")
@@ -233,11 +233,11 @@ def test_the_text_for_going_back_is_released_with_the_consent(world: Any) -> Non
     only(("rollback:authorise", "users", "mail"))
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
-    assert deployment.consent.document["notices"].keys() == {
+    assert deployment.approval_request.document["notices"].keys() == {
         "rollback:authorise",
-        "rollback:restored",
-        "rollback:tell_stakeholders",
-        "rollback:tell_users",
+        "rollback:complete",
+        "rollback:notify_stakeholders",
+        "rollback:notify_users",
     }
     forget()
     for change_first, released in ((False, True), (True, False)):
@@ -245,11 +245,11 @@ def test_the_text_for_going_back_is_released_with_the_consent(world: Any) -> Non
             with world.acting_as("manager"):
                 text = NotificationTemplate.objects.get(event="rollback:authorise")
                 write(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
-        make(Outbox, act=f"00000000-0000-0000-0000-00000000000{int(change_first)}", event="rollback:authorise",
+        make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{int(change_first)}", event="rollback:authorise",
              object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
         (notice,) = tell()
-        assert (notice.released_at is not None) is released and notice.waits is not released
-        assert (notice.released_with == deployment.consent) is released
+        assert (notice.external_approved_at is not None) is released and notice.waits is not released
+        assert (notice.approved_with_request == deployment.approval_request) is released
 
 
 @pytest.mark.parametrize("place", ["reason", "actor", "what"])
@@ -262,10 +262,10 @@ def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(wor
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
     forget()
-    make(Outbox, act="00000000-0000-0000-0000-000000000000", event="rollback:authorise",
+    make(Outbox, operation_id="00000000-0000-0000-0000-000000000000", event="rollback:authorise",
          object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
     (notice,) = tell()
-    assert notice.waits and notice.released_with is None
+    assert notice.waits and notice.approved_with_request is None
 
 
 def test_changing_that_text_voids_the_consent_and_names_why(world: Any) -> None:
@@ -273,12 +273,12 @@ def test_changing_that_text_voids_the_consent_and_names_why(world: Any) -> None:
 
     row, round_ = world.granted()
     with world.acting_as("manager"):
-        text = NotificationTemplate.objects.get(event="rollback:restored")
+        text = NotificationTemplate.objects.get(event="rollback:complete")
         write(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
     with acting(WORKER):
         lapse_stale()
-    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "notices")
-    assert world.fresh(row).state == "tested"
+    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "notices")
+    assert world.fresh(row).state == "testing_completed"
 
 
 def test_those_who_must_act_are_asked_and_nobody_else(world: Any) -> None:
@@ -286,8 +286,8 @@ def test_those_who_must_act_are_asked_and_nobody_else(world: Any) -> None:
     forget()
     world.submitted()
     notice = next(one for one in tell() if one.event == "release:submit")
-    assert {message.account.username for message in notice.messages.all()} == {"committee_a", "committee_b"}
-    assert notice.remind_at is not None and "ApprovalRequest" in notice.thing
+    assert {message.account.username for message in notice.inbox_items.all()} == {"committee_a", "committee_b"}
+    assert notice.remind_at is not None and "ApprovalRequest" in notice.required_action
 
 
 def test_a_run_outside_production_tells_nobody_outside_and_nothing_of_its_success(world: Any) -> None:
@@ -298,7 +298,7 @@ def test_a_run_outside_production_tells_nobody_outside_and_nothing_of_its_succes
     run = world.verified_run(world.planned(), "development")
     forget()
     for number, event in enumerate(("deployment:succeed", "deployment:fail")):
-        make(Outbox, act=f"00000000-0000-0000-0000-00000000000{number}", event=event,
+        make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{number}", event=event,
              object=f"releases.Deployment:{run.pk}", payload={})  # fmt: skip
     (notice,) = tell()
     assert notice.event == "deployment:fail" and outcomes(notice) == {("Developer", "admin"): "sent"}
@@ -310,11 +310,11 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
     """It stays in the outbox, and is told once its fault is gone."""
     from releases.actions.notice import make as made
 
-    only(("release:withdraw", "development_team", "admin"), ("deployment:miss", "development_team", "admin"))
+    only(("release:cancel", "development_team", "admin"), ("deployment:mark_missed", "development_team", "admin"))
     join("development_team", world.people["developer"])
     run = world.verified_run(draft, "production")
     forget()
-    entry = {"act": "00000000-0000-0000-0000-000000000001", "event": "deployment:miss", "payload": {}}
+    entry = {"operation_id": "00000000-0000-0000-0000-000000000001", "event": "deployment:mark_missed", "payload": {}}
     stuck = make(Outbox, object=f"releases.Deployment:{run.pk}", **entry)
     gone = make(Outbox, object="releases.Deployment:999999", **entry)
     values_of = made.values_of
@@ -331,7 +331,10 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
         call_off(draft.pk, reason="x")
     with acting(WORKER):
         made.drain()
-    assert Notification.objects.get().event == "release:withdraw"
-    assert list(Outbox.objects.filter(sent_at=None, event="deployment:miss")) == [stuck] and world.fresh(gone).sent_at
+    assert Notification.objects.get().event == "release:cancel"
+    assert (
+        list(Outbox.objects.filter(sent_at=None, event="deployment:mark_missed")) == [stuck]
+        and world.fresh(gone).sent_at
+    )
     monkeypatch.undo()
-    assert [notice.event for notice in tell()] == ["deployment:miss"]
+    assert [notice.event for notice in tell()] == ["deployment:mark_missed"]

@@ -30,7 +30,9 @@ __all__ = ["draft"]
 @pytest.fixture
 def waiting(world: Any, draft: Any) -> Notification:
     """The announcement of a release waits for its second person."""
-    only(*((event, "users", "mail") for event in (PLAN, *ENDS)), ("notice:wait", None, "admin"))
+    only(
+        *((event, "users", "mail") for event in (PLAN, *ENDS)), ("notification:await_external_approval", None, "admin")
+    )
     outsider("users", "kita@users.example")
     happens(draft, PLAN)
     notice = Notification.objects.get(event=PLAN)
@@ -45,12 +47,12 @@ def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_t
         call_off(draft.pk, reason="計画変更")
     tell()
     waiting = world.fresh(waiting)
-    assert not waiting.waits and "newer" in waiting.withdrawn_because
-    assert outcomes(waiting) == {("kita@users.example", "mail"): "overtaken"}
-    assert not Notification.objects.filter(event="release:withdraw").exists(), (
+    assert not waiting.waits and "newer" in waiting.cancelled_because
+    assert outcomes(waiting) == {("kita@users.example", "mail"): "superseded"}
+    assert not Notification.objects.filter(event="release:cancel").exists(), (
         "nobody hears of the end of what he never heard of"
     )
-    assert Event.objects.filter(action="notice:supersede", kind="action").count() == 1
+    assert Event.objects.filter(operation="notification:supersede", kind="operation").count() == 1
     assert deliver() == 0 and not host.mails
 
 
@@ -61,7 +63,9 @@ def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: 
         release(waiting.pk, digest=digest_of(waiting))
 
 
-@pytest.mark.parametrize("event", ["release:postpone", "release:amend", "release:lapse", "deployment:start"])
+@pytest.mark.parametrize(
+    "event", ["release:reschedule", "release:reopen_scope", "release:end_approval", "deployment:start"]
+)
 def test_every_move_of_the_release_ends_its_plan(world: Any, draft: Any, waiting: Notification, event: str) -> None:
     happens(draft, event)
     assert not world.fresh(waiting).waits
@@ -81,16 +85,16 @@ def test_what_was_approved_and_waits_for_the_morning_is_not_sent_once_the_releas
         call_off(draft.pk, reason="計画変更")
     tell()
     deliver()
-    assert outcomes(waiting) == {("kita@users.example", "mail"): "overtaken"} and not host.mails
-    assert not Notification.objects.filter(event="release:withdraw").exists()
+    assert outcomes(waiting) == {("kita@users.example", "mail"): "superseded"} and not host.mails
+    assert not Notification.objects.filter(event="release:cancel").exists()
 
 
 def test_whoever_planned_the_release_does_not_confirm_its_announcement(
     world: Any, draft: Any, waiting: Notification
 ) -> None:
     planner = draft.author.username
-    asked = Notification.objects.get(event="notice:wait")
-    assert planner not in {message.account.username for message in asked.messages.all()}
+    asked = Notification.objects.get(event="notification:await_external_approval")
+    assert planner not in {message.account.username for message in asked.inbox_items.all()}
     with world.acting_as(planner), pytest.raises(NotYou, match="planned"):
         release(waiting.pk, digest=digest_of(waiting))
     with world.acting_as("project_manager"):
@@ -110,13 +114,13 @@ def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with
     deliver()
     happens(draft, end)
     ending = Notification.objects.get(event=end)
-    assert {message.name for message in ending.messages.filter(outside=True)} == {
+    assert {message.name for message in ending.inbox_items.filter(external=True)} == {
         f"{group}@outside.example" for group in ("users", "partners", "vendors")
     }
 
 
 def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(people: dict[str, Any]) -> None:
-    mail = NotificationRule.objects.filter(withdrawn_at=None, channel__key="mail")
+    mail = NotificationRule.objects.filter(removed_at=None, channel__key="mail")
     for group in RecipientGroup.objects.filter(side="external"):
         heard = set(mail.filter(group=group).values_list("event", flat=True))
         assert {PLAN, "rollback:authorise", *ENDS} <= heard, group
@@ -144,7 +148,7 @@ def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without
     mail, vendors = NotificationChannel.objects.get(key="mail"), RecipientGroup.objects.get(key="vendors")
     with world.acting_as("manager"):
         with pytest.raises(Invalid, match="so it must also be notified of the outcome"):
-            withdraw(NotificationRule.objects.get(event="deployment:fail", withdrawn_at=None).pk, reason="x")
+            withdraw(NotificationRule.objects.get(event="deployment:fail", removed_at=None).pk, reason="x")
         with pytest.raises(Invalid, match="deployment has failed"):
             add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
         for end in ENDS:
@@ -157,12 +161,12 @@ def test_inside_what_comes_late_is_overtaken_by_what_the_same_reader_is_told_nex
 ) -> None:
     from tests.releases.actions.telling import join
 
-    only(*((event, "development_team", "mail") for event in ("release:postpone", "release:withdraw")))
+    only(*((event, "development_team", "mail") for event in ("release:reschedule", "release:cancel")))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    happens(draft, "release:postpone", "release:withdraw")
-    first = Notification.objects.get(event="release:postpone")
+    happens(draft, "release:reschedule", "release:cancel")
+    first = Notification.objects.get(event="release:reschedule")
     with acting(WORKER):
         alter(first, made_at=now() - timedelta(hours=1))
     deliver()
-    assert outcomes(first) == {("Developer", "mail"): "overtaken"} and len(host.mails) == 1
-    assert "newer" in NotificationDelivery.objects.get(message__notice=first).last_error
+    assert outcomes(first) == {("Developer", "mail"): "superseded"} and len(host.mails) == 1
+    assert "newer" in NotificationDelivery.objects.get(inbox_item__notification=first).last_error

@@ -37,7 +37,7 @@ def test_a_document_passes_three_people(world: Any) -> None:
             review.approve(document.pk, digest=shown(document))
     with world.acting_as("manager"), pytest.raises(NotYou, match="A different person from the one before"):
         review.approve(document.pk, digest=shown(document))
-    assert world.fresh(document).state == "checked"
+    assert world.fresh(document).state == "content_checked"
     with world.acting_as("developer"):
         with pytest.raises(NotYou):
             review.approve(document.pk, digest=shown(document))
@@ -52,7 +52,7 @@ def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
         return assign(release.pk, duty=duty, account_id=world.people[name].pk, telephone=telephone)
 
     with world.acting_as("manager"):
-        put("worker", "operator")
+        put("implementer", "operator")
         with pytest.raises(Invalid, match="The implementer and the verifier must be two different people"):
             put("verifier", "operator")
         with pytest.raises(Invalid, match="telephone"):
@@ -61,7 +61,7 @@ def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
             put("verifier", "ci")
         put("verifier", "second_operator")
     with world.acting_as("operator"), pytest.raises(NotYou):
-        put("worker", "operator")
+        put("implementer", "operator")
     assert TeamMember.objects.filter(release=release).count() == 2
 
 
@@ -89,9 +89,9 @@ def test_a_debt_is_settled_once_with_a_word_and_a_signature(world: Any) -> None:
 
 def another(version: str = "1.0.2") -> Any:
     """The active procedure as another version: CI may no longer run anything in staging."""
-    content = Procedure.objects.get(state="active").content
+    content = Procedure.objects.get(state="in_effect").content
     access = [row for row in content["access"] if (row["role"], row["environment"]) != ("ci", "staging")]
-    return type(Procedure.objects.get(state="active").document).model_validate(
+    return type(Procedure.objects.get(state="in_effect").document).model_validate(
         content | {"version": version, "access": access}
     )
 
@@ -106,10 +106,10 @@ def test_a_new_procedure_needs_the_consent_that_the_old_one_asks_for(world: Any)
     staging = Environment.objects.get(slug="staging")
     with world.acting_as("committee_a"):
         consent(round_.pk, digest=round_.digest)
-    assert Procedure.objects.get(state="active").version == "1.0.1"
+    assert Procedure.objects.get(state="in_effect").version == "1.0.1"
     with world.acting_as("committee_b"):
         consent(round_.pk, digest=round_.digest)
-    assert Procedure.objects.get(state="active").version == "1.0.2"
+    assert Procedure.objects.get(state="in_effect").version == "1.0.2"
     assert Procedure.objects.get(version="1.0.1").state == "retired"
     assert AccessRule.objects.get(role="ci", environment=staging).level == "none"
 

@@ -72,9 +72,9 @@ def test_milestones_count_days_of_work_where_the_procedure_says_so(world: Any) -
         content.model_copy(update={"milestones": rows}), start, world.environments["production"], emergency=False
     )
     # Golden week (29 April, 3–6 May) lies in the fourteen working days before 20 May 2026.
-    assert counted["content_fixed"] == datetime(2026, 4, 24, 18, tzinfo=TOKYO)
+    assert counted["scope_locked"] == datetime(2026, 4, 24, 18, tzinfo=TOKYO)
     plainly = due_dates(content, start, world.environments["production"], emergency=False)
-    assert plainly["content_fixed"] == datetime(2026, 5, 6, 18, tzinfo=TOKYO)
+    assert plainly["scope_locked"] == datetime(2026, 5, 6, 18, tzinfo=TOKYO)
     assert plainly["released"] == start
 
 
@@ -86,8 +86,8 @@ def test_a_company_holiday_is_no_working_day() -> None:
 def test_owners_are_reminded_at_each_lead_once_and_once_when_it_is_late(world: Any) -> None:
     release = world.planned()
     for row in release.milestones.all():
-        alter(row, compressed=False, reminded=[], due_at=datetime.now(UTC) + timedelta(days=30))
-    milestone = release.milestones.get(key="content_fixed")
+        alter(row, due_immediately=False, reminded=[], due_at=datetime.now(UTC) + timedelta(days=30))
+    milestone = release.milestones.get(key="scope_locked")
     seen = []
     for ahead in (timedelta(hours=80), timedelta(hours=71), timedelta(hours=23), timedelta(seconds=-1)):
         alter(milestone, due_at=datetime.now(UTC) + ahead)
@@ -105,8 +105,10 @@ def test_a_copy_takes_the_words_and_nothing_that_was_decided(world: Any) -> None
     with world.acting_as("manager"):
         made = copy(release.pk, version="1.3.1")
     assert (made.state, made.reason, made.copied_from) == ("draft", release.reason, release)
-    assert not (made.commit or made.number or made.configurations or made.window_start or made.preauthorised)
-    assert not made.changes.exists() and not made.checklist.exists() and not made.roster.exists()
+    assert not (
+        made.commit or made.number or made.configurations or made.scheduled_start_at or made.rollback_pre_authorised
+    )
+    assert not made.changes.exists() and not made.checklist.exists() and not made.team_members.exists()
     with world.acting_as("manager"), pytest.raises(Invalid, match="already"):
         copy(release.pk, version="1.3.1")
 
@@ -117,14 +119,14 @@ def test_only_what_was_looked_at_is_unsigned_by_an_edit(world: Any) -> None:
     release = world.tested()
     with world.acting_as("manager"):
         amend(release.pk, reason="a word is missing")
-        edit(release.pk, fields={"ticket": "T-9", "preauthorised": True})
+        edit(release.pk, fields={"ticket": "T-9", "rollback_pre_authorised": True})
     assert release.checklist.filter(signed_at=None).count() == 0
-    assert {d.state for d in release.documents.all()} == {"ready"}
+    assert {d.state for d in release.documents.all()} == {"ready_to_publish"}
     other = make_configuration(world)
     with world.acting_as("manager"):
         set_configuration(release.pk, configuration_id=other.pk)
     assert set(release.checklist.filter(signed_at=None).values_list("group", flat=True)) == {"technical"}
-    assert {d.state for d in release.documents.all()} == {"ready"}
+    assert {d.state for d in release.documents.all()} == {"ready_to_publish"}
     with world.acting_as("developer"):
         add_change(release.pk, kind="fix", text="one more")
     assert release.checklist.exclude(signed_at=None).count() == 0
@@ -158,7 +160,7 @@ def booked(world: Any, release: Any, hour: datetime) -> Any:
 
     with world.acting_as("operator"), change("test:schedule", (Deployment, run.pk)) as act:
         act.get(Deployment).schedule()
-        act.get(Deployment).scheduled_for = hour
+        act.get(Deployment).scheduled_start_at = hour
     return world.fresh(run)
 
 
@@ -199,7 +201,7 @@ def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: A
     from releases.procedures.document import Procedure as Content
 
     moved, round_ = world.granted()
-    kept = alter(walk(world.planned("1.4.0"), "fix_content"), procedure=active_procedure())
+    kept = alter(walk(world.planned("1.4.0"), "lock_scope"), procedure=active_procedure())
     raw = active_procedure().document.model_dump(mode="json")
     raw["version"] = "1.1.0"
     entry = {"date": "2026-11-25", "version": "1.1.0", "ja": "項目の追加", "en": "One point more", "source": "ours"}
@@ -215,8 +217,8 @@ def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: A
             approve(asked.pk, digest=asked.digest)
     assert active_procedure() == world.fresh(draft)
     moved = world.fresh(moved)
-    assert (moved.state, moved.procedure_id) == ("tested", draft.pk)
-    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "procedure")
+    assert (moved.state, moved.procedure_id) == ("testing_completed", draft.pk)
+    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "procedure")
     assert moved.checklist.filter(key="licences", signed_at=None).exists()
     assert world.fresh(kept).procedure.version == "1.0.1"
 
@@ -254,8 +256,8 @@ def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_da
     release = world.planned()
     late, due = datetime.now(UTC) - timedelta(hours=2), datetime.now(UTC) + timedelta(days=3)
     for row in release.milestones.all():
-        alter(row, compressed=False, reminded=[72, 24], due_at=late)
-    first, second = (release.milestones.get(key=key) for key in ("content_fixed", "tests_done"))
+        alter(row, due_immediately=False, reminded=[72, 24], due_at=late)
+    first, second = (release.milestones.get(key=key) for key in ("scope_locked", "tests_done"))
     with acting(COMMAND):
         assert remind_due() == [first.pk], "the rest waits for it"
 
@@ -266,7 +268,7 @@ def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_da
     alter(first, due_at=due)
     assert waits("Overdue:") == [] and [w.due for w in waits("Complete the draft")] == [due]
     alter(first, done_at=late)
-    walk(release, "fix_content")
+    walk(release, "lock_scope")
     with acting(COMMAND):
         assert remind_due() == [second.pk], "now it is its turn"
     assert [w.due for w in waits("Complete testing")] == [late]

@@ -26,9 +26,9 @@ NOTES = "# Datasets 1.3.0\n\n- tags on datasets"
 @pytest.fixture
 def watched(world: Any) -> Deployment:
     """A run that is watched in production; its documents are ready to publish."""
-    run: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    run: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     release = alter(run.release, number=run.release.number)
-    walk(release, "start", "watch")
+    walk(release, "start", "start_monitoring")
     for document in release.documents.all():
         alter(document, body=f"{NOTES} ({document.kind})")
     forget()
@@ -93,7 +93,7 @@ def test_it_is_published_when_the_repository_has_the_commit_and_not_before(
     repository = own_repository(world, tmp_path)
     to(world, "ringi/documents")
     release = complete(watched)
-    assert {document.state for document in release.documents.all()} == {"ready"}
+    assert {document.state for document in release.documents.all()} == {"ready_to_publish"}
     with acting(WORKER):
         assert publish(release.pk)
         assert not publish(release.pk), "nothing is left to publish"
@@ -133,9 +133,9 @@ def test_a_failure_is_shown_and_tried_again(world: Any, watched: Deployment, tmp
         assert not publish(release.pk)
         assert not publish(release.pk), "not again before its time"
     notes = release.documents.get(kind="release_notes")
-    assert notes.state == "ready" and "no repository" in notes.publish_failure and notes.publish_at > now()
+    assert notes.state == "ready_to_publish" and "no repository" in notes.publish_failure and notes.publish_at > now()
     page = browsers("developer").get(reverse("release", args=[release.pk])).content.decode()
-    assert "Ringi tries again every hour." in page and f"/act/document/publish_again/{notes.pk}/" in page
+    assert "Ringi tries again every hour." in page and f"/act/document/retry_publication/{notes.pk}/" in page
     alter(world.application, repository=whole)
     for document in release.documents.all():
         with world.acting_as("developer"):
@@ -182,4 +182,4 @@ def test_what_was_taken_back_before_it_was_published_stays_unpublished(
         taken_back(act.get(Release))
     with acting(WORKER):
         assert not publish(release.pk)
-    assert {document.state for document in release.documents.all()} == {"ready"}
+    assert {document.state for document in release.documents.all()} == {"ready_to_publish"}

@@ -32,7 +32,7 @@ def filled(world: Any, version: str, *kinds: str, **fields: Any) -> Release:
     given = dict.fromkeys(Release.APPLICATION_FIELDS, "as written") | {"risk": "low", "branch": "release/1.3"}
     given |= {"commit": world.built.commits["v1.3.0"], "tree": world.built.trees["v1.3.0"]}
     given["configurations"] = {slug: row.pk for slug, row in world.configurations.items()}
-    return alter(release, **given | {"window_start": now(), "window_end": now()} | fields)  # type: ignore[no-any-return]
+    return alter(release, **given | {"scheduled_start_at": now(), "window_end": now()} | fields)  # type: ignore[no-any-return]
 
 
 def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) -> None:
@@ -40,7 +40,7 @@ def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) ->
         release = plan(application_id=world.application.pk, version="１.3.0", title="Tags")
     assert (release.state, release.version, release.tag) == ("draft", "1.3.0", "v1.3.0")
     assert release.author == world.people["manager"] and release.number is None
-    assert [step["kind"] for step in release.plan["forward"]] == [
+    assert [step["step_type"] for step in release.step_plan["deployment"]] == [
         "backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update", "service_control",
     ]  # fmt: skip
 
@@ -48,12 +48,12 @@ def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) ->
 def test_what_is_done_when_nobody_answers_begins_as_the_procedure_has_it(world: Any) -> None:
     active = active_procedure()
     raw = active.document.model_dump(mode="json")
-    raw["rollback"]["question_default"] = "stay"
+    raw["rollback"]["question_default"] = "keep"
     alter(active, content=raw)
     with world.acting_as("manager"):
         first = plan(application_id=world.application.pk, version="1.3.0", title="Tags")
         second = copy(first.pk, version="1.4.0")
-    assert (first.unanswered, second.unanswered) == ("stay", "stay")
+    assert (first.on_timeout, second.on_timeout) == ("keep", "keep")
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "committee_a", "auditor", "outsider", "ci"])
@@ -80,7 +80,16 @@ def test_a_version_is_planned_once_and_is_a_version(world: Any) -> None:
 def test_only_named_fields_of_a_draft_are_edited(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
-        for name in ("state", "number", "author", "procedure", "plan", "window_start", "configurations", "tag_object"):
+        for name in (
+            "state",
+            "number",
+            "author",
+            "procedure",
+            "plan",
+            "scheduled_start_at",
+            "configurations",
+            "tag_object",
+        ):
             with pytest.raises(Invalid, match="These fields cannot be edited"):
                 edit(release.pk, fields={name: "x"})
         with pytest.raises(Invalid):
@@ -112,19 +121,19 @@ def test_fixing_the_content_pins_procedure_number_plan_and_papers(world: Any) ->
     with world.acting_as("manager"):
         fixed = fix_content(release.pk)
     fixed = world.fresh(fixed)
-    assert fixed.state == "content_fixed" and fixed.procedure.state == "active"
+    assert fixed.state == "scope_locked" and fixed.procedure.state == "in_effect"
     assert fixed.number.startswith("FY") and fixed.number.endswith("-0001")
     assert fixed.checklist.count() == 6
     assert {d.kind for d in fixed.documents.all()} == {"release_notes", "changelog", "technical_documents"}
     assert "Datasets can be tagged" in fixed.documents.get(kind="changelog").body
-    assert fixed.milestones.get(guards="fix_content").done_by == world.people["manager"]
+    assert fixed.milestones.get(guards="lock_scope").done_by == world.people["manager"]
 
 
 def test_fixing_names_what_is_missing(world: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"impact": "", "way_back": " "}, "impact, rollback plan"),
+        ({"impact": "", "rollback_plan": " "}, "impact, rollback plan"),
         ({"commit": ""}, "commit"),
-        ({"window_start": None}, "No scheduled start"),
+        ({"scheduled_start_at": None}, "No scheduled start"),
         ({"configurations": {}}, "Production"),
     ]
     release = filled(world, "1.3.0")
@@ -159,7 +168,7 @@ def test_the_version_rises_as_its_changes_ask(world: Any, version: str, kinds: t
     release = filled(world, version, *kinds)
     with world.acting_as("manager"):
         if fits:
-            assert fix_content(release.pk).state == "content_fixed"
+            assert fix_content(release.pk).state == "scope_locked"
         else:
             with pytest.raises(Invalid):
                 fix_content(release.pk)
@@ -170,7 +179,7 @@ def test_a_late_milestone_closes_the_edge_it_guards(world: Any) -> None:
     from datetime import timedelta
 
     release = world.planned()
-    alter(release.milestones.get(guards="fix_content"), due_at=now() - timedelta(days=1), compressed=False)
+    alter(release.milestones.get(guards="lock_scope"), due_at=now() - timedelta(days=1), due_immediately=False)
     with world.acting_as("manager"), pytest.raises(GateClosed, match="is overdue. Move .* to a later change window"):
         fix_content(release.pk)
 
@@ -234,7 +243,7 @@ def test_tests_are_confirmed_only_with_evidence_and_verified_runs(world: Any) ->
             confirm_tests(release.pk)
     text = " ".join(closed.value.reasons)
     assert "no evidence" in text and "Development" in text and "Not signed" in text
-    assert world.fresh(release).state == "content_fixed"
+    assert world.fresh(release).state == "scope_locked"
 
 
 def test_editing_takes_the_checklists_signatures_away(world: Any) -> None:
@@ -258,17 +267,17 @@ def test_editing_takes_the_checklists_signatures_away(world: Any) -> None:
 
 def test_a_pre_release_is_concluded_and_nothing_else_is(world: Any) -> None:
     release = filled(world, "1.3.0")
-    walk(release, "fix_content", "confirm_tests")
+    walk(release, "lock_scope", "complete_testing")
     with world.acting_as("manager"), pytest.raises(WrongState, match="production"):
         conclude(release.pk)
-    beta = filled(world, "1.3.0-beta.1", kind="pre_release", window_start=None)
+    beta = filled(world, "1.3.0-beta.1", kind="pre_release", scheduled_start_at=None)
     with world.acting_as("manager"):
         fix_content(beta.pk)
         with pytest.raises(GateClosed, match="verified"):
             confirm_tests(beta.pk)
         world.verified_run(beta, "development")
         confirm_tests(beta.pk)
-        assert conclude(beta.pk).state == "concluded"
+        assert conclude(beta.pk).state == "closed"
 
 
 def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(world: Any) -> None:
@@ -281,18 +290,18 @@ def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(worl
         environment=deployment.environment,
         requested_by=world.people["operator"],
     )
-    walk(running, "schedule", "queue", "start")
+    walk(running, "schedule", "enqueue", "start")
     with world.acting_as("manager"):
         for act in (withdraw, amend):
             with pytest.raises(WrongState, match="A deployment is in progress in the protected environment"):
                 act(release.pk, reason="changed our mind")
-    walk(running, "fail", "settle")
+    walk(running, "fail", "resolve")
     with world.acting_as("manager"):
         withdraw(release.pk, reason="changed our mind")
-    assert world.fresh(release).state == "withdrawn"
+    assert world.fresh(release).state == "cancelled"
     assert world.fresh(deployment).state == "cancelled"
-    assert world.fresh(release.rounds.get()).state == "void"
-    event = Event.objects.filter(action="release:withdraw", kind="action").get()
+    assert world.fresh(release.approval_requests.get()).state == "invalidated"
+    event = Event.objects.filter(operation="release:cancel", kind="operation").get()
     assert event.reason == "changed our mind" and event.actor.endswith(":Manager")
 
 
@@ -326,8 +335,8 @@ def test_an_amendment_and_approvals_at_once_leave_no_consent_to_a_draft(world: A
         thread.join(60)
     assert len(outcomes) == 9 and ("manager", "done") in outcomes
     assert world.fresh(release).state == "draft"
-    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "amended")
-    assert not release.rounds.filter(state__in=["open", "granted"]).exists()
+    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "amended")
+    assert not release.approval_requests.filter(state__in=["in_review", "approved"]).exists()
 
 
 def test_each_act_on_a_document_says_when_it_was(world: Any) -> None:

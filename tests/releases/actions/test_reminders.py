@@ -27,7 +27,7 @@ from tests.releases.gates.asking import alter
 def draft(world: Any) -> Any:
     """A release in preparation of which only one milestone is not done; nothing has been told so far."""
     row = world.planned()
-    for milestone in row.milestones.exclude(key="content_fixed"):
+    for milestone in row.milestones.exclude(key="scope_locked"):
         alter(milestone, done_at=now())
     forget()
     return row
@@ -48,7 +48,7 @@ def awake(account: Any, *, mail: str) -> None:
 
 def late(draft: Any) -> Milestone:
     """Let the milestone be late, and remind of it."""
-    milestone: Milestone = alter(draft.milestones.get(key="content_fixed"), compressed=False, reminded=[72, 24],
+    milestone: Milestone = alter(draft.milestones.get(key="scope_locked"), due_immediately=False, reminded=[72, 24],
                                  due_at=now() - timedelta(hours=1))  # fmt: skip
     assert remind() == [milestone.pk]
     return milestone
@@ -62,7 +62,7 @@ def remind() -> list[int]:
 def test_what_is_held_in_quiet_hours_leaves_at_their_end(world: Any, draft: Any, host: MailHost) -> None:
     from releases.actions.release.prepare import withdraw
 
-    only(("release:withdraw", "development_team", "mail"))
+    only(("release:cancel", "development_team", "mail"))
     member = join("development_team", world.people["developer"])
     alter(member.group, zone="America/New_York")
     ends = quiet_now(world.people["developer"], "America/New_York", mail="developer@datasets.example")
@@ -71,7 +71,7 @@ def test_what_is_held_in_quiet_hours_leaves_at_their_end(world: Any, draft: Any,
     tell()
     assert deliver() == 0 and not host.mails
     row = NotificationDelivery.objects.get()
-    assert (row.outcome, row.next_at) == ("waiting", ends), "the hours are of the zone of the group"
+    assert (row.outcome, row.next_at) == ("pending", ends), "the hours are of the zone of the group"
     due_now(row)
     assert deliver() == 1 and len(host.mails) == 1 and world.fresh(row).outcome == "sent"
 
@@ -92,7 +92,7 @@ def test_who_must_act_is_quiet_in_the_zone_of_the_environment(world: Any, draft:
     ends = quiet_now(world.people["manager"], "America/New_York", mail="manager@datasets.example")
     late(draft)
     tell()
-    assert NotificationDelivery.objects.get(message__account=world.people["manager"]).next_at == ends
+    assert NotificationDelivery.objects.get(inbox_item__account=world.people["manager"]).next_at == ends
 
 
 def test_what_must_wake_somebody_is_not_held_nor_what_an_emergency_asks_for(
@@ -109,7 +109,7 @@ def test_what_must_wake_somebody_is_not_held_nor_what_an_emergency_asks_for(
 
 
 def test_a_reminder_of_a_date_that_was_moved_is_dropped_and_told_anew(world: Any, draft: Any, host: MailHost) -> None:
-    only(("milestone:remind", None, "mail"), ("notice:remind", None, "mail"))
+    only(("milestone:remind", None, "mail"), ("notification:remind", None, "mail"))
     awake(world.people["manager"], mail="manager@datasets.example")
     milestone = late(draft)
     (old,) = tell()
@@ -120,15 +120,17 @@ def test_a_reminder_of_a_date_that_was_moved_is_dropped_and_told_anew(world: Any
     with world.acting_as("manager"):
         move(draft.pk, start=now() + timedelta(hours=1))
     assert deliver() > 0 and not host.mails, "what was queued for the old date"
-    assert {outcomes(one)[("Manager", "mail")] for one in (old, again)} == {"dropped"}
+    assert {outcomes(one)[("Manager", "mail")] for one in (old, again)} == {"cancelled"}
     assert (
         "The date changed"
-        in NotificationDelivery.objects.filter(message__notice=old, message__account=world.people["manager"])
+        in NotificationDelivery.objects.filter(
+            inbox_item__notification=old, inbox_item__account=world.people["manager"]
+        )
         .get()
         .last_error
     )
     with acting(WORKER):
-        assert follow_up(old.pk) == "notice:settle"
+        assert follow_up(old.pk) == "notification:complete"
     assert remind() == [milestone.pk] and remind() == []
     (new,) = tell()
     assert new.payload["due"] == world.fresh(milestone).due_at.isoformat() != old.payload["due"]
@@ -145,7 +147,7 @@ def test_a_reminder_that_no_message_was_made_of_yet_is_not_told_of_the_old_date(
 
 def test_a_milestone_that_is_to_be_done_once_more_is_reminded_of_once_more(world: Any, draft: Any) -> None:
     content, production = procedure_of(draft), world.environments["production"]
-    milestone = draft.milestones.get(key="content_fixed")
+    milestone = draft.milestones.get(key="scope_locked")
     start = now() + timedelta(days=60)
     for reopened in ((), (milestone.guards,)):
         milestone = alter(milestone, done_at=now(), reminded=[72, 24, 0])
@@ -157,7 +159,7 @@ def test_a_milestone_that_is_to_be_done_once_more_is_reminded_of_once_more(world
 
 
 def test_each_reminder_leads_to_where_the_thing_is_done(world: Any, draft: Any) -> None:
-    only(*((event, None, "admin") for event in ("milestone:remind", "notice:remind", "notice:escalate")))
+    only(*((event, None, "admin") for event in ("milestone:remind", "notification:remind", "notification:escalate")))
     late(draft)
     (root,) = tell()
     page = f"/admin/release/{draft.pk}/#plan"

@@ -13,7 +13,7 @@ from audit.clock import now
 from releases.actions.procedure import replay
 from releases.actions.procedure.activate import load, submit
 from releases.actions.release.plan import active_procedure
-from releases.actions.rollback.causes import UNANSWERED
+from releases.actions.rollback.causes import NO_RESPONSE
 from releases.actions.watch.begin import triggers_of
 from releases.admin.replayed import replay_lines
 from releases.metrics.triggers import judge
@@ -42,16 +42,16 @@ def watched(world: Any) -> Callable[..., MonitoringPeriod]:
             Deployment, release=release, application=release.application,
             environment=world.environments["development"], requested_by=world.people["ci"],
         )  # fmt: skip
-        walk(run, "schedule", "queue", "start", "verify", "watch")
+        walk(run, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
         triggers, began = triggers_of(active_procedure().document), now() - timedelta(hours=3)
         watch = make(
-            MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=600, began_at=began,
+            MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=600, started_at=began,
             triggers=triggers, checks=[{"key": "watch_logs", "required": False}], **fields,
         )  # fmt: skip
         for place, rate in enumerate(rates):
             values = judge(triggers, {"error_rate": rate, "service_down": 0.0}, {})
             due = began + timedelta(minutes=place)
-            make(Measurement, watch=watch, due_at=due, at=due, up=True, values=values)
+            make(Measurement, period=watch, due_at=due, at=due, up=True, values=values)
         return watch  # type: ignore[no-any-return]
 
     return lay
@@ -72,7 +72,7 @@ def test_it_says_what_fired_and_what_would_have(watched: Callable[..., Monitorin
     assert (
         same["was"]
         == same["would"]
-        == [["error_rate", True, f"{watch.began_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
+        == [["error_rate", True, f"{watch.started_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
     )
     (deaf,) = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
     assert (deaf["would"], deaf["missed"], deaf["samples"]) == ([], False, 5), "nobody went back"
@@ -92,10 +92,10 @@ def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., Mo
 
 def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = watched([0.0] * 3)
-    alarm = make(Rollback, deployment=watch.deployment, cause=UNANSWERED, critical=True, raised_at=now())
+    alarm = make(Rollback, deployment=watch.deployment, cause=NO_RESPONSE, critical=True, raised_at=now())
     assert replay.missed(replay.report(edited("9.0.0"))) == [], "nobody answered, which no trigger measures"
     walk(alarm, "dismiss")
-    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=watch.began_at, at=now(), verdict="fail")
+    make(MonitoringCheck, period=watch, key="watch_logs", due_at=watch.started_at, at=now(), result="fail")
     make(Rollback, deployment=watch.deployment, cause="odd_logs", critical=False, raised_at=now())
     assert replay.missed(replay.report(edited("9.0.0"))) == []
     assert replay.missed(replay.report(edited("9.0.0", odd_logs={"k": 2, "n": 2}))) == [str(watch.deployment)]
@@ -112,7 +112,7 @@ def test_a_new_alarm_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
 def test_checks_are_replayed_too(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = watched([0.0] * 3)
     for hour in (1, 2):
-        make(MonitoringCheck, watch=watch, key="watch_logs", due_at=watch.began_at + timedelta(hours=hour), at=now(), verdict="fail")  # fmt: skip
+        make(MonitoringCheck, period=watch, key="watch_logs", due_at=watch.started_at + timedelta(hours=hour), at=now(), result="fail")  # fmt: skip
     (row,) = replay.report(edited("9.0.0", odd_logs={"k": 2, "n": 2}))
     assert [key for key, _critical, _at in row["was"]] == ["odd_logs"]
     assert row["would"][0][2] > row["was"][0][2]

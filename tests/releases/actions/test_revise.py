@@ -18,7 +18,7 @@ from releases.models import Procedure
 
 
 def active() -> Procedure:
-    return Procedure.objects.get(state="active")
+    return Procedure.objects.get(state="in_effect")
 
 
 def coverage(procedure: Procedure) -> Any:
@@ -56,7 +56,7 @@ def test_what_is_approved_shows_the_difference(acting_as: Callable[..., Any], br
         round_ = submit(draft.pk, reason="stricter")
     (shown,) = [clause for clause in clauses(round_, Rights(None)) if clause.key == "difference"]
     assert "2 → 3" in shown.text and "1.0.1" in shown.label
-    page = browsers("committee_a").get(reverse("act", args=["consent", "approve", round_.pk])).content.decode()
+    page = browsers("committee_a").get(reverse("act", args=["approval", "approve", round_.pk])).content.decode()
     assert "2 → 3" in page
     assert "2 → 3" in browsers("committee_a").get(reverse("round", args=[round_.pk])).content.decode()
 

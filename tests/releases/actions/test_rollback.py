@@ -18,7 +18,7 @@ from tests.releases.gates.asking import COMMAND, alter, communicated, make, show
 @pytest.fixture
 def run(world: Any) -> Deployment:
     """A run that is watched in production."""
-    deployment: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     return deployment
 
 
@@ -61,7 +61,7 @@ def test_an_alarm_is_dismissed_with_a_reason_and_may_then_be_raised_again(world:
 def test_it_does_not_close_without_report_cause_prevention_and_assessment(world: Any, run: Deployment) -> None:
     with world.acting_as("operator"):
         alarm = decide.raise_(run.pk, cause="grave_failure", note="down")
-    walk(alarm, "pre_authorise", "run", "verify", "report")
+    walk(alarm, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
     papers = [
         make(Document, rollback=alarm, kind=kind, body="as it was", edited_by=world.people["developer"])
         for kind in ("report", "cause", "prevention")
@@ -108,12 +108,14 @@ def test_what_a_way_back_must_leave_is_what_was_before_but_for_data_that_it_kept
     world: Any, run: Deployment, backup: dict[str, str] | None, said: dict[str, Any] | None, expected: Any
 ) -> None:
     """backup: what the run's backup says (None: it failed); said: what the way back's database step says, if any."""
-    base = {"in_force": {"tree": "t", "configuration_digest": "c"}}
-    run = alter(run, base=base, measured={"back": {"code": "t", "configuration": "c", "data": "after"}})
-    for kind, phase, result in (("backup", "forward", backup), ("database_update", "back", said)):
+    base = {"deployed_version": {"tree": "t", "configuration_digest": "c"}}
+    run = alter(run, previous=base, measured={"rollback": {"code": "t", "configuration": "c", "data": "after"}})
+    for kind, phase, result in (("backup", "deployment", backup), ("database_update", "rollback", said)):
         if result is not None:
-            row = make(Step, deployment=run, phase=phase, ordinal=len(kind), kind=kind, parameters={}, result=result)
-            walk(row, "offer", "claim", "finish")
+            row = make(
+                Step, deployment=run, phase=phase, ordinal=len(kind), step_type=kind, parameters={}, result=result
+            )
+            walk(row, "mark_ready", "claim", "succeed")
     found = digests(run)
     before = {"code": "t", "configuration": "c", "data": "d" if backup else ""}
     assert found["before"] == before

@@ -71,7 +71,7 @@ def test_a_branch_that_does_not_fit_is_refused_with_its_sentence(
         set_source(release.pk, branch=branch, revision=revision)
     assert str(refused.value).startswith(sentence)
     assert world.fresh(release).commit == ""
-    assert Event.objects.filter(action="release:set_source", outcome="refused").count() == 1
+    assert Event.objects.filter(operation="release:select_commit", outcome="refused").count() == 1
 
 
 def test_a_hotfix_is_taken_for_an_emergency(world: Any, tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def rolled_back(world: Any, release: Release, environment: str, cause: str = "er
     """Deploy a release to an environment and roll it back there."""
     run = world.verified_run(release, environment)
     wanted = {"version": release.version, "commit": release.commit, "tree": release.tree}
-    run = alter(walk(run, "roll_back", "restored"), started_at=now(), ended_at=now(),
-                base={"wanted": wanted, "wanted_tree": release.tree})  # fmt: skip
-    make(Rollback, deployment=run, cause=cause, raised_at=now(), began_at=now(), restored_at=now())
+    run = alter(walk(run, "start_rollback", "complete_rollback"), started_at=now(), ended_at=now(),
+                previous={"wanted": wanted, "wanted_tree": release.tree})  # fmt: skip
+    make(Rollback, deployment=run, cause=cause, raised_at=now(), started_at=now(), restored_at=now())
     return run
 
 

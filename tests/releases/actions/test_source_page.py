@@ -35,7 +35,7 @@ def test_the_commit_is_shown_before_it_is_taken_and_only_that_one_is(
     repository = own_repository(world, tmp_path)
     in_force(world, "1.2.0")
     release, client = draft(world), browsers("manager")
-    address = f"/admin/act/release/set_source/{release.pk}/"
+    address = f"/admin/act/release/select_commit/{release.pk}/"
     assert "accept_rolled_back" not in client.get(address).content.decode()
     shown = client.post(address, {"branch": "release/1.3", "revision": ""}).content.decode()
     for said in ("Version 1.3.0", world.built.commits["v1.3.0"], "ahead of the deployed version 1.2.0", "→ Production"):
@@ -55,7 +55,7 @@ def test_the_commit_is_shown_before_it_is_taken_and_only_that_one_is(
 def test_what_was_rolled_back_is_named_and_asks_for_a_tick(world: Any, browsers: Callable[[str], Any]) -> None:
     rolled_back(world, in_force(world, "1.3.0").release, "production")
     release, client = draft(world, "1.9.0"), browsers("manager")
-    address = f"/admin/act/release/set_source/{release.pk}/"
+    address = f"/admin/act/release/select_commit/{release.pk}/"
     shown = client.post(address, {"branch": "release/1.3", "revision": ""}).content.decode()
     assert "This commit was rolled back from Production on" in shown
     given = fields_of(shown)

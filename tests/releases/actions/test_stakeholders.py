@@ -38,7 +38,7 @@ def test_the_procedure_lays_out_its_groups_channels_rules_and_a_text_for_each_ev
         ("development_team", "internal"), ("operations_team", "internal"), ("support_team", "internal"),
         ("users", "external"), ("partners", "external"), ("vendors", "external"),
     }  # fmt: skip
-    assert {c.kind for c in NotificationChannel.objects.all()} == {"mail", "slack", "admin"}
+    assert {c.channel_type for c in NotificationChannel.objects.all()} == {"mail", "slack", "admin"}
     assert {t.event for t in NotificationTemplate.objects.all()} == {e.key for e in EVENTS}
     assert NotificationRule.objects.filter(event="milestone:remind", group=None, channel__key="admin").exists()
     rooms = NotificationRule.objects.filter(channel__key="slack")
@@ -61,15 +61,15 @@ def test_another_procedure_withdraws_its_predecessors_rules_and_keeps_ours(
     content = default().model_copy(update={"messages": kept})
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(content)
-    left = NotificationRule.objects.filter(withdrawn_at=None)
-    assert {row.event for row in left} == {"release:submit"} and ours in left and group().members.count() == 1
+    left = NotificationRule.objects.filter(removed_at=None)
+    assert {row.event for row in left} == {"release:submit"} and ours in left and group().recipients.count() == 1
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(default())
-    assert NotificationRule.objects.filter(withdrawn_at=None, event="release:announce").exists()
-    count = NotificationRule.objects.filter(withdrawn_at=None).count()
+    assert NotificationRule.objects.filter(removed_at=None, event="release:announce").exists()
+    count = NotificationRule.objects.filter(removed_at=None).count()
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(default())
-    assert NotificationRule.objects.filter(withdrawn_at=None).count() == count, "twice is as once"
+    assert NotificationRule.objects.filter(removed_at=None).count() == count, "twice is as once"
 
 
 def test_only_a_release_manager_changes_who_is_told(people: dict[str, Any], acting_as: Any) -> None:
@@ -81,7 +81,7 @@ def test_only_a_release_manager_changes_who_is_told(people: dict[str, Any], acti
                 add(group().pk, account_id=people["operator"].pk)
             with pytest.raises(NotYou):
                 add_outside(group().pk, name="x", address="x@users.example", language="ja", reason="x")
-    assert not group().members.exists()
+    assert not group().recipients.exists()
 
 
 def test_a_member_is_in_a_group_once_and_leaves_it(people: dict[str, Any], acting_as: Any) -> None:
@@ -111,7 +111,9 @@ def test_somebody_outside_is_added_under_signature_with_an_address_that_mail_may
         add_outside(group().pk, address="kita@users.example", **given)
         with pytest.raises(Invalid, match="already"):
             add_outside(group().pk, address="KITA@users.example", **given)
-    assert Event.objects.filter(action="member:add_outside", kind="action", outcome="done").count() == 1
+    assert (
+        Event.objects.filter(operation="recipient:add_without_account", kind="operation", outcome="done").count() == 1
+    )
 
 
 def test_a_group_keeps_its_side_and_ends(people: dict[str, Any], acting_as: Any) -> None:
@@ -134,33 +136,33 @@ def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str
     with acting_as("manager"):
         for wrong in (
             {"event": "step:claim", "group_id": group().pk},
-            {"event": "consent:grant", "group_id": None},
-            {"event": "consent:grant", "group_id": group().pk, "lead_hours": 3},
-            {"event": "notice:wait", "group_id": group().pk},
+            {"event": "approval:mark_approved", "group_id": None},
+            {"event": "approval:mark_approved", "group_id": group().pk, "lead_hours": 3},
+            {"event": "notification:await_external_approval", "group_id": group().pk},
             {"event": "release:announce", "group_id": group().pk},
-            {"event": "consent:grant", "group_id": 999_999},
+            {"event": "approval:mark_approved", "group_id": 999_999},
         ):
             with pytest.raises(Invalid):
                 add_rule(channel_id=mail, **wrong)
-        made = add_rule(event="consent:grant", group_id=group("support_team").pk, channel_id=mail)
+        made = add_rule(event="approval:mark_approved", group_id=group("support_team").pk, channel_id=mail)
         withdraw_rule(made.pk, reason="不要")
         with pytest.raises(WrongState):
             withdraw_rule(made.pk, reason="x")
-        assert add_rule(event="consent:grant", group_id=group("support_team").pk, channel_id=mail)
+        assert add_rule(event="approval:mark_approved", group_id=group("support_team").pk, channel_id=mail)
 
 
 def test_the_inbox_counts_what_is_unread_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
     from releases.models import NotificationDelivery
 
-    notice = make(Notification, event="consent:grant", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
+    notice = make(Notification, event="approval:mark_approved", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
                   texts={"ja": {"subject": "件名", "body": "本文"}, "en": {"subject": "s", "body": "b"}},
                   path="/admin/", made_at="2026-12-01T00:00:00Z")  # fmt: skip
     inbox = NotificationChannel.objects.get(key="admin")
     rows = []
     for name in ("operator", "operator2", "developer"):
         account = people.get(name, people["operator"])
-        row = make(InboxItem, notice=notice, recipient=name, account=account, name=name, language="ja")
-        make(NotificationDelivery, message=row, channel=inbox, outcome="sent")
+        row = make(InboxItem, notification=notice, recipient=name, account=account, name=name, language="ja")
+        make(NotificationDelivery, inbox_item=row, channel=inbox, outcome="sent")
         rows.append(row)
     assert (unread(people["operator"]), unread(people["developer"])) == (2, 1)
     with acting_as("developer"):

@@ -31,7 +31,7 @@ def own(world: Any, tmp_path: Path, settings: Any) -> Path:
     repository = own_repository(world, tmp_path)
     place = key(tmp_path / "product")
     line = f'ringi@datasets.example namespaces="git" {place.with_suffix(".pub").read_text()}'
-    world.application = alter(world.application, signers=world.application.signers + line)
+    world.application = alter(world.application, allowed_signers=world.application.allowed_signers + line)
     settings.TAG_KEY = str(place)
     return repository
 
@@ -53,10 +53,10 @@ def test_the_tag_is_made_signed_and_passes_the_gate(world: Any, own: Path) -> No
     assert (answer.verdict, answer.reason) == ("pass", "ringi@datasets.example")
     found = facts(own, tag="v1.3.0")
     assert found.commit == release.commit and found.annotated
-    day = release.window_start.astimezone(ZoneInfo("Asia/Tokyo")).date()
+    day = release.scheduled_start_at.astimezone(ZoneInfo("Asia/Tokyo")).date()
     assert found.message == f"1.3.0 ({day})\n\n- Datasets can be tagged"
     assert found.tagger == "Manager <manager@datasets.example>"
-    made = Event.objects.get(action="release:tag_made", kind="action")
+    made = Event.objects.get(operation="release:record_tag", kind="operation")
     assert made.contents["after"]["tag_object"] == found.object_id
 
 
@@ -68,8 +68,8 @@ def test_a_tag_that_is_there_is_never_moved(world: Any, own: Path) -> None:
         with pytest.raises(GateClosed, match=r"There is a tag v1\.3\.0 already; a tag is never moved\."):
             make_tag(release.pk)
     assert git(own, "rev-parse", "v1.3.0") == before
-    assert not Event.objects.filter(action="release:tag_made").exists()
-    assert Event.objects.filter(action="release:make_tag", outcome="failed").count() == 1
+    assert not Event.objects.filter(operation="release:record_tag").exists()
+    assert Event.objects.filter(operation="release:create_tag", outcome="failed").count() == 1
 
 
 def test_without_a_key_the_setting_is_named(world: Any, own: Path, settings: Any, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_tag_that_can_not_be_handed_on_is_not_made(world: Any, own: Path) -> N
     with world.acting_as("manager"), pytest.raises(GateClosed, match="The repository refused the tag"):
         make_tag(release.pk)
     assert git(own, "tag", "--list", "v1.3.0") == ""
-    assert not Event.objects.filter(action="release:tag_made").exists()
+    assert not Event.objects.filter(operation="release:record_tag").exists()
 
 
 def test_the_known_keys_are_changed_by_signature_and_then_the_tag_is_made(

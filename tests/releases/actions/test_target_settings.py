@@ -46,7 +46,7 @@ def test_an_unknown_setting_is_refused_with_its_name_and_the_nearest_one(
         target = world.targets["staging"]
         with pytest.raises(Invalid, match="is not an option of a deployment target"):
             set_settings(target.pk, root=target.root, settings=settings, reason="another command")
-    assert world.fresh(target).settings == {}
+    assert world.fresh(target).options == {}
 
 
 def test_a_value_of_another_kind_is_refused_with_the_name_of_its_setting() -> None:

@@ -63,9 +63,9 @@ def test_everything_that_is_so_is_said_with_what_was_seen(world: Any, pages: Sit
     keys = ("folder", "ready", "log", "repository", "metrics")
     assert results(found) == {**dict.fromkeys(keys, "passed"), "programs": PROGRAMS}, found
     assert "status 200" in found["ready"].says and "8 bytes" in found["log"].says
-    assert world.fresh(world.targets["staging"]).settings == {}, "nothing is kept"
+    assert world.fresh(world.targets["staging"]).options == {}, "nothing is kept"
     assert not any(Path(world.targets["staging"].root).glob(".ringi*")), "nothing is laid there"
-    assert Event.objects.filter(action="target:try", kind="action").count() == 1
+    assert Event.objects.filter(operation="target:test", kind="operation").count() == 1
 
 
 def test_what_is_wrong_is_named_with_what_to_do(world: Any, pages: Site, tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_another_host_is_connected_to_and_asked_there(world: Any, host: Host, tm
 def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, browsers: Any) -> None:
     target = world.targets["staging"]
     form = {"root": target.root, "reason": "", "log": "shared/other.log", "try": "1"}
-    shown = browsers("operator").post(f"/admin/act/target/set_settings/{target.pk}/", form | {"reason": "another log"})
+    shown = browsers("operator").post(f"/admin/act/target/set_options/{target.pk}/", form | {"reason": "another log"})
     assert shown.status_code == 200 and 'id="tried"' in shown.text
     assert "shared/other.log does not exist yet" in shown.text
-    assert DeploymentTarget.objects.get(pk=target.pk).settings == {}
+    assert DeploymentTarget.objects.get(pk=target.pk).options == {}
     assert 'name="try"' in browsers("operator").get("/admin/act/target/create/").text
 
 

@@ -94,7 +94,7 @@ def test_a_waiver_after_the_consent_voids_it_and_names_the_key(world: Any) -> No
         decide.approve(waiver.pk)
     with acting(COMMAND):
         assert lapse_stale() == [release.pk]
-    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "waivers")
+    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "waivers")
 
 
 def test_who_waived_does_not_approve(world: Any) -> None:
@@ -125,16 +125,16 @@ def test_what_was_waived_is_owed_once_the_run_starts(world: Any) -> None:
     (debt,) = FollowUp.objects.all()
     assert (debt.key, debt.about, debt.blocks) == ("waiver", "coverage", "next")
     assert debt.due_at > datetime.now(UTC) + timedelta(days=4)
-    assert world.fresh(waiver).obligation == debt
+    assert world.fresh(waiver).follow_up == debt
 
 
 def test_late_is_only_allowed_with_a_waiver(world: Any) -> None:
     release = world.planned()
-    milestone = release.milestones.get(key="content_fixed")
-    alter(milestone, compressed=False, due_at=datetime.now(UTC) - timedelta(hours=1))
+    milestone = release.milestones.get(key="scope_locked")
+    alter(milestone, due_immediately=False, due_at=datetime.now(UTC) - timedelta(hours=1))
     with world.acting_as("manager"), pytest.raises(GateClosed, match="” is overdue"):
         fix_content(release.pk)
-    waiver = proposed(world, release, "milestone:content_fixed")
+    waiver = proposed(world, release, "milestone:scope_locked")
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
     with world.acting_as("manager"):

@@ -46,7 +46,7 @@ def test_settings_that_can_not_work_are_refused_when_they_are_entered(world: Any
         for settings, said in WRONG:
             with pytest.raises(Invalid, match=said):
                 create_target(**where, settings=settings)
-        assert create_target(**where, settings={"watch": [LOAD]}).settings == {"watch": [LOAD]}
+        assert create_target(**where, settings={"watch": [LOAD]}).options == {"watch": [LOAD]}
 
 
 def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
@@ -63,7 +63,7 @@ def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
         with pytest.raises(Invalid):
             set_watch(target.pk, sources=[LOAD], reason=" ")
         set_watch(target.pk, sources=[LOAD], private_networks=["10.1.0.0/16"], reason="the page has moved")
-    kept = world.fresh(target).settings
+    kept = world.fresh(target).options
     assert (kept["watch"], kept["private_networks"]) == ([LOAD], ["10.1.0.0/16"])
 
 
@@ -79,8 +79,8 @@ def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers:
         with pytest.raises(Invalid):
             try_watch(target.pk, sources=[])
     form = {"sources": json.dumps([own]), "private_networks": "127.0.0.1", "reason": "x"}
-    shown = browsers("operator").post(f"/admin/act/target/set_watch/{target.pk}/", form)
-    assert shown.status_code == 200 and b"25%" in shown.content and "watch" not in world.fresh(target).settings
+    shown = browsers("operator").post(f"/admin/act/target/set_monitoring/{target.pk}/", form)
+    assert shown.status_code == 200 and b"25%" in shown.content and "watch" not in world.fresh(target).options
 
 
 def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: Site, browsers: Any) -> None:
@@ -90,14 +90,14 @@ def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: 
     # As a browser sends what was typed, and then what the page showed of it.
     typed = json.dumps([own], indent=3).replace("\n", "\r\n")
     form = {"sources": typed, "private_networks": "127.0.0.1\r\n", "reason": "x"}
-    client, address = browsers("operator"), f"/admin/act/target/set_watch/{target.pk}/"
+    client, address = browsers("operator"), f"/admin/act/target/set_monitoring/{target.pk}/"
     html = client.post(address, form).content.decode()
     (shown,) = re.findall(r'<textarea name="sources"[^>]*>\s*(.*?)</textarea>', html, re.DOTALL)
     (confirmed,) = re.findall(r'name="confirmed" value="([0-9a-f]{64})"', html)
     form |= {"sources": unescape(shown).replace("\n", "\r\n"), "private_networks": "127.0.0.1", "confirmed": confirmed}
     assert shown.count("\n") > 5, "it stays on its lines"
     assert client.post(address, form).status_code == 302
-    assert world.fresh(target).settings["watch"] == [own]
+    assert world.fresh(target).options["watch"] == [own]
 
 
 def test_a_look_is_an_act_of_those_who_may_keep_them_and_runs_no_program(
@@ -116,4 +116,4 @@ def test_a_look_is_an_act_of_those_who_may_keep_them_and_runs_no_program(
     with world.acting_as("operator"):
         looked = try_watch(target.pk, sources=[own, program], private_networks=["127.0.0.1"])
     assert looked.values == {"resource_use": 0.25} and not looked.errors
-    assert Event.objects.filter(action="target:try_watch", outcome="done").count() == 1
+    assert Event.objects.filter(operation="target:test_monitoring", outcome="done").count() == 1

@@ -29,14 +29,14 @@ from tests.releases.gates.asking import COMMAND, alter, communicated, make, show
 def pointing(world: Any, release: Release, environment: str = "production") -> DeployedVersion:
     """Say that a release is in force."""
     where = {"application": world.application, "environment": world.environments[environment]}
-    pointer: DeployedVersion = make(DeployedVersion, **where, release=release, since=now(), how="verified")
+    pointer: DeployedVersion = make(DeployedVersion, **where, release=release, since=now(), basis="verified")
     return pointer
 
 
 @pytest.fixture
 def ended(world: Any) -> Deployment:
     """A run in production whose watch has ended; its release is in force."""
-    run: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch", "succeed")
+    run: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", "succeed")
     pointing(world, run.release)
     return alter(run, started_at=now())  # type: ignore[no-any-return]
 
@@ -56,7 +56,7 @@ def counted(alarm: Rollback, **rows: int) -> bool:
 
 
 def test_after_the_watch_the_decider_and_one_of_the_committee_say_so_anew(world: Any, ended: Deployment) -> None:
-    ended = alter(ended, consent=None)
+    ended = alter(ended, approval_request=None)
     alarm = assessed(world, ended)
     counted(alarm)
     with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still needed from: Committee member"):
@@ -88,9 +88,10 @@ def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_
         for row in procedure.content["approvals"]
         if (row["subject"], row["tier"]) != (late["subject"], late["tier"])
     ]
-    rows = [{**late, "role": role} for role in ("rollback_decider", "committee", "project_manager")]
+    rows = [{**late, "role": role} for role in ("rollback_decision_maker", "committee", "project_manager")]
     ended = alter(
-        alter(ended, consent=None), procedure=alter(procedure, content={**procedure.content, "approvals": kept + rows})
+        alter(ended, approval_request=None),
+        procedure=alter(procedure, content={**procedure.content, "approvals": kept + rows}),
     )
     alarm = assessed(world, ended)
     counted(alarm)
@@ -99,7 +100,7 @@ def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
             agree(alarm.pk, digest=shown(alarm))
-    alter(grant, withdrawn_at=now())
+    alter(grant, revoked_at=now())
     with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still needed from: Project manager"):
         decide.authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("project_manager"):
@@ -110,8 +111,8 @@ def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_
 
 def test_after_the_watch_nothing_was_authorised_beforehand(world: Any, ended: Deployment) -> None:
     """The consent allowed it for the hours of the watch, and it is asked anew."""
-    document = {**ended.consent.document, "preauthorised": {"on": True, "rows": 10}}  # type: ignore[union-attr]
-    alter(ended.consent, document=document)
+    document = {**ended.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}  # type: ignore[union-attr]
+    alter(ended.approval_request, document=document)
     with acting(COMMAND):
         alarm = decide.raise_(ended.pk, cause="error_rate", note="3 of 5")
     assert not counted(alarm)
@@ -119,7 +120,7 @@ def test_after_the_watch_nothing_was_authorised_beforehand(world: Any, ended: De
 
 
 def test_within_the_watch_the_committee_is_not_asked(world: Any) -> None:
-    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, run.release)
     alarm = assessed(world, run)
     counted(alarm)
@@ -143,7 +144,7 @@ def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
         environment=ended.environment,
         requested_by=world.people["operator"],
     )
-    walk(newer, "schedule", "queue", "start")
+    walk(newer, "schedule", "enqueue", "start")
     with world.acting_as("operator"), pytest.raises(WrongState, match="A newer deployment is in progress"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
 
@@ -151,7 +152,7 @@ def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
 def test_of_two_runs_of_one_release_the_later_goes_first(world: Any, ended: Deployment) -> None:
     where = {"application": ended.application, "environment": ended.environment}
     again = make(Deployment, release=ended.release, **where, requested_by=world.people["operator"])
-    walk(again, "schedule", "queue", "start", "verify", "watch")
+    walk(again, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
     with world.acting_as("operator"):
         with pytest.raises(WrongState, match="Rollbacks start with the newest version"):
             decide.raise_(ended.pk, cause="data_inconsistent", note="x")
@@ -169,27 +170,27 @@ def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: 
         decide.dismiss(alarm.pk, reason="the dump is gone")
     with world.acting_as("operator"), pytest.raises(WrongState, match="90 days. Release a higher patch"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
-    plan = ended.release.plan
-    plan["back"] = [row for row in plan["back"] if row["kind"] != "database_update"]
-    alter(ended.release, plan=plan)
+    plan = ended.release.step_plan
+    plan["rollback"] = [row for row in plan["rollback"] if row["step_type"] != "database_update"]
+    alter(ended.release, step_plan=plan)
     with world.acting_as("operator"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="nothing is restored")
 
 
 def test_a_way_back_is_not_taken_back_and_says_what_to_do(world: Any, ended: Deployment) -> None:
-    walk(ended, "roll_back")
+    walk(ended, "start_rollback")
     with (
         world.acting_as("operator"),
         pytest.raises(WrongState, match="retry the failed step, or complete the rollback manually"),
     ):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
-    walk(ended, "restored")
+    walk(ended, "complete_rollback")
     with world.acting_as("operator"), pytest.raises(WrongState, match="is already rolled back.*release a higher patch"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
 
 
 def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(world: Any) -> None:
-    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, run.release)
     alarm = assessed(world, run)
     with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still counting the rows"):
@@ -217,18 +218,18 @@ def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) ->
 def test_a_plan_without_a_way_back_is_found_before_anyone_consents(world: Any, way: str) -> None:
     """1.4.0 brings a migration that is a program: nobody can tell by reading it whether it can be undone."""
     release = world.tested("1.4.0")
-    plan = release.plan
-    for row in plan["back"]:
-        if row["kind"] == "database_update":
+    plan = release.step_plan
+    for row in plan["rollback"]:
+        if row["step_type"] == "database_update":
             row["parameters"]["way_back"] = way
-    release = alter(release, plan=plan)
+    release = alter(release, step_plan=plan)
     with world.acting_as("manager"):
         if way == "restore":
             assert submit(release.pk).document["migrations"]["commit"] == release.commit
             return
         with pytest.raises(GateClosed, match=r"0003_normalised_titles\.py"):
             submit(release.pk)
-    assert world.fresh(release).state == "tested"
+    assert world.fresh(release).state == "testing_completed"
 
 
 def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(world: Any) -> None:
@@ -248,11 +249,11 @@ LEFT: dict[str, Any] = {"maintenance": "off", "service": "none"}
 
 
 def faltered(world: Any) -> tuple[Deployment, Rollback]:
-    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, run.release)
     alarm = assessed(world, run)
-    walk(alarm, "pre_authorise", "run", "falter")
-    return walk(run, "roll_back", "falter"), alarm
+    walk(alarm, "apply_pre_authorisation", "start", "fail")
+    return walk(run, "start_rollback", "fail_rollback"), alarm
 
 
 def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(world: Any) -> None:
@@ -265,7 +266,7 @@ def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(worl
         take_over(alarm.pk, **LEFT, reason="restored from the dump by hand")
         with pytest.raises(NotYou, match="A different person from the one before"):
             take_over(alarm.pk, **LEFT, reason="and so say I")
-    assert world.fresh(alarm).state == "faltered"
+    assert world.fresh(alarm).state == "failed"
     with world.acting_as("second_operator"):
         take_over(alarm.pk, **LEFT, reason="I compared the totals")
     assert world.fresh(alarm).state == "reporting"
@@ -275,7 +276,7 @@ def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(worl
         take_over(alarm.pk, **LEFT, reason="again")
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="by hand")
-    assert world.fresh(run).state == "settled"
+    assert world.fresh(run).state == "resolved"
 
 
 def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(world: Any) -> None:
@@ -289,7 +290,7 @@ def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(wor
         take_over(alarm.pk, **LEFT, reason="restored by hand", accepted=True)
     (entry,) = world.fresh(alarm).facts["by_hand"]
     assert (entry["maintenance"], entry["measured"]["maintenance"]) == ("off", "on")
-    event = Event.objects.filter(kind="action", action="rollback:take_over").latest("at")
+    event = Event.objects.filter(kind="operation", operation="rollback:complete_manually").latest("at")
     assert event.contents["after"]["left_so"] == ["Maintenance mode is still on (as measured)."]
     flag.unlink()
     with world.acting_as("second_operator"):
@@ -304,7 +305,7 @@ def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(wor
 
 def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> None:
     _run, alarm = faltered(world)
-    alter(world.targets["production"], settings={"service": {"start": ["/bin/true"]}})
+    alter(world.targets["production"], options={"service": {"start": ["/bin/true"]}})
     with world.acting_as("operator"), pytest.raises(Invalid, match="does not run as it should .as measured"):
         take_over(alarm.pk, maintenance="off", service="running", reason="restored by hand")
     assert "by_hand" not in world.fresh(alarm).facts
@@ -313,22 +314,22 @@ def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> No
 def test_a_way_back_of_a_run_that_was_settled_is_not_tried_again(world: Any) -> None:
     """Its steps would run in no state of the run; by hand it still comes to its end."""
     run, alarm = faltered(world)
-    step = make(Step, deployment=run, phase="back", ordinal=90, kind="command", parameters={})
-    walk(step, "offer", "claim", "fail")
+    step = make(Step, deployment=run, phase="rollback", ordinal=90, step_type="command", parameters={})
+    walk(step, "mark_ready", "claim", "fail")
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="by hand")
     with world.acting_as("operator"):
         with pytest.raises(WrongState, match="Complete its rollback manually instead of retrying it"):
             retry(alarm.pk, reason="again")
         take_over(alarm.pk, **LEFT, reason="restored from the dump by hand")
-    assert world.fresh(alarm).state == "faltered"
+    assert world.fresh(alarm).state == "failed"
     with world.acting_as("second_operator"):
         take_over(alarm.pk, **LEFT, reason="I compared the totals")
     assert world.fresh(alarm).state == "reporting"
 
 
 def test_only_what_faltered_is_taken_over(world: Any) -> None:
-    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, run.release)
     alarm = assessed(world, run)
     with world.acting_as("operator"), pytest.raises(WrongState):
@@ -339,12 +340,12 @@ def test_only_what_faltered_is_taken_over(world: Any) -> None:
 def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: Any) -> None:
     run, alarm = faltered(world)
     step = make(
-        Step, deployment=run, ordinal=90, phase="forward", kind="command", parameters={}, label_ja="移行", label_en="Migrate",
+        Step, deployment=run, ordinal=90, phase="deployment", step_type="command", parameters={}, label_ja="移行", label_en="Migrate",
         started_at=now(), failure="exit code 7",
     )  # fmt: skip
-    walk(step, "offer", "claim", "fail")
+    walk(step, "mark_ready", "claim", "fail")
     with acting(COMMAND):
-        StepOutput.objects.create(step=step, epoch=1, text="line one\nTraceback: totals differ\n")
+        StepOutput.objects.create(step=step, fencing_token=1, text="line one\nTraceback: totals differ\n")
     alter(run, started_at=alarm.raised_at - timedelta(minutes=5))
     alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
     with translation.override("en"):  # whatever the language of the act: the documents are the company's

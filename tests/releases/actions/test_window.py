@@ -35,7 +35,7 @@ def test_outside_a_window_it_is_refused_and_the_next_is_named(world: Any) -> Non
         with pytest.raises(GateClosed) as closed:
             move(release.pk, start=start - timedelta(seconds=1))
     assert f"{start.astimezone(TOKYO):%d}" in closed.value.reasons[0] and "01:00" in closed.value.reasons[0]
-    assert world.fresh(release).window_start is None and not release.milestones.exists()
+    assert world.fresh(release).scheduled_start_at is None and not release.milestones.exists()
 
 
 def test_the_regular_window_gives_every_date(world: Any) -> None:
@@ -47,11 +47,11 @@ def test_the_regular_window_gives_every_date(world: Any) -> None:
         release = plan(application_id=world.application.pk, version="1.3.0", title="x")
         move(release.pk, start=start)
     release = world.fresh(release)
-    assert release.window_end - release.window_start == timedelta(hours=4)
-    days = {"fix_content": 14, "confirm_tests": 7, "approve": 3, "confirm": 1, "start": 0}
+    assert release.window_end - release.scheduled_start_at == timedelta(hours=4)
+    days = {"lock_scope": 14, "complete_testing": 7, "approve": 3, "complete_final_check": 1, "start": 0}
     assert {m.guards for m in release.milestones.all()} == set(days)
     for milestone in release.milestones.all():
-        if milestone.compressed:
+        if milestone.due_immediately:
             assert milestone.due_at <= now(), "what lies in the past is due at once"
         else:
             due = milestone.due_at.astimezone(TOKYO).date()
@@ -83,12 +83,12 @@ def test_postponing_ends_the_round_the_run_and_the_final_check(world: Any) -> No
         assert world.fresh(deployment).state == "scheduled", "a refused postponement ends nothing"
         postpone(release.pk, start=start, reason="the fair is on")
     release = world.fresh(release)
-    assert (release.state, release.window_start) == ("tested", start)
+    assert (release.state, release.scheduled_start_at) == ("testing_completed", start)
     assert world.fresh(deployment).state == "cancelled"
     round_ = ApprovalRequest.objects.get(release=release)
-    assert (round_.state, round_.void_key) == ("void", "window")
-    assert not FinalCheck.objects.filter(release=release, cleared_at=None).exists()
-    assert not release.milestones.filter(guards__in=["approve", "confirm"]).exclude(done_at=None).exists()
+    assert (round_.state, round_.invalidated_by) == ("invalidated", "window")
+    assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
+    assert not release.milestones.filter(guards__in=["approve", "complete_final_check"]).exclude(done_at=None).exists()
     assert release.checklist.exclude(signed_at=None).count() == 6, "what rests on unchanged facts stays signed"
 
 
@@ -144,8 +144,8 @@ def test_a_second_application_for_the_same_window_is_refused_and_names_the_first
     from releases.actions.release.submit import submit
 
     first, _round = world.submitted()
-    start = world.fresh(first).window_start
+    start = world.fresh(first).scheduled_start_at
     second = world.tested("1.4.0")
-    alter(second, window_start=start)
+    alter(second, scheduled_start_at=start)
     with world.acting_as("manager"), pytest.raises(GateClosed, match=r"1\.3\.0"):
         submit(second.pk)

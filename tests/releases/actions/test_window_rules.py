@@ -74,7 +74,7 @@ def test_in_a_protected_environment_a_rule_counts_only_when_its_round_is_granted
 
 def test_in_an_unprotected_one_it_counts_at_once(world: Any) -> None:
     window = rule(world, environment="development")
-    assert window.opened_at is not None and not ApprovalRequest.objects.filter(window=window).exists()
+    assert window.in_effect_at is not None and not ApprovalRequest.objects.filter(window=window).exists()
     assert names(world, "development") == {"Weekly"}
 
 
@@ -153,7 +153,7 @@ def test_an_activation_keeps_the_rules_that_were_set_beside_it(world: Any) -> No
     same = rule(world, name_en="Same days", rrule=regular.rrule)
     consent(world, same)
     consent(world, rule(world))
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     with acting(COMMAND), change("test:again", (Procedure, active.pk)) as act:
         # Put into force anew what is in force: retired and activated within the door.
         row = act.get(Procedure)
@@ -188,7 +188,7 @@ def test_a_withdrawn_window_stops_counting_at_once_and_its_round_ends(world: Any
         with pytest.raises(WrongState):
             withdraw(extra.pk, reason="again")
     states = {r.window_id: r.state for r in ApprovalRequest.objects.filter(window__isnull=False)}
-    assert (states[proposed.pk], states[granted.pk], states[extra.pk]) == ("taken_back", "void", "void")
+    assert (states[proposed.pk], states[granted.pk], states[extra.pk]) == ("withdrawn", "invalidated", "invalidated")
     assert not names(world) & {"Proposed", "Granted", "extra"}
     assert not opening(world.application, world.environments["production"], now()).open or now().weekday() == 2
     round_ = ApprovalRequest.objects.get(window=proposed)

@@ -61,6 +61,6 @@ def fill(address: str, world: dict[str, Any], upto: int, *, state: str = ENDED, 
         copies.of(world["running"], {"state": "'succeeded'", "release_id": "n.id", "created_at": "n.created_at"})
         if proof:
             copies.of(Evidence.objects.latest("pk"), {"digest": "lpad(n.g::text, 64, '0')", "at": "n.created_at"})
-            owed = FollowUp.objects.filter(settled_at=None).latest("pk")
+            owed = FollowUp.objects.filter(completed_at=None).latest("pk")
             settled = "CASE WHEN n.g %% 50 = 0 THEN NULL ELSE now() END"
-            copies.of(owed, {"release_id": "n.id", "due_at": "now() + interval '30 days'", "settled_at": settled})
+            copies.of(owed, {"release_id": "n.id", "due_at": "now() + interval '30 days'", "completed_at": settled})

@@ -116,7 +116,7 @@ def draft(acting_as: ActingAs, of: Application, version: str, title: str = "メ�
             fields={
                 "branch": "main", "commit": COMMIT, "tree": TREE, "reason": "利用部門の要望", "ticket": "DS-100",
                 "impact": "検索画面", "security_impact": "なし", "risk": "medium", "test_plan": "結合試験まで",
-                "way_back": "1.2.0へ戻す",
+                "rollback_plan": "1.2.0へ戻す",
             },
         )  # fmt: skip
         for configuration in of.configurations.all():
@@ -140,63 +140,67 @@ def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = N
     with acting_as("manager"):
         move.move(made.pk, start=start or next_window_start())
         prepare.fix_content(made.pk)
-        for duty, who in (("worker", "operator"), ("verifier", "second_operator"), ("rollback_decider", "manager")):
+        for duty, who in (
+            ("implementer", "operator"),
+            ("verifier", "second_operator"),
+            ("rollback_decision_maker", "manager"),
+        ):
             assign(made.pk, duty=duty, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
-        with change("release:observe", (Release, made.pk)) as act:
+        with change("release:refresh_from_git", (Release, made.pk)) as act:
             moment = now()
             for kind, value in (("authors", ["developer@datasets.example"]), ("heads", ["main"])):
                 Fact.objects.create(release=act.get(Release), kind=kind, value=value, observed_at=moment)
             Evidence.objects.create(
                 application=of, environment=Environment.objects.get(slug="development"), kind="junit", test_type="unit",
-                commit=COMMIT, tree=TREE, digest=version.ljust(64, "e"), values={"tests": 214}, sentence="214 passed",
-                content=b"<testsuite/>", handed_in_by=Account.objects.get(username="developer"),
+                commit=COMMIT, tree=TREE, digest=version.ljust(64, "e"), values={"tests": 214}, summary="214 passed",
+                content=b"<testsuite/>", uploaded_by=Account.objects.get(username="developer"),
             )  # fmt: skip
-        with change("release:confirm_tests", (Release, made.pk)) as act:
-            act.get(Release).confirm_tests()
-            prepare.done_milestone(act.get(Release), "confirm_tests", Account.objects.get(username="manager"))
+        with change("release:complete_testing", (Release, made.pk)) as act:
+            act.get(Release).complete_testing()
+            prepare.done_milestone(act.get(Release), "complete_testing", Account.objects.get(username="manager"))
         submit.submit(made.pk)
     return Release.objects.get(pk=made.pk)
 
 
-def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, steps: str = "done") -> Deployment:
+def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, steps: str = "succeeded") -> Deployment:
     """Make a run with its journal and output, walked along `verbs`."""
     where = Environment.objects.get(slug=environment)
     people = {a.username: a for a in Account.objects.all()}
     with acting_as("operator"), change("test:run") as act:
         made = Deployment.objects.create(
             release=release, application=release.application, environment=where, requested_by=people["manager"],
-            procedure=Procedure.objects.get(state="active"),
-            started_by=people["operator"], scheduled_for=now(), window_end=now() + timedelta(hours=4),
-            plan_digest="d" * 64, started_at=now(), base={"in_force": {}, "wanted_tree": release.tree},
-            measured={"verify": {"code": "b" * 40, "configuration": "c" * 64, "data": "d" * 64}},
+            procedure=Procedure.objects.get(state="in_effect"),
+            scheduled_by=people["operator"], scheduled_start_at=now(), window_end=now() + timedelta(hours=4),
+            plan_digest="d" * 64, started_at=now(), previous={"deployed_version": {}, "wanted_tree": release.tree},
+            measured={"verification": {"code": "b" * 40, "configuration": "c" * 64, "data": "d" * 64}},
         )  # fmt: skip
         act.about(made)
         ordinal = 0
-        for phase in ("forward", "verify"):
-            for row in release.plan[phase]:
+        for phase in ("deployment", "verification"):
+            for row in release.step_plan[phase]:
                 ordinal += 1
                 step = Step.objects.create(deployment=made, phase=phase, ordinal=ordinal, **row)
                 if steps == "pending" or (steps == "running" and ordinal > 3):
                     continue
-                walk(step, "offer")
-                step.epoch, step.owner, step.started_at = 1, "host:41", now()
+                walk(step, "mark_ready")
+                step.fencing_token, step.owner, step.started_at = 1, "host:41", now()
                 walk(step, "claim")
                 StepAttempt.objects.create(
-                    step=step, epoch=1, key=step.key, worker="host:41", began_at=now(), outcome="lost"
+                    step=step, fencing_token=1, key=step.key, worker="host:41", started_at=now(), outcome="lost"
                 )
-                StepOutput.objects.create(step=step, epoch=1, text=f"$ {step.kind}\nok\n")
+                StepOutput.objects.create(step=step, fencing_token=1, text=f"$ {step.step_type}\nok\n")
                 if steps == "running" and ordinal == 3:
                     StepAttempt.objects.create(
-                        step=step, epoch=2, key=step.key, worker="host:57", began_at=now(), probe="no"
+                        step=step, fencing_token=2, key=step.key, worker="host:57", started_at=now(), probe="no"
                     )
                     continue
                 step.result = (
                     {"verdict": "pass", "value": "0.01", "limit": "0.1", "output": ""}
-                    if step.kind == "check"
+                    if step.step_type == "check"
                     else {"done": True}
                 )
                 step.ended_at = now()
-                walk(step, "finish")
+                walk(step, "succeed")
         walk(made, *verbs)
     return made
 
@@ -212,7 +216,7 @@ def watched(
         triggers, checks = triggers_of(procedure.document), checks_of(procedure.document)
         means = {"error_rate": 0.01, "response_time": 0.08, "resource_use": 0.4, "service_down": 0.0}
         watch = MonitoringPeriod.objects.create(
-            deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, began_at=began,
+            deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, started_at=began,
             triggers=triggers, checks=checks, check_seconds=600,
             baseline={
                 "metrics": {name: {"value": mean, "count": 30} for name, mean in means.items()},
@@ -223,16 +227,16 @@ def watched(
         run_.started_at = began - timedelta(minutes=4)
         run_.save()
         before = MonitoringPeriod.objects.create(
-            deployment=run_, purpose="before", interval_seconds=60, duration_seconds=1800, triggers=triggers,
-            began_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), verdict="measured",
+            deployment=run_, purpose="baseline", interval_seconds=60, duration_seconds=1800, triggers=triggers,
+            started_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), result="measured",
         )  # fmt: skip
         act.about(before)
     checked = {check["key"] for check in checks}
     sampled = [trigger for trigger in triggers if trigger["metric"] not in checked]
     for index in range(30):
-        at = before.began_at + timedelta(minutes=index)
+        at = before.started_at + timedelta(minutes=index)
         wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
-        Measurement.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
+        Measurement.objects.create(period=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
     for index in range(count):
         at, climb = began + timedelta(minutes=index), max(0, index - 25)
         seen = {
@@ -243,14 +247,14 @@ def watched(
         }
         stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
         values = judge(sampled, {} if index == 12 else seen, watch.baseline, stale)
-        Measurement.objects.create(watch=watch, due_at=at, at=at, up=True, values=values)
+        Measurement.objects.create(period=watch, due_at=at, at=at, up=True, values=values)
     for place, (verdict, value) in enumerate([("pass", "0"), ("pass", "0"), ("fail", "3")]):
         at = began + timedelta(minutes=10 * (place + 1))
         rows = [("watch_logs", verdict, value, "≤ 0", "2026-12-16T01:40:12Z ERROR /datasets" if value == "3" else "")]
         rows += [("watch_alerts", "no_data", "", "–", ""), ("watch_backups", "pass", "0.6 h", "≤ 26 h, digest", "")]
         for key, said, found, limit, output in rows:
             MonitoringCheck.objects.create(
-                watch=watch, key=key, due_at=at, at=at, verdict=said, value=found, limit=limit, output=output
+                period=watch, key=key, due_at=at, at=at, result=said, value=found, limit=limit, output=output
             )
     return watch
 
@@ -261,7 +265,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
     three = {"code": "1" * 40, "configuration": "2" * 64, "data": "3" * 64}
     with acting_as("operator"), change("test:rollback") as act:
         made = Rollback.objects.create(
-            deployment=run_, cause="error_rate", raised_at=now(), began_at=now(), restored_at=now(),
+            deployment=run_, cause="error_rate", raised_at=now(), started_at=now(), restored_at=now(),
             note="3 of 5 measurements at or over the limit",
             facts={
                 "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "samples": [sample] * 3,
@@ -271,8 +275,8 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             },
         )  # fmt: skip
         act.about(made)
-        walk(made, "pre_authorise", "run", "verify", "report")
-        walk(run_, "roll_back", "restored")
+        walk(made, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
+        walk(run_, "start_rollback", "complete_rollback")
         draft_documents(made)
         FollowUp.objects.create(
             application=run_.application,
@@ -312,31 +316,33 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
         )  # fmt: skip
     review = in_review(acting_as, of, "1.3.0", start)
     with acting_as("committee_a"):
-        round_ = ApprovalRequest.objects.get(release=review, state="open")
+        round_ = ApprovalRequest.objects.get(release=review, state="in_review")
         approve(round_.pk, digest=round_.digest, comment="内容を確認した")
     other = application(acting_as, "portal", "ポータル")
     released = in_review(acting_as, other, "2.0.0", start)
     with (
         acting_as("operator"),
-        change("test:granted", (ApprovalRequest, released.rounds.get().pk), (Release, released.pk)) as act,
+        change("test:granted", (ApprovalRequest, released.approval_requests.get().pk), (Release, released.pk)) as act,
     ):
-        act.get(ApprovalRequest).grant()
+        act.get(ApprovalRequest).mark_approved()
         release = act.get(Release)
-        release.approve()
+        release.mark_approved()
     with acting_as("operator"), change("test:running", (Release, released.pk)) as act:
-        walk(act.get(Release), "confirm", "start")
+        walk(act.get(Release), "complete_final_check", "start")
         act.states[Release, released.pk] = "releasing"
-    staging = run(acting_as, review, "staging", "schedule", "queue", "start", steps="running")
-    back = run(acting_as, released, "production", "schedule", "queue", "start", "verify", "watch")
+    staging = run(acting_as, review, "staging", "schedule", "enqueue", "start", steps="running")
+    back = run(
+        acting_as, released, "production", "schedule", "enqueue", "start", "start_verification", "start_monitoring"
+    )
     watch = watched(acting_as, back)
     with acting_as("operator"), change("test:force") as act:
         for environment in Environment.objects.all():
             DeployedVersion.objects.create(
-                application=other, environment=environment, release=released, since=now(), how="verified"
+                application=other, environment=environment, release=released, since=now(), basis="verified"
             )
         act.about(released)
     rollback = rolled_back(acting_as, back)
-    waiting = run(acting_as, review, "development", "schedule", "queue", "start", "hold", steps="running")
+    waiting = run(acting_as, review, "development", "schedule", "enqueue", "start", "await_decision", steps="running")
     plain = draft(acting_as, of, "1.4.0", "重複登録の修正")
     return {
         "application": of, "review": review, "released": released, "draft": plain, "round": round_, "extra": extra,
@@ -371,13 +377,13 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
                 )
                 proof = Evidence.objects.create(
                     application=of, environment=production, kind="junit", test_type="unit", commit=COMMIT, tree=TREE,
-                    digest=str(index).ljust(64, "f"), values={}, sentence="ok", content=b"", handed_in_by=developer,
+                    digest=str(index).ljust(64, "f"), values={}, summary="ok", content=b"", uploaded_by=developer,
                 )  # fmt: skip
                 Evidence.objects.filter(environment=production, superseded_by=None).exclude(pk=proof.pk).update(
                     superseded_by=proof
                 )
                 made = Deployment.objects.create(
                     release=world_["review"], application=of, environment=Environment.objects.get(slug="staging"),
-                    requested_by=developer, procedure=Procedure.objects.get(state="active"),
+                    requested_by=developer, procedure=Procedure.objects.get(state="in_effect"),
                 )  # fmt: skip
                 walk(made, "cancel")

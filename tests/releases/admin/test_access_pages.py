@@ -35,15 +35,15 @@ def busy(people: dict[str, Any], acting_as: Callable[..., Any]) -> AccessReview:
         request(role="tester", environment_id=Environment.objects.get(slug="production").pk, hours=2, reason="INC-7")
     with acting_as("committee_a"):
         appoint(
-            absent_id=people["committee_a"].pk,
-            deputy_id=people["committee_b"].pk,
-            begins_at=moment,
+            delegator_id=people["committee_a"].pk,
+            delegate_id=people["committee_b"].pk,
+            starts_at=moment,
             until=moment + timedelta(days=3),
             reason="leave",
         )
     with acting_as("administrator"):
         propose(people["outsider"].pk, role="committee", reason="new member")
-        propose(people["outsider"].pk, role="tester", reason="from May", begins_at=moment + timedelta(days=9))
+        propose(people["outsider"].pk, role="tester", reason="from May", starts_at=moment + timedelta(days=9))
         end_grant(AccessGrant.objects.get(account=people["tester"]).pk, reason="left")
         edit(people["committee_b"].pk, display_name="Committee B", employee_id="E-9", reason="a new number")
         issue_token(people["ci"].pk)
@@ -75,16 +75,22 @@ def test_the_page_shows_who_holds_will_hold_waits_and_held(busy: AccessReview, b
 
 def test_each_reader_is_offered_what_he_may(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     offers = {
-        "administrator": {"access:withdraw", "access:allow", "access:decline", "review:open", "deputy:confirm"},
-        "second_administrator": {"access:confirm", "access:allow", "review:open", "deputy:confirm"},
-        "committee_a": {"access:request", "deputy:appoint", "deputy:withdraw"},
-        "developer": {"access:request", "deputy:appoint"},
+        "administrator": {
+            "access:revoke",
+            "access:approve",
+            "access:reject",
+            "access_review:open",
+            "delegation:confirm",
+        },
+        "second_administrator": {"access:confirm", "access:approve", "access_review:open", "delegation:confirm"},
+        "committee_a": {"access:request", "delegation:request", "delegation:revoke"},
+        "developer": {"access:request", "delegation:request"},
     }
     withheld = {
         "administrator": {"access:confirm"},
-        "committee_a": {"access:allow", "access:withdraw", "review:open", "deputy:confirm"},
-        "developer": {"access:allow", "access:withdraw", "review:open", "deputy:withdraw"},
-        "auditor": {"access:request", "deputy:appoint", "access:allow", "review:open"},
+        "committee_a": {"access:approve", "access:revoke", "access_review:open", "delegation:confirm"},
+        "developer": {"access:approve", "access:revoke", "access_review:open", "delegation:revoke"},
+        "auditor": {"access:request", "delegation:request", "access:approve", "access_review:open"},
     }
     for name in sorted(offers.keys() | withheld.keys()):
         html = html_of(browsers(name), "/admin/access/")
@@ -96,7 +102,7 @@ def test_each_reader_is_offered_what_he_may(busy: AccessReview, browsers: Callab
 
 def test_a_review_is_decided_line_by_line_but_not_ones_own(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     html = html_of(browsers("administrator"), f"/admin/access/review/{busy.pk}/")
-    assert html.count('data-verb="review:keep"') == busy.items.count() - 1
+    assert html.count('data-verb="access_review:keep"') == busy.items.count() - 1
     assert "another administrator decides it" in html
     reader = html_of(browsers("auditor"), f"/admin/access/review/{busy.pk}/")
     assert "data-verb" not in reader and "Committee A" in reader
@@ -107,10 +113,10 @@ def test_an_item_is_kept_on_its_page_and_leads_back(
     busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     item = busy.items.get(grant__account=people["developer"])
-    done = browsers("administrator").post(f"/admin/act/review/keep/{item.pk}/", {"note": "still in the team"})
+    done = browsers("administrator").post(f"/admin/act/access_review/keep/{item.pk}/", {"note": "still in the team"})
     assert (done.status_code, done["location"]) == (302, f"/admin/access/review/{busy.pk}/")
     item.refresh_from_db()
-    assert (item.verdict, item.note) == ("keep", "still in the team")
+    assert (item.result, item.note) == ("keep", "still in the team")
 
 
 def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
@@ -137,17 +143,17 @@ def test_an_account_offers_what_fits_it(
 ) -> None:
     def offered(name: str, reader: str = "administrator") -> set[str]:
         html = html_of(browsers(reader), f"/admin/environments/account/{people[name].pk}/change/")
-        keys = ("edit", "close", "reopen", "invite")
+        keys = ("edit", "deactivate", "reactivate", "invite")
         found = {key for key in keys if f'data-verb="account:{key}"' in html}
-        return found | {key for key in ("token:issue", "access:propose") if f'data-verb="{key}"' in html}
+        return found | {key for key in ("token:issue", "access:grant") if f'data-verb="{key}"' in html}
 
-    assert offered("developer") == {"edit", "close", "invite", "access:propose"}
+    assert offered("developer") == {"edit", "deactivate", "invite", "access:grant"}
     assert offered("administrator") == {"edit"}, "nothing of his own but what he is called"
-    assert offered("ci") == {"edit", "close", "token:issue", "access:propose"}
+    assert offered("ci") == {"edit", "deactivate", "token:issue", "access:grant"}
     assert offered("committee_b", "committee_b") == set() == offered("committee_b", "manager")
     with acting_as("administrator"):
         close(people["developer"].pk, reason="left")
-    assert offered("developer") == {"edit", "reopen"}
+    assert offered("developer") == {"edit", "reactivate"}
 
 
 def test_lists_of_tokens_requests_and_deputies_answer(busy: AccessReview, browsers: Callable[[str], Any]) -> None:

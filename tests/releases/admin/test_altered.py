@@ -59,7 +59,7 @@ def addresses(model: Any, row: Any) -> list[str]:
         return [reverse("step-log", args=[row.step_id]), reverse("step-log", args=[row.step_id]) + "?download=1"]
     if model is Outbox:
         return [reverse("admin:audit_outbox_changelist")]
-    watch = reverse("watch", args=[row.watch_id])
+    watch = reverse("watch", args=[row.period_id])
     return [watch, f"{watch}?series=csv"] if model is Measurement else [watch]
 
 
@@ -90,8 +90,8 @@ def test_a_row_that_was_deleted_or_put_in_is_found(auditor: Any, check: Callable
     gone, copied = Measurement.objects.order_by("pk")[0], Measurement.objects.order_by("pk")[1]
     with as_owner() as own:
         own.execute(
-            "INSERT INTO releases_measurement (watch_id, due_at, at, up, raw, values, error, covered_by)"
-            " SELECT watch_id, due_at + interval '1 ms', at, up, raw, '{}', '', covered_by FROM releases_measurement WHERE id = %s",
+            "INSERT INTO releases_measurement (period_id, due_at, at, up, raw, values, error, covered_by)"
+            " SELECT period_id, due_at + interval '1 ms', at, up, raw, '{}', '', covered_by FROM releases_measurement WHERE id = %s",
             [copied.pk],
         )
     set_row("releases_measurement", "DELETE", f"id = {gone.pk}")
@@ -116,15 +116,15 @@ def test_an_event_that_was_altered_is_shown_in_red(
     change: str, auditor: Any, check: Callable[..., Verification]
 ) -> None:
     check()
-    event = Event.objects.filter(action="consent:approve", kind="action").select_related("link")[0]
-    page = reverse("event", args=[event.link.number])
+    event = Event.objects.filter(operation="approval:approve", kind="operation").select_related("ledger_entry")[0]
+    page = reverse("event", args=[event.ledger_entry.number])
     html = auditor.get(page).content.decode()
     assert "was altered" not in html and "the ledger signer signed the checkpoint" in html
-    set_event(event.link.number, change)
+    set_event(event.ledger_entry.number, change)
     html = auditor.get(page).content.decode()
     assert "This event was altered after it was recorded" in html and "The proof fails" in html
-    row = Event.objects.filter(act=event.act, kind="row").select_related("link")[0]
-    for address in (reverse("event", args=[row.link.number]), f"{reverse('timeline')}?object={event.object}"):
+    row = Event.objects.filter(operation_id=event.operation_id, kind="row").select_related("ledger_entry")[0]
+    for address in (reverse("event", args=[row.ledger_entry.number]), f"{reverse('timeline')}?object={event.object}"):
         assert "This event was altered after it was recorded" in auditor.get(address).content.decode(), address
 
 
@@ -132,8 +132,8 @@ def test_an_event_whose_link_was_rewritten_too_is_not_in_the_signed_tree(
     auditor: Any, check: Callable[..., Verification]
 ) -> None:
     check()
-    event = Event.objects.filter(action="consent:approve", kind="action").select_related("link")[0]
-    number = event.link.number
+    event = Event.objects.filter(operation="approval:approve", kind="operation").select_related("ledger_entry")[0]
+    number = event.ledger_entry.number
     auditor.get(reverse("event", args=[number]))  # it reads the tree
     set_event(
         number, "bytes = convert_to(replace(convert_from(bytes, 'UTF8'), '\"digest\":\"', '\"digest\":\"0'), 'UTF8')"

@@ -32,29 +32,29 @@ def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> Any:
 
 
 def numbers(**wanted: Any) -> list[int]:
-    return [event.link.number for event in look(Wanted(**wanted), 1000).events]
+    return [event.ledger_entry.number for event in look(Wanted(**wanted), 1000).events]
 
 
 def everything(keep: Callable[[Event, dict[str, Any]], bool]) -> list[int]:
     """The numbers of the events that a test keeps, by looking at each."""
-    events = Event.objects.select_related("link").order_by("-link__number")
-    return [event.link.number for event in events if keep(event, event.contents)]
+    events = Event.objects.select_related("ledger_entry").order_by("-ledger_entry__number")
+    return [event.ledger_entry.number for event in events if keep(event, event.contents)]
 
 
 def test_each_filter_finds_what_a_look_at_each_event_finds(world: dict[str, Any], people: dict[str, Any]) -> None:
     manager, middle = people["manager"].pk, Event.objects.order_by("at")[300].at
     cases: dict[str, tuple[dict[str, Any], Callable[[Event, dict[str, Any]], bool]]] = {
         "account": ({"account_id": manager}, lambda e, c: e.actor.split(":")[1] == str(manager)),
-        "action": ({"action": "consent:approve"}, lambda e, c: e.action == "consent:approve"),
+        "operation": ({"operation": "approval:approve"}, lambda e, c: e.operation == "approval:approve"),
         "outcome": ({"outcome": "deleted"}, lambda e, c: e.outcome == "deleted"),
-        "kind": ({"kind": "action"}, lambda e, c: e.kind == "action"),
+        "kind": ({"kind": "operation"}, lambda e, c: e.kind == "operation"),
         "model": ({"model": "releases.Step"}, lambda e, c: e.object.startswith("releases.Step:")),
         "period": ({"since": middle, "until": middle + timedelta(seconds=2)},
                    lambda e, c: middle <= e.at < middle + timedelta(seconds=2)),
         "address": ({"address": "127.0.0.1"}, lambda e, c: c["request"]["address"] == "127.0.0.1"),
         "words": ({"words": "ﾒﾀﾃﾞｰﾀ 検索"}, lambda e, c: "メタデータ検索" in bytes(e.bytes).decode()),
-        "two": ({"account_id": manager, "action": "release:plan", "kind": "row"},
-                lambda e, c: (e.actor.split(":")[1], e.action, e.kind) == (str(manager), "release:plan", "row")),
+        "two": ({"account_id": manager, "operation": "release:plan", "kind": "row"},
+                lambda e, c: (e.actor.split(":")[1], e.operation, e.kind) == (str(manager), "release:plan", "row")),
     }  # fmt: skip
     for name, (wanted, keep) in cases.items():
         expected = everything(keep)
@@ -86,7 +86,7 @@ def test_a_search_ends_after_so_many_events_and_goes_on(
     seen, before, pages = [], None, 0
     while True:
         page = look(Wanted(words="1.3.0"), 10, before)
-        seen += [event.link.number for event in page.events]
+        seen += [event.ledger_entry.number for event in page.events]
         before, pages = page.older, pages + 1
         if before is None:
             break
@@ -102,7 +102,9 @@ def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict
     found = {e.object for e in look(Wanted(objects=scope.of_release(release.pk)), 5000).events}
     assert {f"releases.Release:{release.pk}", f"releases.Deployment:{running.pk}"} <= found
     assert {f"releases.Step:{s.pk}" for s in running.steps.all()} <= found
-    assert {f"releases.ApprovalDecision:{a.pk}" for r in release.rounds.all() for a in r.approvals.all()} <= found
+    assert {
+        f"releases.ApprovalDecision:{a.pk}" for r in release.approval_requests.all() for a in r.decisions.all()
+    } <= found
     assert f"releases.Release:{world['draft'].pk}" not in found
     there = {e.object for e in look(Wanted(within=(scope.in_environment(running.environment_id),)), 5000).events}
     assert f"releases.Deployment:{running.pk}" in there and f"releases.Deployment:{world['back'].pk}" not in there
@@ -110,10 +112,10 @@ def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict
 
 def test_counts_are_made_when_asked_only(auditor: Any) -> None:
     address = reverse("timeline")
-    plain = auditor.get(address, {"kind": "action"}).content.decode()
+    plain = auditor.get(address, {"kind": "operation"}).content.decode()
     assert "Count all that fit" in plain and "Events that fit" not in plain
-    asked = auditor.get(address, {"kind": "action", "count": "1"}).content.decode()
-    assert f"Events that fit: {count(Wanted(kind='action'))}" in asked
+    asked = auditor.get(address, {"kind": "operation", "count": "1"}).content.decode()
+    assert f"Events that fit: {count(Wanted(kind='operation'))}" in asked
 
 
 def test_odd_questions_are_no_error(auditor: Any) -> None:
@@ -138,12 +140,12 @@ def test_odd_questions_are_no_error(auditor: Any) -> None:
 
 def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
     """Difference, reason, signature, the rest of the act."""
-    approved = Event.objects.get(action="consent:approve", kind="action")
-    html = auditor.get(reverse("event", args=[approved.link.number])).content.decode()
+    approved = Event.objects.get(operation="approval:approve", kind="operation")
+    html = auditor.get(reverse("event", args=[approved.ledger_entry.number])).content.decode()
     assert "内容を確認した" in html and "Committee A" in html and "releases.ApprovalDecision:" in html
-    edited = Event.objects.filter(action="release:edit", kind="row", object__startswith="releases.Release:").first()
+    edited = Event.objects.filter(operation="release:edit", kind="row", object__startswith="releases.Release:").first()
     assert edited is not None
-    html = auditor.get(reverse("event", args=[edited.link.number])).content.decode()
+    html = auditor.get(reverse("event", args=[edited.ledger_entry.number])).content.decode()
     assert "security impact" in html and "No checkpoint covers this event yet" in html
     head = LedgerHead.objects.get()
     assert auditor.get(reverse("event", args=[head.number])).status_code == 200
@@ -170,10 +172,10 @@ def test_what_a_reader_may_not_see_is_hidden_in_its_past_too(
 ) -> None:
     """The page of a target and of a configuration is closed to a tester; so are its events and what it was."""
     label = f"environments.DeploymentTarget:{DeploymentTarget.objects.filter(environment__tier='production').earliest('pk').pk}"
-    row = Event.objects.filter(object=label, kind="row").select_related("link").earliest("at")
+    row = Event.objects.filter(object=label, kind="row").select_related("ledger_entry").earliest("at")
     root = row.contents["after"]["root"]
     hidden = browsers("tester")
-    event, past = reverse("event", args=[row.link.number]), reverse("as-of")
+    event, past = reverse("event", args=[row.ledger_entry.number]), reverse("as-of")
     for address, asked in ((event, {}), (event, {"proof": "1"}), (past, {"object": row.object})):
         assert hidden.get(address, asked).status_code == 403, address
     for address, asked in (
@@ -210,7 +212,7 @@ def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict
     production = Environment.objects.get(slug="production")
     done, more = uses(Then(), production, now() - timedelta(days=1), now())
     assert not more
-    approved = [use for use in done if use.happening.action == "consent:approve"]
+    approved = [use for use in done if use.happening.operation == "approval:approve"]
     assert [(use.duty.key, use.allowed) for use in approved] == [("approve", True)]
     # Only the command that made the accounts acted without being one.
     odd = [use for use in done if use.happening.outcome == "done" and use.allowed is not True]
@@ -223,7 +225,7 @@ def test_the_access_report_is_taken_along_as_tables(world: dict[str, Any], audit
         answer = auditor.get(reverse("who-could"), {"take": take, "environment": production.pk})
         table = b"".join(answer.streaming_content).decode()
         assert line in table and answer["Content-Type"].startswith("text/csv"), table
-        event = Event.objects.filter(action="audit:export_access").order_by("-link__number")[0]
+        event = Event.objects.filter(operation="audit:export_access").order_by("-ledger_entry__number")[0]
         assert event.contents["after"]["table"] == take and event.contents["after"]["environment"] == "production"
 
 
@@ -233,9 +235,9 @@ def test_an_act_without_a_right_is_seen(
     """Somebody who wrote an approval past every check: the ledger says that he had no right to it."""
     from releases.models import ApprovalDecision
 
-    with acting_as("tester"), change("consent:approve") as act:
+    with acting_as("tester"), change("approval:approve") as act:
         made = ApprovalDecision.objects.create(
-            round=world["round"], account=people["tester"], meaning="approve", roles=["committee"],
+            approval_request=world["round"], account=people["tester"], decision="approve", roles=["committee"],
             digest=world["round"].digest, signature={}, at=now(),
         )  # fmt: skip
         act.about(made)
@@ -263,11 +265,11 @@ def test_a_role_in_staging_allows_nothing_in_production(
 ) -> None:
     """Neither in the table of who could nor beside an act."""
     given(acting_as, people["tester"], "committee", "staging")
-    with acting_as("tester"), change("consent:approve") as act:
+    with acting_as("tester"), change("approval:approve") as act:
         act.about(world["round"])
     assert words_of("Tester", "staging")[1] == ["Committee member"] and words_of("Tester")[1] == []
     done, _more = uses(Then(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
-    assert {use.happening.actor: use.allowed for use in done if use.happening.action == "consent:approve"} == {
+    assert {use.happening.actor: use.allowed for use in done if use.happening.operation == "approval:approve"} == {
         "Committee A": True,
         "Tester": False,
     }
@@ -280,18 +282,18 @@ def test_a_deputy_could_approve_and_nothing_else(
     for absent in ("committee_a", "operator"):
         with acting_as(absent):
             made = appoint.appoint(
-                absent_id=people[absent].pk, deputy_id=people["tester"].pk, begins_at=now(),
+                delegator_id=people[absent].pk, delegate_id=people["tester"].pk, starts_at=now(),
                 until=now() + timedelta(days=1), reason="休暇",
             )  # fmt: skip
         with acting_as("administrator"):
             appoint.confirm(made.pk)
     assert words_of("Tester") == [[], ["Committee member, for Committee A"], [], [], [], []]
-    for event in ("consent:approve", "consent:send_back"):
+    for event in ("approval:approve", "approval:send_back"):
         with acting_as("tester"), change(event) as act:
             act.about(world["round"])
     done, _more = uses(Then(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
-    his = {use.happening.action: use.allowed for use in done if use.happening.actor == "Tester"}
-    assert his == {"consent:approve": True, "consent:send_back": False}
+    his = {use.happening.operation: use.allowed for use in done if use.happening.actor == "Tester"}
+    assert his == {"approval:approve": True, "approval:send_back": False}
 
 
 def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
@@ -299,20 +301,20 @@ def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
 ) -> None:
     """A developer of production alone adds no change; what was done in staging is no use of production."""
     given(acting_as, people["tester"], "developer", "production")
-    with acting_as("tester"), change("release:add_change") as act:
+    with acting_as("tester"), change("release:add_change_entry") as act:
         act.about(world["draft"])
     given(acting_as, people["auditor"], "release_manager", "staging")
-    with acting_as("auditor"), change("window:freeze") as act:
+    with acting_as("auditor"), change("window:create_freeze") as act:
         act.about(Environment.objects.get(slug="staging"))
     assert words_of("Developer")[0] == ["Developer"] and words_of("Tester")[0] == []
     found = {}
     for slug in ("production", "staging"):
         done, _more = uses(Then(), Environment.objects.get(slug=slug), now() - timedelta(days=1), now())
         found[slug] = {
-            (use.happening.action, use.allowed) for use in done if use.happening.actor in ("Tester", "Auditor")
+            (use.happening.operation, use.allowed) for use in done if use.happening.actor in ("Tester", "Auditor")
         }
-    assert found["production"] == {("release:add_change", False)}
-    assert found["staging"] == {("release:add_change", False), ("window:freeze", True)}
+    assert found["production"] == {("release:add_change_entry", False)}
+    assert found["staging"] == {("release:add_change_entry", False), ("window:create_freeze", True)}
 
 
 def test_a_look_at_the_source_takes_a_right_where_the_release_goes(
@@ -326,8 +328,8 @@ def test_a_look_at_the_source_takes_a_right_where_the_release_goes(
     with acting(COMMAND):
         enrolled(people["outsider"])
     for name in ("outsider", "auditor"):
-        with acting_as(name), change("release:observe", (type(release), release.pk)):
+        with acting_as(name), change("release:refresh_from_git", (type(release), release.pk)):
             pass
     done, _more = uses(Then(), place, now() - timedelta(days=1), now())
-    found = {u.happening.actor: u.allowed for u in done if u.happening.action == "release:observe"}
+    found = {u.happening.actor: u.allowed for u in done if u.happening.operation == "release:refresh_from_git"}
     assert found[str(people["outsider"])] is True and found[str(people["auditor"])] is False

@@ -39,7 +39,7 @@ def test_drift_is_named(acting_as: Callable[..., Any], browsers: Callable[[str],
         act.about(old)
         for slug, release in (("development", new), ("staging", old), ("production", new)):
             DeployedVersion.objects.create(
-                application=of, environment=places[slug], release=release, since=now(), how="verified",
+                application=of, environment=places[slug], release=release, since=now(), basis="verified",
                 configuration=configuration[slug], unknown=slug == "development",
             )  # fmt: skip
     assert _drift("staging") == ["older than Production"]

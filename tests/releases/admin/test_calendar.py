@@ -52,7 +52,7 @@ def test_the_grid_shows_windows_freezes_releases_milestones_and_holidays(
 ) -> None:
     client = browsers("manager")
     review = world["review"]
-    month, day = month_of(review.window_start)
+    month, day = month_of(review.scheduled_start_at)
     html = page(client, month=month)
     assert "01:00–05:00" in cell(html, day) and "Regular release" in cell(html, day)
     assert f"T-0 {review}" in cell(html, day) and reverse("release", args=[review.pk]) in cell(html, day)
@@ -74,7 +74,7 @@ def test_the_grid_shows_windows_freezes_releases_milestones_and_holidays(
 
 
 def test_the_grid_keeps_to_one_environment_when_asked(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    month, day = month_of(world["review"].window_start)
+    month, day = month_of(world["review"].scheduled_start_at)
     assert "Regular release" not in cell(page(browsers("manager"), month=month, environment="staging"), day)
     assert "Regular release" in cell(page(browsers("manager"), month=month, environment="production"), day)
 
@@ -86,7 +86,7 @@ def test_a_month_that_is_none_is_the_present_one(text: str, world: dict[str, Any
 
 def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("manager")
-    start = world["review"].window_start + timedelta(days=60)
+    start = world["review"].scheduled_start_at + timedelta(days=60)
     month, _day = month_of(start)
     html = page(client, month=month)
     (link,) = set(re.findall(r'href="([^"]*release/plan/\?start=[^"]+)"', html.split("</table>")[0]))
@@ -98,7 +98,7 @@ def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], 
         "kind": "regular",
     }
     answer = client.post(link, given)
-    assert answer.status_code == 302 and "/act/release/move/" in answer.url
+    assert answer.status_code == 302 and "/act/release/set_scheduled_start/" in answer.url
     form = client.get(answer.url).content.decode()
     assert re.search(
         r'name="start"[^>]*value="\d{4}-\d\d-\d\dT01:00"|value="\d{4}-\d\d-\d\dT01:00"[^>]*name="start"', form
@@ -108,7 +108,7 @@ def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], 
 
 
 def test_a_link_fills_in_nothing_that_is_signed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    address = reverse("act", args=["consent", "approve", world["round"].pk])
+    address = reverse("act", args=["approval", "approve", world["round"].pk])
     html = browsers("committee_b").get(address, {"digest": "f" * 64, "comment": "planted"}).content.decode()
     fields = re.findall(r"<(?:input|textarea)[^>]*>", html.split("r-form")[1])
     assert len(fields) > 2 and not any("planted" in f or "f" * 64 in f for f in fields)
@@ -155,7 +155,7 @@ def test_a_rule_is_previewed_with_its_24_windows_before_it_is_saved(
     assert other.status_code == 200 and seal(other.content.decode()) != seal(html)
     done = client.post(address, rule_form(confirmed=seal(html)))
     assert done.status_code == 302
-    assert ChangeWindow.objects.get(name="週次").opened_at is None, "it waits for consent"
+    assert ChangeWindow.objects.get(name="週次").in_effect_at is None, "it waits for consent"
 
 
 def test_a_rule_that_is_none_is_told_in_the_preview(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
@@ -173,8 +173,8 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, review = browsers("manager"), world["review"]
-    address = reverse("act", args=["window", "freeze", production().pk])
-    local = review.window_start.astimezone(TOKYO)
+    address = reverse("act", args=["window", "create_freeze", production().pk])
+    local = review.scheduled_start_at.astimezone(TOKYO)
     given = {
         "name": "棚卸し", "reason": "x", "starts_at": f"{local - timedelta(hours=2):%Y-%m-%dT%H:%M}",
         "ends_at": f"{local + timedelta(hours=2):%Y-%m-%dT%H:%M}",
@@ -185,7 +185,7 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     other = client.post(address, given | {"application_id": world["released"].application_id})
     assert str(review) not in preview(other.content.decode()), "a freeze of another application does not hit it"
     # Meanwhile another freeze begins at that time: what would be signed is no longer what was read.
-    hours = {"starts_at": review.window_start, "ends_at": review.window_end}
+    hours = {"starts_at": review.scheduled_start_at, "ends_at": review.window_end}
     make(ChangeFreeze, environment=production(), name="決算", reason="x", created_by=review.author, **hours)
     moved = client.post(address, given | {"confirmed": seal(answer.content.decode())})
     assert moved.status_code == 200 and "決算" in preview(moved.content.decode())
@@ -193,7 +193,7 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     done = client.post(address, given | {"confirmed": seal(moved.content.decode())})
     assert done.status_code == 302
     row = ChangeFreeze.objects.get(name="棚卸し")
-    assert row.starts_at == (review.window_start - timedelta(hours=2))
+    assert row.starts_at == (review.scheduled_start_at - timedelta(hours=2))
     lifting = reverse("act", args=["freeze", "lift", row.pk])
     shown = client.post(lifting, {"reason": "done"}).content.decode()
     assert str(review) in preview(shown)
@@ -206,10 +206,10 @@ def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_h
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, review = browsers("manager"), world["review"]
-    address = reverse("act", args=["window", "freeze_recurring", production().pk])
+    address = reverse("act", args=["window", "create_recurring_freeze", production().pk])
     form = client.get(address).content.decode()
     assert re.findall(r'name="rrule_days" value="(..)"[^>]* checked', form) == ["FR"]
-    day = review.window_start.astimezone(TOKYO).date()
+    day = review.scheduled_start_at.astimezone(TOKYO).date()
     staging = Environment.objects.get(slug="staging")
     given = {
         "name": "週末", "reason": "x", "rrule_days": [("MO", "TU", "WE", "TH", "FR", "SA", "SU")[day.weekday()]],
@@ -240,11 +240,11 @@ def test_a_withdrawal_and_a_holiday_tell_what_they_change(
     client, review = browsers("manager"), world["review"]
     regular = ChangeWindow.objects.get(from_procedure=True, environment=production())
     shown = preview(
-        client.post(reverse("act", args=["window", "withdraw", regular.pk]), {"reason": "x"}).content.decode()
+        client.post(reverse("act", args=["window", "cancel", regular.pk]), {"reason": "x"}).content.decode()
     )
     assert str(review) in shown
     alter(regular, on_holiday="later")
-    day = review.window_start.astimezone(TOKYO).date()
+    day = review.scheduled_start_at.astimezone(TOKYO).date()
     given = {"day": day.isoformat(), "name_ja": "創立記念日", "name_en": "Founding day"}
     html = client.post(reverse("act-new", args=["holiday", "add"]), given).content.decode()
     assert "Moved from" in preview(html) and "Founding day" in preview(html) and str(review) in preview(html)
@@ -262,7 +262,7 @@ def test_a_program_is_not_asked_twice(world: dict[str, Any], browsers: Callable[
         "starts_at": now().isoformat(),
         "ends_at": (now() + timedelta(hours=1)).isoformat(),
     }
-    address = reverse("act", args=["window", "freeze", production().pk])
+    address = reverse("act", args=["window", "create_freeze", production().pk])
     answer = client.post(address, given, headers={"accept": "application/json"})
     assert answer.json()["ok"] and ChangeFreeze.objects.filter(name="n").exists()
 
@@ -273,7 +273,7 @@ def test_a_local_time_is_read_in_the_zone_of_its_environment(
     """02:30 does not exist in New York on 14 March 2027: the first instant after the gap, 03:00 EDT."""
     alter(production(), zone="America/New_York")
     given = {"name": "gap", "reason": "x", "starts_at": "2027-03-14T02:30", "ends_at": "2027-03-14T06:00"}
-    address = reverse("act", args=["window", "freeze", production().pk])
+    address = reverse("act", args=["window", "create_freeze", production().pk])
     browsers("manager").post(address, given, headers={"accept": "application/json"})
     row = ChangeFreeze.objects.get(name="gap")
     assert row.starts_at.isoformat() == "2027-03-14T07:00:00+00:00"
@@ -284,7 +284,7 @@ def test_a_moved_and_a_left_out_window_are_marked_in_list_and_grid(
     world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     regular = ChangeWindow.objects.get(from_procedure=True, environment=production())
-    day = world["review"].window_start.astimezone(TOKYO).date()
+    day = world["review"].scheduled_start_at.astimezone(TOKYO).date()
     with acting_as("manager"):
         add(day=day, name_ja="創立記念日", name_en="Founding day")
     client = browsers("manager")
@@ -299,7 +299,7 @@ def test_a_week_shows_its_seven_days_with_all_that_stands_in_them(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """Also those of the neighbouring month; a day that is none is today."""
-    day = world["review"].window_start.astimezone(TOKYO).date()
+    day = world["review"].scheduled_start_at.astimezone(TOKYO).date()
     html = page(browsers("manager"), week=day.isoformat())
     grid = html.split('id="month"')[1].split("</table>")[0]
     assert grid.count('class="r-day"') == 7 and "T-0" in cell(html, day)

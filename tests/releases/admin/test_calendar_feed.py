@@ -104,7 +104,7 @@ def test_it_holds_windows_extra_ones_freezes_and_planned_releases(
     assert str(found[f"window-{extra.pk}@ringi"]["STATUS"]) == "TENTATIVE", "it waits for consent"
     review = world["review"]
     event = found[f"release-{review.pk}@ringi"]
-    assert event["DTSTART"].dt == review.window_start.replace(microsecond=0)
+    assert event["DTSTART"].dt == review.scheduled_start_at.replace(microsecond=0)
     assert str(event["STATUS"]) == "TENTATIVE" and review.version in str(event["SUMMARY"])
     assert not any(f"release-{world[name].pk}@" in uid for uid in found for name in ("released", "draft"))
 
@@ -124,10 +124,10 @@ def test_a_change_raises_the_sequence_and_keeps_the_uid(
 ) -> None:
     uid = f"release-{world['review'].pk}@ringi"
     before = events(feed())[uid]
-    release = alter(world["review"], window_start=world["review"].window_start + timedelta(hours=1))
+    release = alter(world["review"], scheduled_start_at=world["review"].scheduled_start_at + timedelta(hours=1))
     after = events(feed())[uid]
     assert after["SEQUENCE"] == before["SEQUENCE"] + 1
-    assert after["DTSTART"].dt == release.window_start.replace(microsecond=0) != before["DTSTART"].dt
+    assert after["DTSTART"].dt == release.scheduled_start_at.replace(microsecond=0) != before["DTSTART"].dt
     assert after["LAST-MODIFIED"].dt >= before["LAST-MODIFIED"].dt
 
 
@@ -166,10 +166,10 @@ def test_what_is_withdrawn_is_told_as_cancelled_for_thirty_days(
     alter(row, lifted_at=now() - timedelta(days=31))
     assert f"freeze-{row.pk}@ringi" not in events(feed())
     regular = ChangeWindow.objects.get(from_procedure=True, environment=production)
-    alter(regular, withdrawn_at=now())
+    alter(regular, cancelled_at=now())
     statuses = {str(e["STATUS"]) for e in of(events(feed()), f"window-{regular.pk}-").values()}
     assert statuses == {"CANCELLED"}
-    alter(regular, withdrawn_at=now() - timedelta(days=31))
+    alter(regular, cancelled_at=now() - timedelta(days=31))
     assert not of(events(feed()), f"window-{regular.pk}-")
 
 
@@ -260,9 +260,9 @@ def test_an_address_dies_with_its_account_its_role_and_its_revocation(
     alter(closed, is_active=True)
     assert feed().status_code == 200
     grant = closed.grants.get()
-    alter(grant, withdrawn_at=now())
+    alter(grant, revoked_at=now())
     assert feed().status_code == 404, "without the right to look"
-    alter(grant, withdrawn_at=None)
+    alter(grant, revoked_at=None)
     with acting_as("developer"):
         revoke(CalendarFeed.objects.get(digest=CalendarFeed.digest_of(feed.secret)).pk)
     assert feed().status_code == 404
@@ -284,7 +284,7 @@ def test_an_unknown_secret_is_answered_as_a_dead_one_with_the_same_work(
 
 def test_the_verb_shows_the_address_once(world: dict[str, Any], browsers: Callable[[str], Any], settings: Any) -> None:
     client = browsers("developer")
-    answer = client.post(reverse("act", args=["feed", "create", world["application"].pk]), {}, follow=True)
+    answer = client.post(reverse("act", args=["calendar_feed", "create", world["application"].pk]), {}, follow=True)
     found = re.search(r"https?://\S+/calendar/feed/([\w-]{43})\.ics", answer.content.decode())
     assert answer.status_code == 200 and found
     assert found[0].startswith(settings.BASE_URL)

@@ -123,12 +123,12 @@ def test_services_are_looked_at_from_the_page(
             reason="three",
         )
     client = browsers("operator")
-    assert client.post(reverse("act", args=["configuration", "examine", made.pk])).status_code == 302
+    assert client.post(reverse("act", args=["configuration", "check_connectivity", made.pk])).status_code == 302
     assert ConfigurationCheck.objects.get().version_id == made.pk
     page = client.get(reverse("admin:environments_configurationversion_change", args=[made.pk])).content.decode()
     assert "an object was stored, retrieved and deleted" in page and "not all reachable" in page
     assert "hidden-word" not in page
-    refused = browsers("auditor").post(reverse("act", args=["configuration", "examine", made.pk]))
+    refused = browsers("auditor").post(reverse("act", args=["configuration", "check_connectivity", made.pk]))
     assert refused.status_code == 403 and Application.objects.count() == 1
 
 

@@ -17,7 +17,7 @@ from releases.models import ApprovalRequest, Release
 from tests.releases.gates.asking import shown
 
 
-@pytest.mark.parametrize("verb", ["amend", "withdraw", "take_back"])
+@pytest.mark.parametrize("verb", ["reopen_scope", "cancel", "withdraw_request"])
 def test_the_page_names_the_approvals_that_end(
     world: dict[str, Any], browsers: Callable[[str], Any], verb: str
 ) -> None:
@@ -25,19 +25,19 @@ def test_the_page_names_the_approvals_that_end(
     html = browsers("manager").get(reverse("act", args=["release", verb, world["review"].pk])).content.decode()
     card = html[html.index('id="cost"') :].split("</section>")[0]
     assert "Approval of Committee A" in card and "ends" in card
-    assert ("Approval is requested again: " in card) == (verb != "withdraw")
+    assert ("Approval is requested again: " in card) == (verb != "cancel")
 
 
 def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     """After the amendment the round is void and the same question costs no consent any more."""
     release = world["review"]
-    before = costs.of("release:amend", release)
+    before = costs.of("release:reopen_scope", release)
     with acting_as("manager"):
         amend(release.pk, reason="more")
     assert any("Approval of Committee A" in line for line in before.lost)
     assert any("Milestones to be reached again" in line for line in before.again)
-    assert ApprovalRequest.objects.get(pk=world["round"].pk).state == "void"
-    after = costs.of("release:amend", Release.objects.get(pk=release.pk))
+    assert ApprovalRequest.objects.get(pk=world["round"].pk).state == "invalidated"
+    after = costs.of("release:reopen_scope", Release.objects.get(pk=release.pk))
     assert not [line for line in after.lost if "Approval" in line or "round" in line]
 
 
@@ -59,8 +59,10 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
 
 def test_acts_that_cost_nothing_say_nothing_or_say_so(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     """A move of a draft loses nothing and says so; a roster before approval is not even asked."""
-    assert costs.of("release:move", world["draft"]) == costs.Cost(asked=True)
-    assert not costs.of("roster:assign", world["review"]).asked
+    assert costs.of("release:set_scheduled_start", world["draft"]) == costs.Cost(asked=True)
+    assert not costs.of("team:assign", world["review"]).asked
     assert not costs.of("checklist:sign", world["review"].checklist.first()).asked
     with acting_as("manager"):
-        assign(world["draft"].pk, duty="worker", account_id=Account.objects.get(username="operator").pk, telephone="1")
+        assign(
+            world["draft"].pk, duty="implementer", account_id=Account.objects.get(username="operator").pk, telephone="1"
+        )

@@ -25,8 +25,8 @@ def test_the_export_holds_everything_and_itself(
     raw = b"".join(answer.streaming_content)
     answer.close()
     assert int(answer["Content-Length"]) == len(raw)
-    last = Event.objects.select_related("link").order_by("-link__number")[0]
-    assert (last.action, last.link.number) == ("audit:export_ledger", before + 1)
+    last = Event.objects.select_related("ledger_entry").order_by("-ledger_entry__number")[0]
+    assert (last.operation, last.ledger_entry.number) == ("audit:export_ledger", before + 1)
     assert raw.count(b"\n") == before + 3
     file = tmp_path / "ledger.jsonl"
     file.write_bytes(raw)

@@ -44,7 +44,7 @@ def test_an_address_for_checkpoints_is_shown_with_names_and_times(
 
 
 def test_what_no_button_does_has_words_in_both_languages() -> None:
-    for action in (*OTHER_ACTS, "audit:refuse_seal", "audit:renew_key", "audit:export_pack", "account:secure"):
+    for action in (*OTHER_ACTS, "audit:refuse_signing", "audit:renew_key", "audit:export_pack", "account:secure"):
         with translation.override("en"):
             english = act_name(action)
         with translation.override("ja"):

@@ -30,7 +30,7 @@ def test_the_end_of_a_waiver_is_offered_as_the_end_of_the_window_there(
 ) -> None:
     release = elsewhere["review"]
     alter(release, window_end=datetime(2026, 12, 16, 20, 0, tzinfo=UTC))
-    html = browsers("manager").get(reverse("act", args=["waiver", "propose", release.pk])).content.decode()
+    html = browsers("manager").get(reverse("act", args=["waiver", "request", release.pk])).content.decode()
     assert 'value="2026-12-16T21:00"' in html
     assert "Local time in Europe/Berlin" in html
 
@@ -39,12 +39,12 @@ def test_a_date_that_is_moved_to_is_read_as_local_time_there(
     elsewhere: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     release, manager = elsewhere["draft"], browsers("manager")
-    address, opens = reverse("act", args=["release", "move", release.pk]), seed.next_window_start()
+    address, opens = reverse("act", args=["release", "set_scheduled_start", release.pk]), seed.next_window_start()
     assert "Local time in Europe/Berlin" in manager.get(address).content.decode()
     there = opens.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%dT%H:%M")
     answer = manager.post(address, {"start": there, "reason": "later"})
     assert answer.status_code == 302, answer.content.decode()
-    assert Release.objects.get(pk=release.pk).window_start == opens
+    assert Release.objects.get(pk=release.pk).scheduled_start_at == opens
 
 
 def test_a_window_that_is_clicked_in_the_calendar_is_offered_as_it_opens(
@@ -62,4 +62,4 @@ def test_a_window_that_is_clicked_in_the_calendar_is_offered_as_it_opens(
     assert f'value="{there:%Y-%m-%dT%H:%M}"' in form
     answer = manager.post(manager.post(link, given | {"version": "1.9.1"}).url, {"start": f"{there:%Y-%m-%dT%H:%M}"})
     assert answer.status_code == 302, answer.content.decode()
-    assert Release.objects.get(version="1.9.1").window_start == there
+    assert Release.objects.get(version="1.9.1").scheduled_start_at == there

@@ -40,13 +40,13 @@ def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[...,
     """A release is called off, which the developer reads in his inbox and people outside by mail, once released."""
     from releases.actions.release.prepare import withdraw
 
-    only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
+    only(("release:cancel", "development_team", "admin"), ("release:cancel", "users", "mail"))
     join("development_team", people["developer"])
     announced(world["draft"], outsider("users", "kita@users.example"))
     forget()
     with acting_as("manager"):
         withdraw(world["draft"].pk, reason="計画変更")
-    return next(one for one in tell() if one.event == "release:withdraw")
+    return next(one for one in tell() if one.event == "release:cancel")
 
 
 def text_of(answer: Any) -> str:
@@ -66,7 +66,7 @@ def addresses(notice: Notification) -> list[str]:
 def test_every_page_answers_everybody_who_may_look_in_both_languages(
     told: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    make(SuppressedAddress, address="gone@users.example", because="550", since=told.made_at)
+    make(SuppressedAddress, address="gone@users.example", reason="550", since=told.made_at)
     for name, language in (("manager", "ja"), ("auditor", "en"), ("developer", "ja")):
         client = browsers(name)
         client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
@@ -85,15 +85,15 @@ def test_the_inbox_counts_opens_and_marks_as_read(told: Notification, browsers: 
         "the sidebar counts"
     )
     message = InboxItem.objects.get(account__username="developer")
-    answer = client.post(reverse("act", args=["message", "read", message.pk]))
+    answer = client.post(reverse("act", args=["inbox", "mark_read", message.pk]))
     assert answer.status_code == 302 and answer["location"] == told.path
     assert "Everything is read" in text_of(client.get(reverse("inbox")))
     assert told.texts["ja"]["subject"] not in text_of(client.get(reverse("inbox") + "?unread=1"))
-    assert browsers("operator").post(reverse("act", args=["message", "read", message.pk])).status_code == 403
+    assert browsers("operator").post(reverse("act", args=["inbox", "mark_read", message.pk])).status_code == 403
 
 
 def test_marking_all_as_read_leads_back_to_the_inbox(told: Notification, browsers: Callable[[str], Any]) -> None:
-    answer = browsers("developer").post(reverse("act-new", args=["message", "read_all"]))
+    answer = browsers("developer").post(reverse("act-new", args=["inbox", "mark_all_read"]))
     assert answer["location"] == reverse("inbox")
 
 
@@ -108,11 +108,11 @@ def test_a_message_outside_is_read_signed_and_released_on_one_page(
     client = browsers("project_manager")
     page = text_of(client.get(told_page(told)))
     assert "External stakeholders are not notified yet" in page and "kita@users.example" in page
-    button = 'data-verb="notice:release"'
+    button = 'data-verb="notification:approve_external"'
     assert button in page, "who may release it"
     for name in ("manager", "operator"):
         assert button not in text_of(browsers(name).get(told_page(told))), f"{name}: caused it, or has no right"
-    address = reverse("act", args=["notice", "release", told.pk])
+    address = reverse("act", args=["notification", "approve_external", told.pk])
     shown = text_of(client.get(address))
     assert told.texts["ja"]["subject"] in shown and "kita@users.example" in shown
     digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)[1]  # type: ignore[index]
@@ -127,7 +127,7 @@ def told_page(notice: Notification) -> str:
 
 def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notification, browsers: Callable[[str], Any]) -> None:
     row = NotificationTemplate.objects.get(event="release:announce")
-    client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
+    client, address = browsers("manager"), reverse("act", args=["notification_template", "edit", row.pk])
     form = text_of(client.get(address))
     assert "【リリース予定】" in form and "{{ version }}" in form
     given = {"subject_ja": "{{ application }} {{ version }}のお知らせ", "body_ja": "{{ changes }}", "subject_en": "",
@@ -153,7 +153,7 @@ def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
     from releases.actions.message_text.write import write
 
     row = NotificationTemplate.objects.get(event="release:announce")
-    form = browsers("manager").get(reverse("act", args=["message_text", "write", row.pk])).context["form"]
+    form = browsers("manager").get(reverse("act", args=["notification_template", "edit", row.pk])).context["form"]
     with acting_as("manager"):
         write(
             row.pk, **{name: form.fields[name].initial for name in ("subject_ja", "body_ja", "subject_en", "body_en")}
@@ -198,11 +198,11 @@ def test_no_address_or_secret_of_a_channel_is_on_any_page(
         set_address(slack.pk, url="http://127.0.0.1:9/services/hidden-key", language="ja", reason="初期設定")
     client = browsers("manager")
     pages = [reverse("admin:releases_notificationchannel_change", args=[slack.pk]), reverse("timeline"),
-             reverse("admin:releases_notificationchannel_changelist"), reverse("act", args=["channel", "set_address", slack.pk]),
+             reverse("admin:releases_notificationchannel_changelist"), reverse("act", args=["notification_channel", "set_address", slack.pk]),
              reverse("as-of") + f"?object=releases.NotificationChannel:{slack.pk}"]  # fmt: skip
     for address in pages:
         page = text_of(client.get(address))
-        assert "hidden-key" not in page and slack.sealed.get("url", "x" * 9) not in page, address
+        assert "hidden-key" not in page and slack.encrypted.get("url", "x" * 9) not in page, address
 
 
 def test_every_page_that_a_message_leads_to_is_there() -> None:
@@ -216,7 +216,7 @@ def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
     told: Notification, browsers: Callable[[str], Any]
 ) -> None:
     row = NotificationTemplate.objects.get(event="release:announce")
-    client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
+    client, address = browsers("manager"), reverse("act", args=["notification_template", "edit", row.pk])
     given = {"subject_ja": "予告", "body_ja": "予告", "subject_en": "", "body_en": ""}
     preview = text_of(client.post(address, given))
     assert "Only the Japanese text is changed" in preview
@@ -236,7 +236,7 @@ def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
 def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(
     told: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    make(SuppressedAddress, address="kita@users.example", because="550 5.1.1", since=told.made_at)
+    make(SuppressedAddress, address="kita@users.example", reason="550 5.1.1", since=told.made_at)
     only(("release:announce", "users", "mail"))
     shown = {"event": "release:announce", "release": told.release_id}
     page = text_of(browsers("manager").get(reverse("messages-preview"), shown))
@@ -248,7 +248,7 @@ def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(
 def test_who_confirms_a_message_sees_when_it_was_written_and_the_state_of_its_release(
     told: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    page = text_of(browsers("project_manager").get(reverse("act", args=["notice", "release", told.pk])))
+    page = text_of(browsers("project_manager").get(reverse("act", args=["notification", "approve_external", told.pk])))
     assert "current state of the release" in page and "Cancelled" in page and "written" in page
 
 
@@ -265,4 +265,4 @@ def test_a_channel_that_takes_nothing_says_why_on_its_page(
     client = browsers("manager")
     page = text_of(client.get(reverse("admin:releases_notificationchannel_change", args=[mail.pk])))
     assert "unavailable since" in page and "554 5.7.1 relay access denied" in page and "3 · " in page
-    assert 'data-verb="channel:enable"' in page
+    assert 'data-verb="notification_channel:enable"' in page

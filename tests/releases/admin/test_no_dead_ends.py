@@ -54,7 +54,9 @@ def test_pages_that_django_brings_lead_on_or_are_none(
 
 def test_sheets_of_a_release_at_every_stage_are_printed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("administrator")
-    bare = alter(world["draft"], window_start=None, window_end=None, plan={}, tree="", commit="", number=None)
+    bare = alter(
+        world["draft"], scheduled_start_at=None, window_end=None, step_plan={}, tree="", commit="", number=None
+    )
     nowhere = make(Application, slug="nowhere", name="Nowhere", repository="/nowhere")
     make(Release, application=nowhere, version="1.0.0", author=bare.author, title="half planned")
     for row in Release.objects.all():

@@ -48,7 +48,7 @@ class Asked:
     def why(self, name: str) -> str:
         """Return what the form says to whom it refuses, reading and posting."""
         client = self.browsers(name)
-        read, sent = client.get(self.form), client.post(self.form, {"reason": "x", "note": "x", "verdict": "healthy"})
+        read, sent = client.get(self.form), client.post(self.form, {"reason": "x", "note": "x", "verdict": "passed"})
         assert (read.status_code, sent.status_code) == (403, 403)
         found = re.search(r'role="alert">(?:<b>[^<]*</b><ul><li>)?([^<]+)<', sent.content.decode())
         alert = re.search(r'role="alert">([^<]+)<', read.content.decode())
@@ -82,21 +82,21 @@ def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked
     """Giving up, and trying the failed step again, or saying that it was done."""
     run = world["waiting"]
     step = walked(run.steps.get(ordinal=3), "fail")
-    for row, key in ((run, "deployment:give_up"), (step, "step:retry")):
+    for row, key in ((run, "deployment:fail"), (step, "step:retry")):
         one = asked(row, key)
         assert not one.offers("operator") and one.offers("second_operator")
         assert one.why("operator") == "You have scheduled this deployment; another person must decide."
         assert one.why("auditor") == "You do not have permission to do this."
-    assert not asked(run, "deployment:give_up").waits("operator", "Decide how to continue")
-    assert asked(run, "deployment:give_up").waits("second_operator", "Decide how to continue")
-    assert Deployment.objects.get(pk=run.pk).state == "waiting"
+    assert not asked(run, "deployment:fail").waits("operator", "Decide how to continue")
+    assert asked(run, "deployment:fail").waits("second_operator", "Decide how to continue")
+    assert Deployment.objects.get(pk=run.pk).state == "awaiting_decision"
 
 
 def test_who_started_a_run_neither_verifies_it_nor_judges_its_watch(
     world: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    run, watch = walked(world["running"], "verify"), alter(world["watch"], verdict="insufficient")
-    verify, judge = asked(run, "deployment:verify"), asked(watch, "watch:judge")
+    run, watch = walked(world["running"], "start_verification"), alter(world["watch"], result="inconclusive")
+    verify, judge = asked(run, "deployment:verify"), asked(watch, "monitoring:record_result")
     assert not verify.offers("operator") and verify.offers("second_operator")
     assert not judge.offers("operator") and judge.offers("second_operator")
     assert "another person must verify it" in verify.why("operator")
@@ -154,8 +154,8 @@ def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
             propose(people[name].pk, role="project_manager", reason="both")
     waiver = make(Waiver, release=world["review"], environment=Environment.objects.get(slug="production"),
                   gate="coverage", reason="x", until=now() + timedelta(hours=1),
-                  proposed_by=people["second_operator"])  # fmt: skip
-    yes, no = asked(waiver, "waiver:approve"), asked(waiver, "waiver:refuse")
+                  requested_by=people["second_operator"])  # fmt: skip
+    yes, no = asked(waiver, "waiver:confirm"), asked(waiver, "waiver:reject")
     assert [yes.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, False]
     assert [no.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, True]
     assert "has made an approval decision" in yes.why("committee_a")
@@ -181,7 +181,7 @@ def test_the_rosters_decider_alone_authorises_a_way_back(
 def test_the_author_settles_no_debt_of_his_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
     """And a condition of the committee is settled by one of its members, who has no part in the release."""
     debt = FollowUp.objects.filter(release=world["released"]).earliest("pk")
-    one = asked(debt, "obligation:settle")
+    one = asked(debt, "follow_up:complete")
     assert one.offers("project_manager") and not one.offers("manager")
     said = "You are the author of this release; another person must complete the follow-up action."
     assert one.why("manager") == said
@@ -197,9 +197,9 @@ def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
     """Two may release such a message: each is kept from his own."""
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
     for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
-        row = make(Notification, event="release:announce", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
-                   path="/admin/", made_at=now(), outside=True, **{field: people["manager"].person_key})  # fmt: skip
-        one, what = asked(row, "notice:release"), "Approve for external recipients"
+        row = make(Notification, event="release:announce", outbox=9000 + number, operation_id=str(uuid.uuid4()), object="x:1", texts=texts,
+                   path="/admin/", made_at=now(), external=True, **{field: people["manager"].person_key})  # fmt: skip
+        one, what = asked(row, "notification:approve_external"), "Approve for external recipients"
         assert one.offers("project_manager") and not one.offers("manager")
         assert one.waits("project_manager", what) and not one.waits("manager", what)
         assert words in one.why("manager")
@@ -234,9 +234,9 @@ def test_who_gives_roles_in_one_environment_does_so_there_on_the_pages_too(
     client = browsers("outsider")
     for grant, status in zip(grants, (200, 403), strict=True):
         item = make(AccessReviewItem, review=review, grant=grant)
-        for name in ("keep", "withdraw"):
-            assert client.get(reverse("act", args=["review", name, item.pk])).status_code == status
-    address = reverse("act", args=["access", "propose", people["tester"].pk])
+        for name in ("keep", "revoke"):
+            assert client.get(reverse("act", args=["access_review", name, item.pk])).status_code == status
+    address = reverse("act", args=["access", "grant", people["tester"].pk])
     form = client.get(address).context["form"]
     field = form.fields["environment_id"]
     assert field.required and list(field.queryset) == [places["staging"]]
@@ -250,7 +250,7 @@ def test_the_owner_of_a_calendar_address_ends_it_without_any_role(
 ) -> None:
     """And nobody else does who takes part in releases only."""
     feed = make(CalendarFeed, application=world["review"].application, account=people["outsider"], digest="x" * 64)
-    address = reverse("act", args=["feed", "revoke", feed.pk])
+    address = reverse("act", args=["calendar_feed", "revoke", feed.pk])
     found = {name: browsers(name).get(address).status_code for name in ("outsider", "administrator", "manager")}
     assert found == {"outsider": 200, "administrator": 200, "manager": 403}
 
@@ -261,11 +261,11 @@ def test_whose_word_a_deputy_gave_has_spoken(
     """His page offers no button, and he proposes no waiver of the release."""
     with acting(COMMAND):
         propose(people["committee_b"].pk, role="release_manager", reason="both")
-    approve, waive = asked(world["round"], "consent:approve"), asked(world["review"], "waiver:propose")
+    approve, waive = asked(world["round"], "approval:approve"), asked(world["review"], "waiver:request")
     assert waive.offers("committee_b") and waive.offers("manager")
-    word = make(ApprovalDecision, round=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
-                meaning="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
-    assert word.round_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
+    word = make(ApprovalDecision, approval_request=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
+                decision="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
+    assert word.approval_request_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
     assert not waive.offers("committee_b") and waive.offers("manager")
     assert "has made an approval decision" in waive.why("committee_b")
     assert not approve.offers("committee_b")
@@ -280,7 +280,7 @@ def test_no_button_leads_to_what_is_always_refused(
     for name, has in (("round", True), ("extra", False)):
         row = world[name]
         shown = {one.key for one in buttons(read_rights(people["committee_b"]), row)}
-        assert "consent:approve" in shown and ("consent:approve_with_condition" in shown) == has, name
-    regular = ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None).earliest("pk")
+        assert "approval:approve" in shown and ("approval:approve_with_condition" in shown) == has, name
+    regular = ChangeWindow.objects.filter(from_procedure=True, cancelled_at=None).earliest("pk")
     found = {one.key: one.reason for one in buttons(read_rights(people["manager"]), regular)}
-    assert "comes from the procedure" in found["window:withdraw"]
+    assert "comes from the procedure" in found["window:cancel"]

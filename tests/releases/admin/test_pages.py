@@ -154,9 +154,9 @@ def test_the_author_gets_no_approve_button_but_the_reason(
 ) -> None:
     """Not you: no button. Someone who has given his word has none either."""
     page = reverse("release", args=[world["review"].pk])
-    assert 'data-verb="consent:approve"' in browsers("committee_b").get(page).content.decode()
-    assert 'data-verb="consent:approve"' not in browsers("committee_a").get(page).content.decode()
-    assert 'data-verb="consent:approve"' not in browsers("manager").get(page).content.decode()
+    assert 'data-verb="approval:approve"' in browsers("committee_b").get(page).content.decode()
+    assert 'data-verb="approval:approve"' not in browsers("committee_a").get(page).content.decode()
+    assert 'data-verb="approval:approve"' not in browsers("manager").get(page).content.decode()
 
 
 def test_a_verb_that_is_not_possible_now_is_disabled_with_its_reason(
@@ -201,7 +201,7 @@ def test_secrets_are_never_shown(world: dict[str, Any], browsers: Callable[[str]
     )
     assert "DATABASE_PASSWORD" in html and "•••" in html
     assert "hidden-from-everyone" not in html
-    assert all(sealed not in html for sealed in row.sealed.values())
+    assert all(sealed not in html for sealed in row.encrypted.values())
 
 
 def test_the_language_is_chosen_without_signing_in(world: dict[str, Any]) -> None:
@@ -285,12 +285,12 @@ def test_a_release_has_its_page_before_the_first_procedure(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """Of one that came with its tag alone; its final check cannot be signed yet, and the form says why."""
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     with acting(COMMAND), change("test:walk", (Procedure, active.pk)) as act:
         walk(act.get(Procedure), "retire")
     release = world["draft"]
     assert release.procedure is None
-    check = reverse("act", args=["release", "confirm", release.pk])
+    check = reverse("act", args=["release", "sign_final_check", release.pk])
     for name in ("manager", "operator", "auditor"):
         answer = browsers(name).get(reverse("release", args=[release.pk]))
         assert answer.status_code == 200 and check not in answer.content.decode()

@@ -18,18 +18,18 @@ from releases.gates.durations import Durations
 from releases.models import Deployment
 from tests.releases.gates.asking import alter, make
 
-STEPS = {"label_ja": "一", "label_en": "one", "kind": "command", "required": True}
+STEPS = {"label_ja": "一", "label_en": "one", "step_type": "command", "required": True}
 
 
 def test_steps_follow_each_other(world: dict[str, Any]) -> None:
     """Each begins when the one before it ends; without a start there are no times."""
-    start = world["review"].window_start
-    plan = {"forward": [{**STEPS, "estimate_seconds": 60}], "verify": [{**STEPS, "estimate_seconds": 30}]}
-    found = lines(plan, ("forward", "verify"), start, False, Durations())
+    start = world["review"].scheduled_start_at
+    plan = {"deployment": [{**STEPS, "estimate_seconds": 60}], "verification": [{**STEPS, "estimate_seconds": 30}]}
+    found = lines(plan, ("deployment", "verification"), start, False, Durations())
     assert [(line.number, line.begins - start, line.ends - start) for line in found if line.begins and line.ends] == [
         (1, timedelta(0), timedelta(seconds=60)), (2, timedelta(seconds=60), timedelta(seconds=90)),
     ]  # fmt: skip
-    assert lines(plan, ("forward",), None, True, Durations())[0].begins is None
+    assert lines(plan, ("deployment",), None, True, Durations())[0].begins is None
 
 
 def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
@@ -37,9 +37,9 @@ def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers:
     row = world["review"]
     zone = "Asia/Tokyo"
     html = browsers("operator").get(reverse("work-sheet", args=[row.pk, "production"])).content.decode()
-    back = sum(s["estimate_seconds"] for p in ("back", "back_verify") for s in row.plan[p])
+    back = sum(s["estimate_seconds"] for p in ("rollback", "rollback_verification") for s in row.step_plan[p])
     assert when(row.window_end - timedelta(seconds=back), zone) in html
-    second = row.window_start + timedelta(seconds=row.plan["forward"][0]["estimate_seconds"])
+    second = row.scheduled_start_at + timedelta(seconds=row.step_plan["deployment"][0]["estimate_seconds"])
     assert clock(second, zone) in html
     assert "03-1234-5678" in html
 
@@ -51,7 +51,7 @@ def test_a_run_without_an_hour_yet_takes_the_decision_time_from_the_releases_win
     make(Deployment, release=row, application=row.application, requested_by=row.author,
          environment=Environment.objects.get(slug="production"))  # fmt: skip
     html = browsers("operator").get(reverse("work-sheet", args=[row.pk, "production"])).content.decode()
-    back = sum(s["estimate_seconds"] for p in ("back", "back_verify") for s in row.plan[p])
+    back = sum(s["estimate_seconds"] for p in ("rollback", "rollback_verification") for s in row.step_plan[p])
     assert when(row.window_end - timedelta(seconds=back), "Asia/Tokyo") in html
 
 
@@ -59,13 +59,17 @@ def test_where_no_window_is_the_work_sheet_invents_no_time(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """In staging a run has an hour and nothing to decide by; without a run there is no time at all, in both languages."""
-    row, run = world["review"], alter(world["running"], window_end=None, scheduled_for=now() + timedelta(hours=9))
+    row, run = world["review"], alter(world["running"], window_end=None, scheduled_start_at=now() + timedelta(hours=9))
     client, zone = browsers("operator"), "Asia/Tokyo"
     for language, words in (("en", "Rollback decision time"), ("ja", "ロールバック判断時刻")):
         client.cookies["django_language"] = language
         with translation.override(language):
-            planned = (when(row.window_start, zone), when(row.window_end, zone), clock(row.window_start, zone))
-            hour = when(run.scheduled_for, zone)
+            planned = (
+                when(row.scheduled_start_at, zone),
+                when(row.window_end, zone),
+                clock(row.scheduled_start_at, zone),
+            )
+            hour = when(run.scheduled_start_at, zone)
         for place, has in (("production", True), ("staging", False)):
             html = client.get(reverse("work-sheet", args=[row.pk, place])).content.decode()
             assert (words in html, planned[1] in html, hour in html) == (has, has, not has), (language, place)
@@ -85,13 +89,13 @@ def test_the_application_sheet_holds_every_word_given(world: dict[str, Any], bro
     """Who, as what, when, about which digest; and what was applied for."""
     row, round_ = world["review"], world["round"]
     html = browsers("auditor").get(reverse("application-sheet", args=[row.pk])).content.decode()
-    approval = round_.approvals.get()
+    approval = round_.decisions.get()
     for said in (
         round_.digest,
         str(approval.account),
         approval.comment,
         when(approval.at, "Asia/Tokyo"),
-        row.way_back,
+        row.rollback_plan,
         "DS-101",
     ):
         assert said in html, said

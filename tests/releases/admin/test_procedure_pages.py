@@ -47,7 +47,7 @@ def test_the_difference_names_what_differs(
 ) -> None:
     """Nothing else; every reader of the procedure sees it."""
     draft = other(acting_as)
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     found = {d.place: (d.left, d.right) for d in differences(active, draft)}
     assert ("2", "3") in found.values() and ("7", "8") in found.values() and ("1.0.1", "1.1.0") in found.values()
     assert len([place for place in found if not place.startswith("1.1.0 ›")]) == 3, found

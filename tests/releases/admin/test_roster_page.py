@@ -18,7 +18,7 @@ from tests.releases.gates.asking import COMMAND
 
 
 def _page(world: dict[str, Any]) -> str:
-    return reverse("act", args=["roster", "assign", world["review"].pk])
+    return reverse("act", args=["team", "assign", world["review"].pk])
 
 
 def test_whoever_keeps_it_chooses_from_people_without_a_right_on_accounts(
@@ -41,12 +41,12 @@ def test_a_decider_is_one_who_may_decide_there(
     with acting(COMMAND):
         if place is not None:
             propose(people["developer"].pk, role="operator", environment_id=place.pk, reason="a part")
-    sent = {"duty": "rollback_decider", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
+    sent = {"duty": "rollback_decision_maker", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
     answer = browsers("manager").post(_page(world), sent)
     html, said = answer.content.decode(), "Developer does not have permission to authorise a rollback in Production"
     assert answer.status_code == 400 and said in html
     assert 'value="03-9999-9999"' in html
-    entry = TeamMember.objects.get(release=world["review"], duty="rollback_decider")
+    entry = TeamMember.objects.get(release=world["review"], team_role="rollback_decision_maker")
     assert entry.account.username == "manager"
     answer = browsers("manager").post(_page(world), sent | {"account_id": people["second_operator"].pk})
     assert answer.status_code == 302
@@ -58,6 +58,6 @@ def test_a_closed_account_is_put_on_no_duty(
 ) -> None:
     with acting_as("administrator"):
         close(people["operator"].pk, reason="left")
-    sent = {"duty": "worker", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
+    sent = {"duty": "implementer", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
     assert browsers("manager").post(_page(world), sent).status_code == 400
-    assert TeamMember.objects.get(release=world["review"], duty="worker").telephone == "03-1234-5678"
+    assert TeamMember.objects.get(release=world["review"], team_role="implementer").telephone == "03-1234-5678"

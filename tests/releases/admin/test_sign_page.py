@@ -34,7 +34,7 @@ def test_it_offers_what_the_reader_could_sign_and_nothing_else(
 ) -> None:
     """The round to the committee, but not to whoever has spoken; the checklist to testers; nothing to auditors."""
     release, round_ = world["review"], world["round"]
-    consent = f"consent-approve-{round_.pk}"
+    consent = f"approval-approve-{round_.pk}"
     assert consent in _offers(browsers("committee_b"), release)
     assert consent not in _offers(browsers("committee_a"), release)
     assert consent not in _offers(browsers("manager"), release)
@@ -99,24 +99,27 @@ def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers:
     """A forged tick of the author, and one on a row of another release, do nothing."""
     round_, document = world["round"], Document.objects.exclude(release=world["review"]).first()
     assert document is not None
-    for name, key in (("manager", f"consent-approve-{round_.pk}"), ("tester", f"document-check_content-{document.pk}")):
+    for name, key in (
+        ("manager", f"approval-approve-{round_.pk}"),
+        ("tester", f"document-check_content-{document.pk}"),
+    ):
         answer = browsers(name).post(
             reverse("sign-all", args=[world["review"].pk]), {"sign": [key], f"{key}-digest": round_.digest}
         )
         assert answer.status_code == 302
-    assert ApprovalRequest.objects.get(pk=round_.pk).approvals.count() == 1
+    assert ApprovalRequest.objects.get(pk=round_.pk).decisions.count() == 1
     assert Document.objects.get(pk=document.pk).state == document.state
 
 
 def test_consent_given_here_is_about_what_was_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """The digest goes along; another one is refused by the action and told."""
     release, round_, client = world["review"], world["round"], browsers("committee_b")
-    key = f"consent-approve-{round_.pk}"
+    key = f"approval-approve-{round_.pk}"
     address = reverse("sign-all", args=[release.pk])
     said = client.post(address, {"sign": [key], f"{key}-digest": "0" * 64}, follow=True).content.decode()
-    assert "Not signed" in said and round_.approvals.count() == 1
+    assert "Not signed" in said and round_.decisions.count() == 1
     client.post(address, {"sign": [key], f"{key}-digest": round_.digest, f"{key}-comment": "ok"})
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved"
 
 
 def _sent(rows: list[Any], **texts: str) -> dict[str, Any]:
@@ -159,13 +162,13 @@ def test_a_second_factor_is_asked_before_the_first_of_them_is_signed(
 ) -> None:
     """As each alone asks it, also where another needs none."""
     places = {place.slug: place for place in Environment.objects.all()}
-    alter(places["production"], demands_mfa=True)
+    alter(places["production"], requires_two_factor=True)
     release, client = world["review"], browsers("project_manager")
     keys = []
     for slug in ("development", "production"):
         row = make(Waiver, release=release, environment=places[slug], gate="coverage", reason="x",
-                   proposed_by=people["manager"], until=now() + timedelta(hours=1))  # fmt: skip
-        keys.append(f"waiver-approve-{row.pk}")
+                   requested_by=people["manager"], until=now() + timedelta(hours=1))  # fmt: skip
+        keys.append(f"waiver-confirm-{row.pk}")
     sent = {"sign": keys, f"{keys[1]}-reason": "agreed by telephone"}
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
     assert not Waiver.objects.exclude(approved_at=None).exists()
@@ -180,9 +183,9 @@ def test_whoever_has_spoken_is_shown_no_waiver(
     with acting(COMMAND):
         propose(people["committee_a"].pk, role="project_manager", reason="both")
     where = Environment.objects.get(slug="production")
-    waiver = make(Waiver, release=release, environment=where, gate="coverage", reason="x", proposed_by=people["manager"],
+    waiver = make(Waiver, release=release, environment=where, gate="coverage", reason="x", requested_by=people["manager"],
                   until=now() + timedelta(hours=1))  # fmt: skip
-    key = f"waiver-approve-{waiver.pk}"
+    key = f"waiver-confirm-{waiver.pk}"
     assert key in _offers(browsers("project_manager"), release)
     assert key not in _offers(browsers("committee_a"), release)
     page = reverse("sign-all", args=[release.pk])

@@ -13,7 +13,7 @@ from releases.models import MonitoringPeriod
 
 
 def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    watch = MonitoringPeriod.objects.get(deployment=world["back"], purpose="after")
+    watch = MonitoringPeriod.objects.get(deployment=world["back"], purpose="deployment")
     text = browsers("operator").get(reverse("watch", args=[watch.pk])).content.decode()
     assert text.count("<figure") == 4
     assert "The deployment target has no metric source for: Alerts per hour" in text

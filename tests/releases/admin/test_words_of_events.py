@@ -18,7 +18,7 @@ def test_the_timeline_names_releases_and_people(world: dict[str, Any], browsers:
     release = world["review"]
     html = browsers("auditor").get(reverse("timeline"), {"object": f"releases.Release:{release.pk}"}).content.decode()
     assert f'title="releases.Release:{release.pk}">release {release.pk}</span>' in html
-    asked = {"release": release.pk, "action": "release:submit"}
+    asked = {"release": release.pk, "operation": "release:submit"}
     html = browsers("auditor").get(reverse("timeline"), asked).content.decode()
     assert f'title="releases.Release:{release.pk}">release {release} ({release.number})</span>' in html
 
@@ -48,7 +48,7 @@ def test_a_time_with_its_offset_is_shown_as_people_read_it(value: str, shown: st
 
 
 def test_the_tip_of_a_point_is_text(world: dict[str, Any]) -> None:
-    watch = MonitoringPeriod.objects.filter(samples__isnull=False).first()
+    watch = MonitoringPeriod.objects.filter(measurements__isnull=False).first()
     assert watch is not None
     content = watch.deployment.procedure.document
     tips = [dot.title for chart in watch_charts(watch, content, "Asia/Tokyo") for dot in chart.dots]

@@ -96,9 +96,9 @@ def test_one_call_takes_many_reports_and_says_what_counts(world: Any, call: Call
     answer = call("post", "/evidence", report(world, file=files)).json()
     assert [row["verdict"] for row in answer["items"]] == ["pass", "fail"]
     assert answer["counted"]["verdict"] == "fail" and len(answer["counted"]["reports"]) == 2
-    assert "2 reports count. Not passed:" in answer["counted"]["sentence"] and "b.xml" in answer["counted"]["sentence"]
+    assert "2 reports count. Not passed:" in answer["counted"]["summary"] and "b.xml" in answer["counted"]["summary"]
     answer = call("post", "/evidence", report(world, file=SimpleUploadedFile("b.xml", JUNIT))).json()
-    assert answer["counted"]["verdict"] == "pass" and "2 reports count:" in answer["counted"]["sentence"]
+    assert answer["counted"]["verdict"] == "pass" and "2 reports count:" in answer["counted"]["summary"]
     broken = [SimpleUploadedFile("a.xml", JUNIT), SimpleUploadedFile("c.xml", b"<testsuite")]
     refused = call("post", "/evidence", report(world, file=broken))
     assert refused.status_code == 422 and "c.xml: " in refused.json()["detail"]
@@ -134,7 +134,7 @@ def test_ci_runs_development_by_itself(world: Any, call: Callable[..., Any]) -> 
     made = call("post", "/runs", run_of("development"))
     assert made.status_code == 200 and made.json()["state"] == "scheduled"
     run = Deployment.objects.get(pk=made.json()["id"])
-    assert run.started_by == world.people["ci"]
+    assert run.scheduled_by == world.people["ci"]
     assert call("get", f"/runs/{run.pk}").json()["release"] == "Datasets 1.3.0"
     assert Deployment.objects.count() == 1, "the run that was held is the one that went on"
 
@@ -144,7 +144,7 @@ def test_ci_does_not_run_production_without_consent(world: Any, call: Callable[.
     refused = call("post", "/runs", run_of("production"))
     assert refused.status_code in (403, 409)
     assert not Deployment.objects.filter(environment=world.environments["production"]).exists()
-    walk(release, "approve", "confirm")
+    walk(release, "mark_approved", "complete_final_check")
     with world.acting_as("operator"):
         from releases.actions.deployment.request import request
 

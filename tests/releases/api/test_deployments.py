@@ -40,7 +40,7 @@ def test_ci_requests_and_starts_in_development_and_staging(world: Any, call: Cal
 def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callable[..., Any]) -> None:
     release, _round = world.submitted()
     assert call("post", "/deployments", asked("production")).status_code in (403, 409)
-    walk(release, "approve", "confirm")
+    walk(release, "mark_approved", "complete_final_check")
     assert call("post", "/deployments", asked("production")).status_code == 403, "asking for it is a person's"
     with world.acting_as("operator"):
         from releases.actions.deployment.request import request
@@ -61,7 +61,7 @@ def test_ci_starts_in_production_what_was_consented_to(world: Any, call: Callabl
     assert (started.status_code, started.json()["state"]) == (200, "scheduled")
     for verb, body in (("cancel", {"reason": "r"}), ("stop", {"reason": "r"})):
         assert call("post", f"/deployments/{run.pk}/{verb}", body).status_code == 403, "CI starts, and no more"
-    for verb in ("verify", "give_up", "settle"):
+    for verb in ("verify", "fail", "resolve"):
         refused = call("post", f"/deployments/{run.pk}/{verb}", {"reason": "r"})
         assert refused.json()["type"] == "about:blank#signature_needed", verb
 
@@ -82,12 +82,12 @@ def logged(world: Any) -> Any:
     """A run in development with a step that has output and a check that was measured."""
     run = world.verified_run(world.planned(), "development")
     fields = {"deployment": run, "label_ja": "確認", "label_en": "Check", "parameters": {}}
-    step = make(Step, phase="forward", ordinal=1, kind="command", failure="secret place", **fields)
+    step = make(Step, phase="deployment", ordinal=1, step_type="command", failure="secret place", **fields)
     alter(step, started_at=run.created_at)
-    check = make(Step, phase="verify", ordinal=2, kind="http", **fields)
+    check = make(Step, phase="verification", ordinal=2, step_type="http", **fields)
     alter(check, result={"verdict": "pass", "value": "200", "limit": "200"})
-    make(StepOutput, step=step, epoch=1, text="one\n")
-    make(StepOutput, step=step, epoch=1, text="two\n")
+    make(StepOutput, step=step, fencing_token=1, text="one\n")
+    make(StepOutput, step=step, fencing_token=1, text="two\n")
     return run
 
 
@@ -126,7 +126,7 @@ def test_windows_are_told_with_the_reason_and_the_next_ones(world: Any, call: Ca
     from environments.models import ChangeWindow
 
     for row in ChangeWindow.objects.all():
-        alter(row, withdrawn_at=now())
+        alter(row, cancelled_at=now())
     closed = call("get", "/windows?application=datasets&environment=production").json()
     assert not closed["open"] and closed["reason"] and closed["next"] == []
 

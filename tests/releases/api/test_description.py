@@ -61,7 +61,7 @@ def test_a_request_is_found_again_in_the_ledger(world: Any, call: Callable[..., 
     world.planned()
     refused = call("post", "/runs", run_of("development"), **{"X-Request-Id": "trace-8"})
     assert is_problem(refused, 409, "gate_closed")["instance"].endswith("trace-8")
-    assert b"trace-8" in bytes(Event.objects.filter(action="deployment:schedule").latest("at").bytes)
+    assert b"trace-8" in bytes(Event.objects.filter(operation="deployment:schedule").latest("at").bytes)
 
 
 def test_problems_are_told_in_japanese_too(world: Any, call: Callable[..., Any]) -> None:
@@ -98,7 +98,7 @@ def test_evidence_is_taken_before_the_release_exists_and_listed_by_commit(world:
     """A test environment's name stands for the environment that the procedure maps it to."""
     answer = call("post", "/evidence", report(world, environment="production_like", test_type="system"))
     (made,) = answer.json()["items"]
-    assert made["environment"] == "staging" and made["verdict"] == "pass" and made["handed_in_by"] == "Ci"
+    assert made["environment"] == "staging" and made["verdict"] == "pass" and made["uploaded_by"] == "Ci"
     commit = world.built.commits["v1.3.0"]
     listed = call("get", f"/evidence?commit={commit}&kind=junit").json()["items"]
     assert listed == [made]

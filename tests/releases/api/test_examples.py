@@ -73,8 +73,8 @@ def finishing(environment: str, tree: str) -> Callable[[], None]:
             for _attempt in range(400):
                 run = Deployment.objects.filter(environment__slug=environment, state="scheduled").first()
                 if run is not None:
-                    alter(run, base={"wanted_tree": tree})
-                    walk(run, "queue", "start", "verify", "watch", "succeed")
+                    alter(run, previous={"wanted_tree": tree})
+                    walk(run, "enqueue", "start", "start_verification", "start_monitoring", "succeed")
                     return
                 threading.Event().wait(0.1)
         finally:

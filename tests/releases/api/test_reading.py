@@ -38,7 +38,7 @@ def test_a_field_that_is_not_known_is_refused_and_named(world: Any, managing: st
     refused = ask("post", "/releases", PLAN | {"titel": "x"}, token=managing)
     assert refused.status_code == 422 and "titel" in str(refused.json()["errors"])
     release = world.planned()
-    refused = ask("post", f"/releases/{release.pk}/withdraw", {"reason": "x", "force": True}, token=managing)
+    refused = ask("post", f"/releases/{release.pk}/cancel", {"reason": "x", "force": True}, token=managing)
     assert refused.status_code == 422 and world.fresh(release).state == "draft"
 
 

@@ -17,7 +17,7 @@ def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call:
     release = world.planned()
     before = call("get", f"/releases/{release.pk}").json()["environments"][0]["blockers"]
     assert [row["gate"] for row in before] == ["tests", "branch"], "the source has not been looked at"
-    assert call("post", f"/releases/{release.pk}/observe", {}).status_code == 200
+    assert call("post", f"/releases/{release.pk}/refresh_from_git", {}).status_code == 200
     shown = call("get", f"/releases/{release.pk}").json()
     places = {row["environment"]: row for row in shown["environments"]}
     assert set(places) == {"development", "staging", "production"}
@@ -61,7 +61,7 @@ def test_an_account_without_a_role_reads_nothing(world: Any, call: Callable[...,
     release = world.planned()
     run = world.verified_run(release, "development")
     for grant in AccessGrant.objects.filter(account=world.people["ci"]):
-        alter(grant, withdrawn_at=now())
+        alter(grant, revoked_at=now())
     for path in (
         "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{run.pk}", f"/runs/{run.pk}", "/evidence",
         "/windows?application=datasets&environment=staging", "/releases/datasets/1.3.0/gates/staging",
@@ -89,22 +89,22 @@ def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: s
     path = f"/releases/{planned.json()['id']}"
     fields = dict.fromkeys(Release.APPLICATION_FIELDS, "as written") | {"risk": "low"}
     for verb, body in (
-        ("add_change", {"kind": "feature", "text": "Datasets can be tagged"}),
+        ("add_change_entry", {"kind": "feature", "text": "Datasets can be tagged"}),
         ("edit", fields),
-        ("set_source", {"branch": "release/1.3"}),
+        ("select_commit", {"branch": "release/1.3"}),
         *(("set_configuration", {"configuration_id": c.pk}) for c in world.configurations.values()),
-        ("move", {"start": _soon()}),
-        ("fix_content", {"reason": "all is in"}),
+        ("set_scheduled_start", {"start": _soon()}),
+        ("lock_scope", {"reason": "all is in"}),
     ):
         done = ask("post", f"{path}/{verb}", body, token=managing)
-        refused = verb == "add_change" and done.status_code == 403
+        refused = verb == "add_change_entry" and done.status_code == 403
         assert done.status_code == 200 or refused, (verb, done.json())
         if refused:  # a release manager plans, and a developer writes the changes
             with world.acting_as("developer"):
                 from releases.actions.release.plan import add_change
 
                 add_change(planned.json()["id"], **body)
-    assert done.json()["state"] == "content_fixed" and done.json()["number"].startswith("FY")
+    assert done.json()["state"] == "scope_locked" and done.json()["number"].startswith("FY")
     assert ask("post", f"{path}/edit", {"title": "late"}, token=managing).status_code == 409
     assert ask("post", f"{path}/edit", {}, token=managing).status_code == 422
 
@@ -116,15 +116,15 @@ def test_a_commit_that_was_rolled_back_needs_its_own_word(world: Any, managing: 
     rolled_back(world, in_force(world, "1.3.0").release, "production")
     planned = ask("post", "/releases", {"application": "datasets", "version": "1.9.0", "title": "x"}, token=managing)
     path = f"/releases/{planned.json()['id']}"
-    refused = ask("post", f"{path}/set_source", {"branch": "release/1.3"}, token=managing)
+    refused = ask("post", f"{path}/select_commit", {"branch": "release/1.3"}, token=managing)
     assert refused.status_code == 422
     assert (
         "rolled back from Production" in refused.json()["detail"] and "accept_rolled_back" in refused.json()["detail"]
     )
     body = {"branch": "release/1.3", "accept_rolled_back": True}
-    moved = ask("post", f"{path}/set_source", body | {"expected_commit": "0" * 40}, token=managing)
+    moved = ask("post", f"{path}/select_commit", body | {"expected_commit": "0" * 40}, token=managing)
     assert moved.status_code == 422 and world.built.commits["v1.3.0"][:12] in moved.json()["detail"]
-    assert ask("post", f"{path}/set_source", body, token=managing).json()["commit"] == world.built.commits["v1.3.0"]
+    assert ask("post", f"{path}/select_commit", body, token=managing).json()["commit"] == world.built.commits["v1.3.0"]
 
 
 def test_a_used_version_is_refused_with_the_next_free_one(world: Any, managing: str) -> None:
@@ -173,20 +173,20 @@ def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> No
         "title": "t",
     }
     for verb in VERBS:
-        if verb.name == "observe":  # who may hand in evidence may have the source looked at
-            assert call("post", f"/releases/{release.pk}/observe", {}).status_code == 200
+        if verb.name == "refresh_from_git":  # who may hand in evidence may have the source looked at
+            assert call("post", f"/releases/{release.pk}/refresh_from_git", {}).status_code == 200
             continue
         fields = {name: must[name] for name in verb.body.model_fields if name in must}
         assert call("post", f"/releases/{release.pk}/{verb.name}", fields).status_code == 403, verb.name
     assert world.fresh(release).state == "draft"
-    assert Event.objects.filter(action="release:withdraw", outcome="refused").exists()
+    assert Event.objects.filter(operation="release:cancel", outcome="refused").exists()
 
 
 def test_a_token_never_signs(world: Any, managing: str) -> None:
     from releases.actions.release.confirm import confirm
 
     release, _round = world.granted()
-    refused = ask("post", f"/releases/{release.pk}/confirm", {}, token=managing)
+    refused = ask("post", f"/releases/{release.pk}/sign_final_check", {}, token=managing)
     assert refused.status_code == 403 and refused.json()["type"] == "about:blank#signature_needed"
     assert world.fresh(release).state == "approved"
     with world.acting_as("manager"):
@@ -196,6 +196,6 @@ def test_a_token_never_signs(world: Any, managing: str) -> None:
 def test_a_token_that_reaches_one_environment_moves_no_release(world: Any, managing: str) -> None:
     release = world.planned()
     narrow = token_for(world, world.people["managing"], "development", "staging")
-    refused = ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=narrow)
+    refused = ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=narrow)
     assert refused.status_code == 403 and "production" in refused.json()["detail"]
-    assert ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=managing).status_code == 200
+    assert ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=managing).status_code == 200

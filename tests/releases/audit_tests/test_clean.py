@@ -56,11 +56,11 @@ def test_each_is_a_page_and_a_table(run: Any, browsers: Callable[[str], Any]) ->
     for test in TESTS:
         address = reverse("audit-test", args=[test.key])
         assert f'href="{address}?' in html and str(test.title) in client.get(address).content.decode()
-        before = Event.objects.filter(action="audit:export_test").count()
+        before = Event.objects.filter(operation="audit:export_test").count()
         answer = client.get(address, {"csv": "1"})
         table = b"".join(answer.streaming_content).decode()
         assert table.startswith("\ufeff" + str(test.columns[0])), test.key
-        assert Event.objects.filter(action="audit:export_test").count() == before + 1
+        assert Event.objects.filter(operation="audit:export_test").count() == before + 1
     assert client.get(reverse("audit-test", args=["none"])).status_code == 404
     assert browsers("manager").get(reverse("audit-tests")).status_code == 403
 

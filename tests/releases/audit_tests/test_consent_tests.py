@@ -20,7 +20,7 @@ from .test_operation_tests import past_the_ledger
 
 
 def word(run: Any, name: str) -> ApprovalDecision:
-    return ApprovalDecision.objects.get(round=run.consent, account__username=name)
+    return ApprovalDecision.objects.get(approval_request=run.approval_request, account__username=name)
 
 
 def test_an_approval_after_the_start_is_named(run: Any) -> None:
@@ -55,13 +55,13 @@ def test_an_approval_that_the_ledger_does_not_know_is_named(run: Any, database: 
 
 def test_a_start_without_enough_approvals_is_named(run: Any) -> None:
     """One of two said nothing at all, or said no."""
-    forge(word(run, "committee_b"), meaning="send_back")
+    forge(word(run, "committee_b"), decision="send_back")
     (found,) = texts(ask("approved-late"))
     assert "The rules were not met at the start." in found
 
 
 def test_a_start_without_consent_is_named(run: Any) -> None:
-    forge(run, consent=None)
+    forge(run, approval_request=None)
     assert "The deployment has no approval request." in texts(ask("approved-late"))[0]
     assert "| approval request |" in texts(ask("different-content"))[0]
 
@@ -113,7 +113,7 @@ def test_whoever_made_a_configuration_is_an_author(run: Any, people: dict[str, A
     forge(run, verified_by=people["manager"])
     assert texts(ask("two-duties")) == [f"{run} | Manager | author, verifier"]
     forge(run, verified_by=people["tester"])
-    first = ConfigurationVersion.objects.get(pk=run.base["wanted_configuration"])
+    first = ConfigurationVersion.objects.get(pk=run.previous["wanted_configuration"])
     place = {"application": first.application, "environment": first.environment, "values": {}, "digest": "0" * 64}
     second, third = (
         make(ConfigurationVersion, **place, number=n, created_by=people[who], reason="x")
@@ -121,7 +121,10 @@ def test_whoever_made_a_configuration_is_an_author(run: Any, people: dict[str, A
     )
     cases = [(first.pk, [f"{run} | Tester | author, verifier"]), (second.pk, [])]
     for in_force, expected in cases:
-        forge(run, base=run.base | {"wanted_configuration": third.pk, "in_force": {"configuration": in_force}})
+        forge(
+            run,
+            previous=run.previous | {"wanted_configuration": third.pk, "deployed_version": {"configuration": in_force}},
+        )
         assert texts(ask("two-duties")) == expected
 
 
@@ -158,10 +161,14 @@ def test_a_deputy_who_was_none_is_named(run: Any, people: dict[str, Any]) -> Non
 def test_other_content_than_was_approved_is_named(run: Any) -> None:
     cases = [
         (run, {"plan_digest": "0" * 64}, "step plan"),
-        (run, {"base": run.base | {"wanted_tree": "0" * 40}}, "Git tree hash"),
-        (run, {"measured": {"verify": {"code": "0" * 40}}}, "code on the deployment target"),
+        (run, {"previous": run.previous | {"wanted_tree": "0" * 40}}, "Git tree hash"),
+        (run, {"measured": {"verification": {"code": "0" * 40}}}, "code on the deployment target"),
         (word(run, "committee_a"), {"digest": "0" * 64}, "digest of an approval decision"),
-        (run.consent, {"document": run.consent.document | {"version": "6.6.6"}}, "content of the approval request"),
+        (
+            run.approval_request,
+            {"document": run.approval_request.document | {"version": "6.6.6"}},
+            "content of the approval request",
+        ),
     ]
     for row, fields, what in cases:
         before = {name: getattr(row, name) for name in fields}
@@ -179,7 +186,7 @@ def test_another_configuration_than_was_approved_is_named(run: Any, again: Any) 
             application_id=again.application.pk, environment_id=run.environment_id, values={"PORT": "1"}, secrets={},
             reason="other",
         )  # fmt: skip
-    forge(run, base=run.base | {"wanted_configuration": other.pk})
+    forge(run, previous=run.previous | {"wanted_configuration": other.pk})
     (found,) = texts(ask("different-content"))
     assert "| configuration |" in found
 
@@ -195,7 +202,7 @@ def test_a_service_account_that_decided_is_named(run: Any, people: dict[str, Any
     ("model", "column"),
     [
         (RequestedChange, "decided_by"),
-        (MonitoringPeriod, "judged_by"),
+        (MonitoringPeriod, "recorded_by"),
         (ChecklistItem, "signed_by"),
         (Waiver, "decided_by"),
     ],
@@ -204,7 +211,7 @@ def test_a_service_account_is_named_in_each_duty(run: Any, people: dict[str, Any
     if model is Waiver:
         make(
             Waiver, release=run.release, gate="coverage", environment=run.environment, reason="late", until=now(),
-            proposed_by=people["manager"], refused_at=now(),
+            requested_by=people["manager"], rejected_at=now(),
         )  # fmt: skip
     forge(model.objects.order_by("pk")[0], **{column: people["ci"]})
     (found,) = texts(ask("service-decided"))
@@ -245,16 +252,16 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
     )
     round_ = make(
         ApprovalRequest, release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
-        applicant=again.people["manager"],
+        requested_by=again.people["manager"],
     )  # fmt: skip
     make(
-        ApprovalDecision, round=round_, account=again.people["committee_a"], meaning="approve", roles=["committee"],
+        ApprovalDecision, approval_request=round_, account=again.people["committee_a"], decision="approve", roles=["committee"],
         digest="0" * 64, signature={}, at=now(),
     )  # fmt: skip
     assert asked() == one and ask("same-address").examined == 3
 
 
 def test_a_round_without_rules_is_never_met(run: Any) -> None:
-    forge(run.consent, rules=[])
+    forge(run.approval_request, rules=[])
     assert "The rules were not met at the start." in texts(ask("approved-late"))[0]
-    assert ApprovalRequest.objects.get(pk=run.consent_id).rules == []
+    assert ApprovalRequest.objects.get(pk=run.approval_request_id).rules == []

@@ -36,7 +36,7 @@ def test_a_start_outside_every_window_is_named(run: Any) -> None:
     ChangeWindow.objects.get(rrule="", environment=run.environment)
     assert texts(ask("outside-window")) == []
     extra = ChangeWindow.objects.get(rrule="", environment=run.environment)
-    forge(extra, withdrawn_at=now())
+    forge(extra, cancelled_at=now())
     assert texts(ask("outside-window")) == []
     forge(run, started_at=now())
     (found,) = texts(ask("outside-window"))
@@ -73,7 +73,7 @@ def test_a_start_in_a_recurring_freeze_is_named_and_one_under_an_exception_is_no
     (found,) = texts(ask("outside-window"))
     assert "夜間" in found
     exception = {"environment": run.environment, "gate": "freeze", "until": now() + timedelta(hours=1), "reason": "x"}
-    make(Waiver, release=run.release, proposed_by=again.people["manager"], approved_at=now(), **exception)
+    make(Waiver, release=run.release, requested_by=again.people["manager"], approved_at=now(), **exception)
     forge(run, started_at=now())
     assert texts(ask("outside-window")) == []
 
@@ -85,7 +85,7 @@ def test_steps_without_a_change_are_named(run: Any) -> None:
 
 
 def test_steps_without_consent_are_named(run: Any) -> None:
-    forge(run, consent=None)
+    forge(run, approval_request=None)
     said = {line.rpartition(" | ")[2] for line in texts(ask("without-change"))}
     assert said == {"The deployment has no approval request."}
 
@@ -95,8 +95,8 @@ def test_a_step_that_the_ledger_does_not_know_is_named(run: Any, database: str) 
     past_the_ledger(
         database,
         "ALTER TABLE releases_stepattempt DISABLE TRIGGER ALL",
-        "INSERT INTO releases_stepattempt (step_id, epoch, key, worker, began_at, probe, outcome, output_digest)"
-        " SELECT step_id, 77, key, 'hand', began_at, '', '', '' FROM releases_stepattempt LIMIT 1",
+        "INSERT INTO releases_stepattempt (step_id, fencing_token, key, worker, started_at, probe, outcome, output_digest)"
+        " SELECT step_id, 77, key, 'hand', started_at, '', '', '' FROM releases_stepattempt LIMIT 1",
     )
     (found,) = texts(ask("without-change"))
     assert "hand" in found and "The ledger has no record of the step attempt." in found
@@ -118,7 +118,7 @@ def test_more_attempts_than_a_query_takes_values_are_looked_at(run: Any, databas
     past_the_ledger(
         database,
         "ALTER TABLE audit_event DISABLE TRIGGER ALL",
-        "INSERT INTO audit_event (id, kind, at, actor, channel, action, object, outcome, reason, tx, bytes)"
+        "INSERT INTO audit_event (id, kind, at, actor, channel, operation, object, outcome, reason, tx, bytes)"
         " SELECT gen_random_uuid(), 'row', now(), 'worker:w', 'worker', 'step:claim', 'releases.StepAttempt:' || n,"
         " 'inserted', '', 0, '' FROM generate_series(1000001, 1065536) AS n",
     )
@@ -138,10 +138,10 @@ def test_emergencies_are_counted_and_late_reviews_named(run: Any) -> None:
     good = make(FollowUp, **owed, key="retrospective_review", due_at=now() + timedelta(hours=1))
     (found,) = texts(ask("emergencies"))
     assert "The follow-up action is not completed." in found
-    forge(late, settled_at=now())
+    forge(late, completed_at=now())
     assert "The follow-up action was completed late." in texts(ask("emergencies"))[0]
-    forge(late, settled_at=late.due_at - timedelta(minutes=1))
-    forge(good, settled_at=now())
+    forge(late, completed_at=late.due_at - timedelta(minutes=1))
+    forge(good, completed_at=now())
     assert ask("emergencies").rows == [] and ask("emergencies").examined == 1
 
 
@@ -151,7 +151,7 @@ def test_whoever_changed_a_rule_and_used_it_is_named(run: Any, people: dict[str,
     first = ask("changed-then-used").examined
     assert first >= 4
     proposer = people["manager"]
-    assert window.proposed_by == proposer
+    assert window.requested_by == proposer
     forge(run, verified_by=proposer)
     (found,) = texts(ask("changed-then-used"))
     assert "Manager | change window" in found and "verified" in found
@@ -166,7 +166,7 @@ def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: An
         rule.save()
         act.about(rule)
     assert texts(ask("changed-then-used")) == []  # nothing was used since
-    forge(run.watches.get(purpose="after"), began_at=now())  # which is when it was verified
+    forge(run.monitoring_periods.get(purpose="deployment"), started_at=now())  # which is when it was verified
     (found,) = texts(ask("changed-then-used"))
     assert "Second Operator | access matrix" in found
 
@@ -178,7 +178,7 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
     from releases.actions.consent.decide import approve
     from releases.actions.procedure.activate import load, submit
 
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     raw = active.document.model_dump(mode="json") | {"version": "1.9.0"}
     raw["history"] = [*raw["history"], raw["history"][-1] | {"version": "1.9.0"}]
     cell = raw["access"][0] | {"environment": "production", "level": "limited", "source": "ours"}
@@ -190,10 +190,10 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
             approve(asked.pk, digest=asked.digest)
     changed = AccessRule.objects.filter(environment=run.environment, level="limited").values_list("role", flat=True)
     assert {"committee", "release_manager"} <= set(changed)
-    forge(ApprovalDecision.objects.get(round=run.consent, account=people["committee_b"]), at=now())
+    forge(ApprovalDecision.objects.get(approval_request=run.approval_request, account=people["committee_b"]), at=now())
     assert texts(ask("changed-then-used")) == []
     forge(run, verified_by=people["manager"])
-    forge(run.watches.get(purpose="after"), began_at=now())
+    forge(run.monitoring_periods.get(purpose="deployment"), started_at=now())
     assert any("Manager | access matrix" in line for line in texts(ask("changed-then-used")))
 
 
@@ -207,7 +207,7 @@ def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, pe
             reason="締め処理",
         )  # fmt: skip
         lift(made.pk, reason="済んだ")
-    forge(run, started_at=now(), started_by=people["manager"])
+    forge(run, started_at=now(), scheduled_by=people["manager"])
     found = texts(ask("changed-then-used"))
     assert any("Manager | lifted change freeze" in line for line in found)
 
@@ -218,7 +218,7 @@ def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, pe
         author=people["second_operator"],
     )  # fmt: skip
     forge(run.release, procedure=own)
-    forge(run.watches.get(purpose="after"), began_at=now())
+    forge(run.monitoring_periods.get(purpose="deployment"), started_at=now())
     assert "Second Operator | release procedure" in texts(ask("changed-then-used"))[0]
 
 
@@ -236,25 +236,25 @@ def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> 
     owed = {"application": run.application, "release": run.release, "label_ja": "免除", "label_en": "Waiver"}
     base = {
         "release": run.release, "environment": run.environment, "gate": "coverage", "reason": "x",
-        "proposed_by": people["manager"], "decided_by": people["project_manager"],
+        "requested_by": people["manager"], "decided_by": people["project_manager"],
     }  # fmt: skip
     start = run.started_at
     early = start - timedelta(hours=1)
     debt = make(FollowUp, **owed, key="waiver", due_at=now() + timedelta(days=1))
-    waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, obligation=debt)
+    waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, follow_up=debt)
     assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
     debt = forge(debt, due_at=now() - timedelta(minutes=1))
     assert "The follow-up action of the waiver is overdue." in texts(ask("waivers-over"))[0]
-    forge(debt, settled_at=now())
+    forge(debt, completed_at=now())
     assert "The follow-up action was completed late." in texts(ask("waivers-over"))[0]
     before = ask("waivers-over", until=now() - timedelta(seconds=30))
     assert "The follow-up action of the waiver is overdue." in texts(before)[0]
     assert texts(ask("waivers-over", since=now())) == []  # that was before
-    forge(debt, settled_at=debt.due_at - timedelta(minutes=1))
+    forge(debt, completed_at=debt.due_at - timedelta(minutes=1))
     assert texts(ask("waivers-over")) == []
     forge(waiver, until=start - timedelta(minutes=1))
     assert "A deployment used the waiver after the waiver had ended." in texts(ask("waivers-over"))[0]
-    forge(waiver, until=start + timedelta(days=1), obligation=None)
+    forge(waiver, until=start + timedelta(days=1), follow_up=None)
     assert "The waiver was used, but no follow-up action was recorded." in texts(ask("waivers-over"))[0]
     forge(waiver, until=early + timedelta(minutes=1))
     assert texts(ask("waivers-over")) == []  # it ended before anything ran
@@ -269,9 +269,9 @@ def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
     ended = now()
     make(
         Waiver, release=run.release, environment=run.environment, gate=gate.key, reason="x", until=ended,
-        proposed_by=people["manager"], decided_by=people["project_manager"],
+        requested_by=people["manager"], decided_by=people["project_manager"],
         approved_at=run.started_at - timedelta(hours=1),
-        obligation=make(FollowUp, **owed, key="waiver", due_at=ended + timedelta(days=1)),
+        follow_up=make(FollowUp, **owed, key="waiver", due_at=ended + timedelta(days=1)),
     )  # fmt: skip
     make(
         Deployment, release=run.release, application=run.application, environment=run.environment,
@@ -355,7 +355,7 @@ def test_a_deputy_of_an_approver_who_may_start_is_named(run: Any, again: Any, pe
     for absent, deputy in (("committee_a", "second_operator"), ("operator", "committee_b")):
         with again.acting_as(absent):
             made = appoint.appoint(
-                absent_id=people[absent].pk, deputy_id=people[deputy].pk, begins_at=now(),
+                delegator_id=people[absent].pk, delegate_id=people[deputy].pk, starts_at=now(),
                 until=now() + timedelta(days=1), reason="休暇",
             )  # fmt: skip
         with again.acting_as("administrator"):

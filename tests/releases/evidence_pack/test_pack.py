@@ -91,13 +91,13 @@ def test_the_same_facts_give_the_same_bytes(run: Any, state: Path, browsers: Cal
         client.cookies["django_language"] = language
         taken.append(b"".join(client.get(reverse("evidence-pack", args=[run.release.number])).streaming_content))
     assert taken == [first, first] and packed(run) == first
-    exports = Event.objects.filter(action="audit:export_pack")
+    exports = Event.objects.filter(operation="audit:export_pack")
     assert exports.count() == 2 and exports[0].contents["after"]["number"] == run.release.number
 
 
 def test_a_waiver_that_was_used_stays_one_and_another_before_it_changes_nothing(run: Any, state: Path) -> None:
     """Whatever has become of it since: refused ones before it, its withdrawal afterwards."""
-    start = Event.objects.filter(object=f"releases.Step:{run.steps.get(ordinal=1).pk}", action="step:claim")[0].at
+    start = Event.objects.filter(object=f"releases.Step:{run.steps.get(ordinal=1).pk}", operation="step:claim")[0].at
     gate = run.release.procedure.document.gates_for("production")[0].key
     hours = timedelta(hours=1)
     asked = {
@@ -107,8 +107,8 @@ def test_a_waiver_that_was_used_stays_one_and_another_before_it_changes_nothing(
         "reason": "x",
         "until": start + hours,
     }
-    make(Waiver, **asked, proposed_by=run.requested_by)
-    used = {**asked, "proposed_by": run.requested_by, "approved_at": start - hours, "withdrawn_at": start + hours / 2}
+    make(Waiver, **asked, requested_by=run.requested_by)
+    used = {**asked, "requested_by": run.requested_by, "approved_at": start - hours, "revoked_at": start + hours / 2}
     make(Waiver, **used)
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
         change = json.loads(archive.read("change.json"))
@@ -119,7 +119,7 @@ def test_a_waiver_that_was_used_stays_one_and_another_before_it_changes_nothing(
 def test_an_attempt_is_a_fact_too(run: Any, state: Path, browsers: Callable[[str], Any]) -> None:
     """Somebody without the right who tried to amend the release is in its evidence."""
     first = packed(run)
-    answer = browsers("tester").post(reverse("act", args=["release", "amend", run.release_id]), {"reason": "x"})
+    answer = browsers("tester").post(reverse("act", args=["release", "reopen_scope", run.release_id]), {"reason": "x"})
     assert answer.status_code == 403
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
         page = archive.read("index.en.html").decode()
@@ -173,7 +173,7 @@ def test_the_meeting_that_decided_is_in_it_with_its_minutes(
     with again.acting_as("committee_a"):
         attendees = (people["committee_a"].pk, people["committee_b"].pk)
         meeting = record(held_at=now(), attendees=attendees, minutes="Both saw the test report.")
-    recorded = Event.objects.get(action="meeting:record", kind="action").link.number
+    recorded = Event.objects.get(operation="meeting:record", kind="operation").ledger_entry.number
     with again.acting_as("committee_a"):
         decide(meeting.pk, release_id=run.release_id, decision="approve")
     change, pages = told(run)
@@ -218,22 +218,22 @@ def test_each_duty_has_the_time_at_which_it_was_taken(run: Any, state: Path, peo
     """Not that of the start or of the alarm, which may be days away; and nobody's duty is in the other language."""
     waiver = make(
         Waiver, release=run.release, gate="coverage", environment=run.environment, reason="late", until=now(),
-        proposed_by=people["manager"], proposed_at=now(), decided_by=people["project_manager"], approved_at=now(),
+        requested_by=people["manager"], requested_at=now(), decided_by=people["project_manager"], approved_at=now(),
     )  # fmt: skip
     rollback = make(Rollback, deployment=run, cause="manual", raised_at=now(), raised_by=people["operator"])
     forge(rollback, authorised_by=people["second_operator"])
     make(
-        DecisionRequest, deployment=run, step=run.steps.all()[0], asked_at=now(), due_at=now(), default="stay", answer="retry",
+        DecisionRequest, deployment=run, step=run.steps.all()[0], requested_at=now(), due_at=now(), on_timeout="keep", answer="retry",
         answered_by=people["operator"], answered_at=now(),
     )  # fmt: skip
     change, pages = told(run)
 
     def written(column: str, row: Any) -> str:
-        events = Event.objects.filter(kind="row", object=f"{row._meta.label}:{row.pk}").order_by("link__number")
+        events = Event.objects.filter(kind="row", object=f"{row._meta.label}:{row.pk}").order_by("ledger_entry__number")
         return next(e.contents["ts"] for e in events if (e.contents["after"] or {}).get(column) is not None)
 
     at = {duty["duty"]: duty for duty in change["people"]}
-    assert at["scheduler"]["at"] == written("started_by_id", run) and at["scheduler"]["roles"] == ["operator"]
+    assert at["scheduler"]["at"] == written("scheduled_by_id", run) and at["scheduler"]["roles"] == ["operator"]
     assert at["scheduler"]["at"] < change["runs"][-1]["started_at"]
     assert at["rollback"]["at"] == written("authorised_by_id", rollback)
     assert (at["waiver proposed"]["name"], at["waiver decided"]["name"]) == ("Manager", "Project Manager")
@@ -246,7 +246,7 @@ def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
 ) -> None:
     """A worker records a sentence with its values, and each page puts it into words."""
     reason = str(Message("%(k)d of %(n)d measurements at or over the limit", {"k": 3, "n": 5}))
-    with acting(WORKER), door("release:conclude", (Release, run.release_id), reason=reason) as act:
+    with acting(WORKER), door("release:close", (Release, run.release_id), reason=reason) as act:
         act.get(Release).title = "x"
     _change, pages = told(run)
     assert "3 of 5 measurements at or over the limit" in pages["en"] and "5 回の測定のうち 3 回" in pages["ja"]
@@ -260,8 +260,8 @@ def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
 
     watch = MonitoringPeriod.objects.get(deployment=run)
     for n in range(3):
-        at = watch.began_at + timedelta(minutes=n)
-        Measurement.objects.create(watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
+        at = watch.started_at + timedelta(minutes=n)
+        Measurement.objects.create(period=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
         lines = archive.read(f"metrics/watch-{watch.pk}.jsonl").splitlines()
     assert [json.loads(line)["values"]["error_rate"]["value"] for line in lines] == ["0.0", "0.1", "0.2"]

@@ -41,7 +41,7 @@ def this_year() -> Any:
     return population(period.since, period.until)
 
 
-def more(again: Any, count: int, event: str = "release:fix_content") -> list[Release]:
+def more(again: Any, count: int, event: str = "release:lock_scope") -> list[Release]:
     """Number some more changes, as fixing their content does."""
     made = []
     for n in range(count):
@@ -50,7 +50,7 @@ def more(again: Any, count: int, event: str = "release:fix_content") -> list[Rel
                 application=again.application, version=f"2.{n}.{Release.objects.count()}", title="more",
                 author=again.people["manager"], number=next_number(now()),
             )  # fmt: skip
-            release.fix_content()
+            release.lock_scope()
             release.save()
             act.about(release)
         made.append(release)
@@ -109,9 +109,9 @@ def test_a_change_planned_in_a_period_and_fixed_after_it_is_explained(run: Any, 
         )
         act.about(release)
     ended = now()
-    with again.acting_as("manager"), change("release:fix_content") as act:
+    with again.acting_as("manager"), change("release:lock_scope") as act:
         release.number = next_number(now())
-        release.fix_content()
+        release.lock_scope()
         release.save()
         act.about(release)
     before, after = population(begun, ended), population(ended, now())
@@ -131,8 +131,8 @@ def test_the_sample_can_be_drawn_again_by_hand(run: Any, again: Any) -> None:
 def rolled_back(run: Any, people: dict[str, Any]) -> Any:
     """Begin a rollback, as its worker does."""
     rollback = make(Rollback, deployment=run, cause="manual", raised_at=now(), raised_by=people["operator"])
-    with acting(WORKER), change("rollback:run", (Rollback, rollback.pk)) as act:
-        act.get(Rollback).began_at = now()
+    with acting(WORKER), change("rollback:start", (Rollback, rollback.pk)) as act:
+        act.get(Rollback).started_at = now()
     return Rollback.objects.get(pk=rollback.pk)
 
 
@@ -163,9 +163,9 @@ def test_production_deployments_are_a_population_of_their_own(
     )
     assert (said["application"], said["environment"]) == (str(run.application), str(run.environment))
     assert (said["type"], said["result"]) == ("Regular", run.get_state_display())
-    assert said["scheduled start"] == when(run.scheduled_for) and said["scheduled end"] == when(run.window_end)
+    assert said["scheduled start"] == when(run.scheduled_start_at) and said["scheduled end"] == when(run.window_end)
     assert said["started at"] == when(run.started_at) and said["steps ended at"]
-    assert said["approved by"] == "Committee A; Committee B" and said["scheduled by"] == str(run.started_by)
+    assert said["approved by"] == "Committee A; Committee B" and said["scheduled by"] == str(run.scheduled_by)
     assert said["executed by"] == "worker-1"
     again_ = dict(zip(head, second, strict=True))
     assert (again_["type"], again_["change number"], again_["scheduled by"]) == (
@@ -211,7 +211,7 @@ def test_a_deployment_stays_in_the_population_when_its_environment_is_protected_
     forge(run.environment, protected=False)
     assert [c.number for c in production().changes] == ["P-00001"] and production().whole
     assert {key: ask(key).examined for key in asked} == before and all(before.values())
-    forge(run, consent=None)
+    forge(run, approval_request=None)
     assert len(texts(ask("without-change"))) == run.steps.count()
 
 
@@ -250,7 +250,7 @@ def test_the_count_is_signed(
     said = json.loads(body)
     assert kind == STATEMENT and (said["count"], said["first"]) == (1, run.release.number)
     assert said["digest"] == sha256(f"{run.release.number}\n".encode()).hexdigest() and said["checkpoint"]
-    assert Event.objects.get(action="audit:export_statement").contents["after"]["digest"] == said["digest"]
+    assert Event.objects.get(operation="audit:export_statement").contents["after"]["digest"] == said["digest"]
     table = b"".join(
         client.get(reverse("sampling"), {"of": "changes", "take": "population"}).streaming_content
     ).decode()
@@ -286,7 +286,7 @@ def test_the_sample_is_one_archive(run: Any, browsers: Callable[[str], Any], set
     assert drawn["packs"][run.release.number] == sha256(inner).hexdigest()
     own = b"".join(client.get(reverse("evidence-pack", args=[run.release.number])).streaming_content)
     assert own == inner
-    event = Event.objects.get(action="audit:export_sample").contents
+    event = Event.objects.get(operation="audit:export_sample").contents
     assert event["after"]["digest"] == sha256(raw).hexdigest()
 
 

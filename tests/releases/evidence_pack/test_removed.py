@@ -81,7 +81,7 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
 ) -> None:
     release = run.release
     wanted = {
-        ApprovalDecision: {"round__release": release},
+        ApprovalDecision: {"approval_request__release": release},
         Evidence: {"pk__in": scope.evidence_of(release).filter(superseded_by=None, pk__lt=4)},
     }.get(model, {"release": release})
     row = model._default_manager.filter(**wanted).order_by("pk").first()
@@ -91,7 +91,7 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
     archive = packed(run)
     change, pages, events = opened(archive)
     (one,) = [removed for removed in change["removed"] if removed["object"] == label]
-    assert (one["outcome"], one["actor"], one["action"]) == ("deleted", "break-glass:mori", "audit:break_glass")
+    assert (one["outcome"], one["actor"], one["operation"]) == ("deleted", "break-glass:mori", "audit:break_glass")
     assert one["was"]["id"] == row.pk and one["reason"] == "it stood in the way"
     assert [e["outcome"] for e in events if e["object"] == label][-1] == "deleted"
     assert [e["outcome"] for e in events if e["object"] == label][0] == "inserted"
@@ -109,11 +109,11 @@ def test_a_whole_branch_that_was_deleted_is_in_the_pack(run: Any, sign: Any, dat
     """Round and approvals at once: none of their parents is there any more."""
     round_ = ApprovalRequest.objects.filter(release=run.release).order_by("pk").first()
     assert round_ is not None
-    said = list(ApprovalDecision.objects.filter(round=round_).values_list("pk", flat=True))
+    said = list(ApprovalDecision.objects.filter(approval_request=round_).values_list("pk", flat=True))
     by_hand(
         database,
-        f"DELETE FROM releases_approvaldecision WHERE round_id = {round_.pk}",
-        f"UPDATE releases_deployment SET consent_id = NULL WHERE consent_id = {round_.pk}",
+        f"DELETE FROM releases_approvaldecision WHERE approval_request_id = {round_.pk}",
+        f"UPDATE releases_deployment SET approval_request_id = NULL WHERE approval_request_id = {round_.pk}",
         f"DELETE FROM releases_approvalrequest WHERE id = {round_.pk}",
     )
     sign()
@@ -146,13 +146,15 @@ def test_a_clean_change_has_removed_nothing(run: Any, state: Any, tmp_path: Any)
 def test_the_timeline_of_the_release_and_of_the_environment_tells_of_it(
     run: Any, database: str, browsers: Callable[[str], Any]
 ) -> None:
-    said = ApprovalDecision.objects.filter(round__release=run.release, round__environment__slug="production").first()
+    said = ApprovalDecision.objects.filter(
+        approval_request__release=run.release, approval_request__environment__slug="production"
+    ).first()
     assert said is not None
     by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {said.pk}")
     label, place = f"releases.ApprovalDecision:{said.pk}", run.environment_id
     for wanted in (
-        Wanted(objects=scope.of_release(run.release_id), action="audit:break_glass"),
-        Wanted(within=(scope.in_environment(place),), action="audit:break_glass"),
+        Wanted(objects=scope.of_release(run.release_id), operation="audit:break_glass"),
+        Wanted(within=(scope.in_environment(place),), operation="audit:break_glass"),
     ):
         assert label in {event.object for event in look(wanted, 100).events}
     html = browsers("auditor").get(reverse("timeline"), {"release": run.release_id, "outcome": "deleted"}).content
@@ -161,7 +163,7 @@ def test_the_timeline_of_the_release_and_of_the_environment_tells_of_it(
 
 def test_the_verifier_is_not_told_less(run: Any, sign: Any, database: str, state: Any, tmp_path: Any) -> None:
     """It reads the proven events themselves: a list that hides the deletion changes nothing of what it says."""
-    said = ApprovalDecision.objects.filter(round__release=run.release).first()
+    said = ApprovalDecision.objects.filter(approval_request__release=run.release).first()
     assert said is not None
     by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {said.pk}")
     sign()

@@ -55,7 +55,7 @@ def ran(
         acting_as,
         of,
         version,
-        [("draft", fixed - timedelta(days=2)), ("content_fixed", fixed), ("tested", started)],
+        [("draft", fixed - timedelta(days=2)), ("scope_locked", fixed), ("testing_completed", started)],
         kind,
     )
     person, minutes = Account.objects.get(username="operator"), timedelta(minutes=1)
@@ -63,42 +63,42 @@ def ran(
     with acting_as("operator"), change("test:past") as act:
         made = Deployment.objects.create(
             release=row, application=of, environment=Environment.objects.get(slug=environment), requested_by=person,
-            started_at=started, procedure=Procedure.objects.get(state="active"),
+            started_at=started, procedure=Procedure.objects.get(state="in_effect"),
         )  # fmt: skip
         act.about(made)
-        walk(made, "schedule", "queue", "start")
-        if trouble in ("rescued", "settled", "manual"):
-            walk(made, "hold")
-            moments.append(("waiting", started + 5 * minutes))
+        walk(made, "schedule", "enqueue", "start")
+        if trouble in ("rescued", "resolved", "manual"):
+            walk(made, "await_decision")
+            moments.append(("awaiting_decision", started + 5 * minutes))
         if trouble == "manual":
             step = Step.objects.create(
-                deployment=made, phase="forward", ordinal=1, kind="manual", parameters={}, label_ja="一", label_en="one",
-                decision={"verb": "step:confirm", "name": "Operator", "reason": "done"},
+                deployment=made, phase="deployment", ordinal=1, step_type="manual", parameters={}, label_ja="一", label_en="one",
+                decision={"verb": "step:confirm_manual", "name": "Operator", "reason": "done"},
             )  # fmt: skip
             DecisionRequest.objects.create(
-                deployment=made, step=step, asked_at=started, due_at=started, default="stay", answer="step:confirm",
+                deployment=made, step=step, requested_at=started, due_at=started, on_timeout="keep", answer="step:confirm_manual",
                 answered_at=started,
             )  # fmt: skip
             walk(made, "resume")
         if trouble == "rescued":
             Step.objects.create(
-                deployment=made, phase="forward", ordinal=1, kind="command", parameters={}, label_ja="一", label_en="one",
+                deployment=made, phase="deployment", ordinal=1, step_type="command", parameters={}, label_ja="一", label_en="one",
                 decision={"verb": "retry", "name": "Operator", "reason": "tried"},
             )  # fmt: skip
             walk(made, "resume")
-        if trouble == "settled":
-            walk(made, "fail", "settle")
-            moments += [("failed", started + 6 * minutes), ("settled", started + 125 * minutes)]
+        if trouble == "resolved":
+            walk(made, "fail", "resolve")
+            moments += [("failed", started + 6 * minutes), ("resolved", started + 125 * minutes)]
         else:
-            walk(made, "verify", "watch")
+            walk(made, "start_verification", "start_monitoring")
             moments.append(("monitoring", started + (125 if trouble == "rescued" else 10) * minutes))
         if trouble == "rolled_back":
             raised = started + 30 * minutes
             way = Rollback.objects.create(
                 deployment=made, cause="error_rate", raised_at=raised, restored_at=raised + 120 * minutes
             )
-            walk(way, "pre_authorise", "run", "verify", "report")
-            walk(made, "roll_back", "restored")
+            walk(way, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
+            walk(made, "start_rollback", "complete_rollback")
             moments += [("rolling_back", raised), ("rolled_back", raised + 120 * minutes)]
     dated(made, moments)
     return made

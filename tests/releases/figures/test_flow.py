@@ -21,23 +21,23 @@ def test_stays_of_one_release_add_up_and_count_when_they_end(acting_as: Callable
     of = seed.application(acting_as)
     past.release(
         acting_as, of, "1.0.0",
-        [("draft", APRIL), ("content_fixed", APRIL + 2 * DAY), ("draft", APRIL + 3 * DAY),
-         ("content_fixed", APRIL + 6 * DAY), ("tested", APRIL + 8 * DAY)],
+        [("draft", APRIL), ("scope_locked", APRIL + 2 * DAY), ("draft", APRIL + 3 * DAY),
+         ("scope_locked", APRIL + 6 * DAY), ("testing_completed", APRIL + 8 * DAY)],
     )  # fmt: skip
-    past.release(acting_as, of, "0.9.0", [("draft", APRIL - 9 * DAY), ("content_fixed", APRIL - DAY)])
+    past.release(acting_as, of, "0.9.0", [("draft", APRIL - 9 * DAY), ("scope_locked", APRIL - DAY)])
     found = dict(phases(APRIL, MARCH))
     assert (found["draft"].count, found["draft"].median) == (1, 5 * 86400)
-    assert found["content_fixed"].median == 3 * 86400
-    assert found["tested"].count == 0
+    assert found["scope_locked"].median == 3 * 86400
+    assert found["testing_completed"].count == 0
 
 
 def test_lateness_excuses_what_a_move_made_late_and_nothing_else(acting_as: Callable[..., Any]) -> None:
-    """In time, late, late before a move, compressed, and still open; what is not due yet does not count."""
+    """In time, late, late before a move, due_immediately, and still open; what is not due yet does not count."""
     of = seed.application(acting_as)
     due, moment = APRIL + 10 * DAY, APRIL + 20 * DAY
     cases = [
         (due, due - DAY, {}), (due, due + DAY, {}), (due, due - DAY, {"was_late": True}),
-        (due, due + DAY, {"compressed": True}), (due, None, {}), (moment + DAY, None, {}),
+        (due, due + DAY, {"due_immediately": True}), (due, None, {}), (moment + DAY, None, {}),
     ]  # fmt: skip
     for number, (at, done, more) in enumerate(cases):
         row = past.release(acting_as, of, f"1.{number}.0", [("draft", APRIL)])

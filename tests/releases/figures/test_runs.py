@@ -44,7 +44,7 @@ def test_a_run_without_trouble_counts_as_delivered_with_its_lead_time(acting_as:
     assert (keys.verified, keys.per_month, keys.judged, keys.failed, keys.failed_share) == (1, 0.5, 1, 0, 0.0)
 
 
-@pytest.mark.parametrize(("trouble", "seconds"), [("rolled_back", 7200), ("rescued", 7200), ("settled", 7200)])
+@pytest.mark.parametrize(("trouble", "seconds"), [("rolled_back", 7200), ("rescued", 7200), ("resolved", 7200)])
 def test_a_run_that_a_person_had_to_help_is_a_failure(
     acting_as: Callable[..., Any], of: Any, trouble: str, seconds: float
 ) -> None:
@@ -78,7 +78,7 @@ def test_only_production_and_only_the_period_count(acting_as: Callable[..., Any]
     """A run belongs to the moment of its first step; what happened in staging is no delivery."""
     past.ran(acting_as, of, "0.9.0", APRIL - timedelta(seconds=1))
     past.ran(acting_as, of, "1.0.0", APRIL)
-    past.ran(acting_as, of, "1.1.0", APRIL + DAY, environment="staging", trouble="settled")
+    past.ran(acting_as, of, "1.1.0", APRIL + DAY, environment="staging", trouble="resolved")
     past.ran(acting_as, of, "1.2.0", MARCH)
     assert [run.release for run in runs(APRIL, MARCH)] == ["1.0.0"]
     other = seed.application(acting_as, "portal", "ポータル")

@@ -32,15 +32,15 @@ def alter(row: Any, **fields: Any) -> Any:
 
 def open_to_programs(target: Any, *paths: object) -> Any:
     """Let programs of a target write folders of a test, and read what is installed beside the interpreter."""
-    settings = type(target)._default_manager.get(pk=target.pk).settings
+    settings = type(target)._default_manager.get(pk=target.pk).options
     given = {"read": [sys.prefix], "write": [str(path) for path in paths]}
-    return alter(target, settings={**settings, "programs": given})
+    return alter(target, options={**settings, "programs": given})
 
 
 def make(model: Any, **fields: Any) -> Any:
     """Make a row through the door; a deployment pins a procedure, as its request does."""
     if model is Deployment:
-        fields.setdefault("procedure", fields["release"].procedure or Procedure.objects.get(state="active"))
+        fields.setdefault("procedure", fields["release"].procedure or Procedure.objects.get(state="in_effect"))
     with acting(COMMAND), change("test:make") as act:
         row = model._default_manager.create(**fields)
         act.about(row)
@@ -57,7 +57,7 @@ def communicated(rollback: Rollback) -> None:
     """Let everybody have been told that a rollback is prepared, as a person states it."""
     entry = {"by": None, "name": "Manager", "at": datetime.now(UTC).isoformat(), "stated": "by telephone", "act": ""}
     row = Rollback.objects.get(pk=rollback.pk)
-    done = dict.fromkeys(("tell_stakeholders", "tell_users", "share_plan"), entry)
+    done = dict.fromkeys(("notify_stakeholders", "notify_users", "share_plan"), entry)
     alter(row, facts={**row.facts, "communication": done})
 
 
@@ -110,7 +110,7 @@ def in_force(world: Any, version: str, *, environment: str = "production") -> An
         commit=world.built.commits[f"v{version}"],
         tree=world.built.trees[f"v{version}"],
     )
-    walk(release, "record")
+    walk(release, "mark_imported")
     return make(
         DeployedVersion,
         application=world.application,
@@ -120,5 +120,5 @@ def in_force(world: Any, version: str, *, environment: str = "production") -> An
         code=release.tree,
         configuration_digest="c" * 64,
         since=datetime.now(UTC),
-        how="adopted",
+        basis="registered",
     )

@@ -27,13 +27,13 @@ from .asking import COMMAND, alter, ask
 from .test_evidence import coverage, given
 
 COVERED = {
-    "preauthorised": {"preauthorised": True},
-    "unanswered": {"unanswered": "stay"},
+    "rollback_pre_authorised": {"rollback_pre_authorised": True},
+    "on_timeout": {"on_timeout": "keep"},
     "version": {"version": "1.3.1"},
     "commit": {"commit": "0" * 40},
     "tree": {"tree": "0" * 40},
     "tag": {"tag": "v9"},
-    "plan": {"plan": {"forward": [], "verify": [], "back": [], "back_verify": []}},
+    "plan": {"step_plan": {"deployment": [], "verification": [], "rollback": [], "rollback_verification": []}},
     "configuration": {"configurations": {}},
     "window": {"window_end": now},
 }
@@ -69,7 +69,7 @@ def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> Non
 
     release, _round = world.granted()
     make(DeployedVersion, application=world.application, environment=world.environments["production"], code="0" * 40,
-         since=now(), how="adopted")  # fmt: skip
+         since=now(), basis="registered")  # fmt: skip
     assert "“currently deployed version”" in ask(world, release, "consent").reason
     with acting(COMMAND), change("test:clear"):
         DeployedVersion.objects.all().delete()
@@ -79,10 +79,10 @@ def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> Non
 
 def test_a_used_or_expired_consent_is_none(world: Any) -> None:
     release, round_ = world.granted()
-    answer = ask(world, release, "consent", at=round_.window_end + timedelta(seconds=1))
+    answer = ask(world, release, "consent", at=round_.valid_until + timedelta(seconds=1))
     assert answer.verdict == "fail" and "expired" in answer.reason
     with acting(COMMAND), change("test:use", (ApprovalRequest, round_.pk)) as act:
-        act.get(ApprovalRequest).consume()
+        act.get(ApprovalRequest).use()
     answer = ask(world, release, "consent")
     assert answer.verdict == "fail" and "used" in answer.reason
 
@@ -93,7 +93,7 @@ def test_the_digest_is_of_the_canonical_form(world: Any) -> None:
     assert digest(content) == digest(dict(reversed(content.items())))
     assert digest(content) != digest(content | {"version": "1.3.1"})
     assert difference(content, content) == ""
-    assert difference(content, content | {"unanswered": "stay"}) == "unanswered"
+    assert difference(content, content | {"on_timeout": "keep"}) == "on_timeout"
     assert difference(content | {"gone": 1}, content) == "gone"
 
 
@@ -103,9 +103,9 @@ def test_granted_alone_opens_nothing(world: Any) -> None:
     with world.acting_as("committee_a"):
         approve(round_.pk, digest=round_.digest)
     with acting(COMMAND), change("test:update"):
-        for state in ("approved", "confirmed"):
+        for state in ("approved", "final_check_completed"):
             Release.objects.filter(pk=release.pk).update(state=state)
-        ApprovalRequest.objects.filter(pk=round_.pk).update(state="granted")
+        ApprovalRequest.objects.filter(pk=round_.pk).update(state="approved")
     answer = ask(world, release, "consent")
     assert answer.verdict == "fail" and "Too few approvals count. Missing: Committee member (1)." in answer.reason
     with world.acting_as("operator"):
@@ -126,7 +126,7 @@ def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, peo
         (account, {"git_addresses": ["developer@datasets.example"]}, {"git_addresses": own}, "the author of one of its commits"),
         (account, {"former_identities": ["developer@datasets.example"]}, {"former_identities": []}, "the author of one of its"),
         (account, {"is_active": False}, {"is_active": True}, "the account is deactivated or does not belong to a person"),
-        (grant, {"withdrawn_at": now()}, {"withdrawn_at": None}, "(Committee member) has ended"),
+        (grant, {"revoked_at": now()}, {"revoked_at": None}, "(Committee member) has ended"),
         (grant, {"environment": world.environments["staging"]}, {"environment": None}, "(Committee member) has ended"),
         (observed, {"value": own}, {"value": observed.value}, "the committer of one of its commits"),
     ]  # fmt: skip
@@ -142,8 +142,8 @@ def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, peo
     assert "a person who edited the release" in ask(world, release, "consent").reason
     with acting(COMMAND):
         assert lapse_stale() == [release.pk]
-    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "approvals")
-    assert world.fresh(release).state == "tested", "and can be submitted again"
+    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "approvals")
+    assert world.fresh(release).state == "testing_completed", "and can be submitted again"
 
 
 def test_a_role_that_ends_before_the_hour_asked_about_does_not_count_then(world: Any, people: dict[str, Any]) -> None:
@@ -176,7 +176,7 @@ def test_an_identity_that_moves_between_queue_and_claim_keeps_the_run_from_start
     alter(people["committee_a"], git_addresses=["developer@datasets.example"])
     with acting(COMMAND), pytest.raises(GateClosed, match="the author of one of its commits"):
         claim(run.steps.get(ordinal=1).pk, worker="w")
-    assert (world.fresh(run).state, world.fresh(run.consent).state) == ("queued", "granted")
+    assert (world.fresh(run).state, world.fresh(run.approval_request).state) == ("queued", "approved")
 
 
 def test_who_approved_first_is_counted_again_when_the_last_one_approves(world: Any, people: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ def test_who_approved_first_is_counted_again_when_the_last_one_approves(world: A
     alter(people["committee_a"], git_addresses=["developer@datasets.example"])
     with world.acting_as("committee_b"):
         approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "open"
+    assert world.fresh(round_).state == "in_review"
 
 
 def test_worse_evidence_after_the_approval_closes_it(world: Any) -> None:

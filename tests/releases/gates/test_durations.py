@@ -16,7 +16,7 @@ from releases.models import Deployment, Procedure, Release, Step, StepAttempt
 
 from .asking import alter, ask, make, walk
 
-NAME = ("forward", "code_deploy", "コードデプロイ")
+NAME = ("deployment", "code_deploy", "コードデプロイ")
 
 
 def past(world: Any, *seconds: float, environment: str = "production", **fields: Any) -> None:
@@ -24,23 +24,23 @@ def past(world: Any, *seconds: float, environment: str = "production", **fields:
     place: Environment = world.environments[environment]
     given = {
         "phase": NAME[0],
-        "kind": NAME[1],
+        "step_type": NAME[1],
         "label_ja": NAME[2],
         "label_en": "Deploy the code",
-        "outcome": "done",
+        "outcome": "succeeded",
         **fields,
     }
-    outcome, ends = given.pop("outcome"), given.pop("ends", "finish")
+    outcome, ends = given.pop("outcome"), given.pop("ends", "succeed")
     for number, lasted in enumerate(seconds):
         begun = now() - timedelta(days=30 + number)
         release = make(Release, application=world.application, version=f"0.{Release.objects.count()}.0", title="past",
                        author=world.people["operator"])  # fmt: skip
         run = make(Deployment, release=release, application=world.application, environment=place, started_at=begun,
-                   requested_by=world.people["operator"], procedure=Procedure.objects.get(state="active"))  # fmt: skip
-        step = make(Step, deployment=run, ordinal=1, parameters={}, estimate_seconds=60, epoch=1,
+                   requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
+        step = make(Step, deployment=run, ordinal=1, parameters={}, estimate_seconds=60, fencing_token=1,
                     started_at=begun, ended_at=begun + timedelta(seconds=lasted), **given)  # fmt: skip
-        walk(step, "offer", "claim", ends)
-        make(StepAttempt, step=step, epoch=1, key=str(step.pk), worker="w", began_at=begun, outcome=outcome)
+        walk(step, "mark_ready", "claim", ends)
+        make(StepAttempt, step=step, fencing_token=1, key=str(step.pk), worker="w", started_at=begun, outcome=outcome)
 
 
 def lasts(world: Any, environment: str = "production") -> Durations:
@@ -58,20 +58,20 @@ def test_too_few_failed_and_other_steps_leave_the_estimate(world: Any) -> None:
     past(world, *[500] * (ENOUGH - 1))
     past(world, 500, ends="fail", outcome="failed")
     past(world, 500, outcome="unknown")  # a person said that it was done, hours later
-    past(world, 500, phase="back")
+    past(world, 500, phase="rollback")
     past(world, 500, environment="staging")
-    step = {"kind": NAME[1], "label_ja": NAME[2], "estimate_seconds": 60}
-    assert lasts(world).seconds("forward", step) == 60
+    step = {"step_type": NAME[1], "label_ja": NAME[2], "estimate_seconds": 60}
+    assert lasts(world).seconds("deployment", step) == 60
     past(world, 500)
-    assert lasts(world).seconds("forward", step) == 500
-    assert lasts(world).seconds("back", step) == 60
+    assert lasts(world).seconds("deployment", step) == 500
+    assert lasts(world).seconds("rollback", step) == 60
 
 
 def planned(world: Any) -> Release:
     """A release whose plan has one step out of which the past is known, and one back."""
-    step = {"kind": NAME[1], "label_ja": NAME[2], "label_en": "Deploy", "parameters": {}, "required": True}
-    plan = {"forward": [{**step, "estimate_seconds": 60}], "back": [{**step, "estimate_seconds": 120}]}
-    return alter(world.planned(), plan=plan)  # type: ignore[no-any-return]
+    step = {"step_type": NAME[1], "label_ja": NAME[2], "label_en": "Deploy", "parameters": {}, "required": True}
+    plan = {"deployment": [{**step, "estimate_seconds": 60}], "rollback": [{**step, "estimate_seconds": 120}]}
+    return alter(world.planned(), step_plan=plan)  # type: ignore[no-any-return]
 
 
 def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None:
@@ -85,7 +85,7 @@ def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None
     late = ask(world, release, "window", at=ends - timedelta(seconds=1919))
     assert late.verdict == "fail" and "latest safe start" in late.reason and "90th percentile" in late.reason
     assert ask(world, release, "window", at=ends - timedelta(seconds=1920)).verdict == "pass"
-    past(world, *[600] * 5, phase="back")
+    past(world, *[600] * 5, phase="rollback")
     both = ask(world, release, "window").reason
     assert "40 minutes are needed, with the rollback (by the 90th percentile of at least 5 earlier" in both
 
@@ -94,10 +94,10 @@ def test_a_step_and_the_decision_time_are_reckoned_from_the_past_too(world: Any)
     release = planned(world)
     ends = now() + timedelta(hours=1)
     run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
-               window_end=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="active"))  # fmt: skip
-    step = Step(deployment=run, phase="forward", kind=NAME[1], label_ja=NAME[2], estimate_seconds=60)
+               window_end=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
+    step = Step(deployment=run, phase="deployment", step_type=NAME[1], label_ja=NAME[2], estimate_seconds=60)
     assert last_return(run) == ends - timedelta(seconds=120) and not too_late(step, run, now())
-    past(world, *[600] * 5, phase="back")
+    past(world, *[600] * 5, phase="rollback")
     past(world, *[3000] * 5)
     fresh = Deployment.objects.get(pk=run.pk)
     assert last_return(fresh) == ends - timedelta(seconds=600)

@@ -60,7 +60,7 @@ def test_what_found_nothing_wrong_is_superseded_by_the_same_and_stays_beside_ano
     counting = Evidence.objects.counting(world.application.pk, first.tree)
     assert [row.pk for row in counting] == [again.pk, other.pk]
     assert world.fresh(first).superseded_by_id == again.pk
-    acts = [row.contents["after"] for row in Event.objects.filter(action="evidence:hand_in", kind="action")]
+    acts = [row.contents["after"] for row in Event.objects.filter(operation="evidence:upload", kind="operation")]
     assert [first.pk] in [details["superseded"] for details in acts], "the ledger says what was superseded"
 
 

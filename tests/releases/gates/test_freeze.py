@@ -152,7 +152,7 @@ def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(
     answer = ask(world, release, "freeze")
     assert answer.verdict == "fail" and "set later" in answer.reason
     alter(later, lifted_at=now())
-    absolute = make(ChangeFreeze, name="absolute", environment=place, absolute=True, **span)
+    absolute = make(ChangeFreeze, name="absolute", environment=place, full=True, **span)
     alter(absolute, created_at=now() - timedelta(days=1))
     answer = ask(world, release, "freeze")
     assert answer.verdict == "fail" and "absolute" in answer.reason

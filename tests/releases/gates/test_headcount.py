@@ -37,14 +37,14 @@ def end(world: Any, name: str, role: str = "committee") -> None:
 
 
 def last_withdrawal() -> dict[str, Any]:
-    event = Event.objects.filter(kind="action", action="access:withdraw").order_by("-pk").first()
+    event = Event.objects.filter(kind="operation", operation="access:revoke").order_by("-pk").first()
     assert event is not None
     details: dict[str, Any] = event.contents["after"]
     return details
 
 
 def active() -> Content:
-    return Procedure.objects.get(state="active").document
+    return Procedure.objects.get(state="in_effect").document
 
 
 def test_the_last_committee_members_are_not_withdrawn(world: Any) -> None:
@@ -58,7 +58,7 @@ def test_the_last_committee_members_are_not_withdrawn(world: Any) -> None:
     assert any("Production" in line and "Committee member, 1 more needed" in line for line in said[1:])
     assert grant_of(world, "committee_b")
     make(
-        AccessGrant, account=world.people["tester"], role="committee", begins_at=now(), confirmed_at=now(), reason="new"
+        AccessGrant, account=world.people["tester"], role="committee", starts_at=now(), confirmed_at=now(), reason="new"
     )
     end(world, "committee_b")
 
@@ -86,14 +86,14 @@ def test_a_role_that_no_rule_needs_is_withdrawn_and_one_of_the_final_check_is_to
 def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_told(world: Any) -> None:
     from tests.releases.actions.telling import forget, only, tell
 
-    only(("procedure:unmet", None, "admin"))
+    only(("procedure:report_overdue", None, "admin"))
     end(world, "committee_a")
     forget()
     with world.acting_as("administrator"):
         account = close(world.people["committee_b"].pk, reason="left the company")
     assert not account.is_active
-    (notice,) = [one for one in tell() if one.event == "procedure:unmet"]
-    told = {message.account.username for message in notice.messages.all() if message.account}
+    (notice,) = [one for one in tell() if one.event == "procedure:report_overdue"]
+    told = {message.account.username for message in notice.inbox_items.all() if message.account}
     assert {"administrator", "manager", "project_manager"} <= told
     assert (
         "Committee member, 1 more needed" in notice.texts["en"]["body"]
@@ -105,7 +105,7 @@ def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_tol
 def test_what_could_not_be_met_before_holds_up_no_other_withdrawal(world: Any) -> None:
     raw = active().model_dump(mode="json")
     next(r for r in raw["approvals"] if (r["subject"], r["tier"]) == ("regular", "production"))["number"] = 5
-    alter(Procedure.objects.get(state="active"), content=raw)
+    alter(Procedure.objects.get(state="in_effect"), content=raw)
     end(world, "committee_a")
     (entry,) = last_withdrawal()["unmet"]
     assert (entry["subject"], entry["missing"]) == ("regular", 3), "told all the same"
@@ -127,7 +127,7 @@ def test_a_procedure_that_asks_for_more_people_than_there_are_is_not_applied_for
     with world.acting_as("manager"):
         draft = drafted(number)
         if not refused:
-            assert activate.submit(draft.pk, reason="more eyes").state == "open"
+            assert activate.submit(draft.pk, reason="more eyes").state == "in_review"
             return
         with pytest.raises(GateClosed, match="require fewer people") as closed:
             activate.submit(draft.pk, reason="more eyes")
@@ -137,7 +137,7 @@ def test_a_procedure_that_asks_for_more_people_than_there_are_is_not_applied_for
 
 def test_people_are_counted_once_over_all_rules(world: Any) -> None:
     """A person with two roles fills one place; an absent one's place is the deputy's, who is one person still."""
-    alter(grant_of(world, "committee_a"), withdrawn_at=now())
+    alter(grant_of(world, "committee_a"), revoked_at=now())
     assert shortfalls(active()) == []
     pair = (world.people["committee_b"], world.people["author_on_committee"])
     assert {s.role for s in shortfalls(active(), absences=[pair]) if s.binding} == {"committee"}
@@ -150,12 +150,12 @@ def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
     release, place = world.planned(), world.environments["production"]
     assert lacking(release, place) == {}
     t0 = now() + timedelta(days=20)
-    later = alter(release, window_start=t0, window_end=t0 + timedelta(hours=4))
+    later = alter(release, scheduled_start_at=t0, window_end=t0 + timedelta(hours=4))
     alter(grant_of(world, "committee_a"), until=t0 - timedelta(days=1))
     assert lacking(later, place) == {"committee": 1}, "a role that ends before T-0"
     alter(grant_of(world, "committee_a"), until=None)
-    make(Delegation, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
-         begins_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), appointed_by=world.people["manager"],
+    make(Delegation, delegator=world.people["committee_b"], delegate=world.people["author_on_committee"], reason="leave",
+         starts_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), requested_by=world.people["manager"],
          confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
     assert lacking(world.fresh(later), place) == {"committee": 1}, "the deputy is the author"
 
@@ -165,10 +165,10 @@ def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(wor
     with world.acting_as("committee_a"):
         approve(round_.pk, digest=round_.digest)
     place, t0 = world.environments["production"], now() + timedelta(days=20)
-    later = alter(release, window_start=t0)
+    later = alter(release, scheduled_start_at=t0)
     assert lacking(later, place) == {}
-    make(Delegation, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
-         begins_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), appointed_by=world.people["manager"],
+    make(Delegation, delegator=world.people["committee_b"], delegate=world.people["author_on_committee"], reason="leave",
+         starts_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), requested_by=world.people["manager"],
          confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
     assert lacking(later, place) == {"committee": 1}, "the deputy is the author, and the other has approved already"
 
@@ -176,7 +176,7 @@ def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(wor
 def test_an_approved_release_is_warned_of_an_approval_that_will_not_count_at_t_0(world: Any, browsers: Any) -> None:
     release, _round = world.granted()
     page, client = reverse("release", args=[release.pk]), browsers("manager")
-    alter(release, window_start=now() + timedelta(days=20))
+    alter(release, scheduled_start_at=now() + timedelta(days=20))
     assert "data-uncounted" not in client.get(page).content.decode()
     alter(grant_of(world, "committee_b"), until=now() + timedelta(days=10))
     html = client.get(page).content.decode()
@@ -186,16 +186,16 @@ def test_an_approved_release_is_warned_of_an_approval_that_will_not_count_at_t_0
 def test_the_forms_show_what_could_no_longer_be_met(world: Any, browsers: Any) -> None:
     end(world, "committee_a")
     client = browsers("administrator")
-    closing = reverse("act", args=["account", "close", world.people["committee_b"].pk])
+    closing = reverse("act", args=["account", "deactivate", world.people["committee_b"].pk])
     html = client.post(closing, {"reason": "left"}).content.decode()
     assert "Rules that could no longer be met" in html and "Committee member, 1 more needed" in html
-    ending = reverse("act", args=["access", "withdraw", grant_of(world, "committee_b").pk])
+    ending = reverse("act", args=["access", "revoke", grant_of(world, "committee_b").pk])
     assert "Committee member, 1 more needed" in client.post(ending, {"reason": "moved"}).content.decode()
     given = {
-        "absent_id": world.people["committee_b"].pk, "deputy_id": world.people["author_on_committee"].pk, "reason": "leave",
-        "begins_at": (now() + timedelta(days=1)).isoformat(), "until": (now() + timedelta(days=9)).isoformat(),
+        "delegator_id": world.people["committee_b"].pk, "delegate_id": world.people["author_on_committee"].pk, "reason": "leave",
+        "starts_at": (now() + timedelta(days=1)).isoformat(), "until": (now() + timedelta(days=9)).isoformat(),
     }  # fmt: skip
-    html = client.post(reverse("act-new", args=["deputy", "appoint"]), given).content.decode()
+    html = client.post(reverse("act-new", args=["delegation", "request"]), given).content.decode()
     assert "Committee member, 1 more needed" in html and not Delegation.objects.exists()
     with world.acting_as("administrator"):
-        appoint.appoint(**{**given, "begins_at": now(), "until": now() + timedelta(days=1)})
+        appoint.appoint(**{**given, "starts_at": now(), "until": now() + timedelta(days=1)})

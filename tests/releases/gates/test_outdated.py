@@ -27,7 +27,7 @@ def older(world: Any) -> Release:
             environment=environment,
             release=newer,
             since=now(),
-            how="verified",
+            basis="verified",
         )
     return world.planned()  # type: ignore[no-any-return]
 
@@ -68,7 +68,7 @@ def test_no_waiver_lets_it_pass(world: Any, older: Release) -> None:
 
     make(
         Waiver, release=older, environment=world.environments["staging"], gate="outdated", reason="please",
-        until=now() + timedelta(days=1), proposed_by=world.people["manager"], decided_by=world.people["operator"],
+        until=now() + timedelta(days=1), requested_by=world.people["manager"], decided_by=world.people["operator"],
         approved_at=now(),
     )  # fmt: skip
     asked = {answer.kind: answer.verdict for answer in answers(older, world.environments["staging"])}

@@ -37,7 +37,7 @@ def test_a_prepared_release_passes_until_one_thing_is_missing(world: Any) -> Non
 
         write(document.pk, body="edited after it was approved")
     assert ask(world, release, "documents").verdict == "fail"
-    entry = TeamMember.objects.get(release=release, duty="rollback_decider")
+    entry = TeamMember.objects.get(release=release, team_role="rollback_decision_maker")
     alter(entry, telephone="")
     assert ask(world, release, "roster").verdict == "fail"
 

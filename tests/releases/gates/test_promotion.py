@@ -20,7 +20,7 @@ def test_each_earlier_environment_is_asked(world: Any) -> None:
 def test_another_tree_was_not_verified(world: Any) -> None:
     release = world.planned()
     run = world.verified_run(release, "development")
-    alter(run, base={"wanted_tree": "0" * 40})
+    alter(run, previous={"wanted_tree": "0" * 40})
     assert ask(world, release, "promotion", environment="staging").verdict == "fail"
 
 
@@ -34,5 +34,5 @@ def test_a_run_that_was_taken_back_no_longer_counts(world: Any) -> None:
     release = world.planned()
     run = world.verified_run(release, "development")
     with acting(COMMAND), change("test:back", (Deployment, run.pk)) as act:
-        act.get(Deployment).roll_back()
+        act.get(Deployment).start_rollback()
     assert ask(world, release, "promotion", environment="staging").verdict == "fail"

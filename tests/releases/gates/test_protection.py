@@ -20,12 +20,12 @@ SIGNATURE = {"key": "signature", "ja": "署名必須", "en": "Signature required
 
 def edition(**changes: Any) -> None:
     """Change sections of the procedure in force."""
-    row = Procedure.objects.get(state="active")
+    row = Procedure.objects.get(state="in_effect")
     alter(row, content={**copy.deepcopy(row.content), **changes})
 
 
 def asking_for_signatures(tier: str) -> None:
-    rows = copy.deepcopy(Procedure.objects.get(state="active").content["protections"])
+    rows = copy.deepcopy(Procedure.objects.get(state="in_effect").content["protections"])
     next(row for row in rows if row["tier"] == tier)["requires"].append(SIGNATURE)
     edition(protections=rows)
 
@@ -55,7 +55,7 @@ def test_production_takes_a_commit_only_with_a_good_signature_of_itself_or_of_it
     looked(world, release)
     passed = ask(world, release, "protection")
     assert (passed.verdict, passed.reason) == ("pass", "Signature required: commit, manager@datasets.example")
-    alter(world.application, signers="")
+    alter(world.application, allowed_signers="")
     looked(world, release)
     assert ask(world, release, "protection").verdict == "fail", "a signature by a key that nobody knows"
 
@@ -79,7 +79,9 @@ def test_review_and_tests_are_asked_even_where_no_gate_of_their_own_asks(world: 
     looked(world, release)
     assert ask(world, release, "protection", environment="development").verdict == "pass", "their own gates answer"
     gates = [
-        row for row in Procedure.objects.get(state="active").content["gates"] if row["key"] not in ("review", "tests")
+        row
+        for row in Procedure.objects.get(state="in_effect").content["gates"]
+        if row["key"] not in ("review", "tests")
     ]
     edition(gates=gates)
     for environment in ("development", "staging"):

@@ -106,12 +106,12 @@ def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidat
         reject(round_.pk, digest=round_.digest, comment="")
     with world.acting_as("committee_b"):
         approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "granted"
+    assert world.fresh(round_).state == "approved"
 
 
 def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[str, Any]) -> None:
     release = world.tested()
-    rows = ("editors", "facts", "rounds", "waivers", "deployments", "author")
+    rows = ("editors", "facts", "approval_requests", "waivers", "deployments", "author")
     read = Release.objects.prefetch_related(*rows).get(pk=release.pk)
     with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
         act.get(Release).editors.add(people["committee_b"])

@@ -28,13 +28,15 @@ def asked(world: Any, release: Release) -> Answer:
 def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
     run = world.verified_run(release, environment)
     began = now()
-    for ordinal, phase, length in ((1, "forward", 30), (2, "back", 20)):
+    for ordinal, phase, length in ((1, "deployment", 30), (2, "rollback", 20)):
         ended = began + timedelta(seconds=length)
         make(
-            Step, deployment=run, ordinal=ordinal, phase=phase, kind="command", parameters={},
+            Step, deployment=run, ordinal=ordinal, phase=phase, step_type="command", parameters={},
             started_at=began, ended_at=ended, label_ja="x", label_en="x",
         )  # fmt: skip
-    return alter(walk(run, "roll_back", "restored"), plan_digest=digest(release.plan), ended_at=now())
+    return alter(
+        walk(run, "start_rollback", "complete_rollback"), plan_digest=digest(release.step_plan), ended_at=now()
+    )
 
 
 def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
@@ -52,13 +54,13 @@ def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
 def test_another_plan_or_content_was_not_rehearsed(world: Any) -> None:
     release = world.tested()
     run = rehearse(world, release)
-    alter(run, base={"wanted_tree": "0" * 40})
+    alter(run, previous={"wanted_tree": "0" * 40})
     assert asked(world, release).verdict == "fail"
-    alter(run, base={"wanted_tree": release.tree})
+    alter(run, previous={"wanted_tree": release.tree})
     assert asked(world, release).verdict == "pass"
-    plan = release.plan
-    plan["back"] = plan["back"][:-1]
-    alter(release, plan=plan)
+    plan = release.step_plan
+    plan["rollback"] = plan["rollback"][:-1]
+    alter(release, step_plan=plan)
     assert asked(world, release).verdict == "fail"
 
 

@@ -119,12 +119,12 @@ def test_a_gpg_signature_counts_when_its_key_stands_among_the_signers(world: Any
         git(repository, *words, "-m", "1.3.0 (2026-11-20)\n\n- tags on datasets", "v1.3.0", commit)
         looked(world, release)
         assert ask(world, release, "tag").reason == "The tag has no valid signature by an allowed signer."
-        world.application = alter(world.application, signers=world.application.signers + "\n" + public)
+        world.application = alter(world.application, allowed_signers=world.application.allowed_signers + "\n" + public)
         looked(world, release)
         answer = ask(world, release, "tag")
         assert (answer.verdict, answer.reason) == ("pass", "Manager <manager@datasets.example>")
-        broken = world.application.signers.replace(public.splitlines()[3], "A" * 60)
-        alter(world.application, signers=broken)
+        broken = world.application.allowed_signers.replace(public.splitlines()[3], "A" * 60)
+        alter(world.application, allowed_signers=broken)
         looked(world, release)
         assert ask(world, release, "tag").verdict == "fail", "a key block that can't be read"
     finally:
@@ -134,8 +134,8 @@ def test_a_gpg_signature_counts_when_its_key_stands_among_the_signers(world: Any
 
 def test_a_signature_by_an_unknown_key_fails(world: Any) -> None:
     release = world.planned()
-    stranger = world.application.signers.replace("manager@", "stranger@").split()
-    alter(world.application, signers=" ".join([*stranger[:-1], "A" * len(stranger[-1])]) + "\n")
+    stranger = world.application.allowed_signers.replace("manager@", "stranger@").split()
+    alter(world.application, allowed_signers=" ".join([*stranger[:-1], "A" * len(stranger[-1])]) + "\n")
     looked(world, release)
     assert ask(world, release, "tag").reason == "The tag has no valid signature by an allowed signer."
 

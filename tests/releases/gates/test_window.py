@@ -36,10 +36,10 @@ def test_outside_it_names_the_next_window(world: Any) -> None:
 
 def test_a_window_that_was_withdrawn_or_not_yet_consented_to_is_none(world: Any) -> None:
     release = world.planned()
-    alter(ChangeWindow.objects.get(from_procedure=True), withdrawn_at=now())
-    alter(extra(world), withdrawn_at=now())
+    alter(ChangeWindow.objects.get(from_procedure=True), cancelled_at=now())
+    alter(extra(world), cancelled_at=now())
     assert ask(world, release, "window").verdict == "fail"
-    alter(extra(world), withdrawn_at=None, opened_at=None)
+    alter(extra(world), cancelled_at=None, in_effect_at=None)
     assert ask(world, release, "window").verdict == "fail"
 
 
@@ -49,7 +49,7 @@ def test_another_applications_window_is_not_ours(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         other = create_application(slug="other", name="Other", repository="/srv/other.git")
-    alter(ChangeWindow.objects.get(from_procedure=True), withdrawn_at=now())
+    alter(ChangeWindow.objects.get(from_procedure=True), cancelled_at=now())
     alter(extra(world), application=other)
     assert ask(world, release, "window").verdict == "fail"
 
@@ -57,7 +57,7 @@ def test_another_applications_window_is_not_ours(world: Any) -> None:
 def test_it_must_still_fit_with_its_way_back(world: Any) -> None:
     release = world.planned()
     lasts = durations(release, world.environments["production"].pk)
-    needed = timedelta(seconds=lasts.needed(release.plan).seconds)
+    needed = timedelta(seconds=lasts.needed(release.step_plan).seconds)
     assert needed > timedelta(minutes=10)
     latest = extra(world).ends_at - needed
     assert ask(world, release, "window", at=latest).verdict == "pass"
@@ -67,15 +67,15 @@ def test_it_must_still_fit_with_its_way_back(world: Any) -> None:
 
 def test_the_releases_own_hour_counts(world: Any) -> None:
     release = world.planned()
-    later = alter(release, window_start=now() + timedelta(hours=1))
+    later = alter(release, scheduled_start_at=now() + timedelta(hours=1))
     assert "planned for" in ask(world, later, "window").reason
-    over = alter(release, window_start=now() - timedelta(hours=3), window_end=now() - timedelta(seconds=1))
+    over = alter(release, scheduled_start_at=now() - timedelta(hours=3), window_end=now() - timedelta(seconds=1))
     assert "has closed" in ask(world, over, "window").reason
 
 
 def test_an_emergency_needs_no_window(world: Any) -> None:
     release = alter(world.planned(), kind="emergency")
-    alter(extra(world), withdrawn_at=now())
+    alter(extra(world), cancelled_at=now())
     assert ask(world, release, "window").verdict == "pass"
 
 
@@ -153,7 +153,7 @@ def test_a_rule_on_staging_binds_there_and_the_releases_own_hour_does_not(world:
             place.pk, name="nights", rrule="FREQ=DAILY", start=time(1), length_minutes=240, reason="load tests by day"
         )
     night = datetime.combine(now().date() + timedelta(days=3), time(17), UTC)  # 02:00 in Tokyo
-    later = alter(release, window_start=night + timedelta(days=9), window_end=night + timedelta(days=9, hours=1))
+    later = alter(release, scheduled_start_at=night + timedelta(days=9), window_end=night + timedelta(days=9, hours=1))
     day = ask(world, later, "window", environment="staging", at=night + timedelta(hours=9))
     assert day.verdict == "fail" and "nights" in day.reason
     assert ask(world, later, "window", environment="staging", at=night).verdict == "pass"

@@ -9,7 +9,7 @@ import pytest
 from releases.letters import notes
 
 FACTS = notes.Facts(
-    application="Datasets", version="1.3.0", title="Tags", state="confirmed", opens="2026/12/16 01:00 JST",
+    application="Datasets", version="1.3.0", title="Tags", state="final_check_completed", opens="2026/12/16 01:00 JST",
     closes="2026/12/16 05:00 JST", day="2026-12-16", impact="Search looks different.", technical=("impact", "", "back"),
     changes=[notes.Fact("small", "Faster build", "DS-3"), notes.Fact("feature", "Filter by tag", "DS-1"),
              notes.Fact("breaking", "The old export is gone", "")],
@@ -34,9 +34,9 @@ def test_they_are_japanese_for_japanese_readers() -> None:
 
 @pytest.mark.parametrize(
     ("state", "said"),
-    [("confirmed", "is planned for 2026/12/16 01:00 JST"), ("releasing", "until 2026/12/16 05:00 JST"),
+    [("final_check_completed", "is planned for 2026/12/16 01:00 JST"), ("releasing", "until 2026/12/16 05:00 JST"),
      ("completed", "The service is available"), ("rolled_back", "rolled back"), ("failed", "did not succeed"),
-     ("withdrawn", "cancelled")],
+     ("cancelled", "cancelled")],
 )  # fmt: skip
 def test_the_status_says_where_it_stands(state: str, said: str) -> None:
     assert said in notes.status(replace(FACTS, state=state), "en")

@@ -1,4 +1,4 @@
-"""The database's own copy of the machines: raw SQL can make no jump, and no lower epoch."""
+"""The database's own copy of the machines: raw SQL can make no jump, and no lower fencing_token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOMEONE = Actor(account_id=None, name="someone", kind="command", channel="comman
 def refused(database: str, statement: str, *values: Any) -> str:
     """Run a statement with an actor named, as the application role; return the SQLSTATE it was refused with."""
     with psycopg.connect(database) as connection:
-        capture.set_context(SOMEONE, action="test:jump", connection=connection)
+        capture.set_context(SOMEONE, operation="test:jump", connection=connection)
         try:
             connection.execute(statement, values)
         except psycopg.Error as error:
@@ -43,9 +43,9 @@ def test_the_guards_fire_always(database: str) -> None:
 def test_a_jump_by_sql_is_refused(world: Any, database: str) -> None:
     release = world.planned()
     change = "UPDATE releases_release SET state = %s WHERE id = %s"
-    for state in ("approved", "confirmed", "releasing", "completed", "nonsense"):
+    for state in ("approved", "final_check_completed", "releasing", "completed", "nonsense"):
         assert refused(database, change, state, release.pk) == "RI002", state
-    assert refused(database, change, "content_fixed", release.pk) == ""
+    assert refused(database, change, "scope_locked", release.pk) == ""
     assert world.fresh(release).state == "draft"
 
 
@@ -72,9 +72,11 @@ def test_an_epoch_never_falls(world: Any, database: str) -> None:
             procedure=Procedure.objects.get(),
             requested_by=world.people["ci"],
         )
-        step = Step.objects.create(deployment=run, phase="forward", ordinal=1, kind="command", parameters={}, epoch=3)
+        step = Step.objects.create(
+            deployment=run, phase="deployment", ordinal=1, step_type="command", parameters={}, fencing_token=3
+        )
         act.about(run)
-    change_epoch = "UPDATE releases_step SET epoch = %s WHERE id = %s"
+    change_epoch = "UPDATE releases_step SET fencing_token = %s WHERE id = %s"
     assert refused(database, change_epoch, 2, step.pk) == "RI003"
     assert refused(database, change_epoch, 4, step.pk) == ""
 

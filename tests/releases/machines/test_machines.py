@@ -14,108 +14,108 @@ from releases.models import ApprovalRequest, Deployment, Document, Procedure, Re
 
 # verb: states it leaves > state it reaches
 RELEASE = """
-fix_content: draft > content_fixed
-confirm_tests: content_fixed > tested
-submit: tested > in_review
-approve: in_review > approved
-confirm: approved > confirmed
-start: confirmed > releasing
-watch: releasing > monitoring
+lock_scope: draft > scope_locked
+complete_testing: scope_locked > testing_completed
+submit: testing_completed > in_review
+mark_approved: in_review > approved
+complete_final_check: approved > final_check_completed
+start: final_check_completed > releasing
+start_monitoring: releasing > monitoring
 complete: monitoring > completed
 send_back: in_review > draft
 reject: in_review > rejected
-take_back: in_review > tested
-amend: content_fixed tested in_review approved confirmed > draft
-postpone: approved confirmed > tested
-lapse: in_review approved confirmed > tested
-withdraw: draft content_fixed tested in_review approved confirmed > withdrawn
-conclude: tested > concluded
-record: draft > recorded
-stand_down: releasing > tested
-roll_back: releasing monitoring completed > rolled_back
-abandon: releasing monitoring > failed
+withdraw_request: in_review > testing_completed
+reopen_scope: scope_locked testing_completed in_review approved final_check_completed > draft
+reschedule: approved final_check_completed > testing_completed
+end_approval: in_review approved final_check_completed > testing_completed
+cancel: draft scope_locked testing_completed in_review approved final_check_completed > cancelled
+close: testing_completed > closed
+mark_imported: draft > imported
+abort: releasing > testing_completed
+mark_rolled_back: releasing monitoring completed > rolled_back
+fail: releasing monitoring > failed
 """
 CONSENT = """
-grant: open > granted
-consume: granted > consumed
-send_back: open > sent_back
-reject: open > rejected
-take_back: open > taken_back
-void: open granted > void
-expire: open granted > expired
+mark_approved: in_review > approved
+use: approved > used
+send_back: in_review > sent_back
+reject: in_review > rejected
+withdraw_request: in_review > withdrawn
+invalidate: in_review approved > invalidated
+expire: in_review approved > expired
 """
 DEPLOYMENT = """
 schedule: requested > scheduled
-queue: scheduled > queued
+enqueue: scheduled > queued
 start: queued > running
-verify: running > verifying
-watch: verifying > monitoring
+start_verification: running > verifying
+start_monitoring: verifying > monitoring
 succeed: monitoring > succeeded
-cut_short: monitoring > succeeded
-put_back: queued > scheduled
+supersede: monitoring > succeeded
+return_to_scheduled: queued > scheduled
 cancel: requested scheduled queued > cancelled
-miss: scheduled queued > missed
-hold: running verifying > waiting
-resume: waiting > running
-recheck: waiting > verifying
-stop: running waiting verifying > stopping
-stopped: stopping > stopped
-fail: running waiting verifying > failed
-roll_back: waiting verifying monitoring succeeded failed stopped > rolling_back
-restored: rolling_back > rolled_back
-falter: rolling_back > rollback_failed
-retry: rollback_failed > rolling_back
-settle: failed stopped rollback_failed > settled
+mark_missed: scheduled queued > missed
+await_decision: running verifying > awaiting_decision
+resume: awaiting_decision > running
+resume_verification: awaiting_decision > verifying
+stop: running awaiting_decision verifying > stopping
+mark_stopped: stopping > stopped
+fail: running awaiting_decision verifying > failed
+start_rollback: awaiting_decision verifying monitoring succeeded failed stopped > rolling_back
+complete_rollback: rolling_back > rolled_back
+fail_rollback: rolling_back > rollback_failed
+retry_rollback: rollback_failed > rolling_back
+resolve: failed stopped rollback_failed > resolved
 """
 STEP = """
-offer: pending > ready
+mark_ready: pending > ready
 claim: ready > running
-finish: running > done
-follow: pending > running
-take_over: running > running
+succeed: running > succeeded
+claim_next: pending > running
+reclaim: running > running
 fail: running > failed
-doubt: running > needs_decision
+mark_unknown: running > outcome_unknown
 stop: running > stopped
-retry: failed needs_decision > ready
-skip: failed needs_decision > skipped
-confirm_done: needs_decision > done
-give_up: needs_decision > failed
-drop: pending ready held > not_run
-hold_back: pending ready > held
-go_on: held > ready
+retry: failed outcome_unknown > ready
+skip: failed outcome_unknown > skipped
+mark_succeeded: outcome_unknown > succeeded
+mark_failed: outcome_unknown > failed
+cancel: pending ready on_hold > cancelled
+hold: pending ready > on_hold
+start_anyway: on_hold > ready
 """
 ROLLBACK = """
 assess: raised > assessed
 authorise: assessed > authorised
-run: authorised > running
-verify: running > verifying
-watch: verifying > monitoring
-report: monitoring verifying > reporting
+start: authorised > running
+start_verification: running > verifying
+start_monitoring: verifying > monitoring
+start_reporting: monitoring verifying > reporting
 close: reporting > closed
-pre_authorise: raised assessed > authorised
+apply_pre_authorisation: raised assessed > authorised
 dismiss: raised assessed authorised > dismissed
-falter: running verifying > faltered
-retry: faltered > running
-take_over: faltered > reporting
+fail: running verifying > failed
+retry: failed > running
+complete_manually: failed > reporting
 """
 DOCUMENT = """
-check_content: draft > checked
-approve: checked > approved
-prepare: approved > ready
-publish: ready > published
+check_content: draft > content_checked
+approve: content_checked > approved
+prepare_publication: approved > ready_to_publish
+publish: ready_to_publish > published
 retract: published > retracted
-revise: checked approved ready > draft
+revise: content_checked approved ready_to_publish > draft
 """
 PROCEDURE = """
 submit: draft > in_review
-activate: in_review > active
-retire: active > retired
+put_into_effect: in_review > in_effect
+retire: in_effect > retired
 send_back: in_review > draft
 discard: draft in_review > discarded
 """
 TABLES: list[tuple[Any, str, str]] = [
     (Release, "draft", RELEASE),
-    (ApprovalRequest, "open", CONSENT),
+    (ApprovalRequest, "in_review", CONSENT),
     (Deployment, "requested", DEPLOYMENT),
     (Step, "pending", STEP),
     (Rollback, "raised", ROLLBACK),
@@ -189,17 +189,17 @@ def test_every_edge_says_what_it_means(model: Any, first: str, table: str) -> No
     [
         (Release, "releasing", "in_review"),
         (Release, "releasing", "approved"),
-        (Release, "releasing", "confirmed"),
-        (ApprovalRequest, "consumed", "granted"),
+        (Release, "releasing", "final_check_completed"),
+        (ApprovalRequest, "used", "approved"),
         (Deployment, "running", "scheduled"),
         (Deployment, "running", "queued"),
         (Deployment, "succeeded", "verifying"),
-        (Step, "done", "running"),
+        (Step, "succeeded", "running"),
         (Rollback, "running", "authorised"),
         (Rollback, "closed", "reporting"),
-        (Document, "published", "checked"),
+        (Document, "published", "content_checked"),
         (Document, "published", "approved"),
-        (Procedure, "active", "in_review"),
+        (Procedure, "in_effect", "in_review"),
     ],
 )
 def test_no_path_leads_round_a_gate(model: Any, goal: str, gate: str) -> None:
@@ -220,9 +220,9 @@ def test_a_release_is_under_way_or_has_ended() -> None:
 
 
 def test_a_release_runs_in_a_tier_only_from_its_states() -> None:
-    preparing = {"draft", "content_fixed", "tested", "in_review", "approved", "confirmed"}
+    preparing = {"draft", "scope_locked", "testing_completed", "in_review", "approved", "final_check_completed"}
     assert {
         "development": preparing,
         "staging": preparing - {"draft"},
-        "production": {"confirmed", "releasing"},
+        "production": {"final_check_completed", "releasing"},
     } == Release.MAY_RUN

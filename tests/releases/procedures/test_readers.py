@@ -157,7 +157,7 @@ READERS = {
     "Step.estimate_seconds": STEPS,
     "Step.required": STEPS,
     "Step.deadline_seconds": STEPS,
-    "Step.silence_seconds": STEPS,
+    "Step.no_output_timeout_seconds": STEPS,
     "Check.when": STEPS,
     "Check.place": STEPS,
     "Check.kind": STEPS,
@@ -256,4 +256,4 @@ def test_what_code_decides_is_not_written_otherwise(field: str) -> None:
 
 
 def test_the_duties_are_those_of_a_roster() -> None:
-    assert FIXED["duties"] == set(TeamMember.Duty.values)
+    assert FIXED["duties"] == set(TeamMember.TeamRole.values)

@@ -210,11 +210,11 @@ class Target:
         settings = {**self.spec.settings, "ssh": host.settings | changes}
         self.spec = replace(self.spec, settings=settings, ssh_key=host.key)
 
-    def context(self, key: str = "1/1/x", epoch: int = 1, **changes: Any) -> StepContext:
+    def context(self, key: str = "1/1/x", fencing_token: int = 1, **changes: Any) -> StepContext:
         """Return a first attempt of a step towards the new version from the old one; `changes` overrule."""
         context = StepContext(
             key=key,
-            epoch=epoch,
+            fencing_token=fencing_token,
             run_token="deployment:1",
             target=self.spec,
             repository=str(self.versions.path),

@@ -69,8 +69,8 @@ def test_each_host_is_told_apart_and_it_is_not_run_twice(fleet: Target) -> None:
     assert made == "1.1.0 5 it's {{ not }} $(read)"
     assert b"****" in fleet.shown and fleet.configuration["SECRET"].encode() not in fleet.shown
     known = kind("ansible_playbook")
-    assert known.probe(replace(context, epoch=2), known.parameters())[0] is Probe.DONE
-    again = fleet.step("ansible_playbook", replace(context, epoch=3))
+    assert known.probe(replace(context, fencing_token=2), known.parameters())[0] is Probe.DONE
+    again = fleet.step("ansible_playbook", replace(context, fencing_token=3))
     assert again["found"] is True and again["hosts"] == facts["hosts"]
     assert len(journal_lines(fleet.here, effect="ansible_playbook:started")) == 1
     assert fleet.configuration["SECRET"].encode() not in (fleet.spec.root / ".ringi" / "journal.jsonl").read_bytes()
@@ -89,7 +89,7 @@ def test_hosts_that_fail_or_are_not_reached_fail_the_step_by_name(fleet: Target)
     states = {host: row["state"] for host, row in failed.value.facts["hosts"].items()}
     assert states == {"away": "unreachable", "busy": "changed", "calm": "ok", "spare": "failed"}
     known = kind("ansible_playbook")
-    later = replace(context, epoch=2)
+    later = replace(context, fencing_token=2)
     assert known.probe(later, known.parameters())[0] is Probe.UNKNOWN, "a person must look"
     assert known.probe(later, known.parameters(repeatable=True))[0] is Probe.NOT_DONE
 

@@ -96,11 +96,11 @@ def test_a_row_that_differs_after_the_restore_names_its_table(target: Target, tm
 
 def test_a_second_attempt_uses_the_intact_dump_and_replaces_a_damaged_one(target: Target) -> None:
     target.install_old()
-    first = target.step("backup", target.context(epoch=1))
+    first = target.step("backup", target.context(fencing_token=1))
     target.sql("INSERT INTO label VALUES (3, 'late', 1)")
-    assert target.step("backup", target.context(epoch=2)) == first
+    assert target.step("backup", target.context(fencing_token=2)) == first
     Path(first["dump"]).write_bytes(b"damaged")
-    again = target.step("backup", target.context(epoch=3))
+    again = target.step("backup", target.context(fencing_token=3))
     assert again["data"] != first["data"] and again["tables"]["label"][0] == 4
 
 

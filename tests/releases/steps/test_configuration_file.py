@@ -121,7 +121,7 @@ def test_a_command_takes_the_values_and_is_proven_by_what_is_in_force(stored: Ta
     assert json.loads((root / "kept.json").read_text()) == stored.configuration | {"LIMIT": "5"}
     assert forward["configuration"] == configuration_digest(stored.spec) != ""
     update = kind("configuration_update")
-    assert update.probe(stored.context("1/1/x", epoch=2), update.parameters())[0] is Probe.DONE
+    assert update.probe(stored.context("1/1/x", fencing_token=2), update.parameters())[0] is Probe.DONE
     assert (
         stored.step("configuration_update", stored.back("1/2/x", {}), direction="back")["configuration_before"]
         == (forward["configuration"])

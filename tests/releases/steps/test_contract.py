@@ -113,7 +113,7 @@ def _ready(target: Target, case: Case) -> tuple[StepKind, Any, Any]:
     known = kind(case.name)
     receiver = target.receiver.host
     given = {n: v.replace("{receiver}", receiver) if isinstance(v, str) else v for n, v in case.parameters.items()}
-    return known, target.context("1/2/x", epoch=2), known.parameters(**given)
+    return known, target.context("1/2/x", fencing_token=2), known.parameters(**given)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -126,13 +126,13 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
     assert before in (Probe.NOT_DONE, Probe.UNKNOWN)
 
     facts = known.run(context, parameters)
-    after, found = known.probe(replace(context, epoch=3), parameters)
+    after, found = known.probe(replace(context, fencing_token=3), parameters)
     assert after is Probe.DONE
     assert {name: facts[name] for name in found if name in facts} == {
         name: value for name, value in found.items() if name in facts
     }
 
-    known.run(replace(context, epoch=4), parameters)
+    known.run(replace(context, fencing_token=4), parameters)
     for effect in case.effects:
         times = 2 if effect in case.repeats else 1
         lines = journal_lines(installed.spec, key=context.key, effect=effect)
@@ -143,7 +143,7 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_lower_epoch_is_fenced(bare: Target, case: Case) -> None:
     known, context, parameters = _ready(bare, case)
-    with holding(replace(context, epoch=5, target=bare.here)):
+    with holding(replace(context, fencing_token=5, target=bare.here)):
         pass
     with pytest.raises(Fenced):
         known.run(context, parameters)

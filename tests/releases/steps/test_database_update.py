@@ -32,8 +32,8 @@ def out(target: Target) -> tuple[Target, dict[str, Any]]:
     return target, earlier
 
 
-def _forward(target: Target, earlier: dict[str, Any], epoch: int = 1) -> None:
-    earlier["database_update"] = target.step("database_update", target.context("1/4/x", epoch, earlier=earlier))
+def _forward(target: Target, earlier: dict[str, Any], fencing_token: int = 1) -> None:
+    earlier["database_update"] = target.step("database_update", target.context("1/4/x", fencing_token, earlier=earlier))
 
 
 def _write_after(target: Target) -> None:
@@ -43,8 +43,10 @@ def _write_after(target: Target) -> None:
     target.sql("INSERT INTO export (dataset) VALUES (1), (2)")
 
 
-def _back(target: Target, earlier: dict[str, Any], epoch: int = 1, **changes: Any) -> dict[str, Any]:
-    return target.step("database_update", target.back("1/8/x", earlier, epoch=epoch, **changes), direction="back")
+def _back(target: Target, earlier: dict[str, Any], fencing_token: int = 1, **changes: Any) -> dict[str, Any]:
+    return target.step(
+        "database_update", target.back("1/8/x", earlier, fencing_token=fencing_token, **changes), direction="back"
+    )
 
 
 def test_rows_rewritten_by_the_migration_alone_do_not_count(out: tuple[Target, dict[str, Any]]) -> None:
@@ -87,15 +89,15 @@ def test_a_second_attempt_after_the_restore_keeps_the_first_count(out: tuple[Tar
     _write_after(target)
     first = _back(target, earlier)
     known = kind("database_update")
-    back = target.back("1/8/x", earlier, epoch=2)
+    back = target.back("1/8/x", earlier, fencing_token=2)
     verdict, found = known.probe(back, known.parameters(direction="back"))
     assert verdict is Probe.DONE and found["written_since"] == first["written_since"]
-    assert _back(target, earlier, epoch=3)["written_since"] == first["written_since"]
+    assert _back(target, earlier, fencing_token=3)["written_since"] == first["written_since"]
     # The outcome lost before the journal's last line was written: the same again.
     path = Layout(target.spec.root).journal
     path.write_text("".join(line for line in path.read_text().splitlines(True) if ":restored" not in line))
-    assert known.probe(replace(back, epoch=4), known.parameters(direction="back"))[0] is Probe.NOT_DONE
-    assert _back(target, earlier, epoch=5)["written_since"] == first["written_since"]
+    assert known.probe(replace(back, fencing_token=4), known.parameters(direction="back"))[0] is Probe.NOT_DONE
+    assert _back(target, earlier, fencing_token=5)["written_since"] == first["written_since"]
     assert len(Path(first["dump"]).read_text().splitlines()) == 7
 
 
@@ -118,7 +120,7 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(out: tuple[Target, d
         _back(target, earlier)
     target.spec = sound
     assert measure(target.spec, target.configuration).data == under_new
-    assert _back(target, earlier, epoch=2)["data"] == earlier["backup"]["data"]
+    assert _back(target, earlier, fencing_token=2)["data"] == earlier["backup"]["data"]
 
 
 def test_another_dump_than_the_proved_one_is_not_restored(out: tuple[Target, dict[str, Any]]) -> None:
@@ -130,7 +132,7 @@ def test_another_dump_than_the_proved_one_is_not_restored(out: tuple[Target, dic
     with pytest.raises(StepFailed, match="is not the verified dump"):
         _back(target, earlier)
     with pytest.raises(StepFailed, match="this deployment has no verified dump to restore"):
-        _back(target, {"backup": earlier["backup"] | {"proved": ""}}, epoch=2)
+        _back(target, {"backup": earlier["backup"] | {"proved": ""}}, fencing_token=2)
     assert measure(target.spec, target.configuration).data == under_new
 
 
@@ -168,11 +170,11 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[st
 
     verdict = Probe.RUNNING
     while verdict is Probe.RUNNING:
-        verdict, _facts = known.probe(replace(context, epoch=2), parameters)
+        verdict, _facts = known.probe(replace(context, fencing_token=2), parameters)
     assert verdict is Probe.NOT_DONE
     halted = known.parameters(direction="forward", repeatable=False)
-    assert known.probe(replace(context, epoch=2), halted)[0] is Probe.UNKNOWN and not known.repeats(halted)
-    _forward(target, earlier, epoch=3)
+    assert known.probe(replace(context, fencing_token=2), halted)[0] is Probe.UNKNOWN and not known.repeats(halted)
+    _forward(target, earlier, fencing_token=3)
     effects = [line["effect"] for line in journal_lines(target.spec, key="1/4/x")]
     assert effects == ["database_update:started", "database_update:resumed", "database_update:migrated"]
     assert target.sql("SELECT count(*) FROM dataset WHERE title LIKE '%!!'") == [(0,)]

@@ -29,7 +29,7 @@ def call(target: Target, context: StepContext | None = None, **parameters: Any) 
 def look(target: Target, **parameters: Any) -> Probe:
     known = kind("http_call")
     parameters = {"url": target.receiver.url()} | parameters
-    return known.probe(target.context(epoch=9), known.parameters(**parameters))[0]
+    return known.probe(target.context(fencing_token=9), known.parameters(**parameters))[0]
 
 
 def test_it_sends_what_it_was_told_with_the_configuration_in_its_places(bare_target: Target) -> None:
@@ -87,9 +87,9 @@ def test_the_same_key_goes_with_every_attempt_and_makes_it_repeatable(bare_targe
     given = {"url": bare_target.receiver.url(), "idempotency_header": "Idempotency-Key"}
     assert known.repeats(known.parameters(**given)) and not known.repeats(known.parameters(url=given["url"]))
     bare_target.receiver.status = 503
-    for epoch in (1, 2):
+    for fencing_token in (1, 2):
         with pytest.raises(StepFailed, match="503"):
-            call(bare_target, bare_target.context(epoch=epoch), **given)
+            call(bare_target, bare_target.context(fencing_token=fencing_token), **given)
     keys = [taken.headers["idempotency-key"] for taken in bare_target.receiver.taken]
     assert keys == ["ringi/1/1/x"] * 2
 

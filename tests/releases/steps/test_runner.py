@@ -36,7 +36,7 @@ def _run(code: str, folder: Path, **options: object) -> object:
 
 def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://leak")
-    with holding(target.context("1/1/x", epoch=7)) as held:
+    with holding(target.context("1/1/x", fencing_token=7)) as held:
         held.run([PYTHON, "-c", "import os, json; print(json.dumps(dict(os.environ)))"])
     shown = json.loads(target.shown)
     assert shown.keys() - {"LC_CTYPE"} == {
@@ -155,7 +155,7 @@ def test_a_command_dies_with_its_worker(target: Target) -> None:
     worker.wait()
     worker.stdout.close()
     wait_for(lambda: start_time(child) is None)
-    with holding(target.context(epoch=2)):
+    with holding(target.context(fencing_token=2)):
         pass
 
 
@@ -168,14 +168,14 @@ def test_the_target_stays_locked_while_a_child_of_a_dead_worker_lives(target: Ta
     worker.wait()
     worker.stdout.close()
     try:
-        with pytest.raises(StillRunning), holding(replace(target.context(), epoch=2)):
+        with pytest.raises(StillRunning), holding(replace(target.context(), fencing_token=2)):
             pass
     finally:
         os.kill(grandchild, signal.SIGKILL)
 
     def unlocked() -> bool:
         try:
-            with holding(replace(target.context(), epoch=2)):
+            with holding(replace(target.context(), fencing_token=2)):
                 return True
         except StillRunning:
             return False

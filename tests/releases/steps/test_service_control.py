@@ -57,7 +57,7 @@ def test_restart_replaces_the_process_and_an_attempt_again_does_not(installed: T
     first = installed.step("service_control", installed.context("1/3/x"), action="restart")["pid"]
     second = installed.step("service_control", installed.context("2/3/x"), action="restart")["pid"]
     assert second != first and start_time(first) is None
-    again = installed.step("service_control", installed.context("2/3/x", epoch=2), action="restart")["pid"]
+    again = installed.step("service_control", installed.context("2/3/x", fencing_token=2), action="restart")["pid"]
     assert again == second
     assert len(journal_lines(installed.spec, effect="service_control:started")) == 2
 

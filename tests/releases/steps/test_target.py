@@ -26,15 +26,15 @@ from .conftest import Target, git
 
 
 def test_an_epoch_once_seen_fences_lower_ones_for_good(target: Target) -> None:
-    with holding(target.context("1/1/x", epoch=3)):
+    with holding(target.context("1/1/x", fencing_token=3)):
         pass
-    with holding(target.context("1/2/x", epoch=1)):
+    with holding(target.context("1/2/x", fencing_token=1)):
         pass
-    with pytest.raises(Fenced), holding(target.context("1/1/x", epoch=2)):
+    with pytest.raises(Fenced), holding(target.context("1/1/x", fencing_token=2)):
         pass
-    with holding(target.context("1/1/x", epoch=3)):
+    with holding(target.context("1/1/x", fencing_token=3)):
         record = json.loads(Layout(target.spec.root).lock_record.read_text())
-    assert record["deployment"] == "deployment:1" and record["key"] == "1/1/x" and record["epoch"] == 3
+    assert record["deployment"] == "deployment:1" and record["key"] == "1/1/x" and record["fencing_token"] == 3
     assert record["seen"] == {"1/1/x": 3, "1/2/x": 1}
 
 
@@ -114,10 +114,10 @@ def test_the_fence_remembers_the_latest_keys(target: Target, monkeypatch: pytest
     """A key that is used again counts as late as its last use."""
     monkeypatch.setattr(target_module, "KEPT_KEYS", 3)
     for key in ("1/1/x", "1/2/x", "1/3/x", "1/1/x", "1/4/x"):
-        with holding(target.context(key, epoch=2)):
+        with holding(target.context(key, fencing_token=2)):
             pass
     assert list(json.loads(Layout(target.spec.root).lock_record.read_text())["seen"]) == ["1/3/x", "1/1/x", "1/4/x"]
-    with pytest.raises(Fenced), holding(target.context("1/1/x", epoch=1)):
+    with pytest.raises(Fenced), holding(target.context("1/1/x", fencing_token=1)):
         pass
 
 

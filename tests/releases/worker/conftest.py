@@ -34,7 +34,7 @@ def row(argv: list[str], **fields: Any) -> dict[str, Any]:
     """One step of a plan that runs a command."""
     required = fields.pop("required", True)
     return {
-        "kind": "command",
+        "step_type": "command",
         "parameters": {"argv": argv, **fields},
         "label_ja": "命令",
         "label_en": "Command",
@@ -46,10 +46,10 @@ def row(argv: list[str], **fields: Any) -> dict[str, Any]:
 def plan(*forward: dict[str, Any], verify: tuple[dict[str, Any], ...] = ()) -> dict[str, list[dict[str, Any]]]:
     """A whole plan: steps out, checks (default one that passes), and one step back with one check."""
     return {
-        "forward": list(forward),
-        "verify": list(verify or (row(TRUE),)),
-        "back": [row(TRUE)],
-        "back_verify": [row(TRUE)],
+        "deployment": list(forward),
+        "verification": list(verify or (row(TRUE),)),
+        "rollback": [row(TRUE)],
+        "rollback_verification": [row(TRUE)],
     }
 
 
@@ -105,7 +105,7 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
         open_to_programs(world.targets["development"], tmp_path)
-        release = alter(world.planned(), plan=plan(*forward, **options))
+        release = alter(world.planned(), step_plan=plan(*forward, **options))
         world.evidence("1.3.0")
         with world.acting_as("developer"):
             run = request(release.pk, environment_id=world.environments["development"].pk)
@@ -123,7 +123,7 @@ def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
         open_to_programs(world.targets["production"], tmp_path)
-        release = alter(world.tested(), plan=plan(*forward, **options))
+        release = alter(world.tested(), step_plan=plan(*forward, **options))
         with world.acting_as("manager"):
             round_ = submit(release.pk)
         for name in ("committee_a", "committee_b"):

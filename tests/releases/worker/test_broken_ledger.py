@@ -60,9 +60,9 @@ def check(state_folder: Path) -> Callable[[], Verification]:
 
 def broken() -> tuple[int, str]:
     """Alter the event of the first sign-in of the world; return its number and how it is put right again."""
-    event = Event.objects.filter(kind="action").order_by("link__number").first()
+    event = Event.objects.filter(kind="operation").order_by("ledger_entry__number").first()
     assert event is not None
-    number, bytes_ = event.link.number, bytes(event.bytes).hex()
+    number, bytes_ = event.ledger_entry.number, bytes(event.bytes).hex()
     set_event(number, f"bytes = {BROKEN}")
     return number, f"bytes = decode('{bytes_}', 'hex')"
 
@@ -78,7 +78,7 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
     run = consented(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
     with world.acting_as("manager"):
         window = propose(run.environment_id, application_id=run.application_id, name="extra", reason="for the test",
-                         starts_at=run.release.window_start, ends_at=run.release.window_end)  # fmt: skip
+                         starts_at=run.release.scheduled_start_at, ends_at=run.release.window_end)  # fmt: skip
     with acting(WORKER):
         queue(run.pk)
     worker = at_work(first(run).pk)
@@ -227,7 +227,7 @@ def test_the_scheduler_has_a_process_of_its_own_verify_it(
     assert not sweeper._verifying and not standing.due(now())
     found = Verification.objects.get()
     assert (found.result, found.whole, found.altered) == ("passed", True, [])
-    assert Event.objects.get(kind="action", action="ledger:verify").contents["session_user"] == own.username
+    assert Event.objects.get(kind="operation", operation="ledger:verify").contents["session_user"] == own.username
 
 
 def test_what_runs_the_programs_of_releases_says_nothing_about_the_ledger(database: str) -> None:
@@ -235,6 +235,6 @@ def test_what_runs_the_programs_of_releases_says_nothing_about_the_ledger(databa
     own = urlsplit(os.environ["DATABASE_WORKER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
     with psycopg.connect(own.geturl()) as worker, pytest.raises(psycopg.errors.InsufficientPrivilege):
         worker.execute(
-            "INSERT INTO audit_verification (began_at, ended_at, whole, first, last, signed, result, finding, altered, digest)"
+            "INSERT INTO audit_verification (started_at, ended_at, whole, first, last, signed, result, finding, altered, digest)"
             " VALUES (now(), now(), true, 1, 9, 9, 'passed', '', '[]', '')"
         )

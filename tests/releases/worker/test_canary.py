@@ -136,7 +136,7 @@ def speaking(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> C
         )
 
     def make(*words: str, verify: tuple[dict[str, Any], ...] = ()) -> Deployment:
-        rollout = {**row(["x"]), "kind": "configuration_update", "parameters": {}}
+        rollout = {**row(["x"]), "step_type": "configuration_update", "parameters": {}}
         speak = row([sys.executable, "-u", str(script), "{config}", *words], repeatable=True)
         return queued(rollout, speak, **({"verify": verify} if verify else {}))
 
@@ -194,7 +194,7 @@ def test_a_run_that_ends_well_leaves_it_nowhere(
     caplog.set_level("DEBUG")
     run = speaking()
     work(valkey)
-    assert (world.fresh(run).state, set(states(run))) == ("succeeded", {"done"})
+    assert (world.fresh(run).state, set(states(run))) == ("succeeded", {"succeeded"})
     printed = "".join(StepOutput.objects.order_by("pk").values_list("text", flat=True))
     assert printed.count(MARK.decode()) == len(ENCODED) and printed.count("****") >= 2 * len(ENCODED)
     config = (Path(world.targets["development"].root) / "shared" / "config.env").read_text()
@@ -252,7 +252,7 @@ def test_a_check_that_reads_it_in_a_log_leaves_it_nowhere(
     log, written = root / "shared" / "app.log", root / "written.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     write = row(["cp", str(written), str(log)])
-    run = speaking(verify=(write, {**row(["x"]), "kind": "check", "parameters": check}))
+    run = speaking(verify=(write, {**row(["x"]), "step_type": "check", "parameters": check}))
     faults = [f"2099-01-01T00:00:00Z ERROR {text.decode()}" for text in ENCODED.values()]
     faults += [f"2099-01-01T00:00:00Z ERROR {'x' * (282 - shift)}{CANARY}" for shift in range(0, 40, 5)]
     written.write_text("\n".join(faults) + "\n", encoding="utf-8")
@@ -260,4 +260,4 @@ def test_a_check_that_reads_it_in_a_log_leaves_it_nowhere(
     assert states(run)[-1] == "failed" and "****" in run.steps.last().failure  # type: ignore[union-attr]
     captured = capfd.readouterr()
     assert look_everywhere(database, valkey, "\n".join([caplog.text, captured.out, captured.err])) == {}
-    assert first(run).state == "done"
+    assert first(run).state == "succeeded"

@@ -1,4 +1,4 @@
-"""One worker has a step at a time: claim, lease, epoch; and what the first claim of a run does once."""
+"""One worker has a step at a time: claim, lease, fencing_token; and what the first claim of a run does once."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def test_a_second_claim_is_dropped(queued: Callable[..., Deployment]) -> None:
     run = queued(row(TRUE))
     with acting(WORKER):
         taken = claim(first(run).pk, worker="one")
-        assert taken is not None and (taken.epoch, taken.taken_over) == (1, False)
+        assert taken is not None and (taken.fencing_token, taken.taken_over) == (1, False)
         assert claim(first(run).pk, worker="two") is None
     step = first(run)
-    assert (step.owner, step.epoch, step.state) == ("one", 1, "running")
+    assert (step.owner, step.fencing_token, step.state) == ("one", 1, "running")
     assert step.attempts.count() == 1
 
 
 def test_a_claim_long_before_the_hour_is_dropped(queued: Callable[..., Deployment], world: Any) -> None:
-    run = alter(queued(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    run = alter(queued(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
         assert claim(first(run).pk, worker="one") is None
     assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
@@ -60,7 +60,7 @@ def test_a_claim_long_before_the_hour_is_dropped(queued: Callable[..., Deploymen
 def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_word(
     queued: Callable[..., Deployment], world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = alter(queued(row(TRUE)), scheduled_for=now() + AHEAD)
+    run = alter(queued(row(TRUE)), scheduled_start_at=now() + AHEAD)
     step = first(run)
 
     def sleep(seconds: float) -> None:
@@ -73,7 +73,7 @@ def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_wo
     with acting(WORKER):
         assert claim(step.pk, worker="one") is None
     assert world.fresh(run).state == "cancelled"
-    assert not Event.objects.filter(action="step:claim").exists()
+    assert not Event.objects.filter(operation="step:claim").exists()
 
 
 def test_of_four_at_once_one_gets_it(queued: Callable[..., Deployment]) -> None:
@@ -109,7 +109,7 @@ def test_a_ready_step_waits_until_all_before_it_are_finished(queued: Callable[..
     """Also when something offers it too early."""
     run = queued(row(TRUE), row(TRUE))
     second = run.steps.get(ordinal=2)
-    walk(second, "offer")
+    walk(second, "mark_ready")
     with acting(WORKER):
         claim(first(run).pk, worker="one")
         assert claim(second.pk, worker="two") is None
@@ -121,10 +121,10 @@ def test_an_ended_lease_is_taken_over_under_a_higher_epoch(queued: Callable[...,
         claim(first(run).pk, worker="one")
         expire(first(run))
         taken = claim(first(run).pk, worker="two")
-    assert taken is not None and (taken.epoch, taken.taken_over) == (2, True)
+    assert taken is not None and (taken.fencing_token, taken.taken_over) == (2, True)
     step = first(run)
-    assert (step.owner, step.epoch) == ("two", 2) and step.lease_until > now()
-    assert list(step.attempts.values_list("epoch", "outcome")) == [(1, "lost"), (2, "")]
+    assert (step.owner, step.fencing_token) == ("two", 2) and step.lease_until > now()
+    assert list(step.attempts.values_list("fencing_token", "outcome")) == [(1, "lost"), (2, "")]
 
 
 def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Callable[..., Deployment]) -> None:
@@ -135,35 +135,35 @@ def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Cal
         claim(first(run).pk, worker="two")
         kept = rows_of(run)
         for outcome in (
-            lambda: finish(first(run), epoch=1, result={"late": True}),
-            lambda: fail(first(run), epoch=1, message="late"),
-            lambda: doubt(first(run), epoch=1, message="late"),
-            lambda: finish(first(run), epoch=3, result={}),
+            lambda: finish(first(run), fencing_token=1, result={"late": True}),
+            lambda: fail(first(run), fencing_token=1, message="late"),
+            lambda: doubt(first(run), fencing_token=1, message="late"),
+            lambda: finish(first(run), fencing_token=3, result={}),
         ):
             with pytest.raises(Fenced):
                 outcome()
             assert rows_of(run) == kept
-        finish(first(run), epoch=2, result={"by": "two"})
+        finish(first(run), fencing_token=2, result={"by": "two"})
         kept = rows_of(run)
         with pytest.raises(Fenced):
-            finish(first(run), epoch=2, result={"by": "two, again"})
+            finish(first(run), fencing_token=2, result={"by": "two, again"})
         assert rows_of(run) == kept
     assert first(run).result == {"by": "two"}
 
 
 def test_the_first_claim_consumes_the_consent_and_starts_the_release(consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
-    round_ = run.consent
-    assert round_ is not None and round_.state == "granted"
+    round_ = run.approval_request
+    assert round_ is not None and round_.state == "approved"
     with acting(WORKER):
         queue(run.pk)
-        assert ApprovalRequest.objects.get(pk=round_.pk).state == "granted", "not by queueing"
+        assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved", "not by queueing"
         claim(first(run).pk, worker="one")
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "consumed"
+    assert ApprovalRequest.objects.get(pk=round_.pk).state == "used"
     release = Release.objects.get(pk=run.release_id)
     assert release.state == "releasing"
     started = Deployment.objects.get(pk=run.pk)
-    assert (started.state, started.base["wanted_tree"]) == ("running", release.tree)
+    assert (started.state, started.previous["wanted_tree"]) == ("running", release.tree)
 
 
 def test_a_second_run_on_the_same_consent_is_refused(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -172,16 +172,16 @@ def test_a_second_run_on_the_same_consent_is_refused(world: Any, consented: Call
     with acting(WORKER):
         queue(run.pk)
         claim(first(run).pk, worker="one")
-    walk(run, "fail", "settle")
+    walk(run, "fail", "resolve")
     second = make(
         Deployment,
         release=run.release,
         application=run.application,
         environment=run.environment,
-        consent=run.consent,
+        approval_request=run.approval_request,
         requested_by=world.people["operator"],
-        started_by=world.people["operator"],
-        scheduled_for=now(),
+        scheduled_by=world.people["operator"],
+        scheduled_start_at=now(),
         window_end=run.window_end,
     )
     walk(second, "schedule")
@@ -210,15 +210,15 @@ def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
     assert run.state == "scheduled" and any("storm" in reason for reason in run.blockers)
     assert run.not_before >= now() + timedelta(seconds=55)
     assert not run.steps.exists()
-    assert world.fresh(run.consent).state == "granted", "nothing ran, so nothing was used"
-    assert world.fresh(run.release).state == "confirmed"
+    assert world.fresh(run.approval_request).state == "approved", "nothing ran, so nothing was used"
+    assert world.fresh(run.release).state == "final_check_completed"
 
 
 def test_content_that_changed_after_queueing_is_not_started(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
     with acting(WORKER):
         queue(run.pk)
-    alter(run.release, preauthorised=True)
+    alter(run.release, rollback_pre_authorised=True)
     with acting(WORKER):
         run_from(first(run).pk)
     run = world.fresh(run)
@@ -232,8 +232,8 @@ def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Call
     run = queued(row(TRUE))
     with acting(WORKER):
         claim(first(run).pk, worker="one")
-    assert world.fresh(run).base["in_force"]["version"] == "1.2.0"
-    assert world.fresh(run).base["in_force"]["configuration"] == pointer.configuration_id
+    assert world.fresh(run).previous["deployed_version"]["version"] == "1.2.0"
+    assert world.fresh(run).previous["deployed_version"]["configuration"] == pointer.configuration_id
     with acting(COMMAND), change("test:read", (Deployment, run.pk)) as act:
         assert act.get(Deployment).baseline["metrics"] == {}
 
@@ -244,17 +244,25 @@ def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[
     with acting(WORKER):
         taken = claim(first(run).pk, worker="one")
         assert taken is not None
-        following = finish(taken.step, epoch=1, result={}, worker="one")
+        following = finish(taken.step, fencing_token=1, result={}, worker="one")
         assert following is not None and claim(following.pk, worker="two") is None
     second = run.steps.get(ordinal=2)
-    assert (second.state, second.owner, second.epoch) == ("running", "one", 1) and second.lease_until > now()
-    assert list(second.attempts.values_list("epoch", "worker", "ended_at")) == [(1, "one", None)]
+    assert (second.state, second.owner, second.fencing_token) == ("running", "one", 1) and second.lease_until > now()
+    assert list(second.attempts.values_list("fencing_token", "worker", "ended_at")) == [(1, "one", None)]
     events = Event.objects.filter(object=f"releases.Step:{second.pk}").exclude(outcome="inserted")
     (its_row,) = events.filter(kind="row")
-    (its_act,) = events.filter(kind="action")
-    ended = Event.objects.get(object=f"releases.Step:{taken.step.pk}", kind="action", action="step:finish")
-    assert (its_row.action, its_act.action, its_row.act) == ("step:claim", "step:claim", its_act.act)
-    assert ended.act != its_act.act and ended.tx == its_act.tx and ended.link.number < its_row.link.number
+    (its_act,) = events.filter(kind="operation")
+    ended = Event.objects.get(object=f"releases.Step:{taken.step.pk}", kind="operation", operation="step:succeed")
+    assert (its_row.operation, its_act.operation, its_row.operation_id) == (
+        "step:claim",
+        "step:claim",
+        its_act.operation_id,
+    )
+    assert (
+        ended.operation_id != its_act.operation_id
+        and ended.tx == its_act.tx
+        and ended.ledger_entry.number < its_row.ledger_entry.number
+    )
 
 
 def test_a_run_that_was_stopped_meanwhile_gives_the_next_step_to_nobody(queued: Callable[..., Deployment]) -> None:
@@ -263,5 +271,5 @@ def test_a_run_that_was_stopped_meanwhile_gives_the_next_step_to_nobody(queued: 
         taken = claim(first(run).pk, worker="one")
         assert taken is not None
         assert walk(run, "stop").state == "stopping"
-        assert finish(taken.step, epoch=1, result={}, worker="one") is None
-    assert states(run) == ["done", "not_run", "not_run"]
+        assert finish(taken.step, fencing_token=1, result={}, worker="one") is None
+    assert states(run) == ["succeeded", "cancelled", "cancelled"]

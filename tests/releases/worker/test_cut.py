@@ -41,7 +41,7 @@ def test_a_step_that_hangs_outside_a_command_is_cut_off(
     shared = Path(world.targets["development"].root) / "shared"
     shared.mkdir()
     os.mkfifo(shared / "config.env")
-    update = {**row(TRUE), "kind": "configuration_update", "parameters": {}, "deadline_seconds": 0.5}
+    update = {**row(TRUE), "step_type": "configuration_update", "parameters": {}, "deadline_seconds": 0.5}
     run = queued(update, row(TRUE))
     began = time.monotonic()
     with acting(WORKER):
@@ -50,7 +50,7 @@ def test_a_step_that_hangs_outside_a_command_is_cut_off(
     step = first(run)
     assert "did not finish within 1 s and was stopped" in step.failure
     assert "The state of the deployment target is unknown" in step.failure
-    assert states(run)[0] != "running" and states(run)[1] in ("not_run", "pending")
+    assert states(run)[0] != "running" and states(run)[1] in ("cancelled", "pending")
     assert 2000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
 
 
@@ -68,11 +68,11 @@ def test_digests_may_take_as_long_as_the_backup_that_reads_as_much(
         return slow(*arguments, seconds=seconds)
 
     monkeypatch.setattr(executor, "measure", measure_slowly)
-    backup = {**row(TRUE), "kind": "backup", "parameters": {"prove": "list"}, "deadline_seconds": 90}
+    backup = {**row(TRUE), "step_type": "backup", "parameters": {"prove": "list"}, "deadline_seconds": 90}
     run = queued(backup, row(TRUE), verify=({**row(TRUE), "deadline_seconds": 0.5},))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert given == [90] and world.fresh(run).measured["verify"]
+    assert given == [90] and world.fresh(run).measured["verification"]
 
 
 @pytest.mark.usefixtures("job_alarm")
@@ -106,5 +106,5 @@ def test_a_lease_is_not_renewed_for_ever(world: Any, queued: Callable[..., Deplo
     with acting(WORKER):
         taken = claim(first(run).pk, worker="host:1")
         assert taken is not None
-        with Lease(taken.step.pk, taken.epoch, longest=0.3) as lease:
+        with Lease(taken.step.pk, taken.fencing_token, longest=0.3) as lease:
             assert lease.lost.wait(10)

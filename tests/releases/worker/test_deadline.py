@@ -28,7 +28,7 @@ def python(*lines: str) -> list[str]:
 def limited(
     argv: list[str], *, deadline: float | None = None, silence: float | None = None, **more: Any
 ) -> dict[str, Any]:
-    return {**row(argv, **more), "deadline_seconds": deadline, "silence_seconds": silence}
+    return {**row(argv, **more), "deadline_seconds": deadline, "no_output_timeout_seconds": silence}
 
 
 def lives(pid: int) -> bool:
@@ -64,7 +64,7 @@ def test_a_step_that_takes_too_long_is_told_to_end(
         and "The deployment target does not show the effect of this step" in step.failure
     )
     assert step.attempts.get().probe == "not_done"
-    assert states(run)[1:] == ["not_run", "not_run"]
+    assert states(run)[1:] == ["cancelled", "cancelled"]
 
 
 def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
@@ -123,7 +123,7 @@ def test_what_may_have_been_done_is_asked_of_a_person(
         queue(run.pk)
     work(run)
     step = first(run)
-    assert (world.fresh(run).state, step.state) == ("waiting", "needs_decision")
+    assert (world.fresh(run).state, step.state) == ("awaiting_decision", "outcome_unknown")
     assert "The state of the deployment target is unknown" in step.failure
 
 
@@ -138,12 +138,12 @@ def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
         queue(run.pk)
     work(run)
     assert (
-        first(run).state == "needs_decision"
+        first(run).state == "outcome_unknown"
         and "The deployment target shows the effect of this step" in first(run).failure
     )
     with world.acting_as("second_operator"):
         decide.confirm_done(first(run).pk, reason="the command hung after its work")
-    assert effect.read_text() == "x" and states(run)[:2] == ["done", "ready"]
+    assert effect.read_text() == "x" and states(run)[:2] == ["succeeded", "ready"]
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ def test_limits_come_from_the_procedure(world: Any) -> None:
     from releases.actions.release.steps import step_plan
     from releases.models import Procedure
 
-    row_ = Procedure.objects.get(state="active")
+    row_ = Procedure.objects.get(state="in_effect")
     text = dict(row_.content)
     steps = [dict(step) for step in text["plans"]["forward"]]
-    steps[0] |= {"deadline_seconds": 900, "silence_seconds": 120}
+    steps[0] |= {"deadline_seconds": 900, "no_output_timeout_seconds": 120}
     text["plans"] = {**text["plans"], "forward": steps}
     plan = step_plan(Content.model_validate(text))
-    assert (plan["forward"][0]["deadline_seconds"], plan["forward"][0]["silence_seconds"]) == (900, 120)
-    assert "deadline_seconds" not in plan["forward"][1]
+    assert (plan["deployment"][0]["deadline_seconds"], plan["deployment"][0]["no_output_timeout_seconds"]) == (900, 120)
+    assert "deadline_seconds" not in plan["deployment"][1]

@@ -66,10 +66,10 @@ def blamed(world: Any) -> tuple[NotificationChannel, SuppressedAddress, Notifica
     notice = announced(world.planned(), outsider("users", ADDRESS))
     channel = NotificationChannel.objects.get(key="mail")
     alter(channel, disabled_at=now(), disabled_because="554")
-    failed = alter(NotificationDelivery.objects.get(message__notice=notice), outcome="failed", ended_at=now())
+    failed = alter(NotificationDelivery.objects.get(inbox_item__notification=notice), outcome="failed", ended_at=now())
     return (
         channel,
-        make(SuppressedAddress, address=ADDRESS, channel=channel, because="554", since=notice.made_at),
+        make(SuppressedAddress, address=ADDRESS, channel=channel, reason="554", since=notice.made_at),
         failed,
     )
 
@@ -81,12 +81,12 @@ def test_a_button_whose_act_was_ended_by_a_deadlock_does_it_again(
 ) -> None:
     channel, address, failed = blamed
     browser = browsers("manager")
-    path = f"/admin/act/channel/enable/{channel.pk}/"
+    path = f"/admin/act/notification_channel/enable/{channel.pk}/"
     answer = beside(database, address, channel, lambda: browser.post(path, {"reason": "the relay takes mail again"}))
     assert answer.status_code == 302
     assert NotificationChannel.objects.get(pk=channel.pk).disabled_at is None
-    assert NotificationDelivery.objects.get(pk=failed.pk).outcome == "waiting"
-    assert Event.objects.filter(action="channel:enable", kind="action").count() == 1
+    assert NotificationDelivery.objects.get(pk=failed.pk).outcome == "pending"
+    assert Event.objects.filter(operation="notification_channel:enable", kind="operation").count() == 1
 
 
 def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
@@ -99,11 +99,11 @@ def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
 
     def ends() -> None:
         with acting(WORKER):
-            finish(step, epoch=1, result={"by": "one"})
+            finish(step, fencing_token=1, result={"by": "one"})
 
     beside(database, step, run, ends)
-    assert (first(run).state, first(run).result) == ("done", {"by": "one"})
-    assert Event.objects.filter(action="step:finish", kind="action").count() == 1
+    assert (first(run).state, first(run).result) == ("succeeded", {"by": "one"})
+    assert Event.objects.filter(operation="step:succeed", kind="operation").count() == 1
 
 
 def test_a_call_of_the_api_whose_act_was_ended_by_a_deadlock_does_it_again(
@@ -111,13 +111,13 @@ def test_a_call_of_the_api_whose_act_was_ended_by_a_deadlock_does_it_again(
 ) -> None:
     run = queued(row(TRUE))
     account = make(Account, username="managing", display_name="Managing", kind="service")
-    make(AccessGrant, account=account, role="release_manager", begins_at=now(), reason="test", confirmed_at=now())
+    make(AccessGrant, account=account, role="release_manager", starts_at=now(), reason="test", confirmed_at=now())
     token = token_for(world, account)
     path = f"/deployments/{run.pk}/cancel"
     answer = beside(database, first(run), run, lambda: ask("post", path, {"reason": "not tonight"}, token=token))
     assert answer.status_code == 200, answer.content
     assert Deployment.objects.get(pk=run.pk).state == "cancelled"
-    assert Event.objects.filter(action="deployment:cancel", kind="action").count() == 1
+    assert Event.objects.filter(operation="deployment:cancel", kind="operation").count() == 1
 
 
 def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
@@ -153,4 +153,4 @@ def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
     for thread in threads:
         thread.join(60)
     assert not faults
-    assert NotificationDelivery.objects.get(pk=failed.pk).outcome == "waiting"
+    assert NotificationDelivery.objects.get(pk=failed.pk).outcome == "pending"

@@ -61,18 +61,20 @@ def test_code_that_was_edited_on_the_target_is_found_told_and_ends_when_it_is_eq
     row = Drift.objects.get()
     assert (row.parts, row.ended_at) == (["code"], None)
     assert row.expected["code"] == active.built.trees["v1.2.0"] != row.found["code"]
-    event = Event.objects.get(action="drift:find", kind="action")
+    event = Event.objects.get(operation="drift:detect", kind="operation")
     assert event.object == f"releases.Drift:{row.pk}"
-    assert Outbox.objects.filter(event="drift:find").count() == 1
+    assert Outbox.objects.filter(event="drift:detect").count() == 1
     measured(active)
-    assert Event.objects.filter(action="drift:find", kind="action").count() == 1, "what is known is not told again"
+    assert Event.objects.filter(operation="drift:detect", kind="operation").count() == 1, (
+        "what is known is not told again"
+    )
     edit(active, "edited twice\n")
     measured(active)
     assert [drift.ended_at is None for drift in Drift.objects.order_by("pk")] == [False, True]
     path.write_text(kept)
     assert measured(active).result == "passed"
     assert not Drift.objects.filter(ended_at=None).exists()
-    assert Event.objects.filter(action="drift:end", kind="action").count() == 2
+    assert Event.objects.filter(operation="drift:end", kind="operation").count() == 2
 
 
 def test_a_configuration_file_that_was_edited_is_found(active: Any) -> None:
@@ -92,14 +94,14 @@ def test_what_cannot_be_measured_is_unknown_and_never_equal(active: Any, tmp_pat
     target = active.targets["production"]
     edit(active)
     measured(active)
-    alter(target, settings={"configuration": {"format": "command", "write": ["/bin/false"], "digest": ["/bin/false"]}})
+    alter(target, options={"configuration": {"format": "command", "write": ["/bin/false"], "digest": ["/bin/false"]}})
     row = measured(active)
     assert (row.result, row.reason) == ("unknown", "not_reached") and row.detail
     assert Drift.objects.filter(ended_at=None).exists(), "an unknown result ends no drift"
     assert row.next_at is not None and row.next_at < now() + timedelta(hours=1)
     alter(DeployedVersion.objects.get(), unknown=True)
     assert measured(active).reason == "unknown_content"
-    alter(DeployedVersion.objects.get(), how=DeployedVersion.PROPOSED)
+    alter(DeployedVersion.objects.get(), basis=DeployedVersion.REQUESTED)
     assert measured(active).reason == "nothing_active"
 
 
@@ -150,7 +152,7 @@ def test_whoever_configures_targets_has_one_measured_at_once(active: Any) -> Non
     with active.acting_as("operator"):
         measure.ask(target.pk)
     assert jobs("checks") == [("releases.jobs.measure_target", {"target_id": target.pk})]
-    assert Event.objects.filter(action="target:measure", kind="action").exists()
+    assert Event.objects.filter(operation="target:measure", kind="operation").exists()
 
 
 def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(active: Any) -> None:
@@ -159,7 +161,7 @@ def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(activ
     with acting(WORKER):
         while drain():
             pass
-    notice = Notification.objects.get(event="drift:find")
+    notice = Notification.objects.get(event="drift:detect")
     assert notice.path == f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/#drift"
     assert "Production" in notice.texts["en"]["body"] and "code" in notice.texts["en"]["body"]
     assert "本番" in notice.texts["ja"]["body"]

@@ -56,7 +56,7 @@ def planned(world: Any) -> Release:
             "migrate": ["{tree}/migrate", "--config", "{config}", f"--word={SECRET}"],
             "service": {"start": ["{tree}/run", "hidden-word"]},
         }
-        alter(target, settings=settings)
+        alter(target, options=settings)
         root = Path(target.root)
         (root / "shared").mkdir()
         (root / "shared" / "config.env").write_text('PORT="8080"\n')
@@ -67,11 +67,15 @@ def planned(world: Any) -> Release:
 
 def test_it_names_each_command_of_each_step(world: Any, planned: Release) -> None:
     found = dry_run(planned, world.environments["staging"])
-    kinds = [step["kind"] for phase in ("forward", "verify", "back", "back_verify") for step in planned.plan[phase]]
+    kinds = [
+        step["step_type"]
+        for phase in ("deployment", "verification", "rollback", "rollback_verification")
+        for step in planned.step_plan[phase]
+    ]
     assert [step.kind for step in found] == kinds
     assert [step.ordinal for step in found] == list(range(1, len(found) + 1))
     assert all(step.lines or step.fault for step in found)
-    said = {step.kind: "\n".join(step.lines) for step in found if step.phase == "forward"}
+    said = {step.kind: "\n".join(step.lines) for step in found if step.phase == "deployment"}
     root = world.targets["staging"].root
     assert "pg_dump --format=custom" in said["backup"]
     assert f"{root}/shared/maintenance" in said["maintenance_mode"] or "nothing" in said["maintenance_mode"]
@@ -84,10 +88,10 @@ def test_it_names_each_command_of_each_step(world: Any, planned: Release) -> Non
 def test_a_target_without_a_database_is_told_of_none(world: Any) -> None:
     """A migration is the application's own, of whatever it keeps; what Ringi dumps and restores is a database."""
     release = world.planned()
-    assert not any("DATABASE_URL" in {**c.values, **c.sealed} for c in world.configurations.values())
+    assert not any("DATABASE_URL" in {**c.values, **c.encrypted} for c in world.configurations.values())
     said = {(s.phase, s.kind): s.lines for s in dry_run(release, world.environments["staging"])}
-    assert said["forward", "backup"] == ("no database is configured: nothing to dump",)
-    assert said["back", "database_update"] == ("no database is configured: nothing to restore",)
+    assert said["deployment", "backup"] == ("no database is configured: nothing to dump",)
+    assert said["rollback", "database_update"] == ("no database is configured: nothing to restore",)
 
 
 def test_its_secrets_are_masked(world: Any, planned: Release) -> None:
@@ -124,9 +128,9 @@ def test_no_command_is_begun(world: Any, planned: Release, monkeypatch: pytest.M
 
 
 def test_a_step_that_cannot_be_run_says_so_and_keeps_no_other_from_being_shown(world: Any, planned: Release) -> None:
-    unknown = {**row(["/bin/true"]), "kind": "gone"}
+    unknown = {**row(["/bin/true"]), "step_type": "gone"}
     wrong = {**row(["/bin/true"]), "parameters": {"argv": [], "word": SECRET}}
-    release = alter(planned, plan=plan(unknown, wrong, row(["/bin/echo", SECRET])))
+    release = alter(planned, step_plan=plan(unknown, wrong, row(["/bin/echo", SECRET])))
     first, second, third = dry_run(release, world.environments["staging"])[:3]
     assert "gone" in first.fault and second.fault and SECRET not in second.fault
     assert third.lines == ("/bin/echo '****'",) and not third.fault
@@ -142,11 +146,11 @@ def test_every_kind_describes_without_a_target(world: Any, planned: Release) -> 
 
 
 def test_deadlines_of_a_plan_are_shown(world: Any, planned: Release) -> None:
-    limited = {**row(["/bin/true"]), "deadline_seconds": 7, "silence_seconds": 3}
-    release = alter(planned, plan=plan(limited, row(["/bin/true"])))
+    limited = {**row(["/bin/true"]), "deadline_seconds": 7, "no_output_timeout_seconds": 3}
+    release = alter(planned, step_plan=plan(limited, row(["/bin/true"])))
     first, second = dry_run(release, world.environments["staging"])[:2]
-    assert (first.deadline_seconds, first.silence_seconds) == (7, 3)
-    assert (second.deadline_seconds, second.silence_seconds) == (60, None)
+    assert (first.deadline_seconds, first.no_output_timeout_seconds) == (7, 3)
+    assert (second.deadline_seconds, second.no_output_timeout_seconds) == (60, None)
     assert replace(first, ordinal=1) == first
 
 

@@ -40,8 +40,8 @@ def lost_attempt(step: Step) -> None:
     """Make a step's effect as a worker does that dies before it can tell: no outcome, and the lease ends."""
     taken = claim(step.pk, worker="dies")
     assert taken is not None
-    kind = steps.kind(step.kind)
-    context = context_of(taken.step, taken.epoch, lambda chunk: None, lambda: None, 60, facts_of(taken.step))
+    kind = steps.kind(step.step_type)
+    context = context_of(taken.step, taken.fencing_token, lambda chunk: None, lambda: None, 60, facts_of(taken.step))
     try:
         kind.run(context, kind.parameters(**step.parameters))
     except StepFailed:
@@ -58,11 +58,11 @@ def test_a_run_goes_through_all_its_steps_to_a_good_end(
     with acting(WORKER):
         run_from(first(run).pk)
     assert seen.read_text().split() == ["one", "two", "three", "check"]
-    assert states(run) == ["done"] * 4
+    assert states(run) == ["succeeded"] * 4
     run = world.fresh(run)
     assert run.state == "succeeded"
     assert DeployedVersion.objects.get(environment=run.environment).release_id == run.release_id
-    assert set(StepAttempt.objects.values_list("epoch", "outcome")) == {(1, "done")}
+    assert set(StepAttempt.objects.values_list("fencing_token", "outcome")) == {(1, "succeeded")}
 
 
 def test_nothing_begins_in_a_folder_that_became_another_targets(
@@ -82,9 +82,9 @@ def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consent
     with acting(WORKER):
         queue(run.pk)
     assert (
-        facts_of(first(run)).target.settings == DeploymentTarget.objects.get(pk=world.targets["production"].pk).settings
+        facts_of(first(run)).target.settings == DeploymentTarget.objects.get(pk=world.targets["production"].pk).options
     )
-    alter(world.targets["production"], settings={"migrate": ["/bin/other"]})
+    alter(world.targets["production"], options={"migrate": ["/bin/other"]})
     with pytest.raises(StepFailed, match="not those that were approved"):
         facts_of(first(run))
 
@@ -114,7 +114,10 @@ def test_a_finished_effect_of_a_lost_attempt_is_not_made_again(
         lost_attempt(first(run))
         run_from(first(run).pk)
     assert seen.read_text().split() == ["once", "next"]
-    assert list(first(run).attempts.values_list("epoch", "outcome", "probe")) == [(1, "lost", ""), (2, "done", "done")]
+    assert list(first(run).attempts.values_list("fencing_token", "outcome", "probe")) == [
+        (1, "lost", ""),
+        (2, "succeeded", "done"),
+    ]
     assert world.fresh(run).state == "succeeded"
 
 
@@ -141,8 +144,8 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
         lost_attempt(first(run))
         run_from(first(run).pk)
     assert seen.read_text() == "x"
-    assert states(run) == ["needs_decision", "pending", "pending"]
-    assert world.fresh(run).state == "waiting"
+    assert states(run) == ["outcome_unknown", "pending", "pending"]
+    assert world.fresh(run).state == "awaiting_decision"
     with (
         world.acting_as("operator"),
         pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
@@ -150,18 +153,18 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
         decide.confirm_done(first(run).pk, reason="I saw it")
     with world.acting_as("second_operator"):
         decide.confirm_done(first(run).pk, reason="I saw it on the target")
-    assert states(run) == ["done", "ready", "pending"]
+    assert states(run) == ["succeeded", "ready", "pending"]
     assert first(run).decision["name"] == "Second Operator"
     with acting(WORKER):
         run_from(run.steps.get(ordinal=2).pk)
-    assert (states(run), world.fresh(run).state) == (["done"] * 3, "verifying")
+    assert (states(run), world.fresh(run).state) == (["succeeded"] * 3, "verifying")
 
 
 def test_a_failed_step_fails_a_lower_tier_at_once(world: Any, queued: Callable[..., Deployment]) -> None:
     run = queued(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "cancelled", "cancelled"])
     assert first(run).failure
 
 
@@ -174,7 +177,7 @@ def test_a_failed_step_of_production_waits_for_another_person(
     with acting(WORKER):
         queue(run.pk)
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "failed")
+    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "failed")
     flag.touch()
     with (
         world.acting_as("operator"),
@@ -194,7 +197,7 @@ def test_a_failed_step_of_production_waits_for_another_person(
         decide.retry(first(run).pk, reason="repaired")
     with acting(WORKER):
         run_from(first(run).pk)
-    assert states(run) == ["done"] * 3
+    assert states(run) == ["succeeded"] * 3
 
 
 def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -221,7 +224,7 @@ def test_giving_up_ends_the_run_and_drops_the_rest(world: Any, consented: Callab
         decide.give_up(run.pk, reason="hopeless")
         with pytest.raises(WrongState):
             decide.retry(first(run).pk, reason="after all")
-    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "cancelled", "cancelled"])
 
 
 def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
@@ -239,7 +242,7 @@ def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deplo
     assert not worker.is_alive()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
 
 
 def test_a_stop_whose_worker_is_gone_ends_with_the_lease(world: Any, queued: Callable[..., Deployment]) -> None:
@@ -255,11 +258,11 @@ def test_a_stop_whose_worker_is_gone_ends_with_the_lease(world: Any, queued: Cal
         assert world.fresh(run).state == "stopping", "it may still live"
         expire(first(run))
         stopping_deployments(now())
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
 
 
 def test_a_kind_that_was_removed_refuses_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued({**row(TRUE), "kind": "teleport"})
+    run = queued({**row(TRUE), "step_type": "teleport"})
     with acting(WORKER):
         run_from(first(run).pk)
     assert world.fresh(run).state == "failed" and "teleport" in first(run).failure
@@ -282,7 +285,7 @@ def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
     with acting(WORKER):
         queue(run.pk)
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
 
 
 @contextmanager
@@ -297,7 +300,7 @@ def another_ring() -> Iterator[None]:
         key_ring.path().write_bytes(own)
 
 
-@pytest.mark.parametrize(("died", "state"), [(False, "failed"), (True, "needs_decision")])
+@pytest.mark.parametrize(("died", "state"), [(False, "failed"), (True, "outcome_unknown")])
 def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_it_for_ever(
     world: Any, consented: Callable[..., Deployment], died: bool, state: str
 ) -> None:
@@ -307,27 +310,27 @@ def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_i
         queue(run.pk)
         taken = claim(first(run).pk, worker="has the keys")
         assert taken is not None
-        finish(taken.step, epoch=taken.epoch, result={})
+        finish(taken.step, fencing_token=taken.fencing_token, result={})
         second = run.steps.get(ordinal=2)
         if died:
             claim(second.pk, worker="dies")
             expire(second)
         with another_ring():
             run_from(second.pk)
-    assert (world.fresh(run).state, states(run)[1]) == ("waiting", state)
+    assert (world.fresh(run).state, states(run)[1]) == ("awaiting_decision", state)
     assert "is not in the key ring of this server" in world.fresh(second).failure
-    assert run.questions.filter(answered_at=None).exists()
+    assert run.decision_requests.filter(answered_at=None).exists()
     with world.acting_as("second_operator"):
         decide.retry(second.pk, reason="the ring was copied")
     with acting(WORKER):
         run_from(second.pk)
-    assert states(run) == ["done"] * 3
+    assert states(run) == ["succeeded"] * 3
 
 
 def test_a_check_that_does_not_pass_fails_the_run(world: Any, queued: Callable[..., Deployment]) -> None:
     check = {"check": "http", "parameters": {"path": "/health", "status": 200}}
-    run = queued(row(TRUE), verify=({**row(TRUE), "kind": "check", "parameters": check},))
+    run = queued(row(TRUE), verify=({**row(TRUE), "step_type": "check", "parameters": check},))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)) == ("failed", ["done", "failed"])
+    assert (world.fresh(run).state, states(run)) == ("failed", ["succeeded", "failed"])
     assert not DeployedVersion.objects.exists()

@@ -37,8 +37,8 @@ def test_a_host_that_fails_is_kept_and_shown_beside_the_others(
     target = world.targets["development"]
     (Path(target.root) / "site.yml").write_text(PLAYBOOK)
     inventory = f"web.example {LOCAL}\nspare.example {LOCAL}\n"
-    alter(target, settings={"ansible": {"inventory": inventory, "playbook": "site.yml", "program": PROGRAM}})
-    run = queued(row([]) | {"kind": "ansible_playbook", "parameters": {}})
+    alter(target, options={"ansible": {"inventory": inventory, "playbook": "site.yml", "program": PROGRAM}})
+    run = queued(row([]) | {"step_type": "ansible_playbook", "parameters": {}})
     with acting(WORKER):
         run_from(first(run).pk)
     step = first(run)

@@ -62,7 +62,7 @@ def sessions() -> int:
 def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, settings: Any) -> None:
     settings.BEAT = 0.05
     before = until(step)
-    with Lease(step.pk, step.epoch, longest=60):
+    with Lease(step.pk, step.fencing_token, longest=60):
         comes(lambda: until(step) > before)
         once = until(step)
         comes(lambda: until(step) > once)
@@ -74,18 +74,21 @@ def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: S
     settings.BEAT = 0.2
     before, met = until(step), set()
     for _ in range(5):
-        with Lease(step.pk, step.epoch, longest=60):
+        with Lease(step.pk, step.fencing_token, longest=60):
             met |= set(threads())
     assert len(met) == 1 and until(step) == before
     met.pop().join(10)
     assert not threads()
-    with Lease(step.pk, step.epoch, longest=60):
+    with Lease(step.pk, step.fencing_token, longest=60):
         comes(lambda: until(step) > before)  # the next one has a thread again
 
 
 def test_a_lease_that_went_to_another_is_lost_and_the_others_go_on(step: Step, settings: Any) -> None:
     settings.BEAT = 0.05
-    with Lease(step.pk, step.epoch, longest=60) as held, Lease(step.pk, step.epoch + 1, longest=60) as gone:
+    with (
+        Lease(step.pk, step.fencing_token, longest=60) as held,
+        Lease(step.pk, step.fencing_token + 1, longest=60) as gone,
+    ):
         assert gone.lost.wait(10)
         before = until(step)
         comes(lambda: until(step) > before)

@@ -17,8 +17,8 @@ from tests.releases.gates.asking import alter
 
 from .conftest import WORKER, first, row, states
 
-CHECK = {**row(["x"]), "kind": "check", "parameters": {"check": "log", "parameters": {"pattern": "ERROR"}}}
-START = {**row(["x"]), "kind": "service_control", "parameters": {"action": "start"}}
+CHECK = {**row(["x"]), "step_type": "check", "parameters": {"check": "log", "parameters": {"pattern": "ERROR"}}}
+START = {**row(["x"]), "step_type": "service_control", "parameters": {"action": "start"}}
 
 
 def writing(line: str, then: str = "") -> list[str]:
@@ -40,18 +40,17 @@ def place(world: Any) -> Iterator[Path]:
         stop_service(record, 1, lambda: None)
 
 
-@pytest.mark.parametrize(("line", "state"), [("INFO serves", "done"), ("ERROR cannot serve well", "failed")])
+@pytest.mark.parametrize(("line", "state"), [("INFO serves", "succeeded"), ("ERROR cannot serve well", "failed")])
 def test_the_old_services_last_errors_are_not_the_new_ones(
     world: Any, queued: Callable[..., Deployment], place: Path, line: str, state: str
 ) -> None:
     log = str(place / "shared" / "app.log")
     start = [*writing(line, "time.sleep(60)"), log]
     alter(
-        world.targets["development"],
-        settings={"service": {"start": start, "without_port": True, "stable_seconds": 0.1}},
+        world.targets["development"], options={"service": {"start": start, "without_port": True, "stable_seconds": 0.1}}
     )
     run = queued(row([*writing("ERROR the old one, to its last moment"), log]), START, verify=(CHECK,))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert Path(log).read_text().count("ERROR") == (1 if state == "done" else 2)
-    assert states(run) == ["done", "done", state], [step.failure for step in run.steps.all()]
+    assert Path(log).read_text().count("ERROR") == (1 if state == "succeeded" else 2)
+    assert states(run) == ["succeeded", "succeeded", state], [step.failure for step in run.steps.all()]

@@ -49,13 +49,13 @@ def reached(world: Any, host: Host) -> Callable[[str], Any]:
                 secrets={"PASSWORD": "hidden-word", "TARGET_SSH_KEY": host.key} | secrets,
                 reason="by ssh",
             )
-        return alter(world.targets[name], settings={"ssh": host.settings})
+        return alter(world.targets[name], options={"ssh": host.settings})
 
     return move
 
 
 def _step(kind: str, **parameters: Any) -> dict[str, Any]:
-    return row([]) | {"kind": kind, "parameters": parameters}
+    return row([]) | {"step_type": kind, "parameters": parameters}
 
 
 def test_a_run_goes_through_on_the_host_and_the_key_stays_here(
@@ -65,9 +65,9 @@ def test_a_run_goes_through_on_the_host_and_the_key_stays_here(
     run = queued(_step("configuration_update"), _step("code_deploy"), row(["sh", "-c", "echo on $RINGI_TARGET_ROOT"]))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert states(run) == ["done"] * 4
+    assert states(run) == ["succeeded"] * 4
     run = world.fresh(run)
-    assert run.state == "succeeded" and run.measured["verify"]["code"] == run.release.tree
+    assert run.state == "succeeded" and run.measured["verification"]["code"] == run.release.tree
     written = (Path(target.root) / "shared" / "config.env").read_text()
     assert "hidden-word" in written and "PRIVATE KEY" not in written and "TARGET_SSH_KEY" not in written
     assert [line["effect"] for line in journal_lines(spec_of(target))][:3] == [
@@ -112,7 +112,7 @@ def test_a_key_that_is_no_secret_is_not_taken(world: Any, host: Host) -> None:
             secrets={},
             reason="in the open",
         )
-    target = alter(world.targets["staging"], settings={"ssh": host.settings})
+    target = alter(world.targets["staging"], options={"ssh": host.settings})
     assert spec_of(target).ssh_key == ""
     assert "TARGET_SSH_KEY" not in configuration_of(made.pk)[0]
 
@@ -127,7 +127,7 @@ def test_a_version_that_nobody_consented_to_brings_no_key(world: Any, reached: A
             values={"PORT": "1"}, secrets={"TARGET_SSH_KEY": "garbage"}, reason="tidy",
         )  # fmt: skip
     assert spec_of(target, agreed.pk).ssh_key == host.key, "a run takes the key that was consented to with it"
-    make(DeployedVersion, **place, release=world.planned(), configuration=agreed, since=now(), how="verified")
+    make(DeployedVersion, **place, release=world.planned(), configuration=agreed, since=now(), basis="verified")
     assert spec_of(target).ssh_key == host.key
     assert spec_of(target, slipped_in.pk).ssh_key != host.key
 
@@ -153,7 +153,7 @@ def test_the_final_check_asks_the_host_and_a_page_does_not(world: Any, reached: 
     target = reached("production")
     assert facts_now(release, connect=False)["target_reachable"] == NOT_MEASURED
     assert facts_now(release)["target_reachable"] is True
-    alter(target, settings={"ssh": host.settings | {"port": 9}})
+    alter(target, options={"ssh": host.settings | {"port": 9}})
     assert facts_now(release)["target_reachable"] is False
 
 
@@ -171,4 +171,4 @@ def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> N
 def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:
     with translation.override("en"), pytest.raises(Invalid, match=r"ssh\.known_hosts"):
         require_sound({"ssh": {"host": "host.example", "user": "deploy", "known_hosts": ""}})
-    assert DeploymentTarget._meta.get_field("settings")
+    assert DeploymentTarget._meta.get_field("options")

@@ -27,17 +27,17 @@ def in_force(world: Any, environment: str) -> None:
         earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
     make(
         DeployedVersion, application=world.application, environment=world.environments[environment], release=earlier,
-        code="", since=earlier.created_at, how="verified",
+        code="", since=earlier.created_at, basis="verified",
     )  # fmt: skip
 
 
 def newer_procedure() -> Procedure:
     """Activate another version of the procedure, which asks for a longer monitoring after a rollback."""
-    active = Procedure.objects.get(state="active")
+    active = Procedure.objects.get(state="in_effect")
     content = {**active.content, "rollback": {**active.content["rollback"], "watch_seconds": 4321}}
     walk(active, "retire")
     made: Procedure = make(Procedure, version="9.9.9", content=content, digest="9" * 64, reason="longer")
-    walk(made, "submit", "activate")
+    walk(made, "submit", "put_into_effect")
     return made
 
 
@@ -62,7 +62,7 @@ def test_the_rollback_of_a_draft_comes_to_its_end(world: Any, queued: Callable[.
         run_from(first(run).pk)
     alarm = taken_back(world, run)
     assert (alarm.state, world.fresh(run).state) == ("monitoring", "rolled_back")
-    assert states(run) == ["done"] * 4
+    assert states(run) == ["succeeded"] * 4
 
 
 def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_was_requested(
@@ -82,7 +82,7 @@ def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_w
 
 def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
     """The scope is locked between the request and the start: the plan that runs is of the newer version."""
-    release = alter(world.planned(), plan=plan(row(TRUE)))
+    release = alter(world.planned(), step_plan=plan(row(TRUE)))
     world.evidence("1.3.0")
     with world.acting_as("developer"):
         run = request(release.pk, environment_id=world.environments["development"].pk)
@@ -103,7 +103,7 @@ def test_a_draft_has_its_baseline_measured_before_it_begins(world: Any) -> None:
     from audit.clock import now
 
     in_force(world, "development")
-    release = alter(world.planned(), plan=plan(row(TRUE)))
+    release = alter(world.planned(), step_plan=plan(row(TRUE)))
     world.evidence("1.3.0")
     with world.acting_as("developer"):
         run = request(release.pk, environment_id=world.environments["development"].pk)

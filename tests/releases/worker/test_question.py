@@ -21,7 +21,7 @@ from releases.actions.question.ask import LEAST, follow_up, last_return, level
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.agree import digest_of
 from releases.actions.rollback.authorised import authorised
-from releases.actions.rollback.causes import UNANSWERED
+from releases.actions.rollback.causes import NO_RESPONSE
 from releases.admin.shown import when
 from releases.jobs import prepare_rollback
 from releases.models import DecisionRequest, Deployment, Rollback
@@ -44,7 +44,7 @@ def waiting(world: Any, consented: Callable[..., Deployment]) -> Callable[..., D
         with acting(WORKER):
             queue(run.pk)
             run_from(first(run).pk)
-        assert world.fresh(run).state == "waiting"
+        assert world.fresh(run).state == "awaiting_decision"
         return world.fresh(run)  # type: ignore[no-any-return]
 
     return make
@@ -62,20 +62,23 @@ def asked(event: Any) -> list[str]:
 def test_a_run_that_waits_asks_the_first_of_its_roster(world: Any, waiting: Callable[..., Deployment]) -> None:
     run = waiting()
     question = DecisionRequest.objects.get(deployment=run)
-    assert question.step == first(run) and question.default == run.consent.document["unanswered"] == "go_back"
-    assert question.due_at - question.asked_at == MINUTES, "the procedure's minutes"
-    event = Event.objects.filter(kind="action", action="step:fail").get()
+    assert (
+        question.step == first(run)
+        and question.on_timeout == run.approval_request.document["on_timeout"] == "roll_back"
+    )
+    assert question.due_at - question.requested_at == MINUTES, "the procedure's minutes"
+    event = Event.objects.filter(kind="operation", operation="step:fail").get()
     assert asked(event) == ["Verifier"]
 
 
 def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Callable[..., Deployment]) -> None:
     question = DecisionRequest.objects.get(deployment=waiting())
-    begun = question.asked_at
+    begun = question.requested_at
     for minutes, expected in ((4, 1), (5, 2), (6, 2), (10, 3), (14, 3)):
         assert level(question, begun + timedelta(minutes=minutes)) == expected
         at(begun + timedelta(minutes=minutes))
-        assert world.fresh(question).asked == expected
-    events = Event.objects.filter(kind="action", action="question:escalate").order_by("at")
+        assert world.fresh(question).roles_asked == expected
+    events = Event.objects.filter(kind="operation", operation="decision_request:escalate").order_by("at")
     assert [asked(event) for event in events] == [["Release lead"], ["Rollback decision maker"]]
     assert world.fresh(question).answered_at is None
 
@@ -84,9 +87,9 @@ def test_one_that_was_overslept_asks_all_that_should_have_been_asked(
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
     question = DecisionRequest.objects.get(deployment=waiting())
-    at(question.asked_at + timedelta(minutes=11))
-    assert world.fresh(question).asked == 3
-    assert len(asked(Event.objects.get(kind="action", action="question:escalate"))) == 2
+    at(question.requested_at + timedelta(minutes=11))
+    assert world.fresh(question).roles_asked == 3
+    assert len(asked(Event.objects.get(kind="operation", operation="decision_request:escalate"))) == 2
 
 
 def test_an_answer_ends_it(world: Any, waiting: Callable[..., Deployment]) -> None:
@@ -104,7 +107,10 @@ def test_giving_up_and_stopping_are_answers_too(world: Any, waiting: Callable[..
     run = waiting()
     with world.acting_as("second_operator"):
         getattr(decide, end)(run.pk, reason="hopeless")
-    assert DecisionRequest.objects.get(deployment=run).answer == f"deployment:{end}"
+    assert (
+        DecisionRequest.objects.get(deployment=run).answer
+        == {"give_up": "deployment:fail", "stop": "deployment:stop"}[end]
+    )
 
 
 def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Deployment]) -> None:
@@ -126,14 +132,16 @@ def test_without_an_answer_the_run_goes_back_as_was_agreed(
     valkey.flushdb()
     at(question.due_at)
     rollback = Rollback.objects.get(deployment=run)
-    assert (rollback.cause, rollback.raised_by, rollback.critical) == ("unanswered", None, True)
+    assert (rollback.cause, rollback.raised_by, rollback.critical) == ("no_response", None, True)
     closed = world.fresh(question)
-    assert (closed.answer, closed.answered_by) == ("go_back", None)
+    assert (closed.answer, closed.answered_by) == ("roll_back", None)
     assert ("releases.jobs.prepare_rollback", {"rollback_id": rollback.pk}) in jobs("production")
     prepare_rollback(rollback.pk)
     assert world.fresh(run).state in ("rolling_back", "rolled_back")
-    assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}
-    assert Event.objects.filter(kind="action", action="rollback:pre_authorise").exists(), "the consent authorised it"
+    assert set(run.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
+    assert Event.objects.filter(kind="operation", operation="rollback:apply_pre_authorisation").exists(), (
+        "the consent authorised it"
+    )
 
 
 def test_the_page_and_the_print_say_that_nobody_answered(
@@ -196,10 +204,10 @@ def test_a_sweep_that_died_between_the_alarm_and_the_end_of_the_question_is_made
     run = waiting()
     question = DecisionRequest.objects.get(deployment=run)
     with acting(WORKER):
-        rollbacks.raise_(run.pk, cause=UNANSWERED, note="died then")
+        rollbacks.raise_(run.pk, cause=NO_RESPONSE, note="died then")
     at(question.due_at)
     at(question.due_at)
-    assert Rollback.objects.count() == 1 and world.fresh(question).answer == "go_back"
+    assert Rollback.objects.count() == 1 and world.fresh(question).answer == "roll_back"
 
 
 @pytest.mark.parametrize("assessed", [False, True])
@@ -217,7 +225,7 @@ def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
         with world.acting_as("manager"):
             rollbacks.assess(rollback.pk, impact="all", method="whole plan", timing="now")
     at(question.due_at)
-    assert world.fresh(question).answer == "go_back"
+    assert world.fresh(question).answer == "roll_back"
     assert "rows_total" not in world.fresh(rollback).facts, "counted anew"
     prepare_rollback(rollback.pk)
     assert world.fresh(run).state in ("rolling_back", "rolled_back")
@@ -230,7 +238,7 @@ def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Call
     rollback = Rollback.objects.get(deployment=run)
     with acting(WORKER):
         assert not rollbacks.pre_authorise(rollback.pk, rows={"dataset": 1})
-    assert (world.fresh(rollback).state, world.fresh(run).state) == ("raised", "waiting"), "a person decides"
+    assert (world.fresh(rollback).state, world.fresh(run).state) == ("raised", "awaiting_decision"), "a person decides"
 
 
 def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
@@ -254,7 +262,7 @@ def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiti
 
     run = waiting()
     with world.acting_as("second_operator"), pytest.raises(Invalid):
-        rollbacks.raise_(run.pk, cause=UNANSWERED)
+        rollbacks.raise_(run.pk, cause=NO_RESPONSE)
     with world.acting_as("second_operator"):
         named = rollbacks.raise_(run.pk, cause="grave_failure")
     with acting(WORKER):
@@ -263,11 +271,11 @@ def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiti
 
 def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..., Deployment]) -> None:
     run = waiting()
-    question = alter(DecisionRequest.objects.get(deployment=run), default="stay")
+    question = alter(DecisionRequest.objects.get(deployment=run), on_timeout="keep")
     at(question.due_at)
-    assert world.fresh(question).answer == "stay" and not Rollback.objects.exists()
+    assert world.fresh(question).answer == "keep" and not Rollback.objects.exists()
     stays = world.fresh(run)
-    assert stays.state == "waiting" and "stays as it is" in stays.blockers[0]
+    assert stays.state == "awaiting_decision" and "stays as it is" in stays.blockers[0]
     with world.acting_as("second_operator"):
         decide.retry(first(run).pk, reason="late, but still")
     assert world.fresh(run).state == "running"
@@ -282,7 +290,7 @@ def test_the_answer_is_due_before_the_way_back_no_longer_fits(world: Any, consen
         queue(run.pk)
         run_from(first(run).pk)
     question = DecisionRequest.objects.get(deployment=run)
-    assert timedelta(minutes=4) < question.due_at - question.asked_at <= timedelta(minutes=5)
+    assert timedelta(minutes=4) < question.due_at - question.requested_at <= timedelta(minutes=5)
 
 
 def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
@@ -293,7 +301,7 @@ def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[...,
     with acting(WORKER):
         run_from(first(run).pk)
     question = DecisionRequest.objects.get(deployment=run)
-    assert question.due_at - question.asked_at == LEAST
+    assert question.due_at - question.requested_at == LEAST
 
 
 def test_a_second_doubt_is_a_second_question(world: Any, waiting: Callable[..., Deployment]) -> None:
@@ -324,4 +332,4 @@ def test_the_page_names_whom_to_call_until_when_and_what_happens_else(
     work = browsers("second_operator").get(reverse("admin:index")).content.decode()
     assert "Decide how to continue" in work
     told = ask("get", f"/deployments/{run.pk}", token=managing).json()["question"]
-    assert told["default"] == "go_back" and told["asked"] == ["Verifier: Second Operator"]
+    assert told["default"] == "roll_back" and told["asked"] == ["Verifier: Second Operator"]

@@ -38,15 +38,15 @@ def as_process(database: str) -> AsProcess:
 
 def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_process: AsProcess) -> None:
     release, round_ = world.confirmed()
-    alter(release, preauthorised=True)
+    alter(release, rollback_pre_authorised=True)
     with as_process("scheduler"), acting(WORKER):
         assert lapse_stale() == [release.pk]
-    assert world.fresh(round_).state == "void"
-    assert not FinalCheck.objects.filter(release=release, cleared_at=None).exists()
+    assert world.fresh(round_).state == "invalidated"
+    assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
 
 
 def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world: Any, as_process: AsProcess) -> None:
-    release = alter(world.tested(), plan=plan(row(TRUE)))
+    release = alter(world.tested(), step_plan=plan(row(TRUE)))
     waiver = proposed(world, release)
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
@@ -59,21 +59,21 @@ def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world:
         queue(run.pk)
     with as_process("worker"), acting(WORKER):
         assert claim(first(run).pk, worker="one") is not None
-    assert world.fresh(waiver).obligation == FollowUp.objects.get(key="waiver")
+    assert world.fresh(waiver).follow_up == FollowUp.objects.get(key="waiver")
     assert Milestone.objects.get(release=release, guards="start").done_at is not None
 
 
 REFUSED = {
-    "UPDATE releases_approvalrequest SET state = 'granted'": "RI004",
+    "UPDATE releases_approvalrequest SET state = 'approved'": "RI004",
     "UPDATE releases_approvalrequest SET digest = 'x'": "42501",
     "UPDATE releases_milestone SET done_by_id = 1": "42501",
     "UPDATE releases_milestone SET due_at = now()": "42501",
     "UPDATE releases_waiver SET approved_at = now()": "42501",
-    "UPDATE releases_approvaldecision SET meaning = 'approve'": "42501",
+    "UPDATE releases_approvaldecision SET decision = 'approve'": "42501",
     "INSERT INTO releases_approvaldecision DEFAULT VALUES": "42501",
     "DELETE FROM releases_finalcheck": "42501",
     "INSERT INTO environments_changewindow DEFAULT VALUES": "42501",
-    "UPDATE environments_changewindow SET opened_at = now()": "42501",
+    "UPDATE environments_changewindow SET in_effect_at = now()": "42501",
     "INSERT INTO releases_evidence DEFAULT VALUES": "42501",
     "UPDATE releases_evidence SET values = '{}'": "42501",
     "UPDATE releases_checklistitem SET signed_at = now()": "42501",
@@ -90,8 +90,8 @@ def test_the_password_of_another_process_approves_nothing(world: Any, as_process
         approve(round_.pk, digest=round_.digest)
     for statement, number in REFUSED.items():
         with as_process(process), pytest.raises(DatabaseError) as refused, transaction.atomic():
-            set_context(WORKER, action={"worker": "step:claim", "scheduler": "release:lapse"}[process])
+            set_context(WORKER, operation={"worker": "step:claim", "scheduler": "release:end_approval"}[process])
             with connection.cursor() as cursor:
                 cursor.execute(statement)
         assert getattr(refused.value.__cause__, "sqlstate", "") == number, statement
-    assert world.fresh(round_).state == "open"
+    assert world.fresh(round_).state == "in_review"

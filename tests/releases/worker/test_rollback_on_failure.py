@@ -34,7 +34,7 @@ def failing(world: Any, consented: Callable[..., Deployment]) -> Callable[..., D
 
     def make(*forward: dict[str, Any], agreed: dict[str, Any] = AGREED, **options: Any) -> Deployment:
         run = consented(*forward, **options)
-        alter(run.consent, document={**run.consent.document, "preauthorised": agreed})  # type: ignore[union-attr]
+        alter(run.approval_request, document={**run.approval_request.document, "rollback_pre_authorised": agreed})  # type: ignore[union-attr]
         with acting(WORKER):
             queue(run.pk)
             run_from(first(run).pk)
@@ -50,9 +50,9 @@ def test_it_starts_when_a_step_has_failed(world: Any, failing: Callable[..., Dep
     assert (alarm.cause, alarm.critical, alarm.raised_by) == ("failed_step", True, None)
     prepare_rollback(alarm.pk)
     assert (world.fresh(run).state, world.fresh(alarm).state) == ("rolled_back", "reporting")
-    assert states(run) == ["failed", "not_run", "done", "done"]
-    assert DecisionRequest.objects.get(deployment=run).answer == "rollback:run"
-    assert Event.objects.filter(kind="action", action="rollback:pre_authorise").count() == 1
+    assert states(run) == ["failed", "cancelled", "succeeded", "succeeded"]
+    assert DecisionRequest.objects.get(deployment=run).answer == "rollback:start"
+    assert Event.objects.filter(kind="operation", operation="rollback:apply_pre_authorisation").count() == 1
 
 
 def test_it_starts_when_the_verification_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
@@ -76,23 +76,23 @@ def test_without_the_approval_the_failure_asks(
     world: Any, failing: Callable[..., Deployment], agreed: dict[str, Any]
 ) -> None:
     run = failing(row(["/bin/false"]), agreed=agreed)
-    assert run.state == "waiting" and not Rollback.objects.exists()
+    assert run.state == "awaiting_decision" and not Rollback.objects.exists()
     assert DecisionRequest.objects.get(deployment=run).answered_at is None
 
 
 def test_a_step_that_may_be_skipped_asks(world: Any, failing: Callable[..., Deployment]) -> None:
-    assert failing(row(["/bin/false"], required=False)).state == "waiting"
+    assert failing(row(["/bin/false"], required=False)).state == "awaiting_decision"
     assert not Rollback.objects.exists()
 
 
 def test_an_unknown_outcome_asks(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
-    alter(run.consent, document={**run.consent.document, "preauthorised": AGREED})  # type: ignore[union-attr]
+    alter(run.approval_request, document={**run.approval_request.document, "rollback_pre_authorised": AGREED})  # type: ignore[union-attr]
     with acting(WORKER):
         queue(run.pk)
         die(first(run), 3)
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
     assert not Rollback.objects.exists()
 
 
@@ -102,7 +102,7 @@ def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Dep
     with acting(WORKER):
         assert not rollbacks.pre_authorise(alarm.pk, rows={"dataset": 11})
         assert not rollbacks.pre_authorise(alarm.pk, rows={}, fault="the dump of this deployment is missing")
-    assert (world.fresh(alarm).state, world.fresh(run).state) == ("raised", "waiting")
+    assert (world.fresh(alarm).state, world.fresh(run).state) == ("raised", "awaiting_decision")
     assert DecisionRequest.objects.get(deployment=run).answered_at is None
 
 
@@ -137,10 +137,14 @@ def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: C
 def test_it_is_part_of_what_is_approved_and_said_in_words(world: Any) -> None:
     release, production = world.planned(), world.environments["production"]
     before = document(release, production)
-    release = alter(release, preauthorised=True, preauthorised_rows=5)
+    release = alter(release, rollback_pre_authorised=True, data_loss_limit=5)
     assert release.preauthorisation_words == "yes, up to 5 rows: after a critical alarm"
     release = alter(release, rollback_on_failure=True)
     after = document(release, production)
-    assert after["preauthorised"] == {"on": True, "rows": 5, "on_failure": True} != before["preauthorised"]
-    said = preauthorisation_words(after["preauthorised"])
+    assert (
+        after["rollback_pre_authorised"]
+        == {"on": True, "rows": 5, "on_failure": True}
+        != before["rollback_pre_authorised"]
+    )
+    said = preauthorisation_words(after["rollback_pre_authorised"])
     assert said.endswith("and when a required step or check of the production deployment fails")

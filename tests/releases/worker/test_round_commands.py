@@ -16,10 +16,10 @@ MIGRATE = ["/srv/tools/migrate", "--database", "two words"]
 
 def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, browsers: Any) -> None:
     target = world.targets["production"]
-    alter(target, settings={"migrate": MIGRATE})
+    alter(target, options={"migrate": MIGRATE})
     release, round_ = world.submitted()
     for address in (
-        reverse("act", args=["consent", "approve", round_.pk]),
+        reverse("act", args=["approval", "approve", round_.pk]),
         reverse("release", args=[release.pk]),
         reverse("sign-all", args=[release.pk]),
     ):
@@ -31,17 +31,17 @@ def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, b
 
 def test_what_differs_from_what_ran_there_last_is_named(world: Any, browsers: Any) -> None:
     target, place = world.targets["production"], world.environments["production"]
-    alter(target, settings={"migrate": ["old"], "log": "app.log"})
+    alter(target, options={"migrate": ["old"], "log": "app.log"})
     earlier = make(
         Release, application=world.application, version="1.0.0", title="x", tag="v1.0.0", author=world.people["manager"],
-        procedure=Procedure.objects.get(state="active"),
+        procedure=Procedure.objects.get(state="in_effect"),
     )  # fmt: skip
     place_of = {"application": world.application, "environment": place, "requested_by": world.people["operator"]}
     run = make(Deployment, release=earlier, **place_of)
-    alter(walk(run, "schedule", "queue", "start", "verify", "watch"), started_at=now())
-    alter(target, settings={"migrate": MIGRATE, "log": "app.log"})
+    alter(walk(run, "schedule", "enqueue", "start", "start_verification", "start_monitoring"), started_at=now())
+    alter(target, options={"migrate": MIGRATE, "log": "app.log"})
     _release, round_ = world.submitted()
     page = unescape(
-        browsers("committee_a").get(reverse("act", args=["consent", "approve", round_.pk])).content.decode()
+        browsers("committee_a").get(reverse("act", args=["approval", "approve", round_.pk])).content.decode()
     )
     assert "migrate: old → /srv/tools/migrate --database 'two words'" in page and "log: app.log" not in page

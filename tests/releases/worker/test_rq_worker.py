@@ -170,7 +170,7 @@ def put(valkey: redis.Redis, key: Any, fields: dict[str, Any]) -> None:
 
 
 def asked_of_ledger() -> list[tuple[str, str]]:
-    return list(Event.objects.filter(action="job:refuse", kind="action").values_list("reason", "object"))
+    return list(Event.objects.filter(operation="job:refuse", kind="operation").values_list("reason", "object"))
 
 
 def test_it_drops_what_is_no_job_of_ringi_with_an_alarm_and_goes_on(
@@ -299,10 +299,10 @@ def test_it_takes_no_step_of_another_environment(
     with acting(WORKER):
         queue_run(run.pk)
     monkeypatch.setattr(RingiJob, "functions", jobs.JOBS)
-    for name, state in (("development", "ready"), ("production", "done")):
+    for name, state in (("development", "ready"), ("production", "succeeded")):
         dispatch.wake(name, "run_step", step_id=first(run).pk)
         worker_of(django_rq.get_queue(name)).work(burst=True)
         assert first(run).state == state, name
-    assert [event.object for event in Event.objects.filter(action="job:refuse", kind="action")] == [
+    assert [event.object for event in Event.objects.filter(operation="job:refuse", kind="operation")] == [
         f"environments.Environment:{world.environments['development'].pk}"
     ]

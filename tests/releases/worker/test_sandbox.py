@@ -70,7 +70,7 @@ def test_a_release_finds_nothing_of_ringis(
     try:
         files = [state / "sealer" / "key", key, state / "secrets" / "other.keys", folder]
         run = queued(row(asked(files=files, pids=[worker.pid, os.getpid()])))
-        wait_for(lambda: world.fresh(run).state in ("succeeded", "failed", "waiting"), seconds=90)
+        wait_for(lambda: world.fresh(run).state in ("succeeded", "failed", "awaiting_decision"), seconds=90)
     finally:
         stop(worker, (signal.SIGTERM, signal.SIGKILL))
     assert world.fresh(run).state == "succeeded", log.read_text()

@@ -22,7 +22,7 @@ from tests.releases.steps.conftest import free_port
 
 from .conftest import TRUE, WORKER, first, row, states
 
-START = {**row(["x"]), "kind": "service_control", "parameters": {"action": "restart"}}
+START = {**row(["x"]), "step_type": "service_control", "parameters": {"action": "restart"}}
 KILL = "import json, os; os.kill(json.load(open('.ringi/service.json'))['pid'], 9)"
 SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
 
@@ -39,7 +39,7 @@ def place(world: Any) -> Iterator[Callable[..., Path]]:
         (root / "current").symlink_to("releases/tree")
         port = free_port()
         usual = {"start": [*SERVE, str(port)], "stable_seconds": 0.1, "ready": {"url": f"http://127.0.0.1:{port}/"}}
-        alter(target, settings={"service": usual | service})
+        alter(target, options={"service": usual | service})
         roots.append(root)
         return root
 
@@ -60,7 +60,7 @@ def test_a_service_that_serves_to_the_end_is_verified(
     place("development")
     run = queued(START)
     work(run)
-    assert states(run) == ["done", "done"], [step.failure for step in run.steps.all()]
+    assert states(run) == ["succeeded", "succeeded"], [step.failure for step in run.steps.all()]
     assert first(run).result["proved_by"] == "port"
 
 
@@ -69,16 +69,16 @@ def test_a_service_that_died_or_was_replaced_during_the_checks_fails_the_verific
     queued: Callable[..., Deployment], place: Callable[..., Path], replaced: bool, world: Any
 ) -> None:
     root = place("development")
-    command = world.fresh(world.targets["development"]).settings["service"]["start"]
+    command = world.fresh(world.targets["development"]).options["service"]["start"]
     other = f"; import subprocess; p = subprocess.Popen({command!r}, start_new_session=True, stdout=-3, stderr=-3)"
     other += "; open('other', 'w').write(str(p.pid))"
     run = queued(START, verify=(row([sys.executable, "-c", KILL + (other if replaced else "")]),))
     work(run)
     if replaced:
         os.kill(int((root / "other").read_text()), signal.SIGKILL)
-    assert states(run) == ["done", "failed"]
+    assert states(run) == ["succeeded", "failed"]
     assert "no longer serves: the process that was started has ended" in run.steps.last().failure  # type: ignore[union-attr]
-    assert "verify" not in world.fresh(run).measured, "what is not measured nobody can verify"
+    assert "verification" not in world.fresh(run).measured, "what is not measured nobody can verify"
 
 
 def test_a_start_that_nothing_proves_waits_for_a_person_and_goes_on_with_that_persons_word(
@@ -91,10 +91,10 @@ def test_a_start_that_nothing_proves_waits_for_a_person_and_goes_on_with_that_pe
     work(run)
     run = world.fresh(run)
     step = first(run)
-    assert (run.state, step.state) == ("waiting", "needs_decision")
+    assert (run.state, step.state) == ("awaiting_decision", "outcome_unknown")
     assert "service.version" in step.failure and step.result["pid"]
     with world.acting_as("second_operator"):
         confirm_done(step.pk, reason="looked at it: it serves")
     with acting(WORKER):
         run_from(run.steps.last().pk)  # type: ignore[union-attr]
-    assert states(run) == ["done", "done"], [row.failure for row in run.steps.all()]
+    assert states(run) == ["succeeded", "succeeded"], [row.failure for row in run.steps.all()]

@@ -72,16 +72,18 @@ def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
         assert taken is not None
     switch = pressed(world, pauses=True)
     with acting(WORKER):
-        following = finish(taken.step, epoch=1, result={}, worker=worker)
+        following = finish(taken.step, fencing_token=1, result={}, worker=worker)
         assert following is not None and claim(following.pk, worker="w") is None
         sweep(now())
         run_from(following.pk)
-    assert (world.fresh(run).state, states(run)) == ("running", ["done", "ready", "pending"]), "neither ended nor lost"
+    assert (world.fresh(run).state, states(run)) == ("running", ["succeeded", "ready", "pending"]), (
+        "neither ended nor lost"
+    )
     assert not DecisionRequest.objects.filter(deployment=run).exists(), "nobody has to decide"
     released(world, switch)
     with acting(WORKER):
         run_from(following.pk)
-    assert (world.fresh(run).state, states(run)) == ("verifying", ["done", "done", "done"])
+    assert (world.fresh(run).state, states(run)) == ("verifying", ["succeeded", "succeeded", "succeeded"])
 
 
 def test_a_pause_lets_nothing_start(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -112,7 +114,7 @@ def test_a_paused_production_can_still_be_stopped_and_each_is_released_by_itself
 def test_who_is_told_reads_what_is_stopped_and_that_it_is_lifted(world: Any) -> None:
     from tests.releases.actions.telling import forget, join, only, tell
 
-    only(*((event, "operations_team", "admin") for event in ("switch:press", "switch:lift")))
+    only(*((event, "operations_team", "admin") for event in ("emergency_stop:activate", "emergency_stop:lift")))
     join("operations_team", world.people["operator"])
     forget()
     switch = pressed(world, application_id=world.application.pk, pauses=True)
@@ -122,12 +124,12 @@ def test_who_is_told_reads_what_is_stopped_and_that_it_is_lifted(world: Any) -> 
     )
     assert "次のステップの前で待機" in notice.texts["ja"]["subject"]
     released(world, switch)
-    (lifted,) = [notice for notice in tell() if notice.event == "switch:lift"]
-    assert "lifted" in lifted.texts["en"]["subject"] and lifted.messages.count() == 1
+    (lifted,) = [notice for notice in tell() if notice.event == "emergency_stop:lift"]
+    assert "lifted" in lifted.texts["en"]["subject"] and lifted.inbox_items.count() == 1
 
 
 def test_a_page_chooses_application_and_whether_it_only_pauses(world: Any, browsers: Callable[[str], Any]) -> None:
-    operator, address = browsers("operator"), reverse("act-new", args=["switch", "press"])
+    operator, address = browsers("operator"), reverse("act-new", args=["emergency_stop", "activate"])
     html = operator.get(address).content.decode()
     assert "Hold running deployments before their next step" in html and "all applications" in html
     given = {"reason": "fire", "application_id": world.application.pk, "pauses": "1"}

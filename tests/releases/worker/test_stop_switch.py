@@ -56,8 +56,8 @@ def released(world: Any, switch: EmergencyStop, applicant: str = "operator", mem
 def test_one_person_presses_it_without_consent_or_signature(world: Any, name: str) -> None:
     with world.acting_as(name, proved=False):
         switch = press(reason="the data centre burns")
-    assert switch.pressed_by == world.people[name] and EmergencyStop.on() == [switch]
-    event = Event.objects.get(kind="action", action="switch:press").contents
+    assert switch.activated_by == world.people[name] and EmergencyStop.on() == [switch]
+    event = Event.objects.get(kind="operation", operation="emergency_stop:activate").contents
     assert event["object"] == f"releases.EmergencyStop:{switch.pk}" and event["reason"] == "the data centre burns"
 
 
@@ -68,7 +68,7 @@ def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
     with world.acting_as("operator"), pytest.raises(Invalid):
         press(reason=" ")
     assert not EmergencyStop.on()
-    assert Event.objects.filter(action="switch:press", kind="refusal").count() == 7
+    assert Event.objects.filter(operation="emergency_stop:activate", kind="refusal").count() == 7
 
 
 def test_an_operator_of_one_production_environment_presses_it_too(world: Any, browsers: Callable[[str], Any]) -> None:
@@ -77,8 +77,8 @@ def test_an_operator_of_one_production_environment_presses_it_too(world: Any, br
     for grant in AccessGrant.objects.filter(account=world.people["operator"]):
         alter(grant, environment=world.environments["staging"])
     page = reverse("admin:releases_emergencystop_changelist")
-    assert "switch:press" in browsers("second_operator").get(page).content.decode()
-    assert "switch:press" not in browsers("operator").get(page).content.decode()
+    assert "emergency_stop:activate" in browsers("second_operator").get(page).content.decode()
+    assert "emergency_stop:activate" not in browsers("operator").get(page).content.decode()
     with world.acting_as("operator"), pytest.raises(NotYou):
         press(reason="not mine")
     assert pressed(world, "second_operator")
@@ -114,7 +114,7 @@ def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Depl
         run_from(first(other).pk)
     back = world.fresh(other)
     assert back.state == "scheduled" and "data centre burns" in back.blockers[0], "put back with its reason"
-    assert world.fresh(back.consent).state == "granted", "the consent is not used up"
+    assert world.fresh(back.approval_request).state == "approved", "the consent is not used up"
 
 
 def decide_cancel(run: Deployment) -> None:
@@ -149,8 +149,8 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
         worker.join(30)
     assert told.exists(), "it was asked to end before it was killed"
     stopped = world.fresh(run)
-    assert (stopped.state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
-    event = Event.objects.filter(kind="action", action="deployment:stop").get().contents
+    assert (stopped.state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+    event = Event.objects.filter(kind="operation", operation="deployment:stop").get().contents
     assert event["after"]["switch"] == EmergencyStop.objects.get().pk
 
 
@@ -176,14 +176,14 @@ def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_furthe
     from releases.actions.step.finish import finish
 
     with acting(WORKER):
-        following = finish(first(run), epoch=1, result={}, worker=worker)
+        following = finish(first(run), fencing_token=1, result={}, worker=worker)
         assert following is not None and following.state == "ready" and claim(following.pk, worker="w") is None
         monkeypatch.undo()
         assert world.fresh(run).state == "running"
         from audit.clock import now
 
         sweep(now())
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["done", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["succeeded", "cancelled", "cancelled"])
 
 
 def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: Any, database: str) -> None:
@@ -216,7 +216,7 @@ def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Dep
         queue(run.pk)
         run_from(first(run).pk)
     switch = pressed(world)
-    assert world.fresh(run).state == "waiting", "nothing of it runs: it is left for a decision"
+    assert world.fresh(run).state == "awaiting_decision", "nothing of it runs: it is left for a decision"
     with world.acting_as("second_operator"), pytest.raises(GateClosed, match="All production has been stopped since"):
         decide.retry(first(run).pk, reason="again")
     released(world, switch)
@@ -243,7 +243,7 @@ def test_the_way_back_is_never_stopped(world: Any, consented: Callable[..., Depl
         rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="roll back")
     with acting(WORKER):
         run_from(begin(rollback.pk))
-    assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}
+    assert set(run.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
 
 
 def test_lower_tiers_go_on(world: Any, queued: Callable[..., Deployment]) -> None:
@@ -270,7 +270,7 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
     assert EmergencyStop.on() == [switch]
     with world.acting_as("committee_b"):
         consent.approve(round_.pk, digest=round_.digest)
-    assert not EmergencyStop.on() and world.fresh(switch).released_at is not None
+    assert not EmergencyStop.on() and world.fresh(switch).lifted_at is not None
     with world.acting_as("committee_a"), pytest.raises(WrongState, match="The emergency stop was lifted already"):
         propose_release(switch.pk, reason="over")
 
@@ -288,13 +288,13 @@ def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -
 
 def test_without_a_rule_nobody_releases_it(world: Any) -> None:
     switch = pressed(world)
-    procedure = Procedure.objects.get(state="active")
+    procedure = Procedure.objects.get(state="in_effect")
     text = dict(procedure.content)
-    text["approvals"] = [rule for rule in text["approvals"] if rule["subject"] != "stop_switch_off"]
+    text["approvals"] = [rule for rule in text["approvals"] if rule["subject"] != "emergency_stop_lift"]
     alter(procedure, content=text)
     with world.acting_as("operator"), pytest.raises(GateClosed, match="no approval rule"):
         propose_release(switch.pk, reason="over")
-    assert not ApprovalRequest.objects.filter(switch=switch).exists()
+    assert not ApprovalRequest.objects.filter(emergency_stop=switch).exists()
 
 
 def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
@@ -314,17 +314,17 @@ def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
 
 def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[[str], Any]) -> None:
     operator, member = browsers("operator"), browsers("committee_a")
-    assert operator.post(reverse("act-new", args=["switch", "press"]), {"reason": "fire"}).status_code == 302
+    assert operator.post(reverse("act-new", args=["emergency_stop", "activate"]), {"reason": "fire"}).status_code == 302
     switch = EmergencyStop.objects.get()
     page = reverse("admin:releases_emergencystop_change", args=[switch.pk])
-    assert "switch:propose_release" in operator.get(page).content.decode()
-    answer = operator.post(reverse("act", args=["switch", "propose_release", switch.pk]), {"reason": "out"})
-    round_ = ApprovalRequest.objects.get(switch=switch)
+    assert "emergency_stop:request_lift" in operator.get(page).content.decode()
+    answer = operator.post(reverse("act", args=["emergency_stop", "request_lift", switch.pk]), {"reason": "out"})
+    round_ = ApprovalRequest.objects.get(emergency_stop=switch)
     assert answer["location"] == reverse("round", args=[round_.pk])
     shown = member.get(answer["location"]).content.decode()
-    assert "fire" in shown and "consent:approve" in shown
-    assert str(round_.switch) in member.get(reverse("admin:index")).content.decode(), "it waits on My work"
-    member.post(reverse("act", args=["consent", "approve", round_.pk]), {"digest": round_.digest})
+    assert "fire" in shown and "approval:approve" in shown
+    assert str(round_.emergency_stop) in member.get(reverse("admin:index")).content.decode(), "it waits on My work"
+    member.post(reverse("act", args=["approval", "approve", round_.pk]), {"digest": round_.digest})
     assert not EmergencyStop.on()
 
 

@@ -40,37 +40,37 @@ def test_what_is_due_is_queued_and_its_worker_woken(world: Any, consented: Calla
 
 
 def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
         sweep(now())
     assert world.fresh(run).state == "scheduled"
-    assert next_due(now()) == run.scheduled_for - AHEAD
+    assert next_due(now()) == run.scheduled_start_at - AHEAD
     with acting(WORKER):
-        sweep(run.scheduled_for + timedelta(seconds=1))
+        sweep(run.scheduled_start_at + timedelta(seconds=1))
     assert world.fresh(run).state == "queued"
 
 
 def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
     world: Any, consented: Callable[..., Deployment]
 ) -> None:
-    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
-        sweep(run.scheduled_for - AHEAD)
+        sweep(run.scheduled_start_at - AHEAD)
         assert world.fresh(run).state == "queued"
-        run = alter(run, scheduled_for=now() + 0.9 * AHEAD)
+        run = alter(run, scheduled_start_at=now() + 0.9 * AHEAD)
         taken = claim(first(run).pk, worker="one")
-    assert taken is not None and taken.step.started_at >= run.scheduled_for
+    assert taken is not None and taken.step.started_at >= run.scheduled_start_at
 
 
 def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     begins, ends = now() + timedelta(minutes=50), now() + timedelta(hours=2)
     make(ChangeFreeze, name="audit", environment=run.environment, starts_at=begins, ends_at=ends, reason="of the year")
     with acting(WORKER):
-        sweep(run.scheduled_for - AHEAD)
+        sweep(run.scheduled_start_at - AHEAD)
     held = world.fresh(run)
     assert held.state == "scheduled" and any("audit" in reason for reason in held.blockers)
-    assert held.not_before == run.scheduled_for + AHEAD, "at the hour itself it may be open again"
+    assert held.not_before == run.scheduled_start_at + AHEAD, "at the hour itself it may be open again"
 
 
 def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -81,7 +81,7 @@ def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Ca
         for _round in range(3):
             sweep(after)
     assert world.fresh(run).state == "missed" and not run.steps.exists()
-    assert Event.objects.filter(action="deployment:miss", kind="action").count() == 1
+    assert Event.objects.filter(operation="deployment:mark_missed", kind="operation").count() == 1
     assert jobs("production") == []
 
 
@@ -93,7 +93,7 @@ def test_a_queued_run_that_nobody_took_is_missed_too(world: Any, consented: Call
         sweep(run.window_end + timedelta(seconds=1))
         run_from(step)
     assert world.fresh(run).state == "missed"
-    assert world.fresh(run.release).state == "confirmed", "nothing of it began"
+    assert world.fresh(run.release).state == "final_check_completed", "nothing of it began"
 
 
 def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -112,7 +112,7 @@ def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable
     assert run.not_before > now() + timedelta(seconds=55), "the next try is a minute later"
     with acting(WORKER):
         sweep(now())
-    assert Event.objects.filter(action="deployment:put_off", kind="action").count() == 1
+    assert Event.objects.filter(operation="deployment:delay", kind="operation").count() == 1
 
 
 def test_a_wake_up_that_was_lost_is_given_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
@@ -166,17 +166,20 @@ def test_a_wake_up_given_twice_runs_the_step_once(world: Any, queued: Callable[.
 
 def test_rounds_that_went_stale_lapse(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
-    alter(run.release, unanswered="stay")
+    alter(run.release, on_timeout="keep")
     with acting(WORKER):
         sweep(now() - timedelta(hours=1))
-    assert world.fresh(run.release).state == "tested"
-    assert (world.fresh(run.consent).state, world.fresh(run.consent).void_key) == ("void", "unanswered")
+    assert world.fresh(run.release).state == "testing_completed"
+    assert (world.fresh(run.approval_request).state, world.fresh(run.approval_request).invalidated_by) == (
+        "invalidated",
+        "on_timeout",
+    )
     assert world.fresh(run).state == "cancelled"
 
 
 def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callable[..., Deployment]) -> None:
     run = queued(row(TRUE))
-    walk(run, "start", "verify")
+    walk(run, "start", "start_verification")
     alarm = make(Rollback, deployment=run, cause="error_rate", raised_at=now() - timedelta(minutes=1))
     with acting(WORKER):
         sweep(now())
@@ -200,15 +203,15 @@ def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
 ) -> None:
     """Its plan is half written; the one that is due after it is queued all the same."""
     good = queued(row(TRUE))
-    walk(good, "put_back")
+    walk(good, "return_to_scheduled")
     bad = make(
         Deployment,
         release=good.release,
         application=good.application,
         environment=world.environments["development"],
         requested_by=world.people["developer"],
-        started_by=world.people["developer"],
-        scheduled_for=now() - timedelta(hours=1),
+        scheduled_by=world.people["developer"],
+        scheduled_start_at=now() - timedelta(hours=1),
     )
     walk(bad, "schedule")
     true_queue = sweeper.queue
@@ -246,7 +249,7 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
 
     from django.db import connection
 
-    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(seconds=0.6))
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=0.6))
     settings.SWEEP = 60.0
     scheduler = Scheduler()
 
@@ -269,17 +272,17 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
     thread.join(20)
     assert not thread.is_alive() and os.getpid()
     assert world.fresh(run).state == "queued"
-    assert queued_at - run.scheduled_for < timedelta(seconds=5)
+    assert queued_at - run.scheduled_start_at < timedelta(seconds=5)
 
 
 def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing_that_comes(
     world: Any, consented: Callable[..., Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watch that no round can deal with: the scheduler sleeps until the run that is due after it, and no shorter."""
-    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(seconds=1.5))
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
     make(
-        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, verdict="insufficient",
-        began_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, result="inconclusive",
+        started_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
     )  # fmt: skip
     settings.SWEEP = 60.0
     scheduler, rounds, last_of_a_round = Scheduler(), [], scheduler_module.next_due
@@ -317,12 +320,12 @@ def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
     run = queued(row(TRUE))
     other = make(
         Deployment, release=run.release, application=run.application, environment=world.environments["staging"],
-        requested_by=world.people["developer"], started_by=world.people["developer"],
+        requested_by=world.people["developer"], scheduled_by=world.people["developer"],
     )  # fmt: skip
-    walk(other, "schedule", "queue")
-    fields = {"kind": "command", "parameters": {"argv": TRUE}, "label_ja": "命令", "label_en": "Command"}
-    step = walk(make(Step, deployment=other, ordinal=1, phase="forward", **fields), "offer")
-    alter(step, offered_at=now())
+    walk(other, "schedule", "enqueue")
+    fields = {"step_type": "command", "parameters": {"argv": TRUE}, "label_ja": "命令", "label_en": "Command"}
+    step = walk(make(Step, deployment=other, ordinal=1, phase="deployment", **fields), "mark_ready")
+    alter(step, ready_at=now())
     valkey.flushdb()
     config = {**settings.RQ_QUEUES[broken], "SERIALIZER": "nowhere.Serializer"}
     settings.RQ_QUEUES = {**settings.RQ_QUEUES, broken: config}

@@ -31,7 +31,7 @@ def die(step: Step, times: int = 1) -> None:
 
 
 def outcomes_of(step: Step) -> list[str]:
-    return list(step.attempts.order_by("epoch").values_list("outcome", flat=True))
+    return list(step.attempts.order_by("fencing_token").values_list("outcome", flat=True))
 
 
 def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
@@ -45,7 +45,7 @@ def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
             claim(first(run).pk, worker="a fourth")
         run_from(first(run).pk)
         run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
     assert outcomes_of(first(run)) == ["lost", "lost", "unknown"]
     assert "ended 3 times without an outcome" in first(run).failure
     assert DecisionRequest.objects.get(answered_at=None).step == first(run)
@@ -68,7 +68,7 @@ def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[.
     with acting(WORKER):
         die(first(run))
         run_from(first(run).pk)
-    assert (states(run), world.fresh(run).state) == (["done", "done"], "verifying")
+    assert (states(run), world.fresh(run).state) == (["succeeded", "succeeded"], "verifying")
 
 
 @pytest.mark.parametrize("place", ["_ended_and_next", "_phase_ends"])
@@ -85,13 +85,13 @@ def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
                     run_from(first(run).pk)
                 expire(first(run))
             run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
     assert "AssertionError: seven is not eight" in first(run).failure
     with world.acting_as("second_operator"):
         decide.confirm_done(first(run).pk, reason="seen on the target")
     with acting(WORKER):
         run_from(run.steps.get(ordinal=2).pk)
-    assert (states(run), world.fresh(run).state) == (["done", "done"], "verifying")
+    assert (states(run), world.fresh(run).state) == (["succeeded", "succeeded"], "verifying")
 
 
 def _asserts(*_given: Any, **_named: Any) -> None:
@@ -129,7 +129,7 @@ def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
                     run_from(step.pk)
             expire(step)
             run_from(step.pk)
-    assert (world.fresh(alarm).state, world.fresh(step).state) == ("faltered", "needs_decision")
+    assert (world.fresh(alarm).state, world.fresh(step).state) == ("failed", "outcome_unknown")
     assert outcomes_of(step) == ["lost", "lost", "unknown"]
     with world.acting_as("operator"):
         retry(alarm.pk, reason="the fault is mended")
@@ -144,9 +144,9 @@ def test_an_attempt_that_finds_the_target_at_work_is_no_death(world: Any, queued
         for _ in range(ATTEMPTS + 1):
             taken = claim(first(run).pk, worker="waits")
             assert taken is not None
-            outcomes.wait_for_target(taken.step, epoch=taken.epoch)
+            outcomes.wait_for_target(taken.step, fencing_token=taken.fencing_token)
             assert claim(first(run).pk, worker="too early") is None
             expire(first(run))
         run_from(first(run).pk)
-    assert outcomes_of(first(run)) == ["still_running"] * (ATTEMPTS + 1) + ["done"]
+    assert outcomes_of(first(run)) == ["still_running"] * (ATTEMPTS + 1) + ["succeeded"]
     assert world.fresh(run).state == "succeeded"

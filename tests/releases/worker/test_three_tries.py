@@ -31,7 +31,7 @@ def due(world: Any) -> Callable[..., Deployment]:
     """Return a function: a due deployment of a version, in development, that can be queued."""
 
     def make(version: str, hours: int = 0) -> Deployment:
-        release = alter(world.planned(version), plan=plan(row(TRUE)))
+        release = alter(world.planned(version), step_plan=plan(row(TRUE)))
         world.evidence(version)
         with world.acting_as("developer"):
             run = request(release.pk, environment_id=world.environments["development"].pk)
@@ -52,25 +52,25 @@ def test_after_three_failures_it_is_not_tried_again_and_people_are_asked(
 ) -> None:
     only(("poll:suspend", None, "admin"))
     run = due("1.3.0")
-    alter(run.release, plan={})  # no steps can be laid
+    alter(run.release, step_plan={})  # no steps can be laid
     forget()
     rounds(TRIES - 1)
     assert PollFailure.objects.get().suspended_at is None and tell() == []
     rounds(3)
     failure = PollFailure.objects.get()
-    assert (failure.part, failure.deployment, failure.tries) == ("queue", run, TRIES)
-    assert failure.error == "KeyError: 'forward'" and failure.suspended_at is not None
-    assert Event.objects.filter(kind="action", action="poll:suspend").count() == 1
+    assert (failure.part, failure.deployment, failure.tries) == ("enqueue", run, TRIES)
+    assert failure.error == "KeyError: 'deployment'" and failure.suspended_at is not None
+    assert Event.objects.filter(kind="operation", operation="poll:suspend").count() == 1
     (notice,) = tell()
     assert "KeyError" in notice.texts["en"]["body"] and "Enqueue deployment" in notice.texts["en"]["subject"]
     assert notice.path == f"/admin/act/poll/resume/{failure.pk}/"
-    assert world.people["operator"] in {message.account for message in notice.messages.all()}
+    assert world.people["operator"] in {message.account for message in notice.inbox_items.all()}
     assert not is_done(failure)
 
 
 def test_one_that_fails_keeps_no_other_from_its_turn(world: Any, due: Callable[..., Deployment]) -> None:
     broken, sound = due("1.3.0"), due("1.4.0", hours=1)
-    alter(broken.release, plan={})
+    alter(broken.release, step_plan={})
     with acting(WORKER):
         sweeper.due_deployments(now() + timedelta(hours=1))
     assert (world.fresh(broken).state, world.fresh(sound).state) == ("scheduled", "queued")
@@ -116,21 +116,21 @@ def test_a_try_that_takes_its_process_with_it_counts(world: Any) -> None:
 
 def test_success_forgets_the_failures_before_it(world: Any, due: Callable[..., Deployment]) -> None:
     run = due("1.3.0")
-    kept = run.release.plan
-    alter(run.release, plan={})
+    kept = run.release.step_plan
+    alter(run.release, step_plan={})
     rounds(TRIES - 1)
-    alter(run.release, plan=kept)
+    alter(run.release, step_plan=kept)
     rounds(1)
     assert world.fresh(run).state == "queued" and not PollFailure.objects.exists()
 
 
 def test_a_person_lets_it_be_tried_anew(world: Any, due: Callable[..., Deployment]) -> None:
     run = due("1.3.0")
-    kept = run.release.plan
-    alter(run.release, plan={})
+    kept = run.release.step_plan
+    alter(run.release, step_plan={})
     rounds(TRIES)
     failure = PollFailure.objects.get()
-    alter(run.release, plan=kept)
+    alter(run.release, step_plan=kept)
     rounds(1)
     assert world.fresh(run).state == "scheduled"
     with world.acting_as("auditor"), pytest.raises(NotYou):
@@ -159,7 +159,7 @@ def test_a_step_that_cannot_even_be_claimed_asks(
     with world.acting_as("operator"):
         resume(failure.pk, reason="mended")
     run_step(first(run).pk)
-    assert Step.objects.filter(deployment=run, state="done").count() == 2
+    assert Step.objects.filter(deployment=run, state="succeeded").count() == 2
 
 
 def _asserts(*_given: Any, **_named: Any) -> None:

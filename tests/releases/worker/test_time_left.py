@@ -50,7 +50,7 @@ def begin(run: Deployment) -> None:
     with acting(WORKER):
         taken = claim(first(run).pk, worker="worker-1")
         assert taken is not None
-        finish(taken.step, epoch=taken.epoch, result={})
+        finish(taken.step, fencing_token=taken.fencing_token, result={})
 
 
 def test_what_fits_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
@@ -65,16 +65,16 @@ def test_it_is_held_before_the_step_and_asks_until_the_way_back_no_longer_fits(
     run = closing(300)
     work(run)
     held = world.fresh(run)
-    assert (held.state, states(run)[:2]) == ("waiting", ["done", "held"])
+    assert (held.state, states(run)[:2]) == ("awaiting_decision", ["succeeded", "on_hold"])
     step = run.steps.get(ordinal=2)
     assert (
-        step.epoch == 0
+        step.fencing_token == 0
         and "the rollback decision time. From then on a rollback no longer fits" in step.failure == held.blockers[0]
     )
     question = DecisionRequest.objects.get(deployment=run)
     assert question.step == step and question.due_at == run.window_end - timedelta(seconds=2)
     html = browsers("second_operator").get(reverse("deployment", args=[run.pk])).content.decode()
-    assert 'data-verb="step:go_on"' in html and 'data-verb="step:retry"' not in html
+    assert 'data-verb="step:start_anyway"' in html and 'data-verb="step:retry"' not in html
     with world.acting_as("operator"), pytest.raises(NotYou):
         decide.go_on(step.pk, reason="my own run")
     alter(run.release, window_end=run.window_end)
@@ -87,11 +87,11 @@ def test_a_person_may_begin_it_where_the_way_out_still_fits(world: Any, closing:
     run = closing(500)
     work(run)
     step = run.steps.get(ordinal=2)
-    assert step.state == "held"
+    assert step.state == "on_hold"
     alter(run.release, window_end=now() + timedelta(seconds=602))
     with world.acting_as("second_operator"):
         decide.go_on(step.pk, reason="the rest is harmless")
-    assert world.fresh(run).state == "running" and DecisionRequest.objects.get().answer == "step:go_on"
+    assert world.fresh(run).state == "running" and DecisionRequest.objects.get().answer == "step:start_anyway"
     work(run, 2)
     assert world.fresh(run).state == "verifying", "asked once"
 
@@ -101,11 +101,11 @@ def test_a_step_that_nobody_took_in_time_is_held_when_it_is_taken(
 ) -> None:
     run = closing(900)
     begin(run)
-    assert states(run)[:2] == ["done", "ready"]
+    assert states(run)[:2] == ["succeeded", "ready"]
     alter(run, window_end=now() + timedelta(seconds=300))
     work(run, 2)
-    assert (world.fresh(run).state, states(run)[1]) == ("waiting", "held")
-    assert Event.objects.filter(kind="action", action="step:hold_back").count() == 1
+    assert (world.fresh(run).state, states(run)[1]) == ("awaiting_decision", "on_hold")
+    assert Event.objects.filter(kind="operation", operation="step:hold").count() == 1
     idle_steps(now() + timedelta(minutes=5))
     assert not [job for job in jobs("production") if job[1] == {"step_id": run.steps.get(ordinal=2).pk}]
     with world.acting_as("second_operator"), pytest.raises(WrongState):
@@ -126,7 +126,7 @@ def test_after_a_persons_word_the_next_step_is_held_instead_of_the_word_refused(
         decide.skip(first(run).pk, reason="done by hand")
     assert states(run)[:2] == ["skipped", "ready"]
     work(run, 2)
-    assert (world.fresh(run).state, states(run)[1]) == ("waiting", "held")
+    assert (world.fresh(run).state, states(run)[1]) == ("awaiting_decision", "on_hold")
 
 
 def test_an_emergency_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:

@@ -63,15 +63,15 @@ def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Cal
     def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
         run = queued(row(TRUE))
         target = world.targets["development"]
-        alter(target, settings={"metrics_url": f"{service.base}/metrics"})
-        walk(run, "start", "verify", "watch")
+        alter(target, options={"metrics_url": f"{service.base}/metrics"})
+        walk(run, "start", "start_verification", "start_monitoring")
         return make(  # type: ignore[no-any-return]
             MonitoringPeriod,
             deployment=run,
             interval_seconds=60,
             duration_seconds=seconds,
             triggers=list(triggers or (ERRORS,)),
-            began_at=now(),
+            started_at=now(),
             next_at=now(),
             **fields,
         )
@@ -85,8 +85,8 @@ def look(watch: MonitoringPeriod, service: Site, *pages: Page) -> list[dict[str,
     with acting(WORKER):
         for answer in pages:
             service.pages["/metrics"] = [answer]
-            serial = Measurement.objects.filter(watch=watch).count()
-            taken.append(sample(watch.pk, due=watch.began_at + timedelta(seconds=60 * serial)))
+            serial = Measurement.objects.filter(period=watch).count()
+            taken.append(sample(watch.pk, due=watch.started_at + timedelta(seconds=60 * serial)))
     return [made.values if made is not None else {} for made in taken]
 
 
@@ -105,7 +105,7 @@ def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., Mo
     alarm = Rollback.objects.get()
     assert (alarm.cause, alarm.critical, alarm.raised_by, alarm.state) == ("error_rate", True, None, "raised")
     assert alarm.facts["trigger"]["key"] == "error_rate" and len(alarm.facts["samples"]) == 5
-    second = watch.samples.order_by("due_at")[1]
+    second = watch.measurements.order_by("due_at")[1]
     assert alarm.facts["failing_since"] == second.due_at.isoformat(), "the first that failed, not the alarm"
     woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
@@ -121,7 +121,7 @@ def test_a_dry_run_is_measured_and_raises_nothing(watched: Callable[..., Monitor
 
 
 def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
-    content = Procedure.objects.get(state="active").document.model_dump(mode="json")
+    content = Procedure.objects.get(state="in_effect").document.model_dump(mode="json")
     for trigger in content["triggers"]:
         trigger["dry_run"] = trigger["key"] in ("service_down", "error_rate")
     needed = {t["key"]: t["owed"] for t in triggers_of(Content.model_validate(content))}
@@ -148,8 +148,8 @@ def test_a_second_look_for_the_same_hour_is_dropped(watched: Callable[..., Monit
     watch = watched()
     service.pages["/metrics"] = [page(1, 0)]
     with acting(WORKER):
-        assert sample(watch.pk, due=watch.began_at) is not None
-        assert sample(watch.pk, due=watch.began_at) is None
+        assert sample(watch.pk, due=watch.started_at) is not None
+        assert sample(watch.pk, due=watch.started_at) is None
     assert Measurement.objects.count() == 1
 
 
@@ -158,7 +158,7 @@ def test_a_paused_or_ended_watch_takes_no_sample(watched: Callable[..., Monitori
     for field in ("paused_at", "ended_at"):
         alter(watch, **{field: now()})
         with acting(WORKER):
-            assert sample(watch.pk, due=watch.began_at) is None
+            assert sample(watch.pk, due=watch.started_at) is None
         alter(watch, **{field: None})
 
 
@@ -180,8 +180,8 @@ def sampled(watch: MonitoringPeriod, good: int, bad: int) -> None:
             values = {"error_rate": {"value": None, "limit": 0.1, "verdict": "no_data"}}  # type: ignore[dict-item]
         make(
             Measurement,
-            watch=watch,
-            due_at=watch.began_at + timedelta(seconds=60 * index),
+            period=watch,
+            due_at=watch.started_at + timedelta(seconds=60 * index),
             at=now(),
             up=True,
             values=values,
@@ -190,7 +190,7 @@ def sampled(watch: MonitoringPeriod, good: int, bad: int) -> None:
 
 def over(watch: MonitoringPeriod) -> MonitoringPeriod:
     """Let the time of a watch be over."""
-    return alter(watch, began_at=now() - timedelta(seconds=watch.duration_seconds + 1))  # type: ignore[no-any-return]
+    return alter(watch, started_at=now() - timedelta(seconds=watch.duration_seconds + 1))  # type: ignore[no-any-return]
 
 
 def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(
@@ -200,8 +200,8 @@ def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(
     sampled(watch, 19, 1)
     assert completeness(watch) == {"error_rate": 0.95}
     with acting(WORKER):
-        assert end_due(watch.pk) == "healthy"
-        assert end_due(watch.pk) == "healthy", "and once only"
+        assert end_due(watch.pk) == "passed"
+        assert end_due(watch.pk) == "passed", "and once only"
     assert world.fresh(watch.deployment).state == "succeeded"
 
 
@@ -211,26 +211,26 @@ def test_below_95_percent_it_needs_a_named_persons_verdict(
     watch = over(watched(seconds=21 * 60))
     sampled(watch, 18, 2)
     with acting(WORKER):
-        assert end_due(watch.pk) == "insufficient"
+        assert end_due(watch.pk) == "inconclusive"
     assert world.fresh(watch.deployment).state == "monitoring" and world.fresh(watch).ended_at is None
     for name in ("auditor", "manager", "outsider"):
         with world.acting_as(name), pytest.raises(NotYou):
-            judge_watch(watch.pk, verdict="healthy", reason="looked at the log")
+            judge_watch(watch.pk, verdict="passed", reason="looked at the log")
     with world.acting_as("operator"):
         with pytest.raises(Invalid):
-            judge_watch(watch.pk, verdict="healthy", reason=" ")
-        judge_watch(watch.pk, verdict="healthy", reason="the exporter was down, the log is clean")
+            judge_watch(watch.pk, verdict="passed", reason=" ")
+        judge_watch(watch.pk, verdict="passed", reason="the exporter was down, the log is clean")
         with pytest.raises(WrongState):
-            judge_watch(watch.pk, verdict="healthy", reason="again")
+            judge_watch(watch.pk, verdict="passed", reason="again")
     judged = world.fresh(watch)
-    assert (judged.verdict, judged.judged_by.username) == ("judged_healthy", "operator")
+    assert (judged.result, judged.recorded_by.username) == ("passed_by_person", "operator")
     assert world.fresh(watch.deployment).state == "succeeded"
 
 
 def test_a_watch_without_any_trigger_or_sample_is_not_healthy(watched: Callable[..., MonitoringPeriod]) -> None:
     watch = over(watched())
     with acting(WORKER):
-        assert end_due(alter(watch, triggers=[]).pk) == "insufficient"
+        assert end_due(alter(watch, triggers=[]).pk) == "inconclusive"
 
 
 def test_before_its_time_a_watch_does_not_end(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
@@ -243,13 +243,13 @@ def test_before_its_time_a_watch_does_not_end(watched: Callable[..., MonitoringP
 
 def test_a_watch_that_cannot_be_ended_keeps_no_other_from_its_sample(watched: Callable[..., MonitoringPeriod]) -> None:
     broken = over(watched())
-    alter(Procedure.objects.get(state="active"), content={})
+    alter(Procedure.objects.get(state="in_effect"), content={})
     other = make(
         MonitoringPeriod,
         deployment=broken.deployment,
         interval_seconds=60,
         duration_seconds=600,
-        began_at=now(),
+        started_at=now(),
         next_at=now(),
     )
     with acting(WORKER):
@@ -276,30 +276,29 @@ def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(
     """Eleven minutes are watched before a pause of an hour and ten after it, and the check is made once, as planned."""
     logs = {"key": "watch_logs", "kind": "log", "parameters": {}, "required": True}
     watch = watched(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
-    watch = alter(watch, began_at=now() - timedelta(minutes=71), checks_at=now() - timedelta(minutes=56))
+    watch = alter(watch, started_at=now() - timedelta(minutes=71), next_checks_at=now() - timedelta(minutes=56))
     watch = taken_back(paused(watch, minutes=60))
     assert watch.paused_at is None and watch.next_at == watch.resumed_at
-    assert watch.checks_at is not None and watch.resumed_at is not None
-    assert watch.checks_at - watch.resumed_at == pytest.approx(timedelta(minutes=4), abs=timedelta(seconds=30))
+    assert watch.next_checks_at is not None and watch.resumed_at is not None
+    assert watch.next_checks_at - watch.resumed_at == pytest.approx(timedelta(minutes=4), abs=timedelta(seconds=30))
     with acting(WORKER):
         assert end_due(watch.pk) == "", "its time is not over for as long as it was paused"
     sampled(watch, 19, 1)
-    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=watch.checks_at, at=now(), verdict="pass")
-    watch = alter(watch, began_at=watch.began_at - timedelta(minutes=10), checks_at=None)
+    make(MonitoringCheck, period=watch, key="watch_logs", due_at=watch.next_checks_at, at=now(), result="pass")
+    watch = alter(watch, started_at=watch.started_at - timedelta(minutes=10), next_checks_at=None)
     assert completeness(watch) == {"error_rate": 0.95, "watch_logs": 1.0}
     with acting(WORKER):
         due_samples(now())
-    assert world.fresh(watch).verdict == "healthy"
+    assert world.fresh(watch).result == "passed"
 
 
 def test_a_watch_that_waits_for_a_verdict_does_not_look_again_after_a_pause(
     watched: Callable[..., MonitoringPeriod],
 ) -> None:
-    watch = over(watched())
     with acting(WORKER):
-        assert end_due(watch.pk) == "insufficient"
+        assert end_due((watch := over(watched())).pk) == "inconclusive"
     resumed = taken_back(paused(watch, minutes=1))
-    assert (resumed.verdict, resumed.next_at, resumed.checks_at) == ("insufficient", None, None)
+    assert (resumed.result, resumed.next_at, resumed.next_checks_at) == ("inconclusive", None, None)
 
 
 def test_a_ratio_is_measured_against_the_frozen_baseline(
@@ -375,8 +374,9 @@ def test_beforehand_means_critical_and_up_to_so_many_rows(
     from releases.actions.rollback.decide import pre_authorise
 
     run = consented(row(TRUE))
-    walk(run, "queue", "start", "verify")
-    alter(run.consent, document={**run.consent.document, "preauthorised": {"on": True, "rows": 10}})
+    walk(run, "enqueue", "start", "start_verification")
+    agreed = {**run.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}
+    alter(run.approval_request, document=agreed)
     alarm = make(Rollback, deployment=run, cause="error_rate", critical=critical, raised_at=now())
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": rows}) == goes
@@ -385,11 +385,11 @@ def test_beforehand_means_critical_and_up_to_so_many_rows(
 
 
 def test_a_run_pauses_the_watch_after_a_way_back_too(queued: Callable[..., Deployment], world: Any) -> None:
-    before = walk(queued(row(TRUE)), "start", "fail", "roll_back", "restored")
+    before = walk(queued(row(TRUE)), "start", "fail", "start_rollback", "complete_rollback")
     rollback = make(Rollback, deployment=before, cause="error_rate", raised_at=now())
-    rollback = walk(rollback, "assess", "authorise", "run", "verify", "watch")
-    watch = make(MonitoringPeriod, purpose="back", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
-                 began_at=now(), next_at=now())  # fmt: skip
+    rollback = walk(rollback, "assess", "authorise", "start", "start_verification", "start_monitoring")
+    watch = make(MonitoringPeriod, purpose="rollback", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
+                 started_at=now(), next_at=now())  # fmt: skip
     with world.acting_as("developer"):
         run = request(before.release_id, environment_id=before.environment_id)
         schedule(run.pk)

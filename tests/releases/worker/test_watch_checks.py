@@ -66,7 +66,7 @@ def started(world: Any, watch: MonitoringPeriod) -> MonitoringPeriod:
 
 def check(watch: MonitoringPeriod, number: int = 1) -> list[MonitoringCheck]:
     with acting(WORKER):
-        return run_checks(watch.pk, due=watch.began_at + timedelta(hours=number))
+        return run_checks(watch.pk, due=watch.started_at + timedelta(hours=number))
 
 
 def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Watched, service: Site) -> None:
@@ -74,7 +74,7 @@ def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Watched, 
     look(watch, service, page(100, 0))
     service.pages["/metrics"] = [page(200, 0)]
     with acting(WORKER), CaptureQueriesContext(connection) as asked:
-        assert sample(watch.pk, due=watch.began_at + timedelta(minutes=9)) is not None
+        assert sample(watch.pk, due=watch.started_at + timedelta(minutes=9)) is not None
     spoken = [query["sql"].split()[0] for query in asked.captured_queries]
     assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
 
@@ -83,14 +83,14 @@ def test_the_targets_settings_say_where_the_numbers_come_from(watched: Watched, 
     watch = watched({**ERRORS, "k": 1, "n": 1})
     service.pages["/own"] = [Page(json.dumps({"rate": 0.5}))]
     own = {"source": "json_http", "parameters": {"url": f"{service.base}/own", "values": {"error_rate": "rate"}}}
-    alter(world.targets["development"], settings={"private_networks": ["127.0.0.1"], "watch": [own]})
+    alter(world.targets["development"], options={"private_networks": ["127.0.0.1"], "watch": [own]})
     assert look(watch, service, page(0, 0))[0]["error_rate"]["value"] == 0.5
     assert Rollback.objects.get().cause == "error_rate"
 
 
 def test_settings_that_can_not_work_are_an_error_and_never_green(watched: Watched, service: Site, world: Any) -> None:
     watch = watched()
-    alter(world.targets["development"], settings={"watch": [{"source": "graphite"}]})
+    alter(world.targets["development"], options={"watch": [{"source": "graphite"}]})
     assert look(watch, service, page(0, 0))[0]["error_rate"]["verdict"] == "error"
     kept = Measurement.objects.get()
     assert "graphite" in kept.error and completeness(watch) == {"error_rate": 0.0}
@@ -100,22 +100,22 @@ def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Watched, w
     watch = started(
         world, watched(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}])
     )
-    later = (watch.began_at + timedelta(seconds=5)).isoformat()
+    later = (watch.started_at + timedelta(seconds=5)).isoformat()
     log(world, f"{later} INFO fine\n{later} ERROR bad\n")
     logs, state = check(watch)
-    assert (logs.key, logs.verdict, logs.value, logs.limit) == ("watch_logs", "fail", "1", "≤ 0")
+    assert (logs.key, logs.result, logs.value, logs.limit) == ("watch_logs", "fail", "1", "≤ 0")
     assert "ERROR bad" in logs.output and logs.known
-    assert (state.verdict, state.known) == ("no_data", False)
+    assert (state.result, state.known) == ("no_data", False)
     assert check(watch) == [], "a second round for the same hour is dropped"
     assert MonitoringCheck.objects.count() == 2
 
 
 def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Watched, world: Any) -> None:
     watch = started(world, watched(ERRORS, ODD, checks=[LOGS]))
-    log(world, f"{watch.began_at.isoformat()} INFO fine\n")
+    log(world, f"{watch.started_at.isoformat()} INFO fine\n")
     check(watch, 1)
     assert not Rollback.objects.exists()
-    log(world, f"{(watch.began_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
+    log(world, f"{(watch.started_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
     check(watch, 2)
     alarm = Rollback.objects.get()
     assert (alarm.cause, alarm.critical, alarm.raised_by) == ("odd_logs", False, None)
@@ -130,49 +130,49 @@ def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Watched, world: An
 def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Watched, world: Any) -> None:
     """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
     watch = started(world, watched(checks=[LOGS]))
-    fine = f"{watch.began_at.isoformat()} INFO fine\n"
+    fine = f"{watch.started_at.isoformat()} INFO fine\n"
     log(world, fine)
-    assert check(watch, 1)[0].verdict == "pass"
-    log(world, f"{fine}{(watch.began_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
-    assert check(watch, 3)[0].verdict == "fail"
-    assert check(watch, 4)[0].verdict == "no_data", "it is counted once"
+    assert check(watch, 1)[0].result == "pass"
+    log(world, f"{fine}{(watch.started_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
+    assert check(watch, 3)[0].result == "fail"
+    assert check(watch, 4)[0].result == "no_data", "it is counted once"
 
 
 def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Watched, world: Any) -> None:
     watch = started(world, watched(checks=[LOGS]))
-    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
     gone = alter(watch, checks=[{**LOGS, "kind": "no_such_kind"}])
-    assert check(gone, 1)[0].verdict == "error"
-    assert check(alter(gone, checks=[LOGS]), 2)[0].verdict == "fail"
+    assert check(gone, 1)[0].result == "error"
+    assert check(alter(gone, checks=[LOGS]), 2)[0].result == "fail"
 
 
 def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Watched, world: Any) -> None:
     watch = started(world, watched(checks=[LOGS]))
-    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
-    assert check(watch, 2)[0].verdict == "fail"
+    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
+    assert check(watch, 2)[0].result == "fail"
 
 
 def test_what_happened_in_a_pause_is_not_the_watchs(watched: Watched, world: Any) -> None:
     """What was written before the first look after a pause is another deployment's, and cannot be told apart."""
     watch = started(world, watched(checks=[LOGS]))
     log(world, "INFO fine\n")
-    assert check(watch, 1)[0].verdict == "pass"
+    assert check(watch, 1)[0].result == "pass"
     watch = alter(watch, paused_at=now())
     log(world, "INFO fine\nERROR of another version\n")
     watch.resume(now())
     alter(watch, paused_at=None, resumed_at=watch.resumed_at)
-    assert check(watch, 3)[0].verdict == "no_data"
+    assert check(watch, 3)[0].result == "no_data"
     log(world, "INFO fine\nERROR of another version\nINFO fine\n")
-    assert check(watch, 4)[0].verdict == "pass"
+    assert check(watch, 4)[0].result == "pass"
     log(world, "INFO fine\nERROR of another version\nINFO fine\nERROR of its own\n")
-    assert check(watch, 5)[0].verdict == "fail"
+    assert check(watch, 5)[0].result == "fail"
 
 
 def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
     watched: Watched, service: Site, world: Any
 ) -> None:
     watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
-    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
     check(watch)
     alarm = Rollback.objects.get()
     with acting(WORKER):
@@ -189,7 +189,7 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_w
     watched: Watched, service: Site, world: Any
 ) -> None:
     watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
-    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
     check(watch)
     alarm = Rollback.objects.get()
     with world.acting_as("manager"):
@@ -198,10 +198,10 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_w
         assert not pre_authorise(alarm.pk, rows={}), "a person has assessed it"
     consented = make(
         ApprovalRequest, subject="regular", release=watch.deployment.release, environment=watch.deployment.environment,
-        document={"preauthorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
-        applicant=world.people["manager"],
+        document={"rollback_pre_authorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
+        requested_by=world.people["manager"],
     )  # fmt: skip
-    alter(watch.deployment, consent=consented)
+    alter(watch.deployment, approval_request=consented)
     look(watch, service, page(100, 0), page(200, 50), page(300, 90))
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": 3})
@@ -210,7 +210,7 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_w
 
 def test_a_kind_that_is_gone_is_an_error(watched: Watched) -> None:
     watch = watched(checks=[{**LOGS, "kind": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
-    assert [made.verdict for made in check(watch)] == ["error", "error"]
+    assert [made.result for made in check(watch)] == ["error", "error"]
 
 
 def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(watched: Watched, world: Any) -> None:
@@ -219,10 +219,10 @@ def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(watched: W
     with world.acting_as("manager"):
         version = create(**where, values={}, secrets={"SMTP_PASS": "sesame-441"}, reason="mail")
     run = watch.deployment
-    alter(run, base={**run.base, "wanted_configuration": version.pk})
-    log(world, f"{watch.began_at.isoformat()} ERROR login with sesame-441 \x00 refused\n")
+    alter(run, previous={**run.previous, "wanted_configuration": version.pk})
+    log(world, f"{watch.started_at.isoformat()} ERROR login with sesame-441 \x00 refused\n")
     (made,) = check(watch)
-    assert made.verdict == "fail" and "login with" in made.output and "sesame" not in made.output
+    assert made.result == "fail" and "login with" in made.output and "sesame" not in made.output
 
 
 def test_a_check_that_falls_over_takes_no_other_with_it(
@@ -235,8 +235,8 @@ def test_a_check_that_falls_over_takes_no_other_with_it(
         world, watched(ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS])
     )
     monkeypatch.setattr(checks.kind("service_state"), "run", fall)
-    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
-    assert [made.verdict for made in check(watch)] == ["error", "fail"]
+    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
+    assert [made.result for made in check(watch)] == ["error", "fail"]
     assert Rollback.objects.get().cause == "odd_logs"
 
 
@@ -270,21 +270,21 @@ def test_a_paused_or_ended_watch_checks_nothing(watched: Watched) -> None:
 
 
 def test_due_checks_wake_their_worker_and_move_on(watched: Watched, world: Any) -> None:
-    watch = started(world, watched(checks=[LOGS], checks_at=now(), seconds=7200))
+    watch = started(world, watched(checks=[LOGS], next_checks_at=now(), seconds=7200))
     with acting(WORKER):
         due_checks(now())
         due_checks(now())
-    job = ("releases.jobs.check_watch", {"watch_id": watch.pk, "due": dispatch.microseconds(watch.checks_at)})
+    job = ("releases.jobs.check_watch", {"watch_id": watch.pk, "due": dispatch.microseconds(watch.next_checks_at)})
     assert [found for found in jobs("checks") if found[0].endswith("check_watch")] == [job]
-    assert world.fresh(watch).checks_at > now() + timedelta(minutes=59)
+    assert world.fresh(watch).next_checks_at > now() + timedelta(minutes=59)
 
 
 def test_only_what_is_owed_is_asked_at_the_end(watched: Watched) -> None:
     alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "owed": False}
     watch = watched(ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600)
     assert completeness(watch) == {"error_rate": 0.0, "watch_logs": 0.0}
-    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="pass")
-    make(MonitoringCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="error")
+    make(MonitoringCheck, period=watch, key="watch_logs", due_at=now(), at=now(), result="pass")
+    make(MonitoringCheck, period=watch, key="watch_logs", due_at=now(), at=now(), result="error")
     assert completeness(watch)["watch_logs"] == 1.0, "of two hours one round is made: none is due at the very end"
 
 
@@ -308,9 +308,9 @@ def coming(world: Any, consented: Callable[..., Deployment]) -> Deployment:
         environment=run.environment,
         release=run.release,
         since=now(),
-        how="test",
+        basis="test",
     )
-    return alter(run, scheduled_for=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
+    return alter(run, scheduled_start_at=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
 
 
 def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deployment, world: Any, service: Site) -> None:
@@ -318,19 +318,19 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
         coming_baselines(now())
         coming_baselines(now())
     watch = MonitoringPeriod.objects.get()
-    assert (watch.purpose, watch.deployment_id) == ("before", coming.pk)
+    assert (watch.purpose, watch.deployment_id) == ("baseline", coming.pk)
     assert watch.duration_seconds == pytest.approx(1800, abs=60)
-    alter(world.targets["production"], settings={"metrics_url": f"{service.base}/metrics"})
+    alter(world.targets["production"], options={"metrics_url": f"{service.base}/metrics"})
     look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
     assert not Rollback.objects.exists(), "what is in force is only measured"
     frozen = baseline(coming, now(), DeployedVersion.objects.get())
     assert frozen["metrics"]["response_time"] == {"value": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
-    over = alter(watch, began_at=now() - timedelta(hours=1), next_at=now())
+    over = alter(watch, started_at=now() - timedelta(hours=1), next_at=now())
     with acting(WORKER):
         due_samples(now())
     ended = world.fresh(over)
-    assert (ended.verdict, ended.next_at) == ("measured", None) and ended.ended_at is not None
+    assert (ended.result, ended.next_at) == ("measured", None) and ended.ended_at is not None
     assert world.fresh(coming).state == "scheduled"
 
 
@@ -340,18 +340,18 @@ def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
     """A version that was taken back ten minutes ago had errors; what came back has few."""
     run, moment = queued(row(TRUE)), now()
     pointer = make(
-        DeployedVersion, application=run.application, environment=run.environment, release=run.release, how="restored",
+        DeployedVersion, application=run.application, environment=run.environment, release=run.release, basis="restored",
         since=moment - timedelta(minutes=10),
     )  # fmt: skip
     watch = make(
-        MonitoringPeriod, purpose="back", deployment=run, interval_seconds=60, duration_seconds=60, began_at=moment,
+        MonitoringPeriod, purpose="rollback", deployment=run, interval_seconds=60, duration_seconds=60, started_at=moment,
         ended_at=moment,
     )  # fmt: skip
     for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
         at = moment - timedelta(minutes=minutes)
         make(
             Measurement,
-            watch=watch,
+            period=watch,
             due_at=at,
             at=at,
             up=True,
@@ -368,23 +368,23 @@ def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployme
     run = queued(row(TRUE))
     watch = make(
         MonitoringPeriod,
-        purpose="before",
+        purpose="baseline",
         deployment=run,
         interval_seconds=60,
         duration_seconds=60,
-        began_at=now(),
+        started_at=now(),
         next_at=now(),
     )
     with acting(WORKER):
         assert claim(first(run).pk, worker="w") is not None
     ended = world.fresh(watch)
-    assert (ended.verdict, ended.next_at, ended.ended_at is not None) == ("measured", None, True)
+    assert (ended.result, ended.next_at, ended.ended_at is not None) == ("measured", None, True)
 
 
 def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> None:
     assert wants_before(now()) == [coming.pk]
     assert wants_before(now() - timedelta(hours=1)) == [], "its minutes have not begun"
-    make(MonitoringPeriod, deployment=coming, interval_seconds=60, duration_seconds=60, began_at=now(), next_at=now())
+    make(MonitoringPeriod, deployment=coming, interval_seconds=60, duration_seconds=60, started_at=now(), next_at=now())
     assert wants_before(now()) == []
     with acting(WORKER):
         assert begin_before(coming.pk) is None

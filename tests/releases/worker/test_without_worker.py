@@ -27,11 +27,11 @@ from .test_executor import lost_attempt
 
 
 def manual(**parameters: Any) -> dict[str, Any]:
-    return {**row(TRUE), "kind": "manual", "parameters": {"task": "Switch the load balancer", **parameters}}
+    return {**row(TRUE), "step_type": "manual", "parameters": {"task": "Switch the load balancer", **parameters}}
 
 
 def wait(**parameters: Any) -> dict[str, Any]:
-    return {**row(TRUE), "kind": "wait", "parameters": parameters}
+    return {**row(TRUE), "step_type": "wait", "parameters": parameters}
 
 
 @pytest.mark.parametrize("who", [{"person": "developer"}, {"role": "operator"}])
@@ -43,7 +43,10 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
         queue(run.pk)
         run_from(first(run).pk)  # returns: nobody is held
     second, named = run.steps.get(ordinal=2).pk, who.get("person", "second_operator")
-    assert (world.fresh(run).state, states(run)) == ("waiting", ["done", "needs_decision", "pending", "pending"])
+    assert (world.fresh(run).state, states(run)) == (
+        "awaiting_decision",
+        ["succeeded", "outcome_unknown", "pending", "pending"],
+    )
     question = DecisionRequest.objects.get(deployment=run)
     assert question.step_id == second and question.answered_at is None
     assert world.fresh(run).blockers == [Step.objects.get(pk=second).failure]
@@ -61,12 +64,12 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
             confirm(second, reason=" ")
         confirm(second, reason="switched to B at the console")
     done = Step.objects.get(pk=second)
-    assert done.state == "done" and done.result["note"] == "switched to B at the console" and done.failure == ""
+    assert done.state == "succeeded" and done.result["note"] == "switched to B at the console" and done.failure == ""
     assert done.attempts.get().outcome == "asked"
-    assert DecisionRequest.objects.get(deployment=run).answer == "step:confirm"
+    assert DecisionRequest.objects.get(deployment=run).answer == "step:confirm_manual"
     with acting(WORKER):
         run_from(run.steps.get(ordinal=3).pk)
-    assert (world.fresh(run).state, states(run)) == ("verifying", ["done"] * 4)
+    assert (world.fresh(run).state, states(run)) == ("verifying", ["succeeded"] * 4)
 
 
 @pytest.mark.parametrize(("who", "told"), [({"person": "developer"}, {"developer"}), ({"role": "tester"}, {"tester"})])
@@ -74,13 +77,13 @@ def test_whom_it_names_is_told_beside_the_first_of_the_roster(
     world: Any, consented: Callable[..., Deployment], who: dict[str, str], told: set[str]
 ) -> None:
     run = consented(manual(**who), row(TRUE))
-    only(("deployment:hold", None, "admin"))
+    only(("deployment:await_decision", None, "admin"))
     forget()
     with acting(WORKER):
         queue(run.pk)
         run_from(first(run).pk)
-    (notice,) = (one for one in tell() if one.event == "deployment:hold")
-    messages = list(notice.messages.all())
+    (notice,) = (one for one in tell() if one.event == "deployment:await_decision")
+    messages = list(notice.inbox_items.all())
     assert {message.account.username for message in messages} == told | {"second_operator"}
     assert all("Switch the load balancer" in message.words["body"] for message in messages)
 
@@ -91,7 +94,7 @@ def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
     run = queued(row(TRUE), manual(person="developer"))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert world.fresh(run).state == "waiting"
+    assert world.fresh(run).state == "awaiting_decision"
     with world.acting_as("developer"):
         confirm(run.steps.get(ordinal=2).pk, reason="done")
     assert world.fresh(run).state == "verifying"
@@ -120,9 +123,9 @@ def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
             assign(step)
         assign(step, reason="the operator has gone home")
         confirm(step, reason="done")
-    taken = Event.objects.filter(kind="action", action="step:assign").latest("at")
+    taken = Event.objects.filter(kind="operation", operation="step:assign").latest("at")
     assert taken.contents["after"]["taken_over_from"] == "Operator"
-    assert first(run).state == "done" and first(run).assignee == world.people["second_operator"]
+    assert first(run).state == "succeeded" and first(run).assignee == world.people["second_operator"]
     with world.acting_as("operator"), pytest.raises(WrongState):
         assign(step, reason="late")
 
@@ -135,7 +138,7 @@ def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Cal
         claim(first(run).pk, worker="dies")
         expire(first(run))
         run_from(first(run).pk)
-    assert (world.fresh(run).state, DecisionRequest.objects.filter(deployment=run).count()) == ("waiting", 1)
+    assert (world.fresh(run).state, DecisionRequest.objects.filter(deployment=run).count()) == ("awaiting_decision", 1)
 
 
 def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[..., Deployment]) -> None:
@@ -144,7 +147,7 @@ def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[
         run_from(first(run).pk)
     with world.acting_as("operator"):
         decide.stop(run.pk, reason="wrong version")
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["failed", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["failed", "cancelled", "cancelled"])
     with world.acting_as("developer"), pytest.raises(WrongState):
         confirm(first(run).pk, reason="done")
 
@@ -160,22 +163,22 @@ def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
         assert step.lease_until == step.started_at + timedelta(seconds=600)
         idle_steps(now())
         run_from(step.pk)  # a wake-up that came too early is dropped
-        assert first(run).epoch == 1 and jobs("development")[1:] == []
+        assert first(run).fencing_token == 1 and jobs("development")[1:] == []
         with change("test:ten_minutes_pass", (Step, step.pk)) as act:
             act.get(Step).started_at -= timedelta(seconds=601)
         expire(step)
         idle_steps(now())
         assert jobs("development")[-1] == ("releases.jobs.run_step", {"step_id": step.pk})
         run_from(step.pk)
-    assert (world.fresh(run).state, states(run)) == ("succeeded", ["done"] * 3)
-    assert list(first(run).attempts.values_list("epoch", "outcome")) == [(1, "waits"), (2, "done")]
+    assert (world.fresh(run).state, states(run)) == ("succeeded", ["succeeded"] * 3)
+    assert list(first(run).attempts.values_list("fencing_token", "outcome")) == [(1, "waits"), (2, "succeeded")]
 
 
 def test_a_pause_that_is_over_before_it_begins_is_no_pause(world: Any, queued: Callable[..., Deployment]) -> None:
     run = queued(wait(until="2020-01-01T00:00+09:00"), row(TRUE))
     with acting(WORKER):
         run_from(first(run).pk)
-    assert (world.fresh(run).state, first(run).epoch) == ("succeeded", 1)
+    assert (world.fresh(run).state, first(run).fencing_token) == ("succeeded", 1)
 
 
 def test_a_stop_ends_a_pause_at_once(world: Any, queued: Callable[..., Deployment]) -> None:
@@ -184,11 +187,11 @@ def test_a_stop_ends_a_pause_at_once(world: Any, queued: Callable[..., Deploymen
         run_from(first(run).pk)
     with world.acting_as("operator"):
         decide.stop(run.pk, reason="wrong version")
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
     with acting(WORKER):
         stopping_deployments(now())
         run_from(first(run).pk)
-    assert states(run) == ["stopped", "not_run", "not_run"]
+    assert states(run) == ["stopped", "cancelled", "cancelled"]
 
 
 def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
@@ -208,10 +211,10 @@ def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
         lost_attempt(first(run))
         assert seen.read_text() == "xx"
         run_from(first(run).pk)
-    assert (states(run)[0], seen.read_text()) == ("needs_decision", "xx")
+    assert (states(run)[0], seen.read_text()) == ("outcome_unknown", "xx")
     flag.touch()
     with world.acting_as("second_operator"):
         decide.retry(first(run).pk, reason="nothing of it is there")
     with acting(WORKER):
         run_from(first(run).pk)
-    assert (states(run)[0], seen.read_text()) == ("done", "xxx")
+    assert (states(run)[0], seen.read_text()) == ("succeeded", "xxx")

@@ -96,7 +96,7 @@ def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepCon
     given = request["context"]
     return StepContext(
         key=given["key"],
-        epoch=given["epoch"],
+        fencing_token=given["fencing_token"],
         run_token=given["run_token"],
         target=target,
         repository="",
@@ -106,7 +106,7 @@ def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepCon
         previous_configuration=given["previous_configuration"],
         earlier=given["earlier"],
         deadline_seconds=given["deadline_seconds"],
-        silence_seconds=given["silence_seconds"],
+        no_output_timeout_seconds=given["no_output_timeout_seconds"],
         output=line.output,
         beat=line.beat,
         secrets=tuple(request["secrets"]),

@@ -112,7 +112,7 @@ def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
     assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
     status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
     assert status == 0 and "The first 4 are those" in out and "Nothing can be accepted yet." in out
-    (digest,) = [e["after"]["digest"] for e in events(backup.as_app()) if e["action"] == "audit:refuse_seal"]
+    (digest,) = [e["after"]["digest"] for e in events(backup.as_app()) if e["operation"] == "audit:refuse_signing"]
     backup.as_superuser().execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
     _consent(backup.as_superuser(), digest)
     assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
@@ -192,7 +192,7 @@ def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tm
         try:
             assert process.stdout is not None and process.stdout.readline() == "sealed 1 events\n"
             assert process.stdout.readline() == "sealed 2 events\n"  # that an address refuses is an event
-            assert [event["outcome"] for event in events(app) if event["action"] == "audit:deliver"] == ["failed"]
+            assert [event["outcome"] for event in events(app) if event["operation"] == "audit:deliver"] == ["failed"]
             while not calls:
                 time.sleep(0.01)
             for size in (3, 4, 5):

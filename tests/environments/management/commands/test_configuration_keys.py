@@ -86,7 +86,7 @@ def test_everything_is_sealed_anew_and_says_the_same(
 def test_the_ledger_proves_it_row_by_row(versions: list[ConfigurationVersion]) -> None:
     old = key_ring.read().current
     run("rotate")
-    events = [e.contents for e in Event.objects.filter(kind="action", action="configuration:reseal")]
+    events = [e.contents for e in Event.objects.filter(kind="operation", operation="configuration:reencrypt")]
     assert sorted(e["object"] for e in events) == sorted(f"environments.ConfigurationVersion:{v.pk}" for v in versions)
     assert all(e["after"]["from"] == [old] and e["after"]["to"] == [key_ring.read().current] for e in events)
 
@@ -142,7 +142,7 @@ def test_a_key_is_carried_to_other_machines_before_it_is_used(versions: list[Con
 
 
 def test_a_lost_key_is_named(versions: list[ConfigurationVersion], tmp_path: Path) -> None:
-    lost = key_of(next(iter(versions[0].sealed.values())))
+    lost = key_of(next(iter(versions[0].encrypted.values())))
     key_ring.path().unlink()
     with pytest.raises(CommandError, match=lost):
         run("show")

@@ -59,7 +59,7 @@ def test_a_cut_connection_ends_the_command_and_nobody_guesses(there: Target) -> 
     assert isinstance(lost.value, Overdue), "the executor looks at the target before it says what happened"
     assert gone(there), "the look has waited for the end of what ran"
     command = kind("command")
-    again = there.context(epoch=2)
+    again = there.context(fencing_token=2)
     assert command.probe(again, command.parameters(argv=("true",))) == (Probe.UNKNOWN, {})
     assert [line["effect"] for line in journal_lines(there.here)] == ["command:started"]
 
@@ -105,11 +105,12 @@ def test_a_worker_that_is_killed_leaves_nothing_that_runs(there: Target) -> None
     wait_for(lambda: gone(there), 30)
     command = kind("command")
     ended = wait_for(
-        lambda: command.probe(there.context(epoch=2), command.parameters(argv=("true",)))[0] is Probe.UNKNOWN, 30
+        lambda: command.probe(there.context(fencing_token=2), command.parameters(argv=("true",)))[0] is Probe.UNKNOWN,
+        30,
     )
     assert ended, "the lock is free, and the next attempt knows that one began"
     with pytest.raises(Fenced):
-        there.step("command", there.context(epoch=1), argv=("touch", "{root}/late"))
+        there.step("command", there.context(fencing_token=1), argv=("touch", "{root}/late"))
     assert not (there.spec.root / "late").exists()
 
 
@@ -154,7 +155,7 @@ def test_the_deadline_and_the_silence_are_kept_there(there: Target) -> None:
     with pytest.raises(Overdue, match="did not end within 2 s"):
         there.step("command", there.context(deadline_seconds=2), argv=argv(there))
     with pytest.raises(Overdue, match="wrote nothing for 1 s"):
-        there.step("command", there.context("1/2/x", silence_seconds=1), argv=argv(there))
+        there.step("command", there.context("1/2/x", no_output_timeout_seconds=1), argv=argv(there))
     assert gone(there)
 
 
