@@ -38,17 +38,7 @@ from releases.models import ApprovalRequest, Deployment, Procedure, Release, Rol
 from releases.models.waiver import NOTICES_SENT
 from releases.procedures.document import Procedure as Content
 
-PATH = (
-    "draft",
-    "scope_locked",
-    "testing_completed",
-    "in_review",
-    "approved",
-    "final_check_completed",
-    "releasing",
-    "monitoring",
-    "completed",
-)
+PATH = (*Release.UNDER_WAY, "completed")
 BELONGING = (
     "editors changes checklist team_members documents final_checks milestones follow_ups waivers facts "
     "approval_requests deployments"

@@ -12,16 +12,7 @@ from releases.figures.runs import moments_of
 from releases.figures.spread import Spread
 from releases.models import Milestone, Release, Rollback
 
-PHASES = (
-    "draft",
-    "scope_locked",
-    "testing_completed",
-    "in_review",
-    "approved",
-    "final_check_completed",
-    "releasing",
-    "monitoring",
-)
+PHASES = Release.UNDER_WAY
 
 
 @dataclass(frozen=True)

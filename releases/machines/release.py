@@ -6,7 +6,9 @@ from django_fsm import FSMField, transition
 
 
 class ReleaseMachine(models.Model):
-    """draft → scope_locked → testing_completed → in_review → approved → final_check_completed → releasing → monitoring → completed."""
+    """draft → scope_locked → testing_completed → in_review → approved → final_check_completed → releasing → monitoring
+    → completed.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")

@@ -8,7 +8,7 @@ from environments.models import Account, Application
 
 
 class EmergencyStop(models.Model):
-    """One time that production was stopped: on from `activated_at` until `released_at`.
+    """One time that production was stopped: on from `activated_at` until `lifted_at`.
 
     application: none for all of them. pauses: running deployments wait before their next step, and go on once it is
     released; otherwise they are ended.

@@ -1,4 +1,4 @@
-"""The journal of steps: what was planned, each attempt with its fencing_token, and the output."""
+"""The journal of steps: what was planned, each attempt with its fencing token, and the output."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -66,7 +66,7 @@ class StopAsked(Exception):
 
 
 class Fenced(Exception):
-    """A later fencing_token holds the target or the row; this attempt must leave without any further effect."""
+    """A later fencing token holds the target or the row; this attempt must leave without any further effect."""
 
 
 class StillRunning(Exception):

@@ -42,7 +42,7 @@ __all__ = [
     "write_atomically",
 ]
 
-# So many keys are remembered with the highest fencing_token that was here: no attempt outlives so many later steps of its target.
+# So many keys are remembered with the highest fencing token that was here: no attempt outlives so many later steps of its target.
 KEPT_KEYS = 500
 
 
@@ -84,7 +84,7 @@ class Layout:
 
     @property
     def lock_record(self) -> Path:
-        """Who held the lock last, and the highest fencing_token seen of each key."""
+        """Who held the lock last, and the highest fencing token seen of each key."""
         return self.own / "lock.json"
 
     @property
@@ -185,7 +185,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def lock_record(layout: Layout) -> dict[str, Any]:
-    """Return who held the lock last (deployment, key, fencing_token), the epochs seen of each key, and where the log stood when the
+    """Return who held the lock last (deployment, key, fencing token), the epochs seen of each key, and where the log stood when the
     first step of that deployment began.
     """
     if not layout.lock_record.exists():

@@ -1,4 +1,4 @@
-"""The lease of a running step: a thread of the process renews it; output and lease stop when the fencing_token is no longer ours."""
+"""The lease of a running step: a thread of the process renews it; output and lease stop when the fencing token is no longer ours."""
 
 import hashlib
 import threading

@@ -1,4 +1,4 @@
-"""step:claim: one worker takes one step under a new fencing_token; the first claim of a run is its start.
+"""step:claim: one worker takes one step under a new fencing token; the first claim of a run is its start.
 
 The worker that ends a step takes the next one in the same commit (`follow`), under an act of its own.
 """
@@ -50,7 +50,7 @@ class _Dropped(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A step taken: its row, the fencing_token, and whether an earlier attempt must be probed first."""
+    """A step taken: its row, the fencing token, and whether an earlier attempt must be probed first."""
 
     step: Step
     fencing_token: int
@@ -58,7 +58,7 @@ class Claim:
 
     @classmethod
     def of(cls, step: Step, *, taken_over: bool = False) -> "Claim":
-        """Return what was taken; each fencing_token is an attempt, and the first one has none before it."""
+        """Return what was taken; each fencing token is an attempt, and the first one has none before it."""
         return cls(step, step.fencing_token, taken_over or step.fencing_token > 1)
 
 

@@ -1,4 +1,4 @@
-"""step:succeed, fail, doubt, stop, ask, pause, wait_for_target: the outcome of an attempt, and what the run does next. Fenced by the fencing_token."""
+"""step:succeed, fail, doubt, stop, ask, pause, wait_for_target: the outcome of an attempt, and what the run does next. Fenced by the fencing token."""
 
 from datetime import datetime, timedelta
 from typing import Any

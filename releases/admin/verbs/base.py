@@ -144,11 +144,7 @@ def must(instance: Any) -> Mapping[str, forms.Field]:
 
 def removed(row: Any) -> str:
     """Return the sentence for an entry that is gone already; empty while it is not."""
-    return (
-        _("This entry was already removed or cancelled.")
-        if (row.removed_at if hasattr(row, "removed_at") else row.cancelled_at) is not None
-        else ""
-    )
+    return _("This entry was already removed or cancelled.") if row.removed_at is not None else ""
 
 
 def length(model: type[Model], name: str) -> int | None:

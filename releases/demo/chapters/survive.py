@@ -87,6 +87,6 @@ def batches(place: Place) -> list[int]:
 
 
 def epoch_of(place: Place, key: str) -> int:
-    """Return the highest fencing_token that the target's own lock has seen for a step."""
+    """Return the highest fencing token that the target's own lock has seen for a step."""
     record = json.loads((place.root / ".ringi" / "lock.json").read_text())
     return int(record["seen"].get(key, 0))
