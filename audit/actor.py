@@ -1,4 +1,4 @@
-"""Who acts now. The middleware, the workers and the commands open it; the door and the ledger read it."""
+"""Who acts now. The middleware, the workers and the commands open it; the operation and the ledger read it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ Kind = Literal["person", "service", "worker", "command", "system"]
 Channel = Literal["admin", "api", "worker", "scheduler", "command"]
 
 
-class NoActor(Exception):
+class MissingActor(Exception):
     """Nobody is acting: a change was tried outside `acting()`."""
 
 
@@ -60,8 +60,8 @@ def acting(actor: Actor) -> Iterator[Actor]:
 
 
 def current() -> Actor:
-    """Return the doer; raise `NoActor` when there is none."""
+    """Return the doer; raise `MissingActor` when there is none."""
     actor = _current.get()
     if actor is None:
-        raise NoActor("no actor: open acting(Actor(…)) around the change")
+        raise MissingActor("no actor: open acting(Actor(…)) around the change")
     return actor

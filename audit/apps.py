@@ -23,7 +23,7 @@ def table_of(label: str) -> str:
 
 
 def _name_who_migrates(using: str, **_kwargs: Any) -> None:
-    # Data migrations and Django's own permissions write into governed tables, outside any door.
+    # Data migrations and Django's own permissions write into audited tables, outside any operation.
     from audit.actor import Actor
     from audit.capture import set_context
 
@@ -33,16 +33,16 @@ def _name_who_migrates(using: str, **_kwargs: Any) -> None:
 
 def _install(using: str, **_kwargs: Any) -> None:
     from audit import capture
-    from audit.governed import GOVERNED
+    from audit.audited_tables import AUDITED_TABLES
     from audit.roles import Roles
 
     tables = set(connections[using].introspection.table_names())
     if "audit_event" not in tables:
         return  # migrated backwards to nothing
     # Tables of apps that are not migrated yet come with the next run; a wrong label raises LookupError here.
-    there = [governed for governed in GOVERNED if table_of(governed.model) in tables]
+    there = [audited for audited in AUDITED_TABLES if table_of(audited.model) in tables]
     with transaction.atomic(using=using):
-        capture.install(connections[using], there, table_of, Roles(**settings.RINGI_ROLES))
+        capture.install(connections[using], there, table_of, Roles(**settings.DATABASE_ROLES))
 
 
 def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:

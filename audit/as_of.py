@@ -1,6 +1,6 @@
-"""What a governed row was at a past moment, folded from its events: inserted, updated column by column, deleted.
+"""What an audited row was at a past moment, folded from its events: inserted, updated column by column, deleted.
 
-A row counts as changed from the time at which its event was written. Columns that are not governed are not known.
+A row counts as changed from the time at which its event was written. Columns that are not audited are not known.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Capture inside PostgreSQL: installs functions, triggers and rights from the one list, and names the actor.
 
-`install` runs after every migration (audit.apps); the door calls `set_context` as a transaction begins.
+`install` runs after every migration (audit.apps); the operation calls `set_context` as a transaction begins.
 """
 
 import json
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from audit.actor import Actor
 from audit.ledger.functions import FUNCTIONS, PRIVATE, TRIGGERS
-from audit.operations import OPERATIONS, Operations
+from audit.operation_roles import OPERATIONS, Operations
 from audit.roles import Cursor, Roles, grant, name
 
 SQL = FUNCTIONS + PRIVATE + TRIGGERS
@@ -21,13 +21,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ACTOR, APPEND_ONLY, WRONG_CALL, NOT_PERMITTED = "RI001", "RI002", "RI003", "RI004"
 
 
-class Governed(Protocol):
-    """What the list says of one table; `audit.governed.Governed` is the real one."""
+class AuditedTable(Protocol):
+    """What the list says of one table; `audit.audited_tables.AuditedTable` is the real one."""
 
     @property
     def model(self) -> str: ...
     @property
-    def ungoverned(self) -> frozenset[str]: ...
+    def unaudited(self) -> frozenset[str]: ...
     @property
     def secret(self) -> frozenset[str]: ...
 
@@ -39,7 +39,7 @@ class Connection(Protocol):
 
 
 class Uncapturable(Exception):
-    """A governed table or column does not exist, or the table has no primary key."""
+    """An audited table or column does not exist, or the table has no primary key."""
 
 
 def context(actor: Actor, *, operation: str, operation_id: UUID | None = None, reason: str = "") -> str:
@@ -81,7 +81,7 @@ def set_context(
     in the database.
 
     operation: `noun:verb`; connection: Django's default one when None. Outside a transaction the setting is
-    lost at once, and the next governed write is refused with RI001.
+    lost at once, and the next audited write is refused with RI001.
     """
     if connection is None:
         from django.db import connection as default
@@ -104,8 +104,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def arguments(cursor: Cursor, governed: Governed, table: str) -> list[str]:
-    """Return the arguments of the row trigger: label, key, ungoverned, secret, times, binaries. Raises Uncapturable."""
+def arguments(cursor: Cursor, audited: AuditedTable, table: str) -> list[str]:
+    """Return the arguments of the row trigger: label, key, unaudited, secret, times, binaries. Raises Uncapturable."""
     cursor.execute(
         """
         SELECT a.attname::text, a.atttypid::regtype::text,
@@ -120,23 +120,23 @@ def arguments(cursor: Cursor, governed: Governed, table: str) -> list[str]:
     columns = cursor.fetchall()
     names = {column for column, _, _ in columns}
     if not names:
-        raise Uncapturable(f"{governed.model}: there is no table {table}")
-    if missing := sorted((governed.ungoverned | governed.secret) - names):
-        raise Uncapturable(f"{governed.model}: {table} has no column {', '.join(missing)}")
+        raise Uncapturable(f"{audited.model}: there is no table {table}")
+    if missing := sorted((audited.unaudited | audited.secret) - names):
+        raise Uncapturable(f"{audited.model}: {table} has no column {', '.join(missing)}")
     key = [column for column, _, place in columns if place >= 0]
     if not key:
-        raise Uncapturable(f"{governed.model}: {table} has no primary key")
+        raise Uncapturable(f"{audited.model}: {table} has no primary key")
     times = sorted(column for column, kind, _ in columns if kind == "timestamp with time zone")
     binaries = sorted(column for column, kind, _ in columns if kind == "bytea")
-    lists: list[Sequence[str]] = [key, sorted(governed.ungoverned), sorted(governed.secret), times, binaries]
-    return [governed.model, *(",".join(columns) for columns in lists)]
+    lists: list[Sequence[str]] = [key, sorted(audited.unaudited), sorted(audited.secret), times, binaries]
+    return [audited.model, *(",".join(columns) for columns in lists)]
 
 
-def _install_triggers(cursor: Cursor, listed: Iterable[tuple[Governed, str]]) -> None:
+def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]) -> None:
     kept = set()
-    for governed, table in listed:
+    for audited, table in listed:
         kept.add(table)
-        given = ", ".join(literal(argument) for argument in arguments(cursor, governed, table))
+        given = ", ".join(literal(argument) for argument in arguments(cursor, audited, table))
         cursor.execute(
             f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {name(table)} "
             f"FOR EACH ROW EXECUTE FUNCTION ringi_row_event({given})"
@@ -168,12 +168,12 @@ def _keep_digest_key(cursor: Cursor) -> None:
 
 def install(
     connection: Connection,
-    governed: Iterable[Governed],
+    audited: Iterable[AuditedTable],
     table_of: Callable[[str], str],
     roles: Roles = Roles(),  # noqa: B008
     operations: Operations = OPERATIONS,
 ) -> None:
-    """Make the database capture exactly the governed tables; safe to repeat, called inside a transaction.
+    """Make the database capture exactly the audited tables; safe to repeat, called inside a transaction.
 
     table_of: from a label of the list to its table. roles: the other database roles. operations: which processes may
     cause which. Raises `Uncapturable` for a table, column or primary key that is not there.
@@ -182,5 +182,5 @@ def install(
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_capture_install'))")
         cursor.execute(SQL)
         _keep_digest_key(cursor)
-        _install_triggers(cursor, [(one, table_of(one.model)) for one in governed])
+        _install_triggers(cursor, [(one, table_of(one.model)) for one in audited])
         grant(cursor, roles, operations)

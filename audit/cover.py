@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 from audit import capture
 from audit.actor import current
 from audit.apps import table_of
-from audit.change import Act, append
 from audit.models import Event
+from audit.operation import Operation, append
 
 COVER = "audit:cover"
 COVERED = ("releases.StepOutput", "releases.Measurement", "releases.MonitoringCheck", "audit.Outbox")
@@ -66,14 +66,14 @@ def _there() -> list[str]:
 
 
 def _cover(label: str) -> int:
-    act = Act(COVER, current(), uuid4(), object=label)
+    op = Operation(COVER, current(), uuid4(), object=label)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        capture.set_context(act.actor, operation=COVER, operation_id=act.id)
-        cursor.execute(_NEW.format(table=table_of(label)), [act.id, BATCH])
-        act.details["rows"] = sorted(cursor.fetchall())
-        if act.details["rows"]:
-            append("operation", act, reason="", outcome="done")
-    return len(act.details["rows"])
+        capture.set_context(op.actor, operation=COVER, operation_id=op.id)
+        cursor.execute(_NEW.format(table=table_of(label)), [op.id, BATCH])
+        op.details["rows"] = sorted(cursor.fetchall())
+        if op.details["rows"]:
+            append("operation", op, reason="", outcome="done")
+    return len(op.details["rows"])
 
 
 def altered(rows: QuerySet[Any]) -> list[int]:

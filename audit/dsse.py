@@ -1,6 +1,6 @@
 """Signed statements of the application (DSSE v1, Ed25519): manifests of evidence packs and counts of populations.
 
-The key is the application's own, kept in a folder outside the database; the sealer's key signs the ledger alone.
+The key is the application's own, kept in a folder outside the database; the ledger signer's key signs the ledger alone.
 Source: the protocol of secure-systems-lab/dsse, version 1.0.2.
 """
 

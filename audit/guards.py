@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from audit.capture import CAPTURE, NO_TRUNCATE, SQL, Governed, Uncapturable, arguments
-from audit.governed import NOT_GOVERNED, is_history
-from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS, SEALER_FUNCTIONS
-from audit.operations import OPERATIONS, Operations
+from audit.audited_tables import NOT_AUDITED, is_history
+from audit.capture import CAPTURE, NO_TRUNCATE, SQL, AuditedTable, Uncapturable, arguments
+from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_SIGNER_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS
+from audit.operation_roles import OPERATIONS, Operations
 from audit.roles import Roles, permitted
 
 # What pg_trigger.tgtype adds up.
@@ -64,7 +64,7 @@ WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname <> 'information_schema' AND n.n
 
 def faults(
     connection: Any,
-    governed: Iterable[Governed],
+    audited: Iterable[AuditedTable],
     table_of: Callable[[str], str],
     roles: Roles = Roles(),  # noqa: B008
     operations: Operations = OPERATIONS,
@@ -77,9 +77,9 @@ def faults(
     with connection.cursor() as cursor:
         cursor.execute(_TRIGGERS)
         standing = {(table, trigger): tuple(rest) for table, trigger, *rest in cursor.fetchall()}
-        found, tables, functions = list[str](), set(NOT_GOVERNED), SQL
+        found, tables, functions = list[str](), set(NOT_AUDITED), SQL
         expected: dict[tuple[str, str], Expected] = {}
-        for one in governed:
+        for one in audited:
             table = table_of(one.model)
             tables.add(table)
             try:
@@ -118,7 +118,9 @@ def _compared(
 
 def _installed(installed: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield the name of each function that is installed, and what `_FUNCTIONS` must say of it."""
-    signatures = {one.partition("(")[0]: one for one in APPLICATION_FUNCTIONS + SEALER_FUNCTIONS + OWNER_FUNCTIONS}
+    signatures = {
+        one.partition("(")[0]: one for one in APPLICATION_FUNCTIONS + LEDGER_SIGNER_FUNCTIONS + OWNER_FUNCTIONS
+    }
     for function, head, body in re.findall(
         r"CREATE OR REPLACE FUNCTION (\w+)\(([^$]*)AS \$\$(.*?)\$\$;", installed, re.DOTALL
     ):
@@ -166,9 +168,9 @@ def _operations(cursor: Any, roles: Roles, operations: Operations) -> Iterator[s
         yield f"audit_operation_role: {role} {may} cause {operation}, which is not as it was declared"
 
 
-def strangers(connection: Any, governed: Iterable[Governed], table_of: Callable[[str], str]) -> list[str]:
-    """Return the tables of which no list says that they are governed, or why not."""
-    known = {table_of(one.model) for one in governed} | set(NOT_GOVERNED)
+def strangers(connection: Any, audited: Iterable[AuditedTable], table_of: Callable[[str], str]) -> list[str]:
+    """Return the tables of which no list says that they are audited, or why not."""
+    known = {table_of(one.model) for one in audited} | set(NOT_AUDITED)
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)
         return [table for (table,) in cursor.fetchall() if table not in known and not is_history(table)]

@@ -1,4 +1,4 @@
-"""What the ledger keeps: events, their links in the chain, checkpoints; the outbox; and what people say of the sealer.
+"""What the ledger keeps: events, their links in the chain, checkpoints; the outbox; and what people say of the ledger signer.
 
 Only functions inside PostgreSQL write the first four (audit.ledger.functions); Django reads them.
 """
@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 
 class Covered(models.Model):
-    """A row whose digest stands in an event with others (audit.cover). covered_by: the act of that event."""
+    """A row whose digest stands in an event with others (audit.cover). covered_by: the operation of that event."""
 
     covered_by = models.UUIDField(_("covered by operation"), null=True, editable=False)
 
@@ -122,7 +122,7 @@ class LedgerHead(models.Model):
 
 
 class Checkpoint(models.Model):
-    """A signed statement of the sealer: the first `number` events have this Merkle root."""
+    """A signed statement of the ledger signer: the first `number` events have this Merkle root."""
 
     number = models.BigIntegerField(_("number of events"), primary_key=True)
     root = models.BinaryField(_("root"))
@@ -139,7 +139,7 @@ class Checkpoint(models.Model):
 
 
 class Outbox(Covered):
-    """A message to be made of an act, written in the act's own transaction."""
+    """A message to be made of an operation, written in the operation's own transaction."""
 
     id = models.BigAutoField(primary_key=True)
     operation_id = models.UUIDField(_("operation ID"))
@@ -228,7 +228,7 @@ class Verification(models.Model):
 
 
 class LedgerResumption(models.Model):
-    """Two persons let the sealer go on after a restore, knowing which signed note is lost by it."""
+    """Two persons let the ledger signer go on after a restore, knowing which signed note is lost by it."""
 
     id = models.BigAutoField(primary_key=True)
     digest = models.TextField(_("digest of the lost note"), db_collation="C")

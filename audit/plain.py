@@ -4,7 +4,7 @@ import unicodedata
 
 from django.utils.translation import gettext as _
 
-from audit.refusals import Invalid
+from audit.refusals import InvalidInput
 
 # They join letters and emoji, and change no order.
 _JOINERS = "\u200c\u200d"
@@ -15,13 +15,13 @@ _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0" + _JOINERS)
 def plain(text: str, what: str) -> str:
     """Return a line in NFC without blanks at its ends. what: its name, for the sentence.
 
-    Raises Invalid where nothing of it can be seen, and for characters that control or turn round what stands there.
+    Raises InvalidInput where nothing of it can be seen, and for characters that control or turn round what stands there.
     """
     line = unicodedata.normalize("NFC", text).strip()
     hidden = next((c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in _JOINERS), "")
     if hidden:
         text = _("The %(what)s has a character that cannot be seen (U+%(code)s). Remove it.")
-        raise Invalid(text % {"what": what, "code": f"{ord(hidden):04X}"})
+        raise InvalidInput(text % {"what": what, "code": f"{ord(hidden):04X}"})
     if all(c.isspace() or c in _BLANK for c in line):
-        raise Invalid(_("The %(what)s is blank. Write at least one character that can be seen.") % {"what": what})
+        raise InvalidInput(_("The %(what)s is blank. Write at least one character that can be seen.") % {"what": what})
     return line

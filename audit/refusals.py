@@ -1,4 +1,4 @@
-"""Why an act was refused. "Not you", "not now" and "sign first" are different answers, each with a sentence."""
+"""Why an operation was refused. "Not you", "not now" and "sign first" are different answers, each with a sentence."""
 
 import re
 from typing import Any
@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 _LENGTH = re.compile(r"\((\d+)\)")
 
 
-class Refused(Exception):
-    """An act that was not done; the database is as before but for the event that says so."""
+class OperationRefused(Exception):
+    """An operation that was not done; the database is as before but for the event that says so."""
 
-    kind = "refused"
-    # Whether the ledger has it already: the door writes its own refusals.
+    kind = "operation_refused"
+    # Whether the ledger has it already: the operation writes its own refusals.
     written = False
 
     def __init__(self, *reasons: str) -> None:
@@ -22,38 +22,38 @@ class Refused(Exception):
         super().__init__(" ".join(reasons))
 
 
-class NotYou(Refused):
+class NotPermitted(OperationRefused):
     """The actor lacks the right or is kept out by a duty of another kind."""
 
-    kind = "not_you"
+    kind = "not_permitted"
 
 
-class WrongState(Refused):
+class NotPossible(OperationRefused):
     """The object does not stand where this verb begins."""
 
-    kind = "wrong_state"
+    kind = "not_possible"
 
 
-class GateClosed(Refused):
+class GateNotPassed(OperationRefused):
     """A gate is not passed; the reasons name each one."""
 
-    kind = "gate_closed"
+    kind = "gate_not_passed"
 
 
-class SignatureNeeded(Refused):
+class SignatureRequired(OperationRefused):
     """The verb is a signature, and the proof of identity that it needs is missing. digests: of what is to be signed."""
 
-    kind = "signature_needed"
+    kind = "signature_required"
     digests: tuple[str, ...] = ()
 
 
-class Invalid(Refused):
+class InvalidInput(OperationRefused):
     """What was given does not make sense; the reasons say which value and why."""
 
-    kind = "invalid"
+    kind = "invalid_input"
 
 
-class Taken(Invalid):
+class AlreadyExists(InvalidInput):
     """Another row has these values already. constraint: name of the unique constraint that says so."""
 
     def __init__(self, *reasons: str, constraint: str = "") -> None:
@@ -61,22 +61,22 @@ class Taken(Invalid):
         self.constraint = constraint
 
 
-def refused_by_the_database(fault: DataError | IntegrityError) -> Refused | None:
+def refused_by_the_database(fault: DataError | IntegrityError) -> OperationRefused | None:
     """Return the refusal that a limit of a column or a unique or exclusion constraint is; None for a fault of ours."""
     return _too_much(fault) if isinstance(fault, DataError) else _taken(fault)
 
 
-def _too_much(fault: DataError) -> Invalid | None:
+def _too_much(fault: DataError) -> InvalidInput | None:
     """Return the refusal that a limit of a column is; None for a fault of ours."""
     # By the state and not by the words, which the server may say in another language.
     state = getattr(fault.__cause__, "sqlstate", "")
     if state == "22001" and (found := _LENGTH.search(str(fault))):
-        return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
+        return InvalidInput(_("A text is longer than %(most)s characters.") % {"most": found[1]})
     few = {"22003": _("A number is too large."), "22030": _("A JSON value has a key twice or is nested too deeply.")}
-    return Invalid(few[state]) if state in few else None
+    return InvalidInput(few[state]) if state in few else None
 
 
-def _taken(fault: IntegrityError) -> Taken | None:
+def _taken(fault: IntegrityError) -> AlreadyExists | None:
     """Return the refusal that a unique or an exclusion constraint is; None for every other fault."""
     cause: Any = fault.__cause__
     if getattr(cause, "sqlstate", "") not in ("23505", "23P01"):
@@ -85,8 +85,10 @@ def _taken(fault: IntegrityError) -> Taken | None:
     key = (cause.diag.message_detail or "").partition(")=(")[0]
     model = next((known for known in apps.get_models() if known._meta.db_table == table), None)
     if model is None:
-        return Taken(_("Another entry has these values already."), constraint=constraint)
+        return AlreadyExists(_("Another entry has these values already."), constraint=constraint)
     fields = model._meta.concrete_fields
     same = [str(field.verbose_name) for field in fields if re.search(rf"\b{field.column}\b", key)]
     words = {"what": model._meta.verbose_name, "fields": ", ".join(same)}
-    return Taken(_("There is already another %(what)s with the same %(fields)s.") % words, constraint=constraint)
+    return AlreadyExists(
+        _("There is already another %(what)s with the same %(fields)s.") % words, constraint=constraint
+    )

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from django.core.management.base import CommandError
 
-from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS, SEALER_FUNCTIONS
-from audit.operations import OPERATIONS, Operations
+from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_SIGNER_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS
+from audit.operation_roles import OPERATIONS, Operations
 
 # What the processes write through functions alone, or never.
 READ_ONLY = (*LEDGER_TABLES, "audit_operation_role")
@@ -34,7 +34,7 @@ DECIDED_BY_PEOPLE = (
     "auth_group", "auth_group_permissions", "mfa_authenticator", "django_session",
     "audit_ledgerresumption", "audit_checkpointdelivery",
 )  # fmt: skip
-# What else a process writes in them: how a round of consent ended, and what a deployment or the time has brought about.
+# What else a process writes in them: how an approval request ended, and what a deployment or the time has brought about.
 OWN_COLUMNS = {
     "worker": {
         "releases_approvalrequest": ("state", "ended_at"),
@@ -67,7 +67,7 @@ class Roles:
     application: str = ""
     worker: str = ""
     scheduler: str = ""
-    sealer: str = ""
+    ledger_signer: str = ""
     auditor: str = ""
 
 
@@ -79,7 +79,7 @@ class Cursor(Protocol):
     def fetchone(self) -> Any: ...
 
 
-class MightAlter(CommandError):
+class ExcessivePrivileges(CommandError):
     """The role of this process could alter or silence the ledger; the message says by what."""
 
 
@@ -93,7 +93,7 @@ def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> 
     cursor.execute("SELECT current_schema()::text, to_regclass('django_migrations') IS NOT NULL")
     schema, migrated = cursor.fetchone()
     role_of = _role_of(cursor, roles)
-    owner, web, seals = role_of["owner"], role_of["web"], role_of["sealer"]
+    owner, web, signs = role_of["owner"], role_of["web"], role_of["ledger_signer"]
     # The owner would lose the rights of the functions.
     for role in sorted({web, role_of["worker"], role_of["scheduler"]} - {owner}):
         _writes(cursor, name(schema), name(role), migrated)
@@ -102,8 +102,8 @@ def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> 
             cursor.execute(f"GRANT UPDATE ({WRITTEN_ONCE[table]}) ON {table} TO {name(role)}")
         cursor.execute("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relname ~ '_historical'")
         _each(cursor, "REVOKE UPDATE, DELETE ON {} FROM " + name(role), [table for (table,) in cursor.fetchall()])
-        if role != seals:
-            _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + name(role), SEALER_FUNCTIONS)
+        if role != signs:
+            _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + name(role), LEDGER_SIGNER_FUNCTIONS)
         if role != web:
             _decides_nothing(cursor, name(role))
     # What runs the programs of releases says nothing about the ledger, about what was observed, or for the scheduler.
@@ -115,10 +115,10 @@ def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> 
             for table in _present(cursor, tables):
                 columns = ", ".join(tables[table])
                 cursor.execute(f"GRANT UPDATE ({columns}) ON {table} TO {name(role_of[process])}")
-    if seals not in (owner, web):
-        _sealer(cursor, name(schema), name(seals))
-    if seals != owner:
-        _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + name(seals), SEALER_FUNCTIONS)
+    if signs not in (owner, web):
+        _grant_ledger_signer(cursor, name(schema), name(signs))
+    if signs != owner:
+        _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + name(signs), LEDGER_SIGNER_FUNCTIONS)
     if roles.auditor not in (owner, "") and _existing(cursor, [roles.auditor]):
         _auditor(cursor, name(schema), name(roles.auditor))
     cursor.execute("DELETE FROM audit_operation_role")
@@ -139,7 +139,7 @@ def _role_of(cursor: Cursor, roles: Roles) -> dict[str, str]:
     """Return the database role of each process: its own where there is one, else the application's, else the owner's."""
     cursor.execute("SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = 'audit_event'::regclass")
     (owner,) = cursor.fetchone()
-    own = {"worker": roles.worker, "scheduler": roles.scheduler, "sealer": roles.sealer}
+    own = {"worker": roles.worker, "scheduler": roles.scheduler, "ledger_signer": roles.ledger_signer}
     there = _existing(cursor, [roles.application, *own.values()])
     web = roles.application if roles.application in there else owner
     return {"owner": owner, "web": web} | {process: role if role in there else web for process, role in own.items()}
@@ -193,8 +193,8 @@ def _writes(cursor: Cursor, schema: str, to: str, migrated: bool) -> None:
         cursor.execute(f"GRANT SELECT ON django_migrations TO {to}")
 
 
-def _sealer(cursor: Cursor, schema: str, to: str) -> None:
-    """The sealer reads the ledger, the consent to go on and the addresses; it writes through functions alone."""
+def _grant_ledger_signer(cursor: Cursor, schema: str, to: str) -> None:
+    """The ledger signer reads the ledger, the approval to go on and the addresses; it writes through functions alone."""
     cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
     cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
     readable = (*READ_ONLY, "audit_ledgerresumption", "audit_checkpointdelivery")
@@ -247,7 +247,7 @@ _DANGERS = (
         " FROM unnest(%(tables)s::regclass[]) AS t",
     ),
     (
-        "may hang triggers on, or empty, a governed table",
+        "may hang triggers on, or empty, an audited table",
         "SELECT coalesce(bool_or(has_table_privilege(session_user, t.tgrelid, 'TRUNCATE, TRIGGER')), false)"
         " FROM pg_trigger t WHERE t.tgname = 'ringi_capture'",
     ),
@@ -278,19 +278,21 @@ def dangers(connection: Any) -> list[str]:
 
 
 def require_harmless(connection: Any) -> None:
-    """Raise `MightAlter` when the role of a connection could alter or silence the ledger."""
+    """Raise `ExcessivePrivileges` when the role of a connection could alter or silence the ledger."""
     if found := dangers(connection):
         with connection.cursor() as cursor:
             cursor.execute("SELECT session_user::text")
             (role,) = cursor.fetchone()
-        raise MightAlter(f"the database role {role} {', and '.join(found)}: give the process the application's role")
+        raise ExcessivePrivileges(
+            f"the database role {role} {', and '.join(found)}: give the process the application's role"
+        )
 
 
 def guard() -> None:
     """Ask every connection of this process before its first statement; a harmful role gets none.
 
     A schema that is not the code's own gets none either. Now, when the database answers, so that the process does not
-    start; else as soon as it does. Raises `MightAlter` or `WrongSchema`.
+    start; else as soon as it does. Raises `ExcessivePrivileges` or `WrongSchema`.
     """
     from django.db import OperationalError, connection
     from django.db.backends.signals import connection_created

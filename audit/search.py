@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from audit.models import Event, LedgerEntry
-from audit.words import divided, literals, pattern
+from audit.search_patterns import divided, literals, pattern
 
 SCAN = 200_000
 SELDOM = ("refusal", "access")  # kinds that have an index of their own; the first is of all that is refused
@@ -219,14 +219,14 @@ def count(wanted: Wanted) -> int:
         return int(cursor.fetchone()[0])
 
 
-def acts(
+def operations(
     actions: Sequence[str],
     since: datetime,
     until: datetime,
     within: tuple[str, tuple[Any, ...]] | None = None,
     limit: int | None = None,
 ) -> list[Event]:
-    """Return the acts (and attempts) of these keys in a period, newest first, `limit` at most.
+    """Return the operations (and attempts) of these keys in a period, newest first, `limit` at most.
 
     within: an SQL query of labels and its values; only acts that are about one of them, or changed one.
     """

@@ -1,4 +1,4 @@
-"""simple-history with the acting account and the reason of the door, wherever a row is saved from; only of what changed."""
+"""simple-history with the acting account and the reason of the operation, wherever a row is saved from; only of what changed."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.db import connections
 from simple_history.models import HistoricalRecords
 
 from audit.actor import current
-from audit.change import label, present_reason
+from audit.operation import current_reason, label
 
 _CHANGED = """
 SELECT EXISTS (SELECT FROM audit_event WHERE tx = pg_current_xact_id()::text::bigint AND object = %s AND kind = 'row')
@@ -26,7 +26,7 @@ class Snapshots(HistoricalRecords):  # type: ignore[misc]
         super().create_historical_record(instance, history_type, using=using)
 
     def get_history_user(self, instance: Any) -> Any:
-        """Return the account that acts, or nobody for a process."""
+        """Return the account that operations, or nobody for a process."""
         account_id = current().account_id
         if account_id is None:
             return None
@@ -35,5 +35,5 @@ class Snapshots(HistoricalRecords):  # type: ignore[misc]
         return get_user_model()._base_manager.filter(pk=account_id).first()
 
     def get_change_reason_for_object(self, instance: Any, history_type: str, using: str) -> str:
-        """Return the reason given at the door."""
-        return present_reason()
+        """Return the reason given at the operation."""
+        return current_reason()

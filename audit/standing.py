@@ -12,13 +12,13 @@ from hashlib import sha256
 
 from django.db import connection
 
-from audit.change import change
 from audit.clock import now
 from audit.cover import cover, faults
 from audit.ledger.note import BadNote
 from audit.ledger.parts import Finding
 from audit.models import Event, LedgerResumption, Verification
-from audit.reconciliation.night import OUTCOME as COMPARED, night_before
+from audit.operation import operation
+from audit.reconciliation.nightly import OUTCOME as COMPARED, night_before
 from audit.verification import remember, remembered, verified
 
 OUTCOME, ALARM = "ledger:verify", "ledger:alarm"
@@ -113,14 +113,14 @@ def _run(whole: bool) -> Verification:
     if row.result != Result.PASSED or row.altered:
         what = [str(row.result), *([found.number, found.what] if found else []), row.altered]
         row.digest = sha256(json.dumps(what, ensure_ascii=False).encode()).hexdigest()
-    with change(OUTCOME) as act:
+    with operation(OUTCOME) as op:
         row.ended_at = now()
         row.save()
-        act.about(row, result=row.result, first=row.first, last=row.last, number=row.number, altered=row.altered)
+        op.about(row, result=row.result, first=row.first, last=row.last, number=row.number, altered=row.altered)
         last = stand.last
         new = last is None or last.digest != row.digest or last.started_at < night_before(moment)
         if row.digest and new and not row.accepted:
-            act.tell(ALARM)
+            op.notify_as(ALARM)
     return row
 
 

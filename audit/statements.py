@@ -1,5 +1,5 @@
 """One row read under its lock, changed or made, and what belongs to it, by statements that are built once and sent
-together: for the door and for a row's page, where building them anew took longer than running them, and waiting for
+together: for the operation and for a row's page, where building them anew took longer than running them, and waiting for
 each answer as long again. What Django's own `save` would do beyond that is asked for first, and then left to it.
 """
 

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from audit import guards
 from audit.apps import table_of
-from audit.governed import GOVERNED
+from audit.audited_tables import AUDITED_TABLES
 from audit.ledger.chain import BROKEN, Report, verify
 from audit.ledger.checkpoint import Memory
 from audit.ledger.note import KeyRing, PublicKey
@@ -47,7 +47,7 @@ class Verdict:
 
 def key_file() -> Path:
     """Return where the signer's public key was put for those who verify; without the setting, the signer's own file."""
-    return Path(settings.LEDGER_PUBLIC_KEY or Path(settings.STATE) / "sealer" / "key.pub")
+    return Path(settings.LEDGER_PUBLIC_KEY or Path(settings.STATE_DIR) / "ledger_signer" / "key.pub")
 
 
 def public_keys(file: Path | None = None) -> KeyRing:
@@ -57,7 +57,7 @@ def public_keys(file: Path | None = None) -> KeyRing:
 
 
 def _memory() -> Path:
-    return Path(settings.STATE) / "verifier" / "verified.json"
+    return Path(settings.STATE_DIR) / "verifier" / "verified.json"
 
 
 def remembered() -> Memory | None:
@@ -99,6 +99,6 @@ def verified(
     outside = [*notes, *([kept.note] if kept is not None and begun is None else [])]
     report = verify(connection, first=first, last=last, notes=outside, key=keys, begun=begun, **options)
     # Apps that are not installed here have no tables to ask about.
-    governed = [one for one in GOVERNED if one.model.partition(".")[0] in apps.app_configs]
-    faults = guards.faults(connection, governed, table_of, Roles(**settings.RINGI_ROLES), beside=guards.BESIDE)
-    return Verdict(report, faults, guards.strangers(connection, governed, table_of))
+    audited = [one for one in AUDITED_TABLES if one.model.partition(".")[0] in apps.app_configs]
+    faults = guards.faults(connection, audited, table_of, Roles(**settings.DATABASE_ROLES), beside=guards.BESIDE)
+    return Verdict(report, faults, guards.strangers(connection, audited, table_of))

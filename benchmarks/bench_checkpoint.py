@@ -1,4 +1,4 @@
-"""From a change to the signed checkpoint that covers it, with a real sealer at its own pace."""
+"""From a change to the signed checkpoint that covers it, with a real ledger signer at its own pace."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from django.db import connection
 
 from audit.actor import acting
-from audit.change import change
 from audit.models import Checkpoint
+from audit.operation import operation
 from benchmarks.bench_ledger import ACTOR, freezes, last_number
 from benchmarks.bench_wake import until
 from benchmarks.report import Report, Spread
@@ -22,15 +22,15 @@ SECONDS = 10
 
 
 def bench_checkpoint(database: str, report: Report, children: Any, quiet: None) -> None:
-    """Change a row at moments that the sealer's rhythm does not know, and wait for each to be signed."""
+    """Change a row at moments that the ledger signer's rhythm does not know, and wait for each to be signed."""
     (row,) = freezes(ChangeFreeze, 1)
-    children("manage.py", "sealer", role="sealer")
+    children("manage.py", "ledger_signer", role="ledger_signer")
     until(Checkpoint.objects.exists, "the first checkpoint")
     chance, numbers = random.Random(1), []
     for n in range(CHANGES):
         time.sleep(chance.random())
-        with acting(ACTOR), change("bench:save", (ChangeFreeze, row.pk)) as act:
-            act.get(ChangeFreeze).reason = f"reason {n}"
+        with acting(ACTOR), operation("bench:save", (ChangeFreeze, row.pk)) as op:
+            op.get(ChangeFreeze).reason = f"reason {n}"
         numbers.append(last_number())
         until(lambda: Checkpoint.objects.filter(number__gte=numbers[-1]).exists(), "a checkpoint")
     with connection.cursor() as cursor:
@@ -44,5 +44,5 @@ def bench_checkpoint(database: str, report: Report, children: Any, quiet: None) 
     report.add(
         "ledger", "change → signed checkpoint (p50 / p99)", spread, limit=f"{SECONDS} s",
         ratio=max(waited) / SECONDS, target=f"≤ {SECONDS} s", met=max(waited) <= SECONDS, valid=len(waited) == CHANGES,
-        note=f"n={CHANGES}; a real sealer that looks every 2 s", figures=spread.__dict__,
+        note=f"n={CHANGES}; a real ledger signer that looks every 2 s", figures=spread.__dict__,
     )  # fmt: skip

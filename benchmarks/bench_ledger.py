@@ -1,4 +1,4 @@
-"""What the ledger costs a save, how many transactions a second it seals, and how fast it is verified."""
+"""What the ledger costs a save, how many transactions a second it chains, and how fast it is verified."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from psycopg.conninfo import make_conninfo
 
 from audit import capture, export
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.ledger.chain import verify
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.models import LedgerEntry, LedgerHead
+from audit.operation import operation
 from benchmarks.report import Report, alternated
 from environments.models import ChangeFreeze, Environment
-from tests.conftest import seal
+from tests.conftest import sign_ledger
 
 SAVES = int(os.environ.get("RINGI_BENCH_SAVES", "300"))
 SECONDS = float(os.environ.get("RINGI_BENCH_SECONDS", "4"))
@@ -54,7 +54,7 @@ def plain_model(name: str) -> type[models.Model]:
 
 
 def make_plain_table(database: str) -> None:
-    """Lay the table beside the governed one, as the server's own role, and let the application write it."""
+    """Lay the table beside the audited one, as the server's own role, and let the application write it."""
     from psycopg.conninfo import conninfo_to_dict
 
     name = conninfo_to_dict(database)["dbname"]
@@ -116,31 +116,31 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
             row.save()
 
     def through_the_door() -> None:
-        with change("bench:save", (ChangeFreeze, row.pk), reason="measured") as act:
-            act.get(ChangeFreeze).reason = f"reason {next(count)}"
+        with operation("bench:save", (ChangeFreeze, row.pk), reason="measured") as op:
+            op.get(ChangeFreeze).reason = f"reason {next(count)}"
 
-    def sealed_alone() -> None:
+    def chained_alone() -> None:
         with without_history():
             audited()
 
     with acting(ACTOR):
         began = last_number()
-        unaudited, sealed, with_history, door = alternated(
-            SAVES, lambda: save(plain), sealed_alone, audited, through_the_door
+        unaudited, chained, with_history, through_operation = alternated(
+            SAVES, lambda: save(plain), chained_alone, audited, through_the_door
         )
         written = last_number() - began
-    # The door writes the act as well.
+    # The operation writes the operation as well.
     valid, limit = written == 4 * (SAVES + 5), f"unaudited save {unaudited}"
     for name, spread, target in (
-        ("audited save: row event in the chain", sealed, ""),
+        ("audited save: row event in the chain", chained, ""),
         ("audited save with history", with_history, "≤ 2.6 ×"),
-        ("the same through the door", door, ""),
+        ("the same through the operation", through_operation, ""),
     ):
         ratio = spread.p50 / unaudited.p50
         report.add(
             "ledger", name, spread, limit=limit, ratio=ratio, target=target,
             met=ratio <= 2.6 if target else None, valid=valid, figures=spread.__dict__,
-            note=f"n={SAVES}" + (" (also locks, operation event, outbox)" if spread is door else ""),
+            note=f"n={SAVES}" + (" (also locks, operation event, outbox)" if spread is through_operation else ""),
         )  # fmt: skip
         limit = ""
 
@@ -165,29 +165,29 @@ def writers(url: str, table: str, pks: list[int]) -> float:
     return sum(counts) / SECONDS
 
 
-def bench_sealed_transactions(database: str, report: Report, quiet: None) -> None:
-    """Save rows from one and from eight processes, sealed into the chain, beside the unaudited table."""
+def bench_chained_transactions(database: str, report: Report, quiet: None) -> None:
+    """Save rows from one and from eight processes, chained into the chain, beside the unaudited table."""
     from benchmarks.conftest import as_url
 
     make_plain_table(database)
     plain = [row.pk for row in freezes(plain_model("bench_plain"), 8)]
-    governed = [row.pk for row in freezes(ChangeFreeze, 8)]
+    audited = [row.pk for row in freezes(ChangeFreeze, 8)]
     for count in (1, 8):
         unaudited = writers(as_url(database), "plain", plain[:count])
         began = last_number()
-        sealed = writers(as_url(database), "governed", governed[:count])
+        chained = writers(as_url(database), "audited", audited[:count])
         events = last_number() - began
         report.add(
-            "ledger", f"sealed transactions a second, {count} writer{'s' * (count > 1)}", f"{sealed:.0f}/s",
-            limit=f"unaudited {unaudited:.0f}/s", ratio=sealed / unaudited, target="≥ 500/s", met=sealed >= 500,
-            valid=events == round(sealed * SECONDS), figures={"sealed": sealed, "unaudited": unaudited},
+            "ledger", f"chained transactions a second, {count} writer{'s' * (count > 1)}", f"{chained:.0f}/s",
+            limit=f"unaudited {unaudited:.0f}/s", ratio=chained / unaudited, target="≥ 500/s", met=chained >= 500,
+            valid=events == round(chained * SECONDS), figures={"sealed": chained, "unaudited": unaudited},
             note="processes that save through the ORM for "
             f"{SECONDS:.0f} s; one event each, chained at commit; no history rows",
         )  # fmt: skip
 
 
 def fill(url: str, events: int) -> None:
-    """Write governed rows with SQL until there are that many more events."""
+    """Write audited rows with SQL until there are that many more events."""
     batch = 5000
     with psycopg.connect(url, autocommit=True) as raw:
         for start in range(0, events, batch):
@@ -208,14 +208,14 @@ def bench_verification(
     """Verify a ledger of EVENTS events from PostgreSQL, and its export with the offline verifier."""
     before = last_number()
     fill(database, EVENTS)
-    checkpoint = seal(Sealer(tmp_path / "sealer"))
+    checkpoint = sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
     assert checkpoint is not None
     total = LedgerEntry.objects.count()
     with connection.cursor() as cursor:
         cursor.execute("SELECT avg(length(bytes))::int FROM audit_event")
         (size,) = cursor.fetchone()
     began = time.perf_counter()
-    found = verify(connection.connection, key=Sealer(tmp_path / "sealer").public)
+    found = verify(connection.connection, key=LedgerSigner(tmp_path / "ledger_signer").public)
     speed = found.events / (time.perf_counter() - began)
     valid = found.exit_status == 0 and found.events == total == before + EVENTS
     hashing = _hashing(size)
@@ -229,7 +229,7 @@ def bench_verification(
     with file.open("w") as out:
         out.writelines(export.lines(connection.connection))
     exported = total / (time.perf_counter() - began)
-    key = str(Sealer(tmp_path / "sealer").public)
+    key = str(LedgerSigner(tmp_path / "ledger_signer").public)
     argv = [sys.executable, str(PROJECT / "audit" / "offline" / "ringi_verify.py"), str(file), "--key", key]
     began = time.perf_counter()
     ended = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -14,21 +14,21 @@ import pytest
 from rq import Worker
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
+from audit.operation import operation
 from benchmarks import runs
 from benchmarks.bench_wake import began_on_the_target, until
 from benchmarks.report import Report, Spread
 from environments.models import AccessRule, Environment
-from releases.actions.release.plan import active_procedure
-from releases.actions.watch.place import spec_of
 from releases.models import Deployment, StepAttempt
+from releases.operations.monitoring.target_spec import spec_of
+from releases.operations.release.plan import active_procedure
 from releases.worker.context import target_of
 from tests.conftest import seconded
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
 
-RUNS = int(os.environ.get("RINGI_BENCH_DUE", "200"))
+RUNS = int(os.environ.get("RINGI_BENCH_DUE_DEPLOYMENTS", "200"))
 ENVIRONMENTS = int(os.environ.get("RINGI_BENCH_ENVIRONMENTS", "8"))
 MINUTE = timedelta(seconds=60)
 
@@ -40,18 +40,18 @@ def lay_environments(world: World) -> list[Environment]:
     rules = list(AccessRule.objects.filter(environment=first))
     with acting(Actor(account_id=None, name="bench", kind="command", channel="command")):
         for number in range(2, ENVIRONMENTS + 1):
-            with change("bench:environment") as act:
+            with operation("bench:environment") as op:
                 one = Environment.objects.create(
                     slug=f"development_{number}", name_ja=f"開発 {number}", name_en=f"Development {number}",
                     tier=first.tier, order=100 + number,
                 )  # fmt: skip
                 for rule in rules:
                     AccessRule.objects.create(role=rule.role, environment=one, level=rule.level)
-                act.about(one)
+                op.about(one)
                 made.append(one)
     procedure = active_procedure()
     content = deepcopy(procedure.content)
-    for rows, key in ((content["environments"], "key"), (content["accepts"], "environment")):
+    for rows, key in ((content["environments"], "key"), (content["accepted_branches"], "environment")):
         like = next(row for row in rows if row[key] == first.slug)
         rows += [{**like, key: one.slug} | ({"order": one.order} if key == "key" else {}) for one in made[1:]]
     alter(procedure, content=content)
@@ -60,9 +60,9 @@ def lay_environments(world: World) -> list[Environment]:
 
 def lay_application(world: World, number: int, environments: list[Environment], folder: Path) -> World:
     """Return the world with an application of its own and its copies in all these environments and in production."""
-    from environments.actions.configuration.create import create
-    from releases.actions.application.create import create_application
-    from releases.actions.target.set_settings import create_target
+    from environments.operations.configuration.create import create
+    from releases.operations.application.create import create_application
+    from releases.operations.target.set_settings import create_target
 
     with world.acting_as("manager"):
         application = create_application(
@@ -92,13 +92,13 @@ def bench_due_together(
     tmp_path: Path,
 ) -> None:
     """Set RUNS runs their hours within one minute, one application each ENVIRONMENTS of them, and see when each began."""
-    from releases.actions.deployment.request import request
-    from releases.actions.deployment.schedule import schedule
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
 
     environments = lay_environments(world)
     names = [one.slug for one in environments]
     settings.RQ_QUEUES = {**settings.RQ_QUEUES, **dict.fromkeys(names, settings.RQ_QUEUES["development"])}
-    monkeypatch.setenv("RINGI_QUEUES", ",".join([*settings.ENVIRONMENT_QUEUES, *names[1:]]))
+    monkeypatch.setenv("RINGI_QUEUES", ",".join([*settings.QUEUES, *names[1:]]))
     asked = []
     for number in range(-(-RUNS // ENVIRONMENTS)):
         own = lay_application(world, number, environments, tmp_path)

@@ -61,7 +61,9 @@ def answers(address: str, cookie: str = "") -> bool:
 def bench_memory(world: World, report: Report, children: Any, browsers: Any, quiet: None) -> None:
     """Start what `make up` starts, look at pages, make a run, and read /proc."""
     port = free_port()
-    roles = {"sealer": "sealer"} | {row.name: "worker" for row in rows(port) if row.name.startswith("worker")}
+    roles = {"ledger_signer": "ledger_signer"} | {
+        row.name: "worker" for row in rows(port) if row.name.startswith("worker")
+    }
     started = {row.name: children(*row.argv[1:], role=roles.get(row.name, "")) for row in rows(port)}
     here = f"http://127.0.0.1:{port}"
     until(lambda: answers(f"{here}/health/"), "the web server")
@@ -86,7 +88,7 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
         note = ""
     everything = sum(pss for pss, _ in found.values())
     for name in ("postgres", "valkey"):
-        record = Path(os.environ["RINGI_STATE"]) / "run" / f"{name}.json"
+        record = Path(os.environ["RINGI_STATE_DIR"]) / "run" / f"{name}.json"
         if record.exists():  # else the servers are not ours
             pss, rss = megabytes(json.loads(record.read_text())["pid"])
             everything += pss

@@ -27,7 +27,7 @@ def pages(world: dict[str, Any]) -> dict[str, str]:
         "release in review": reverse("release", args=[world["review"].pk]),
         "deployment": reverse("deployment", args=[world["back"].pk]),
         "rollback": reverse("rollback", args=[world["rollback"].pk]),
-        "approval request": reverse("round", args=[world["round"].pk]),
+        "approval request": reverse("approval-request", args=[world["round"].pk]),
         "timeline": reverse("timeline"),
         "calendar": reverse("calendar"),
         "access matrix": reverse("access"),

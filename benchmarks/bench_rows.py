@@ -37,7 +37,7 @@ def bench_rows(
         "list of releases": (reverse("admin:releases_release_changelist"), LIST_MS),
         "list of runs": (reverse("admin:releases_deployment_changelist"), LIST_MS),
         "search for a version": (reverse("admin:releases_release_changelist") + "?q=1.3.0", None),
-        "figures": (reverse("figures"), None),
+        "statistics": (reverse("statistics"), None),
     }
     beside = {"list of releases": "/plain/releases/release/", "list of runs": "/plain/releases/deployment/"}
     seen: dict[tuple[str, int], tuple[int, Spread, bool, int]] = {}

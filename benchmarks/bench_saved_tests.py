@@ -34,7 +34,7 @@ CHANGES = int(os.environ.get("RINGI_BENCH_CHANGES", "10000"))
 SECONDS = 5.0
 BASE, BATCH = 1_000_000, 500
 
-# Model, path to the run that is copied, the columns that lead to another copied model, and the act that made its rows.
+# Model, path to the run that is copied, the columns that lead to another copied model, and the operation that made its rows.
 COPIED: tuple[tuple[Any, str, dict[str, Any], str], ...] = (
     (Release, "deployments", {}, "release:plan"),
     (ChangeEntry, "release__deployments", {"release_id": Release}, "release:plan"),
@@ -61,7 +61,7 @@ def label(model: Any) -> str:
 
 
 def multiplied(database: str, run: int, changes: int) -> None:
-    """Copy the change that a run brought so many times less one, each with the events of an act of its own."""
+    """Copy the change that a run brought so many times less one, each with the events of an operation of its own."""
     keys: dict[Any, list[int]] = {}
     for model, path, _links, _operation in COPIED:
         keys[model] = sorted(set(model._default_manager.filter(**{path: run}).values_list("pk", flat=True)))

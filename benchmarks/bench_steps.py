@@ -20,7 +20,7 @@ from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
 from releases import steps
 from releases.models import Step, StepAttempt
-from releases.steps.base import Parameters, Probe, StepContext, StepKind
+from releases.steps.base import Parameters, Probe, StepContext, StepType
 from releases.steps.command import Command, CommandParameters
 from releases.steps.runner import base_environment
 from tests.releases.conftest import World
@@ -28,7 +28,7 @@ from tests.releases.conftest import World
 STEPS = int(os.environ.get("RINGI_BENCH_STEPS", "200"))
 
 
-class Nothing(StepKind):
+class Nothing(StepType):
     """A kind that does nothing at all, so that what remains is the executor's own cost."""
 
     name: ClassVar[str] = "bench_nothing"
@@ -81,12 +81,12 @@ def ticks(pid: int) -> float:
 
 def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
     """Queue a development run and execute it in this process, as a worker's child would."""
-    from releases.actions.deployment.queue import queue
+    from releases.operations.deployment.enqueue import enqueue
     from releases.worker.executor import run_from
 
     run = runs.scheduled(world, runs.replan(world, made, planned))
     with acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")):
-        queue(run.pk)
+        enqueue(run.pk)
         first = run.steps.get(ordinal=1).pk
         connection.ensure_connection()
         backend = connection.connection.info.backend_pid
@@ -114,7 +114,7 @@ def context(root: Path, ordinal: int) -> StepContext:
         key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, run_token="deployment:0",
         target=TargetSpec("datasets", "development", root), repository="", wanted=None, previous=None,
         configuration={}, previous_configuration={}, earlier={}, deadline_seconds=60,
-        output=lambda chunk: None, beat=lambda: None,
+        output=lambda chunk: None, heartbeat=lambda: None,
     )  # fmt: skip
 
 

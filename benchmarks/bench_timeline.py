@@ -12,14 +12,14 @@ from django.urls import reverse
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit.actor import acting
-from audit.change import change
+from audit.operation import operation
 from benchmarks.bench_ledger import ACTOR, freezes
 from benchmarks.bench_pages import look
 from benchmarks.report import Report
 from environments.models import ChangeFreeze
 from releases.evidence_pack import pack
 from releases.models import Release
-from tests.conftest import seal
+from tests.conftest import sign_ledger
 from tests.releases.admin import seed
 
 SIZES = tuple(int(n) for n in os.environ.get("RINGI_BENCH_TIMELINE", "10000,1000000").split(","))
@@ -92,8 +92,8 @@ def bench_history_of_an_object(
     (row,) = freezes(ChangeFreeze, 1)
     with acting(ACTOR):
         for n in range(VERSIONS - 1):
-            with change("bench:save", (ChangeFreeze, row.pk)) as act:
-                act.get(ChangeFreeze).reason = f"reason {n}"
+            with operation("bench:save", (ChangeFreeze, row.pk)) as op:
+                op.get(ChangeFreeze).reason = f"reason {n}"
     address = f"{reverse('timeline')}?object=environments.ChangeFreeze:{row.pk}&kind=row"
     client = browsers("auditor")
     queries, spread, fine = look(client, address)
@@ -113,14 +113,14 @@ def bench_packs(database: str, acting_as: Callable[..., Any], report: Report, qu
 
     from django.db import connection
 
-    from audit.ledger.checkpoint import Sealer
+    from audit.ledger.checkpoint import LedgerSigner
     from audit.ledger.tree import Tree
 
     world = seed.world(acting_as)
     fill(database, 1, SIZES[-1])
-    sealer = Sealer(tmp_path / "sealer")
+    signer = LedgerSigner(tmp_path / "ledger_signer")
     connection.ensure_connection()
-    seal(sealer)
+    sign_ledger(signer)
     release = Release.objects.get(pk=world["released"].pk)
     began, tree = time.perf_counter(), Tree(connection)
     for _n in range(25):

@@ -14,16 +14,16 @@ from rq import Worker
 from audit.clock import now
 from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
-from releases.actions.deployment.queue import AHEAD
-from releases.actions.release.observe import observe
-from releases.actions.watch.place import spec_of
 from releases.models import Deployment, StepAttempt
+from releases.operations.deployment.enqueue import AHEAD
+from releases.operations.monitoring.target_spec import spec_of
+from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.steps.base import TargetSpec
 from releases.steps.target import journal_lines
 from releases.worker.context import target_of
 from tests.releases.conftest import World
 
-RUNS = int(os.environ.get("RINGI_BENCH_RUNS", "30"))
+RUNS = int(os.environ.get("RINGI_BENCH_DEPLOYMENTS", "30"))
 LEAD = timedelta(seconds=2)
 
 
@@ -63,7 +63,7 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
         claiming.append((claimed - due).total_seconds())
         ahead.append((due - first.ready_at).total_seconds())
     with world.acting_as("manager"):
-        looking = repeated(10, lambda: observe(made.pk), warm=1)
+        looking = repeated(10, lambda: refresh_from_git(made.pk), warm=1)
     spread, claimed, queued = (Spread.of(values[2:]) for values in (total, claiming, ahead))
     report.add(
         "wake", "due → first step at work on its target (p50 / p99)", spread,

@@ -11,14 +11,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks.report import Report
-from tests import operations
+from tests import operation_roles
 from tests.conftest import acting_as, browsers, database, people, state_folder, template_database  # noqa: F401
 from tests.releases.conftest import sample_repository, world, world_template  # noqa: F401
 
 
 def pytest_configure() -> None:
     """Let one process do the work of all."""
-    operations.in_one_process()
+    operation_roles.in_one_process()
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def report(pytestconfig: pytest.Config) -> Iterator[Report]:
     made = Report()
     yield made
     made.show()
-    made.write(Path(os.environ.get("RINGI_STATE", "var/bench")) / "report.json")
+    made.write(Path(os.environ.get("RINGI_STATE_DIR", "var/bench")) / "report.json")
 
 
 @pytest.fixture

@@ -26,28 +26,28 @@ def plan(count: int, kind: str = "command", parameters: dict[str, Any] | None = 
 
 def release(world: World) -> Release:
     """Return a release that may run in development."""
-    from releases.actions.release.prepare import fix_content
+    from releases.operations.release.prepare import lock_scope
 
     made = world.planned()
     with world.acting_as("manager"):
-        fix_content(made.pk)
+        lock_scope(made.pk)
     world.evidence(made.version)
     return world.fresh(made)
 
 
 def replan(world: World, made: Release, planned: dict[str, list[Any]]) -> Release:
-    """Give the release another plan, through the door."""
-    from audit.change import change
+    """Give the release another plan, through the operation."""
+    from audit.operation import operation
 
-    with world.acting_as("manager"), change("bench:plan", (Release, made.pk)) as act:
-        act.get(Release).step_plan = planned
+    with world.acting_as("manager"), operation("bench:plan", (Release, made.pk)) as op:
+        op.get(Release).step_plan = planned
     return world.fresh(made)
 
 
 def scheduled(world: World, made: Release, at: datetime | None = None) -> Deployment:
     """Ask for a run in development and set its hour."""
-    from releases.actions.deployment.request import request
-    from releases.actions.deployment.schedule import schedule
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
 
     with world.acting_as("developer"):
         run = request(made.pk, environment_id=world.environments["development"].pk)

@@ -1,4 +1,4 @@
-"""One writer of the measurement of sealed transactions: `python -m benchmarks.writer plain|governed SECONDS PK`."""
+"""One writer of the measurement of chained transactions: `python -m benchmarks.writer plain|audited SECONDS PK`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def main(table: str, seconds: float, pk: int) -> None:
     from environments.models import ChangeFreeze
 
     settings.SIMPLE_HISTORY_ENABLED = False
-    row = (ChangeFreeze if table == "governed" else plain_model("bench_plain"))._default_manager.get(pk=pk)
+    row = (ChangeFreeze if table == "audited" else plain_model("bench_plain"))._default_manager.get(pk=pk)
     print("ready", flush=True)
     sys.stdin.readline()
     done, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
         row.reason = f"reason {done}"  # type: ignore[attr-defined]
         with transaction.atomic():
-            if table == "governed":
+            if table == "audited":
                 capture.set_context(ACTOR, operation="bench:save", operation_id=uuid.uuid4())
             row.save()
         done += 1

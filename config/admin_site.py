@@ -1,4 +1,4 @@
-"""The admin site: unfold's, with My work as its first page. Holds no rule of the product."""
+"""The admin site: unfold's, with My tasks as its first page. Holds no rule of the product."""
 
 from importlib import import_module
 from typing import Any
@@ -24,10 +24,10 @@ class RingiAdminSite(UnfoldAdminSite):
         return super().get_app_list(request, app_label) if app_label is not None else []
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Show My work."""
-        from releases.admin.my_work import my_work
+        """Show My tasks."""
+        from releases.admin.my_tasks import my_tasks
 
-        return my_work(request, self)
+        return my_tasks(request, self)
 
 
 class RingiAdminConfig(SimpleAdminConfig):

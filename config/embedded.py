@@ -29,14 +29,14 @@ from psycopg import sql
 
 from audit.private_files import write_private
 from config import processes
-from config.given import given
-from config.kept import Unavailable, kept_secrets
+from config.external_servers import external_servers
 from config.processes import spawn
+from config.secret_files import Unavailable, load_or_create_secrets
 from config.servers import Servers
 
 ROOTS_FOLDER = Path("/var/tmp")
 MEMORY = Path("/dev/shm")
-ROLES = ("postgres", "ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_sealer", "ringi_auditor")
+ROLES = ("postgres", "ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_ledger_signer", "ringi_auditor")
 LEAST_FREE, LEAST_MEMORY, START_SECONDS = 300 << 20, 2 << 30, 60.0
 POSTGRES_SETTINGS = (
     "listen_addresses=127.0.0.1 unix_socket_directories= max_connections=200 shared_buffers=64MB "
@@ -77,7 +77,7 @@ def _home(state: Path) -> tuple[Path, Path, Path, dict[str, Any]]:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder, postgres_bin, valkey, {}
     nobody = pwd.getpwnam("nobody")
-    _sweep(nobody.pw_uid)
+    _remove_orphans(nobody.pw_uid)
     top = ROOTS_FOLDER / f"ringi-{_short(processes.PROJECT)}"
     folder = top / f"{state.name}-{_short(state)}"
     for place in (top, folder):
@@ -118,7 +118,7 @@ def _copy_programs(postgres_bin: Path, valkey: Path, programs: Path) -> None:
             raise
 
 
-def _sweep(user: int) -> None:
+def _remove_orphans(user: int) -> None:
     """Remove root's copies whose project is gone, unless `make up` keeps something there."""
     for note in ROOTS_FOLDER.glob("ringi-*/project"):
         top = note.parent
@@ -127,7 +127,7 @@ def _sweep(user: int) -> None:
                 shutil.rmtree(top)
 
 
-def _sweep_memory() -> None:
+def _remove_orphans_in_memory() -> None:
     """Remove what runs that were killed have left in memory: nobody holds the lock of their state folder."""
     for note in MEMORY.glob("ringi-*/state"):
         with contextlib.suppress(OSError):  # it is in use: its run holds the lock
@@ -147,7 +147,7 @@ def _keys(state: Path, data: Path, fresh: bool) -> dict[str, str]:
         raise Unavailable(f"{file} is missing but {data} is not; remove {state} to begin anew")
     if data.exists() and not file.exists():  # under root: the state folder these files belong to was removed
         shutil.rmtree(data)
-    return kept_secrets(file, (*ROLES, "valkey"))
+    return load_or_create_secrets(file, (*ROLES, "valkey"))
 
 
 def _complaint(log: Path) -> str:
@@ -181,7 +181,7 @@ class _Starter:
     def passing(self) -> Path:
         """Return where files may lie that go with the run: the folder itself, still empty, or one in memory."""
         place = self.folder / "passing"
-        _sweep_memory()
+        _remove_orphans_in_memory()
         if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY:
             place = MEMORY / f"ringi-{_short(self.state)}"
         self.end_unrecorded(place / "postgres")
@@ -271,9 +271,9 @@ def _prepare(server_url: str, database: str, keys: Mapping[str, str]) -> None:
     with psycopg.connect(server_url, autocommit=True) as server:
         for role, rights in ((role, "LOGIN CREATEDB" if role == ROLES[1] else "LOGIN") for role in ROLES[1:]):
             known = server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-            sealed = server.pgconn.encrypt_password(keys[role].encode(), role.encode(), b"scram-sha-256")
+            encrypted = server.pgconn.encrypt_password(keys[role].encode(), role.encode(), b"scram-sha-256")
             words = sql.SQL(f"{'ALTER' if known else 'CREATE'} ROLE {role} {rights} PASSWORD {{}}")
-            server.execute(words.format(sql.Literal(sealed.decode())))
+            server.execute(words.format(sql.Literal(encrypted.decode())))
         server.execute("GRANT pg_signal_backend TO ringi_owner")  # to drop a test's database that is in use
         name = sql.Identifier(database)
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
@@ -295,9 +295,9 @@ def running(
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             (state / "logs").mkdir(exist_ok=True)
             fcntl.flock(stack.enter_context((state / "lock").open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            servers = given(fresh, _programs) or _Starter(state, stack, fresh=fresh, throw_away=throw_away).servers(
-                database
-            )
+            servers = external_servers(fresh, _programs) or _Starter(
+                state, stack, fresh=fresh, throw_away=throw_away
+            ).servers(database)
         except BlockingIOError:
             raise Unavailable(f"{state} is in use by another run; end that one first")
         except (OSError, psycopg.Error) as error:
@@ -324,7 +324,7 @@ def execute(command: Sequence[str], state: Path, *, fresh: bool = False, throw_a
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, pass_on)
     with running(state, fresh=fresh, throw_away=throw_away) as servers:
-        environment = {"SECRET_KEY": secrets.token_urlsafe(40), "RINGI_STATE": str(state.resolve())}
+        environment = {"SECRET_KEY": secrets.token_urlsafe(40), "RINGI_STATE_DIR": str(state.resolve())}
         environment |= dict(os.environ) | servers.environment()
         process = spawn(command, environment=environment, folder=Path.cwd(), own_session=not typed_at)
         child.append(process.pid)

@@ -1,4 +1,4 @@
-"""What probes and monitoring ask: does the database answer, is anything silent? Needs neither scheduler nor workers."""
+"""What probes and monitoring ask: does the database answer, is anything unresponsive? Needs neither scheduler nor workers."""
 
 import contextlib
 import hmac
@@ -15,8 +15,8 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from redis.exceptions import RedisError
 
-from audit.apart import is_unavailable
-from releases.silence import Vitals, look, silences
+from audit.isolated import is_unavailable
+from releases.liveness import Liveness, read_liveness, unresponsive_components
 
 DOWN, READ_ONLY = "database_down", "database_read_only"
 
@@ -35,7 +35,7 @@ def database_fault() -> str:
 def queue_answers() -> bool:
     """Tell whether the queue's server answers."""
     try:
-        return bool(django_rq.get_connection(settings.ENVIRONMENT_QUEUES[0]).ping())
+        return bool(django_rq.get_connection(settings.QUEUES[0]).ping())
     except RedisError:
         return False
 
@@ -43,12 +43,12 @@ def queue_answers() -> bool:
 def _found() -> dict[str, bool | str]:
     """Return whether each part answers, and why the database does not; without it nobody knows of the others."""
     fault, queue = database_fault(), queue_answers()
-    silent = {"scheduler", "sealer", "workers", "ledger"}
+    unresponsive = {"scheduler", "ledger_signer", "workers", "ledger"}
     if fault != DOWN:
         with contextlib.suppress(DatabaseError):  # a database that was not migrated yet
-            silent = {kind for kind, _queue in silences()}
+            unresponsive = {kind for kind, _queue in unresponsive_components()}
     found = {"database": not fault, "queue": queue}
-    found |= {kind: kind not in silent for kind in ("scheduler", "sealer", "workers", "ledger")}
+    found |= {kind: kind not in unresponsive for kind in ("scheduler", "ledger_signer", "workers", "ledger")}
     return {"ok": all(found.values()), **found, "reason": fault}
 
 
@@ -74,7 +74,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry, fault = CollectorRegistry(), database_fault()
     Gauge("ringi_up", "1 when PostgreSQL answers and can be written.", registry=registry).set(not fault)
     if fault != DOWN:
-        _figures(registry, look())
+        _gauges(registry, read_liveness())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -107,32 +107,34 @@ def error_page(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _figures(registry: CollectorRegistry, vitals: Vitals) -> None:
+def _gauges(registry: CollectorRegistry, liveness: Liveness) -> None:
     def gauge(name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"ringi_{name}", words, labels, registry=registry)
 
-    if vitals.scheduler is not None:
-        gauge("scheduler_sign_age_seconds", "Since the acting scheduler was at work last.").set(vitals.scheduler)
-    gauge("queue_up", "1 when Redis answers.").set(vitals.queue)
-    waiting = gauge("queue_waiting", "Wake-ups that wait on a queue.", "queue")
+    if liveness.scheduler is not None:
+        gauge("scheduler_heartbeat_age_seconds", "Age of the heartbeat of the acting scheduler.").set(
+            liveness.scheduler
+        )
+    gauge("queue_up", "1 when Redis answers.").set(liveness.queue)
+    waiting = gauge("queue_length", "Wake-ups that wait on a queue.", "queue")
     workers = gauge("queue_workers", "Workers that listen to a queue.", "queue")
-    untaken = gauge("step_untaken_seconds", "Since a step waits that no worker took.", "queue")
-    for name in settings.ENVIRONMENT_QUEUES if vitals.queue else ():
-        waiting.labels(name).set(vitals.waiting[name])
-        workers.labels(name).set(vitals.workers[name])
-    for name, seconds in vitals.untaken.items():
-        untaken.labels(name).set(seconds)
-    gauge("message_untold_seconds", "Since a message waits that should have been told.").set(vitals.untold or 0)
-    gauge("event_unsealed_seconds", "Since an event waits for a checkpoint.").set(vitals.ledger.unsigned or 0)
-    if (last := vitals.ledger.last) is not None:
-        gauge("ledger_broken", "1 while a finding of a ledger verification is open.").set(
-            vitals.ledger.fault is not None
+    unclaimed = gauge("step_unclaimed_seconds", "How long a step has waited for a worker.", "queue")
+    for name in settings.QUEUES if liveness.queue else ():
+        waiting.labels(name).set(liveness.waiting[name])
+        workers.labels(name).set(liveness.workers[name])
+    for name, seconds in liveness.unclaimed.items():
+        unclaimed.labels(name).set(seconds)
+    gauge("notification_pending_seconds", "How long a notification has waited to be sent.").set(liveness.unsent or 0)
+    gauge("event_unsigned_seconds", "How long an event has waited for a checkpoint.").set(liveness.ledger.unsigned or 0)
+    if (last := liveness.ledger.last) is not None:
+        gauge("ledger_verification_failed", "1 while a finding of a ledger verification is open.").set(
+            liveness.ledger.fault is not None
         )
         gauge("ledger_altered_rows", "Rows that are not what the ledger says.").set(len(last.altered))
         gauge("ledger_verified_timestamp_seconds", "When a verification of the ledger ended last.").set(
             last.ended_at.timestamp()
         )
-    words = "1 for what is silent: the scheduler, the sealer, the queue, the workers of a queue."
-    silent = gauge("silent", words, "kind", "queue")
-    for kind, name in vitals.silent():
-        silent.labels(kind, name).set(1)
+    words = "1 for each unresponsive component; name: its queue, channel or finding."
+    unresponsive = gauge("unresponsive", words, "component", "name")
+    for kind, name in liveness.unresponsive():
+        unresponsive.labels(kind, name).set(1)

@@ -1,4 +1,4 @@
-"""Lines of the log: plain ones, or JSON with the ids of the request and of the run; and the middleware that gives ids."""
+"""Lines of the log: plain ones, or JSON with the ids of the request and of the deployment; and the middleware that gives ids."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ API = "/api/"
 
 
 class JsonLine(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, process, and `request`, `run`, `step` where they are known."""
+    """One JSON object a line: time, level, logger, message, process, and `request`, `deployment`, `step` where they are known."""
 
     def __init__(self, process: str = "ringi") -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class JsonLine(logging.Formatter):
         # Django logs a refused request once the middleware has left it.
         if "request" not in line and (known := getattr(getattr(record, "request", None), "ringi_request_id", "")):
             line["request"] = known
-        line |= getattr(record, "facts", {})
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -60,12 +60,12 @@ class RequestMiddleware:
         with tracing(request=known):
             response = self.get_response(request)
             route = request.resolver_match.route if request.resolver_match else "-"
-            facts = {
+            fields = {
                 "method": request.method,
                 "route": route,
                 "status": response.status_code,
                 "milliseconds": round(1000 * (time.monotonic() - began), 1),
             }
-            log.info("%s %s %s", request.method, route, response.status_code, extra={"facts": facts})
+            log.info("%s %s %s", request.method, route, response.status_code, extra={"fields": fields})
         response["X-Request-Id"] = known
         return response

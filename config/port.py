@@ -4,7 +4,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from config.kept import Unavailable
+from config.secret_files import Unavailable
 
 FIRST_PORT = 8000
 

@@ -1,4 +1,4 @@
-"""What `make up` and `make demo` run: a supervisor over web, scheduler, sealer and workers.
+"""What `make up` and `make demo` run: a supervisor over web, scheduler, ledger signer and workers.
 
 config.embedded starts its servers with `spawn` and ends those of an earlier run with `end`.
 """
@@ -24,22 +24,22 @@ from pathlib import Path
 from typing import Any
 
 from audit.private_files import write_private
-from config.kept import Unavailable, kept_secrets
 from config.port import bind_port
+from config.secret_files import Unavailable, load_or_create_secrets
 
 PROJECT = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG = 1
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
-WORKERS = ("development", "staging", "production", "samples", "checks", "messages")
+WORKERS = ("development", "staging", "production", "measurements", "checks", "notifications")
 # What only the web process is told; the others get a key of their own in place of the one that signs sessions.
-OF_WEB = ("RINGI_METRICS_TOKEN", "RINGI_TAG_KEY")
+WEB_ONLY_VARIABLES = ("RINGI_METRICS_TOKEN", "RINGI_TAG_SIGNING_KEY")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
 Say = Callable[[str], None]
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Leave(Exception):
+class ShutdownRequested(Exception):
     """The person, or the process above, asked to end."""
 
 
@@ -190,13 +190,13 @@ class Supervisor:
         return self.state / "logs" / f"{name}.log"
 
     def tend(self, seconds: float) -> None:
-        """Wait until something happens, at most `seconds`; start anew what died. Raises Leave."""
+        """Wait until something happens, at most `seconds`; start anew what died. Raises ShutdownRequested."""
         for kept in self.kept:
             self._look(kept, time.monotonic())
         due = [kept.due - time.monotonic() for kept in self.kept if kept.child is None]
         caught = signal.sigtimedwait(LEAVE | {signal.SIGCHLD}, max(0.0, min([seconds, *due])))
         if caught and caught.si_signo in LEAVE:
-            raise Leave
+            raise ShutdownRequested
         for kept in self.kept:
             self._look(kept, time.monotonic())
 
@@ -220,7 +220,7 @@ class Supervisor:
             self.say(f"{kept.row.name} does not stay up ({ended}); tried every {SLOWEST:.0f} s, see {log}")
 
     def foreground(self, argv: Sequence[str], environment: Mapping[str, str], **options: Any) -> int:
-        """Run a command to its end while tending the rows and return its exit status; ended too on Leave."""
+        """Run a command to its end while tending the rows and return its exit status; ended too on ShutdownRequested."""
         child = spawn(argv, environment=environment, **options)
         try:
             while child.poll() is None:
@@ -249,16 +249,16 @@ def rows(listener: int, environment: Mapping[str, str] = os.environ) -> list[Row
 
     def own(role: str) -> dict[str, str]:
         url = environment.get(f"DATABASE_{role}_URL") or environment.get("DATABASE_URL", "")
-        return {**dict.fromkeys(OF_WEB, ""), "SECRET_KEY": secrets.token_urlsafe(40), "DATABASE_URL": url}
+        return {**dict.fromkeys(WEB_ONLY_VARIABLES, ""), "SECRET_KEY": secrets.token_urlsafe(40), "DATABASE_URL": url}
 
-    worker, scheduler, sealer = own("WORKER"), own("SCHEDULER"), own("SEALER")
+    worker, scheduler, ledger_signer = own("WORKER"), own("SCHEDULER"), own("LEDGER_SIGNER")
     web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener}", "--workers", "1"]
     web += ["--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
     web += ["--logger-class", "config.web_log.WebLogger"]
     return [
         Row("web", tuple(web), stage=0, files=(listener,)),
         Row("scheduler", (*manage, "scheduler"), scheduler, stage=1),
-        Row("sealer", (*manage, "sealer"), sealer, stage=1),
+        Row("ledger_signer", (*manage, "ledger_signer"), ledger_signer, stage=1),
         *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in WORKERS),
     ]
 
@@ -272,10 +272,10 @@ class _SetUp:
         self.listener = bind_port(os.environ.get("RINGI_PORT"), self.say)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        own = {"RINGI_STATE": str(self.state), "RINGI_BASE_URL": self.url, "RINGI_TRIAL": "1"}
+        own = {"RINGI_STATE_DIR": str(self.state), "RINGI_BASE_URL": self.url, "RINGI_TRIAL": "1"}
         own |= {"RINGI_LEDGER_PUBLIC_KEY": str(self.state / "ledger.pub")}
         own |= {"RINGI_DEMO": "1"} if self.demo else {}
-        self.environment = {**os.environ, **kept_secrets(self.state / "secrets.json", ["SECRET_KEY"]), **own}
+        self.environment = {**os.environ, **load_or_create_secrets(self.state / "secrets.json", ["SECRET_KEY"]), **own}
         self.supervisor = Supervisor(rows(self.listener.fileno()), self.state, self.environment, self.say)
 
     def say(self, line: str) -> None:
@@ -311,7 +311,7 @@ class _SetUp:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         self.say("Preparing the database …")
         self.manage("migrate", "--noinput", DATABASE_URL=self.environment["DATABASE_OWNER_URL"])
-        self.manage("procedure", "load", "releases/procedures/default.toml", "--activate")
+        self.manage("procedure", "load", "releases/procedures/default.toml", "--put-into-effect")
         self.manage("collectstatic", "--noinput")
         self.supervisor.start()
         deadline = time.monotonic() + 60
@@ -330,7 +330,7 @@ class _SetUp:
         """Copy the ledger signer's public key out of its folder, once, as root would. Raises OSError until it is made."""
         taken = self.state / "ledger.pub"
         if not taken.exists():
-            write_private(taken, (self.state / "sealer" / "key.pub").read_text("utf-8"))
+            write_private(taken, (self.state / "ledger_signer" / "key.pub").read_text("utf-8"))
 
     def end_samples(self) -> None:
         """End what the demo runs outside the supervisor, also after a demo that was killed."""
@@ -349,14 +349,14 @@ class _SetUp:
                 if leave_after_story:
                     return status
             else:
-                first = json.loads(self.manage("first_administrator"))
+                first = json.loads(self.manage("create_first_administrator"))
                 self.say("This is a trial set-up: its servers and its data live in var/up, on this machine.")
                 if first:  # kept nowhere, and printed anew until it was used
                     print("Administrator: {username}\nInvitation: {invitation}".format(**first), flush=True)
             self.say(f"Ringi answers at {self.url}/   (Ctrl-C ends it)")
             while True:
                 self.supervisor.tend(60)
-        except Leave:
+        except ShutdownRequested:
             return status
         finally:
             for number in LEAVE:  # already ending; drops those that wait, too

@@ -15,7 +15,7 @@ class Servers:
     server_url: str
     worker_url: str
     scheduler_url: str
-    sealer_url: str
+    ledger_signer_url: str
     auditor_url: str
 
     def environment(self) -> dict[str, str]:
@@ -26,7 +26,7 @@ class Servers:
             "DATABASE_SERVER_URL": self.server_url,
             "DATABASE_WORKER_URL": self.worker_url,
             "DATABASE_SCHEDULER_URL": self.scheduler_url,
-            "DATABASE_SEALER_URL": self.sealer_url,
+            "DATABASE_LEDGER_SIGNER_URL": self.ledger_signer_url,
             "DATABASE_AUDITOR_URL": self.auditor_url,
             "REDIS_URL": self.redis_url,
             "POSTGRES_BIN": str(self.postgres_bin),

@@ -20,7 +20,7 @@ if not env.str("DATABASE_URL", ""):
 
 SECRET_KEY = env.str("SECRET_KEY")
 DEBUG = env.bool("DEBUG", False)
-STATE = Path(env.str("RINGI_STATE", str(BASE_DIR / "var" / "state")))
+STATE_DIR = Path(env.str("RINGI_STATE_DIR", str(BASE_DIR / "var" / "state")))
 BASE_URL = env.str("RINGI_BASE_URL", "http://127.0.0.1:8000")
 TRIAL = env.bool("RINGI_TRIAL", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
@@ -49,7 +49,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.health.ProbeMiddleware",
-    "environments.address.AddressMiddleware",
+    "environments.client_address.AddressMiddleware",
     "config.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -62,7 +62,7 @@ MIDDLEWARE = [
     "environments.actors.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "config.browser_rules.BrowserRulesMiddleware",
+    "config.security_headers.SecurityHeadersMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -110,16 +110,16 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The roles of the database beside the owner; `migrate` gives those that exist their rights.
-RINGI_ROLES = {
+DATABASE_ROLES = {
     "application": env.str("RINGI_APP_ROLE", "ringi"),
     "worker": env.str("RINGI_WORKER_ROLE", "ringi_worker"),
     "scheduler": env.str("RINGI_SCHEDULER_ROLE", "ringi_scheduler"),
-    "sealer": env.str("RINGI_SEALER_ROLE", "ringi_sealer"),
+    "ledger_signer": env.str("RINGI_LEDGER_SIGNER_ROLE", "ringi_ledger_signer"),
     "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
 }
 
-ENVIRONMENT_QUEUES = env.list(
-    "RINGI_QUEUES", default=["development", "staging", "production", "samples", "checks", "messages"]
+QUEUES = env.list(
+    "RINGI_QUEUES", default=["development", "staging", "production", "measurements", "checks", "notifications"]
 )
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
 SENTINEL_PASSWORD = env.str("RINGI_SENTINEL_PASSWORD", "")
@@ -128,8 +128,7 @@ try:
 except NoAddress as fault:
     raise ImproperlyConfigured(f"REDIS_URL: {fault}")
 RQ_QUEUES = {
-    name: {**_queue, "DEFAULT_TIMEOUT": 86400, "SERIALIZER": "rq.serializers.JSONSerializer"}
-    for name in ENVIRONMENT_QUEUES
+    name: {**_queue, "DEFAULT_TIMEOUT": 86400, "SERIALIZER": "rq.serializers.JSONSerializer"} for name in QUEUES
 }
 RQ_SHOW_ADMIN_LINK = False
 # Calls of the API are counted in Redis, apart from the default cache: sign-in never waits for Redis.
@@ -148,31 +147,31 @@ CACHES = {
     },
 }
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
-FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
+FISCAL_YEAR_START_MONTH = env.int("RINGI_FISCAL_YEAR_START_MONTH", 4)
 # Files of one call that uploads evidence; its action refuses more.
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 # Calls per token and span (s, m, h). The demo looks ten times a second.
-API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
+API_RATE_LIMIT = env.str("RINGI_API_RATE_LIMIT", "1200/m" if TRIAL else "120/m")
 
-# Seconds. A lease is renewed every BEAT while a step runs; SWEEP is the scheduler's round.
-LEASE = env.float("RINGI_LEASE", 15.0)
-BEAT = env.float("RINGI_BEAT", 5.0)
-SWEEP = env.float("RINGI_SWEEP", 1.0)
+# Seconds. A lease is renewed every HEARTBEAT_INTERVAL while a step runs; the scheduler polls every POLL_INTERVAL.
+LEASE_DURATION = env.float("RINGI_LEASE_DURATION", 15.0)
+HEARTBEAT_INTERVAL = env.float("RINGI_HEARTBEAT_INTERVAL", 5.0)
+POLL_INTERVAL = env.float("RINGI_POLL_INTERVAL", 1.0)
 # The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the signer's.
 LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
-# After so many seconds without a sign of life the scheduler, the sealer, or a queue where work waits, is called
-# silent; 0: never.
-SILENT_SECONDS = env.float("RINGI_SILENT", 90.0)
+# After so many seconds without a heartbeat the scheduler, the ledger signer, or a queue where work waits, is called
+# unresponsive; 0: never.
+HEARTBEAT_TIMEOUT = env.float("RINGI_HEARTBEAT_TIMEOUT", 90.0)
 METRICS_TOKEN = env.str("RINGI_METRICS_TOKEN", "")
 # The hour (UTC) from which history rows are compared with the ledger, once a day; 17 is two at night in Tokyo.
-RECONCILE_HOUR = env.int("RINGI_RECONCILE_HOUR", 17)
-SIGNATURE_SECONDS = 300
-FACT_SECONDS = 60
-TAG_KEY = env.str("RINGI_TAG_KEY", "")
+RECONCILIATION_HOUR = env.int("RINGI_RECONCILIATION_HOUR", 17)
+REAUTHENTICATION_TIMEOUT = 300
+FACT_MAX_AGE = 60
+TAG_SIGNING_KEY = env.str("RINGI_TAG_SIGNING_KEY", "")
 
-# How messages and checkpoints are mailed. Without RINGI_MAIL no message is mailed, and each delivery says so.
-_mail = env.email_url("RINGI_MAIL", default="smtp://localhost:25")
-MAIL_HOST = _mail["EMAIL_HOST"] if env.str("RINGI_MAIL", "") else ""
+# How messages and checkpoints are mailed. Without RINGI_MAIL_URL no message is mailed, and each delivery says so.
+_mail = env.email_url("RINGI_MAIL_URL", default="smtp://localhost:25")
+MAIL_HOST = _mail["EMAIL_HOST"] if env.str("RINGI_MAIL_URL", "") else ""
 MAILERS = {
     "default": {
         "BACKEND": _mail["EMAIL_BACKEND"],
@@ -189,12 +188,12 @@ MAILERS = {
 }
 DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "Ringi <ringi@localhost>")
 MAIL_DOMAINS = [domain.lower() for domain in env.list("RINGI_MAIL_DOMAINS", default=[])]
-MESSAGE_HOSTS = [host.lower() for host in env.list("RINGI_MESSAGE_HOSTS", default=[])]
-MESSAGE_NETWORKS = env.list("RINGI_MESSAGE_NETWORKS", default=[])
+NOTIFICATION_HOSTS = [host.lower() for host in env.list("RINGI_NOTIFICATION_HOSTS", default=[])]
+NOTIFICATION_NETWORKS = env.list("RINGI_NOTIFICATION_NETWORKS", default=[])
 GIT_NETWORKS = env.list("RINGI_GIT_NETWORKS", default=[])
-APPRISE_KINDS = [kind.lower() for kind in env.list("RINGI_APPRISE", default=[])]
-REMIND_MINUTES = env.int("RINGI_REMIND_MINUTES", 24 * 60)
-REMIND_MINUTES_URGENT = env.int("RINGI_REMIND_MINUTES_URGENT", 30)
+APPRISE_TYPES = [kind.lower() for kind in env.list("RINGI_APPRISE_TYPES", default=[])]
+REMINDER_MINUTES = env.int("RINGI_REMINDER_MINUTES", 24 * 60)
+REMINDER_MINUTES_URGENT = env.int("RINGI_REMINDER_MINUTES_URGENT", 30)
 
 AUTH_USER_MODEL = "environments.Account"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "environments.access.GrantBackend"]
@@ -209,7 +208,7 @@ ACCOUNT_ADAPTER = "environments.sign_in.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_REAUTHENTICATION_TIMEOUT = SIGNATURE_SECONDS
+ACCOUNT_REAUTHENTICATION_TIMEOUT = REAUTHENTICATION_TIMEOUT
 # Sign-ins are counted by axes alone, by name and address together: nobody is locked out by others, whether behind the
 # same address or under the same name. login_failed counts the second factors of whoever has given a password.
 ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "", "login_failed": "5/300s/key"}
@@ -232,14 +231,14 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = STATE / "static"
+STATIC_ROOT = STATE_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
 
-PROXIES = env.int("RINGI_PROXIES", 0)
+PROXY_COUNT = env.int("RINGI_PROXY_COUNT", 0)
 SECURE_HTTPS = env.bool("RINGI_HTTPS", BASE_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE_HTTPS
 # Without TLS a browser offers keys to localhost only; there the origin is http.
@@ -304,14 +303,18 @@ LOGGING = {
 }
 
 for _name, _holds, _shape in (
-    ("RINGI_API_RATE", re.fullmatch(r"[1-9][0-9]*/[smh]", API_RATE), "calls per s, m or h, such as 120/m"),
-    ("RINGI_FISCAL_YEAR_FROM", 1 <= FISCAL_YEAR_FROM <= 12, "a month, 1 to 12"),
-    ("RINGI_RECONCILE_HOUR", 0 <= RECONCILE_HOUR <= 23, "an hour (UTC), 0 to 23"),
-    ("RINGI_LEASE", LEASE > BEAT > 0, "more seconds than RINGI_BEAT, and RINGI_BEAT more than 0"),
-    ("RINGI_SWEEP", SWEEP > 0, "more than 0 seconds"),
-    ("RINGI_SILENT", SILENT_SECONDS >= 0, "0 or more seconds"),
-    ("RINGI_PROXIES", PROXIES >= 0, "how many proxies stand in a row, 0 or more"),
-    ("RINGI_QUEUES", ENVIRONMENT_QUEUES, "at least one queue"),
+    ("RINGI_API_RATE_LIMIT", re.fullmatch(r"[1-9][0-9]*/[smh]", API_RATE_LIMIT), "calls per s, m or h, such as 120/m"),
+    ("RINGI_FISCAL_YEAR_START_MONTH", 1 <= FISCAL_YEAR_START_MONTH <= 12, "a month, 1 to 12"),
+    ("RINGI_RECONCILIATION_HOUR", 0 <= RECONCILIATION_HOUR <= 23, "an hour (UTC), 0 to 23"),
+    (
+        "RINGI_LEASE_DURATION",
+        LEASE_DURATION > HEARTBEAT_INTERVAL > 0,
+        "more seconds than RINGI_HEARTBEAT_INTERVAL, and RINGI_HEARTBEAT_INTERVAL more than 0",
+    ),
+    ("RINGI_POLL_INTERVAL", POLL_INTERVAL > 0, "more than 0 seconds"),
+    ("RINGI_HEARTBEAT_TIMEOUT", HEARTBEAT_TIMEOUT >= 0, "0 or more seconds"),
+    ("RINGI_PROXY_COUNT", PROXY_COUNT >= 0, "how many proxies stand in a row, 0 or more"),
+    ("RINGI_QUEUES", QUEUES, "at least one queue"),
     ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
 ):
     if not _holds:

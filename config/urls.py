@@ -14,24 +14,25 @@ import releases.admin  # noqa: F401
 from environments.passkeys import SigningView
 from environments.sign_in import closed, invitation
 from releases.admin.access_page import access
-from releases.admin.act import act
-from releases.admin.as_of_page import past
+from releases.admin.access_report_page import access_report
+from releases.admin.approval_request_page import approval_request
+from releases.admin.as_of_page import as_of_page
 from releases.admin.audit_tests_page import audit_test, audit_tests
 from releases.admin.calendar_page import calendar
 from releases.admin.configuration_page import configuration_difference
-from releases.admin.could_page import who_could
 from releases.admin.deployment_page import deployment, step_log
 from releases.admin.dry_run_page import dry_run_page
 from releases.admin.event_page import event
 from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
-from releases.admin.figures_page import figures
 from releases.admin.glossary_page import glossary
-from releases.admin.messages_preview import inbox, preview as messages_preview
-from releases.admin.my_work import my_work
-from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
+from releases.admin.monitoring_page import monitoring
+from releases.admin.my_tasks import my_tasks
+from releases.admin.notification_preview import inbox, preview as notification_preview
+from releases.admin.operation_page import operation
+from releases.admin.prints import approval_request_form, contact_list, rollback_report, runbook
 from releases.admin.procedure_difference import procedure_difference
-from releases.admin.procedure_sheet import procedure_sheet
+from releases.admin.procedure_document import procedure_document
 from releases.admin.published_page import published
 from releases.admin.queue_page import queues
 from releases.admin.release_import_page import progress, release_import
@@ -39,17 +40,16 @@ from releases.admin.release_page import release
 from releases.admin.retention_page import retention
 from releases.admin.review_page import review
 from releases.admin.rollback_page import rollback
-from releases.admin.round_page import round_
 from releases.admin.sampling_page import evidence_pack, evidence_packs, sampling
 from releases.admin.sign_page import sign_all
+from releases.admin.statistics_page import statistics
 from releases.admin.timeline_page import timeline
-from releases.admin.watch_page import watch
 from releases.api import api
 
 
 def first_page(request: HttpRequest) -> HttpResponse:
-    """Show My work."""
-    return my_work(request, admin.site)
+    """Show My tasks."""
+    return my_tasks(request, admin.site)
 
 
 handler500 = "config.health.error_page"
@@ -60,43 +60,43 @@ urlpatterns = [
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
     path("admin/release/<int:pk>/sign/", sign_all, name="sign-all"),
-    path("admin/release/<int:pk>/application/", application_sheet, name="application-sheet"),
-    path("admin/release/<int:pk>/steps/<slug:environment>/", work_sheet, name="work-sheet"),
-    path("admin/release/<int:pk>/contacts/", contact_sheet, name="contact-sheet"),
-    path("admin/rollback/<int:pk>/report/", rollback_sheet, name="rollback-sheet"),
+    path("admin/release/<int:pk>/approval-request/", approval_request_form, name="approval-request-form"),
+    path("admin/release/<int:pk>/runbook/<slug:environment>/", runbook, name="runbook"),
+    path("admin/release/<int:pk>/contacts/", contact_list, name="contact-list"),
+    path("admin/rollback/<int:pk>/report/", rollback_report, name="rollback-report"),
     path("admin/deployment/<int:pk>/", deployment, name="deployment"),
-    path("admin/watch/<int:pk>/", watch, name="watch"),
+    path("admin/monitoring/<int:pk>/", monitoring, name="monitoring"),
     path("admin/rollback/<int:pk>/", rollback, name="rollback"),
-    path("admin/consent/<int:pk>/", round_, name="round"),
+    path("admin/approval-request/<int:pk>/", approval_request, name="approval-request"),
     path("admin/import/<int:pk>/", release_import, name="release-import"),
     path("admin/import/<int:pk>/progress/", progress, name="release-import-progress"),
     path("admin/step/<int:pk>/log/", step_log, name="step-log"),
     path("admin/timeline/", timeline, name="timeline"),
     path("admin/timeline/<int:number>/", event, name="event"),
-    path("admin/as-of/", past, name="as-of"),
-    path("admin/who-could/", who_could, name="who-could"),
+    path("admin/as-of/", as_of_page, name="as-of"),
+    path("admin/access-report/", access_report, name="access-report"),
     path("admin/sampling/", sampling, name="sampling"),
     path("admin/sampling/sample.zip", evidence_packs, name="evidence-packs"),
     path("admin/evidence/<slug:number>.zip", evidence_pack, name="evidence-pack"),
     path("admin/export/", ledger_export, name="ledger-export"),
-    path("admin/tests/", audit_tests, name="audit-tests"),
-    path("admin/tests/<slug:key>/", audit_test, name="audit-test"),
+    path("admin/audit-tests/", audit_tests, name="audit-tests"),
+    path("admin/audit-tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),
     path("admin/glossary/", glossary, name="glossary"),
-    path("admin/figures/", figures, name="figures"),
+    path("admin/statistics/", statistics, name="statistics"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
     path("admin/procedure/difference/", procedure_difference, name="procedure-difference"),
-    path("admin/procedure/<int:pk>/document/", procedure_sheet, name="procedure-sheet"),
+    path("admin/procedure/<int:pk>/document/", procedure_document, name="procedure-document"),
     path("admin/inbox/", inbox, name="inbox"),
-    path("admin/messages/preview/", messages_preview, name="messages-preview"),
+    path("admin/notifications/preview/", notification_preview, name="notification-preview"),
     path("admin/published/<slug:number>/<slug:kind>/", published, name="published"),
     path("admin/retention/", retention, name="retention"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
-    path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),
-    path("admin/act/<slug:noun>/<slug:name>/<int:pk>/", act, name="act"),
+    path("admin/operation/<slug:noun>/<slug:name>/", operation, name="operation-new"),
+    path("admin/operation/<slug:noun>/<slug:name>/<int:pk>/", operation, name="operation"),
     # First, so that the first page and the one sign-in hold whichever site object the admin is given.
     path("admin/", first_page),
     path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="account_login"))),

@@ -1,4 +1,4 @@
-"""One question, `may(account, verb, environment)`, answered from grants; and the backend by which has_perm agrees."""
+"""One question, `may(account, permission, environment)`, answered from grants; and the backend by which has_perm agrees."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -10,10 +10,10 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.actor import Actor, current
-from audit.refusals import GateClosed, NotYou, SignatureNeeded
+from audit.refusals import GateNotPassed, NotPermitted, SignatureRequired
 from environments.models import AccessGrant, AccessRule, Account, Delegation, Environment, enrolled, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
-from environments.roles import DECIDING, ENVIRONMENT_VERBS, LEVELS, READING, RIGHT_WORDS, ROLE_VERBS
+from environments.roles import DECIDING, LEVELS, PERMISSION_LABELS, READING, ROLE_PERMISSIONS, in_environment
 
 
 def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
@@ -22,11 +22,11 @@ def roles_of(account: Account, environment: Environment | None = None) -> set[st
 
 
 def _grants(account: Account, environment: Environment | None) -> AccessGrantQuerySet:
-    return _there(AccessGrant.objects.in_force().filter(account=account), environment)
+    return _there(AccessGrant.objects.in_effect().filter(account=account), environment)
 
 
-def may(account: Account | None, verb: str, environment: Environment | None = None) -> bool:
-    """Tell whether an account may do `verb` now; deny by default. Environment verbs need their environment.
+def may(account: Account | None, permission: str, environment: Environment | None = None) -> bool:
+    """Tell whether an account may do `permission` now; deny by default. A permission in an environment needs one.
 
     Scope is a pair: a role counts only in the environment that its own grant names, never by union of others. What
     is asked without an environment needs a grant for all of them, but for reading.
@@ -34,48 +34,48 @@ def may(account: Account | None, verb: str, environment: Environment | None = No
     if account is None or not account.is_active or account.pk is None:
         return False
     grants = _grants(account, environment)
-    if environment is not None and verb in ENVIRONMENT_VERBS:
+    if in_environment(permission) and environment is not None:
         rules = AccessRule.objects.filter(role__in=grants.values("role"), environment=environment)
         levels = rules.values_list("level", flat=True)
-        return any(verb in LEVELS[level] for level in levels)
-    return grants.filter(giving(verb, environment)).exists()
+        return any(permission in LEVELS[level] for level in levels)
+    return grants.filter(giving(permission, environment)).exists()
 
 
 def current_account() -> Account:
-    """Return the account that acts; raises NotYou when a process acts and not an account."""
+    """Return the account that operations; raises NotPermitted when a process acts and not an account."""
     actor = current()
     if actor.account_id is None:
-        raise NotYou(_("This operation needs a personal account or a service account."))
+        raise NotPermitted(_("This operation needs a personal account or a service account."))
     account = Account.objects.filter(pk=actor.account_id, is_active=True).first()
     if account is None:
-        raise NotYou(_("This account is deactivated."))
+        raise NotPermitted(_("This account is deactivated."))
     return account
 
 
-def require(verb: str, environment: Environment | None = None) -> Account:
-    """Return the acting account if it may; raises NotYou with a sentence that names the missing right."""
+def require(permission: str, environment: Environment | None = None) -> Account:
+    """Return the acting account if it may; raises NotPermitted with a sentence that names the missing right."""
     account = current_account()
-    if not may(account, verb, environment):
-        raise lacking(verb, environment)
+    if not may(account, permission, environment):
+        raise lacking(permission, environment)
     return account
 
 
-def lacking(verb: str, environment: Environment | None = None, account: Account | None = None) -> NotYou:
+def lacking(permission: str, environment: Environment | None = None, account: Account | None = None) -> NotPermitted:
     """Return the refusal that names a missing right of an account (None: whoever acts) in the reader's words."""
-    text = _("You do not have the permission “%(verb)s”.")
+    text = _("You do not have the permission “%(permission)s”.")
     if environment is not None:
-        text = _("You do not have the permission “%(verb)s” in %(environment)s.")
-    said = text % {"verb": RIGHT_WORDS.get(verb, verb), "environment": environment}
-    return NotYou(f"{said} {undecided(account or current_account())}".strip())
+        text = _("You do not have the permission “%(permission)s” in %(environment)s.")
+    said = text % {"permission": PERMISSION_LABELS.get(permission, permission), "environment": environment}
+    return NotPermitted(f"{said} {undecided(account or current_account())}".strip())
 
 
-def require_still(first: Account | None, verb: str, environment: Environment | None = None) -> None:
-    """Raise GateClosed where the first of two persons may no longer do what they proposed; None: a command proposed it."""
-    if first is not None and not may(first, verb, environment):
+def require_still(first: Account | None, permission: str, environment: Environment | None = None) -> None:
+    """Raise GateNotPassed where the first of two persons may no longer do what they proposed; None: a command proposed it."""
+    if first is not None and not may(first, permission, environment):
         text = _(
             "%(name)s, who requested this, no longer has the permission. Cancel this request and submit a new one."
         )
-        raise GateClosed(text % {"name": first})
+        raise GateNotPassed(text % {"name": first})
 
 
 def undecided(account: Account) -> str:
@@ -96,16 +96,16 @@ def may_decide(account: Account) -> bool:
 
 
 def require_part() -> Account:
-    """Return the acting account; raises NotYou for one that only audits: he takes no part in what he audits."""
+    """Return the acting account; raises NotPermitted for one that only audits: he takes no part in what he audits."""
     account = current_account()
     if roles_of(account) == {"auditor"}:
-        raise NotYou(_("A person who holds only the auditor role cannot take part in the work that they audit."))
+        raise NotPermitted(_("A person who holds only the auditor role cannot take part in the work that they audit."))
     return account
 
 
 def held(accounts: Iterable[int], at: datetime | None = None) -> dict[int, set[tuple[str, int | None]]]:
     """Return account → (role, environment; None: all) that it holds at a time (None: now), by the keys of both."""
-    grants = AccessGrant.objects.in_force(at).filter(account__in=set(accounts))
+    grants = AccessGrant.objects.in_effect(at).filter(account__in=set(accounts))
     found = defaultdict[int, set[tuple[str, int | None]]](set)
     for account, role, environment in grants.values_list("account", "role", "environment"):
         found[account].add((role, environment))
@@ -122,7 +122,7 @@ def holders(role: str, environment: Environment | None = None, *, right: str = "
 
     right: leave out those who do not have this right there, by whichever of their roles.
     """
-    grants = _there(AccessGrant.objects.in_force().filter(account__kind=Account.Kind.PERSON), environment)
+    grants = _there(AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON), environment)
     found = Account.objects.filter(grants__in=grants.filter(role=role))
     if right:
         found = found.filter(grants__in=grants.filter(giving(right, environment)))
@@ -135,7 +135,7 @@ def _there(grants: AccessGrantQuerySet, environment: Environment | None) -> Acce
 
 def giving(right: str, environment: Environment | None) -> Q:
     """Return the condition on grants that give a role's right in an environment, or in all, as `may` asks it."""
-    roles = Q(role__in=[role for role, rights in ROLE_VERBS.items() if right in rights])
+    roles = Q(role__in=[role for role, rights in ROLE_PERMISSIONS.items() if right in rights])
     return roles & (Q() if environment is not None or right in READING else Q(environment=None))
 
 
@@ -150,11 +150,11 @@ def roles_by_person(
 ) -> dict[str, set[str]]:
     """Return person key → the roles that the person holds at a time (None: now), in one environment or anywhere.
 
-    An absent person's roles are the deputy's, who is one person still. right: who does not have it there does not count;
-    without: grants that do not; kept_out: persons who do not, and for whom no deputy acts; absences: further ones (absent,
-    deputy).
+    An absent person's roles are the delegate's, who is one person still. right: who does not have it there does not count;
+    without: grants that do not; kept_out: persons who do not, and for whom no delegate acts; absences: further ones (absent,
+    delegate).
     """
-    grants = AccessGrant.objects.in_force(at).filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without))
+    grants = AccessGrant.objects.in_effect(at).filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without))
     grants = _there(grants, environment)
     if right:
         grants = grants.filter(account__in=grants.filter(giving(right, environment)).values("account"))
@@ -163,7 +163,8 @@ def roles_by_person(
         if grant.account.person_key not in kept_out:
             found.setdefault(grant.account.person_key, set()).add(grant.role)
     away = [
-        (row.delegator, row.delegate) for row in Delegation.objects.in_force(at).select_related("delegator", "delegate")
+        (row.delegator, row.delegate)
+        for row in Delegation.objects.in_effect(at).select_related("delegator", "delegate")
     ]
     lent = [(found.pop(absent.person_key, set()), deputy.person_key) for absent, deputy in [*away, *absences]]
     for roles, deputy in lent:
@@ -172,16 +173,16 @@ def roles_by_person(
     return found
 
 
-def deputies_of(account: Account) -> list[Account]:
+def absent_persons_of(account: Account) -> list[Account]:
     """Return the persons for whom an account acts now. It goes no further: not for those whom they stand in for."""
     return list(
-        Account.objects.filter(delegations__in=Delegation.objects.in_force().filter(delegate=account)).order_by("pk")
+        Account.objects.filter(delegations__in=Delegation.objects.in_effect().filter(delegate=account)).order_by("pk")
     )
 
 
-def deputies_for(accounts: Iterable[Account]) -> list[Account]:
+def delegates_for(accounts: Iterable[Account]) -> list[Account]:
     """Return the persons who act now for any of these accounts."""
-    absences = Delegation.objects.in_force().filter(delegator__in=list(accounts))
+    absences = Delegation.objects.in_effect().filter(delegator__in=list(accounts))
     return list(Account.objects.filter(delegations_received__in=absences).distinct().order_by("pk"))
 
 
@@ -189,10 +190,10 @@ def deputies_for(accounts: Iterable[Account]) -> list[Account]:
 SECOND_FACTORS = frozenset({"totp", "webauthn", "recovery_codes", "mfa"})
 
 
-class FactorNeeded(SignatureNeeded):
+class SecondFactorRequired(SignatureRequired):
     """The environment asks for a second factor, and the last proof of identity was a password alone."""
 
-    kind = "factor_needed"
+    kind = "second_factor_required"
 
 
 def has_factor(actor: Actor) -> bool:
@@ -201,17 +202,17 @@ def has_factor(actor: Actor) -> bool:
 
 
 def require_factor(environment: Environment | None) -> None:
-    """Ask for a proof by a second factor where the environment demands it; raises FactorNeeded with a sentence.
+    """Ask for a proof by a second factor where the environment demands it; raises SecondFactorRequired with a sentence.
 
-    The door asks it of each act that signs, for what the act is about (environments/signing.py).
+    An operation asks it of each operation that signs, for what the operation is about (environments/signing.py).
     """
     if environment is not None and environment.requires_two_factor and not has_factor(current()):
         text = _("%(environment)s requires two-factor authentication for each signature.")
-        raise FactorNeeded(text % {"environment": environment})
+        raise SecondFactorRequired(text % {"environment": environment})
 
 
 def require_factor_anywhere() -> None:
-    """Ask for it where any environment demands it: for what counts in all of them; raises FactorNeeded."""
+    """Ask for it where any environment demands it: for what counts in all of them; raises SecondFactorRequired."""
     require_factor(Environment.objects.filter(requires_two_factor=True).first())
 
 
@@ -232,11 +233,11 @@ class GrantBackend(ModelBackend):
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         """Answer the admin: `view_…` for everyone with a role that may look; add, change and delete never."""
-        return perm.split(".")[-1].startswith("view_") and may(user_obj, "look")
+        return perm.split(".")[-1].startswith("view_") and may(user_obj, "read")
 
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         """Answer the admin's index."""
-        return may(user_obj, "look")
+        return may(user_obj, "read")
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         """Return nothing: rights are asked one by one."""

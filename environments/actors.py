@@ -1,4 +1,4 @@
-"""Turns the signed-in account of a request into the actor that the door asks for."""
+"""Turns the signed-in account of a request into the actor that the operation asks for."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.actor import Actor, acting
 from audit.capture import clear_context, set_context
-from audit.change import signed
+from audit.operation import signed
 from environments.access import roles_of
 from environments.admin.rights import rights_of
 from environments.models import Account
 
 # Under here allauth itself saves passwords and second factors, also while it only shows a page; those tables are
-# governed. What it saves in several steps is one transaction.
+# audited. What it saves in several steps is one transaction.
 ACCOUNT_PAGES = "/account/"
 IN_ONE = (
     "/account/password/", "/account/mfa/totp/", "/account/mfa/recovery-codes/",
@@ -55,10 +55,10 @@ def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
     the fields of Actor. Empty when they have not, or have signed with it since: each signature takes a proof of its own, and
     a sign-in is none (21 CFR 11.200).
 
-    The methods are those of the last SIGNATURE_SECONDS, joined in their order: `password`, `totp+password`, `webauthn`. A
+    The methods are those of the last REAUTHENTICATION_TIMEOUT, joined in their order: `password`, `totp+password`, `webauthn`. A
     passkey counts once, for what it signed.
     """
-    oldest, assertion = datetime.now(UTC).timestamp() - settings.SIGNATURE_SECONDS, session.get(ASSERTION)
+    oldest, assertion = datetime.now(UTC).timestamp() - settings.REAUTHENTICATION_TIMEOUT, session.get(ASSERTION)
     fresh = [
         record
         for record in session.get("account_authentication_methods", [])
@@ -92,7 +92,7 @@ class ActorMiddleware:
             name=str(account),
             kind="person" if account.kind == Account.Kind.PERSON else "service",
             channel="admin",
-            # A page reads the rights anyway, and only once; an act asks for the roles at its own moment.
+            # A page reads the rights anyway, and only once; an operation asks for the roles at its own moment.
             roles=tuple(sorted(rights_of(request).roles if request.method in LOOKING else roles_of(account))),
             address=address,
             request_id=getattr(request, "ringi_request_id", ""),

@@ -11,9 +11,9 @@ class EnvironmentsConfig(AppConfig):
     verbose_name = _("Environments")
 
     def ready(self) -> None:
-        """Let the door ask of each signature whether it needs a second factor, and the ledger learn of new passkeys."""
-        from audit.change import ask_of_signatures
+        """Let the operation ask of each signature whether it needs a second factor, and the ledger learn of new passkeys."""
+        from audit.operation import add_signature_check
         from environments import passkeys  # noqa: F401  it listens
         from environments.signing import require_factor
 
-        ask_of_signatures(require_factor)
+        add_signature_check(require_factor)

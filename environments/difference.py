@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from environments.models import ConfigurationVersion
-from environments.secrets import open_sealed
+from environments.secrets import decrypt
 
 Mark = Literal["same", "changed", "added", "removed"]
 
@@ -48,7 +48,7 @@ def _value(version: ConfigurationVersion | None, key: str) -> str | None:
     if version is None:
         return None
     if key in version.encrypted:
-        return open_sealed(version.encrypted[key], version.aad(key))
+        return decrypt(version.encrypted[key], version.aad(key))
     value = version.values.get(key)
     return None if value is None else str(value)
 

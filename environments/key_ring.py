@@ -1,4 +1,4 @@
-"""The keys of secrets at rest, in one file outside the database: one of them seals, the others still open."""
+"""The keys of secrets at rest, in one file outside the database: one of them encrypts, the others still open."""
 
 import fcntl
 import hashlib
@@ -18,12 +18,12 @@ from audit.private_files import as_its_folder, make_folder, write_private
 
 
 class KeyMissing(Exception):
-    """A value was sealed under a key that is not in this machine's ring."""
+    """A value was encrypted under a key that is not in this machine's ring."""
 
 
 @dataclass(frozen=True)
 class Ring:
-    """keys: id → 32 bytes; current: the id that seals; digest: the key of digests, which is never changed.
+    """keys: id → 32 bytes; current: the id that encrypts; digest: the key of digests, which is never changed.
 
     changed_at: seconds of Unix time when `current` was chosen.
     """
@@ -53,7 +53,7 @@ class Ring:
 
 def path() -> Path:
     """Return where the ring lies."""
-    return Path(settings.STATE) / "secrets" / "configuration.keys"
+    return Path(settings.STATE_DIR) / "secrets" / "configuration.keys"
 
 
 def fingerprint(key: bytes) -> str:
@@ -74,7 +74,7 @@ def read() -> Ring:
 
 
 def add() -> Ring:
-    """Add a key that seals nothing yet, so that it can be carried to the other machines first."""
+    """Add a key that encrypts nothing yet, so that it can be carried to the other machines first."""
     read()
     with _alone():
         ring = _parsed(path().read_text())
@@ -86,7 +86,7 @@ def add() -> Ring:
 
 
 def use(key_id: str) -> Ring:
-    """Let a key seal from now on. Raises KeyMissing."""
+    """Let a key encrypt from now on. Raises KeyMissing."""
     with _alone():
         ring = _parsed(path().read_text())
         ring.key(key_id)
@@ -96,7 +96,7 @@ def use(key_id: str) -> Ring:
 
 
 def drop(key_ids: set[str]) -> Ring:
-    """Take keys out for good; what only they open is lost. The one that seals stays, whatever is asked."""
+    """Take keys out for good; what only they open is lost. The one that encrypts stays, whatever is asked."""
     with _alone():
         ring = _parsed(path().read_text())
         kept = {name: key for name, key in ring.keys.items() if name not in key_ids or name == ring.current}

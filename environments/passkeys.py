@@ -19,8 +19,8 @@ from fido2.cose import CoseKey
 from fido2.utils import websafe_decode, websafe_encode
 from fido2.webauthn import UserVerificationRequirement
 
-from audit.change import label, note
 from audit.offline.ringi_verify import signing_challenge
+from audit.operation import label, record_event
 from environments.actors import ASSERTION
 
 _CHALLENGE = "ringi_challenge"
@@ -45,7 +45,7 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
         return context | {
             "js_data": {"request_options": dict(options)},
             "digests": digests,
-            "enough": waiting.get("kind") != "factor_needed",
+            "enough": waiting.get("kind") != "second_factor_required",
         }
 
     def form_invalid(self, form: Any) -> HttpResponse:
@@ -53,7 +53,7 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
         return self.render_to_response(self.get_context_data(form=form))
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Keep what the passkey signed for the act that waits, and do it."""
+        """Keep what the passkey signed for the operation that waits, and do it."""
         given = json.loads(form.data["credential"])
         names = {"authenticator_data": "authenticatorData", "client_data": "clientDataJSON", "signature": "signature"}
         kept = {ours: _plain(given["response"][theirs]) for ours, theirs in names.items()}
@@ -73,7 +73,7 @@ def note_passkey(user: Any, authenticator: Authenticator, **_rest: Any) -> None:
     if authenticator.type != Authenticator.Type.WEBAUTHN:
         return
     credential = authenticator.wrap().authenticator_data.credential_data
-    note(
+    record_event(
         "account:add_passkey",
         object=label(user),
         passkey=authenticator.pk,

@@ -32,94 +32,121 @@ ASKED_FOR = frozenset(role for role, _label in ROLE_CHOICES) - {"administrator",
 
 LEVELS: dict[str, frozenset[str]] = {
     "full": frozenset(
-        {"view", "log", "request", "schedule", "start", "stop", "decide", "verify", "configure", "settle"}
+        {
+            "view",
+            "read_logs",
+            "request",
+            "schedule",
+            "start",
+            "stop",
+            "decide",
+            "verify",
+            "edit_configuration",
+            "resolve",
+        }
     ),
-    "limited": frozenset({"view", "log", "request"}),
+    "limited": frozenset({"view", "read_logs", "request"}),
     "read_only": frozenset({"view"}),
     "audit_log_only": frozenset(),
     "operate": frozenset(
-        {"view", "log", "schedule", "request", "start", "stop", "decide", "verify", "roll_back", "settle", "adopt"}
+        {
+            "view",
+            "read_logs",
+            "schedule",
+            "request",
+            "start",
+            "stop",
+            "decide",
+            "verify",
+            "roll_back",
+            "resolve",
+            "register_version",
+        }
     ),
     "ci_automatic": frozenset({"request", "start", "schedule"}),
     "ci_after_approval": frozenset({"start"}),
     "none": frozenset(),
 }
-ENVIRONMENT_VERBS = frozenset().union(*LEVELS.values())
+ENVIRONMENT_PERMISSIONS = frozenset().union(*LEVELS.values())
 
-READING = frozenset({"look", "audit"})
+READING = frozenset({"read", "audit"})
 
-ROLE_VERBS: dict[str, frozenset[str]] = {
-    "administrator": frozenset({"grant", "account", "look"}),
+ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
+    "administrator": frozenset({"manage_access", "manage_accounts", "read"}),
     "release_manager": frozenset(
         {
-            "look",
+            "read",
             "plan",
             "prepare",
-            "propose_window",
-            "propose_waiver",
-            "assess",
-            "dismiss",
+            "request_window",
+            "request_waiver",
+            "assess_rollback",
+            "dismiss_rollback",
             "cancel",
-            "settle_obligation",
-            "document",
-            "checklist",
-            "configure_target",
-            "roster",
-            "propose_procedure",
-            "final_check",
+            "complete_follow_up",
+            "edit_document",
+            "sign_checklist",
+            "edit_target",
+            "assign_team",
+            "create_procedure",
+            "sign_final_check",
             "approve_document",
             "authorise_rollback",
-            "minutes",
-            "tell",
-            "release_message",
+            "record_meeting",
+            "configure_notifications",
+            "approve_external",
         }
     ),
     "project_manager": frozenset(
         {
-            "look",
+            "read",
             "plan",
-            "waive",
+            "confirm_waiver",
             "approve_document",
-            "propose_window",
-            "minutes",
-            "settle_obligation",
-            "release_message",
+            "request_window",
+            "record_meeting",
+            "complete_follow_up",
+            "approve_external",
         }
     ),
-    "developer": frozenset({"look", "change", "document", "evidence", "checklist"}),
-    "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
-    "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
-    "committee": frozenset({"look", "approve", "send_back", "reject", "consent", "minutes", "settle_obligation"}),
-    "auditor": frozenset({"look", "audit"}),
-    "ci": frozenset({"evidence"}),
+    "developer": frozenset({"read", "edit_changes", "edit_document", "upload_evidence", "sign_checklist"}),
+    "tester": frozenset({"read", "upload_evidence", "sign_checklist", "check_document"}),
+    "operator": frozenset(
+        {"read", "sign_checklist", "sign_final_check", "edit_target", "raise_rollback", "authorise_rollback"}
+    ),
+    "committee": frozenset(
+        {"read", "approve", "send_back", "reject", "approve_change", "record_meeting", "complete_follow_up"}
+    ),
+    "auditor": frozenset({"read", "audit"}),
+    "ci": frozenset({"upload_evidence"}),
 }
 
 # Every right as people read it, in the order in which a release needs them.
-RIGHT_WORDS = {
+PERMISSION_LABELS = {
     "view": _("View"),
-    "look": _("View"),
-    "log": _("Log"),
+    "read": _("View"),
+    "read_logs": _("Log"),
     "audit": _("Audit"),
     "plan": _("Plan a release"),
     "prepare": _("Prepare a release"),
-    "change": _("Changes"),
-    "evidence": _("Upload evidence"),
-    "checklist": _("Checklist"),
-    "document": _("Documents"),
+    "edit_changes": _("Changes"),
+    "upload_evidence": _("Upload evidence"),
+    "sign_checklist": _("Checklist"),
+    "edit_document": _("Documents"),
     "check_document": _("Check document content"),
     "approve_document": _("Approve document"),
-    "roster": _("Assign team role"),
-    "configure": _("Configurations"),
-    "configure_target": _("Deployment targets"),
-    "propose_window": _("Request extra window"),
-    "propose_waiver": _("Request waiver"),
-    "waive": _("Confirm waiver"),
-    "propose_procedure": _("Create procedure version"),
-    "consent": _("Approval"),
+    "assign_team": _("Assign team role"),
+    "edit_configuration": _("Configurations"),
+    "edit_target": _("Deployment targets"),
+    "request_window": _("Request extra window"),
+    "request_waiver": _("Request waiver"),
+    "confirm_waiver": _("Confirm waiver"),
+    "create_procedure": _("Create procedure version"),
+    "approve_change": _("Approval"),
     "approve": _("Approve"),
     "send_back": _("Send back"),
     "reject": _("Reject"),
-    "final_check": _("Sign final check"),
+    "sign_final_check": _("Sign final check"),
     "request": _("Request deployment"),
     "schedule": _("Schedule deployment"),
     "start": _("Start deployment"),
@@ -127,17 +154,24 @@ RIGHT_WORDS = {
     "cancel": _("Cancel deployment"),
     "decide": _("Decide how to continue"),
     "verify": _("Verify deployment"),
-    "raise": _("Raise rollback"),
-    "assess": _("Assess rollback"),
+    "raise_rollback": _("Raise rollback"),
+    "assess_rollback": _("Assess rollback"),
     "authorise_rollback": _("Authorise rollback"),
     "roll_back": _("Rollback"),
-    "dismiss": _("Dismiss rollback"),
-    "settle": _("Resolve deployment"),
-    "settle_obligation": _("Complete follow-up action"),
-    "adopt": _("Register deployed version"),
-    "minutes": _("Record meeting"),
-    "tell": _("Configure notifications"),
-    "release_message": _("Approve for external recipients"),
-    "grant": _("Grants"),
-    "account": _("Accounts"),
+    "dismiss_rollback": _("Dismiss rollback"),
+    "resolve": _("Resolve deployment"),
+    "complete_follow_up": _("Complete follow-up action"),
+    "register_version": _("Register deployed version"),
+    "record_meeting": _("Record meeting"),
+    "configure_notifications": _("Configure notifications"),
+    "approve_external": _("Approve for external recipients"),
+    "manage_access": _("Grants"),
+    "manage_accounts": _("Accounts"),
 }
+
+
+def in_environment(permission: str) -> bool:
+    """Tell whether a permission is one in an environment. Raises LookupError for an unknown key, which would only ever deny."""
+    if permission not in PERMISSION_LABELS:
+        raise LookupError(f"{permission!r} is the key of no permission")
+    return permission in ENVIRONMENT_PERMISSIONS

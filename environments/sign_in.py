@@ -1,4 +1,4 @@
-"""allauth's adapters: nobody signs up by himself, each sign-in is an event, and second factors are kept sealed."""
+"""allauth's adapters: nobody signs up by himself, each sign-in is an event, and second factors are kept encrypted."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from audit.actor import acting
-from audit.change import note, note_refusal
-from audit.refusals import Refused
-from environments.actions.account.invite import enrol, invited
+from audit.operation import record_event, record_refusal
+from audit.refusals import OperationRefused
 from environments.actors import person, visitor
 from environments.models import sign_in_name
-from environments.secrets import open_sealed, seal
+from environments.operations.account.invite import enrol, invited
+from environments.secrets import decrypt, encrypt
 
-SEALED_AS = "mfa.Authenticator"
+FACTOR_AAD = "mfa.Authenticator"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def post_login(self, request: HttpRequest, user: Any, **rest: Any) -> Any:
         """Write the sign-in and set the person's language."""
         with acting(person(user, address=request.META.get("REMOTE_ADDR", ""))):
-            note("session:sign_in", object=f"environments.Account:{user.pk}")
+            record_event("session:sign_in", object=f"environments.Account:{user.pk}")
         response = super().post_login(request, user=user, **rest)
         response.set_cookie("django_language", user.language, samesite="Lax", httponly=True)
         return response
@@ -47,7 +47,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         super().authentication_failed(request, **credentials)
         name = str(credentials.get("username", ""))[:150]
         with acting(visitor(request.META.get("REMOTE_ADDR", ""))):
-            note_refusal("session:sign_in", _("The name or the password is not right."), object=f"name:{name}")
+            record_refusal("session:sign_in", _("The name or the password is not right."), object=f"name:{name}")
 
     def reauthenticate(self, user: Any, password: str) -> bool:
         """Check the password of the signed-in person. They stay signed in when its stored form is renewed with it, as after
@@ -63,7 +63,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Keep a password that its owner chose; an invitation that was open ends."""
         user.invitation, user.invited_until = "", None
         super().set_password(user, password)
-        note("account:change_password", object=f"environments.Account:{user.pk}")
+        record_event("account:change_password", object=f"environments.Account:{user.pk}")
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Lead on to the first page."""
@@ -71,15 +71,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 
 class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Second factors: their secrets are sealed with the key of configuration secrets, outside the database."""
+    """Second factors: their secrets are encrypted with the key of configuration secrets, outside the database."""
 
     def encrypt(self, text: str) -> str:
-        """Seal a secret."""
-        return seal(text, SEALED_AS)
+        """Encrypt a secret."""
+        return encrypt(text, FACTOR_AAD)
 
     def decrypt(self, encrypted_text: str) -> str:
         """Open a secret."""
-        return open_sealed(encrypted_text, SEALED_AS)
+        return decrypt(encrypted_text, FACTOR_AAD)
 
     def get_totp_issuer(self) -> str:
         """Name the product, which the person's device shows."""
@@ -105,7 +105,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         try:
             with acting(person(account, address=request.META.get("REMOTE_ADDR", ""))):
                 enrol(account.pk, secret=secret, password=form.cleaned_data["password1"])
-        except Refused as refused:
+        except OperationRefused as refused:
             form.add_error(None, [str(reason) for reason in refused.reasons])
         else:
             messages.success(request, _("Your password is set. Sign in, then set up two-factor authentication."))

@@ -1,4 +1,4 @@
-"""What a signature is about, and so whether it needs a second factor. The door asks it of every act that signs."""
+"""What a signature is about, and so whether it needs a second factor. An operation asks it of every operation that signs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ BY_TARGETS = ("release", "application")
 
 
 def require_factor(event: str, rows: Iterable[Model]) -> None:
-    """Ask for a second factor when an act that signs is about an environment that demands it; raises FactorNeeded."""
+    """Ask for a second factor when an operation that signs is about an environment that demands it; raises SecondFactorRequired."""
     if event in TAKES_AWAY or access.has_factor(current()):
         return
     demanding = list(Environment.objects.filter(requires_two_factor=True))

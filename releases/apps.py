@@ -12,16 +12,16 @@ class ReleasesConfig(AppConfig):
     verbose_name = _("Releases")
 
     def ready(self) -> None:
-        """Install the database's own copy of the machines after each migration; say where sealed values are."""
+        """Install the database's own copy of the machines after each migration; say where encrypted values are."""
         from audit import guards
-        from environments.actions.configuration.reseal import ELSEWHERE, Place
         from environments.departures import ask_of_departures
-        from releases.actions.channel import reseal
-        from releases.gates.headcount import of_departure
-        from releases.machines.guard import FUNCTION, install, triggers
+        from environments.operations.configuration.reencrypt import ELSEWHERE, Place
+        from releases.gates.staffing import of_departure
+        from releases.operations.notification_channel import reencrypt
+        from releases.state_machines.guard import FUNCTION, install, triggers
 
         ask_of_departures(of_departure)
-        ELSEWHERE[:] = [Place(reseal.texts, reseal.reseal)]
+        ELSEWHERE[:] = [Place(reencrypt.texts, reencrypt.reencrypt)]
 
-        post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")
+        post_migrate.connect(install, sender=self, dispatch_uid="releases.state_machines.guard")
         guards.BESIDE.append((FUNCTION, triggers))

@@ -26,11 +26,11 @@ def _reaching(queue: str) -> Iterator[None]:
     except KeyError:
         log.error("queue %s is missing from RINGI_QUEUES here, so that nobody is woken", queue)
     except RedisError as fault:
-        log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
+        log.warning("queue %s is out of reach, the next poll will try again: %s", queue, fault)
 
 
 def wake(queue: str, job: str, **arguments: int) -> None:
-    """Put `releases.jobs.<job>` on a queue now, with whole numbers; a lost wake-up is found again by the scheduler's sweep."""
+    """Put `releases.jobs.<job>` on a queue now, with whole numbers; a lost wake-up is found again by the scheduler's poll."""
     with _reaching(queue):
         django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
 

@@ -10,26 +10,26 @@ from functools import partial
 from audit.actor import Actor, acting
 from audit.trace import tracing
 from environments.actors import person
-from releases.actions.delivery.lanes import tell_all
-from releases.actions.document.publish import publish
-from releases.actions.dump.delete import delete
-from releases.actions.poll.limited import limited
-from releases.actions.release import import_past
-from releases.actions.rollback.agree import unconsented
-from releases.actions.rollback.decide import pre_authorise, uncounted
-from releases.actions.rollback.possible import restores
-from releases.actions.rollback.run import not_possible, run
-from releases.actions.target import measure
-from releases.actions.watch.checks import run_checks
-from releases.actions.watch.place import configuration_of, spec_of
-from releases.actions.watch.sample import sample
 from releases.dispatch import EPOCH
 from releases.models import ReleaseImport, Rollback
+from releases.operations.document.publish import publish
+from releases.operations.dump.delete import delete
+from releases.operations.monitoring.checks import run_checks
+from releases.operations.monitoring.measure import record_measurement
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.operations.notification_delivery.lanes import deliver_all
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.operations.release import import_past
+from releases.operations.rollback.confirm_late import why_not_approved
+from releases.operations.rollback.decide import pre_authorise, uncounted
+from releases.operations.rollback.possible import restores
+from releases.operations.rollback.start import not_possible, start_rollback
+from releases.operations.target import measure
 from releases.steps.masking import clean
 from releases.steps.written_rows import written_since
 from releases.worker.context import target_of
-from releases.worker.cut import CutOff, cut_off_after
 from releases.worker.executor import run_from, worker_name
+from releases.worker.timeouts import TimedOut, interrupt_after
 
 log = logging.getLogger(__name__)
 # As long as a target's host is given for it.
@@ -46,15 +46,15 @@ def run_step(step_id: int) -> None:
         run_from(step_id)
 
 
-def take_sample(watch_id: int, due: int) -> None:
+def monitor(watch_id: int, due: int) -> None:
     """Take one sample of a watch. due: microseconds since 1970 (UTC)."""
-    with acting(_worker()), tracing(watch=str(watch_id)):
-        sample(watch_id, due=EPOCH + timedelta(microseconds=due))
+    with acting(_worker()), tracing(monitoring=str(watch_id)):
+        record_measurement(watch_id, due=EPOCH + timedelta(microseconds=due))
 
 
-def check_watch(watch_id: int, due: int) -> None:
+def run_monitoring_checks(watch_id: int, due: int) -> None:
     """Make the checks beside the metrics of a watch once. due: microseconds since 1970 (UTC)."""
-    with acting(_worker()), tracing(watch=str(watch_id)):
+    with acting(_worker()), tracing(monitoring=str(watch_id)):
         run_checks(watch_id, due=EPOCH + timedelta(microseconds=due))
 
 
@@ -62,9 +62,9 @@ def measure_target(target_id: int) -> None:
     """Measure whether a target is still as it was deployed."""
     with acting(_worker()), tracing(target=str(target_id)):
         try:
-            with cut_off_after(measure.SECONDS):
+            with interrupt_after(measure.SECONDS):
                 measure.take(target_id)
-        except CutOff as fault:
+        except TimedOut as fault:
             measure.give_up(target_id, str(fault))
 
 
@@ -87,10 +87,10 @@ def delete_dump(step_id: int) -> None:
         delete(step_id)
 
 
-def tell() -> None:
+def deliver_notifications() -> None:
     """Make messages of what waits in the outbox, and send what is due."""
     with acting(_worker()):
-        tell_all()
+        deliver_all()
 
 
 def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
@@ -105,19 +105,19 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
             step.step_type: step.result for step in deployment.steps.filter(phase="deployment", state="succeeded")
         }
         target = spec_of(target_of(deployment), deployment.previous.get("wanted_configuration"))
-        with cut_off_after(COUNT_SECONDS):
+        with interrupt_after(COUNT_SECONDS):
             return *written_since(target, values, earlier), ""
-    except (Exception, CutOff) as fault:  # noqa: BLE001  whatever keeps it from being counted: people decide without it
+    except (Exception, TimedOut) as fault:  # noqa: BLE001  whatever keeps it from being counted: people decide without it
         log.warning("%s: %s", rollback, clean(str(fault), secrets))
         return {}, False, clean(str(fault), secrets) or type(fault).__name__
 
 
 def prepare_rollback(rollback_id: int) -> None:
-    """Count what going back would take away, authorise it if the consent allows, and begin when it is authorised."""
+    """Count what going back would take away, authorise it if the approval allows, and begin when it is authorised."""
     with acting(_worker()), tracing(rollback=str(rollback_id)):
         rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
         begins = partial(_prepare, rollback)
-        first = limited("rollback", rollback, begins, deployment_id=rollback.deployment_id, beforehand=True)
+        first = with_retry_limit("rollback", rollback, begins, deployment_id=rollback.deployment_id, beforehand=True)
         if first is not None:
             run_from(first)
 
@@ -130,9 +130,9 @@ def _prepare(rollback: Rollback) -> int | None:
             return None
     read = Rollback.objects.select_related("deployment__procedure", "deployment__release", "authorised_by")
     rollback = read.get(pk=rollback.pk)
-    # What is not possible yet is tried again by the sweep, without an event each time.
-    if rollback.state == "authorised" and not (not_possible(rollback.deployment) or unconsented(rollback)):
-        return run(rollback.pk)
+    # What is not possible yet is tried again by the poll, without an event each time.
+    if rollback.state == "authorised" and not (not_possible(rollback.deployment) or why_not_approved(rollback)):
+        return start_rollback(rollback.pk)
     return None
 
 
@@ -140,13 +140,13 @@ JOBS: dict[str, Callable[..., None]] = {
     f"releases.jobs.{job.__name__}": job
     for job in (
         run_step,
-        take_sample,
-        check_watch,
+        monitor,
+        run_monitoring_checks,
         measure_target,
         import_past_releases,
         publish_documents,
         delete_dump,
-        tell,
+        deliver_notifications,
         prepare_rollback,
     )
 }

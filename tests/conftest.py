@@ -20,7 +20,7 @@ from django.utils import translation
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests import locks, operations
+from tests import locks, operation_roles
 
 TEMPLATE = f"ringi_template_{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)[:16]}"
 CAST = {
@@ -55,9 +55,9 @@ def pytest_configure() -> None:
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["tests.hashing.OneRound"]
-    settings.SILENT_SECONDS = 0  # no page need say that these tests have no scheduler
+    settings.HEARTBEAT_TIMEOUT = 0  # no page need say that these tests have no scheduler
     settings.GIT_NETWORKS = ["127.0.0.0/8", "::1"]  # servers of repositories lie on this machine
-    operations.in_one_process()
+    operation_roles.in_one_process()
     locks.watch()
 
 
@@ -113,15 +113,17 @@ def _fill() -> None:
         call_command("migrate", verbosity=0, interactive=False)
         connections.close_all()
     with _connected(os.environ["DATABASE_URL"], TEMPLATE):
-        call_command("procedure", "load", "releases/procedures/default.toml", activate=True, stdout=io.StringIO())
+        call_command(
+            "procedure", "load", "releases/procedures/default.toml", put_into_effect=True, stdout=io.StringIO()
+        )
         _cast()
         connections.close_all()
 
 
 def _cast() -> None:
     from audit.actor import Actor, acting
-    from environments.actions.access.grant import propose
-    from environments.actions.account.create import create
+    from environments.operations.access.grant import request_role
+    from environments.operations.account.create import create
 
     with acting(Actor(account_id=None, name="tests", kind="command", channel="command")):
         for name, roles in CAST.items():
@@ -135,7 +137,7 @@ def _cast() -> None:
             if not service:
                 enrolled(account, factor=name != "outsider")
             for role in roles:
-                propose(account.pk, role=role, reason="cast of the tests")
+                request_role(account.pk, role=role, reason="cast of the tests")
 
 
 def factor_secret(username: str) -> str:
@@ -145,7 +147,7 @@ def factor_secret(username: str) -> str:
 
 def enrolled(account: Any, password: str = PASSWORD, *, factor: bool = True) -> Any:
     """Let a person enrol by an invitation from the server, with a second factor or without; return the account."""
-    from environments.actions.account.invite import enrol, invite
+    from environments.operations.account.invite import enrol, invite
 
     made = enrol(account.pk, secret=invite(account.pk).secret.split("/")[-2], password=password)
     if factor:
@@ -158,14 +160,14 @@ def give_factor(account: Any) -> None:
     from allauth.mfa.models import Authenticator
 
     from audit.actor import Actor, acting
-    from audit.change import change
+    from audit.operation import operation
     from environments.models import Account
-    from environments.secrets import seal
-    from environments.sign_in import SEALED_AS
+    from environments.secrets import encrypt
+    from environments.sign_in import FACTOR_AAD
 
-    data = {"secret": seal(factor_secret(account.username), SEALED_AS)}
+    data = {"secret": encrypt(factor_secret(account.username), FACTOR_AAD)}
     command = Actor(account_id=None, name="tests", kind="command", channel="command")
-    with acting(command), change("test:factor", (Account, account.pk)):
+    with acting(command), operation("test:factor", (Account, account.pk)):
         Authenticator.objects.create(user=account, type=Authenticator.Type.TOTP, data=data)
 
 
@@ -219,13 +221,13 @@ def cloned(template: str, blocker: Any) -> Iterator[str]:
         dropped(clone)
 
 
-def seal(sealer: Any) -> Any:
-    """Sign what there is, as the sealer's role, in the database that Django is connected to; return the checkpoint."""
+def sign_ledger(signer: Any) -> Any:
+    """Sign what there is, as the ledger signer's role, in the database that Django is connected to; return the checkpoint."""
     from django.db import connection
 
-    address = _named(os.environ["DATABASE_SEALER_URL"], str(connection.settings_dict["NAME"]))
+    address = _named(os.environ["DATABASE_LEDGER_SIGNER_URL"], str(connection.settings_dict["NAME"]))
     with psycopg.connect(address, autocommit=True) as own:
-        return sealer.seal(own)
+        return signer.sign(own)
 
 
 @pytest.fixture
@@ -269,13 +271,13 @@ def enters(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]
 
 def seconded(made: Any, acting_as: Callable[..., AbstractContextManager[Any]], by: str = "second_operator") -> Any:
     """Accept what waits for a second person and return the row; return what does not wait as it is."""
-    from environments.actions.proposed_change.decide import accept
     from environments.models import RequestedChange
+    from environments.operations.requested_change.decide import confirm_change
 
     if not isinstance(made, RequestedChange):
         return made
     with acting_as(by):
-        return accept(made.pk)
+        return confirm_change(made.pk)
 
 
 @pytest.fixture
@@ -312,7 +314,7 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
 def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, for keys and files; its processes find it in their environment.
 
-    What was sealed in the databases that tests copy opens there too.
+    What was encrypted in the databases that tests copy opens there too.
     """
     from django.conf import settings
 
@@ -321,8 +323,8 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder, ring = tmp_path_factory.mktemp("state"), key_ring.path()
     if ring.exists():
         shutil.copytree(ring.parent, folder / ring.parent.name)
-    monkeypatch.setattr(settings, "STATE", folder)
-    monkeypatch.setenv("RINGI_STATE", str(folder))
+    monkeypatch.setattr(settings, "STATE_DIR", folder)
+    monkeypatch.setenv("RINGI_STATE_DIR", str(folder))
     return folder
 
 

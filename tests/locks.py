@@ -1,7 +1,7 @@
 """The declared order of row locks, held in every test.
 
 A transaction locks rows of models in the order of their LOCK_ORDER (99 where none is declared), however it locks them: at
-the door, by `select_for_update`, or by writing. Whoever holds a row of a later model and goes back to an earlier one can
+the operation, by `select_for_update`, or by writing. Whoever holds a row of a later model and goes back to an earlier one can
 wait for somebody who waits for it. Several rows of one model are locked in an order that is said. The first row of a
 model counts; those that follow are guarded by what is held then.
 """
@@ -20,7 +20,7 @@ from django.db.backends.signals import connection_created
 LAST = 99
 LOCKS = re.compile(r'^\s*SELECT\b.*?\bFROM "(\w+)"(.*)\bFOR (?:NO KEY )?UPDATE(?: OF "(\w+)")?', re.DOTALL)
 WRITES = re.compile(r'^\s*(UPDATE|DELETE FROM|INSERT INTO) "?(\w+)"?')
-# One row by its key, as the door asks for it, or at most one that `get` then asks for.
+# One row by its key, as the operation asks for it, or at most one that `get` then asks for.
 ONE = re.compile(r'^ WHERE "\w+" = %s $|LIMIT \d+\s*$')
 FAULTS: list[str] = []
 
@@ -45,7 +45,7 @@ class _Order:
         """Look at a statement before it is sent."""
         if self.connection.in_atomic_block and isinstance(sql, str):
             blocks = self.connection.atomic_blocks
-            # The door's own, where a test holds a transaction around several of them.
+            # The operation's own, where a test holds a transaction around several of them.
             block = next((block for block in blocks if block.durable), blocks[0])
             if block is not self.block:
                 self.block, self.held, self.made = block, {}, set()

@@ -1,4 +1,4 @@
-"""The admin of every governed model: a list and a page of fields, and nothing that changes a row."""
+"""The admin of every audited model: a list and a page of fields, and nothing that changes a row."""
 
 import json
 import unicodedata

@@ -228,7 +228,7 @@ def verify(
 
     connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
-    database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
+    database. key: the ledger signer's, one or more; keys that the ledger names below a checkpoint by a believed key are
     believed as well. begun: what was verified before, behind which it goes on instead of `first`. processes: how many check a long ledger; when None, as `processes_for` says.
     accepted: faults of single events that do not end it, where one process checks. Raises `BadNote` when
     an outside note is malformed or not signed by a believed key, psycopg's errors otherwise. Nothing holds that nobody

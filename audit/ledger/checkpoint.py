@@ -1,6 +1,6 @@
-"""The sealer: signs the ledger's growth, remembers what it signed, and refuses what contradicts its memory.
+"""The ledger signer: signs the ledger's growth, remembers what it signed, and refuses what contradicts its memory.
 
-`manage.py sealer` runs it. Its folder lies outside the database and belongs to its own account: `key`, `key.pub`
+`manage.py ledger_signer` runs it. Its folder lies outside the database and belongs to its own account: `key`, `key.pub`
 (all its public keys, oldest first), `state.json` and `checkpoints.txt`.
 """
 
@@ -22,13 +22,13 @@ from audit.private_files import make_folder, write_private
 BATCH = 5000
 
 
-class Unsealable(Exception):
-    """The ledger contradicts what the sealer remembers to have signed; the message says where."""
+class SigningRefused(Exception):
+    """The ledger contradicts what the ledger signer remembers to have signed; the message says where."""
 
 
 def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes, list[tuple[int, dict[str, Any]]]]:
     """Check the events behind `begun` as a verifier does; return tree and chain value at the end, and number and
-    contents of those that name a key. Raises `Unsealable` at the first that does not fit.
+    contents of those that name a key. Raises `SigningRefused` at the first that does not fit.
     """
     frontier = Frontier(begun.size, begun.roots)
     keyed: list[tuple[int, dict[str, Any]]] = []
@@ -38,7 +38,7 @@ def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes, 
         for leaf in part.leaves:
             frontier.add(leaf)
         if part.fault is not None:
-            raise Unsealable(f"number {part.fault.number}: {part.fault.what}")
+            raise SigningRefused(f"number {part.fault.number}: {part.fault.what}")
         chain = part.chain
         keyed += part.keyed
         if len(part.leaves) < BATCH:
@@ -68,7 +68,7 @@ class Memory:
         write_private(file, json.dumps(kept | {"keys": self.keys}))
 
 
-class Sealer:
+class LedgerSigner:
     """Signs the ledger's growth with the key of its folder."""
 
     def __init__(self, folder: Path, origin: str = "ringi.example/ledger") -> None:
@@ -78,7 +78,7 @@ class Sealer:
         file = folder / "key"
         if not file.exists():
             if (folder / "state.json").exists():
-                raise Unsealable("the sealer's key is missing, but it has signed before: put the key back")
+                raise SigningRefused("the ledger signer's key is missing, but it has signed before: put the key back")
             self.make_key(file, f"{origin}/{secrets.token_hex(4)}")
         self.open_key()
         state = folder / "state.json"
@@ -87,7 +87,7 @@ class Sealer:
         self._say(kept.frontier, kept.chain, kept.note)
 
     def _say(self, frontier: Frontier, chain: bytes, note: str) -> None:
-        """Take this for the last statement; `said` is what another thread may read while the sealer goes on."""
+        """Take this for the last statement; `said` is what another thread may read while the ledger signer goes on."""
         self.frontier, self.chain, self.note = frontier, chain, note
         self.said = Memory(frontier, chain, note, tuple(map(str, self.keys)))
 
@@ -111,10 +111,10 @@ class Sealer:
         self.keys = [*(key for key in known if key != self.public), self.public]
         write_private(listed, "".join(f"{key}\n" for key in self.keys))
 
-    def seal(self, connection: Any) -> Checkpoint | None:
+    def sign(self, connection: Any) -> Checkpoint | None:
         """Sign what was linked since the last time and publish it; None when there is nothing new.
 
-        Raises `Unsealable` when the ledger is shorter than, or not an extension of, what was signed before, and where
+        Raises `SigningRefused` when the ledger is shorter than, or not an extension of, what was signed before, and where
         somebody else names a key.
         """
         with connection.cursor() as cursor:
@@ -123,7 +123,7 @@ class Sealer:
             frontier, chain, keyed = grown(cursor, self.frontier, self.chain)
             for number, event in keyed:
                 if (event["operation"], event["kind"]) == (RENEWAL, "operation") and not self._made(event):
-                    raise Unsealable(f"number {number} names another key, and this signer did not make it")
+                    raise SigningRefused(f"number {number} names another key, and this signer did not make it")
             if frontier.size == self.frontier.size:
                 return None
             return self.sign_and_publish(cursor, frontier, chain)
@@ -142,13 +142,13 @@ class Sealer:
         """Make a new key, have the old one sign that, name it in the ledger, and sign with the new one from then on.
 
         Whoever believes the old key can so believe the new one. Called again after a crash it goes on where it
-        was. Raises `Unsealable` as `seal` does.
+        was. Raises `SigningRefused` as `sign` does.
         """
         fresh = self.folder / "key.next"
         if not fresh.exists():
             self.make_key(fresh, self.origin)
         _private, key = self.key_in(fresh)
-        self.seal(connection)
+        self.sign(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT bytes FROM audit_event WHERE operation = %s ORDER BY at DESC LIMIT 1", [RENEWAL])
             last = cursor.fetchone()
@@ -157,7 +157,7 @@ class Sealer:
                 cursor.execute(
                     "SELECT ringi_renew_key(%s, %s, %s::jsonb, %s)", [str(self.public), str(key), details, reason]
                 )
-        self.seal(connection)
+        self.sign(connection)
         fresh.replace(self.folder / "key")
         self.open_key()
         return key
@@ -177,21 +177,23 @@ class Sealer:
         cursor.execute("SELECT number, chain FROM audit_ledgerhead WHERE id = 1")
         head = cursor.fetchone()
         if head is None or head[0] < size:
-            raise Unsealable(
+            raise SigningRefused(
                 f"the ledger has {head[0] if head else 0} events, but {size} were signed before:"
                 f" events from number {head[0] + 1 if head else 1} on are missing"
             )
         cursor.execute("SELECT number, note FROM audit_checkpoint ORDER BY number DESC LIMIT 1")
         last = cursor.fetchone()
         if last is not None and not self.remembers:
-            raise Unsealable("the ledger bears checkpoints that this sealer does not remember: put its state.json back")
+            raise SigningRefused(
+                "the ledger bears checkpoints that this ledger signer does not remember: put its state.json back"
+            )
         if last is not None and (last[0] > size or (last[0] == size and last[1] != self.note)):
-            raise Unsealable(f"the last checkpoint in the ledger, of {last[0]} events, is not the one signed here")
+            raise SigningRefused(f"the last checkpoint in the ledger, of {last[0]} events, is not the one signed here")
         if size:
             cursor.execute("SELECT chain FROM audit_ledgerentry WHERE number = %s", [size])
             link = cursor.fetchone()
             if link is None or bytes(link[0]) != self.chain:
-                raise Unsealable(
+                raise SigningRefused(
                     f"the first {size} events are not those that were signed before: number {size} differs"
                 )
 
@@ -201,4 +203,6 @@ class Sealer:
         append_note(self.folder / "checkpoints.txt", self.note)
         cursor.execute("SELECT EXISTS (SELECT FROM audit_checkpoint WHERE number = %s)", [self.frontier.size])
         if not cursor.fetchone()[0]:
-            cursor.execute("SELECT ringi_seal(%s, %s, %s)", [self.frontier.size, self.frontier.root(), self.note])
+            cursor.execute(
+                "SELECT ringi_add_checkpoint(%s, %s, %s)", [self.frontier.size, self.frontier.root(), self.note]
+            )

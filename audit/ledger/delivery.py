@@ -1,7 +1,7 @@
 """Carries checkpoints out: by mail to auditors, by HTTP to witnesses, at the addresses that administrators entered.
 
-`Rounds` does it in a thread beside the sealing, so that no address holds a signature up. What was carried where is kept
-in the sealer's folder, `delivered.json`. A witness is spoken to as C2SP tlog-witness says (https://c2sp.org/tlog-witness): `POST …/add-checkpoint` with the size it knows, the
+`Rounds` does it in a thread beside the signing, so that no address holds a signature up. What was carried where is kept
+in the ledger signer's folder, `delivered.json`. A witness is spoken to as C2SP tlog-witness says (https://c2sp.org/tlog-witness): `POST …/add-checkpoint` with the size it knows, the
 consistency proof from there, and the note; its cosignature is kept in `cosignatures.txt`.
 """
 
@@ -21,10 +21,10 @@ from django.core.mail import EmailMessage
 from django.db import close_old_connections, connection as own_connection
 
 from audit.capture import set_context
-from audit.ledger.checkpoint import Sealer
-from audit.ledger.going_on import SEALER, leaves_of
+from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import MOST_DIGITS, append_note
 from audit.ledger.proof import Frontier, consistency_since
+from audit.ledger.resumption import LEDGER_SIGNER, leaves_of
 from audit.private_files import write_private
 
 TIMEOUT = 5.0
@@ -44,11 +44,11 @@ class NotDelivered(Exception):
 class Delivery:
     """What was carried to each address, and when the next try is due; seconds of `clock`."""
 
-    def __init__(self, sealer: Sealer, clock: Callable[[], float] = time.time) -> None:
-        """sealer: whose folder keeps the memory."""
-        self.sealer, self.clock, self.said = sealer, clock, sealer.said
+    def __init__(self, signer: LedgerSigner, clock: Callable[[], float] = time.time) -> None:
+        """signer: whose folder keeps the memory."""
+        self.signer, self.clock, self.said = signer, clock, signer.said
         self._held: dict[str, threading.Thread] = {}
-        self.file = sealer.folder / "delivered.json"
+        self.file = signer.folder / "delivered.json"
         self.kept: dict[str, dict[str, Any]] = (
             json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
         )
@@ -62,7 +62,7 @@ class Delivery:
 
         An address that begins to fail, or takes notes again, is an event; one that goes on failing is none.
         """
-        self.said = self.sealer.said
+        self.said = self.signer.said
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id, kind, address FROM audit_checkpointdelivery WHERE removed_at IS NULL"
@@ -92,7 +92,7 @@ class Delivery:
         with connection.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
-                set_context(SEALER, operation=DELIVERY, connection=connection)
+                set_context(LEDGER_SIGNER, operation=DELIVERY, connection=connection)
                 cursor.execute(
                     "SELECT ringi_append('access', %s, %s, NULL, %s::jsonb, '', %s)",
                     [DELIVERY, f"audit.CheckpointDelivery:{pk}", details, "failed" if failing else "done"],
@@ -164,7 +164,7 @@ class Delivery:
     def _keep_cosignature(self, lines: str) -> None:
         """Append the note with the witness's lines to cosignatures.txt."""
         if all(line.startswith("— ") for line in lines.splitlines()) and lines.endswith("\n"):
-            append_note(self.sealer.folder / "cosignatures.txt", self.said.note + lines)
+            append_note(self.signer.folder / "cosignatures.txt", self.said.note + lines)
 
 
 def _settle[T](found: Future[T], call: Callable[[], T]) -> None:
@@ -209,9 +209,9 @@ class Rounds:
             try:
                 close_old_connections()
                 for fault in self.delivery.carrying(own_connection):
-                    self.tell(f"sealer: a checkpoint was not taken by {fault}")
-            except Exception as fault:  # noqa: BLE001  the next round tries again; nothing here ends the sealing
-                self.tell(f"sealer: checkpoints were not carried: {fault}")
+                    self.tell(f"ledger_signer: a checkpoint was not taken by {fault}")
+            except Exception as fault:  # noqa: BLE001  the next round tries again; nothing here ends the signing
+                self.tell(f"ledger_signer: checkpoints were not carried: {fault}")
                 own_connection.close()
             self._ended.wait(self.every)
         own_connection.close()

@@ -1,6 +1,6 @@
 """The functions of the ledger inside PostgreSQL, as SQL; `audit.capture.install` creates them.
 
-Numbers of errors: RI001 no actor, RI002 append only (also the key of a governed row), RI003 a wrong call, RI004 an
+Numbers of errors: RI001 no actor, RI002 append only (also the key of an audited row), RI003 a wrong call, RI004 an
 operation of another process.
 """
 
@@ -72,7 +72,7 @@ BEGIN
     IF coalesce(context ->> 'actor', '') = '' THEN
         RAISE EXCEPTION 'no actor: nothing is written without the name of who does it'
             USING ERRCODE = 'RI001',
-                  HINT = 'Use the door, or ringi_break_glass(name, reason) in the same transaction.';
+                  HINT = 'Use the operation, or ringi_break_glass(name, reason) in the same transaction.';
     END IF;
     RETURN context;
 END $$;
@@ -85,7 +85,7 @@ BEGIN
         AND (role = session_user OR pg_has_role(session_user, role, 'USAGE'))
     ) THEN
         RAISE EXCEPTION 'the database role % may not cause the operation "%"', session_user, wanted
-            USING ERRCODE = 'RI004', HINT = 'audit/operations.toml declares it, and migrate puts it into force.';
+            USING ERRCODE = 'RI004', HINT = 'audit/operation_roles.toml declares it, and migrate puts it into force.';
     END IF;
 END $$;
 
@@ -147,9 +147,9 @@ BEGIN
     IF after ? 'signature' AND coalesce(after #>> '{signature,digest}', '') = '' THEN
         RAISE EXCEPTION 'a signature names the digest of what was signed' USING ERRCODE = 'RI003';
     END IF;
-    -- Verifiers believe the key that this event names; it is the sealer's alone.
+    -- Verifiers believe the key that this event names; it is the ledger signer's alone.
     IF normalize(coalesce(operation, ''), NFC) = 'audit:renew_key' THEN
-        RAISE EXCEPTION 'only the sealer names its key' USING ERRCODE = 'RI003';
+        RAISE EXCEPTION 'only the ledger signer names its key' USING ERRCODE = 'RI003';
     END IF;
     RETURN ringi_write(kind, ringi_context(), operation, object, ringi_canonical(before), ringi_canonical(after),
                        reason, normalize(coalesce(outcome, ''), NFC));
@@ -198,9 +198,9 @@ AS $$ SELECT sha256(outer_pad || sha256(inner_pad || convert_to(value, 'UTF8')))
 CREATE OR REPLACE FUNCTION ringi_row_event() RETURNS trigger LANGUAGE plpgsql PINNED
 AS $$
 DECLARE
-    -- Arguments: label, primary key, ungoverned, secret, times, binaries; the last five with commas.
+    -- Arguments: label, primary key, unaudited, secret, times, binaries; the last five with commas.
     keys text[] := string_to_array(TG_ARGV[1], ',');
-    ungoverned text[] := string_to_array(TG_ARGV[2], ',');
+    unaudited text[] := string_to_array(TG_ARGV[2], ',');
     secret text[] := string_to_array(TG_ARGV[3], ',');
     times text[] := string_to_array(TG_ARGV[4], ',');
     binaries text[] := string_to_array(TG_ARGV[5], ',');
@@ -223,10 +223,10 @@ BEGIN
             INTO before, after, changed, moved
             FROM jsonb_each(old_row) AS cell
             WHERE cell.key = ANY (keys)
-                OR (cell.value <> new_row -> cell.key AND cell.key <> ALL (ungoverned));
+                OR (cell.value <> new_row -> cell.key AND cell.key <> ALL (unaudited));
         -- Events follow a row by its key: another one would end its story, and begin one without a beginning.
         IF moved > 0 THEN
-            RAISE EXCEPTION 'the key of a governed row never changes: UPDATE of % % is refused',
+            RAISE EXCEPTION 'the key of an audited row never changes: UPDATE of % % is refused',
                 TG_TABLE_NAME, old_row -> keys[1] USING ERRCODE = 'RI002';
         END IF;
         IF changed = 0 OR before IS NULL THEN
@@ -236,12 +236,12 @@ BEGIN
     ELSIF TG_OP = 'INSERT' THEN
         old_row := to_jsonb(NEW);
         SELECT {_pairs("cell.value")} INTO after FROM jsonb_each(old_row) AS cell
-            WHERE cell.key <> ALL (ungoverned);
+            WHERE cell.key <> ALL (unaudited);
         outcome := 'inserted';
     ELSE
         old_row := to_jsonb(OLD);
         SELECT {_pairs("cell.value")} INTO before FROM jsonb_each(old_row) AS cell
-            WHERE cell.key <> ALL (ungoverned);
+            WHERE cell.key <> ALL (unaudited);
         outcome := 'deleted';
     END IF;
     context := ringi_context();
@@ -307,7 +307,7 @@ BEGIN
     RAISE EXCEPTION 'append only: % of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'RI002';
 END $$;
 
-CREATE OR REPLACE FUNCTION ringi_seal(size bigint, root bytea, note text) RETURNS void LANGUAGE plpgsql PINNED
+CREATE OR REPLACE FUNCTION ringi_add_checkpoint(size bigint, root bytea, note text) RETURNS void LANGUAGE plpgsql PINNED
 AS $$
 BEGIN
     IF size IS NULL OR size < 1 OR size > (SELECT number FROM audit_ledgerhead) THEN
@@ -329,7 +329,7 @@ BEGIN
         RAISE EXCEPTION 'a new key is named with a reason' USING ERRCODE = 'RI003';
     END IF;
     RETURN ringi_write(
-        'operation', jsonb_build_object('actor', 'worker:sealer', 'channel', 'worker', 'operation_id', gen_random_uuid()),
+        'operation', jsonb_build_object('actor', 'worker:ledger_signer', 'channel', 'worker', 'operation_id', gen_random_uuid()),
         'audit:renew_key', '', NULL,
         ringi_canonical(coalesce(details, '{}') || jsonb_build_object(
             'key', key, 'previous', previous, 'database_role', session_user)),
@@ -348,7 +348,7 @@ APPLICATION_FUNCTIONS = (
     "ringi_key_order(text)",
     "ringi_number(jsonb)",
 )
-SEALER_FUNCTIONS = ("ringi_seal(bigint, bytea, text)", "ringi_renew_key(text, text, jsonb, text)")
+LEDGER_SIGNER_FUNCTIONS = ("ringi_add_checkpoint(bigint, bytea, text)", "ringi_renew_key(text, text, jsonb, text)")
 OWNER_FUNCTIONS = (
     "ringi_context()",
     "ringi_write(text, jsonb, text, text, text, text, text, text)",
@@ -361,7 +361,7 @@ OWNER_FUNCTIONS = (
 
 PRIVATE = "".join(
     f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC;\n"
-    for name in APPLICATION_FUNCTIONS + SEALER_FUNCTIONS + OWNER_FUNCTIONS
+    for name in APPLICATION_FUNCTIONS + LEDGER_SIGNER_FUNCTIONS + OWNER_FUNCTIONS
 )
 
 LEDGER_TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")

@@ -1,6 +1,6 @@
 """Signed checkpoints (C2SP tlog-checkpoint, Ed25519): how a note is written, read, and by which keys it is believed.
 
-The sealer writes notes; audit_verify and the export read them, with the forms of the offline verifier, so that no two
+The ledger signer writes notes; audit_verify and the export read them, with the forms of the offline verifier, so that no two
 verifiers read a note in two ways.
 """
 
@@ -199,5 +199,5 @@ def _whole(file: IO[bytes]) -> int:
 
 
 def notes_of(file: Path) -> list[str]:
-    """Return the notes of a file to which the sealer appends them, the last perhaps cut short; none when there is no file."""
+    """Return the notes of a file to which the ledger signer appends them, the last perhaps cut short; none when there is no file."""
     return split_notes(file.read_text(encoding="utf-8")) if file.exists() else []

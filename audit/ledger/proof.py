@@ -1,6 +1,6 @@
 """The Merkle tree of RFC 6962 over the leaves of the ledger: roots, and proofs that one tree begins another.
 
-A leaf is the 32 bytes that the link of an event holds, SHA-256(0x00 ‖ bytes). Sealer, verification
+A leaf is the 32 bytes that the link of an event holds, SHA-256(0x00 ‖ bytes). LedgerSigner, verification
 and excerpts call it.
 """
 

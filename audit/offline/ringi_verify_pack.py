@@ -3,7 +3,7 @@
 
     ringi_verify_pack.py PACK.zip [--key KEY] [--statements KEY]
 
-KEY is the sealer's public key (`name+keyid+base64`, or a file that holds it); --statements the application's (base64
+KEY is the ledger signer's public key (`name+keyid+base64`, or a file that holds it); --statements the application's (base64
 of 32 bytes, or a file). Without them those in the pack are used; then it holds at most as far as can be seen, which is 2.
 Exit status: 0 it holds, 1 it is broken (the first fault is printed), 2 it can't be told.
 
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description="Verify an evidence pack of Ringi offline.")
     parser.add_argument("pack")
-    parser.add_argument("--key", help="public key of the sealer, or a file that holds it")
+    parser.add_argument("--key", help="public key of the ledger signer, or a file that holds it")
     parser.add_argument("--statements", help="public key of the application's statements, or a file that holds it")
     options = parser.parse_args(arguments)
     inside = []
@@ -126,9 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
                 public = base64.b64decode(pack.read("keys/statements.pub"))
                 inside.append("the application's")
             manifest = check_manifest(pack, public)
-            keys = read_keys([options.key or pack.read("keys/sealer.pub").decode()])
+            keys = read_keys([options.key or pack.read("keys/ledger-signer.pub").decode()])
             if not options.key:
-                inside.append("the sealer's")
+                inside.append("the ledger signer's")
             proven, unproven, deleted = check_events(pack, manifest, keys)
     except Broken as broken:
         print(f"BROKEN: {broken}")

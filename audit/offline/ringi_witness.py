@@ -221,7 +221,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Witness a Ringi ledger.")
     parser.add_argument("folder", type=Path, help="where key, memory and checkpoints are kept")
     parser.add_argument("--name", required=True, help="the name of this witness, such as auditor.example/ringi")
-    parser.add_argument("--key", action="append", default=[], help="public key of the sealer, or a file with keys")
+    parser.add_argument(
+        "--key", action="append", default=[], help="public key of the ledger signer, or a file with keys"
+    )
     parser.add_argument("--bind", default="127.0.0.1:8600", help="address and port to listen on")
     parser.add_argument("--show", action="store_true", help="print the witness's public key and end")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """One object's history rows against its events: each row must be a copy of a state that an event made.
 
-A row is explained by an event of its kind, near it in time, that left the same governed columns and names the same
-person and reason. A save that changed no governed column makes a row and no row event; it is explained by an act of
+A row is explained by an event of its kind, near it in time, that left the same audited columns and names the same
+person and reason. A save that changed no audited column makes a row and no row event; it is explained by an operation of
 the same person for the same reason on the object, if it repeats the state that the ledger has.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
-from audit.governed import GOVERNED, Governed
+from audit.audited_tables import AUDITED_TABLES, AuditedTable
 
 # A snapshot is written in the transaction of its event, but with the clock of the process that saved.
 NEAR = timedelta(minutes=5)
@@ -36,16 +36,16 @@ WHERE e.object = %s AND e.kind IN ('row', 'operation') AND (e.at, e.id) > (%s, %
 
 @dataclass(frozen=True)
 class Watched:
-    """A governed model that keeps history rows."""
+    """An audited model that keeps history rows."""
 
-    governed: Governed
+    audited: AuditedTable
     model: type[models.Model]
     history: type[models.Model]
 
     @property
     def label(self) -> str:
         """Return `app.Model`."""
-        return self.governed.model
+        return self.audited.model
 
     @property
     def table(self) -> str:
@@ -61,7 +61,7 @@ class Watched:
     def columns(self) -> dict[str, str]:
         """Return column → `time`, `bytes` or `plain`, of what both keep and neither masks."""
         kept = {field.column for field in self.history._meta.concrete_fields}
-        left_out = self.governed.ungoverned | self.governed.secret
+        left_out = self.audited.unaudited | self.audited.secret
         return {
             str(field.column): "time"
             if isinstance(field, models.DateTimeField)
@@ -74,20 +74,20 @@ class Watched:
 
 
 def watched() -> list[Watched]:
-    """Return the governed models with history rows, in the order of their labels."""
+    """Return the audited models with history rows, in the order of their labels."""
     found = []
-    for governed in GOVERNED:
-        app, name, *relation = governed.model.split(".")
+    for audited in AUDITED_TABLES:
+        app, name, *relation = audited.model.split(".")
         model = apps.get_model(app, name)
         manager = None if relation else getattr(model, "history", None)
         if manager is not None:
-            found.append(Watched(governed, model, manager.model))
+            found.append(Watched(audited, model, manager.model))
     return sorted(found, key=lambda one: one.label)
 
 
 @dataclass
 class Happened:
-    """One event of an object. values: the governed columns behind it (before it, of a deletion); none for an act."""
+    """One event of an object. values: the audited columns behind it (before it, of a deletion); none for an operation."""
 
     at: datetime
     number: int
@@ -107,7 +107,7 @@ class Happened:
 
 @dataclass(frozen=True)
 class Row:
-    """One history row; values: its governed columns as the ledger would write them."""
+    """One history row; values: its audited columns as the ledger would write them."""
 
     id: int
     at: datetime
@@ -129,7 +129,7 @@ class Row:
 class Unexplained:
     """A history row that no event explains. why: `no_object`, `no_event` or `other_doer` (of the event of that number).
 
-    Or a row of a governed table (`row` is 0) that is not what its events say, the last of them of that number: `gone`,
+    Or a row of an audited table (`row` is 0) that is not what its events say, the last of them of that number: `gone`,
     `left`, `untold`, or `not_as_told` in these columns.
     """
 

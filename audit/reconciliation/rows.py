@@ -1,4 +1,4 @@
-"""Each governed row against its events: folded to the present they must make what stands in the table.
+"""Each audited row against its events: folded to the present they must make what stands in the table.
 
 What was written while no trigger stood, by whoever may disable one, is in no event; here it shows. A column that no event
 tells of is not known. Of a secret column only whether there is a value is compared: the key of its digests is the database's.
@@ -12,8 +12,8 @@ from typing import Any
 
 from audit.apps import table_of
 from audit.as_of import Past, last_of_rows
+from audit.audited_tables import AuditedTable
 from audit.capture import arguments
-from audit.governed import Governed
 from audit.reconciliation.compare import Unexplained, as_written
 from audit.roles import name
 
@@ -38,7 +38,7 @@ WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 
 @dataclass(frozen=True)
 class Table:
-    """A governed table as it is compared. kinds: column → `time`, `plain` or `secret` (then: whether it is null)."""
+    """An audited table as it is compared. kinds: column → `time`, `plain` or `secret` (then: whether it is null)."""
 
     label: str
     key: str
@@ -48,10 +48,10 @@ class Table:
     batch: int
 
     @classmethod
-    def of(cls, cursor: Any, governed: Governed) -> "Table | None":
+    def of(cls, cursor: Any, audited: AuditedTable) -> "Table | None":
         """Look at the table; None where this role may not read it, or it has several keys."""
-        table = table_of(governed.model)
-        keys = arguments(cursor, governed, table)[1].split(",")
+        table = table_of(audited.model)
+        keys = arguments(cursor, audited, table)[1].split(",")
         cursor.execute("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", [name(table)])
         if not cursor.fetchone()[0] or len(keys) != 1:
             return None
@@ -59,18 +59,18 @@ class Table:
         types = dict(cursor.fetchall())
         kinds, selected = {}, []
         for column, type_ in sorted(types.items()):
-            if column in governed.ungoverned:
+            if column in audited.unaudited:
                 continue
             kinds[column] = "time" if type_ == "timestamp with time zone" else "plain"
             shown = quoted = name(column)
-            if column in governed.secret:
+            if column in audited.secret:
                 kinds[column], shown = "secret", f"{quoted} IS NULL"
             elif type_ == "bytea":  # a file of megabytes is hashed where it lies
                 shown = f"'sha256:' || encode(sha256({quoted}), 'hex')"
             selected.append(f"{shown} AS {quoted}")
         rows = f"SELECT {', '.join(selected)} FROM {name(table)}"
         batch = FILES if "bytea" in types.values() else BATCH
-        return cls(governed.model, keys[0], types[keys[0]], kinds, rows, batch)
+        return cls(audited.model, keys[0], types[keys[0]], kinds, rows, batch)
 
     def present(self, cursor: Any, keys: list[str]) -> dict[str, dict[str, Any]]:
         """Return key → columns of the rows that are there."""

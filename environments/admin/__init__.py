@@ -130,7 +130,7 @@ class AccountAdmin(ReadOnlyAdmin):
     @column(_("roles"))
     def roles(self, row: Account) -> str:
         """Return the roles held now."""
-        grants = AccessGrant.objects.in_force().filter(account=row).select_related("environment")
+        grants = AccessGrant.objects.in_effect().filter(account=row).select_related("environment")
         return listed(
             str(g.get_role_display()) + (f" ({g.environment})" if g.environment else "") for g in grants
         ) or _t("none")

@@ -1,4 +1,4 @@
-"""Tokens, requests for access, reviews and deputies in the admin: read here, changed by verbs only."""
+"""Tokens, requests for access, reviews and delegates in the admin: read here, changed by verbs only."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ class AccessReviewAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Delegation)
-class DeputyAdmin(ReadOnlyAdmin):
+class DelegationAdmin(ReadOnlyAdmin):
     """Who stands in for whom."""
 
     list_display = ("delegator", "delegate", "state_now", "begins", "ends", "requested_by", "confirmed_by", "reason")
@@ -128,7 +128,7 @@ class DeputyAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RequestedChange)
-class ProposedChangeAdmin(ReadOnlyAdmin):
+class RequestedChangeAdmin(ReadOnlyAdmin):
     """What waits for a second person, and what became of it."""
 
     list_display = ("__str__", "event", "state_now", "requested_by", "proposed", "decided_by", "reason")

@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from environments.models import AccessGrant, AccessRule, Account, Environment
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
+from environments.roles import LEVELS, READING, ROLE_PERMISSIONS, in_environment
 
 # Who decides about releases, or checks those who do, sees what runs where without a cell in the matrix.
 OVERSEERS = ("audit", "plan", "approve")
@@ -40,29 +40,29 @@ class Rights:
         """Return the roles that count in an environment."""
         return frozenset(role for role, where in self.grants if where in (None, environment.pk))
 
-    def anywhere(self, verb: str) -> bool:
+    def anywhere(self, permission: str) -> bool:
         """Tell whether the account may in any environment: what a page need not read for the others."""
-        if verb in ENVIRONMENT_VERBS:
-            return any(verb in LEVELS[level] for level in self.levels.values())
-        return any(verb in ROLE_VERBS[role] for role in self.roles)
+        if in_environment(permission):
+            return any(permission in LEVELS[level] for level in self.levels.values())
+        return any(permission in ROLE_PERMISSIONS[role] for role in self.roles)
 
-    def may(self, verb: str, environment: Environment | None = None) -> bool:
+    def may(self, permission: str, environment: Environment | None = None) -> bool:
         """Answer as `environments.access.may` does."""
-        if environment is not None and verb in ENVIRONMENT_VERBS:
+        if in_environment(permission) and environment is not None:
             return any(
-                verb in LEVELS[self.levels.get((role, environment.pk), "none")]
+                permission in LEVELS[self.levels.get((role, environment.pk), "none")]
                 for role, where in self.grants
                 if where in (None, environment.pk)
             )
         return any(
-            verb in ROLE_VERBS[role]
+            permission in ROLE_PERMISSIONS[role]
             for role, where in self.grants
-            if where is None or (where == environment.pk if environment is not None else verb in READING)
+            if where is None or (where == environment.pk if environment is not None else permission in READING)
         )
 
     def sees(self, environment: Environment | None, what: str = "view") -> bool:
-        """Tell whether configuration, target and metrics (`view`) or step logs (`log`) of an environment are shown."""
-        return self.may(what, environment) or any(self.may(verb, environment) for verb in OVERSEERS)
+        """Tell whether configuration, target and metrics (`view`) or step logs (`read_logs`) of an environment are shown."""
+        return self.may(what, environment) or any(self.may(permission, environment) for permission in OVERSEERS)
 
 
 def read_rights(account: Any) -> Rights:
@@ -70,7 +70,7 @@ def read_rights(account: Any) -> Rights:
     if not isinstance(account, Account) or not account.is_active:
         return Rights(None)
     cells = AccessRule.objects.filter(role=OuterRef("role"))
-    held = AccessGrant.objects.in_force().filter(account=account)
+    held = AccessGrant.objects.in_effect().filter(account=account)
     rows = held.annotate(cells=ArraySubquery(cells.values(cell=JSONObject(where="environment_id", level="level"))))
     grants, levels = [], {}
     for role, environment, found in rows.values_list("role", "environment_id", "cells"):
@@ -107,7 +107,7 @@ def page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBas
     @wraps(view)
     @require_safe
     def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not getattr(request.user, "is_staff", False) or not rights_of(request).may("look"):
+        if not getattr(request.user, "is_staff", False) or not rights_of(request).may("read"):
             raise PermissionDenied
         request.ringi_may_look = True  # type: ignore[attr-defined]  # what the admin's menu would ask again
         return view(request, *args, **kwargs)

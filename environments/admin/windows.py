@@ -49,7 +49,7 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ChangeFreeze)
-class FreezeAdmin(ReadOnlyAdmin):
+class ChangeFreezeAdmin(ReadOnlyAdmin):
     """When nothing is released."""
 
     list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "lifted", "reason",
@@ -76,7 +76,7 @@ class FreezeAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Holiday)
-class CompanyHolidayAdmin(ReadOnlyAdmin):
+class HolidayAdmin(ReadOnlyAdmin):
     """The company's own days."""
 
     list_display = ("day_shown", "name_ja", "name_en", "withdrawn")
@@ -107,7 +107,7 @@ class CalendarFeedAdmin(ReadOnlyAdmin):
         """Leave out the addresses of others."""
         rows: QuerySet[Any] = super().get_queryset(request)
         rights = rights_of(request)
-        return rows if rights.may("account") or rights.may("audit") else rows.filter(account=rights.account)
+        return rows if rights.may("manage_accounts") or rights.may("audit") else rows.filter(account=rights.account)
 
     created = cell(stamp, "created_at", _("created"), "created_at")
 

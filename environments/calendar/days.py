@@ -12,7 +12,7 @@ from environments.times import aware
 
 
 def latest_safe_start(end: datetime, needed: timedelta) -> datetime:
-    """Return the last instant at which a run and its way back, `needed` long, still fit before `end`."""
+    """Return the last instant at which a run and its rollback, `needed` long, still fit before `end`."""
     return end - needed
 
 

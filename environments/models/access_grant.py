@@ -35,7 +35,7 @@ class AccessRule(models.Model):
 class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
-    def in_force(self, at: datetime | None = None) -> "AccessGrantQuerySet":
+    def in_effect(self, at: datetime | None = None) -> "AccessGrantQuerySet":
         """Keep the grants that count now, or at a time to come: begun, not ended, not withdrawn, confirmed where two are
         needed; a deciding role only of a person who has enrolled.
         """

@@ -17,7 +17,7 @@ from environments.models.environment import Application, Environment
 class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
     """Queries over windows."""
 
-    def in_force(self) -> "ChangeWindowQuerySet":
+    def in_effect(self) -> "ChangeWindowQuerySet":
         """Keep the windows that count: opened, not withdrawn, and replaced by none that was opened."""
         return self.filter(in_effect_at__isnull=False, cancelled_at__isnull=True).exclude(
             replaced_by__in_effect_at__isnull=False
@@ -28,14 +28,14 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
         return self.filter(models.Q(application=None) | models.Q(application=application))
 
 
-class FreezeQuerySet(models.QuerySet["ChangeFreeze"]):
+class ChangeFreezeQuerySet(models.QuerySet["ChangeFreeze"]):
     """Queries over freezes."""
 
-    def in_force(self) -> "FreezeQuerySet":
+    def in_effect(self) -> "ChangeFreezeQuerySet":
         """Keep the freezes that were not lifted."""
         return self.filter(lifted_at__isnull=True)
 
-    def reaching(self, application: Application | int) -> "FreezeQuerySet":
+    def reaching(self, application: Application | int) -> "ChangeFreezeQuerySet":
         """Keep the freezes of an application and those of whole environments."""
         return self.filter(models.Q(application=None) | models.Q(application=application))
 
@@ -146,7 +146,7 @@ class ChangeFreeze(models.Model):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("lift requested by")
     )
     lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
-    objects = FreezeQuerySet.as_manager()
+    objects = ChangeFreezeQuerySet.as_manager()
     history = Snapshots()
 
     LOCK_ORDER = 13

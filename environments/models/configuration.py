@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.models.account import Account
 from environments.models.environment import Application, Environment
-from environments.secrets import keyed_digest, open_sealed
+from environments.secrets import decrypt, keyed_digest
 
 
 class ConfigurationVersion(models.Model):
@@ -38,21 +38,21 @@ class ConfigurationVersion(models.Model):
 
     def opened(self) -> dict[str, str]:
         """Return key → value with secrets in clear; for workers only."""
-        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.encrypted.items()}
+        opened = {key: decrypt(text, self.aad(key)) for key, text in self.encrypted.items()}
         return {**self.values, **opened}
 
     def present_digest(self) -> str:
         """Return the digest of what the row holds now; it differs from `digest` when the row was altered."""
-        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.encrypted.items()}
+        opened = {key: decrypt(text, self.aad(key)) for key, text in self.encrypted.items()}
         return self.digest_of(self.values, opened)
 
     def aad(self, key: str) -> str:
-        """Return what a sealed value is bound to: its row, by application, environment and number, and its key."""
+        """Return what an encrypted value is bound to: its row, by application, environment and number, and its key."""
         return f"environments.ConfigurationVersion/{self.application_id}/{self.environment_id}/{self.number}/{key}"
 
     def secret_values(self) -> tuple[str, ...]:
         """Return the secrets in clear, to be masked in output."""
-        return tuple(open_sealed(text, self.aad(key)) for key, text in self.encrypted.items())
+        return tuple(decrypt(text, self.aad(key)) for key, text in self.encrypted.items())
 
     @staticmethod
     def digest_of(values: dict[str, str], secrets: dict[str, str]) -> str:

@@ -9,12 +9,12 @@ from django.utils.translation import gettext_lazy as _
 from environments.models.account import Account, enrolled
 
 
-class DeputyQuerySet(models.QuerySet["Delegation"]):
-    """Queries over deputies."""
+class DelegationQuerySet(models.QuerySet["Delegation"]):
+    """Queries over delegates."""
 
-    def in_force(self, at: datetime | None = None) -> "DeputyQuerySet":
+    def in_effect(self, at: datetime | None = None) -> "DelegationQuerySet":
         """Keep those that count now, or at a time to come: confirmed, begun, not ended, not withdrawn, both accounts open,
-        and a deputy who has enrolled.
+        and a delegate who has enrolled.
         """
         return self.filter(
             enrolled("delegate"),
@@ -26,13 +26,13 @@ class DeputyQuerySet(models.QuerySet["Delegation"]):
             delegate__is_active=True,
         )
 
-    def lasting(self) -> "DeputyQuerySet":
+    def lasting(self) -> "DelegationQuerySet":
         """Keep those that count now or could later: also those that begin later or wait to be confirmed."""
         return self.filter(until__gt=Now(), revoked_at__isnull=True)
 
 
 class Delegation(models.Model):
-    """One person's absence and who gives consent in his place, in the deputy's own name. Never deleted, only ended."""
+    """One person's absence and who gives consent in his place, in the delegate's own name. Never deleted, only ended."""
 
     delegator = models.ForeignKey(
         Account, models.PROTECT, related_name="delegations", verbose_name=_("person represented")
@@ -51,7 +51,7 @@ class Delegation(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
-    objects = DeputyQuerySet.as_manager()
+    objects = DelegationQuerySet.as_manager()
     LOCK_ORDER = 4
 
     class Meta:

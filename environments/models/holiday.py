@@ -8,7 +8,7 @@ from django.utils.translation import get_language, gettext_lazy as _
 from audit.snapshots import Snapshots
 
 
-class CompanyHolidayQuerySet(models.QuerySet["Holiday"]):
+class HolidayQuerySet(models.QuerySet["Holiday"]):
     """Queries over the company's own days."""
 
     def days(self) -> dict[date, str]:
@@ -23,7 +23,7 @@ class Holiday(models.Model):
     name_ja = models.CharField(_("name (Japanese)"), max_length=60)
     name_en = models.CharField(_("name (English)"), max_length=60)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
-    objects = CompanyHolidayQuerySet.as_manager()
+    objects = HolidayQuerySet.as_manager()
     history = Snapshots()
 
     LOCK_ORDER = 14

@@ -1,4 +1,4 @@
-"""The access matrix as a grid, role × environment; who holds, held or asks for what; reviews and deputies."""
+"""The access matrix as a grid, role × environment; who holds, held or asks for what; reviews and delegates."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,15 +11,15 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import AccessGrant, AccessRequest, AccessReview, AccessRule, Delegation, Environment
-from environments.roles import DECIDING, LEVEL_CHOICES, LEVELS, RIGHT_WORDS, ROLE_CHOICES, ROLE_VERBS
+from environments.roles import DECIDING, LEVEL_CHOICES, LEVELS, PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
+from releases.admin.formatting import Button, button, show
 from releases.admin.grants import by_standing, standing
-from releases.admin.shown import Button, button, show
 from releases.admin.verbs import VERBS
 
 
 def right_words() -> dict[str, str]:
     """Return each right in the reader's words, in the order in which a release needs them."""
-    return {key: str(words) for key, words in RIGHT_WORDS.items()}
+    return {key: str(words) for key, words in PERMISSION_LABELS.items()}
 
 
 def in_words(rights: Iterable[str], words: dict[str, str]) -> list[str]:
@@ -54,7 +54,7 @@ def matrix(words: dict[str, str]) -> tuple[list[Environment], list[dict[str, Any
                 "cells": [
                     (level, names[level], in_words(LEVELS[level], words), LEVEL_TONES.get(level, "")) for level in cells
                 ],
-                "verbs": in_words(ROLE_VERBS[role], words),
+                "verbs": in_words(ROLE_PERMISSIONS[role], words),
                 "two": role in DECIDING,
             }
         )
@@ -95,7 +95,7 @@ def access(request: HttpRequest) -> HttpResponse:
             "delegator", "delegate", "requested_by", "confirmed_by"
         ),
         ask=_personal(rights),
-        give=[button(verb, None) for verb in VERBS if verb.key == "access_review:open" and rights.may("grant")],
+        give=[button(verb, None) for verb in VERBS if verb.key == "access_review:open" and rights.may("manage_access")],
         moment=moment,
     )
 
@@ -110,6 +110,6 @@ def reviews(moment: datetime) -> list[tuple[AccessReview, int, int, bool]]:
 
 def _personal(rights: Rights) -> list[Button]:
     """Return what anyone does for himself; who only audits is offered nothing."""
-    if rights.account is None or not rights.may("look") or rights.roles <= {"auditor"}:
+    if rights.account is None or not rights.may("read") or rights.roles <= {"auditor"}:
         return []
     return [button(verb, None) for verb in VERBS if verb.key in ("access:request", "delegation:request")]

@@ -1,4 +1,4 @@
-"""Any governed row as it was at a past moment, told by its events; and which rows of a kind there were."""
+"""Any audited row as it was at a past moment, told by its events; and which rows of a kind there were."""
 
 from operator import itemgetter
 from typing import Any
@@ -11,20 +11,20 @@ from django.utils.translation import gettext as _
 
 from audit import as_of
 from audit.actor import name_of
+from audit.audited_tables import AUDITED_TABLES
 from audit.clock import now
-from audit.governed import GOVERNED
 from environments.admin.rights import page
-from releases.admin.happened import act_name, kind_name, shown_value
-from releases.admin.shown import DEFAULT_ZONE, show, zoned_input
-from releases.admin.sight import sight_of
+from releases.admin.change_history import kind_name, operation_name, shown_value
+from releases.admin.formatting import DEFAULT_ZONE, show, zoned_input
 from releases.admin.timeline_page import moment_of
+from releases.admin.visibility import visibility_of
 
 STATES = 50
 
 
 def kinds() -> list[tuple[str, str]]:
     """Return (label, name for people) of what the ledger keeps rows of."""
-    return sorted(((row.model, kind_name(row.model)) for row in GOVERNED), key=itemgetter(1))
+    return sorted(((row.model, kind_name(row.model)) for row in AUDITED_TABLES), key=itemgetter(1))
 
 
 def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -48,7 +48,7 @@ def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 @page
-def past(request: HttpRequest) -> HttpResponse:
+def as_of_page(request: HttpRequest) -> HttpResponse:
     """Show the row `object` (`app.Model:pk`), or the rows of `kind`, as at `at`."""
     known = dict(kinds())
     given = request.GET.get("at", "").strip()
@@ -58,7 +58,7 @@ def past(request: HttpRequest) -> HttpResponse:
     model, _colon, pk = label.partition(":")
     if pk or model in known:
         kind = model
-    seen = sight_of(request)
+    seen = visibility_of(request)
     if pk and not seen(label):
         raise PermissionDenied
     context: dict[str, Any] = {"kind": kind, "label": label, "asked": bool(pk or kind in known)}
@@ -68,12 +68,12 @@ def past(request: HttpRequest) -> HttpResponse:
         context |= {
             "row": row,
             "fields": fields_of(model, row.values) if row is not None else [],
-            "states": [(s, act_name(s.operation), name_of(s.actor)) for s in life.states[::-1][:STATES]],
-            "made_by": (act_name(row.operation), name_of(row.actor)) if row is not None else None,
+            "states": [(s, operation_name(s.operation), name_of(s.actor)) for s in life.states[::-1][:STATES]],
+            "made_by": (operation_name(row.operation), name_of(row.actor)) if row is not None else None,
         }
     elif kind in known:
         rows = as_of.labels_at(kind, moment)
-        seen = sight_of(request, rows)
+        seen = visibility_of(request, rows)
         context["rows"] = [one for one in rows if seen(one)]
     return show(
         request,

@@ -8,13 +8,13 @@ from django.http.response import HttpResponseBase
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from audit.change import note
 from audit.clock import now
+from audit.operation import record_event
 from environments.admin.rights import auditors
 from releases.admin import sheet
+from releases.admin.formatting import show
 from releases.admin.links import page_of
 from releases.admin.period import Period, period_of
-from releases.admin.shown import show
 from releases.audit_tests import TESTS
 from releases.audit_tests.base import Outcome, SavedTest, Scope
 
@@ -68,7 +68,7 @@ def audit_test(request: HttpRequest, key: str) -> HttpResponseBase:
     scope = _scope(period)
     outcome, _seconds = _run(test, scope)
     if request.GET.get("csv"):
-        note(
+        record_event(
             "audit:export_test",
             test=test.key,
             since=period.since.isoformat(),

@@ -1,4 +1,4 @@
-"""Counts as bars: stacked columns over months, and shares of a row. The page of figures draws them as SVG."""
+"""Counts as bars: stacked columns over months, and shares of a row. The statistics page draws them as SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

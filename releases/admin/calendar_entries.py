@@ -58,10 +58,10 @@ class Rows:
 def read(moment: datetime) -> Rows:
     """Read what counts now or from `moment` on, in five queries."""
     windows = ChangeWindow.objects.select_related("application")
-    rows = [*windows.in_force(), *windows.filter(in_effect_at=None, cancelled_at=None)]
-    freezes = ChangeFreeze.objects.in_force().filter(ends_at__gt=moment).select_related("application").spans(moment)
+    rows = [*windows.in_effect(), *windows.filter(in_effect_at=None, cancelled_at=None)]
+    freezes = ChangeFreeze.objects.in_effect().filter(ends_at__gt=moment).select_related("application").spans(moment)
     planned = (
-        Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], window_end__gt=moment)
+        Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], scheduled_end_at__gt=moment)
         .select_related("application")
         .order_by("scheduled_start_at")
     )

@@ -189,7 +189,7 @@ def plan_url(entry: Entry) -> str:
     given = {"start": entry.start.isoformat()} | (
         {"application_id": entry.application.pk} if entry.application is not None else {}
     )
-    return reverse("act-new", args=["release", "plan"]) + "?" + urlencode(given)
+    return reverse("operation-new", args=["release", "plan"]) + "?" + urlencode(given)
 
 
 def _window_mark(entry: Entry, label: str, moment: datetime, *, may_plan: bool) -> Mark:

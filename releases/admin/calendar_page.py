@@ -10,7 +10,7 @@ from environments.admin.rights import page, rights_of
 from environments.models import Environment, Holiday
 from releases.admin.calendar_entries import Entry as Entry, all_entries as all_entries, entries, read
 from releases.admin.calendar_month import bounds, chosen, month, only_week, plan_url, week_of
-from releases.admin.shown import new_button, show
+from releases.admin.formatting import new_button, show
 from releases.admin.verbs.base import ZONE
 from releases.models import Deployment
 

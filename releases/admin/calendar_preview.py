@@ -9,10 +9,9 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments import calendar
-from environments.actions.window.freeze import recurring
 from environments.language import labelled, listed
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
-from releases.actions.window.set_rule import rule_faults
+from environments.operations.window.freeze import recurring
 from releases.admin.calendar_entries import (
     AHEAD,
     Entry,
@@ -25,6 +24,7 @@ from releases.admin.calendar_entries import (
     when,
     windows_of,
 )
+from releases.operations.window.set_rule import rule_faults
 
 Lines = list[tuple[str, str]]
 
@@ -100,7 +100,7 @@ def _closed(environment: Environment, values: dict[str, Any], times: list[tuple[
     lines += _hit(environment, values["application_id"], times, absolute=values["absolute"])
     others = [
         labelled(f.name, f"{when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}")
-        for f in environment.freezes.in_force().spans(times[0][0])
+        for f in environment.freezes.in_effect().spans(times[0][0])
         if any(overlap(f.starts_at, f.ends_at, start, end) for start, end in times)
     ]
     if others:
@@ -196,7 +196,7 @@ def _hit(
         for r in rows.planned
         if environment.protected
         and application_id in (None, r.application_id)
-        and any(overlap(start, end, r.scheduled_start_at, r.window_end) for start, end in times)
+        and any(overlap(start, end, r.scheduled_start_at, r.scheduled_end_at) for start, end in times)
     ]
     runs = [
         r

@@ -11,12 +11,12 @@ WIDTH, HEIGHT, PAD = 320.0, 96.0, 8.0
 
 @dataclass(frozen=True)
 class Dot:
-    """One sample: its place, what it says, and the tone of its verdict."""
+    """One sample: its place, what it says, and the tone of its result."""
 
     x: str
     y: str
     title: str
-    verdict: str
+    result: str
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Chart:
     limit: str
     baseline: str
     last: str
-    verdict: str
+    result: str
 
 
 def figure(value: float | None, unit: str = "") -> str:
@@ -51,7 +51,7 @@ def chart(
     times: Sequence[str],
     unit: str = "",
 ) -> Chart:
-    """Draw one metric from (time, {value, limit, verdict}) in order; a sample without a value breaks the line."""
+    """Draw one metric from (time, {value, limit, result}) in order; a sample without a value breaks the line."""
     limits = [entry.get("limit") for _at, entry in samples if entry.get("limit") is not None]
     limit = limits[-1] if limits else None
     values = [entry["value"] for _at, entry in samples if entry.get("value") is not None]
@@ -65,13 +65,13 @@ def chart(
     dots, gaps = [], []
     for index, (_at, entry) in enumerate(samples):
         x = f"{PAD + index * step:.1f}"
-        value, verdict = entry.get("value"), str(entry.get("verdict", "no_data"))
+        value, result = entry.get("value"), str(entry.get("result", "no_data"))
         if value is None:
             stretches.append([])
             gaps.append(x)
             continue
         stretches[-1].append(f"{x},{height(value)}")
-        dots.append(Dot(x, height(value), f"{times[index]}  {figure(value, unit)}", verdict))
+        dots.append(Dot(x, height(value), f"{times[index]}  {figure(value, unit)}", result))
     last = samples[-1][1] if samples else {}
     return Chart(
         name=name,
@@ -83,7 +83,7 @@ def chart(
         limit=figure(limit, unit),
         baseline=figure(baseline, unit),
         last=figure(last.get("value"), unit),
-        verdict=str(last.get("verdict", "no_data")),
+        result=str(last.get("result", "no_data")),
     )
 
 

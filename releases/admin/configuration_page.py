@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from environments.admin.rights import page, rights_of
 from environments.difference import difference
 from environments.models import ConfigurationVersion, Environment
-from releases.admin.shown import show
+from releases.admin.formatting import show
 
 MOST = 200
 

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from environments.admin.rights import Rights
 from environments.difference import Row, difference
 from environments.models import ConfigurationVersion
-from releases.actions.release import since
 from releases.models import Release
+from releases.operations.release import since
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an act on a release costs before it is done: words and signatures that end, what stays, who must act again."""
+"""What an operation on a release costs before it is done: words and signatures that end, what stays, who must act again."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from environments.language import listed
 from environments.roles import ROLE_CHOICES
-from releases.admin.shown import when
+from releases.admin.formatting import when
 from releases.gates import quorum
 from releases.models import ApprovalRequest, ChecklistItem, Deployment, Document, FollowUp, Procedure, Release
 
@@ -28,7 +28,7 @@ class Cost:
 
 
 def of(key: str, instance: Any) -> Cost:
-    """Return what the act of a key on a row would cost now, as the actions would do it."""
+    """Return what the operation of a key on a row would cost now, as the actions would do it."""
     if isinstance(instance, Procedure) and key == "procedure:submit":
         return _of_procedure(instance)
     if not isinstance(instance, Release):
@@ -80,7 +80,7 @@ def _ends_consent(release: Release, cost: Cost, key: str) -> None:
     reopened = {
         "release:reopen_scope": list(release.milestones.exclude(done_at=None)),
         "release:reschedule": list(
-            release.milestones.exclude(done_at=None).filter(guards__in=["approve", "complete_final_check"])
+            release.milestones.exclude(done_at=None).filter(guards__in=["mark_approved", "complete_final_check"])
         ),
     }.get(key, [])
     if reopened:

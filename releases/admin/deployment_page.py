@@ -1,4 +1,4 @@
-"""The page of one run: its steps with every attempt, the log as it grows, checks, the watch, and the way back."""
+"""The page of one run: its steps with every attempt, the log as it grows, checks, the watch, and the rollback."""
 
 import unicodedata
 from datetime import datetime
@@ -10,19 +10,19 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
-from audit.change import label
 from audit.clock import now
 from audit.cover import warning
+from audit.operation import label
 from environments.admin.rights import page, rights_of
-from releases.actions.question.ask import asked_of
-from releases.actions.rollback.causes import cause_of
-from releases.actions.rollback.restored import digests
-from releases.admin import happened
+from releases.admin import change_history
 from releases.admin.chart import Chart, charts
-from releases.admin.shown import clock_text, language, show
-from releases.admin.watch_page import checked_beside, unmeasured
+from releases.admin.formatting import clock_text, language, show
+from releases.admin.monitoring_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
 from releases.models import Deployment, Measurement, MonitoringPeriod, PollFailure, Step, StepOutput
+from releases.operations.decision_request.ask import asked_of
+from releases.operations.rollback.causes import cause_of
+from releases.operations.rollback.completion import digests
 from releases.steps.words import told
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
@@ -105,7 +105,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     steps = list(row.steps.select_related("assignee").prefetch_related("attempts"))
     for step in steps:
         step.deployment = row
-    sees, logs = rights.sees(row.environment), rights.sees(row.environment, "log")
+    sees, logs = rights.sees(row.environment), rights.sees(row.environment, "read_logs")
     content = row.procedure.document
     watches = list(row.monitoring_periods.order_by("pk")) if sees else []
     for watch in watches:
@@ -143,7 +143,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         watches=[(w, watch_charts(w, content, zone)) for w in watches],
         digests=digests(row) if sees and row.started_at else {},
         back_plan=row.release.step_plan.get("rollback", []),
-        happenings=happened.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
+        happenings=change_history.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
     )
 
 
@@ -168,7 +168,7 @@ def _log_of(step: Step) -> tuple[str, int]:
 def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     """Return a step's log as text; ?after=<chunk>: what came since, as JSON; ?find=: lines with it; ?download=1: a file."""
     step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
-    if not rights_of(request).sees(step.deployment.environment, "log"):
+    if not rights_of(request).sees(step.deployment.environment, "read_logs"):
         raise PermissionDenied
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")

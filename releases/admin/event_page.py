@@ -1,4 +1,4 @@
-"""One event by its number: what became different, the rest of its act, its signature, and its proof."""
+"""One event by its number: what became different, the rest of its operation, its signature, and its proof."""
 
 import base64
 from typing import Any
@@ -13,10 +13,10 @@ from audit.ledger.proof import verify_inclusion
 from audit.ledger.tree import Tree
 from audit.models import Checkpoint, Event, LedgerEntry
 from environments.admin.rights import page
+from releases.admin.change_history import history_entry
 from releases.admin.export_page import public_key
-from releases.admin.happened import happening
-from releases.admin.shown import show
-from releases.admin.sight import sight_of
+from releases.admin.formatting import show
+from releases.admin.visibility import visibility_of
 
 SHOWN = 100
 # Subtrees that are full never change: what one page has read of them, the next one need not.
@@ -68,7 +68,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         raise Http404
     found: Event = link.event
     found.ledger_entry = link
-    seen = sight_of(request)
+    seen = visibility_of(request)
     if not seen(found.object):
         raise PermissionDenied
     if request.GET.get("proof"):
@@ -87,13 +87,13 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     if found.operation_id is not None:
         others = Event.objects.filter(operation_id=found.operation_id, ledger_entry__isnull=False).exclude(pk=found.pk)
         shown = list(others.select_related("ledger_entry").order_by("ledger_entry__number")[:SHOWN])
-        seen = sight_of(request, [other.object for other in shown])
-        act = [happening(other, values=seen(other.object)) for other in shown]
+        seen = visibility_of(request, [other.object for other in shown])
+        act = [history_entry(other, values=seen(other.object)) for other in shown]
     return show(
         request,
         "ringi/event.html",
         _("Event %(number)s") % {"number": number},
-        h=happening(found),
+        h=history_entry(found),
         unproven=unproven(link, checkpoint),
         keyed=bool(public_key()),
         act=act,

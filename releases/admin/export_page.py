@@ -12,11 +12,11 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from audit import export, verification
-from audit.change import note
 from audit.ledger.note import BadNote, KeyRing
 from audit.models import Checkpoint, LedgerHead
+from audit.operation import record_event
 from environments.admin.rights import auditors
-from releases.admin.shown import show
+from releases.admin.formatting import show
 from releases.evidence_pack import pack
 
 LINES = 500
@@ -68,7 +68,7 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
             key=public_key(),
             statements=base64.b64encode(pack.signer().public).decode(),
         )
-    note("audit:export_ledger")
+    record_event("audit:export_ledger")
     made = _Export()
     answer = StreamingHttpResponse(iter(made), content_type="application/x-ndjson")
     answer._resource_closers.append(made.close)  # type: ignore[attr-defined]

@@ -53,7 +53,7 @@ def feed(request: HttpRequest, secret: str) -> HttpResponse:
         .select_related("account", "application")
         .first()
     )
-    if row is None or not access.may(row.account, "look"):
+    if row is None or not access.may(row.account, "read"):
         return _private(HttpResponseNotFound("Not found\n", content_type="text/plain; charset=utf-8"))
     with translation.override(row.account.language):
         body = document(row.application, now())
@@ -158,7 +158,7 @@ def _freeze(freeze: ChangeFreeze, environment: Environment, moment: datetime) ->
 
 
 def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:
-    start, end = release.scheduled_start_at, release.window_end
+    start, end = release.scheduled_start_at, release.scheduled_end_at
     if start is None or end is None or end < moment - BEHIND:
         return
     version = _version(release)

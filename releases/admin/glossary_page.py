@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from environments.admin.rights import page
-from releases.admin.shown import language, show
+from releases.admin.formatting import language, show
 from releases.glossary import terms
 
 

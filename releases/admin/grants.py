@@ -79,7 +79,7 @@ def pointless(verb: Verb, row: Any, rights: Rights) -> bool:
                 return True
             if verb.name == "confirm":
                 return row.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, row.requested_by_id)
-            return getattr(me, "pk", 0) not in parties and not rights.may("grant")
+            return getattr(me, "pk", 0) not in parties and not rights.may("manage_access")
         case RequestedChange():
             return row.decided_at is not None
         case Token():

@@ -18,7 +18,7 @@ from environments.times import stamp
 
 @admin.register(Outbox)
 class OutboxAdmin(ReadOnlyAdmin):
-    """Messages to be made of acts."""
+    """Messages to be made of operations."""
 
     list_display = ("id", "event", "object", "created", "sent", "genuine")
     list_filter = (("sent_at", admin.EmptyFieldListFilter),)
@@ -74,7 +74,7 @@ class VerificationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LedgerResumption)
-class ContinuationAdmin(ReadOnlyAdmin):
+class LedgerResumptionAdmin(ReadOnlyAdmin):
     """What two persons decided after a restore."""
 
     list_display = ("__str__", "signed_before", "proposer", "proposed", "confirmer", "confirmed")
@@ -92,7 +92,7 @@ class ContinuationAdmin(ReadOnlyAdmin):
     )
     hint = _(
         "After a restore of an older backup the ledger signer stops. It signs again once two persons have agreed here, and"
-        " the operator of its host has accepted that with manage.py sealer --resume."
+        " the operator of its host has accepted that with manage.py ledger_signer --resume."
     )
 
     refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "finding", _("finding"))
@@ -109,7 +109,7 @@ class ContinuationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(CheckpointDelivery)
-class CheckpointAddressAdmin(ReadOnlyAdmin):
+class CheckpointDeliveryAdmin(ReadOnlyAdmin):
     """Where checkpoints are sent."""
 
     list_display = ("address", "kind", "giver", "enterer", "entered", "withdrawn")

@@ -49,7 +49,7 @@ def page_of(row: Any) -> str:
         return (
             reverse("release", args=[row.release_id]) + "#approvals"
             if row.release_id
-            else reverse("round", args=[row.pk])
+            else reverse("approval-request", args=[row.pk])
         )
     if isinstance(row, ApprovalDecision):
         return page_of(row.approval_request)

@@ -14,7 +14,7 @@ from releases.models.notification import unread
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the sidebar."""
     rights = rights_of(request)
-    if not rights.may("look"):
+    if not rights.may("read"):
         return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
     return [
         {
@@ -22,10 +22,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("My tasks"), "home", "admin:index"),
                 _item(_("Calendar"), "calendar_month", "calendar"),
-                _item(_("Statistics"), "monitoring", "figures"),
+                _item(_("Statistics"), "monitoring", "statistics"),
                 _item(_("Timeline"), "history", "timeline"),
                 _item(_("As of"), "manage_history", "as-of"),
-                _item(_("Access report"), "how_to_reg", "who-could"),
+                _item(_("Access report"), "how_to_reg", "access-report"),
                 *(_auditing() if rights.may("audit") else []),
             ],
         },
@@ -52,7 +52,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Recipient groups"), "diversity_3", "releases_recipientgroup"),
                 _list(_("Notification rules"), "rule_folder", "releases_notificationrule"),
                 _list(_("Notification templates"), "edit_note", "releases_notificationtemplate"),
-                _item(_("Preview"), "preview", "messages-preview"),
+                _item(_("Preview"), "preview", "notification-preview"),
                 _list(_("Channels"), "cell_tower", "releases_notificationchannel"),
                 _list(_("Suppressed addresses"), "unsubscribe", "releases_suppressedaddress"),
                 _list(_("Outbox"), "outbox", "audit_outbox"),

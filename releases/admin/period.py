@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from audit.clock import now
 from environments import calendar
-from releases.admin.shown import DEFAULT_ZONE
+from releases.admin.formatting import DEFAULT_ZONE
 from releases.admin.timeline_page import moment_of
 
 
@@ -44,8 +44,8 @@ class Period:
 def fiscal_year(moment: datetime) -> Period:
     """Return the fiscal year (from April by default) in which a moment lies."""
     local = moment.astimezone(ZoneInfo(DEFAULT_ZONE))
-    year = local.year if local.month >= settings.FISCAL_YEAR_FROM else local.year - 1
-    begins, ends = (datetime(y, settings.FISCAL_YEAR_FROM, 1) for y in (year, year + 1))  # noqa: DTZ001
+    year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
+    begins, ends = (datetime(y, settings.FISCAL_YEAR_START_MONTH, 1) for y in (year, year + 1))  # noqa: DTZ001
     return Period(calendar.instant(begins, DEFAULT_ZONE), calendar.instant(ends, DEFAULT_ZONE))
 
 

@@ -13,13 +13,8 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import page, rights_of
 from environments.models import Environment
-from releases.actions.question.ask import last_return
-from releases.actions.rollback.authorised import authorised
-from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
-from releases.actions.rollback.communicated import communications
-from releases.actions.rollback.restored import digests
-from releases.admin.rounds import clauses, ended_because
-from releases.admin.shown import language, show
+from releases.admin.approval_requests import clauses, ended_because
+from releases.admin.formatting import language, show
 from releases.gates.durations import Durations, durations
 from releases.gates.evidence import matrix
 from releases.models import (
@@ -34,6 +29,11 @@ from releases.models import (
     Step,
     TeamMember,
 )
+from releases.operations.decision_request.ask import last_rollback_start
+from releases.operations.rollback.authorisation import authorisation
+from releases.operations.rollback.causes import cause_of, raiser_of, seen_of
+from releases.operations.rollback.communications import communications
+from releases.operations.rollback.completion import digests
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _sheet(request: HttpRequest, template: str, title: str, zone: str, **context
 
 
 @page
-def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
     """Show 申請書兼承認記録: what is applied for, its proof, and every word given about it."""
     row = _release(pk)
     place = _place(row)
@@ -95,7 +95,7 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
     content = _content(row)
     return _sheet(
         request,
-        "ringi/print_application.html",
+        "ringi/print_approval_request.html",
         _("Approval request and record"),
         zone,
         release=row,
@@ -142,8 +142,8 @@ def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
 
 
 @page
-def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
-    """Show 作業手順書: the steps with their planned times, the way back, and 切戻し判断時刻.
+def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
+    """Show 作業手順書: the steps with their planned times, the rollback, and 切戻し判断時刻.
 
     The release's window is the protected environment's; elsewhere only a run has an hour, and there is nothing to decide by.
     """
@@ -152,19 +152,21 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     if not rights_of(request).sees(place):
         raise PermissionDenied
     run = Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
-    planned = (row.scheduled_start_at, row.window_end) if place.protected else (None, None)
-    start, closes = planned if run is None else (run.scheduled_start_at or planned[0], run.window_end or planned[1])
+    planned = (row.scheduled_start_at, row.scheduled_end_at) if place.protected else (None, None)
+    start, closes = (
+        planned if run is None else (run.scheduled_start_at or planned[0], run.scheduled_end_at or planned[1])
+    )
     japanese = language() == "ja"
     lasts = durations(row, place.pk)
     out = lines(row.step_plan, ("deployment", "verification"), start, japanese, lasts)
     steps = list(run.steps.order_by("ordinal")) if run is not None else []
     out = _with_facts(out, [s for s in steps if s.phase in ("deployment", "verification")])
-    decide_by = last_return(Deployment(release=row, environment=place, window_end=closes))
+    decide_by = last_rollback_start(Deployment(release=row, environment=place, scheduled_end_at=closes))
     back = lines(row.step_plan, ("rollback", "rollback_verification"), decide_by, japanese, lasts)
     needed = lasts.needed(row.step_plan)
     return _sheet(
         request,
-        "ringi/print_work.html",
+        "ringi/print_runbook.html",
         _("Runbook"),
         place.zone,
         release=row,
@@ -179,13 +181,13 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         spare=(decide_by - out[-1].ends).total_seconds() if decide_by and out and out[-1].ends else None,
         basis=needed.basis,
         latest=closes - timedelta(seconds=needed.seconds) if closes is not None else None,
-        watch=_content(row).watch if _content(row) is not None else None,
+        watch=_content(row).monitoring if _content(row) is not None else None,
         roster=row.team_members.all(),
     )
 
 
 @page
-def contact_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+def contact_list(request: HttpRequest, pk: int) -> HttpResponse:
     """Show 連絡網: who is asked in which order, with telephone numbers."""
     row = _release(pk)
     place = _place(row)
@@ -202,13 +204,13 @@ def contact_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         place=place,
         order=[(index, dict(duties)[key], entries.get(key)) for index, key in enumerate(order, 1)],
         others=[(name, entries.get(key)) for key, name in duties if key not in order],
-        minutes=content.rollback.question_minutes if content is not None else None,
-        stakeholders=content.stakeholders if content is not None else (),
+        minutes=content.rollback.decision_request_minutes if content is not None else None,
+        stakeholders=content.recipient_groups if content is not None else (),
     )
 
 
 @page
-def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the rollback report with the facts that it was drafted from."""
     row = get_object_or_404(
         Rollback.objects.select_related(
@@ -227,12 +229,12 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         rollback=row,
         run=run,
         cause=cause_of(row),
-        authorised=authorised(row),
+        authorised=authorisation(row),
         raised_by=raiser_of(row),
         seen=seen_of(row),
         communications=communications(row),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
         steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},
-        logs=rights_of(request).sees(run.environment, "log"),
+        logs=rights_of(request).sees(run.environment, "read_logs"),
     )

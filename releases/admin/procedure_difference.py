@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import page
 from environments.language import listed
-from releases.actions.procedure.activate import open_releases
-from releases.actions.release.milestones import due_dates
-from releases.actions.release.steps import production_of
+from releases.admin.formatting import language, show, when
 from releases.admin.procedure_page import SECTIONS
-from releases.admin.shown import language, show, when
-from releases.gates.ask import answers
+from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release
+from releases.operations.procedure.put_into_effect import open_releases
+from releases.operations.release.milestones import due_dates
+from releases.operations.release.step_plan import production_of
 from releases.procedures.origin import name_of
 
 MOST = 50
@@ -62,7 +62,7 @@ def differences(left: Procedure, right: Procedure) -> list[Difference]:
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(
         (p for p in one.keys() | two.keys() if one.get(p) != two.get(p)),
-        key=lambda p: (p[-1] in ("source", "ours"), order.get(p[0], -1), p),  # whose value it is comes last
+        key=lambda p: (p[-1] in ("origin", "default_fields"), order.get(p[0], -1), p),  # whose value it is comes last
     )
     return [
         Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], one.get(p, ""), two.get(p, "")) for p in places
@@ -75,7 +75,7 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
     found = []
     for release in open_releases(procedure)[:MOST]:
         place = production_of(release)
-        before = {answer.gate: answer.passes for answer in answers(release, place, moment)}
+        before = {answer.gate: answer.passes for answer in evaluate(release, place, moment)}
         due = {m.key: m for m in release.milestones.all()}
         wanted = (
             due_dates(content, release.scheduled_start_at, place, emergency=release.kind == Release.Kind.EMERGENCY)
@@ -95,7 +95,7 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
             for row in rounds.prefetch_related("decisions__account")
         ]
         release.procedure = procedure  # only here, to ask the gates; never saved
-        closed = [a for a in answers(release, place, moment) if not a.passes and before.get(a.gate, True)]
+        closed = [a for a in evaluate(release, place, moment) if not a.passes and before.get(a.gate, True)]
         found.append(
             Effect(
                 release, consents, moved,

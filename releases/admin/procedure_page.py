@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from audit.admin.read_only import ReadOnlyAdmin, cell
 from environments.language import listed
 from environments.times import stamp
-from releases.admin.shown import language
+from releases.admin.formatting import language
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Part
@@ -28,41 +28,41 @@ SECTIONS: tuple[tuple[str, Any], ...] = (
     ("schedule", _("Release schedule")),
     ("milestones", _("Milestones")),
     ("checklist", _("Checklist")),
-    ("stakeholders", _("Internal and external stakeholders")),
+    ("recipient_groups", _("Internal and external stakeholders")),
     ("channels", _("Channels")),
-    ("messages", _("Notifications")),
+    ("notification_rules", _("Notifications")),
     ("documents", _("Documents")),
     ("document_states", _("Document workflow states")),
     ("branches", _("Branches")),
     ("workflows", _("Workflows")),
-    ("accepts", _("Accepted branches")),
-    ("protections", _("Protected branches")),
+    ("accepted_branches", _("Accepted branches")),
+    ("protected_branches", _("Protected branches")),
     ("testing", _("Tests")),
     ("versions", _("Versions and tags")),
-    ("approvals", _("Approval rules")),
+    ("approval_rules", _("Approval rules")),
     ("gates", _("Gates")),
     ("thresholds", _("Thresholds")),
     ("plans", _("Step plans")),
     ("checks", _("Checks")),
     ("metrics", _("Metrics")),
-    ("watch", _("Post-deployment monitoring")),
+    ("monitoring", _("Post-deployment monitoring")),
     ("triggers", _("Rollback triggers")),
     ("rollback", _("Rollback")),
-    ("duties", _("Team roles")),
+    ("team_roles", _("Team roles")),
     ("final_check", _("Final check")),
-    ("obligations", _("Follow-up actions")),
+    ("follow_ups", _("Follow-up actions")),
     ("retention", _("Retention")),
 )
-_WORDS = ("ja", "en", "source", "ours")
+_WORDS = ("ja", "en", "origin", "default_fields")
 
 
 @dataclass(frozen=True)
 class Value:
-    """One field of a row: its key, its text, and whether it is ours in a row of the procedure."""
+    """One field of a row: its key, its text, and whether it is a Ringi default in a row of the written procedure."""
 
     key: str
     text: str
-    ours: bool
+    is_default: bool
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Line:
     ja: str
     en: str
     values: list[Value]
-    source: str
+    origin: str
     depth: int
 
 
@@ -118,11 +118,11 @@ def lines_of(place: str, value: Any, depth: int = 0) -> list[Line]:
                 ja=getattr(value, "ja", ""),
                 en=getattr(value, "en", ""),
                 values=[
-                    Value(name, _text(getattr(value, name)), name in value.ours)
+                    Value(name, _text(getattr(value, name)), name in value.default_fields)
                     for name in own
                     if getattr(value, name) not in ("", (), None, {})
                 ],
-                source=value.source,
+                origin=value.origin,
                 depth=depth,
             )
         )

@@ -5,9 +5,9 @@ from django.shortcuts import get_object_or_404
 
 from environments.admin.rights import page
 from environments.language import labelled
-from releases.actions.release.facts import zone_of
-from releases.admin.shown import show
+from releases.admin.formatting import show
 from releases.models import Document, Release
+from releases.operations.release.facts import zone_of
 
 
 @page

@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 
 from audit.models import Verification
 from environments.admin.rights import page
-from releases.admin.shown import show, when
+from releases.admin.formatting import show, when
+from releases.liveness import listeners, unresponsive_components
 from releases.models import NotificationChannel, PollFailure, Step
-from releases.silence import listeners, silences
 
 
 def _queues() -> tuple[list[dict[str, Any]], bool]:
@@ -36,20 +36,20 @@ def _queues() -> tuple[list[dict[str, Any]], bool]:
     return rows, True
 
 
-def silent_lines() -> list[tuple[str, str]]:
-    """Return (kind, what it means and what to do) of what is silent now."""
+def unresponsive_lines() -> list[tuple[str, str]]:
+    """Return (kind, what it means and what to do) of what is unresponsive now."""
     words = {
         "scheduler": _(
             "The scheduler is unresponsive: no new deployment starts and no step is reclaimed. Restart the scheduler."
         ),
-        "sealer": _(
+        "ledger_signer": _(
             "The ledger signer is unresponsive: events are recorded but not signed. Restart the ledger signer, "
             "or find out why it refuses."
         ),
         "queue": _("The queue does not answer. Deployments continue within seconds of its return."),
         "ledger": _("The ledger has not been verified for hours, or not reconciled for days. See the scheduler's log."),
     }
-    found = silences()
+    found = unresponsive_components()
     if found and (row := Verification.objects.filter(pk=dict(found).get("ledger") or "0").first()):
         words["ledger"] = _ledger_line(row)
     nobody = _("No worker serves the queue “%(queue)s”, and the work in this queue waits. Start a worker.")

@@ -12,10 +12,10 @@ from django.utils.translation import gettext, gettext_lazy as _
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin import SeenOnly
 from environments.times import stamp
-from releases.admin import ledger_lists, messages_lists
+from releases.admin import ledger_lists, notification_lists
+from releases.admin.emergency_stop_page import EmergencyStopAdmin
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
-from releases.admin.stop_page import StopSwitchAdmin
 from releases.models import DeployedVersion, Deployment, Evidence, FollowUp, Procedure, Release, Rollback
 
 # What stands at the beginning of a column with an index: a version, a number of the fiscal year, a commit.
@@ -79,7 +79,7 @@ class DeploymentAdmin(OwnPage):
 
 @admin.register(Rollback)
 class RollbackAdmin(OwnPage):
-    """All ways back."""
+    """All rollbacks."""
 
     list_display = ("__str__", "state", "critical", "raised", "raised_by", "restored")
     list_select_related = ("deployment__release__application", "deployment__environment", "raised_by")
@@ -115,8 +115,8 @@ class EvidenceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(FollowUp)
-class ObligationAdmin(ReadOnlyAdmin):
-    """All debts."""
+class FollowUpAdmin(ReadOnlyAdmin):
+    """All follow-up actions."""
 
     list_display = ("__str__", "release", "due", "settled", "completed_by", "note")
     list_select_related = ("release__application", "completed_by")
@@ -132,7 +132,7 @@ class ObligationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(DeployedVersion)
-class InForceAdmin(SeenOnly):
+class DeployedVersionAdmin(SeenOnly):
     """What runs where."""
 
     list_display = ("application", "environment", "release", "standing", "began", "how_shown")
@@ -159,5 +159,5 @@ class InForceAdmin(SeenOnly):
         return words.get(row.basis, row.basis)
 
 
-REGISTERED_BESIDE = (StopSwitchAdmin, ledger_lists, messages_lists)
+REGISTERED_BESIDE = (EmergencyStopAdmin, ledger_lists, notification_lists)
 admin.site.register(Procedure, ProcedureAdmin)

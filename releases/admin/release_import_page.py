@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext, ngettext
 
 from environments.admin.rights import page
-from releases.admin.shown import show
+from releases.admin.formatting import show
 from releases.models import ReleaseImport
 
 MOST_SHOWN = 40

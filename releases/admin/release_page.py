@@ -10,32 +10,32 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _, ngettext
 
-from audit.change import label
 from audit.clock import now
+from audit.operation import label
 from audit.statements import read_along
 from environments.admin.rights import page, rights_of
+from environments.attach_related import attach_accounts, attach_related
 from environments.language import listed
-from environments.lend import lend, lend_accounts
 from environments.models import AccessRule, Environment
 from environments.roles import LEVELS, ROLE_CHOICES
-from releases.actions.deployment.request import right_for
-from releases.actions.release.confirm import announcement_of, facts_now, words_of_item
-from releases.actions.release.since import chosen
-from releases.actions.release.steps import production_of
-from releases.actions.release.way_back import faults, migrations_of
-from releases.actions.waiver.propose import waivable_in
-from releases.admin import happened
+from releases.admin import change_history
+from releases.admin.approval_requests import Standing, standing_of
 from releases.admin.content import commit_shown, content_of
+from releases.admin.formatting import language, show
 from releases.admin.retention_page import kept_until
-from releases.admin.rounds import Standing, standing_of
-from releases.admin.shown import language, show
 from releases.admin.sign_page import waiting_rows
 from releases.gates import quorum
-from releases.gates.ask import answers
 from releases.gates.base import Answer, Known
+from releases.gates.evaluation import evaluate
 from releases.gates.evidence import matrix as matrix_of_tests
 from releases.models import ApprovalRequest, Deployment, Procedure, Release, Rollback, TeamMember
-from releases.models.waiver import NOTICES_SENT
+from releases.models.waiver import NOTIFICATIONS_SENT
+from releases.operations.deployment.request import right_for
+from releases.operations.release.final_check import announcement_of, facts_now, words_of_item
+from releases.operations.release.rollback_plan import faults, migrations_of
+from releases.operations.release.since import chosen
+from releases.operations.release.step_plan import production_of
+from releases.operations.waiver.request import waivable_in
 from releases.procedures.document import Procedure as Content
 
 PATH = (*Release.UNDER_WAY, "completed")
@@ -193,14 +193,14 @@ def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
     if content is None or not signing or not release.bound_for_production:
         return []
     measured = facts_now(release, connect=False)
-    tones = {True: "pass", False: "fail"}
+    tones = {True: "passed", False: "failed"}
     announced = announcement_of(release, production_of(release))
     return [
         {
             "label": item.label(language()),
-            "verdict": tones.get(measured[item.key], measured[item.key]),
+            "result": tones.get(measured[item.key], measured[item.key]),
             "text": words_of_item(measured[item.key]),
-            "announced": announced if item.key == NOTICES_SENT else None,
+            "announced": announced if item.key == NOTIFICATIONS_SENT else None,
         }
         for item in content.final_check.items
     ]
@@ -237,8 +237,8 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ApprovalRequest
     """Give everything on the page the persons and places that it names, read once."""
     places = {place.pk: place for place in known.environments}
     for rows in (runs, rounds, release.waivers.all()):
-        lend(places, rows, "environment")
-    lend_accounts(
+        attach_related(places, rows, "environment")
+    attach_accounts(
         ([release], "author"),
         (release.changes.all(), "author"),
         (release.checklist.all(), "signed_by"),
@@ -306,7 +306,7 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
 
 
 def candidates_for_duties() -> list[tuple[str, str]]:
-    """Return duty → label in the order of the roster."""
+    """Return duty → label in the order of the team."""
     return [(str(key), str(name)) for key, name in TeamMember.TeamRole.choices]
 
 
@@ -324,15 +324,15 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     prefetch_related_objects(rounds, "decisions__meeting")
     prefetch_related_objects(runs[:SHOWN], "rollbacks")
     overdue = sorted(
-        (debt for debt in known.debts if debt.due_at < moment and debt.release_id != row.pk),
+        (debt for debt in known.open_follow_ups if debt.due_at < moment and debt.release_id != row.pk),
         key=lambda debt: debt.due_at,
     )
-    lend(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
-    lend({row.application_id: row.application}, [debt.release for debt in overdue], "application")
+    attach_related(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
+    attach_related({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _lend(row, runs, rounds, known)
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
-    asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
+    asked = [(e, evaluate(row, e, moment, known)) for e in environments] if content is not None and live else []
     verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
     target = next_environment(asked, verified) if asked else -1
     standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "in_review"}
@@ -379,11 +379,11 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         facts=_facts(row, content),
         runs=runs[:SHOWN],
         runs_left=len(runs[SHOWN:]),
-        pressed=known.pressed,
+        pressed=known.emergency_stops,
         to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
         migrations=migrations_of(row, known),
         no_way_back=faults(row, known) if row.step_plan else [],
         kept=kept_until(row.created_at, content) if content is not None and not live else None,
         moment=moment,
-        happenings=happened.of_objects(labels, SHOWN),
+        happenings=change_history.of_objects(labels, SHOWN),
     )  # fmt: skip

@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from audit.models import Event
 from environments.admin.rights import auditors
-from releases.actions.dump.delete import dumps
-from releases.actions.release.plan import active_procedure
-from releases.admin.shown import show
+from releases.admin.formatting import show
 from releases.models import Evidence, Notification, Release, Rollback, StepAttempt
+from releases.operations.dump.delete import dumps
+from releases.operations.release.plan import active_procedure
 from releases.procedures.document import Procedure as Content
 
 # Kind of record and the column that dates it.

@@ -3,13 +3,13 @@
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
-from audit.change import label
 from audit.clock import now
+from audit.operation import label
 from environments.admin.rights import page
 from environments.models import AccessReview
-from releases.admin import happened
+from releases.admin import change_history
+from releases.admin.formatting import show
 from releases.admin.grants import standing
-from releases.admin.shown import show
 
 
 @page
@@ -36,5 +36,5 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
         over=over,
         count=len(items),
         overdue=row.closed_at is None and row.due_at < moment,
-        happenings=happened.of_objects([label(row)]),
+        happenings=change_history.of_objects([label(row)]),
     )

@@ -7,21 +7,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
-from audit.change import label
+from audit.operation import label
 from environments.admin.rights import page, rights_of
 from environments.language import listed
-from releases.actions.rollback.agree import agreements, missing, unconsented
-from releases.actions.rollback.authorised import authorised
-from releases.actions.rollback.by_hand import statement, troubles
-from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
-from releases.actions.rollback.communicated import communications, uncommunicated
-from releases.actions.rollback.restored import digests
-from releases.admin import happened
+from releases.admin import change_history
 from releases.admin.chart import figure
 from releases.admin.deployment_page import watch_charts
-from releases.admin.shown import show
+from releases.admin.formatting import show
 from releases.gates.quorum import words_for
 from releases.models import Rollback, TeamMember
+from releases.operations.rollback.authorisation import authorisation
+from releases.operations.rollback.causes import cause_of, raiser_of, seen_of
+from releases.operations.rollback.communications import communications, uncommunicated
+from releases.operations.rollback.completion import digests
+from releases.operations.rollback.confirm_late import confirmations, missing, why_not_approved
+from releases.operations.rollback.manual_completion import statement, troubles
 
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
 MAIN = {
@@ -33,7 +33,7 @@ MAIN = {
 
 
 def stops(rollback: Rollback) -> list[dict[str, str]]:
-    """Return the stations of the way back."""
+    """Return the stations of the rollback."""
     names = {key: str(name) for key, name in Rollback.State.choices}
     if rollback.state not in PATH:
         before = ["raised"] + (["running"] if rollback.started_at else [])
@@ -57,7 +57,7 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
         {
             "value": figure(sample.get(metric, {}).get("value"), unit),
             "limit": figure(sample.get(metric, {}).get("limit"), unit),
-            "verdict": sample.get(metric, {}).get("verdict", "no_data"),
+            "result": sample.get(metric, {}).get("result", "no_data"),
         }
         for sample in rollback.facts.get("samples", [])
     ]
@@ -66,10 +66,10 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
 def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
     by_hand = [statement(entry) for entry in rollback.facts.get("by_hand", [])]
     at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
-    let = authorised(rollback)
+    let = authorisation(rollback)
     agreed = [
         (_("Late rollback approved"), datetime.fromisoformat(entry["at"]), entry["name"])
-        for entry in agreements(rollback)
+        for entry in confirmations(rollback)
     ]
     return [
         (_("Outage begins"), rollback.outage_began_at, ""),
@@ -96,7 +96,7 @@ def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
             text = _("%(who)s (rollback decision maker) authorises the rollback.")
             return text % {"who": decider.account if decider else "—"}
         case "authorised" | "running" | "verifying":
-            if rollback.state == "authorised" and (why := unconsented(rollback)):
+            if rollback.state == "authorised" and (why := why_not_approved(rollback)):
                 return why
             return _("No action is needed: the rollback is in progress.")
         case "monitoring":
@@ -125,7 +125,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     )  # fmt: skip
     run = row.deployment
     rights, zone = rights_of(request), run.environment.zone
-    sees, logs = rights.sees(run.environment), rights.sees(run.environment, "log")
+    sees, logs = rights.sees(run.environment), rights.sees(run.environment, "read_logs")
     roster = list(TeamMember.objects.filter(release=run.release).select_related("account"))
     decider = next((entry for entry in roster if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
     content = run.procedure.document
@@ -159,5 +159,5 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"])),
         watches=[(w, watch_charts(w, content, zone)) for w in watches],
         documents=documents,
-        happenings=happened.of_objects(labels, 40),
+        happenings=change_history.of_objects(labels, 40),
     )

@@ -12,13 +12,13 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from audit.archive import Archive
-from audit.change import note
 from audit.ledger.tree import Tree
+from audit.operation import record_event
 from environments.admin.rights import auditors
 from releases.admin import sheet
-from releases.admin.happened import act_name
+from releases.admin.change_history import operation_name
+from releases.admin.formatting import show
 from releases.admin.period import Period, period_of
-from releases.admin.shown import show
 from releases.admin.timeline_page import number_of
 from releases.evidence_pack import pack, population as of_period
 from releases.evidence_pack.population import Acted, Change, Population
@@ -66,7 +66,7 @@ def _run(change: Change, by: Acted | None) -> tuple[Any, ...]:
         return change.number, change.label, *[None] * 6, change.at, *[None] * 6, change.event
     run, (*people, until) = of_period.deployment_of(row), by
     release, kind, ended = run.release, run.release.get_kind_display(), run.ended_at
-    planned: tuple[Any, ...] = (run.scheduled_start_at, run.window_end)
+    planned: tuple[Any, ...] = (run.scheduled_start_at, run.scheduled_end_at)
     if isinstance(row, Rollback):
         kind, ended, planned = _("Rollback"), row.restored_at, (None, None)
     return (
@@ -83,8 +83,8 @@ def sampling(request: HttpRequest) -> HttpResponseBase:
     statement = whole.statement()
     name = f"population-{whole.of}-{period.first_day}-{period.last_day}"
     if take in ("population", "statement"):
-        note(f"audit:export_{take}", since=period.since.isoformat(), until=period.until.isoformat(), **{
-            "of": whole.of, "count": statement["count"], "digest": statement["digest"],
+        record_event(f"audit:export_{take}", since=period.since.isoformat(), until=period.until.isoformat(), **{
+            "population": whole.of, "count": statement["count"], "digest": statement["digest"],
         })  # fmt: skip
     if take == "population":
         return sheet.answer(name, *_table(whole.of, whole.changes))
@@ -145,8 +145,8 @@ def evidence_pack(request: HttpRequest, number: str) -> HttpResponseBase:
     if release is None:
         raise Http404
     file = _temporary()
-    manifest = pack.write(release, file, act_name=act_name)
-    note("audit:export_pack", number=number, release=release.pk, manifest=manifest, digest=_digest(file))
+    manifest = pack.write(release, file, operation_name=operation_name)
+    record_event("audit:export_pack", number=number, release=release.pk, manifest=manifest, digest=_digest(file))
     return _download(file, f"{number}.zip")
 
 
@@ -161,17 +161,19 @@ def evidence_packs(request: HttpRequest) -> HttpResponseBase:
             continue
         number = str(change.release.number)
         with _temporary() as one:
-            pack.write(change.release, one, tree=tree, act_name=act_name)
+            pack.write(change.release, one, tree=tree, operation_name=operation_name)
             archive.add(f"{number}.zip", _pieces(one))
         packs[number] = archive.digests[f"{number}.zip"][0]
     archive.add("population.csv", "".join(sheet.lines(*_table(whole.of, whole.changes))).encode())
     archive.add("population.dsse.json", pack.signer().envelope(of_period.STATEMENT, rfc8785.dumps(whole.statement())))
     archive.add(
         "sample.json",
-        rfc8785.dumps({"v": 1, "of": whole.of, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs}),
+        rfc8785.dumps(
+            {"v": 1, "population": whole.of, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs}
+        ),
     )
     archive.close()
-    note(
+    record_event(
         "audit:export_sample",
         since=period.since.isoformat(),
         until=period.until.isoformat(),

@@ -18,11 +18,11 @@ SILENCE = 2.5
 
 @dataclass(frozen=True)
 class Point:
-    """One sample: when, its value (None: none), and its verdict."""
+    """One sample: when, its value (None: none), and its result."""
 
     at: datetime
     value: float | None
-    verdict: str
+    result: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Drawing:
     last: str
     mean: str
     greatest: str
-    verdict: str
+    result: str
     box: dict[str, float] = field(default_factory=lambda: {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH - RIGHT, "t": TOP, "b": HEIGHT - BOTTOM})  # fmt: skip
 
 
@@ -139,11 +139,11 @@ def draw(
         y_ticks=[(y(top * part / 4), figure(top * part / 4, unit)) for part in range(5)],
         known=len(values),
         unknown=len(points) - len(values),
-        failed=sum(1 for point in points if point.verdict == "fail"),
+        failed=sum(1 for point in points if point.result == "failed"),
         last=figure(points[-1].value if points else None, unit),
         mean=figure(sum(values) / len(values) if values else None, unit),
         greatest=figure(max(values, default=None), unit),
-        verdict=points[-1].verdict if points else "no_data",
+        result=points[-1].result if points else "no_data",
     )  # fmt: skip
 
 
@@ -162,11 +162,11 @@ def _lines(
         before = point.at
         if point.value is None:
             stretches.append([])
-            gaps.append((x(point.at), width, point.verdict, words))
+            gaps.append((x(point.at), width, point.result, words))
             continue
         stretches[-1].append(f"{x(point.at)},{y(point.value)}")
-        if point.verdict == "fail":
-            dots.append((x(point.at), y(point.value), point.verdict, words))
+        if point.result == "failed":
+            dots.append((x(point.at), y(point.value), point.result, words))
     # A lone sample between two gaps would be a line of no length.
     whole = [" ".join(run if len(run) > 1 else run * 2) for run in stretches if run]
     return whole, dots, gaps

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 
 from audit.admin import sheet
-from releases.admin.shown import when
+from releases.admin.formatting import when
 
 
 def cell(value: Any) -> str:

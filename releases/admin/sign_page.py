@@ -14,15 +14,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import acting, current
-from audit.change import again, label, note_refusal
 from audit.clock import now
-from audit.refusals import Refused, SignatureNeeded
+from audit.operation import label, record_refusal, retry_on_deadlock
+from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
 from environments.signing import require_factor
-from releases.admin.act import NO_FACTOR, as_proved, cleaned, prove_again
-from releases.admin.rounds import Clause, Standing, clauses, standing_of
-from releases.admin.shown import for_you, show
+from releases.admin.approval_requests import Clause, Standing, clauses, standing_of
+from releases.admin.formatting import for_you, show
+from releases.admin.operation_page import NO_FACTOR, as_proved, cleaned, prove_again
 from releases.admin.verbs import verb as find
 from releases.admin.verbs.base import Verb
 from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
@@ -152,7 +152,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     if strange:
         # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
         why = _("You do not have permission to sign this item, or the item is no longer open for signature.")
-        note_refusal("release:sign_pending_items", why, object=label(release), ticks=sorted(strange)[:20])
+        record_refusal("release:sign_pending_items", why, object=label(release), ticks=sorted(strange)[:20])
     if strange and not ticked:
         messages.error(request, why)
         return HttpResponseRedirect(request.path)
@@ -169,13 +169,13 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
             with acting(as_proved(request)):
                 if not done:
                     _prove_all(ticked)
-                again(signature.verb.act)(signature.row.pk, **cleaned(signature.form))
-        except Refused as why:
-            if not done and isinstance(why, SignatureNeeded):
+                retry_on_deadlock(signature.verb.operation)(signature.row.pk, **cleaned(signature.form))
+        except OperationRefused as why:
+            if not done and isinstance(why, SignatureRequired):
                 why.digests = tuple(_digests(ticked))
             if not done and (asked := prove_again(request, why)):
                 return asked
-            reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "factor_needed" else []))
+            reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "second_factor_required" else []))
             refused[signature.key] = reasons
             sentence = f"{signature.verb.label} – {signature.row}: " + " ".join(reasons)
             messages.error(request, _("Not signed: %(what)s") % {"what": sentence})
@@ -192,20 +192,20 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _prove_all(ticked: Iterable[Signature]) -> None:
-    """Ask for the second factor that any of them needs before the first is signed; raises FactorNeeded."""
+    """Ask for the second factor that any of them needs before the first is signed; raises SecondFactorRequired."""
     for signature in ticked:
         require_factor(signature.verb.key, [signature.row])
 
 
 def _digests(ticked: Iterable[Signature]) -> Iterator[str]:
-    """Yield what each of them signs, as the acts themselves say when nobody has proved who they are."""
+    """Yield what each of them signs, as the operations themselves say when nobody has proved who they are."""
     for signature in ticked:
         try:
             with acting(replace(current(), authenticated_at=None)):
-                signature.verb.act(signature.row.pk, **cleaned(signature.form))
-        except SignatureNeeded as needed:
+                signature.verb.operation(signature.row.pk, **cleaned(signature.form))
+        except SignatureRequired as needed:
             yield from needed.digests
-        except Refused:
+        except OperationRefused:
             continue  # it is said when the others are signed
 
 

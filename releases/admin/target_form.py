@@ -10,8 +10,8 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _, gettext_lazy
 
-from releases.actions.target.schema import LONGEST, faults_by_key
 from releases.admin.verbs.base import LinesField
+from releases.operations.target.schema import LONGEST, faults_by_key
 
 _PLAIN = re.compile(r"[^\s'\"\\]+\Z")
 

@@ -14,10 +14,10 @@ from audit.search import Wanted, count, look
 from environments import calendar
 from environments.admin.rights import page
 from environments.models import Account, Environment
-from releases.admin.happened import act_name, happening
-from releases.admin.shown import DEFAULT_ZONE, show, word
-from releases.admin.sight import readable_by, sight_of
+from releases.admin.change_history import history_entry, operation_name
+from releases.admin.formatting import DEFAULT_ZONE, show, word
 from releases.admin.verbs import VERBS
+from releases.admin.visibility import readable_by, visibility_of
 from releases.evidence_pack import scope
 from releases.models import Release
 
@@ -92,8 +92,8 @@ def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
 
 @lru_cache
 def acts_to_choose(language: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the acts to filter by, in a language: (`noun:verb`, words), by their words."""
-    return tuple(sorted({(verb.key, f"{act_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)))
+    """Return the operations to filter by, in a language: (`noun:verb`, words), by their words."""
+    return tuple(sorted({(verb.key, f"{operation_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)))
 
 
 @page
@@ -106,7 +106,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
     one_object = ":" in asked["object"] and not (asked["account"] or asked["release"] or asked["environment"])
     wanted = replace(wanted_of(asked), readable=readable_by(request))
     found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
-    seen = sight_of(request, [event.object for event in found.events])
+    seen = visibility_of(request, [event.object for event in found.events])
     choices: dict[str, list[tuple[int, str]]] = {} if one_object else rows_to_choose()
     names = {f"{NAMED[kind]}:{pk}": name for kind, rows in choices.items() for pk, name in rows}
     kept = {name: value for name, value in asked.items() if value}
@@ -114,7 +114,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
         request,
         "ringi/timeline.html",
         _("Timeline"),
-        happenings=[happening(event, values=seen(event.object), names=names) for event in found.events],
+        happenings=[history_entry(event, values=seen(event.object), names=names) for event in found.events],
         asked=asked,
         kept=kept,
         older="?" + urlencode({**kept, "before": str(found.older)}) if found.older is not None else "",

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from releases.actions.question.ask import last_return
 from releases.gates.durations import durations
 from releases.models import Deployment, Step
+from releases.operations.decision_request.ask import last_rollback_start
 
 MOVING = ("queued", "running", "verifying", "awaiting_decision", "stopping")
 
@@ -29,10 +29,10 @@ class WindowBar:
 def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
     """Return the bar of a run that has a window and an hour; None otherwise."""
     begins = run.started_at or run.scheduled_start_at
-    decide_by = last_return(run)
-    if begins is None or run.window_end is None or decide_by is None or run.window_end <= begins:
+    decide_by = last_rollback_start(run)
+    if begins is None or run.scheduled_end_at is None or decide_by is None or run.scheduled_end_at <= begins:
         return None
-    whole = (run.window_end - begins).total_seconds()
+    whole = (run.scheduled_end_at - begins).total_seconds()
 
     def place(at: datetime) -> float:
         return round(100 * min(max((at - begins).total_seconds() / whole, 0.0), 1.0), 2)
@@ -50,13 +50,13 @@ def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBa
     )
     return WindowBar(
         begins=begins,
-        ends=run.window_end,
+        ends=run.scheduled_end_at,
         decide_by=decide_by,
         planned_end=planned_end,
         elapsed=place(until),
         planned=round(place(planned_end) - place(until), 2),
         decide=place(decide_by),
-        now=place(moment) if begins <= moment <= run.window_end else None,
+        now=place(moment) if begins <= moment <= run.scheduled_end_at else None,
         late=planned_end > decide_by,
         basis=lasts.needed(run.release.step_plan).basis,
     )

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from ninja.parser import Parser
 
 
-class NotRead(ValueError):
+class UnreadableBody(ValueError):
     """A body that is not read as it stands; kind: of the problem that it becomes."""
 
     def __init__(self, kind: str, sentence: str) -> None:
@@ -20,11 +20,11 @@ class JsonParser(Parser):
     """Reads bodies for ninja, which takes any body for JSON and the last of equal keys."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        """Return what a body says. Raises NotRead, or ValueError for what is no JSON."""
+        """Return what a body says. Raises UnreadableBody, or ValueError for what is no JSON."""
         kind = request.content_type or ""
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
             text = _("The body must be JSON, and the Content-Type header must be application/json, not %(kind)s.")
-            raise NotRead("unsupported_type", text % {"kind": kind or "—"})
+            raise UnreadableBody("unsupported_media_type", text % {"kind": kind or "—"})
         return json.loads(request.body, object_pairs_hook=_each_once)
 
 
@@ -33,5 +33,5 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NotRead("malformed", _("The key “%(key)s” occurs twice in the body.") % {"key": twice[:100]})
+        raise UnreadableBody("malformed", _("The key “%(key)s” occurs twice in the body.") % {"key": twice[:100]})
     return found

@@ -1,4 +1,4 @@
-"""What would clear a gate that is closed, a sentence a kind."""
+"""What would clear a gate that is not passed, a sentence a type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from releases.models import Release
 
 CLEARS: Mapping[str, Any] = {
     "evidence": gettext_lazy("Upload the evidence for commit %(commit)s: %(place)s."),
-    "consent": gettext_lazy(
+    "approval": gettext_lazy(
         "A person submits the release for approval first. The release committee then approves it on the release page."
     ),
-    "window": gettext_lazy("Wait for the change window, choose another date, or request an extra window."),
-    "freeze": gettext_lazy("Wait until the change freeze ends, or ask for it to be lifted."),
-    "rehearsal": gettext_lazy("Run a rollback rehearsal with the same plan in an earlier environment."),
+    "change_window": gettext_lazy("Wait for the change window, choose another date, or request an extra window."),
+    "change_freeze": gettext_lazy("Wait until the change freeze ends, or ask for it to be lifted."),
+    "rollback_rehearsal": gettext_lazy("Run a rollback rehearsal with the same plan in an earlier environment."),
     "promotion": gettext_lazy(
         "Deploy the same content to the earlier environment and wait until the deployment is verified."
     ),
@@ -23,14 +23,14 @@ CLEARS: Mapping[str, Any] = {
     "milestone": gettext_lazy("Complete the work that the open milestones require."),
     "tag": gettext_lazy("Create the annotated, signed tag in the repository, or refresh from Git."),
     "branch": gettext_lazy("Merge the commit into an accepted branch, or refresh from Git."),
-    "protection": gettext_lazy("Upload the evidence that the branch requires, and sign the commit or its tag."),
-    "roster": gettext_lazy("The release manager enters the release team."),
+    "branch_protection": gettext_lazy("Upload the evidence that the branch requires, and sign the commit or its tag."),
+    "release_team": gettext_lazy("The release manager enters the release team."),
     "document": gettext_lazy("Write, check and approve the documents, and prepare their publication."),
-    "obligation": gettext_lazy("Complete the follow-up actions of the earlier emergency release."),
+    "follow_up": gettext_lazy("Complete the follow-up actions of the earlier emergency release."),
     "ledger": gettext_lazy(
         "An administrator repairs the ledger or the ledger signer. Auditors see the findings of the verification."
     ),
-    "stop_switch": gettext_lazy(
+    "emergency_stop": gettext_lazy(
         "Request the lift of the emergency stop. The release committee must approve the request."
     ),
 }

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from pydantic import Field
 
-from audit.refusals import Invalid
+from audit.refusals import InvalidInput
 from releases.api.words import Line
 
 MOST = 100
@@ -17,7 +17,7 @@ Cursor = Annotated[Line, Field(max_length=60)]
 
 
 def page(rows: QuerySet[Any], noun: str, cursor: str, limit: int) -> tuple[list[Any], str | None]:
-    """Return one page and the cursor of the next, or None at the end. Raises Invalid for a cursor that is none."""
+    """Return one page and the cursor of the next, or None at the end. Raises InvalidInput for a cursor that is none."""
     if cursor:
         rows = rows.filter(pk__lt=_read(noun, cursor))
     found = list(rows.order_by("-pk")[: limit + 1])
@@ -33,5 +33,5 @@ def _read(noun: str, cursor: str) -> int:
         text = ""
     name, _sign, pk = text.partition("<")
     if name != noun or not (pk.isdigit() and len(pk) < 19):
-        raise Invalid(_("This cursor is not from this list."))
+        raise InvalidInput(_("This cursor is not from this list."))
     return int(pk)

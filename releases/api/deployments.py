@@ -1,4 +1,4 @@
-"""Runs: list, show, request, and the verbs on one; and /runs, the CI's one call that requests and starts."""
+"""Deployments: list, show, request, and the operations on one; and the one call for CI that requests and starts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,28 +9,35 @@ from django.utils.translation import gettext as _
 from ninja import Router
 
 from audit.cover import warning
-from audit.refusals import Invalid
-from releases.actions.deployment import decide
-from releases.actions.deployment.request import request as request_run
-from releases.actions.deployment.schedule import cancel, schedule
+from audit.refusals import InvalidInput
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.releases import ApiVerb, MustIn, ReasonIn, refuse_to_sign
-from releases.api.rows import application_named, environment_named, known, release_named, release_numbered, run_numbered
+from releases.api.rows import (
+    application_named,
+    deployment_numbered,
+    environment_named,
+    known,
+    release_named,
+    release_numbered,
+)
 from releases.api.token import Caller, caller_of
 from releases.api.words import Body, DeploymentState, Id, Moment, Slug, Version, Why
 from releases.models import Deployment, Step, StepOutput
+from releases.operations.deployment import decide
+from releases.operations.deployment.request import request as request_operation
+from releases.operations.deployment.schedule import cancel, schedule
 from releases.steps.words import told
 
 router = Router(tags=["deployments"])
-runs = Router(tags=["runs"])
+ci = Router(tags=["ci"])
 STATES = tuple(str(state) for state in Deployment.State.values)
 TAIL = 200
 CHECKS = ("verification", "rollback_verification")
 
 
 class DeploymentIn(Body):
-    """A run to be asked for: the release by its id, or by application and version."""
+    """A deployment to be requested: the release by its ID, or by application and version."""
 
     environment: Slug
     release_id: Id | None = None
@@ -39,8 +46,8 @@ class DeploymentIn(Body):
     reason: Why = ""
 
 
-class RunIn(Body):
-    """A run to be made now."""
+class CiDeploymentIn(Body):
+    """A deployment to be requested and started now."""
 
     application: Slug
     version: Version
@@ -49,32 +56,43 @@ class RunIn(Body):
 
 
 class ScheduleIn(Body):
-    """The hour, with its offset."""
+    """The scheduled start, with its offset."""
 
     at: Moment
     reason: Why = ""
 
 
-def _start(run_id: int, *, reason: str) -> Deployment:
-    return schedule(run_id, reason=reason)
+def _start(deployment_id: int, *, reason: str) -> Deployment:
+    return schedule(deployment_id, reason=reason)
 
 
 VERBS: tuple[ApiVerb, ...] = (
-    ApiVerb("start", ReasonIn, _start, "Start it now: every gate of the environment is asked."),
-    ApiVerb("schedule", ScheduleIn, schedule, "Set the hour: the gates are asked for it, and again when it comes."),
-    ApiVerb("cancel", MustIn, cancel, "Take a run back before it has begun."),
-    ApiVerb("stop", MustIn, decide.stop, "Stop a run that is under way."),
+    ApiVerb("start", ReasonIn, _start, "Start the deployment now; every gate of the environment is checked."),
+    ApiVerb(
+        "schedule",
+        ScheduleIn,
+        schedule,
+        "Schedule the deployment; the gates are checked for that time, and again when it comes.",
+    ),
+    ApiVerb("cancel", MustIn, cancel, "Cancel a deployment before it has started."),
+    ApiVerb("stop", MustIn, decide.stop, "Stop a deployment that is in progress."),
     ApiVerb("verify", ReasonIn, None, "Verification by a second person: refused for a token.", signs=True),
-    ApiVerb("fail", MustIn, None, "End a waiting run: a signature, so refused for a token.", signs=True),
-    ApiVerb("resolve", MustIn, None, "Settle a failed run: a signature, so refused for a token.", signs=True),
+    ApiVerb(
+        "fail",
+        MustIn,
+        None,
+        "Mark a deployment that awaits a decision as failed: a signature, so refused for a token.",
+        signs=True,
+    ),
+    ApiVerb("resolve", MustIn, None, "Resolve a failed deployment: a signature, so refused for a token.", signs=True),
 )
 
 
-def _line(run_id: int) -> shapes.RunLine:
-    run = Deployment.objects.select_related(
+def _line(deployment_id: int) -> shapes.DeploymentLine:
+    deployment = Deployment.objects.select_related(
         "release", "application", "environment", "requested_by", "scheduled_by"
-    ).get(pk=run_id)
-    return shapes.RunLine(**shapes.run_fields(run))
+    ).get(pk=deployment_id)
+    return shapes.DeploymentLine(**shapes.deployment_fields(deployment))
 
 
 def _step(step: Step, logs: bool) -> shapes.StepDetail:
@@ -91,7 +109,7 @@ def _step(step: Step, logs: bool) -> shapes.StepDetail:
 def _check(step: Step) -> shapes.CheckOut:
     seen = step.result if isinstance(step.result, dict) else {}
     said = {
-        name: told(seen[name]) if seen.get(name) not in (None, "") else None for name in ("verdict", "value", "limit")
+        name: told(seen[name]) if seen.get(name) not in (None, "") else None for name in ("result", "value", "limit")
     }
     return shapes.CheckOut(ordinal=step.ordinal, label=str(step), state=step.state, **said)
 
@@ -106,7 +124,7 @@ def _tail(steps: list[Step]) -> str:
     return "\n".join(filter(None, [warning(followed.output.all()), told("".join(list(rows)[::-1]))]))
 
 
-@router.get("", response=shapes.RunPage)
+@router.get("", response=shapes.DeploymentPage)
 def list_deployments(
     request: HttpRequest,
     application: Slug | None = None,
@@ -116,7 +134,7 @@ def list_deployments(
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",
 ) -> Any:
-    """List the runs in the environments that the caller reads, the newest first."""
+    """List the deployments in the environments that the caller reads, the newest first."""
     caller = caller_of(request)
     caller.read_any()
     wanted = Q(environment__in=caller.readable)
@@ -134,29 +152,31 @@ def list_deployments(
         "release", "application", "environment", "requested_by", "scheduled_by"
     )
     found, following = cursors.page(rows, "deployment", cursor, limit)
-    return shapes.RunPage(items=[shapes.RunLine(**shapes.run_fields(run)) for run in found], next=following)
+    return shapes.DeploymentPage(
+        items=[shapes.DeploymentLine(**shapes.deployment_fields(deployment)) for deployment in found], next=following
+    )
 
 
-@router.get("/{int:run_id}", response=shapes.RunDetail)
-def show_deployment(request: HttpRequest, run_id: Id) -> Any:
-    """Show a run with its steps, its checks and the end of its log."""
+@router.get("/{int:deployment_id}", response=shapes.DeploymentDetail)
+def show_deployment(request: HttpRequest, deployment_id: Id) -> Any:
+    """Show a deployment with its steps, its checks and the end of its log."""
     caller = caller_of(request)
-    run = run_numbered(caller, run_id)
-    logs, steps = caller.logs(run.environment), list(run.steps.all())
-    return shapes.RunDetail(
-        **shapes.run_fields(run),
+    deployment = deployment_numbered(caller, deployment_id)
+    logs, steps = caller.logs(deployment.environment), list(deployment.steps.all())
+    return shapes.DeploymentDetail(
+        **shapes.deployment_fields(deployment),
         steps=[_step(step, logs) for step in steps],
         checks=[_check(step) for step in steps if step.phase in CHECKS],
-        rollback=shapes.rollback_out(run),
-        question=shapes.question_out(run),
+        rollback=shapes.rollback_out(deployment),
+        decision_request=shapes.decision_request_out(deployment),
         log=_tail(steps) if logs else None,
     )
 
 
-@router.post("", response=shapes.RunLine)
+@router.post("", response=shapes.DeploymentLine)
 @writes
-def request_deployment(request: HttpRequest, fields: DeploymentIn) -> shapes.RunLine:
-    """Ask for a run; nothing starts yet."""
+def request_deployment(request: HttpRequest, fields: DeploymentIn) -> shapes.DeploymentLine:
+    """Request a deployment; nothing starts yet."""
     caller = caller_of(request)
     environment = environment_named(caller, fields.environment)
     if fields.release_id is not None:
@@ -164,46 +184,51 @@ def request_deployment(request: HttpRequest, fields: DeploymentIn) -> shapes.Run
     elif fields.application and fields.version:
         release = release_named(fields.application, fields.version)
     else:
-        raise Invalid(_("Name the release: its id, or its application and version."))
-    return _line(request_run(release.pk, environment_id=environment.pk, reason=fields.reason).pk)
+        raise InvalidInput(_("Name the release: its id, or its application and version."))
+    return _line(request_operation(release.pk, environment_id=environment.pk, reason=fields.reason).pk)
 
 
 def _register(verb: ApiVerb) -> None:
-    def view(request: HttpRequest, run_id: int, body: Any) -> shapes.RunLine:
-        run = run_numbered(caller_of(request), run_id, to_read=False)
-        act: Callable[..., Any] | None = verb.act
-        if act is None:
-            refuse_to_sign(f"deployment:{verb.name}", Deployment, run.pk)
+    def view(request: HttpRequest, deployment_id: int, body: Any) -> shapes.DeploymentLine:
+        deployment = deployment_numbered(caller_of(request), deployment_id, to_read=False)
+        operation: Callable[..., Any] | None = verb.operation
+        if operation is None:
+            refuse_to_sign(f"deployment:{verb.name}", Deployment, deployment.pk)
         else:
-            act(run.pk, **body.model_dump())
-        return _line(run.pk)
+            operation(deployment.pk, **body.model_dump())
+        return _line(deployment.pk)
 
     view.__name__, view.__doc__ = f"{verb.name}_deployment", verb.says
-    view.__annotations__ = {"request": HttpRequest, "run_id": Id, "body": verb.body, "return": shapes.RunLine}
-    router.post(f"/{{int:run_id}}/{verb.name}", response=shapes.RunLine, summary=verb.says)(writes(view))
+    view.__annotations__ = {
+        "request": HttpRequest,
+        "deployment_id": Id,
+        "body": verb.body,
+        "return": shapes.DeploymentLine,
+    }
+    router.post(f"/{{int:deployment_id}}/{verb.name}", response=shapes.DeploymentLine, summary=verb.says)(writes(view))
 
 
 for _row in VERBS:
     _register(_row)
 
 
-@runs.post("", response=shapes.RunOut)
+@ci.post("", response=shapes.CiDeploymentOut)
 @writes
-def post_run(request: HttpRequest, fields: RunIn) -> shapes.RunOut:
-    """Request a run, or take the one that waits, and start it now, as far as the access of the account reaches."""
+def deploy(request: HttpRequest, fields: CiDeploymentIn) -> shapes.CiDeploymentOut:
+    """Request a deployment, or take the one that is requested already, and start it now."""
     environment = environment_named(caller_of(request), fields.environment)
     release = release_named(fields.application, fields.version)
     waiting = Deployment.objects.filter(release=release, environment=environment, state="requested").first()
-    run = waiting or request_run(release.pk, environment_id=environment.pk, reason=fields.reason)
-    schedule(run.pk, reason=fields.reason)
-    return _out(caller_of(request), run.pk)
+    deployment = waiting or request_operation(release.pk, environment_id=environment.pk, reason=fields.reason)
+    schedule(deployment.pk, reason=fields.reason)
+    return _out(caller_of(request), deployment.pk)
 
 
-@runs.get("/{int:run_id}", response=shapes.RunOut)
-def get_run(request: HttpRequest, run_id: Id) -> Any:
-    """Show a run in short."""
-    return _out(caller_of(request), run_id)
+@ci.get("/{int:deployment_id}", response=shapes.CiDeploymentOut)
+def show_ci_deployment(request: HttpRequest, deployment_id: Id) -> Any:
+    """Show a deployment in short."""
+    return _out(caller_of(request), deployment_id)
 
 
-def _out(caller: Caller, run_id: int) -> shapes.RunOut:
-    return shapes.run_out(run_numbered(caller, run_id))
+def _out(caller: Caller, deployment_id: int) -> shapes.CiDeploymentOut:
+    return shapes.ci_deployment_out(deployment_numbered(caller, deployment_id))

@@ -1,4 +1,4 @@
-"""Evidence: hand a report in, and list what there is for a commit."""
+"""Evidence: upload reports, and list what there is for a commit."""
 
 from typing import Annotated, Any
 
@@ -9,9 +9,8 @@ from ninja import File, Form, Router, Schema
 from ninja.files import UploadedFile
 from pydantic import StringConstraints
 
-from audit.refusals import Invalid
+from audit.refusals import InvalidInput
 from environments.language import listed
-from releases.actions.evidence.hand_in import check_amount, hand_in
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
@@ -19,6 +18,7 @@ from releases.api.token import caller_of
 from releases.api.words import EvidenceKind, Line, Revision, Slug
 from releases.gates.evidence import count_with
 from releases.models import Evidence, Procedure, Release
+from releases.operations.evidence.upload import check_amount, upload
 from releases.sources import evidence as reading
 
 router = Router(tags=["evidence"])
@@ -36,27 +36,27 @@ class EvidenceIn(Schema):
 
 
 def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
-    """Return evidence with the verdicts that the thresholds of the active procedure give."""
+    """Return evidence with the results that the thresholds of the procedure in effect give."""
     procedure = Procedure.objects.filter(state="in_effect").first()
     limits = procedure.document.threshold_values() if procedure is not None else {}
     return [shapes.evidence_out(row, *reading.judge(row.kind, row.values, limits)) for row in rows]
 
 
-@router.post("", response=shapes.HandedInOut)
+@router.post("", response=shapes.UploadedOut)
 @writes
-def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[list[UploadedFile]]) -> shapes.HandedInOut:
-    """Hand in reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
+def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[list[UploadedFile]]) -> shapes.UploadedOut:
+    """Upload reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
     if unknown := sorted(set(request.POST) - set(EvidenceIn.model_fields)):
-        raise Invalid(_("Fields that are not known: %(names)s") % {"names": listed(unknown)[:200]})
+        raise InvalidInput(_("Fields that are not known: %(names)s") % {"names": listed(unknown)[:200]})
     environment = environment_named(caller_of(request), fields.environment)
     application = application_named(fields.application)
     try:
         for one in file:
             reading.check_size(one.size or 0)
     except reading.BadEvidence as fault:
-        raise Invalid(str(fault))
+        raise InvalidInput(str(fault))
     check_amount([one.size or 0 for one in file])
-    made = hand_in(
+    made = upload(
         application.pk,
         environment_id=environment.pk,
         kind=fields.kind,
@@ -67,9 +67,9 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
     )
     said = count_with(made[-1])
     counted = shapes.CountedOut(
-        verdict=said.verdict, summary=said.sentence, reports=[row.pk for row, *_judged in said.reports]
+        result=said.result, summary=said.sentence, reports=[row.pk for row, *_judged in said.reports]
     )
-    return shapes.HandedInOut(items=judged(made), counted=counted)
+    return shapes.UploadedOut(items=judged(made), counted=counted)
 
 
 @router.get("", response=shapes.EvidencePage)

@@ -15,9 +15,9 @@ from ninja import Schema
 from ninja.responses import NinjaJSONEncoder
 
 from audit.actor import acting
-from audit.change import again
 from audit.clock import now
-from audit.refusals import Invalid
+from audit.operation import retry_on_deadlock
+from audit.refusals import InvalidInput
 from releases.api import problems
 from releases.api.token import actor_of, caller_of
 from releases.models import IdempotencyKey
@@ -33,7 +33,7 @@ def writes(view: Callable[..., Schema]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def act(request: HttpRequest, **given: Any) -> HttpResponse:
         def answer() -> HttpResponse:
-            made = again(view)(request, **given)
+            made = retry_on_deadlock(view)(request, **given)
             # Written as ninja writes what is read, so that a time looks the same in both.
             content = json.dumps(made.model_dump(), cls=NinjaJSONEncoder, ensure_ascii=False)
             return HttpResponse(content, content_type="application/json; charset=utf-8")
@@ -52,7 +52,7 @@ def _once(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpRespo
         return answer()
     if not 0 < len(key) <= LONGEST or not all(" " <= c <= "~" for c in key):
         text = _("%(header)s must have 1 to %(longest)d printable characters.")
-        raise Invalid(text % {"header": HEADER, "longest": LONGEST})
+        raise InvalidInput(text % {"header": HEADER, "longest": LONGEST})
     digest = _digest(request)
     row, mine = _claim(request, key, digest)
     if not mine:
@@ -79,7 +79,9 @@ def _claim(request: HttpRequest, key: str, digest: str) -> tuple[IdempotencyKey,
 
 def _again(request: HttpRequest, row: IdempotencyKey, digest: str) -> HttpResponse:
     if row.digest != digest:
-        return problems.problem(request, "key_reused", _("This idempotency key was already used for a different call."))
+        return problems.problem(
+            request, "idempotency_key_reused", _("This idempotency key was already used for a different call.")
+        )
     if row.status is None:
         if now() - row.at > timedelta(minutes=2):
             detail = _(

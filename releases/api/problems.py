@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _, gettext_lazy
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
 from audit.actor import acting
-from audit.apart import is_unavailable
-from audit.change import note_refusal
-from audit.refusals import Refused
+from audit.isolated import is_unavailable
+from audit.operation import record_refusal
+from audit.refusals import OperationRefused
 from environments.actors import visitor
-from releases.api.body import NotRead
+from releases.api.body import UnreadableBody
 from releases.api.token import actor_of, request_id
 
 log = logging.getLogger(__name__)
@@ -28,20 +28,20 @@ MEDIA_TYPE = "application/problem+json"
 KINDS: Mapping[str, tuple[int, Any]] = {
     "malformed": (400, gettext_lazy("The request cannot be read")),
     "unauthenticated": (401, gettext_lazy("A token is needed")),
-    "not_you": (403, gettext_lazy("Not permitted")),
-    "signature_needed": (403, gettext_lazy("Signature required")),
+    "not_permitted": (403, gettext_lazy("Not permitted")),
+    "signature_required": (403, gettext_lazy("Signature required")),
     "not_found": (404, gettext_lazy("Not found")),
     "method_not_allowed": (405, gettext_lazy("Method not allowed")),
-    "wrong_state": (409, gettext_lazy("Not possible now")),
-    "gate_closed": (409, gettext_lazy("Gate not passed")),
+    "not_possible": (409, gettext_lazy("Not possible now")),
+    "gate_not_passed": (409, gettext_lazy("Gate not passed")),
     "in_progress": (409, gettext_lazy("The same call is still in progress")),
-    "too_large": (413, gettext_lazy("Request too large")),
-    "unsupported_type": (415, gettext_lazy("Unsupported media type")),
-    "invalid": (422, gettext_lazy("Validation failed")),
-    "key_reused": (422, gettext_lazy("The idempotency key belongs to another call")),
-    "too_many": (429, gettext_lazy("Too many calls")),
+    "content_too_large": (413, gettext_lazy("Request too large")),
+    "unsupported_media_type": (415, gettext_lazy("Unsupported media type")),
+    "invalid_input": (422, gettext_lazy("Validation failed")),
+    "idempotency_key_reused": (422, gettext_lazy("The idempotency key belongs to another call")),
+    "too_many_requests": (429, gettext_lazy("Too many calls")),
     "unavailable": (503, gettext_lazy("The database is unavailable")),
-    "fault": (500, gettext_lazy("Unexpected error")),
+    "internal_error": (500, gettext_lazy("Unexpected error")),
 }
 DOCUMENTED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
@@ -65,32 +65,32 @@ def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[s
 
 
 def _note(request: HttpRequest, kind: str, reasons: Sequence[str]) -> None:
-    """Write a refusal that no door has written, under the path that was called; nothing of the token is kept."""
+    """Write a refusal that no operation has written, under the path that was called; nothing of the token is kept."""
     call = f"{request.method} {request.path}"[:200]
-    note_refusal("api:call", *reasons, kind=kind, call=call)
+    record_refusal("api:call", *reasons, kind=kind, call=call)
 
 
 def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse:
     """Return the problem that an exception is; one that nobody foresaw is logged and tells nothing of the inside."""
     match fault:
-        case Refused():
-            if fault.kind == "not_you" and not fault.written:
+        case OperationRefused():
+            if fault.kind == "not_permitted" and not fault.written:
                 with acting(actor_of(request)):
                     _note(request, fault.kind, fault.reasons)
                 fault.written = True
             reasons = [str(reason) for reason in fault.reasons]
             return problem(
-                request, fault.kind if fault.kind in KINDS else "invalid", " ".join(reasons), reasons=reasons
+                request, fault.kind if fault.kind in KINDS else "invalid_input", " ".join(reasons), reasons=reasons
             )
         case ValidationError():
             errors = [{"where": ".".join(map(str, e["loc"])), "fault": str(e["msg"])} for e in fault.errors]
             reasons = [f"{e['where']}: {e['fault']}" for e in errors]
             text = _("The request contains invalid values. The list of errors names each of them.")
-            return problem(request, "invalid", text, reasons=reasons, errors=errors)
+            return problem(request, "invalid_input", text, reasons=reasons, errors=errors)
         case Http404():
             return problem(request, "not_found", str(fault) or _("The requested object does not exist."))
         case Throttled():
-            response = problem(request, "too_many", _("This token has made too many calls; wait a little."))
+            response = problem(request, "too_many_requests", _("This token has made too many calls; wait a little."))
             response["Retry-After"] = str(max(1, int(fault.wait or 1)))
             return response
         case AuthenticationError():
@@ -102,8 +102,8 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
                     _note(request, "unauthenticated", [why])
             return problem(request, "unauthenticated", why)
         case RequestDataTooBig():
-            return problem(request, "too_large", _("The request is too large."))
-        case HttpError(__cause__=NotRead() as why):
+            return problem(request, "content_too_large", _("The request is too large."))
+        case HttpError(__cause__=UnreadableBody() as why):
             return problem(request, why.kind, str(why))
         case HttpError() | MultiPartParserError() | BadRequest() | SuspiciousOperation() | UnicodeError():
             return problem(request, "malformed", _("The request cannot be read."))
@@ -118,4 +118,4 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
         request_id(request),
         exc_info=fault if isinstance(fault, Exception) else True,
     )
-    return problem(request, "fault", _("The error is in the log under the number of this request."))
+    return problem(request, "internal_error", _("The error is in the log under the number of this request."))

@@ -15,14 +15,14 @@ _PAUSE = 5.0
 
 
 class TokenRate(BaseThrottle):
-    """Counts the calls of each token in spans of API_RATE (`120/m`). Without Redis nothing is counted, and logged."""
+    """Counts the calls of each token in spans of API_RATE_LIMIT (`120/m`). Without Redis nothing is counted, and logged."""
 
     def __init__(self) -> None:
         self._silent_until = 0.0
 
     def allow_request(self, request: HttpRequest) -> bool:
         """Count this call and tell whether it is still within the rate."""
-        limit, span = parsed(settings.API_RATE)
+        limit, span = parsed(settings.API_RATE_LIMIT)
         if time.monotonic() < self._silent_until:
             return True
         key = f"api:{request.auth.pk}:{span}:{int(time.time() // span)}"  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ class TokenRate(BaseThrottle):
 
     def wait(self) -> float:
         """Return the seconds until the next span."""
-        _limit, span = parsed(settings.API_RATE)
+        _limit, span = parsed(settings.API_RATE_LIMIT)
         return max(1.0, span - time.time() % span)
 
 

@@ -13,10 +13,9 @@ from ninja import Router, Schema
 from pydantic import StringConstraints
 
 from audit.actor import current
-from audit.change import change
-from audit.refusals import Invalid, SignatureNeeded
+from audit.operation import operation
+from audit.refusals import InvalidInput, SignatureRequired
 from environments.models import Environment
-from releases.actions.release import copy, make_tag, move, observe, plan, prepare, set_source, since, submit, suggest
 from releases.api import cursor as cursors, shapes
 from releases.api.clearing import clears
 from releases.api.once import writes
@@ -38,9 +37,21 @@ from releases.api.words import (
     Version,
     Why,
 )
-from releases.gates.ask import answers
 from releases.gates.base import PASSING, Answer, Known
+from releases.gates.evaluation import evaluate
 from releases.models import Deployment, Procedure, Release
+from releases.operations.release import (
+    copy,
+    make_tag,
+    plan,
+    prepare,
+    refresh_from_git,
+    reschedule,
+    select_commit,
+    since,
+    submit,
+    suggest_version,
+)
 from releases.worker.dry_run import dry_run
 
 router = Router(tags=["releases"])
@@ -75,7 +86,7 @@ class EditIn(Body):
     on_timeout: Literal["roll_back", "keep"] | None = None
 
 
-class SourceIn(Body):
+class CommitIn(Body):
     """Branch, and the commit, branch or tag to take (empty: the head of the branch).
 
     `expected_commit`: the full id that was looked at; another one by now is refused. `accept_rolled_back`: take it
@@ -105,14 +116,14 @@ class ConfigurationIn(Body):
     reason: Why = ""
 
 
-class MoveIn(Body):
+class ScheduledStartIn(Body):
     """T-0, with its offset."""
 
     start: Moment
     reason: Why = ""
 
 
-class PostponeIn(Body):
+class RescheduleIn(Body):
     """T-0 in another window, and why."""
 
     start: Moment
@@ -154,7 +165,7 @@ class NothingIn(Body):
 def _edit(release_id: int, **fields: Any) -> Any:
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
-        raise Invalid(_("Name at least one field."))
+        raise InvalidInput(_("Name at least one field."))
     return plan.edit(release_id, fields=given)
 
 
@@ -164,43 +175,55 @@ class ApiVerb:
 
     name: str
     body: type[Schema]
-    act: Callable[..., Any] | None
+    operation: Callable[..., Any] | None
     says: str
     signs: bool = False
 
 
 VERBS: tuple[ApiVerb, ...] = (
     ApiVerb("edit", EditIn, _edit, "Set fields of a draft."),
-    ApiVerb("copy", CopyIn, copy.copy, "Begin a release with the words of this one; answers with the new one."),
-    ApiVerb("set_version", VersionIn, suggest.set_version, "Give a draft another version."),
-    ApiVerb("select_commit", SourceIn, set_source.set_source, "Take branch, commit and tree from the repository."),
+    ApiVerb("copy", CopyIn, copy.copy, "Copy to a new release; answers with the new one."),
+    ApiVerb("set_version", VersionIn, suggest_version.set_version, "Choose another version for a draft."),
+    ApiVerb(
+        "select_commit",
+        CommitIn,
+        select_commit.select_commit,
+        "Select the commit: branch, commit and Git tree hash from the repository.",
+    ),
     ApiVerb("add_change_entry", ChangeIn, plan.add_change, "Add a change to a draft."),
     ApiVerb("set_configuration", ConfigurationIn, plan.set_configuration, "Choose a configuration."),
-    ApiVerb("set_scheduled_start", MoveIn, move.move, "Choose the date, inside a window."),
-    ApiVerb("lock_scope", ReasonIn, prepare.fix_content, "Fix the content (T-14)."),
-    ApiVerb("create_tag", ReasonIn, make_tag.make_tag, "Make the signed tag of a release whose content is fixed."),
-    ApiVerb("refresh_from_git", NothingIn, observe.observe, "Look at the repository again."),
-    ApiVerb("complete_testing", ReasonIn, prepare.confirm_tests, "Confirm the tests (T-7)."),
-    ApiVerb("close", ReasonIn, prepare.conclude, "End a release that is not bound for production."),
-    ApiVerb("submit", ReasonIn, submit.submit, "Apply for consent."),
-    ApiVerb("withdraw_request", ReasonIn, prepare.take_back, "Take the application back."),
-    ApiVerb("reopen_scope", MustIn, prepare.amend, "Open the content again; ends the round of consent."),
-    ApiVerb("reschedule", PostponeIn, move.postpone, "Move an approved release to another window."),
-    ApiVerb("cancel", MustIn, prepare.withdraw, "Give the release up for good."),
+    ApiVerb(
+        "set_scheduled_start",
+        ScheduledStartIn,
+        reschedule.set_scheduled_start,
+        "Set the scheduled start, inside a change window.",
+    ),
+    ApiVerb("lock_scope", ReasonIn, prepare.lock_scope, "Lock the scope (T-14)."),
+    ApiVerb("create_tag", ReasonIn, make_tag.make_tag, "Create the signed tag of a release whose scope is locked."),
+    ApiVerb("refresh_from_git", NothingIn, refresh_from_git.refresh_from_git, "Refresh from Git."),
+    ApiVerb("complete_testing", ReasonIn, prepare.complete_testing, "Complete testing (T-7)."),
+    ApiVerb("close", ReasonIn, prepare.close, "Close a release that does not go to production."),
+    ApiVerb("submit", ReasonIn, submit.submit, "Submit for approval."),
+    ApiVerb("withdraw_request", ReasonIn, prepare.withdraw_request, "Withdraw the approval request."),
+    ApiVerb("reopen_scope", MustIn, prepare.reopen_scope, "Reopen the scope; ends the approval request."),
+    ApiVerb(
+        "reschedule", RescheduleIn, reschedule.reschedule, "Reschedule an approved release to another change window."
+    ),
+    ApiVerb("cancel", MustIn, prepare.cancel, "Cancel the release."),
     ApiVerb("sign_final_check", ReasonIn, None, "The final check: a signature, so refused for a token.", signs=True),
 )
 
 
 def refuse_to_sign(event: str, model: type[Model], pk: int) -> None:
     """Refuse a signed verb to whoever is no person, and leave the event that says so."""
-    with change(event, (model, pk)):
+    with operation(event, (model, pk)):
         if current().kind != "person":
             text = _("This operation requires a signature. Only a person can give it, on the web pages.")
-            raise SignatureNeeded(text)
+            raise SignatureRequired(text)
 
 
-def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
-    """Return how a release stands towards each environment that the caller reads and it is bound for."""
+def environment_statuses(caller: Caller, release: Release) -> list[shapes.EnvironmentStatusOut]:
+    """Return the status of a release in each environment that the caller reads and it is bound for."""
     found = []
     known = Known(release)
     ready = release.procedure is not None or Procedure.objects.filter(state="in_effect").exists()
@@ -213,13 +236,13 @@ def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
             continue
         if production and not release.bound_for_production:
             continue
-        asked = answers(release, environment, known=known) if ready and release.state not in Release.ENDS else []
-        closed = [answer for answer in asked if answer.verdict not in PASSING]
+        asked = evaluate(release, environment, known=known) if ready and release.state not in Release.ENDS else []
+        closed = [answer for answer in asked if answer.result not in PASSING]
         allows = release.state in Release.MAY_RUN[environment.tier]
         found.append(
-            shapes.StandingOut(
+            shapes.EnvironmentStatusOut(
                 environment=environment.slug,
-                open=allows and bool(asked) and not closed,
+                can_start=allows and bool(asked) and not closed,
                 state_allows=allows,
                 blockers=[_blocker(answer, release) for answer in closed],
                 gates=[shapes.gate_out(answer) for answer in asked],
@@ -233,7 +256,7 @@ def _blocker(answer: Answer, release: Release) -> shapes.BlockerOut:
     japanese = (get_language() or "ja").startswith("ja")
     return shapes.BlockerOut(
         gate=answer.gate,
-        verdict=answer.verdict,
+        result=answer.result,
         reason=answer.reason,
         label=answer.label_ja if japanese else answer.label_en,
         clears=clears(answer, release),
@@ -277,13 +300,13 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     return shapes.ReleaseDetail(
         **shapes.release_fields(release),
         source=CommitOut(**commit) if (commit := since.commit_of(release)) is not None else None,
-        environments=standing(caller, release),
+        environments=environment_statuses(caller, release),
         changes=[shapes.ChangeOut(kind=c.kind, text=c.text, ticket=c.ticket) for c in release.changes.all()],
         milestones=[
             shapes.MilestoneOut(key=m.key, label=str(m), due_at=m.due_at, done_at=m.done_at)
             for m in release.milestones.all()
         ],
-        runs=[shapes.RunLine(**shapes.run_fields(run)) for run in runs[: cursors.MOST]],
+        deployments=[shapes.DeploymentLine(**shapes.deployment_fields(run)) for run in runs[: cursors.MOST]],
     )
 
 
@@ -320,7 +343,7 @@ def show_gates(request: HttpRequest, application: Slug, version: Version, enviro
     release = release_named(application, version)
     if release.procedure is None and not Procedure.objects.filter(state="in_effect").exists():
         return []
-    return [shapes.gate_out(answer) for answer in answers(release, where)]
+    return [shapes.gate_out(answer) for answer in evaluate(release, where)]
 
 
 def _register(verb: ApiVerb) -> None:
@@ -328,10 +351,10 @@ def _register(verb: ApiVerb) -> None:
         caller = caller_of(request)
         release = release_numbered(caller, release_id)
         reach_all(caller, release.application)
-        if verb.act is None:
+        if verb.operation is None:
             refuse_to_sign(f"release:{verb.name}", Release, release.pk)
             return _out(release.pk)
-        made = verb.act(release.pk, **body.model_dump())
+        made = verb.operation(release.pk, **body.model_dump())
         return _out(made.pk if isinstance(made, Release) else release.pk)
 
     view.__name__, view.__doc__ = f"{verb.name}_release", verb.says

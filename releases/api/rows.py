@@ -3,7 +3,7 @@
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from audit.refusals import Invalid
+from audit.refusals import InvalidInput
 from environments.language import listed
 from environments.models import Application, DeploymentTarget, Environment
 from releases.api.token import Caller
@@ -56,26 +56,26 @@ def release_named(application: str, version: str) -> Release:
     return release
 
 
-def run_numbered(caller: Caller, run_id: int, *, to_read: bool = True) -> Deployment:
-    """Return a run in an environment that the caller reads, or at least reaches."""
-    run = (
+def deployment_numbered(caller: Caller, deployment_id: int, *, to_read: bool = True) -> Deployment:
+    """Return a deployment in an environment that the caller reads, or at least reaches."""
+    deployment = (
         Deployment.objects.select_related(
             "release__application", "release__procedure", "application", "environment", "requested_by", "scheduled_by"
         )
-        .filter(pk=run_id)
+        .filter(pk=deployment_id)
         .first()
     )
-    if run is None:
+    if deployment is None:
         raise Http404(_("The requested deployment does not exist."))
     if to_read:
-        caller.read(run.environment)
+        caller.read(deployment.environment)
     else:
-        caller.reach(run.environment)
-    return run
+        caller.reach(deployment.environment)
+    return deployment
 
 
 def reach_all(caller: Caller, application: Application) -> None:
-    """Raise NotYou unless the token reaches every environment of an application: a release belongs to all of them."""
+    """Raise NotPermitted unless the token reaches every environment of an application: a release belongs to all of them."""
     places = Environment.objects.filter(
         pk__in=DeploymentTarget.objects.filter(application=application).values("environment")
     )
@@ -84,8 +84,8 @@ def reach_all(caller: Caller, application: Application) -> None:
 
 
 def known(value: str, words: tuple[str, ...], name: str) -> str:
-    """Return a word of a list, or raise Invalid naming the list."""
+    """Return a word of a list, or raise InvalidInput naming the list."""
     if value not in words:
         text = _("%(name)s must be one of: %(words)s")
-        raise Invalid(text % {"name": name, "words": listed(words)})
+        raise InvalidInput(text % {"name": name, "words": listed(words)})
     return value

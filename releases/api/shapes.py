@@ -5,22 +5,22 @@ from typing import Any
 
 from ninja import Schema
 
-from releases.actions.question.ask import asked_of
 from releases.api.since import CommitOut, SinceOut
 from releases.api.words import (
     ChangeKind,
     DeploymentState,
     EvidenceKind,
+    Permission,
     ReleaseKind,
     ReleaseState,
     RollbackState,
-    StepKind,
     StepState,
-    Verb,
+    StepType,
 )
 from releases.gates.base import Answer
 from releases.gates.content import clause_labels
 from releases.models import Deployment, Evidence, Release, Step
+from releases.operations.decision_request.ask import asked_of
 from releases.steps.words import told
 
 
@@ -28,7 +28,7 @@ class GateOut(Schema):
     """One gate's answer."""
 
     gate: str
-    verdict: str
+    result: str
     reason: str
 
 
@@ -54,35 +54,35 @@ class ReleaseOut(Schema):
     tree: str
     tag: str
     scheduled_start_at: datetime | None
-    window_end: datetime | None
+    scheduled_end_at: datetime | None
     created_at: datetime
 
 
-class StandingOut(Schema):
-    """How a release stands towards one environment: `open` says that a run might start there now."""
+class EnvironmentStatusOut(Schema):
+    """The status of a release in one environment: `can_start` says that a deployment could start there now."""
 
     environment: str
-    open: bool
+    can_start: bool
     state_allows: bool
     blockers: list[BlockerOut]
     gates: list[GateOut]
     since: SinceOut
 
 
-class QuestionOut(Schema):
-    """What a waiting run asks: whom so far, until when, and what happens when nobody answers."""
+class DecisionRequestOut(Schema):
+    """What a deployment asks its team: whom so far, until when, and what happens if no one responds."""
 
-    until: datetime
-    default: str
+    due_at: datetime
+    on_timeout: str
     asked: list[str]
 
 
 class PlannedOut(Schema):
-    """One step of a plan as it would be run: its lines are commands and effects, with secrets masked."""
+    """One step of a step plan as it would be executed: its lines are commands and effects, with secrets masked."""
 
     phase: str
     ordinal: int
-    kind: StepKind
+    step_type: StepType
     label: str
     deadline_seconds: float
     no_output_timeout_seconds: float | None
@@ -107,8 +107,8 @@ class MilestoneOut(Schema):
     done_at: datetime | None
 
 
-class RunLine(Schema):
-    """A run in one line."""
+class DeploymentLine(Schema):
+    """A deployment in one line."""
 
     id: int
     release_id: int
@@ -128,23 +128,23 @@ class ReleaseDetail(ReleaseOut):
     """A release with what blocks it and what would clear it, per environment that the caller reads."""
 
     source: CommitOut | None
-    environments: list[StandingOut]
+    environments: list[EnvironmentStatusOut]
     changes: list[ChangeOut]
     milestones: list[MilestoneOut]
-    runs: list[RunLine]
+    deployments: list[DeploymentLine]
 
 
 class StepOut(Schema):
-    """A step of a run."""
+    """A step of a deployment."""
 
     ordinal: int
     phase: str
-    kind: StepKind
+    step_type: StepType
     state: StepState
 
 
 class RollbackOut(Schema):
-    """The way back of a run."""
+    """The rollback of a deployment."""
 
     id: int
     cause: str
@@ -152,8 +152,8 @@ class RollbackOut(Schema):
     facts: dict[str, Any]
 
 
-class RunOut(Schema):
-    """A run as the CI's one call shows it."""
+class CiDeploymentOut(Schema):
+    """A deployment as the one call for CI shows it."""
 
     id: int
     release: str
@@ -176,28 +176,28 @@ class StepDetail(StepOut):
 
 
 class CheckOut(Schema):
-    """A check of a run: what was measured against which limit."""
+    """A check of a deployment: what was measured against which limit."""
 
     ordinal: int
     label: str
     state: StepState
-    verdict: str | None
+    result: str | None
     value: str | None
     limit: str | None
 
 
-class RunDetail(RunLine):
-    """A run with steps, checks, the way back, and the end of the log for who may read it (else null)."""
+class DeploymentDetail(DeploymentLine):
+    """A deployment with steps, checks, rollback, and the end of the log for who may read it (else null)."""
 
     steps: list[StepDetail]
     checks: list[CheckOut]
     rollback: RollbackOut | None
-    question: QuestionOut | None
+    decision_request: DecisionRequestOut | None
     log: str | None
 
 
 class EvidenceOut(Schema):
-    """What was read from a report, and what the thresholds in force make of it."""
+    """What was read from a report, and its result by the thresholds in effect."""
 
     id: int
     application: str
@@ -211,22 +211,22 @@ class EvidenceOut(Schema):
     digest: str
     values: dict[str, Any]
     summary: str
-    verdict: str
-    judgement: str
+    result: str
+    reason: str
     uploaded_by: str
     at: datetime
     superseded_by: int | None
 
 
 class CountedOut(Schema):
-    """What the reports that count say together: the worst of them decides, and the sentence names what does not pass."""
+    """What the reports that count say together: the worst of them decides, and the summary names what does not pass."""
 
-    verdict: str
+    result: str
     summary: str
     reports: list[int]
 
 
-class HandedInOut(Schema):
+class UploadedOut(Schema):
     """The reports of one call, and what counts now of their kind, test type and environment."""
 
     items: list[EvidenceOut]
@@ -242,7 +242,7 @@ class WindowOut(Schema):
 
 
 class WindowsOut(Schema):
-    """Whether a run may start now, why, until or from when, and the next windows."""
+    """Whether a deployment may start now, why, until or from when, and the next windows."""
 
     application: str
     environment: str
@@ -254,17 +254,17 @@ class WindowsOut(Schema):
     next: list[WindowOut]
 
 
-class MayOut(Schema):
-    """Whether the token's own account may, and from what that follows."""
+class PermissionOut(Schema):
+    """Whether the token's own account has a permission, and from what that follows."""
 
     account: str
-    verb: Verb
+    permission: Permission
     environment: str | None
-    may: bool
-    why: str
+    allowed: bool
+    reason: str
     roles: list[str]
     levels: list[str]
-    token_reaches: list[str]
+    token_environments: list[str]
     token_expires_at: datetime
 
 
@@ -275,10 +275,10 @@ class ReleasePage(Schema):
     next: str | None
 
 
-class RunPage(Schema):
-    """A page of runs."""
+class DeploymentPage(Schema):
+    """A page of deployments."""
 
-    items: list[RunLine]
+    items: list[DeploymentLine]
     next: str | None
 
 
@@ -291,87 +291,87 @@ class EvidencePage(Schema):
 
 def gate_out(answer: Answer) -> GateOut:
     """Return one gate's answer."""
-    return GateOut(gate=answer.gate, verdict=answer.verdict, reason=answer.reason)
+    return GateOut(gate=answer.gate, result=answer.result, reason=answer.reason)
 
 
 def release_fields(release: Release) -> dict[str, Any]:
     """Return the fields that both forms of a release have."""
     names = ("version", "number", "kind", "title", "state", "commit", "tree", "tag")
-    times = ("scheduled_start_at", "window_end", "created_at")
+    times = ("scheduled_start_at", "scheduled_end_at", "created_at")
     return {"id": release.pk, "application": release.application.slug} | {
         name: getattr(release, name) for name in (*names, *times)
     }
 
 
-def run_fields(run: Deployment) -> dict[str, Any]:
-    """Return the fields that both forms of a run have."""
+def deployment_fields(deployment: Deployment) -> dict[str, Any]:
+    """Return the fields that both forms of a deployment have."""
     return {
-        "id": run.pk,
-        "release_id": run.release_id,
-        "application": run.application.slug,
-        "version": run.release.version,
-        "environment": run.environment.slug,
-        "state": run.state,
-        "requested_by": str(run.requested_by),
-        "scheduled_by": str(run.scheduled_by) if run.scheduled_by is not None else None,
-        "scheduled_start_at": run.scheduled_start_at,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "blockers": _reasons(run),
+        "id": deployment.pk,
+        "release_id": deployment.release_id,
+        "application": deployment.application.slug,
+        "version": deployment.release.version,
+        "environment": deployment.environment.slug,
+        "state": deployment.state,
+        "requested_by": str(deployment.requested_by),
+        "scheduled_by": str(deployment.scheduled_by) if deployment.scheduled_by is not None else None,
+        "scheduled_start_at": deployment.scheduled_start_at,
+        "started_at": deployment.started_at,
+        "ended_at": deployment.ended_at,
+        "blockers": _reasons(deployment),
     }
 
 
-def _reasons(run: Deployment) -> list[str]:
-    """Return what holds a run up or ended it, in words; the key of an ended consent as the page says it."""
+def _reasons(deployment: Deployment) -> list[str]:
+    """Return the blockers of a deployment in words; the key of an invalidated approval request as the page says it."""
     labels = clause_labels()
-    return [labels.get(str(reason)) or told(reason) for reason in run.blockers]
+    return [labels.get(str(reason)) or told(reason) for reason in deployment.blockers]
 
 
-def rollback_out(run: Deployment) -> RollbackOut | None:
-    """Return the way back of a run, if there is one."""
-    found = run.rollbacks.first()
+def rollback_out(deployment: Deployment) -> RollbackOut | None:
+    """Return the rollback of a deployment, if there is one."""
+    found = deployment.rollbacks.first()
     if found is None:
         return None
     return RollbackOut(id=found.pk, cause=found.cause, state=found.state, facts=found.facts)
 
 
-def question_out(run: Deployment) -> QuestionOut | None:
-    """Return the open question of a run, if there is one; telephone numbers stay on the page."""
-    question = run.decision_requests.filter(answered_at=None).select_related("deployment").first()
+def decision_request_out(deployment: Deployment) -> DecisionRequestOut | None:
+    """Return the open decision request of a deployment, if there is one; telephone numbers stay on the page."""
+    question = deployment.decision_requests.filter(answered_at=None).select_related("deployment").first()
     if question is None:
         return None
     asked = [str(entry) for entry in asked_of(question)]
-    return QuestionOut(until=question.due_at, default=question.on_timeout, asked=asked)
+    return DecisionRequestOut(due_at=question.due_at, on_timeout=question.on_timeout, asked=asked)
 
 
-def run_out(run: Deployment) -> RunOut:
-    """Return a run as the CI's one call shows it."""
-    return RunOut(
-        id=run.pk,
-        release=str(run.release),
-        environment=run.environment.slug,
-        state=run.state,
-        release_state=run.release.state,
-        blockers=_reasons(run),
-        steps=[step_out(step) for step in run.steps.all()],
-        rollback=rollback_out(run),
+def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:
+    """Return a deployment as the one call for CI shows it."""
+    return CiDeploymentOut(
+        id=deployment.pk,
+        release=str(deployment.release),
+        environment=deployment.environment.slug,
+        state=deployment.state,
+        release_state=deployment.release.state,
+        blockers=_reasons(deployment),
+        steps=[step_out(step) for step in deployment.steps.all()],
+        rollback=rollback_out(deployment),
     )
 
 
 def step_out(step: Step) -> StepOut:
     """Return a step."""
-    return StepOut(ordinal=step.ordinal, phase=step.phase, kind=step.step_type, state=step.state)
+    return StepOut(ordinal=step.ordinal, phase=step.phase, step_type=step.step_type, state=step.state)
 
 
-def evidence_out(row: Evidence, verdict: str, judgement: str) -> EvidenceOut:
+def evidence_out(row: Evidence, result: str, reason: str) -> EvidenceOut:
     """Return evidence with what the thresholds make of it."""
     names = ("kind", "test_type", "suite", "tool", "commit", "tree", "digest", "values", "summary", "at")
     return EvidenceOut(
         id=row.pk,
         application=row.application.slug,
         environment=row.environment.slug,
-        verdict=verdict,
-        judgement=judgement,
+        result=result,
+        reason=reason,
         uploaded_by=str(row.uploaded_by),
         superseded_by=row.superseded_by_id,
         **{name: getattr(row, name) for name in names},

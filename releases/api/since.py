@@ -4,8 +4,8 @@ from ninja import Schema
 
 from environments.difference import difference
 from environments.models import ConfigurationVersion
-from releases.actions.release.since import Since
 from releases.models import DeployedVersion
+from releases.operations.release.since import Since
 
 
 class CommitOut(Schema):

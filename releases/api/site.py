@@ -14,8 +14,8 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import DocsBase
 from ninja.openapi.schema import OpenAPISchema
 
-from audit.refusals import Refused
-from releases.api import deployments, evidence, may, problems, releases, switch, windows
+from audit.refusals import OperationRefused
+from releases.api import deployments, emergency_stop, evidence, permissions, problems, releases, windows
 from releases.api.body import JsonParser
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
@@ -24,11 +24,11 @@ from releases.api.token import TokenBearer
 ROUTERS: tuple[tuple[str, Router], ...] = (
     ("/releases", releases.router),
     ("/deployments", deployments.router),
-    ("/runs", deployments.runs),
+    ("/ci/deployments", deployments.ci),
     ("/evidence", evidence.router),
     ("/windows", windows.router),
-    ("/may", may.router),
-    ("/switch", switch.router),
+    ("/permissions", permissions.router),
+    ("/emergency-stop", emergency_stop.router),
 )
 
 
@@ -149,7 +149,7 @@ api = TokenAPI(
     docs_url="/docs",
     docs_decorator=token_or_person,  # type: ignore[arg-type]
 )
-for kind in (Refused, HttpError, ValidationError, Http404, Exception):
+for kind in (OperationRefused, HttpError, ValidationError, Http404, Exception):
     api.add_exception_handler(kind, problems.of)
 for prefix, router in ROUTERS:
     api.add_router(prefix, router)

@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from ninja.security import HttpBearer
 
 from audit.actor import Actor
-from audit.refusals import NotYou
+from audit.refusals import NotPermitted
 from environments import access
 from environments.models import Account, Environment, Token
 
 # Any one of these lets an account read what runs in an environment; the first three are its level there.
-READS = ("view", "request", "start", "look", "audit", "plan", "approve")
-LOGS = ("log", "audit", "plan", "approve")
+READS = ("view", "request", "start", "read", "audit", "plan", "approve")
+LOGS = ("read_logs", "audit", "plan", "approve")
 
 
 class TokenBearer(HttpBearer):
@@ -68,26 +68,26 @@ class Caller:
         return environment in self.scope and any(access.may(self.account, right, environment) for right in LOGS)
 
     def read_logs(self, environment: Environment) -> None:
-        """Raise NotYou unless the output of steps, and so what they would do, may be read."""
+        """Raise NotPermitted unless the output of steps, and so what they would do, may be read."""
         self.reach(environment)
         if not self.logs(environment):
-            raise access.lacking("log", environment, self.account)
+            raise access.lacking("read_logs", environment, self.account)
 
     def reach(self, environment: Environment) -> None:
-        """Raise NotYou when the token does not reach an environment."""
+        """Raise NotPermitted when the token does not reach an environment."""
         if environment not in self.scope:
-            raise NotYou(_("This token does not cover %(environment)s.") % {"environment": environment.slug})
+            raise NotPermitted(_("This token does not cover %(environment)s.") % {"environment": environment.slug})
 
     def read(self, environment: Environment) -> None:
-        """Raise NotYou unless the environment may be read."""
+        """Raise NotPermitted unless the environment may be read."""
         self.reach(environment)
         if environment not in self.readable:
             raise access.lacking("view", environment, self.account)
 
     def read_any(self) -> None:
-        """Raise NotYou unless there is at least one environment that may be read: then releases may be too."""
+        """Raise NotPermitted unless there is at least one environment that may be read: then releases may be too."""
         if not self.readable:
-            raise NotYou(
+            raise NotPermitted(
                 _("This token cannot read anything. The token covers no environment to which its account has access.")
             )
 

@@ -1,4 +1,4 @@
-"""When a run may start: open now, why not, and the next windows."""
+"""When a deployment may start: open now, why not, and the next windows."""
 
 from datetime import datetime
 from typing import Any
@@ -8,13 +8,13 @@ from ninja import Router
 
 from audit.clock import now
 from environments.models import Application, Environment
-from releases.actions.release.plan import active_procedure
 from releases.api import shapes
 from releases.api.rows import application_named, environment_named
 from releases.api.token import caller_of
 from releases.api.words import Slug
 from releases.gates.base import ruled
 from releases.gates.window import closed_sentence, opening
+from releases.operations.release.plan import active_procedure
 
 router = Router(tags=["windows"])
 COUNT = 24
@@ -22,7 +22,7 @@ COUNT = 24
 
 def _any_time(application: Application, environment: Environment) -> bool:
     asked = active_procedure().document.gates_for(environment.tier)
-    return all(gate.kind != "window" for gate in asked) and environment.pk not in ruled(application.pk)
+    return all(gate.type != "change_window" for gate in asked) and environment.pk not in ruled(application.pk)
 
 
 def coming(application: Application, environment: Environment, at: datetime) -> list[shapes.WindowOut]:
@@ -38,7 +38,7 @@ def coming(application: Application, environment: Environment, at: datetime) -> 
 
 @router.get("", response=shapes.WindowsOut)
 def show_windows(request: HttpRequest, application: Slug, environment: Slug) -> Any:
-    """Say whether a regular run may start now, and list the next windows."""
+    """Say whether a regular deployment may start now, and list the next windows."""
     caller = caller_of(request)
     where = environment_named(caller, environment)
     caller.read(where)

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from environments.roles import ENVIRONMENT_VERBS, ROLE_VERBS
+from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
 from releases.models import ChangeEntry, Deployment, Release, Rollback, Step
 from releases.sources import evidence
 from releases.steps import KINDS
@@ -37,16 +37,16 @@ def one_of(words: Iterable[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [str(word) for word in words]})
 
 
-VERBS = tuple(sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values())))
+PERMISSIONS = tuple(sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())))
 ReleaseState = Annotated[str, one_of(Release.State.values)]
 ReleaseKind = Annotated[str, one_of(Release.Kind.values)]
 DeploymentState = Annotated[str, one_of(Deployment.State.values)]
 StepState = Annotated[str, one_of(Step.State.values)]
-StepKind = Annotated[str, one_of(sorted({*(kind.name for kind in KINDS), "check"}))]
+StepType = Annotated[str, one_of(sorted({*(kind.name for kind in KINDS), "check"}))]
 RollbackState = Annotated[str, one_of(Rollback.State.values)]
 ChangeKind = Annotated[str, one_of(ChangeEntry.Kind.values)]
 EvidenceKind = Annotated[str, one_of(evidence.NAMES)]
-Verb = Annotated[str, one_of(VERBS)]
+Permission = Annotated[str, one_of(PERMISSIONS)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]
 Ticket = Annotated[str, StringConstraints(pattern=_LINE, max_length=100)]

@@ -43,8 +43,8 @@ def _met(round_: ApprovalRequest, words: list[ApprovalDecision]) -> bool:
     return bool(round_.rules) and (not rules or quorum.standing(rules, persons).met)
 
 
-APPROVED_LATE = SavedTest(
-    key="approved-late",
+APPROVAL_AFTER_START = SavedTest(
+    key="approval-after-start",
     title=_("Approval later than start"),
     question=_("Was each deployment in a protected environment approved before it started?"),
     columns=(_("deployment"), _("started"), _("last approval"), _("finding")),
@@ -53,7 +53,7 @@ APPROVED_LATE = SavedTest(
 
 
 def role_missing(scope: Scope) -> Outcome:
-    """Look at each word: had the one for whom it counts one of the roles, and was the other his deputy?"""
+    """Look at each word: had the one for whom it counts one of the roles, and was the other his delegate?"""
     outcome = Outcome()
     for word in scope.approvals():
         outcome.examined += 1
@@ -74,8 +74,8 @@ def role_missing(scope: Scope) -> Outcome:
     return outcome
 
 
-ROLE_MISSING = SavedTest(
-    key="role-missing",
+APPROVER_WITHOUT_ROLE = SavedTest(
+    key="approver-without-role",
     title=_("Approver without the role at the time"),
     question=_("Did everybody who made an approval decision hold the role at that very moment?"),
     columns=(_("release"), _("person"), _("time"), _("roles claimed"), _("roles held"), _("finding")),
@@ -84,7 +84,7 @@ ROLE_MISSING = SavedTest(
 
 
 def same_address(scope: Scope) -> Outcome:
-    """Compare the address of each word of consent with that of the application for the same round."""
+    """Compare the address of each word of approval with that of the application for the same round."""
     outcome = Outcome()
     said = scope.approvals().filter(approval_request__release__isnull=False)
     label = Concat(
@@ -158,8 +158,8 @@ def service_decided(scope: Scope) -> Outcome:
     return outcome
 
 
-SERVICE_DECIDED = SavedTest(
-    key="service-decided",
+SERVICE_ACCOUNT_DECISIONS = SavedTest(
+    key="service-account-decisions",
     title=_("Service accounts that decided"),
     question=_("Did a person make every decision?"),
     columns=(_("type"), _("object"), _("duty"), _("account"), _("time")),

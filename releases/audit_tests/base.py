@@ -8,13 +8,13 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from environments.access_then import Then, once_protected
+from environments.access_as_of import AccessAsOf, once_protected
 from environments.models import Account
 from releases.models import ApprovalDecision, Deployment
 
 # So many rows are held at once, and their relations asked for together: a query takes no more than 65,535 values.
 CHUNK = 2000
-# What is read of a deployment and of a word of consent; plans and documents are a hundred times as long.
+# What is read of a deployment and of a word of approval; plans and documents are a hundred times as long.
 RUN: tuple[str, ...] = (
     *(
         "application",
@@ -82,9 +82,9 @@ class Scope:
     until: datetime
 
     @cached_property
-    def then(self) -> Then:
+    def then(self) -> AccessAsOf:
         """The history of access up to the end of the period."""
-        return Then(self.until)
+        return AccessAsOf(self.until)
 
     def runs(self) -> QuerySet[Deployment]:
         """Return the runs that started in a protected environment in the period; taking its protection away hides none."""
@@ -110,7 +110,7 @@ class Scope:
         )
 
     def approvals(self) -> QuerySet[ApprovalDecision]:
-        """Return every word given in a round of consent in the period."""
+        """Return every word given in an approval request in the period."""
         return (
             ApprovalDecision.objects.filter(at__gte=self.since, at__lt=self.until)
             .select_related("approval_request__release")

@@ -1,4 +1,4 @@
-"""Approved digest ≠ deployed digest: what was consented to, word by word, against what the run brought."""
+"""Approved digest ≠ deployed digest: what was approved, word by word, against what the run brought."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _PLAN = RawSQL(
 
 
 class Compared:
-    """What was consented to against what was brought; a plan that many rounds have is read once.
+    """What was approved against what was brought; a plan that many rounds have is read once.
 
     Where the plain form of a content has the digest of its canonical one (RFC 8785), it is that: these were the bytes.
     """

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
-from environments.access_then import Held, Person, allows, once_protected
+from environments.access_as_of import Held, Person, allows, once_protected
 from environments.language import listed
 from environments.models import Account, Environment
-from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_VERBS
+from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_PERMISSIONS
 from releases.audit_tests.base import Outcome, SavedTest, Scope
 
 
@@ -38,8 +38,8 @@ def holders(scope: Scope) -> Outcome:
     return outcome
 
 
-HOLDERS = SavedTest(
-    key="holders",
+ROLE_HOLDERS = SavedTest(
+    key="role-holders",
     title=_("Holders of each permission on a date"),
     question=_("Who held which role, where, since when and why?"),
     columns=(_("person"), _("role"), _("level"), _("from"), _("until"), _("reason"), _("delegate for")),
@@ -50,7 +50,7 @@ HOLDERS = SavedTest(
 
 
 def approve_and_start(scope: Scope) -> Outcome:
-    """Look at everybody's roles at the end of the period, those of the absent with their deputies."""
+    """Look at everybody's roles at the end of the period, those of the absent with their delegates."""
     outcome = Outcome()
     levels, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     accounts = {account.pk: account for account in Account.objects.all()}
@@ -115,7 +115,7 @@ def dormant_approvers(scope: Scope) -> Outcome:
     asleep = scope.until - timedelta(days=DAYS)
     accounts = {account.pk: account for account in Account.objects.all()}
     for held in scope.then.held(scope.until):
-        if "approve" not in ROLE_VERBS.get(held.role, frozenset()):
+        if "approve" not in ROLE_PERMISSIONS.get(held.role, frozenset()):
             continue
         outcome.examined += 1
         last = last_act(held.account, scope.until)

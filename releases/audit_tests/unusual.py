@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actor import name_of
 from audit.models import Event
-from audit.reconciliation import night
+from audit.reconciliation import nightly
 from environments.models import Account, DeploymentTarget
 from releases.audit_tests.base import Outcome, SavedTest, Scope
 from releases.models import Drift, FollowUp, Release
@@ -87,8 +87,8 @@ def by_hand(scope: Scope) -> Outcome:
     return outcome
 
 
-BY_HAND = SavedTest(
-    key="by-hand",
+BREAK_GLASS_CHANGES = SavedTest(
+    key="break-glass-changes",
     title=_("Data changed directly, under break-glass"),
     question=_("Was any record changed by hand, outside every operation, and why?"),
     columns=(_("person"), _("reason"), _("number"), _("time"), _("object"), _("changed rows")),
@@ -101,19 +101,19 @@ def history_unexplained(scope: Scope) -> Outcome:
     outcome, found = Outcome(), {}
     said = Event.objects.filter(kind="operation", at__gte=scope.since, at__lt=scope.until)
     bulk: dict[tuple[int, int], dict[str, Any]] = {}
-    nights = said.filter(operation=night.OUTCOME).order_by("at")
+    nights = said.filter(operation=nightly.OUTCOME).order_by("at")
     for event in nights.iterator(chunk_size=100):
         details = event.contents["after"]
         outcome.examined = max(outcome.examined, details["rows"] + details["present"])
         bulk |= {(write["first"], write["last"]): write for write in details["writes"]}
-    for event in said.filter(operation=night.ALARM).order_by("at").iterator(chunk_size=100):
+    for event in said.filter(operation=nightly.ALARM).order_by("at").iterator(chunk_size=100):
         for row in event.contents["after"]["rows"]:
             found[row["object"], row["row"]] = row
     names = dict(Account.objects.values_list("pk", "display_name"))
     for row in found.values():
         account = names.get(int(row["account"]), row["account"]) if row["account"] else ""
         at = parse_datetime(row["at"]) if row["at"] else None
-        outcome.found(None, row["object"], row["row"] or "", at, account, night.reason_of(row))
+        outcome.found(None, row["object"], row["row"] or "", at, account, nightly.reason_of(row))
     outcome.notes.append((_("ledger reconciliations made"), nights.count()))
     for write in bulk.values():
         words = _("%(count)s × %(table)s (events %(first)s to %(last)s)") % write
@@ -121,8 +121,8 @@ def history_unexplained(scope: Scope) -> Outcome:
     return outcome
 
 
-HISTORY_UNEXPLAINED = SavedTest(
-    key="history-unexplained",
+UNEXPLAINED_HISTORY = SavedTest(
+    key="unexplained-history",
     title=_("History that no event explains"),
     question=_(
         "Do the displayed history and the rows of the audited tables match what the ledger proves? Bulk writes "

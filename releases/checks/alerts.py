@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Result
 from releases.checks.excerpt import excerpt
-from releases.metrics.alert_list import AlertListParameters, NoList, above, firing
+from releases.metrics.alert_list import AlertListParameters, NoAlertList, above, firing
 from releases.steps.base import Parameters
 from releases.steps.words import gettext as _
 
@@ -34,11 +34,11 @@ class Alerts(CheckKind):
         limit = _("none above %(level)s") % {"level": parameters.highest} if parameters.highest else _("none")
         try:
             found = firing(context.target, parameters)
-        except NoList as error:
-            verdict = Verdict.NO_DATA if error.missing else Verdict.ERROR
-            return CheckResult(verdict, limit=limit, output=str(error))
+        except NoAlertList as error:
+            result = Result.NO_DATA if error.missing else Result.ERROR
+            return CheckResult(result, limit=limit, output=str(error))
         high = above(found, parameters.highest, parameters.levels)
         value = _("%(high)d of %(all)d firing") % {"high": len(high), "all": len(found)}
         lines = [f"{alert.level}: {alert.name} ({alert.started or '–'})" for alert in [*high, *found]]
         output = excerpt(dict.fromkeys(lines), context.configuration, context.secrets) or _("No alert is firing.")
-        return CheckResult(Verdict.FAIL if high else Verdict.PASS, value, limit, output)
+        return CheckResult(Result.FAILED if high else Result.PASSED, value, limit, output)

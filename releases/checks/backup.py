@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.checks.excerpt import excerpt
 from releases.steps import database as databases
 from releases.steps.backup import sha256_of
@@ -24,13 +24,13 @@ from releases.steps.words import gettext as _
 class BackupCheckParameters(Parameters):
     """within_hours: age that the newest may have. files: pattern of dumps below the target's folder; empty = Ringi's.
 
-    prove: digest = the file is the one that was taken (Ringi's only), list = its table of contents can be read,
+    verify: digest = the file is the one that was taken (Ringi's only), list = its table of contents can be read,
     restore = it is restored into a scratch database and, for Ringi's own, compared table by table.
     """
 
     within_hours: float = Field(default=26.0, gt=0)
     files: str = ""
-    prove: Literal["digest", "list", "restore"] = "list"
+    verify: Literal["digest", "list", "restore"] = "list"
 
     @field_validator("files")
     @classmethod
@@ -57,27 +57,27 @@ class Backup(TargetCheck):
 
     def look(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
         """Look once. A target without any dump is no data; a dump that is old, torn or not restorable fails."""
-        limit = f"≤ {parameters.within_hours:g} h, {parameters.prove}"
+        limit = f"≤ {parameters.within_hours:g} h, {parameters.verify}"
         try:
             found = newest(context.target.root, parameters.files)
         except (OSError, ValueError, KeyError) as error:
-            return CheckResult(Verdict.ERROR, limit=limit, output=f"{type(error).__name__}: {error}")
+            return CheckResult(Result.ERROR, limit=limit, output=f"{type(error).__name__}: {error}")
         if found is None:
-            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no backup."))
+            return CheckResult(Result.NO_DATA, limit=limit, output=_("There is no backup."))
         age = datetime.now(UTC) - found.at
         value = f"{age / timedelta(hours=1):.1f} h"
         lines = [str(found.path.relative_to(context.target.root)), f"{found.at:%Y-%m-%dT%H:%M:%SZ}"]
         if age > timedelta(hours=parameters.within_hours):
             lines.append(_("The newest backup is too old."))
-            return CheckResult(Verdict.FAIL, value, limit, excerpt(lines, context.configuration, context.secrets))
+            return CheckResult(Result.FAILED, value, limit, excerpt(lines, context.configuration, context.secrets))
         try:
-            said, verdict = prove(context, found, parameters.prove)
+            said, result = prove(context, found, parameters.verify)
         except StepFailed as failed:
-            said, verdict = f"{failed}\n{failed.state}", Verdict.FAIL
+            said, result = f"{failed}\n{failed.state}", Result.FAILED
         except (OSError, databases.Error) as error:
-            said, verdict = str(error), Verdict.ERROR
+            said, result = str(error), Result.ERROR
         return CheckResult(
-            verdict, value, limit, excerpt([*lines, *said.splitlines()], context.configuration, context.secrets)
+            result, value, limit, excerpt([*lines, *said.splitlines()], context.configuration, context.secrets)
         )
 
 
@@ -99,27 +99,27 @@ def newest(root: Path, pattern: str) -> Found | None:
     return max(found, key=lambda one: one.at, default=None)
 
 
-def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
-    """Return (what was seen, verdict) of a dump. Raises StepFailed when it can't be restored, OSError, psycopg.Error."""
+def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Result]:
+    """Return (what was seen, result) of a dump. Raises StepFailed when it can't be restored, OSError, psycopg.Error."""
     if not found.path.exists() or not found.path.stat().st_size:
-        return _("The dump is gone or empty."), Verdict.FAIL
+        return _("The dump is gone or empty."), Result.FAILED
     if found.facts:
         digest = sha256_of(found.path)
         if digest != found.facts["sha256"]:
-            return _("The dump is not the one that was taken."), Verdict.FAIL
+            return _("The dump is not the one that was taken."), Result.FAILED
         if how == "digest":
-            return digest, Verdict.PASS
+            return digest, Result.PASSED
     elif how == "digest":
-        return _("The digest of this dump was not recorded."), Verdict.NO_DATA
+        return _("The digest of this dump was not recorded."), Result.NO_DATA
     database = database_of(context.target, context.configuration)
     binaries = str(context.target.settings.get("postgres_bin", ""))
     program = os.path.join(binaries, "pg_restore") if binaries else "pg_restore"
     if how == "list":
-        return run_tool(context.target, [program, "--list", str(found.path)]).text, Verdict.PASS
+        return run_tool(context.target, [program, "--list", str(found.path)]).text, Result.PASSED
     address = context.configuration.get(databases.SCRATCH, "") or (database.url if database else "")
     if not address:
-        return _("There is no server on which the dump could be restored."), Verdict.NO_DATA
-    return _restored(context.target, databases.Database(address, binaries), found), Verdict.PASS
+        return _("There is no server on which the dump could be restored."), Result.NO_DATA
+    return _restored(context.target, databases.Database(address, binaries), found), Result.PASSED
 
 
 def _restored(target: TargetSpec, server: databases.Database, found: Found) -> str:

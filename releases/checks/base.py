@@ -1,4 +1,4 @@
-"""The contract of a check: a measurement with a verdict. Kinds know no model."""
+"""The contract of a check: a measurement with a result. Kinds know no model."""
 
 import enum
 from abc import ABC, abstractmethod
@@ -10,11 +10,11 @@ from releases.steps.base import Parameters, StepFailed, TargetSpec
 from releases.steps.ssh import call, place
 
 
-class Verdict(enum.Enum):
+class Result(enum.Enum):
     """Outcome of a check or a sample; no data, stale and error never count as pass."""
 
-    PASS = "pass"
-    FAIL = "fail"
+    PASSED = "passed"
+    FAILED = "failed"
     NO_DATA = "no_data"
     STALE = "stale"
     ERROR = "error"
@@ -22,7 +22,7 @@ class Verdict(enum.Enum):
     @property
     def said(self) -> str:
         """Return what people are told: pass, fail, or unknown, which is never green."""
-        return self.value if self in (Verdict.PASS, Verdict.FAIL) else "unknown"
+        return self.value if self in (Result.PASSED, Result.FAILED) else "unknown"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class CheckContext:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check saw: verdict, value and limit as shown to people, and the output kept as proof.
+    """What a check saw: result, value and limit as shown to people, and the output kept as proof.
 
     position: where a look at a log has ended, for the next one.
     """
 
-    verdict: Verdict
+    result: Result
     value: str = ""
     limit: str = ""
     output: str = ""
@@ -61,7 +61,7 @@ class CheckKind(ABC):
 
     @abstractmethod
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
-        """Measure once; network and parse errors become Verdict.ERROR with their text in `output`."""
+        """Measure once; network and parse errors become Result.ERROR with their text in `output`."""
 
 
 class TargetCheck(CheckKind):
@@ -83,15 +83,15 @@ class TargetCheck(CheckKind):
                 position=context.position,
             )
         except StepFailed as failed:
-            return CheckResult(Verdict.ERROR, output=str(failed))
-        return CheckResult(**found | {"verdict": Verdict(found["verdict"])})
+            return CheckResult(Result.ERROR, output=str(failed))
+        return CheckResult(**found | {"result": Result(found["result"])})
 
     def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was seen as JSON, on the host; given: configuration, secrets, run, position."""
         secrets = tuple(given["secrets"])
         context = CheckContext(target, given["configuration"], secrets, given["run"], given["position"])
         result = self.look(context, parameters)
-        return asdict(result) | {"verdict": result.verdict.value}
+        return asdict(result) | {"result": result.result.value}
 
     @abstractmethod
     def look(self, context: CheckContext, parameters: Any) -> CheckResult:

@@ -4,7 +4,7 @@ import re
 import shlex
 from typing import Annotated, ClassVar
 
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.checks.excerpt import excerpt, run_program
 from releases.checks.limits import LimitParameters
 from releases.steps.base import Parameters, StepFailed
@@ -67,18 +67,18 @@ class Command(TargetCheck):
             output = excerpt(
                 [shlex.join(argv), str(failed), *failed.state.splitlines()], context.configuration, context.secrets
             )
-            return CheckResult(Verdict.ERROR, limit=limit, output=output)
+            return CheckResult(Result.ERROR, limit=limit, output=output)
         output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
         value = _("exit code %(codes)s") % {"codes": outcome.code}
         if outcome.code in parameters.unknown:
-            return CheckResult(Verdict.NO_DATA, value, limit, output)
+            return CheckResult(Result.NO_DATA, value, limit, output)
         if outcome.code not in parameters.passes:
-            return CheckResult(Verdict.FAIL, value, limit, output)
+            return CheckResult(Result.FAILED, value, limit, output)
         if not parameters.value:
-            return CheckResult(Verdict.PASS, value, limit, output)
+            return CheckResult(Result.PASSED, value, limit, output)
         found = re.search(parameters.value, outcome.text)
         if found is None or found[1] is None:
-            return CheckResult(Verdict.NO_DATA, limit=limit, output=f"{output}\n" + _("The output has no value."))
+            return CheckResult(Result.NO_DATA, limit=limit, output=f"{output}\n" + _("The output has no value."))
         kept = parameters.holds(found[1])
-        verdict = Verdict.ERROR if kept is None else Verdict.PASS if kept else Verdict.FAIL
-        return CheckResult(verdict, found[1][:100], limit, output)
+        result = Result.ERROR if kept is None else Result.PASSED if kept else Result.FAILED
+        return CheckResult(result, found[1][:100], limit, output)

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.steps.base import Parameters, StepFailed
 from releases.steps.configuration_file import configuration_digest, digest_of, path_of, rendered
 from releases.steps.words import gettext as _
@@ -21,14 +21,14 @@ class ConfigurationDigest(TargetCheck):
     def look(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Compare once. Without a version to compare with it is no data."""
         if not context.configuration:
-            return CheckResult(Verdict.NO_DATA, output=_("The deployment has no configuration."))
+            return CheckResult(Result.NO_DATA, output=_("The deployment has no configuration."))
         try:
             wanted = digest_of(rendered(context.target, context.configuration))
             found = configuration_digest(context.target)
         except StepFailed as failed:
-            return CheckResult(Verdict.ERROR, output=str(failed))
+            return CheckResult(Result.ERROR, output=str(failed))
         except OSError as error:
-            return CheckResult(Verdict.ERROR, limit=f"= {wanted[:12]}", output=error.strerror or str(error))
+            return CheckResult(Result.ERROR, limit=f"= {wanted[:12]}", output=error.strerror or str(error))
         kept = path_of(context.target)
         path = kept.name if kept is not None else _("The configuration")
         if not found:
@@ -37,5 +37,5 @@ class ConfigurationDigest(TargetCheck):
             said = _("%(path)s is the deployed version.") % {"path": path}
         else:
             said = _("%(path)s was changed after the deployment, or is another version.") % {"path": path}
-        verdict = Verdict.PASS if found == wanted else Verdict.FAIL
-        return CheckResult(verdict, found[:12], f"= {wanted[:12]}", f"{said}\n{found}\n{wanted}")
+        result = Result.PASSED if found == wanted else Result.FAILED
+        return CheckResult(result, found[:12], f"= {wanted[:12]}", f"{said}\n{found}\n{wanted}")

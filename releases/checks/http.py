@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Result
 from releases.checks.excerpt import excerpt
 from releases.metrics.fetch import Fetched, NoAnswer, TooSlow, ask
 from releases.steps.base import Parameters
@@ -51,19 +51,19 @@ class Http(CheckKind):
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:
             text = _("The options of the deployment target have no base address.")
-            return CheckResult(Verdict.ERROR, limit=limit, output=text)
+            return CheckResult(Result.ERROR, limit=limit, output=text)
         try:
             answer = ask(base + parameters.path, context.target, seconds=parameters.seconds)
         except TooSlow:
             text = _("The answer was not complete in time.")
-            return CheckResult(Verdict.FAIL, f"> {parameters.seconds:g} s", limit, text)
+            return CheckResult(Result.FAILED, f"> {parameters.seconds:g} s", limit, text)
         except NoAnswer as error:
-            return CheckResult(Verdict.ERROR, limit=limit, output=str(error))
+            return CheckResult(Result.ERROR, limit=limit, output=str(error))
         faults = faults_of(answer, parameters)
         body = answer.body.decode("utf-8", "replace").splitlines()
         output = excerpt([f"GET {parameters.path}", *faults, *body], context.configuration, context.secrets)
         value = f"{answer.status}, {answer.seconds:.3f} s"
-        return CheckResult(Verdict.FAIL if faults else Verdict.PASS, value, limit, output)
+        return CheckResult(Result.FAILED if faults else Result.PASSED, value, limit, output)
 
 
 def faults_of(answer: Fetched, parameters: HttpParameters) -> list[str]:

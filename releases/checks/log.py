@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.checks.excerpt import MOST_LINES, excerpt
 from releases.steps import log_position
 from releases.steps.base import Parameters, Pattern
@@ -62,22 +62,22 @@ class Log(TargetCheck):
         path = Layout(context.target.root).log(context.target.settings).resolve()
         if not path.is_relative_to(context.target.root.resolve()):
             text = _("The log is outside the folder of the deployment target.")
-            return CheckResult(Verdict.ERROR, limit=limit, output=text)
+            return CheckResult(Result.ERROR, limit=limit, output=text)
         position, since = (context.position, "") if context.position else _noted(context)
         try:
             if position is None:
                 here = log_position.position_at(path, path.stat().st_size)
-                return CheckResult(Verdict.NO_DATA, limit=limit, output=_without_position(), position=here)
+                return CheckResult(Result.NO_DATA, limit=limit, output=_without_position(), position=here)
             rest = log_position.rest_of(path, position)
             seen = read(rest, re.compile(parameters.pattern or log_errors_of(context.target.settings)))
         except FileNotFoundError:
-            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no log."))
+            return CheckResult(Result.NO_DATA, limit=limit, output=_("There is no log."))
         except OSError as error:
             why = {"why": error.strerror or str(error)}
-            return CheckResult(Verdict.ERROR, limit=limit, output=_("The log cannot be read: %(why)s") % why)
-        verdict, told = _judged(seen, rest, parameters)
+            return CheckResult(Result.ERROR, limit=limit, output=_("The log cannot be read: %(why)s") % why)
+        result, told = _judged(seen, rest, parameters)
         output = excerpt([*told, *filter(None, [since]), *seen.first], context.configuration, context.secrets)
-        return CheckResult(verdict, str(seen.matched), limit, output, seen.end)
+        return CheckResult(result, str(seen.matched), limit, output, seen.end)
 
 
 def _noted(context: CheckContext) -> tuple[Mapping[str, Any] | None, str]:
@@ -128,8 +128,8 @@ def _counted(path: Path, start: int, pattern: re.Pattern[str], seen: Seen) -> Ma
     return log_position.position_at(path, end)
 
 
-def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Verdict, list[str]]:
-    """Return the verdict and what is told beside the lines: from where the log was read, and what may be missing."""
+def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Result, list[str]]:
+    """Return the result and what is told beside the lines: from where the log was read, and what may be missing."""
     path, start = rest.pieces[0]
     read_from = {"file": path.name, "start": start, "lines": seen.lines}
     told = [_("%(file)s was read from byte %(start)d on: %(lines)d lines.") % read_from]
@@ -140,7 +140,7 @@ def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Verdict,
     if seen.cut:
         told.append(_("The log holds more than one check can read. The next check continues from here."))
     if seen.matched > parameters.at_most:
-        return Verdict.FAIL, told
+        return Result.FAILED, told
     if rest.lost or seen.cut or not (seen.lines or parameters.silent_passes):
-        return Verdict.NO_DATA, told
-    return (Verdict.PASS if seen.matched >= parameters.at_least else Verdict.FAIL), told
+        return Result.NO_DATA, told
+    return (Result.PASSED if seen.matched >= parameters.at_least else Result.FAILED), told

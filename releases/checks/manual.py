@@ -1,8 +1,8 @@
-"""The check kind for what only a person can judge; its verdict is given in the admin."""
+"""The check kind for what only a person can judge; its result is given in the admin."""
 
 from typing import Any, ClassVar
 
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Result
 from releases.steps.base import Parameters
 from releases.steps.words import gettext as _
 
@@ -21,4 +21,4 @@ class Manual(CheckKind):
 
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Measure nothing: no data until a person has looked."""
-        return CheckResult(Verdict.NO_DATA, output=parameters.question or _("A person checks and records the result."))
+        return CheckResult(Result.NO_DATA, output=parameters.question or _("A person checks and records the result."))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Result
 from releases.metrics import UnknownSource, source
 from releases.metrics.base import NOTHING, MetricName, Reading
 from releases.steps.base import Parameters
@@ -68,15 +68,15 @@ class Metrics(CheckKind):
         values = {} if now.stale else reader.derive(earlier, now, wanted)
         limit = ", ".join(f"{row.metric} ≤ {row.at_most:g}" for row in parameters.limits)
         value = ", ".join(f"{row.metric} {_number(values.get(row.metric))}" for row in parameters.limits)
-        verdict, lines = judge(parameters, values, earlier, now)
+        result, lines = judge(parameters, values, earlier, now)
         errors = [reading.error for reading in (earlier, now) if reading is not None and reading.error]
-        return CheckResult(verdict, value, limit, "\n".join([*lines, *errors]))
+        return CheckResult(result, value, limit, "\n".join([*lines, *errors]))
 
 
 def judge(
     parameters: MetricsParameters, values: Mapping[str, float | None], earlier: Reading | None, now: Reading
-) -> tuple[Verdict, list[str]]:
-    """Return the worst verdict over all limits, and a sentence for each that does not pass."""
+) -> tuple[Result, list[str]]:
+    """Return the worst result over all limits, and a sentence for each that does not pass."""
     failed, missing = [], []
     for row in parameters.limits:
         value = values.get(row.metric)
@@ -85,13 +85,13 @@ def judge(
         elif value is None and not (parameters.no_data_passes_when_idle and idle(row.metric, earlier, now)):
             missing.append(_("%(metric)s has no data.") % {"metric": row.metric})
     if failed:
-        return Verdict.FAIL, failed + missing
+        return Result.FAILED, failed + missing
     if missing and now.stale:
-        return Verdict.STALE, missing
+        return Result.STALE, missing
     if missing:
         # Without an answer nothing was measured; with one, the numbers are just not there.
-        return (Verdict.NO_DATA if now.up and (earlier is None or earlier.up) else Verdict.ERROR), missing
-    return Verdict.PASS, []
+        return (Result.NO_DATA if now.up and (earlier is None or earlier.up) else Result.ERROR), missing
+    return Result.PASSED, []
 
 
 def idle(metric: str, earlier: Reading | None, now: Reading) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from cryptography import x509
 from pydantic import Field, model_validator
 
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Result
 from releases.checks.excerpt import excerpt
 from releases.checks.http import PagePath
 from releases.metrics.fetch import Fetched, NoAnswer, ask
@@ -47,19 +47,19 @@ class Security(CheckKind):
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:
             return CheckResult(
-                Verdict.ERROR, limit=limit, output=_("The options of the deployment target have no base address.")
+                Result.ERROR, limit=limit, output=_("The options of the deployment target have no base address.")
             )
         try:
             answer = ask(base + parameters.path, context.target, seconds=parameters.seconds)
         except NoAnswer as error:
-            verdict = Verdict.FAIL if error.untrusted else Verdict.ERROR
-            return CheckResult(verdict, limit=limit, output=str(error))
+            result = Result.FAILED if error.untrusted else Result.ERROR
+            return CheckResult(result, limit=limit, output=str(error))
         days = days_left(answer.certificate, datetime.now(UTC)) if answer.certificate else None
         faults = _faults(answer, parameters, days)
         value = _("no TLS") if days is None else _("%(days)d days left") % {"days": days}
         seen = [f"{name}: {text}" for name, text in sorted(answer.headers.items())]
         output = excerpt([f"GET {parameters.path}", *faults, *seen], context.configuration, context.secrets)
-        return CheckResult(Verdict.FAIL if faults else Verdict.PASS, value, limit, output)
+        return CheckResult(Result.FAILED if faults else Result.PASSED, value, limit, output)
 
 
 def days_left(certificate: bytes, moment: datetime) -> int:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.checks.excerpt import excerpt, run_program
 from releases.steps.base import Parameters, Probe, StepFailed
 from releases.steps.declared import Field
@@ -38,23 +38,23 @@ class ServiceState(TargetCheck):
         try:
             service = service_of(context.target.settings)
         except StepFailed as failed:
-            return CheckResult(Verdict.ERROR, limit=_limit(parameters), output=str(failed))
+            return CheckResult(Result.ERROR, limit=_limit(parameters), output=str(failed))
         if service.status:
             return _by_command(context, parameters, service.status)
         if not service.start:
             text = _("The deployment target has no service.")
-            return CheckResult(Verdict.NO_DATA, limit=_limit(parameters), output=text)
+            return CheckResult(Result.NO_DATA, limit=_limit(parameters), output=text)
         try:
             record = recorded_service(context.target.root)
             if not parameters.running:
                 return _of_stopped(context, parameters, record)
             if record is None:
                 return CheckResult(
-                    Verdict.FAIL, _("stopped"), _limit(parameters), _("No process of the service is running.")
+                    Result.FAILED, _("stopped"), _limit(parameters), _("No process of the service is running.")
                 )
             return _of_process(context, parameters, record)
         except (OSError, ValueError, KeyError) as error:
-            return CheckResult(Verdict.ERROR, limit=_limit(parameters), output=f"{type(error).__name__}: {error}")
+            return CheckResult(Result.ERROR, limit=_limit(parameters), output=f"{type(error).__name__}: {error}")
 
 
 def _limit(parameters: ServiceStateParameters) -> str:
@@ -69,9 +69,9 @@ def _of_stopped(
     faults = [_("The service runs.")] if lives(record) else []
     if who := occupied(context.target):
         faults.append(_("A process is responding: %(who)s.") % {"who": who})
-    verdict, value = (Verdict.FAIL, _("running")) if faults else (Verdict.PASS, _("stopped"))
+    result, value = (Result.FAILED, _("running")) if faults else (Result.PASSED, _("stopped"))
     output = excerpt(faults or [_("No process of the service is running.")], context.configuration, context.secrets)
-    return CheckResult(verdict, value, _limit(parameters), output)
+    return CheckResult(result, value, _limit(parameters), output)
 
 
 def _of_process(context: CheckContext, parameters: ServiceStateParameters, record: dict[str, Any]) -> CheckResult:
@@ -79,21 +79,21 @@ def _of_process(context: CheckContext, parameters: ServiceStateParameters, recor
     if not lives(record) and proof is Probe.NOT_DONE:
         faults = [_("No process of the service is running."), *filter(None, [occupied(context.target)])]
         output = excerpt(faults, context.configuration, context.secrets)
-        return CheckResult(Verdict.FAIL, _("stopped"), _limit(parameters), output)
+        return CheckResult(Result.FAILED, _("stopped"), _limit(parameters), output)
     up = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
     value = _("running, %(seconds)d s") % {"seconds": max(0, int(up))}
     current = os.path.realpath(Layout(context.target.root).current)
     faults = [] if proof is Probe.DONE else [said]
-    verdict = Verdict.NO_DATA if proof is Probe.UNKNOWN else Verdict.FAIL
+    result = Result.NO_DATA if proof is Probe.UNKNOWN else Result.FAILED
     if record["tree"] and record["tree"] != current:
         faults.append(_("The service runs another version than the deployed version."))
-        verdict = Verdict.FAIL
+        result = Result.FAILED
     if up < parameters.up_seconds:
         faults.append(_("The service has not run for the required time yet."))
-        verdict = Verdict.FAIL
+        result = Result.FAILED
     lines = [*faults, f"pid {record['pid']}", str(record["tree"])]
     output = excerpt(lines, context.configuration, context.secrets)
-    return CheckResult(verdict if faults else Verdict.PASS, value, _limit(parameters), output)
+    return CheckResult(result if faults else Result.PASSED, value, _limit(parameters), output)
 
 
 def _by_command(context: CheckContext, parameters: ServiceStateParameters, status: Sequence[str]) -> CheckResult:
@@ -102,11 +102,11 @@ def _by_command(context: CheckContext, parameters: ServiceStateParameters, statu
         outcome = run_program(context, argv, parameters.seconds)
     except StepFailed as failed:
         return CheckResult(
-            Verdict.ERROR, limit=limit, output=excerpt([str(failed)], context.configuration, context.secrets)
+            Result.ERROR, limit=limit, output=excerpt([str(failed)], context.configuration, context.secrets)
         )
     output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
     if outcome.code != RUNS and outcome.code not in STANDS:
-        return CheckResult(Verdict.ERROR, str(outcome.code), limit, output)
+        return CheckResult(Result.ERROR, str(outcome.code), limit, output)
     runs = outcome.code == RUNS
-    verdict = Verdict.PASS if runs == parameters.running else Verdict.FAIL
-    return CheckResult(verdict, _("running") if runs else _("stopped"), limit, output)
+    result = Result.PASSED if runs == parameters.running else Result.FAILED
+    return CheckResult(result, _("running") if runs else _("stopped"), limit, output)

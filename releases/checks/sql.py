@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import psycopg
 
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.checks.excerpt import excerpt
 from releases.checks.limits import LimitParameters
 from releases.metrics.read_only import ReadStatement, read_rows
@@ -41,12 +41,12 @@ class Sql(TargetCheck):
         limit = parameters.limit_text()
         database = database_of(context.target, context.configuration)
         if database is None:
-            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The deployment target has no database."))
+            return CheckResult(Result.NO_DATA, limit=limit, output=_("The deployment target has no database."))
         try:
             _columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=2)
         except psycopg.Error as error:
             text = excerpt([parameters.statement, *str(error).splitlines()], context.configuration, context.secrets)
-            return CheckResult(Verdict.ERROR, limit=limit, output=text)
+            return CheckResult(Result.ERROR, limit=limit, output=text)
         return judged(rows, parameters, context)
 
 
@@ -55,15 +55,15 @@ def judged(rows: list[tuple[Any, ...]], parameters: SqlParameters, context: Chec
     limit, shown = parameters.limit_text(), [parameters.statement]
     if len(rows) > 1 or any(len(row) != 1 for row in rows):
         shown.append(_("The statement gives more than one value."))
-        return CheckResult(Verdict.ERROR, limit=limit, output=excerpt(shown, context.configuration, context.secrets))
+        return CheckResult(Result.ERROR, limit=limit, output=excerpt(shown, context.configuration, context.secrets))
     if not rows or rows[0][0] is None:
         shown.append(_("The statement gives no value."))
-        return CheckResult(Verdict.NO_DATA, limit=limit, output=excerpt(shown, context.configuration, context.secrets))
+        return CheckResult(Result.NO_DATA, limit=limit, output=excerpt(shown, context.configuration, context.secrets))
     found = rows[0][0]
     value = ("true" if found else "false") if isinstance(found, bool) else str(found)
     kept = parameters.holds(value)
     if kept is None:
         shown.append(_("The value is not a number."))
-    verdict = Verdict.ERROR if kept is None else Verdict.PASS if kept else Verdict.FAIL
+    result = Result.ERROR if kept is None else Result.PASSED if kept else Result.FAILED
     said = excerpt([value], context.configuration, context.secrets)
-    return CheckResult(verdict, said[:100], limit, excerpt([*shown, value], context.configuration, context.secrets))
+    return CheckResult(result, said[:100], limit, excerpt([*shown, value], context.configuration, context.secrets))

@@ -26,17 +26,17 @@ HIGHEST_RATE = 2000.0
 LONGEST_SECONDS = 3600.0
 
 
-class NotHere(Exception):
+class NotLocal(Exception):
     """The address is not one of this machine; no traffic is sent to it."""
 
 
 def loopback(base_url: str) -> tuple[str, int]:
-    """Return host and port of an http address of this machine. Raises NotHere for every other."""
+    """Return host and port of an http address of this machine. Raises NotLocal for every other."""
     try:
         parts = urlsplit(base_url)
         port = parts.port or 80
     except ValueError as error:
-        raise NotHere(f"{base_url}: {error}") from error
+        raise NotLocal(f"{base_url}: {error}") from error
     host = parts.hostname or ""
     if host == "localhost":
         host = "127.0.0.1"  # never asked of a name server
@@ -45,7 +45,7 @@ def loopback(base_url: str) -> tuple[str, int]:
     except ValueError:
         here = False
     if parts.scheme != "http" or not here:
-        raise NotHere(f"{base_url} is not an http address of this machine")
+        raise NotLocal(f"{base_url} is not an http address of this machine")
     return host, port
 
 
@@ -137,7 +137,7 @@ class Visitor(threading.Thread):
 def send(
     base_url: str, *, rate: float, seconds: float, write_share: float = 0.02, stop: threading.Event | None = None
 ) -> dict[str, object]:
-    """Send `rate` requests a second for `seconds` or until `stop`; return the counts. Raises NotHere."""
+    """Send `rate` requests a second for `seconds` or until `stop`; return the counts. Raises NotLocal."""
     address = loopback(base_url)
     stop = stop or threading.Event()
     began = time.monotonic()
@@ -189,7 +189,7 @@ def main(words: list[str]) -> int:
             write_share=arguments.write_share,
             stop=stop,
         )
-    except NotHere as error:
+    except NotLocal as error:
         print(f"load: {error}", file=sys.stderr)
         return 2
     text = json.dumps(report)

@@ -25,7 +25,7 @@ class StoryFailed(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the site said to an act: status, and the JSON it sent."""
+    """What the site said to an operation: status, and the JSON it sent."""
 
     status: int
     body: dict[str, Any]
@@ -95,7 +95,7 @@ class Person:
     def act(self, verb: str, pk: int | None = None, files: dict[str, Any] | None = None, **fields: Any) -> Answer:
         """Send a verb's form (`noun:verb`); proves the identity anew when the site asks for it."""
         noun, name = verb.split(":")
-        address = f"/admin/act/{noun}/{name}/" + (f"{pk}/" if pk is not None else "")
+        address = f"/admin/operation/{noun}/{name}/" + (f"{pk}/" if pk is not None else "")
         answer = self._post(address, fields, files)
         if answer.status == 401:
             self.prove_identity()
@@ -142,7 +142,7 @@ class Person:
 
     def shown_digest(self, pk: int, verb: str = "approval:approve") -> str:
         """Return the digest that the page of a verb shows."""
-        page = self.page(f"/admin/act/{verb.replace(':', '/')}/{pk}/")
+        page = self.page(f"/admin/operation/{verb.replace(':', '/')}/{pk}/")
         found = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
         if found is None:
             raise StoryFailed(f"the page of {verb} {pk} shows no digest")
@@ -189,7 +189,7 @@ class Ci:
 
     def run(self, run_id: int) -> dict[str, Any]:
         """Return a run as it stands: state, blockers, steps, rollback."""
-        return dict(self.demand("GET", f"/runs/{run_id}"))
+        return dict(self.demand("GET", f"/ci/deployments/{run_id}"))
 
 
 def one_time(secret: str) -> str:

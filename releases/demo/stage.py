@@ -1,4 +1,4 @@
-"""What the chapters share: the people, the places, the repository, and the acts that more than one chapter needs."""
+"""What the chapters share: the people, the places, the repository, and the operations that more than one chapter needs."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Stage:
             found["coverage"] = (tree / "coverage.xml").read_bytes()
         return found
 
-    def hand_in(self, version: str, kind: str, content: bytes, environment: str, test_type: str = "") -> Any:
+    def upload(self, version: str, kind: str, content: bytes, environment: str, test_type: str = "") -> Any:
         """Hand in evidence as CI; return what was read."""
         return self.service.demand(
             "POST",
@@ -186,19 +186,19 @@ class Stage:
     def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:
         """Run the tests and hand in everything that the gates of production ask for."""
         reports = self.tests(version)
-        read = {"unit": self.hand_in(version, "junit", reports["unit"], "development", "unit")["summary"]}
+        read = {"unit": self.upload(version, "junit", reports["unit"], "development", "unit")["summary"]}
         for test_type in ("integration", "system", "acceptance"):
-            read[test_type] = self.hand_in(version, "junit", reports[test_type], "staging", test_type)["summary"]
+            read[test_type] = self.upload(version, "junit", reports[test_type], "staging", test_type)["summary"]
         statements = {
-            "review": {"reviewer": "Committee reviewer", "verdict": "approved"},
+            "review": {"reviewer": "Committee reviewer", "decision": "approved"},
             "security_scan": {"tool": "ruff S", "critical": 0, "high": 0, "medium": 0, "low": 0},
             "performance": {"tool": "load", "measured": "0.010", "baseline": "0.010"},
         }
         for kind, statement in statements.items():
-            self.hand_in(version, kind, json.dumps(statement).encode(), "staging")
-        self.hand_in(version, "sarif", self.static_analysis(version), "staging")
+            self.upload(version, kind, json.dumps(statement).encode(), "staging")
+        self.upload(version, "sarif", self.static_analysis(version), "staging")
         if coverage:
-            read["coverage"] = self.hand_in(version, "coverage", reports["coverage"], "development")["summary"]
+            read["coverage"] = self.upload(version, "coverage", reports["coverage"], "development")["summary"]
         self.kept[f"coverage {version}"] = reports["coverage"]
         return read
 
@@ -219,16 +219,18 @@ class Stage:
             return ran.stdout
 
     def gates(self, version: str, environment: str) -> dict[str, str]:
-        """Return gate → verdict as the API tells it."""
+        """Return gate → result as the API tells it."""
         listed = self.service.demand("GET", f"/releases/{self.application}/{version}/gates/{environment}")
-        return {row["gate"]: row["verdict"] for row in listed}
+        return {row["gate"]: row["result"] for row in listed}
 
     # -- running ------------------------------------------------------------------------------------------------
 
     def run_lower(self, version: str, environment: str) -> int:
         """Let CI run a release in development or staging and wait for its good end."""
         run = self.service.demand(
-            "POST", "/runs", json={"application": self.application, "version": version, "environment": environment}
+            "POST",
+            "/ci/deployments",
+            json={"application": self.application, "version": version, "environment": environment},
         )["id"]
         self.finished(run, {"succeeded"})
         return int(run)
@@ -253,7 +255,9 @@ class Stage:
 
     def sign_checklist(self, version: str) -> int:
         """Sign every open item of the checklist."""
-        items = self.operator.links(f"/admin/release/{self.release[version]}/", r"/admin/act/checklist/sign/(\d+)/")
+        items = self.operator.links(
+            f"/admin/release/{self.release[version]}/", r"/admin/operation/checklist/sign/(\d+)/"
+        )
         for item in items:
             self.operator.do_as_shown("checklist:sign", item, evidence=f"read for {version}")
         return len(items)
@@ -261,7 +265,7 @@ class Stage:
     def documents(self, version: str) -> int:
         """Bring the documents through content check and approval, each by another person."""
         page = f"/admin/release/{self.release[version]}/"
-        listed = self.developer.links(page, r"/admin/act/document/edit/(\d+)/")
+        listed = self.developer.links(page, r"/admin/operation/document/edit/(\d+)/")
         for document in listed:
             self.developer.do("document:edit", document, body=f"{version}: what changes for the users, and how.")
             self.operator.do_as_shown("document:check_content", document)
@@ -278,7 +282,7 @@ class Stage:
             )
 
     def consent(self, version: str) -> int:
-        """Apply for consent and let both committee members approve."""
+        """Apply for approval and let both committee members approve."""
         round_id = int(self.manager.do("release:submit", self.release[version]))
         self.committee_a.approve(round_id)
         self.committee_b.approve(round_id)

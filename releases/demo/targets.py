@@ -166,10 +166,13 @@ def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
             earlier={},
             deadline_seconds=60,
             output=lambda chunk: None,
-            beat=lambda: None,
+            heartbeat=lambda: None,
         )
 
-    for kind, given in ((CodeDeploy(), {"direction": "forward"}), (ConfigurationUpdate(), {"direction": "forward"})):
+    for kind, given in (
+        (CodeDeploy(), {"direction": "deployment"}),
+        (ConfigurationUpdate(), {"direction": "deployment"}),
+    ):
         kind.run(context(kind.name), kind.parameters.model_validate(given))
     config = str(place.root / "shared" / "config.env")
     for words in (["migrate"], ["seed", "--rows", str(ROWS[place.environment]), "--seed", "7"]):

@@ -13,10 +13,10 @@ import rfc8785
 from django.db.models import Field, ForeignKey, Model, Prefetch
 from django.utils import translation
 
+from audit.audited_tables import AUDITED_TABLES
 from audit.cover import warning
-from audit.governed import GOVERNED
 from audit.models import Event
-from environments.access_then import Then
+from environments.access_as_of import AccessAsOf
 from environments.models import Account
 from releases.evidence_pack.people import as_they_were, joined
 from releases.evidence_pack.scope import Removed, evidence_of, present, removed_of
@@ -37,7 +37,7 @@ SIGNERS = ("edited_by", "checked_by", "approved_by")
 # What is no part of the evidence: files of their own in the pack, and what says how to reach people; besides, of each
 # row, the columns of which the ledger keeps nothing.
 LEFT_OUT = frozenset({"content", "telephone"})
-UNGOVERNED = {governed.model: governed.ungoverned for governed in GOVERNED}
+UNGOVERNED = {audited.model: audited.unaudited for audited in AUDITED_TABLES}
 
 
 def plain(value: Any) -> Any:
@@ -127,10 +127,10 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
     found = []
     for gate in deployment.procedure.document.gates_for(deployment.environment.tier):
         by = next((w for w in waivers if start is not None and _let_pass(w, gate.key, deployment, start)), None)
-        verdict = "not asked" if start is None else "waived" if by is not None else "pass"
+        result = "not_checked" if start is None else "waived" if by is not None else "passed"
         found.append(
             {
-                "key": gate.key, "kind": gate.kind, "ja": gate.ja, "en": gate.en, "verdict": verdict,
+                "key": gate.key, "type": gate.type, "ja": gate.ja, "en": gate.en, "result": result,
                 "at": plain(start), "event": event, "waiver": by.pk if by is not None else None,
             }
         )  # fmt: skip
@@ -149,15 +149,15 @@ def collect(release_id: int) -> Collected:
     release = Release.objects.select_related("application", "author", "procedure", "copied_from").get(pk=release_id)
     waivers = list(release.waivers.select_related("environment", "requested_by", "decided_by").order_by("pk"))
     rows: dict[str, list[Any]] = {
-        "changes": list(release.changes.select_related("author").order_by("pk")),
+        "change_entries": list(release.changes.select_related("author").order_by("pk")),
         "milestones": list(release.milestones.select_related("done_by").order_by("pk")),
         "checklist": list(release.checklist.select_related("signed_by").order_by("pk")),
-        "roster": list(release.team_members.select_related("account").order_by("pk")),
+        "release_team": list(release.team_members.select_related("account").order_by("pk")),
         "final_checks": list(release.final_checks.select_related("account").order_by("pk")),
         "documents": list(release.documents.select_related(*SIGNERS).order_by("pk")),
         "meeting_decisions": list(release.meeting_decisions.select_related("meeting").order_by("pk")),
         "waivers": waivers,
-        "obligations": list(release.follow_ups.select_related("completed_by").order_by("pk")),
+        "follow_ups": list(release.follow_ups.select_related("completed_by").order_by("pk")),
         "facts": list(release.facts.select_related("environment").order_by("pk")),
     }
     rounds = list(
@@ -187,7 +187,7 @@ def collect(release_id: int) -> Collected:
         ).order_by("pk")
     ]
     evidence = list(evidence_of(release).defer("content").select_related("environment", "uploaded_by"))
-    then = Then()
+    then = AccessAsOf()
     there = present(release_id)
     removed = removed_of(release_id, there)
     labels = sorted(there | removed.keys())
@@ -198,21 +198,21 @@ def collect(release_id: int) -> Collected:
 
 
 def _told(removed: dict[str, Removed]) -> list[dict[str, Any]]:
-    """Return each row that is not there any more: what it was, and the event that ended it; without one it is `gone`."""
+    """Return each row that is not there any more: its last values, and the event that ended it (none: `unexplained`)."""
     made = []
     for label, row in removed.items():
         by = row.by
-        outcome = "gone" if by is None else "deleted" if by.object == label and by.gone else "moved"
+        outcome = "unexplained" if by is None else "deleted" if by.object == label and by.gone else "moved"
         event = (by.number, by.at, by.actor, by.operation, by.reason) if by is not None else (None, None, "", "", "")
         made.append(
             {"object": label, "outcome": outcome}
             | dict(zip(("event", "at", "actor", "operation", "reason"), map(plain, event), strict=True))
-            | {"was": {name: value for name, value in row.was.values.items() if name not in LEFT_OUT}}
+            | {"last_values": {name: value for name, value in row.was.values.items() if name not in LEFT_OUT}}
         )
     return sorted(made, key=lambda one: (one["event"] or 0, one["object"]))
 
 
-def _meetings(release: Release, then: Then) -> list[tuple[CommitteeMeeting, list[Account]]]:
+def _meetings(release: Release, then: AccessAsOf) -> list[tuple[CommitteeMeeting, list[Account]]]:
     found = []
     for meeting in (
         CommitteeMeeting.objects.filter(decisions__release=release).select_related("recorded_by").order_by("pk")
@@ -237,42 +237,42 @@ def _every_row(change: Collected) -> Iterator[Model]:
             yield from rollback.documents.all()
 
 
-def duties(change: Collected, then: Then) -> Iterator[tuple[str, Account | None, datetime | None]]:
-    """Yield (duty, who, when) of everybody who had a part in a change."""
+def parts(change: Collected, then: AccessAsOf) -> Iterator[tuple[str, Account | None, datetime | None]]:
+    """Yield (part, who, when) of everybody who had a part in a change."""
     release = change.release
     yield "author", release.author, release.created_at
     editors = Release.editors.through.objects.filter(release=release).select_related("account")
     for editor, at in joined("releases.Release.editors", editors.order_by("account"), then):
         yield "editor", editor, at
     for round_ in change.rounds:
-        yield "applicant", round_.requested_by, round_.opened_at
+        yield "approval_requester", round_.requested_by, round_.opened_at
         for word in round_.decisions.all():
             yield word.decision, word.account, word.at
-            yield "absent", word.on_behalf, word.at
+            yield "delegator", word.on_behalf, word.at
     for check in change.rows["final_checks"]:
-        yield "final check", check.account, check.signed_at
+        yield "final_check_signer", check.account, check.signed_at
     for run in change.runs:
-        yield "requester", run.deployment.requested_by, run.deployment.created_at
-        yield "scheduler", run.deployment.scheduled_by, change.since.get((run.deployment, "scheduled_by"))
-        yield "verifier", run.deployment.verified_by, run.deployment.verified_at
+        yield "deployment_requester", run.deployment.requested_by, run.deployment.created_at
+        yield "deployment_scheduler", run.deployment.scheduled_by, change.since.get((run.deployment, "scheduled_by"))
+        yield "deployment_verifier", run.deployment.verified_by, run.deployment.verified_at
         for question in run.questions:
-            yield "decided how it goes on", question.answered_by, question.answered_at
+            yield "decision_responder", question.answered_by, question.answered_at
         for rollback in run.rollbacks:
-            yield "rollback", rollback.authorised_by, change.since.get((rollback, "authorised_by"))
+            yield "rollback_authoriser", rollback.authorised_by, change.since.get((rollback, "authorised_by"))
     for waiver in change.rows["waivers"]:
-        yield "waiver proposed", waiver.requested_by, waiver.requested_at
-        yield "waiver decided", waiver.decided_by, waiver.approved_at or waiver.rejected_at
+        yield "waiver_requester", waiver.requested_by, waiver.requested_at
+        yield "waiver_decider", waiver.decided_by, waiver.approved_at or waiver.rejected_at
 
 
-def _people(change: Collected, then: Then) -> list[dict[str, Any]]:
-    """Return who had which duty, with the roles that he held at that moment as the ledger knows them."""
+def _people(change: Collected, then: AccessAsOf) -> list[dict[str, Any]]:
+    """Return who had which part, with the roles held at that moment as the ledger knows them."""
     found = []
-    for duty, account, at in duties(change, then):
+    for part, account, at in parts(change, then):
         if account is None:
             continue
         found.append(
             {
-                "duty": duty, "account": account.pk, "name": str(account), "kind": account.kind,
+                "part": part, "account": account.pk, "name": str(account), "type": account.kind,
                 "affiliation": account.affiliation, "job_title": account.job_title, "employee_id": account.employee_id,
                 "at": plain(at), "roles": sorted(then.roles(account.pk, at)) if at is not None else None,
             }
@@ -284,7 +284,7 @@ def document(change: Collected) -> bytes:
     """Return the whole change as canonical JSON; names are those in English."""
     with translation.override("en"):
         rounds = [
-            as_json(round_) | {"approvals": [as_json(word) for word in round_.decisions.all()]}
+            as_json(round_) | {"approval_decisions": [as_json(word) for word in round_.decisions.all()]}
             for round_ in change.rounds
         ]
         runs = [
@@ -295,17 +295,20 @@ def document(change: Collected) -> bytes:
                     as_json(step) | {"attempts": [as_json(attempt) for attempt in step.attempts.all()]}
                     for step in run.steps
                 ],
-                "watches": [
+                "monitoring_periods": [
                     as_json(watch)
                     | {"altered": warning(watch.measurements.all(), watch.check_results.all())}
-                    | {"series": series_name(watch), "checks": [as_json(made) for made in watch.check_results.all()]}
+                    | {
+                        "measurements": series_name(watch),
+                        "checks": [as_json(made) for made in watch.check_results.all()],
+                    }
                     for watch in run.watches
                 ],
                 "rollbacks": [
                     as_json(rollback) | {"documents": [as_json(text) for text in rollback.documents.all()]}
                     for rollback in run.rollbacks
                 ],
-                "questions": [as_json(question) for question in run.questions],
+                "decision_requests": [as_json(question) for question in run.questions],
             }
             for run in change.runs
         ]
@@ -313,7 +316,7 @@ def document(change: Collected) -> bytes:
         return rfc8785.dumps(
             {
                 "v": 1,
-                "kind": "change",
+                "type": "change",
                 "release": as_json(change.release),
                 "people": change.people,
                 **{name: [as_json(row) for row in rows] for name, rows in change.rows.items()},
@@ -321,8 +324,8 @@ def document(change: Collected) -> bytes:
                     as_json(meeting) | {"attendees": [{"id": who.pk, "name": str(who)} for who in there]}
                     for meeting, there in change.meetings
                 ],
-                "rounds": rounds,
-                "runs": runs,
+                "approval_requests": rounds,
+                "deployments": runs,
                 "evidence": [as_json(row) | {"file": file_name(row)} for row in change.evidence],
                 "procedure": as_json(procedure) if procedure is not None else None,
                 "removed": change.removed,
@@ -338,7 +341,7 @@ def file_name(evidence: Any) -> str:
 
 def series_name(watch: MonitoringPeriod) -> str:
     """Return where the series of a watch lies in the pack."""
-    return f"metrics/watch-{watch.pk}.jsonl"
+    return f"measurements/{watch.pk}.jsonl"
 
 
 def series(watch: MonitoringPeriod) -> Iterator[bytes]:

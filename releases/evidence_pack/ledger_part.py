@@ -13,7 +13,7 @@ from audit.models import Checkpoint
 
 BATCH = 200
 
-# Events about a change, and all others of the acts that touched it; a pack taken along names it in the details and has no object.
+# Events about a change, and all others of the operations that touched it; a pack taken along names it in the details and has no object.
 _NUMBERS = """
 SELECT l.number FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.object = ANY (%s) OR e.operation_id IN
@@ -37,7 +37,7 @@ class LedgerPart:
 
     @property
     def unproven(self) -> list[int]:
-        """Return the numbers that the sealer has not signed for yet."""
+        """Return the numbers that the ledger signer has not signed for yet."""
         return [number for number in self.numbers if number > self.size]
 
 

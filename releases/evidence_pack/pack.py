@@ -23,26 +23,26 @@ from releases.models import Evidence, Release
 
 MANIFEST = "application/vnd.ringi.manifest.v1+json"
 LANGUAGES = ("ja", "en")
-SEALER_KEYS = "keys/sealer.pub"
+LEDGER_SIGNER_KEYS = "keys/ledger-signer.pub"
 STATEMENT_KEY = "keys/statements.pub"
 
 
 def signer() -> Signer:
     """Return the application's key for statements, kept in its state folder."""
-    return Signer.opened(Path(settings.STATE) / "statements")
+    return Signer.opened(Path(settings.STATE_DIR) / "statements")
 
 
-def sealer_keys() -> bytes:
-    """Return the public keys of the sealer, one a line; empty where the application cannot see them."""
+def ledger_signer_keys() -> bytes:
+    """Return the public keys of the ledger signer, one a line; empty where the application cannot see them."""
     return "".join(f"{key}\n" for key in verification.public_keys()).encode()
 
 
-def _page(change: Any, part: ledger_part.LedgerPart, language: str, act_name: Callable[[str], str]) -> bytes:
+def _page(change: Any, part: ledger_part.LedgerPart, language: str, operation_name: Callable[[str], str]) -> bytes:
     with translation.override(language):
         context = {
             "language": language,
             "release": change.release,
-            "tables": sections.tables(change, part, act_name),
+            "tables": sections.tables(change, part, operation_name),
             "part": part,
             "first": part.numbers[0] if part.numbers else None,
             "last": part.numbers[-1] if part.numbers else None,
@@ -50,32 +50,34 @@ def _page(change: Any, part: ledger_part.LedgerPart, language: str, act_name: Ca
         return render_to_string("ringi/pack.html", context).encode()
 
 
-def write(release: Release, out: IO[bytes], *, tree: Tree | None = None, act_name: Callable[[str], str] = str) -> str:
+def write(
+    release: Release, out: IO[bytes], *, tree: Tree | None = None, operation_name: Callable[[str], str] = str
+) -> str:
     """Write the pack of one change; return the SHA-256 of its manifest.
 
     tree: one for several packs, so that the ledger is read once. Holds one change in memory, and of series, evidence
     and events one piece at a time.
     """
-    # One snapshot, so that no act in between makes its parts contradict each other.
+    # One snapshot, so that no operation in between makes its parts contradict each other.
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return _write(release, out, tree or Tree(connection), act_name)
+        return _write(release, out, tree or Tree(connection), operation_name)
 
 
-def _write(release: Release, out: IO[bytes], tree: Tree, act_name: Callable[[str], str]) -> str:
+def _write(release: Release, out: IO[bytes], tree: Tree, operation_name: Callable[[str], str]) -> str:
     change = collected.collect(release.pk)
     part = ledger_part.part_of(change.labels)
     key = signer()
     archive = Archive(out)
     for language in LANGUAGES:
-        archive.add(f"index.{language}.html", _page(change, part, language, act_name))
+        archive.add(f"index.{language}.html", _page(change, part, language, operation_name))
     archive.add("change.json", collected.document(change))
     procedure = change.release.procedure
     if procedure is not None:
         archive.add("procedure.json", rfc8785.dumps(procedure.content))
     for round_ in change.rounds:
-        archive.add(f"consent/round-{round_.pk}.json", rfc8785.dumps(round_.document))
+        archive.add(f"approval-requests/{round_.pk}.json", rfc8785.dumps(round_.document))
     for row in change.evidence:
         content = Evidence.objects.values_list("content", flat=True).get(pk=row.pk)
         archive.add(collected.file_name(row), bytes(content))
@@ -85,12 +87,12 @@ def _write(release: Release, out: IO[bytes], tree: Tree, act_name: Callable[[str
     archive.add("ledger/events.jsonl", ledger_part.lines(part, tree))
     if part.note:
         archive.add("ledger/checkpoint.txt", part.note.encode())
-    archive.add(SEALER_KEYS, sealer_keys())
+    archive.add(LEDGER_SIGNER_KEYS, ledger_signer_keys())
     archive.add(STATEMENT_KEY, base64.b64encode(key.public) + b"\n")
     manifest = rfc8785.dumps(
         {
             "v": 1,
-            "kind": "evidence-pack",
+            "type": "evidence-pack",
             "number": change.release.number,
             "release": str(change.release),
             "ledger": {

@@ -1,4 +1,4 @@
-"""The people of a change as they were: a name, a department or a title of today is nobody's of the day of the act."""
+"""The people of a change as they were: a name, a department or a title of today is nobody's of the day of the operation."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -8,11 +8,11 @@ from django.db.models import ForeignKey, Model
 
 from audit import as_of
 from audit.as_of import Life
-from environments.access_then import Then
+from environments.access_as_of import AccessAsOf
 from environments.models import Account
 
 
-def as_they_were(rows: Iterable[Model], then: Then) -> dict[tuple[Model, str], datetime]:
+def as_they_were(rows: Iterable[Model], then: AccessAsOf) -> dict[tuple[Model, str], datetime]:
     """Let rows refer to each account as it was when the ledger says that they came to refer to it; return when that was.
 
     An account of which the ledger does not tell that stays as it is now. Reads all events of the rows at once.
@@ -29,7 +29,7 @@ def as_they_were(rows: Iterable[Model], then: Then) -> dict[tuple[Model, str], d
     return since
 
 
-def joined(label: str, rows: Iterable[Any], then: Then) -> Iterator[tuple[Account, datetime | None]]:
+def joined(label: str, rows: Iterable[Any], then: AccessAsOf) -> Iterator[tuple[Account, datetime | None]]:
     """Yield (account as it was, since when) of each row of a many-to-many table (`app.Model.field`); None: not known."""
     members = list(rows)
     lives = as_of.lives_of_rows({f"{label}:{row.pk}" for row in members})

@@ -17,13 +17,13 @@ from django.db.models import Max
 
 from audit import as_of
 from audit.models import Checkpoint, LedgerHead
-from environments.access_then import once_protected
+from environments.access_as_of import once_protected
 from releases.evidence_pack.collected import plain
 from releases.models import ApprovalDecision, Deployment, Release, Rollback, StepAttempt
 
 STATEMENT = "application/vnd.ringi.population.v1+json"
 SAMPLE = 25
-NEAR = timedelta(minutes=5)  # so far a start in the register may lie from the act that the ledger tells of
+NEAR = timedelta(minutes=5)  # so far a start in the register may lie from the operation that the ledger tells of
 _NUMBER = re.compile(r"^(FY\d{4})-(\d+)$")
 
 # A change is numbered when its content is fixed; the first time counts.
@@ -35,7 +35,7 @@ SELECT f.object, f.at, l.number FROM (
 """
 
 
-# A worker starts a deployment in the act that claims its first step; the first time counts.
+# A worker starts a deployment in the operation that claims its first step; the first time counts.
 _STARTED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
@@ -69,8 +69,8 @@ class Change:
 class Population:
     """The changes, or the production deployments, of a period in the order of their numbers.
 
-    missing: numbers between the first and the last that none bears; gone: what the ledger knows and the register does
-    not; unexplained: what the register has and the ledger does not know.
+    missing: numbers between the first and the last that none bears; not_in_register: what the ledger knows and the
+    register does not; unexplained: what the register has and the ledger does not know.
     """
 
     of: str
@@ -78,13 +78,13 @@ class Population:
     until: datetime
     changes: list[Change] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
+    not_in_register: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
         """Tell whether the numbers have no gap and ledger and register agree."""
-        return not (self.missing or self.gone or self.unexplained)
+        return not (self.missing or self.not_in_register or self.unexplained)
 
     def statement(self) -> dict[str, Any]:
         """Return what is signed: the count, the ends, a digest over the numbers, and the checkpoint that covers them."""
@@ -93,15 +93,15 @@ class Population:
         checkpoint = Checkpoint.objects.filter(number__gte=last).order_by("number").first() if last else None
         return {
             "v": 1,
-            "kind": "population",
-            "of": self.of,
+            "type": "population",
+            "population": self.of,
             "since": plain(self.since),
             "until": plain(self.until),
             "count": len(numbers),
             "first": numbers[0] if numbers else None,
             "last": numbers[-1] if numbers else None,
             "missing": self.missing,
-            "gone": self.gone,
+            "not_in_register": self.not_in_register,
             "unexplained": self.unexplained,
             "digest": sha256("".join(f"{number}\n" for number in numbers).encode()).hexdigest(),
             "checkpoint": checkpoint.note if checkpoint is not None else None,
@@ -130,7 +130,7 @@ def deployments(since: datetime, until: datetime) -> Population:
             row = rows.get(label) if label in begun else None
             release = deployment_of(row).release if row is not None else None
             made.changes.append(Change(f"P-{place:05d}", label, release, at, event, row))
-            made.gone += [label] if row is None else []
+            made.not_in_register += [label] if row is None else []
     told = {label: at for label, at, _event in known}
     odd = {label: at for label, at in begun.items() if label not in told or abs(told[label] - at) > NEAR}
     made.unexplained = sorted(k for k, at in odd.items() if since <= at < until or since <= told.get(k, at) < until)
@@ -203,7 +203,7 @@ def population(since: datetime, until: datetime) -> Population:
         release = releases.get(int(label.partition(":")[2]))
         number = release.number if release is not None else _number_of(label)
         if release is None and at >= since:
-            made.gone.append(number or label)
+            made.not_in_register.append(number or label)
         year, place = _place(number or "")
         if at < since:
             before[year] = max(before.get(year, 0), place)

@@ -75,38 +75,38 @@ def _laid(title: str, made: list[list[tuple[str, str]]]) -> Table:
     return Table(title, [name for name, _value in made[0]], [[value for _name, value in one] for one in made])
 
 
-def _duty_words() -> dict[str, str]:
+def _part_words() -> dict[str, str]:
     return {
         "author": _("author"),
         "editor": _("editor"),
-        "applicant": _("requester"),
+        "approval_requester": _("requester"),
         "approve": _("Approved"),
         "approve_with_condition": _("Approved with a condition"),
         "send_back": _("Sent back"),
         "reject": _("Rejected"),
-        "absent": _("on behalf of"),
-        "final check": _("final check"),
-        "requester": _("requested by"),
-        "scheduler": _("scheduled by"),
-        "verifier": _("verified by"),
-        "rollback": _("authorised by"),
-        "decided how it goes on": _("answered by"),
-        "waiver proposed": labelled(_("waiver"), _("requested by")),
-        "waiver decided": labelled(_("waiver"), _("decided by")),
+        "delegator": _("on behalf of"),
+        "final_check_signer": _("final check"),
+        "deployment_requester": _("requested by"),
+        "deployment_scheduler": _("scheduled by"),
+        "deployment_verifier": _("verified by"),
+        "rollback_authoriser": _("authorised by"),
+        "decision_responder": _("answered by"),
+        "waiver_requester": labelled(_("waiver"), _("requested by")),
+        "waiver_decider": labelled(_("waiver"), _("decided by")),
     }
 
 
-def tables(change: Collected, part: LedgerPart, act_name: Callable[[str], str]) -> list[Table]:
-    """Return the tables in the order of a change's life; act_name: an act's key in words."""
+def tables(change: Collected, part: LedgerPart, operation_name: Callable[[str], str]) -> list[Table]:
+    """Return the tables in the order of a change's life; operation_name: an operation's key in words."""
     release = change.release
     made = [
         Table(_("release"), pairs=_pairs(release, ("plan", "configurations"))),
-        _removed(change, act_name),
-        _duties(change),
-        _table(_("changes"), change.rows["changes"], ("release",)),
+        _removed(change, operation_name),
+        _parts(change),
+        _table(_("changes"), change.rows["change_entries"], ("release",)),
         _table(_("milestones"), change.rows["milestones"], ("release", "reminded", "label_ja", "label_en")),
         _table(_("checklist"), change.rows["checklist"], ("release", *_other_language())),
-        _table(_("release team"), change.rows["roster"], ("release",)),
+        _table(_("release team"), change.rows["release_team"], ("release",)),
         _evidence(change),
         _table(_("documents"), change.rows["documents"], ("release", "rollback")),
         *_rounds(change),
@@ -115,8 +115,8 @@ def tables(change: Collected, part: LedgerPart, act_name: Callable[[str], str]) 
         _meetings(change),
         _table(_("meeting decisions"), change.rows["meeting_decisions"], ("release",)),
         *(table for run in change.runs for table in _run(run)),
-        _table(_("follow-up actions"), change.rows["obligations"], ("application", "release", *_other_language())),
-        _history(part, act_name),
+        _table(_("follow-up actions"), change.rows["follow_ups"], ("application", "release", *_other_language())),
+        _history(part, operation_name),
     ]
     return [table for table in made if table.rows or table.pairs]
 
@@ -125,11 +125,11 @@ def _other_language() -> tuple[str, ...]:
     return ("label_en",) if get_language() == "ja" else ("label_ja",)
 
 
-def _duties(change: Collected) -> Table:
-    words, roles = _duty_words(), dict(ROLE_CHOICES)
+def _parts(change: Collected) -> Table:
+    words, roles = _part_words(), dict(ROLE_CHOICES)
     rows = [
         [
-            words.get(p["duty"], p["duty"]), p["name"], " ".join(filter(None, (p["affiliation"], p["job_title"]))) or "—",
+            words.get(p["part"], p["part"]), p["name"], " ".join(filter(None, (p["affiliation"], p["job_title"]))) or "—",
             p["employee_id"] or "—",
             moment(datetime.fromisoformat(p["at"])) if p["at"] else "—",
             listed(str(roles.get(role, role)) for role in p["roles"]) if p["roles"] else "—",
@@ -140,14 +140,14 @@ def _duties(change: Collected) -> Table:
     return Table(_("People and their duties"), head, rows)
 
 
-def _removed(change: Collected, act_name: Callable[[str], str]) -> Table:
-    outcomes = {"deleted": _("deleted"), "moved": _("moved elsewhere"), "gone": _("gone without an event")}
+def _removed(change: Collected, operation_name: Callable[[str], str]) -> Table:
+    outcomes = {"deleted": _("deleted"), "moved": _("moved elsewhere"), "unexplained": _("gone without an event")}
     rows = []
     for one in change.removed:
         names = as_of.column_names(one["object"].partition(":")[0])
-        was = "; ".join(f"{names.get(column, column)}: {shown(value)}" for column, value in one["was"].items())
+        was = "; ".join(f"{names.get(column, column)}: {shown(value)}" for column, value in one["last_values"].items())
         at = moment(datetime.fromisoformat(one["at"]) if one["at"] else None)
-        by = [name_of(one["actor"]), act_name(one["operation"])] if one["event"] else ["—", "—"]
+        by = [name_of(one["actor"]), operation_name(one["operation"])] if one["event"] else ["—", "—"]
         rows.append([shown(one["event"]), at, *by, outcomes[one["outcome"]], one["object"], was, shown(one["reason"])])
     head = [
         _("number"),
@@ -192,9 +192,9 @@ def _rounds(change: Collected) -> list[Table]:
 def _run(run: Run) -> list[Table]:
     deployment, language = run.deployment, get_language() or "ja"
     title = f"{deployment._meta.verbose_name} {deployment.pk}: {deployment.environment}"
-    verdicts = {"pass": pgettext("of a gate", "passed"), "waived": _("waived"), "not asked": _("not applicable")}
+    results = {"passed": pgettext("of a gate", "passed"), "waived": _("waived"), "not_checked": _("not applicable")}
     gates = [
-        [g["ja"] if language == "ja" else g["en"], verdicts[g["verdict"]], shown(g["event"]), shown(g["waiver"])]
+        [g["ja"] if language == "ja" else g["en"], results[g["result"]], shown(g["event"]), shown(g["waiver"])]
         for g in run.gates
     ]
     steps = [
@@ -224,7 +224,7 @@ def _run(run: Run) -> list[Table]:
     return made
 
 
-def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
+def _history(part: LedgerPart, operation_name: Callable[[str], str]) -> Table:
     """Return acts and refusals; what each of them changed row by row is in the ledger's own file."""
     events = Event.objects.filter(
         ledger_entry__number__in=part.numbers, kind__in=["operation", "refusal", "access"]
@@ -235,7 +235,7 @@ def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
         reasons = " ".join(map(str, (contents.get("after") or {}).get("reasons", [])))
         rows.append(
             [
-                str(event.ledger_entry.number), moment(event.at), name_of(event.actor), act_name(event.operation),
+                str(event.ledger_entry.number), moment(event.at), name_of(event.actor), operation_name(event.operation),
                 event.object, _("altered") if fault else _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), told(event.reason or reasons or "—"),
                 contents.get("request", {}).get("address") or "—",
             ]

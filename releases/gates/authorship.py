@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from django.db.models import Q
 
-from audit.refusals import GateClosed
+from audit.refusals import GateNotPassed
 from environments.models import Account, ConfigurationVersion
 from releases.gates.base import procedure_of
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release, Waiver
@@ -174,6 +174,6 @@ def unknown_authors(release: Release) -> list[str]:
 
 
 def require_known_authors(release: Release) -> None:
-    """Raise GateClosed while it is not known who wrote a release."""
+    """Raise GateNotPassed while it is not known who wrote a release."""
     if faults := unknown_authors(release):
-        raise GateClosed(*faults)
+        raise GateNotPassed(*faults)

@@ -1,4 +1,4 @@
-"""The contract of a gate: a question about a release and an environment, answered pass, fail or unknown."""
+"""The contract of a gate: a question about a release and an environment, answered passed, not passed or unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from django.db.models import Case, Exists, OuterRef, Value, When
 
 from audit.clock import now
 from audit.standing import Standing, standing
-from environments.lend import lend
+from environments.attach_related import attach_related
 from environments.models import ChangeFreeze, ChangeWindow, DeploymentTarget, Environment
 from releases.models import (
     DeployedVersion,
@@ -27,14 +27,28 @@ from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.procedures.values import Tier
 
-Verdict = Literal["pass", "waived", "fail", "unknown"]
-PASSING = ("pass", "waived")
+GateResult = Literal["passed", "waived", "not_passed", "unknown"]
+PASSING = ("passed", "waived")
 # What people set on the page of any environment: it binds there whether the procedure names such a gate or not.
 SET_ON_PAGES = (
-    Gate(key="window", kind="window", tiers=get_args(Tier), ja="リリース時間帯", en="Change window", source="ours"),
-    Gate(key="freeze", kind="freeze", tiers=get_args(Tier), ja="凍結期間", en="Change freeze", source="ours"),
+    Gate(
+        key="change_window",
+        type="change_window",
+        tiers=get_args(Tier),
+        ja="リリース時間帯",
+        en="Change window",
+        origin="default",
+    ),
+    Gate(
+        key="change_freeze",
+        type="change_freeze",
+        tiers=get_args(Tier),
+        ja="凍結期間",
+        en="Change freeze",
+        origin="default",
+    ),
 )
-MOST_DEBTS = 50
+MOST_FOLLOW_UPS = 50
 
 
 class Known:
@@ -59,7 +73,7 @@ class Known:
     def evidence(self) -> list[Evidence]:
         """The evidence for the release's tree that counts, the newest first."""
         found = list(Evidence.objects.counting(self.release.application_id, self.release.tree))
-        lend({place.pk: place for place in self.environments}, found, "environment")
+        attach_related({place.pk: place for place in self.environments}, found, "environment")
         return found
 
     @cached_property
@@ -87,27 +101,27 @@ class Known:
         return {run.environment_id for run in runs if run.previous.get("wanted_tree") == self.release.tree}
 
     @cached_property
-    def debts(self) -> list[FollowUp]:
+    def open_follow_ups(self) -> list[FollowUp]:
         """What the application still owes: first what holds the next release up, then the rest, each the first due first;
-        no more than MOST_DEBTS.
+        no more than MOST_FOLLOW_UPS.
         """
         rows = FollowUp.objects.filter(application=self.release.application_id, completed_at=None)
         last = Case(When(blocks=FollowUp.Blocks.NEXT, then=Value(0)), default=Value(1))
-        return list(rows.order_by(last, "due_at")[:MOST_DEBTS])
+        return list(rows.order_by(last, "due_at")[:MOST_FOLLOW_UPS])
 
     @cached_property
     def condition(self) -> FollowUp | None:
-        """The first condition of the release's own consent that is not met."""
+        """The first condition of the release's own approval that is not met."""
         own = self.release.follow_ups.all()
         return next((o for o in own if o.completed_at is None and o.blocks == FollowUp.Blocks.START), None)
 
     @cached_property
-    def debt(self) -> FollowUp | None:
+    def blocking_follow_up(self) -> FollowUp | None:
         """What the application owes first of all that holds the next release up; overdue or not."""
-        return next((o for o in self.debts if o.blocks == FollowUp.Blocks.NEXT), None)
+        return next((o for o in self.open_follow_ups if o.blocks == FollowUp.Blocks.NEXT), None)
 
     @cached_property
-    def in_force(self) -> dict[int, DeployedVersion]:
+    def deployed_versions(self) -> dict[int, DeployedVersion]:
         """Environment → what is in force there of the application; a proposal does not count."""
         rows = DeployedVersion.objects.filter(application=self.release.application_id).exclude(
             basis=DeployedVersion.REQUESTED
@@ -115,7 +129,7 @@ class Known:
         return {row.environment_id: row for row in rows.select_related("release")}
 
     @cached_property
-    def pressed(self) -> list[EmergencyStop]:
+    def emergency_stops(self) -> list[EmergencyStop]:
         """The switches that stop production now, of whatever application."""
         return EmergencyStop.on()
 
@@ -127,7 +141,7 @@ class Known:
     @cached_property
     def _frozen(self) -> dict[int, list[ChangeFreeze]]:
         found: dict[int, list[ChangeFreeze]] = {}
-        for span in ChangeFreeze.objects.in_force().reaching(self.release.application_id).spans(self.moment):
+        for span in ChangeFreeze.objects.in_effect().reaching(self.release.application_id).spans(self.moment):
             found.setdefault(span.environment_id, []).append(span)
         return found
 
@@ -164,21 +178,21 @@ class Known:
         """
         gates = self.content.gates_for(environment.tier)
         beside = [
-            next((own for own in self.content.gates if own.kind == gate.kind), gate)
+            next((own for own in self.content.gates if own.type == gate.type), gate)
             for gate in SET_ON_PAGES
-            if all(gate.kind != other.kind for other in gates)
+            if all(gate.type != other.type for other in gates)
         ]
         if not beside:
             return gates
         is_set = {
-            "freeze": any(freeze.ends_at > self.moment for freeze in self.set_freezes(environment)),
-            "window": environment.pk in self.ruled,
+            "change_freeze": any(freeze.ends_at > self.moment for freeze in self.set_freezes(environment)),
+            "change_window": environment.pk in self.ruled,
         }
-        return [*gates, *(gate for gate in beside if is_set[gate.kind])]
+        return [*gates, *(gate for gate in beside if is_set[gate.type])]
 
     def exception(self, environment: Environment, at: datetime) -> Waiver | None:
         """What two people have let the release pass in an environment at a time, although a freeze holds there."""
-        keys = {gate.key for gate in self.content.gates if gate.kind == "freeze"} | {"freeze"}
+        keys = {gate.key for gate in self.content.gates if gate.type == "change_freeze"} | {"change_freeze"}
         rows = (row for row in self.release.waivers.all() if row.environment_id == environment.pk and row.gate in keys)
         return next((row for row in rows if row.counts(at)), None)
 
@@ -214,7 +228,7 @@ class Answer:
     """What a gate says; unknown never passes. `anchor` is the place of the release page that would clear it."""
 
     gate: str
-    verdict: Verdict
+    result: GateResult
     reason: str
     anchor: str = ""
     label_ja: str = ""
@@ -224,14 +238,14 @@ class Answer:
     @property
     def passes(self) -> bool:
         """Tell whether the run may go on as far as this gate is concerned."""
-        return self.verdict in PASSING
+        return self.result in PASSING
 
 
 def ruled(application_id: int) -> set[int]:
     """Return the environments in which a recurring window in force reaches an application: there a deployment starts
     only inside a window.
     """
-    rules = ChangeWindow.objects.in_force().reaching(application_id).exclude(rrule="")
+    rules = ChangeWindow.objects.in_effect().reaching(application_id).exclude(rrule="")
     return set(rules.values_list("environment_id", flat=True))
 
 
@@ -239,18 +253,18 @@ Ask = Callable[[Question, Gate], Answer]
 
 
 def passed(gate: Gate, reason: str = "", anchor: str = "") -> Answer:
-    """Return a pass."""
-    return Answer(gate.key, "pass", reason, anchor, gate.ja, gate.en, gate.kind)
+    """Return passed."""
+    return Answer(gate.key, "passed", reason, anchor, gate.ja, gate.en, gate.type)
 
 
-def failed(gate: Gate, reason: str, anchor: str = "") -> Answer:
-    """Return a fail with its sentence."""
-    return Answer(gate.key, "fail", reason, anchor, gate.ja, gate.en, gate.kind)
+def not_passed(gate: Gate, reason: str, anchor: str = "") -> Answer:
+    """Return not passed with its sentence."""
+    return Answer(gate.key, "not_passed", reason, anchor, gate.ja, gate.en, gate.type)
 
 
 def unknown(gate: Gate, reason: str, anchor: str = "") -> Answer:
     """Return unknown with its sentence."""
-    return Answer(gate.key, "unknown", reason, anchor, gate.ja, gate.en, gate.kind)
+    return Answer(gate.key, "unknown", reason, anchor, gate.ja, gate.en, gate.type)
 
 
 def procedure_of(release: Release) -> Content:

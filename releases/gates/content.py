@@ -1,4 +1,4 @@
-"""What a round of consent is about: the canonical document of what will be done, and its digest (RFC 8785, SHA-256)."""
+"""What an approval request is about: the canonical document of what will be done, and its digest (RFC 8785, SHA-256)."""
 
 import hashlib
 from typing import Any
@@ -7,9 +7,9 @@ import rfc8785
 
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
 from releases.gates.base import procedure_of
-from releases.letters.events import PRE_RELEASED
 from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
-from releases.models.waiver import NOTICES_SENT_WAIVER
+from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
+from releases.notifications.templates.events import PRE_RELEASED
 from releases.steps.words import gettext as _
 
 # What stands for the known keys of an application that has none.
@@ -17,7 +17,7 @@ NO_SIGNERS = hashlib.sha256(b"").hexdigest()
 
 
 def document(release: Release, environment: Environment) -> dict[str, Any]:
-    """Return the document; two that differ in any key are not the same consent."""
+    """Return the document; two that differ in any key are not the same approval."""
     base = DeployedVersion.established(release.application, environment)
     configuration = ConfigurationVersion.objects.filter(
         pk=release.configurations.get(environment.slug), environment=environment
@@ -26,9 +26,9 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
     # That consent or final check came late is waived while they are given, and whom the announcement did not reach after
     # it: this changes nothing of what is done.
     afterwards = {
-        f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("approve", "complete_final_check")
+        f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("mark_approved", "complete_final_check")
     }
-    afterwards.add(NOTICES_SENT_WAIVER)
+    afterwards.add(NOTIFICATIONS_SENT_WAIVER)
     migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
     return {
         "application": release.application.slug,
@@ -80,7 +80,7 @@ def _window(release: Release) -> dict[str, Any]:
     if release.kind == Release.Kind.EMERGENCY:
         # Its consent holds for hours from the moment it is granted; no window closes.
         return {"start": start, "validity_hours": procedure_of(release).schedule.emergency.validity_hours}
-    return {"start": start, "end": release.window_end.isoformat() if release.window_end else None}
+    return {"start": start, "end": release.scheduled_end_at.isoformat() if release.scheduled_end_at else None}
 
 
 def digest(content: dict[str, Any]) -> str:
@@ -89,7 +89,7 @@ def digest(content: dict[str, Any]) -> str:
 
 
 def difference(consented: dict[str, Any], present: dict[str, Any]) -> str:
-    """Return the first key, in reading order, whose value is no longer what was consented to; empty if none."""
+    """Return the first key, in reading order, whose value is no longer what was approved; empty if none."""
     for key, value in present.items():
         if consented.get(key) != value:
             return key

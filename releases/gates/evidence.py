@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils.translation import get_language
 
 from environments.models import Environment
-from releases.gates.base import Answer, Known, Question, failed, passed, unknown
+from releases.gates.base import Answer, Known, Question, not_passed, passed, unknown
 from releases.models import DeployedVersion, Evidence, Procedure, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
@@ -29,7 +29,7 @@ class Cell:
     environment: str
     label: str
     required: bool
-    verdict: str
+    result: str
     sentence: str
     evidence: list[Evidence]
 
@@ -38,7 +38,7 @@ class Cell:
 class Count:
     """What the reports that count say together, and each of them (report, outcome, sentence), the newest first."""
 
-    verdict: str
+    result: str
     sentence: str
     reports: Sequence[tuple[Evidence, str, str]]
 
@@ -68,7 +68,7 @@ def matrix(release: Release, known: Known | None = None) -> list[TypeRow]:
             said = count("junit", found, limits)
             needed = (test_type.key, place.key) in required
             label = place.label(language)
-            cells.append(Cell(place.key, place.environment, label, needed, said.verdict, said.sentence, found))
+            cells.append(Cell(place.key, place.environment, label, needed, said.result, said.sentence, found))
         rows.append(TypeRow(test_type.key, test_type.label(language), cells))
     return rows
 
@@ -103,12 +103,12 @@ def ask(question: Question, gate: Gate) -> Answer:
         places = {place.slug: str(place) for place in question.known.environments}
         for test_type, slug in required_types(question):
             said = count("junit", reports[test_type, slug], limits)
-            if said.verdict != "pass":
+            if said.result != "passed":
                 reasons.append(f"{types[test_type]} ({places.get(slug, slug)}): {said.sentence}")
-        return failed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
+        return not_passed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
     found = [row for row in question.known.evidence if row.kind == gate.evidence]
     said = count(gate.evidence, found, limits, _baselines(question) if gate.evidence == "performance" else ())
-    return {"pass": passed, "fail": failed}.get(said.verdict, unknown)(gate, said.sentence, "evidence")
+    return {"passed": passed, "failed": not_passed}.get(said.result, unknown)(gate, said.sentence, "evidence")
 
 
 def count(
@@ -121,12 +121,12 @@ def count(
     values = [row.values if kind != "performance" else _with_baseline(row, baselines) for row in found]
     judged = reading.judge_all(kind, values, limits)
     reports = [(row, outcome, sentence) for row, (outcome, sentence) in zip(found, judged.each, strict=True)]
-    wrong = [(row, sentence) for row, outcome, sentence in reports if outcome != "pass"]
+    wrong = [(row, sentence) for row, outcome, sentence in reports if outcome != "passed"]
     if not reports:
         said = judged.total
     elif len(reports) == 1:
         said = _named(reports[0][0], reports[0][2])
-    elif judged.outcome == "pass":
+    elif judged.outcome == "passed":
         text = _("%(count)d reports count: %(names)s.")
         said = text % {"count": len(reports), "names": _some([row.source or str(row) for row in found])}
     else:
@@ -144,7 +144,7 @@ def worse_since(known: Known, moment: datetime) -> list[str]:
     return [
         f"{row}: {row.summary}"
         for row in later
-        if count(row.kind, [row], limits).verdict != "pass" or _worse(_counted_at(row, moment), row.values)
+        if count(row.kind, [row], limits).result != "passed" or _worse(_counted_at(row, moment), row.values)
     ]
 
 

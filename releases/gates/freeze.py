@@ -6,7 +6,7 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import ChangeFreeze
-from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.base import Answer, Question, not_passed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
 from releases.steps.words import gettext as _
@@ -34,16 +34,16 @@ def ask(question: Question, gate: Gate) -> Answer:
         text = _("Exception from the change freeze “%(name)s” until %(until)s by %(who)s: %(reason)s")
         until = calendar.print_time(exception.until, environment.zone, get_language() or "ja")
         words = {"name": there[0].name, "until": until, "who": exception.decided_by, "reason": exception.reason}
-        return replace(passed(gate, text % words, "waivers"), verdict="waived")
+        return replace(passed(gate, text % words, "waivers"), result="waived")
     freeze = max(active, key=lambda f: f.ends_at)
     until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
     text = _("Change freeze “%(name)s” until %(end)s: %(reason)s")
     reason = text % {"name": freeze.name, "end": until, "reason": freeze.reason}
-    any_time = all(other.kind != "window" for other in question.known.asked(environment))
+    any_time = all(other.type != "change_window" for other in question.known.asked(environment))
     answer = opening(
         release.application, environment, at, emergency=question.emergency, any_time=any_time, frozen=frozen
     )
     if answer.next_start is not None:
         when = calendar.print_time(answer.next_start, environment.zone, get_language() or "ja")
         reason = _("%(reason)s (possible again from %(when)s)") % {"reason": reason, "when": when}
-    return failed(gate, reason, "plan")
+    return not_passed(gate, reason, "plan")

@@ -5,7 +5,7 @@ its procedure say. What runs, rollbacks, monitoring, the emergency stop and emer
 from django.conf import settings
 from django.utils.translation import override
 
-from audit.refusals import GateClosed
+from audit.refusals import GateNotPassed
 from audit.standing import Standing, standing
 from environments.models import Environment
 from releases.gates.base import Answer, Known
@@ -23,7 +23,7 @@ def fault(stand: Standing) -> str:
             "or have two people accept the finding."
         )
         return text % {"finding": stand.fault.words}
-    if settings.SILENT_SECONDS and stand.unsigned is not None and stand.unsigned > settings.SILENT_SECONDS:
+    if settings.HEARTBEAT_TIMEOUT and stand.unsigned is not None and stand.unsigned > settings.HEARTBEAT_TIMEOUT:
         text = _(
             "The ledger signer is unresponsive: events have waited for a signature for %(seconds)d seconds, so nothing new "
             "starts here. Start it again, or see why it refuses."
@@ -33,9 +33,9 @@ def fault(stand: Standing) -> str:
 
 
 def require(environment: Environment | None) -> None:
-    """Raise GateClosed where nothing new may start or be approved: in a protected environment, until the ledger holds."""
+    """Raise GateNotPassed where nothing new may start or be approved: in a protected environment, until the ledger holds."""
     if environment is not None and environment.protected and (why := fault(standing())):
-        raise GateClosed(why)
+        raise GateNotPassed(why)
 
 
 def answer(environment: Environment, known: Known) -> Answer | None:
@@ -43,7 +43,7 @@ def answer(environment: Environment, known: Known) -> Answer | None:
     if not environment.protected or known.release.kind == Release.Kind.EMERGENCY:
         return None
     why = fault(known.ledger)
-    return Answer(KEY, "fail", why, "gates", _label("ja"), _label("en"), kind=KEY) if why else None
+    return Answer(KEY, "not_passed", why, "gates", _label("ja"), _label("en"), kind=KEY) if why else None
 
 
 def _label(language: str) -> str:

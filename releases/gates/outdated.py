@@ -17,7 +17,7 @@ def answer(environment: Environment, known: Known) -> Answer | None:
     An emergency release passes below production: it fixes what runs in production, and an earlier environment may hold the
     next version already. A rollback asks no gate.
     """
-    release, pointer = known.release, known.in_force.get(environment.pk) if environment.protected else None
+    release, pointer = known.release, known.deployed_versions.get(environment.pk) if environment.protected else None
     if pointer is None or pointer.release is None:
         return None
     if versions.compare(release.version, pointer.release.version) >= 0:
@@ -29,7 +29,7 @@ def answer(environment: Environment, known: Known) -> Answer | None:
         "%(newer)s back, or plan a higher version."
     )
     named = {"environment": environment, "newer": pointer.release.version, "older": release.version}
-    return Answer(KEY, "fail", text % named, "gates", _label("ja"), _label("en"), kind=KEY)
+    return Answer(KEY, "not_passed", text % named, "gates", _label("ja"), _label("en"), kind=KEY)
 
 
 def _label(language: str) -> str:

@@ -1,6 +1,6 @@
 """Has the same content been verified in each earlier environment? (E1)"""
 
-from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.base import Answer, Question, not_passed, passed
 from releases.procedures.parts import Gate
 from releases.steps.words import gettext as _
 
@@ -11,5 +11,5 @@ def ask(question: Question, gate: Gate) -> Answer:
     for environment in known.places:
         if environment.order < question.environment.order and environment.pk not in known.verified:
             text = _("The release has not been verified in %(environment)s yet.")
-            return failed(gate, text % {"environment": environment}, "deployments")
+            return not_passed(gate, text % {"environment": environment}, "deployments")
     return passed(gate)

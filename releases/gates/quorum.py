@@ -122,7 +122,7 @@ def rules_of(round_: ApprovalRequest) -> list[Rule]:
 
 def right_for(round_: ApprovalRequest) -> str:
     """Return the right that giving a word in a round takes."""
-    return "approve" if round_.release_id else "consent"
+    return "approve" if round_.release_id else "approve_change"
 
 
 def count(round_: ApprovalRequest, at: datetime | None = None) -> Count:
@@ -163,14 +163,14 @@ def counts(
             roles = frozenset(word.roles) & access.roles_in(
                 held[word.on_behalf_id or word.account_id], round_.environment_id
             )
-            people = speakers([word])
+            people = deciders([word])
             if why := _lost(word, roles, out[round_.pk]):
                 lost.append(why)
             elif not people & counted:
                 persons[word.account.person_key] = roles
                 counted |= people
         where = standing(rules_of(round_), list(persons.items()))
-        spoken = frozenset(speakers(words[round_.pk]))
+        spoken = frozenset(deciders(words[round_.pk]))
         found[round_.pk] = Count(where, list(persons.items()), spoken, out[round_.pk], tuple(lost))
     return found
 
@@ -206,12 +206,12 @@ def _lost(word: ApprovalDecision, roles: frozenset[str], kept_out: dict[str, str
     return _("The approval of %(name)s does not count: %(why)s.") % {"name": str(word.account), "why": why}
 
 
-def speakers(words: Iterable[ApprovalDecision]) -> set[str]:
+def deciders(words: Iterable[ApprovalDecision]) -> set[str]:
     """Return the persons of whom these are the words, and those for whom they were given, by all their identities."""
     return {key for word in words for person in (word.account, word.on_behalf) if person for key in person.identities}
 
 
-def speakers_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
+def deciders_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
     """Return release id → the persons who have given their word in its rounds in these states, in one query."""
     words = defaultdict[int, list[ApprovalDecision]](list)
     rows = ApprovalDecision.objects.filter(
@@ -219,7 +219,7 @@ def speakers_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest
     )
     for word in rows.select_related("approval_request", "account", "on_behalf"):
         words[word.approval_request.release_id or 0].append(word)
-    return defaultdict(set, {release: speakers(said) for release, said in words.items()})
+    return defaultdict(set, {release: deciders(said) for release, said in words.items()})
 
 
 def candidates(round_: ApprovalRequest, known: Count | None = None) -> list[Account]:
@@ -239,13 +239,13 @@ def asked(round_: ApprovalRequest) -> list[Account]:
     where = count(round_)
     could = candidates(round_, where)
     out = where.kept_out.keys() | where.spoken
-    deputies = [one for one in access.deputies_for(could) if not one.is_among(out) and one not in could]
+    deputies = [one for one in access.delegates_for(could) if not one.is_among(out) and one not in could]
     return [*could, *deputies]
 
 
 def lacking(release: Release, environment: Environment, content: Content | None = None) -> dict[str, int]:
     """Return role → number of persons that the rules for a release ask for and that nobody there gives or could give, now
-    or at T-0: a role that ends before it and an absence whose deputy is kept out count.
+    or at T-0: a role that ends before it and an absence whose delegate is kept out count.
 
     Asked long before anyone applies: with it a release manager sees at T-14 that no two of the committee are left.
     content: the procedure that the release follows, where it is known already.

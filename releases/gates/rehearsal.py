@@ -4,7 +4,7 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import Environment
-from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.base import Answer, Question, not_passed, passed
 from releases.gates.content import digest
 from releases.models import Deployment, Release
 from releases.procedures.parts import Gate
@@ -28,7 +28,7 @@ def ask(question: Question, gate: Gate) -> Answer:
     run = rehearsed(question.release, question.environment)
     if run is None:
         text = _("This plan has no rollback rehearsal in an earlier environment. Run a rollback rehearsal there.")
-        return failed(gate, text, "deployments")
+        return not_passed(gate, text, "deployments")
     at = calendar.print_time(run.ended_at, run.environment.zone, get_language() or "ja") if run.ended_at else "—"
     out, back = (
         seconds(run, phases) for phases in (("deployment", "verification"), ("rollback", "rollback_verification"))

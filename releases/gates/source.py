@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 
 from environments.language import listed
 from releases.gates import evidence
-from releases.gates.base import Answer, Question, failed, passed, unknown
+from releases.gates.base import Answer, Question, not_passed, passed, unknown
 from releases.models import Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
@@ -20,14 +20,14 @@ from releases.steps.words import gettext as _
 def tag(question: Question, gate: Gate) -> Answer:
     """The tag carries version, date and changes, is signed by a known key, and still points where it pointed."""
     release = question.release
-    fact = question.known.fresh("tag", settings.FACT_SECONDS)
+    fact = question.known.fresh("tag", settings.FACT_MAX_AGE)
     if fact is None:
         return unknown(gate, _("The tag has not been checked within the last minute. Refresh from Git."), "evidence")
     seen = fact.value
     if "fault" in seen:
-        return failed(gate, _unseen(release, seen), "evidence")
+        return not_passed(gate, _unseen(release, seen), "evidence")
     faults = tag_faults(release, seen)
-    return failed(gate, " ".join(faults), "evidence") if faults else passed(gate, seen["signer"], "evidence")
+    return not_passed(gate, " ".join(faults), "evidence") if faults else passed(gate, seen["signer"], "evidence")
 
 
 def _unseen(release: Release, seen: dict[str, Any]) -> str:
@@ -66,25 +66,25 @@ def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:
 def branch(question: Question, gate: Gate) -> Answer:
     """The commit is on the branch that the release names and reachable from a head that the environment accepts."""
     release = question.release
-    fact = question.known.fresh("heads", settings.FACT_SECONDS)
+    fact = question.known.fresh("heads", settings.FACT_MAX_AGE)
     if fact is None:
         return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
     if isinstance(fact.value, dict):
-        return failed(gate, fact.value["fault"], "evidence")
+        return not_passed(gate, fact.value["fault"], "evidence")
     patterns = question.procedure.accepted_patterns(question.environment.slug, emergency=question.emergency)
     heads = [head for head in fact.value if git.head_accepts([head], patterns)]
     if not heads:
         text = _("The commit is on no branch that this environment accepts (%(patterns)s).")
-        return failed(gate, text % {"patterns": ", ".join(patterns)}, "evidence")
+        return not_passed(gate, text % {"patterns": ", ".join(patterns)}, "evidence")
     if wrong := wrong_branch(release.kind, release.branch, question.procedure):
-        return failed(gate, wrong, "evidence")
+        return not_passed(gate, wrong, "evidence")
     if release.branch not in fact.value:
         # Merged and deleted is the usual end of a branch; one that is still there must hold the commit.
-        named = question.known.fresh("branch", settings.FACT_SECONDS)
+        named = question.known.fresh("branch", settings.FACT_MAX_AGE)
         if named is None or named.value.get("name") != release.branch:
             return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
         if named.value["there"]:
-            return failed(gate, not_on(release.branch), "evidence")
+            return not_passed(gate, not_on(release.branch), "evidence")
     return passed(gate, ", ".join(heads), "evidence")
 
 
@@ -93,10 +93,10 @@ def protection(question: Question, gate: Gate) -> Answer:
 
     Where another gate of the tier asks for review or tests already, it answers for them, with its waivers.
     """
-    asked = [row for row in question.procedure.gates_for(question.environment.tier) if row.kind == "evidence"]
+    asked = [row for row in question.procedure.gates_for(question.environment.tier) if row.type == "evidence"]
     kinds = {"review": "review", "tests": "junit"}
     found = []
-    for row in question.procedure.protections:
+    for row in question.procedure.protected_branches:
         for wanted in row.requires if row.tier == question.environment.tier else ():
             if wanted.key == "signature":
                 found.append(_signed(question, gate, wanted.label(get_language() or "ja")))
@@ -105,19 +105,19 @@ def protection(question: Question, gate: Gate) -> Answer:
     wrong = [answer for answer in found if not answer.passes]
     if not wrong:
         return passed(gate, listed(filter(None, (answer.reason for answer in found))), "evidence")
-    say = failed if any(answer.verdict == "fail" for answer in wrong) else unknown
+    say = not_passed if any(answer.result == "not_passed" for answer in wrong) else unknown
     return say(gate, " ".join(answer.reason for answer in wrong), "evidence")
 
 
 def _signed(question: Question, gate: Gate, label: str) -> Answer:
     """The commit itself bears a good signature by a known key, or the release's tag that names this commit does."""
-    seconds, release = settings.FACT_SECONDS, question.release
+    seconds, release = settings.FACT_MAX_AGE, question.release
     seen = {kind: question.known.fresh(kind, seconds) for kind in ("tag", "signature")}
     if seen["tag"] is None or seen["signature"] is None:
         return unknown(gate, _("The signatures have not been refreshed from Git within the last minute."))
     tag_, commit = seen["tag"].value, seen["signature"].value
     if "fault" in commit:
-        return failed(gate, str(commit["fault"]))
+        return not_passed(gate, str(commit["fault"]))
     if commit["good"]:
         return passed(gate, _("%(label)s: commit, %(who)s") % {"label": label, "who": commit["signer"]})
     if tag_.get("signature_good") and tag_["commit"] == release.commit:
@@ -126,7 +126,7 @@ def _signed(question: Question, gate: Gate, label: str) -> Answer:
         "Neither the commit nor the release tag that points to it has a valid signature by an allowed signer "
         "(%(label)s)."
     )
-    return failed(gate, text % {"label": label})
+    return not_passed(gate, text % {"label": label})
 
 
 def not_on(name: str) -> str:
@@ -145,7 +145,7 @@ def branches_for(kind: str, procedure: Content) -> tuple[str, ...]:
     production = procedure.accepted_patterns("production")
     hotfix = [p for p in procedure.accepted_patterns("production", emergency=True) if p not in production]
     urgent = [*hotfix, *([workflows["hotfix"]] if "hotfix" in workflows else [])]
-    wanted = [pattern for row in procedure.accepts for pattern in (*row.patterns, *row.emergency_patterns)]
+    wanted = [pattern for row in procedure.accepted_branches for pattern in (*row.patterns, *row.emergency_patterns)]
     if kind == Release.Kind.EMERGENCY:
         wanted = urgent
     elif kind == Release.Kind.REGULAR:

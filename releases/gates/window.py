@@ -1,4 +1,4 @@
-"""Is it inside a window, and does the run with its way back still fit? (P1)"""
+"""Is it inside a window, and does the run with its rollback still fit? (P1)"""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
-from releases.gates.base import Answer, Known, Question, failed, passed
+from releases.gates.base import Answer, Known, Question, not_passed, passed
 from releases.gates.durations import durations
 from releases.models import Release
 from releases.procedures.parts import Gate
@@ -28,7 +28,7 @@ def opening(
     """
     rules, extras = _windows_of(application, environment) if not any_time else ([], [])
     if frozen is None:
-        frozen = environment.freezes.in_force().reaching(application).spans(at)
+        frozen = environment.freezes.in_effect().reaching(application).spans(at)
     freezes = [f.as_freeze(environment.zone) for f in frozen]
     return calendar.next_opening(
         rules, extras, freezes, at, emergency=emergency, any_time=any_time, zone=environment.zone
@@ -39,7 +39,7 @@ def _windows_of(
     application: Application, environment: Environment
 ) -> tuple[list[calendar.WindowRule], list[calendar.Window]]:
     company = Holiday.objects.days()
-    rows: list[ChangeWindow] = list(environment.windows.in_force().reaching(application))
+    rows: list[ChangeWindow] = list(environment.windows.in_effect().reaching(application))
     rules = [rule for row in rows if (rule := row.as_rule(company)) is not None]
     extras = [window for row in rows if (window := row.as_window()) is not None]
     return rules, extras
@@ -54,14 +54,14 @@ def _end(release: Release, environment: Environment, answer: calendar.Answer) ->
     """Return when the opening closes to a release: with itself, or before with the release's own window, which is one of
     the protected environments that it is bound for.
     """
-    own = release.window_end if environment.protected else None
+    own = release.scheduled_end_at if environment.protected else None
     return min(filter(None, [answer.until, own]), default=None)
 
 
 def closed_to(known: Known, environment: Environment, seconds: float) -> str:
     """Return why a run under way may not go on with its way out now; empty when it may.
 
-    seconds: what must fit before the window closes of what is left: its checks too, and in general the way back.
+    seconds: what must fit before the window closes of what is left: its checks too, and in general the rollback.
     """
     release, at = known.release, known.moment
     emergency = release.kind == Release.Kind.EMERGENCY
@@ -85,15 +85,15 @@ def ask(question: Question, gate: Gate) -> Answer:
     frozen = question.known.freezes(environment)
     answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
     if not answer.open:
-        return failed(gate, closed_sentence(answer, environment), "plan")
+        return not_passed(gate, closed_sentence(answer, environment), "plan")
     if environment.protected and release.scheduled_start_at is not None and at < release.scheduled_start_at:
         when = calendar.print_time(release.scheduled_start_at, environment.zone, get_language() or "ja")
-        return failed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
+        return not_passed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
     if question.emergency:
         return passed(gate, _("An emergency needs no window."), "plan")
     end = _end(release, environment, answer)
     if end is None or at >= end:
-        return failed(gate, _("The release's change window has closed."), "plan")
+        return not_passed(gate, _("The release's change window has closed."), "plan")
     needed = durations(release, environment.pk).needed(release.step_plan)
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed.seconds))
     if at > latest:
@@ -101,5 +101,5 @@ def ask(question: Question, gate: Gate) -> Answer:
         text = _("The deployment no longer fits into the change window: the latest safe start was %(when)s.") % {
             "when": when
         }
-        return failed(gate, f"{text} {needed.sentence}", "plan")
+        return not_passed(gate, f"{text} {needed.sentence}", "plan")
     return passed(gate, f"{answer.reason} {needed.sentence}" if release.step_plan else answer.reason, "plan")

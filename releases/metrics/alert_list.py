@@ -52,7 +52,7 @@ class Alert:
     started: datetime | None
 
 
-class NoList(Exception):
+class NoAlertList(Exception):
     """There is no list of alerts to read; the message says why. `missing`: the target names none."""
 
     def __init__(self, message: str, *, missing: bool = False) -> None:
@@ -61,25 +61,25 @@ class NoList(Exception):
 
 
 def firing(target: TargetSpec, parameters: AlertListParameters) -> list[Alert]:
-    """Return the alerts that fire now. Raises NoList."""
+    """Return the alerts that fire now. Raises NoAlertList."""
     url = parameters.url or str(target.settings.get("alerts_url", ""))
     if not url:
-        raise NoList(_("The target options have no “alerts_url”."), missing=True)
+        raise NoAlertList(_("The target options have no “alerts_url”."), missing=True)
     if parameters.shape == "alertmanager" and not urlsplit(url).query:
         url = url.rstrip("/") + ACTIVE
     try:
         answer = ask(url, target, seconds=parameters.seconds)
     except NoAnswer as error:
-        raise NoList(str(error)) from error
+        raise NoAlertList(str(error)) from error
     if answer.status != 200:
-        raise NoList(_("The page answered %(status)s.") % {"status": answer.status})
+        raise NoAlertList(_("The page answered %(status)s.") % {"status": answer.status})
     try:
         content = json.loads(answer.body)
     except ValueError as error:
-        raise NoList(_("The body is not JSON.")) from error
+        raise NoAlertList(_("The body is not JSON.")) from error
     rows = content if parameters.shape == "alertmanager" else at_path(content, parameters.items)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise NoList(_("The answer holds no list of alerts."))
+        raise NoAlertList(_("The answer holds no list of alerts."))
     read = _from_alertmanager if parameters.shape == "alertmanager" else _from_json
     return list(read(rows, parameters, datetime.now(UTC)))
 

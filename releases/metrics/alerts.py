@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from releases.metrics.alert_list import AlertListParameters, NoList, above, firing
+from releases.metrics.alert_list import AlertListParameters, NoAlertList, above, firing
 from releases.metrics.base import NOTHING, MetricSource, Reading
 from releases.steps.base import Parameters, TargetSpec
 
@@ -40,7 +40,7 @@ class Alerts(MetricSource):
         at = datetime.now(UTC)
         try:
             found = firing(target, parameters)
-        except NoList as error:
+        except NoAlertList as error:
             return Reading(at, False, {}, str(error))
         place = parameters.levels.index(parameters.least)
         high = above(found, parameters.levels[place - 1] if place else "", parameters.levels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from environments.reach.addresses import listed_by
+from environments.connectivity.addresses import listed_by
 from releases.sources.exchange import Fetched, NoAnswer, TooSlow, fetch
 from releases.steps.base import TargetSpec
 

@@ -1,4 +1,4 @@
-"""Judges samples against triggers: verdict per metric, and k of the last n. No data is never green (B1).
+"""Judges samples against triggers: result per metric, and k of the last n. No data is never green (B1).
 
 The watch and the replay of changed triggers both decide by these functions and nothing else.
 """
@@ -16,9 +16,9 @@ NO_BASELINE, ZERO_BASELINE = "no_baseline", "zero_baseline"
 
 @dataclass(frozen=True)
 class Judged:
-    """What one trigger says of one value: verdict (pass, fail, no_data, stale, error), limit, and why it can't tell."""
+    """What one trigger says of one value: result (pass, fail, no_data, stale, error), limit, and why it can't tell."""
 
-    verdict: str
+    result: str
     limit: float | None = None
     why: str = ""
 
@@ -47,22 +47,22 @@ def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
 
 
 def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Judged:
-    """Judge one entry {value, verdict?} by one trigger.
+    """Judge one entry {value, result?} by one trigger.
 
     A ratio without a baseline can't tell: no data. Against a baseline of zero every value above zero would be
     infinitely many times as much: zero passes, anything else is no data, and never fires.
     """
     limit = limit_of(trigger, baseline)
-    if entry.get("verdict") in UNREADABLE:
-        return Judged(str(entry["verdict"]), limit)
+    if entry.get("result") in UNREADABLE:
+        return Judged(str(entry["result"]), limit)
     value = entry.get("value")
     if value is None:
         return Judged("no_data", limit)
     if limit is None:
         if baseline_of(trigger["metric"], baseline) is None:
             return Judged("no_data", None, NO_BASELINE)
-        return Judged("pass" if value <= 0 else "no_data", None, ZERO_BASELINE)
-    return Judged("fail" if value >= limit else "pass", limit)
+        return Judged("passed" if value <= 0 else "no_data", None, ZERO_BASELINE)
+    return Judged("failed" if value >= limit else "passed", limit)
 
 
 def named_after(
@@ -80,23 +80,23 @@ def judge(
     baseline: Mapping[str, Any],
     unreadable: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return metric → {value, limit, verdict, why} for every metric that a trigger watches; why is left out if empty.
+    """Return metric → {value, limit, result, why} for every metric that a trigger watches; why is left out if empty.
 
     unreadable: metric → stale or error, for those whose source gave nothing to judge. Of several triggers on one
-    metric the worst verdict is kept, and its limit.
+    metric the worst result is kept, and its limit.
     """
-    worst = ("fail", "error", "stale", "no_data", "pass")
+    worst = ("failed", "error", "stale", "no_data", "passed")
     judged: dict[str, dict[str, Any]] = {}
     for trigger in triggers:
         name = trigger["metric"]
         state = (unreadable or {}).get(name)
-        entry = {"value": None, "verdict": state} if state else {"value": values.get(name)}
+        entry = {"value": None, "result": state} if state else {"value": values.get(name)}
         said = judge_one(trigger, entry, baseline)
-        found = {"value": entry["value"], "limit": said.limit, "verdict": said.verdict}
+        found = {"value": entry["value"], "limit": said.limit, "result": said.result}
         if said.why:
             found["why"] = said.why
         known = judged.get(name)
-        if known is None or worst.index(said.verdict) < worst.index(known["verdict"]):
+        if known is None or worst.index(said.result) < worst.index(known["result"]):
             judged[name] = found
     return judged
 
@@ -110,14 +110,14 @@ def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], 
         return 0
     since = recent[-1].due - (trigger["n"] - 0.5) * interval
     entries = [slot.values.get(trigger["metric"], {}) for slot in recent[-trigger["n"] :] if slot.due > since]
-    return sum(1 for entry in entries if judge_one(trigger, entry, baseline).verdict == "fail")
+    return sum(1 for entry in entries if judge_one(trigger, entry, baseline).result == "failed")
 
 
 def failing_since(trigger: Trigger, recent: Sequence[Slot]) -> float | None:
     """Return the due time (seconds of Unix time) of the first measurement that failed: of the trigger's last n places, or before
-    them where each one up to there failed too. None when none did. recent: oldest first, with their verdicts.
+    them where each one up to there failed too. None when none did. recent: oldest first, with their results.
     """
-    fails = [slot.values.get(trigger["metric"], {}).get("verdict") == "fail" for slot in recent]
+    fails = [slot.values.get(trigger["metric"], {}).get("result") == "failed" for slot in recent]
     first = next((place for place in range(max(0, len(fails) - trigger["n"]), len(fails)) if fails[place]), None)
     if first is None:
         return None

@@ -5,14 +5,14 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account, ChangeWindow, Environment
-from releases.machines.consent import ConsentMachine
 from releases.models.emergency_stop import EmergencyStop
 from releases.models.procedure import Procedure
 from releases.models.release import Release
+from releases.state_machines.approval_request import ApprovalRequestMachine
 
 
-class ApprovalRequest(ConsentMachine):
-    """One round: subject, the canonical document of what is consented to, and its SHA-256."""
+class ApprovalRequest(ApprovalRequestMachine):
+    """One round: subject, the canonical document of what is approved, and its SHA-256."""
 
     class Subject(models.TextChoices):
         REGULAR = "regular", _("Regular release")

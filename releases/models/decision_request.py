@@ -1,4 +1,4 @@
-"""A question to the roster: it has a deadline, goes to more people meanwhile, and ends with the agreed default."""
+"""A question to the team: it has a deadline, goes to more people meanwhile, and ends with the agreed default."""
 
 from django.db import models
 from django.db.models import Q

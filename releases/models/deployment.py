@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
-from releases.machines.deployment import DeploymentMachine
 from releases.models.approval_request import ApprovalRequest
 from releases.models.procedure import Procedure
 from releases.models.release import Release
+from releases.state_machines.deployment import DeploymentMachine
 
 
 class Deployment(DeploymentMachine):
@@ -47,7 +47,7 @@ class Deployment(DeploymentMachine):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("verified by")
     )
     scheduled_start_at = models.DateTimeField(_("scheduled start"), null=True, blank=True)
-    window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
+    scheduled_end_at = models.DateTimeField(_("window closes"), null=True, blank=True)
     not_before = models.DateTimeField(_("next attempt"), null=True, blank=True)
     previous = models.JSONField(_("previously deployed version"), default=dict, blank=True)
     measured = models.JSONField(_("measured on the deployment target"), default=dict, blank=True)
@@ -99,6 +99,6 @@ class Deployment(DeploymentMachine):
 
     @property
     def verified_at(self) -> datetime | None:
-        """Return when the second operator verified it: its watch begins in the same act; None where none did."""
+        """Return when the second operator verified it: its watch begins in the same operation; None where none did."""
         watch = self.monitoring_periods.filter(purpose="deployment").order_by("pk").first()
         return watch.started_at if watch is not None and self.verified_by_id is not None else None

@@ -4,9 +4,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account
-from releases.machines.document import DocumentMachine
 from releases.models.release import Release
 from releases.models.rollback import Rollback
+from releases.state_machines.document import DocumentMachine
 
 
 class Document(DocumentMachine):

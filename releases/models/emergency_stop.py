@@ -1,4 +1,4 @@
-"""The switch that stops production, of all applications or of one: pressed by one, released by the consent of two."""
+"""The switch that stops production, of all applications or of one: pressed by one, released by the approval of two."""
 
 from django.db import models
 from django.db.models import Q

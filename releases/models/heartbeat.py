@@ -1,4 +1,4 @@
-"""A sign of life: when a process that nobody waits for was at work last, by the database's clock."""
+"""A heartbeat: when a process that nobody waits for was at work last, by the database's clock."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -86,7 +86,7 @@ class MonitoringPeriod(models.Model):
 
 
 class Measurement(Covered):
-    """One look: per metric its value and verdict (pass, fail, no_data, stale, error); raw counters for the next."""
+    """One look: per metric its value and result (pass, fail, no_data, stale, error); raw counters for the next."""
 
     period = models.ForeignKey(
         MonitoringPeriod, models.PROTECT, related_name="measurements", verbose_name=_("monitoring period")
@@ -109,7 +109,7 @@ class Measurement(Covered):
 
 
 class MonitoringCheck(Covered):
-    """One check during a watch, as it came out: value, limit, verdict, and the output kept as proof.
+    """One check during a watch, as it came out: value, limit, result, and the output kept as proof.
 
     position: where a look at the log ended (steps/log_position.py), from which the next one goes on.
     """
@@ -138,4 +138,4 @@ class MonitoringCheck(Covered):
     @property
     def known(self) -> bool:
         """Say whether it passed or failed; anything else is unknown."""
-        return self.result in ("pass", "fail")
+        return self.result in ("passed", "failed")

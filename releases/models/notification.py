@@ -1,4 +1,4 @@
-"""What was told: a notice of an event, one message of it for each person or place, and its delivery by each channel."""
+"""What was told: a notification of an event, one message of it for each person or place, and its delivery by each channel."""
 
 import uuid
 from typing import Any
@@ -9,16 +9,16 @@ from django.db.models.functions import Lower
 from django.utils.translation import get_language, gettext_lazy as _, pgettext_lazy
 
 from environments.models import Account
-from releases.letters.events import told
 from releases.models.approval_request import ApprovalRequest
 from releases.models.recipients import LANGUAGES, GroupRecipient, NotificationChannel
 from releases.models.release import Release
+from releases.notifications.templates.events import notification_event
 
 
 class Notification(models.Model):
     """One event as it is told: its texts are frozen here. What goes outside waits until a second person releases it.
 
-    texts: language → {"subject", "body"}. payload: what the act said of itself. thing: label of the row whose being done ends it (`app.Model:pk`).
+    texts: language → {"subject", "body"}. payload: what the operation said of itself. thing: label of the row whose being done ends it (`app.Model:pk`).
     cause: person_key of who did what is told. Each station is a time stamp.
     """
 
@@ -80,7 +80,7 @@ class Notification(models.Model):
     @property
     def event_label(self) -> str:
         """Return the event in words."""
-        known = told(self.event)
+        known = notification_event(self.event)
         return str(known.label) if known is not None else self.event
 
     @property

@@ -1,4 +1,4 @@
-"""What must be done before T-0: milestones, checklist, roster and the final check (P3, P4, J2)."""
+"""What must be done before T-0: milestones, checklist, team and the final check (P3, P4, J2)."""
 
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.models import Account
-from releases.machines.procedure import ProcedureMachine
 from releases.procedures.document import Procedure as Content
+from releases.state_machines.procedure import ProcedureMachine
 
 
 class Procedure(ProcedureMachine):

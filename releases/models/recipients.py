@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.models import Account
-from releases.letters.events import EVENTS, told
-from releases.letters.shipped import shipped
 from releases.models.preparation import Labelled
+from releases.notifications.templates.defaults import default_words
+from releases.notifications.templates.events import EVENTS, notification_event
 
 LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 
@@ -89,7 +89,7 @@ class GroupRecipient(models.Model):
 
 
 class NotificationChannel(Labelled):
-    """A way of telling. Its address and secret are sealed; `host` is what may be shown of them.
+    """A way of telling. Its address and secret are encrypted; `host` is what may be shown of them.
 
     next_send_at, faults and last_failure are how its lane is going: when it may send next, and what it has met since it took
     something last. unavailable_since: it has failed several times in a row, and people were told.
@@ -125,7 +125,7 @@ class NotificationChannel(Labelled):
         ordering = ["pk"]
 
     def bound_to(self, name: str) -> str:
-        """Return what a sealed value is bound to, so that it opens in this row only."""
+        """Return what an encrypted value is bound to, so that it opens in this row only."""
         return f"channel:{self.pk}:{name}"
 
 
@@ -188,7 +188,7 @@ class NotificationTemplate(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        known = told(self.event)
+        known = notification_event(self.event)
         return str(known.label) if known is not None else self.event
 
     @staticmethod
@@ -214,7 +214,7 @@ class NotificationTemplate(models.Model):
 
 
 def _now(row: NotificationTemplate | None, event: str, language: str) -> dict[str, str]:
-    ours = shipped(event, language)
+    ours = default_words(event, language)
     return {
         "subject": getattr(row, f"subject_{language}", "") or ours.subject,
         "body": getattr(row, f"body_{language}", "") or ours.body,

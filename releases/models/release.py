@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
-from releases.machines.release import ReleaseMachine
 from releases.models.procedure import Procedure
+from releases.state_machines.release import ReleaseMachine
 
 
 def preauthorisation_words(agreed: Mapping[str, Any]) -> str:
@@ -63,7 +63,7 @@ class Release(ReleaseMachine):
     rollback_plan = models.TextField(_("rollback plan"), blank=True)
     criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
     scheduled_start_at = models.DateTimeField(_("window opens"), null=True, blank=True)
-    window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
+    scheduled_end_at = models.DateTimeField(_("window closes"), null=True, blank=True)
     procedure = models.ForeignKey(
         Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("release procedure")
     )
@@ -96,7 +96,7 @@ class Release(ReleaseMachine):
         verbose_name = _("release")
         verbose_name_plural = _("releases")
         ordering = ["-created_at"]
-        # Few of many are under way: My work, the board and the calendar look for those alone. Lists find a version and
+        # Few of many are under way: My tasks, the board and the calendar look for those alone. Lists find a version and
         # a commit by how they begin.
         indexes = [
             models.Index(fields=["state"], name="release_by_state"),

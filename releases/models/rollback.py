@@ -9,12 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.models import Account
-from releases.machines.rollback import RollbackMachine
 from releases.models.deployment import Deployment
+from releases.state_machines.rollback import RollbackMachine
 
 
 class Rollback(RollbackMachine):
-    """One way back of one deployment. `facts` holds what was measured: trigger, rows, digests before and after."""
+    """One rollback of one deployment. `facts` holds what was measured: trigger, rows, digests before and after."""
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="rollbacks", verbose_name=_("deployment"))
     cause = models.CharField(_("cause"), max_length=40)

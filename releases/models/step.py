@@ -5,13 +5,13 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.models import Covered
 from environments.models import Account
-from releases.machines.step import StepMachine
 from releases.models.deployment import Deployment
 from releases.models.preparation import Labelled
+from releases.state_machines.step import StepMachine
 
 
 class Step(StepMachine, Labelled):
-    """One step with kind and parameters frozen; the lease columns are no governed facts."""
+    """One step with kind and parameters frozen; the lease columns are no audited facts."""
 
     class Phase(models.TextChoices):
         DEPLOYMENT = "deployment", _("Deployment")

@@ -10,8 +10,8 @@ from releases.models.follow_up import FollowUp
 from releases.models.release import Release
 
 # The item of the final check that may be waived, and the name that its waiver bears in place of a gate's.
-NOTICES_SENT = "notices_sent"
-NOTICES_SENT_WAIVER = f"final_check:{NOTICES_SENT}"
+NOTIFICATIONS_SENT = "notifications_sent"
+NOTIFICATIONS_SENT_WAIVER = f"final_check:{NOTIFICATIONS_SENT}"
 
 
 class Waiver(models.Model):

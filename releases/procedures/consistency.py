@@ -9,32 +9,32 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_VERBS
-from environments.telling import telling
-from releases.procedures.ends_told import ends_told
+from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.secret_detection import reveals_secret
 from releases.procedures.places import Path, message_of
-from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, TIERLESS, EvidenceKind, Subject, Tier
+from releases.procedures.unnotified_ends import unnotified_ends
+from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, TIERLESS, EvidenceType, Subject, Tier
 
 Found = Iterator[tuple[Path, str]]
 Raw = Mapping[str, Any]
-_PLANS = ("forward", "forward_after", "back_before", "back", "back_after")
+_PLANS = ("deployment", "after_deployment", "before_rollback", "rollback", "after_rollback")
 TIERS = get_args(Tier)
 # The kinds of gate that a protected environment is never without.
-ALWAYS_ASKED = ("consent", "window", "freeze")
+ALWAYS_ASKED = ("approval", "change_window", "change_freeze")
 # The subject of an approval rule → the rights of which a role that it names must have one: without it nobody is counted.
 RIGHTS = {
     **dict.fromkeys(("regular", "emergency"), {"approve"}),
-    **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), {"consent"}),
-    "late_way_back": {"consent", "waive", "authorise_rollback"},
-    "final_check": {"final_check"},
+    **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), {"approve_change"}),
+    "late_rollback": {"approve_change", "confirm_waiver", "authorise_rollback"},
+    "final_check": {"sign_final_check"},
 }
 # What each row of these lists does is code, and each is needed.
 FIXED: dict[str, frozenset[str]] = {
-    "obligations": frozenset(
+    "follow_ups": frozenset(
         {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"}
     ),
     "thresholds": frozenset(JUDGED_BY.values()),
-    "duties": frozenset({"implementer", "verifier", "release_lead", "rollback_decision_maker"}),
+    "team_roles": frozenset({"implementer", "verifier", "release_lead", "rollback_decision_maker"}),
     "document_states": frozenset({"content_checked", "approved", "ready_to_publish"}),
     "rollback.documents": DOCUMENTS["rollback"],
     "rollback.assessment": frozenset({"impact", "method", "timing"}),
@@ -42,7 +42,7 @@ FIXED: dict[str, frozenset[str]] = {
 }
 
 
-def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collection[str]) -> Found:
+def faults_between(raw: Raw, *, step_types: Collection[str], check_types: Collection[str]) -> Found:
     """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
     yield from _twice(raw)
     yield from _references(raw)
@@ -53,15 +53,15 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
     yield from _places(raw)
     yield from _gates(raw)
     yield from _versions(raw)
-    yield from _plans(raw, step_kinds)
+    yield from _plans(raw, step_types)
     yield from _triggers(raw)
-    yield from ends_told(_rows(raw, "messages"))
+    yield from unnotified_ends(_rows(raw, "notification_rules"))
     yield from _fixed(raw)
     for path, row in _rows(raw, "checks"):
-        yield from _known(path, row, "kind", check_kinds, "kind of check")
-        yield from _parameters(path, row, check_kinds)
-        if row.get("kind") == "manual" and row.get("when") in ("watch", "rollback"):
-            yield (*path, "kind"), "manual is asked for at the verification of a deployment only"
+        yield from _known(path, row, "type", check_types, "check type")
+        yield from _parameters(path, row, check_types)
+        if row.get("type") == "manual" and row.get("when") in ("monitoring", "rollback"):
+            yield (*path, "type"), "manual is asked for at the verification of a deployment only"
 
 
 def _fixed(raw: Raw) -> Found:
@@ -109,7 +109,7 @@ def _all_known(path: Path, names: Any, known: Collection[str], what: str) -> Fou
 
 
 def _parameters(path: Path, row: Raw, kinds: Collection[str]) -> Found:
-    model, given = kinds.get(str(row.get("kind"))) if isinstance(kinds, Mapping) else None, row.get("parameters")
+    model, given = kinds.get(str(row.get("type"))) if isinstance(kinds, Mapping) else None, row.get("parameters")
     if model is None or not isinstance(given, Mapping):
         return
     try:
@@ -117,7 +117,7 @@ def _parameters(path: Path, row: Raw, kinds: Collection[str]) -> Found:
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False, include_context=False, include_input=False):
             yield (*path, "parameters", *error["loc"]), message_of(error)
-    for name in telling(given):
+    for name in reveals_secret(given):
         yield (*path, "parameters", name), "holds a password or another secret; it belongs into the configuration"
 
 
@@ -133,7 +133,7 @@ def _repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
 
 
 def _lists(value: Any, path: Path = ()) -> Iterator[list[tuple[Path, Raw]]]:
-    """Yield the rows of every list of the document; what a kind of step or check takes is its own model's."""
+    """Yield the rows of every list of the document; what a step type or check takes is its own model's."""
     inner: Collection[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         inner = [(name, below) for name, below in value.items() if name != "parameters"]
@@ -148,12 +148,12 @@ def _twice(raw: Raw) -> Found:
     for rows in _lists(raw):
         yield from _repeated(rows, ("key",))
     yield from _repeated(_rows(raw, "access"), ("role", "environment"))
-    yield from _repeated(_rows(raw, "accepts"), ("environment",))
+    yield from _repeated(_rows(raw, "accepted_branches"), ("environment",))
     yield from _repeated(_rows(raw, "testing.matrix"), ("type", "test_environment"))
     yield from _repeated(_rows(raw, "environments"), ("order",))
     yield from _repeated(_rows(raw, "milestones"), ("guards",))
-    yield from _repeated(_rows(raw, "messages"), ("event",))
-    yield from _repeated(_rows(raw, "approvals"), ("subject", "tier", "stage", "role"))
+    yield from _repeated(_rows(raw, "notification_rules"), ("event",))
+    yield from _repeated(_rows(raw, "approval_rules"), ("subject", "tier", "stage", "role"))
     # A step's result is filed under its kind and found again by its key: both plans share the names.
     yield from _repeated([row for plan in _PLANS for row in _rows(raw, f"plans.{plan}")], ("key",))
 
@@ -174,19 +174,21 @@ def _references(raw: Raw) -> Found:
         yield from _known(path, row, "level", _keys(raw, "levels"), "level of access")
     for path, row in _rows(raw, "readers"):
         yield from _known(path, row, "key", roles, "role")
-    for path, row in _rows(raw, "accepts"):
+    for path, row in _rows(raw, "accepted_branches"):
         yield from _known(path, row, "environment", environments, "environment")
-    accepting = {row.get("environment") for _path, row in _rows(raw, "accepts")}
+    accepting = {row.get("environment") for _path, row in _rows(raw, "accepted_branches")}
     for path, row in _rows(raw, "environments"):
         if isinstance(row.get("key"), str) and row["key"] not in accepting:
-            yield path, f"has no row in accepts, so that no branch could go to {row['key']!r}"
-    for path, row in _rows(raw, "messages"):
-        yield from _all_known((*path, "stakeholders"), row.get("stakeholders"), _keys(raw, "stakeholders"), "group")
+            yield path, f"has no row in accepted_branches, so that no branch could go to {row['key']!r}"
+    for path, row in _rows(raw, "notification_rules"):
+        yield from _all_known(
+            (*path, "recipient_groups"), row.get("recipient_groups"), _keys(raw, "recipient_groups"), "group"
+        )
         yield from _all_known((*path, "documents"), row.get("documents"), _keys(raw, "documents"), "document")
         yield from _all_known((*path, "channels"), row.get("channels"), _keys(raw, "channels"), "channel")
-    watch = raw.get("watch")
+    watch = raw.get("monitoring")
     if isinstance(watch, Mapping):
-        yield from _all_known(("watch", "metrics"), watch.get("metrics"), _keys(raw, "metrics"), "metric")
+        yield from _all_known(("monitoring", "metrics"), watch.get("metrics"), _keys(raw, "metrics"), "metric")
     final = raw.get("final_check")
     if isinstance(final, Mapping):
         yield from _all_known(("final_check", "signers"), final.get("signers"), roles, "role")
@@ -194,8 +196,8 @@ def _references(raw: Raw) -> Found:
         for index, role in enumerate(_list(final, "signers")):
             if role in roles and role not in able:
                 yield ("final_check", "signers", index), f"{role!r} may not sign it; known: {', '.join(able)}"
-    for name in sorted(_keys(raw, "duties") & roles):
-        yield ("duties",), f"{name!r} is the name of a role as well"
+    for name in sorted(_keys(raw, "team_roles") & roles):
+        yield ("team_roles",), f"{name!r} is the name of a role as well"
 
 
 def _history(raw: Raw) -> Found:
@@ -238,11 +240,11 @@ def _matrix(raw: Raw) -> Found:
 
 
 def _approvals(raw: Raw) -> Found:
-    people = _keys(raw, "roles") | _keys(raw, "duties") | {"none"}
+    people = _keys(raw, "roles") | _keys(raw, "team_roles") | {"none"}
     services = {row.get("key") for _path, row in _rows(raw, "roles") if row.get("account") == "service"}
     protected = {row.get("tier") for _path, row in _rows(raw, "environments") if row.get("protected") is True}
     groups: dict[tuple[str, str], list[tuple[Path, Raw]]] = {}
-    for path, row in _rows(raw, "approvals"):
+    for path, row in _rows(raw, "approval_rules"):
         yield from _known(path, row, "role", people, "role or duty")
         subject, tier, role, number = (row.get(name) for name in ("subject", "tier", "role", "number"))
         if role in services:
@@ -267,7 +269,10 @@ def _approvals(raw: Raw) -> Found:
         for tier in ("all",) if subject in TIERLESS else get_args(Tier):
             rows = groups.get((subject, tier), [])
             if not rows:
-                yield (("approvals",), f"has no row for {subject} in the tier {tier!r}; write the role none or who")
+                yield (
+                    ("approval_rules",),
+                    f"has no row for {subject} in the tier {tier!r}; write the role none or who",
+                )
             elif (subject, tier) == ("emergency", "production") and "committee" not in {
                 r.get("role") for _p, r in rows
             }:
@@ -281,10 +286,10 @@ def _approvals(raw: Raw) -> Found:
 
 
 def _able(people: Collection[str], subject: str) -> list[str]:
-    """Return those of the people who may decide about a subject; the roster's rollback decider agrees by that duty."""
+    """Return those of the people who may decide about a subject; the team's rollback decider agrees by that duty."""
     rights = RIGHTS.get(subject)
-    may = [one for one in people if rights is None or ROLE_VERBS.get(one, frozenset()) & rights]
-    return sorted(may + [one for one in people if (subject, one) == ("late_way_back", "rollback_decision_maker")])
+    may = [one for one in people if rights is None or ROLE_PERMISSIONS.get(one, frozenset()) & rights]
+    return sorted(may + [one for one in people if (subject, one) == ("late_rollback", "rollback_decision_maker")])
 
 
 def _places(raw: Raw) -> Found:
@@ -301,7 +306,7 @@ def _places(raw: Raw) -> Found:
             yield (*path, "protected"), "must be false: releases are approved for production only, so none could come"
     for path, row in _rows(raw, "gates"):
         for index, tier in enumerate(_list(row, "tiers")):
-            if row.get("kind") in ("consent", "milestone") and tier in TIERS and tier != "production":
+            if row.get("type") in ("approval", "milestone") and tier in TIERS and tier != "production":
                 yield (*path, "tiers", index), f"never passes in {tier!r}: it is met on the way to production only"
 
 
@@ -309,13 +314,16 @@ def _gates(raw: Raw) -> Found:
     thresholds = _keys(raw, "thresholds")
     tiers = {row.get("tier") for _path, row in _rows(raw, "environments")}
     guarded = {
-        tier for _path, row in _rows(raw, "gates") if row.get("kind") == "protection" for tier in _list(row, "tiers")
+        tier
+        for _path, row in _rows(raw, "gates")
+        if row.get("type") == "branch_protection"
+        for tier in _list(row, "tiers")
     }
-    for path, row in _rows(raw, "protections"):
+    for path, row in _rows(raw, "protected_branches"):
         if row.get("tier") in tiers - guarded:
             yield (
                 path,
-                f"has no gate of the kind protection in the tier {row['tier']!r}, so that nothing would ask for it",
+                f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would ask for it",
             )
     for path, row in _rows(raw, "gates"):
         recorded_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
@@ -325,15 +333,15 @@ def _gates(raw: Raw) -> Found:
                 yield (*path, "threshold"), f"is judged by {recorded_by or 'no threshold'}"
         if recorded_by and recorded_by not in thresholds:
             yield ("thresholds",), f"says nothing of {recorded_by}, by which {row.get('evidence')} is judged"
-        if row.get("kind") == "evidence" and not row.get("evidence"):
-            yield (*path, "evidence"), "is missing: a gate of evidence names the kind of evidence it asks for"
-        if row.get("kind") != "evidence" and row.get("evidence") in get_args(EvidenceKind)[1:]:
-            yield (*path, "evidence"), "only a gate of the kind evidence asks for evidence"
+        if row.get("type") == "evidence" and not row.get("evidence"):
+            yield (*path, "evidence"), "is missing: a gate of evidence names the type of evidence it asks for"
+        if row.get("type") != "evidence" and row.get("evidence") in get_args(EvidenceType)[1:]:
+            yield (*path, "evidence"), "only a gate of the type evidence asks for evidence"
         for index, tier in enumerate(_list(row, "tiers")):
             if tier in get_args(Tier) and tier not in tiers:
                 yield (*path, "tiers", index), f"no environment is of the tier {tier!r}"
     asked = {
-        (row.get("kind"), tier) for _path, row in _rows(raw, "gates") for tier in _list(row, "tiers") if tier in TIERS
+        (row.get("type"), tier) for _path, row in _rows(raw, "gates") for tier in _list(row, "tiers") if tier in TIERS
     }
     for path, row in _rows(raw, "environments"):
         if row.get("protected") is True and row.get("tier") in TIERS:
@@ -341,7 +349,7 @@ def _gates(raw: Raw) -> Found:
                 if (kind, row["tier"]) not in asked:
                     yield (
                         (*path, "protected"),
-                        f"needs a gate of the kind {kind!r} in the tier {row['tier']!r}; add one to gates",
+                        f"needs a gate of the type {kind!r} in the tier {row['tier']!r}; add one to gates",
                     )
 
 
@@ -352,24 +360,24 @@ def _versions(raw: Raw) -> Found:
             yield ("versions", "meanings"), f"says nothing of {name}"
     seen: set[Any] = set()
     for path, row in rows:
-        for index, kind in enumerate(_list(row, "kinds")):
+        for index, kind in enumerate(_list(row, "change_types")):
             if isinstance(kind, str) and kind in seen:
-                yield (*path, "kinds", index), f"{kind!r} raises two parts of the version"
+                yield (*path, "change_types", index), f"{kind!r} raises two parts of the version"
             seen.add(kind if isinstance(kind, str) else None)
 
 
-def _plans(raw: Raw, step_kinds: Collection[str]) -> Found:
+def _plans(raw: Raw, step_types: Collection[str]) -> Found:
     for plan in _PLANS:
         for path, row in _rows(raw, f"plans.{plan}"):
-            yield from _known(path, row, "kind", step_kinds, "kind of step")
-            yield from _parameters(path, row, step_kinds)
-            if row.get("kind") == "manual" and plan != "forward":
-                yield (*path, "kind"), "only the way out waits for a person; what is verified is a check of this kind"
+            yield from _known(path, row, "type", step_types, "step type")
+            yield from _parameters(path, row, step_types)
+            if row.get("type") == "manual" and plan != "deployment":
+                yield (*path, "type"), "only a deployment waits for a person; what is verified is a check of this type"
 
 
 def _triggers(raw: Raw) -> Found:
     # A check of the watch is measured as 1 where it fails and 0 where it passes.
-    watched = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "watch"}
+    watched = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "monitoring"}
     metrics = _keys(raw, "metrics") | watched
     for name in sorted(watched & _keys(raw, "metrics")):
         yield ("metrics",), f"{name!r} is the name of a check of the watch as well"

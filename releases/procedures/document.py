@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
 from releases.procedures.places import Fault, Lines, Path, ProcedureFaults, dotted, message_of
-from releases.procedures.values import CHECK_KINDS, STEP_KINDS, VersionText
+from releases.procedures.values import CHECK_TYPES, STEP_TYPES, VersionText
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
 
@@ -38,13 +38,13 @@ class Testing(_Section):
 
 
 class Plans(_Section):
-    """The steps out and back, what comes before the way back, and what follows once the checks inside have passed."""
+    """The steps out and back, what comes before the rollback, and what follows once the checks inside have passed."""
 
-    forward: tuple[parts.Step, ...] = Field(min_length=1)
-    forward_after: tuple[parts.Step, ...] = ()
-    back_before: tuple[parts.Step, ...] = ()
-    back: tuple[parts.Step, ...] = Field(min_length=1)
-    back_after: tuple[parts.Step, ...] = ()
+    deployment: tuple[parts.Step, ...] = Field(min_length=1)
+    after_deployment: tuple[parts.Step, ...] = ()
+    before_rollback: tuple[parts.Step, ...] = ()
+    rollback: tuple[parts.Step, ...] = Field(min_length=1)
+    after_rollback: tuple[parts.Step, ...] = ()
 
 
 class Procedure(_Section):
@@ -64,44 +64,44 @@ class Procedure(_Section):
     milestones: tuple[parts.Milestone, ...] = Field(min_length=1)
     reminders: parts.Reminders
     checklist: tuple[parts.ChecklistItem, ...] = Field(min_length=1)
-    stakeholders: tuple[parts.Stakeholder, ...] = Field(min_length=1)
+    recipient_groups: tuple[parts.RecipientGroup, ...] = Field(min_length=1)
     channels: tuple[parts.Channel, ...] = Field(min_length=1)
-    messages: tuple[parts.MessageRule, ...]
+    notification_rules: tuple[parts.NotificationRule, ...]
     documents: tuple[parts.Item, ...] = Field(min_length=1)
     document_states: tuple[parts.Item, ...] = Field(min_length=1)
     branches: tuple[parts.Branch, ...] = Field(min_length=1)
     workflows: tuple[parts.Branch, ...]
-    accepts: tuple[parts.Accepts, ...] = Field(min_length=1)
-    protections: tuple[parts.Protection, ...] = Field(min_length=1)
+    accepted_branches: tuple[parts.AcceptedBranches, ...] = Field(min_length=1)
+    protected_branches: tuple[parts.ProtectedBranch, ...] = Field(min_length=1)
     testing: Testing
     versions: parts.Versions
-    approvals: tuple[parts.ApprovalRule, ...] = Field(min_length=1)
+    approval_rules: tuple[parts.ApprovalRule, ...] = Field(min_length=1)
     gates: tuple[parts.Gate, ...] = Field(min_length=1)
     thresholds: tuple[parts.Threshold, ...] = Field(min_length=1)
     plans: Plans
     checks: tuple[parts.Check, ...] = Field(min_length=1)
     metrics: tuple[parts.Metric, ...] = Field(min_length=1)
-    watch: parts.Watch
+    monitoring: parts.Monitoring
     triggers: tuple[parts.Trigger, ...] = Field(min_length=1)
     rollback: parts.Rollback
-    duties: tuple[parts.Item, ...] = Field(min_length=1)
+    team_roles: tuple[parts.Item, ...] = Field(min_length=1)
     final_check: parts.FinalCheck
-    obligations: tuple[parts.ObligationRule, ...]
+    follow_ups: tuple[parts.FollowUpRule, ...]
     retention: parts.Retention
 
     @classmethod
     def from_toml(
-        cls, text: str, *, step_kinds: Collection[str] = STEP_KINDS, check_kinds: Collection[str] = CHECK_KINDS
+        cls, text: str, *, step_types: Collection[str] = STEP_TYPES, check_types: Collection[str] = CHECK_TYPES
     ) -> Self:
         """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
 
-        step_kinds, check_kinds: names of kinds; where they lead to the models of their parameters, these judge as well.
+        step_types, check_types: names of types; where they lead to the models of their parameters, these judge as well.
         """
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as fault:
             raise ProcedureFaults([Fault("(the text)", f"is not TOML: {fault}")]) from None
-        return cls.checked(raw, lines=Lines(text), step_kinds=step_kinds, check_kinds=check_kinds)
+        return cls.checked(raw, lines=Lines(text), step_types=step_types, check_types=check_types)
 
     @classmethod
     def checked(
@@ -109,8 +109,8 @@ class Procedure(_Section):
         raw: Mapping[str, Any],
         *,
         lines: Lines | None = None,
-        step_kinds: Collection[str] = STEP_KINDS,
-        check_kinds: Collection[str] = CHECK_KINDS,
+        step_types: Collection[str] = STEP_TYPES,
+        check_types: Collection[str] = CHECK_TYPES,
     ) -> Self:
         """Build a procedure from plain values (TOML or JSON). Raises ProcedureFaults with every fault."""
         found: dict[tuple[Path, str], None] = {}
@@ -121,7 +121,7 @@ class Procedure(_Section):
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 path = _path_in(raw, error["loc"])
                 found[(path, message_of(error))] = None
-        for path, message in faults_between(raw, step_kinds=step_kinds, check_kinds=check_kinds):
+        for path, message in faults_between(raw, step_types=step_types, check_types=check_types):
             found[(path, message)] = None
         if found or procedure is None:
             raise ProcedureFaults(_fault(path, message, lines) for path, message in found)
@@ -133,11 +133,11 @@ class Procedure(_Section):
 
     def approvals_for(self, subject: str, tier: str) -> list[parts.ApprovalRule]:
         """Return the approval rules of a subject in a tier by stage; none at all means that it is refused."""
-        rules = [rule for rule in self.approvals if rule.subject == subject and rule.tier in (tier, "all")]
+        rules = [rule for rule in self.approval_rules if rule.subject == subject and rule.tier in (tier, "all")]
         return sorted(rules, key=lambda rule: rule.stage)
 
     def rules_for(self, subject: str, tier: str) -> list[dict[str, Any]]:
-        """Return the same as a round of consent holds them: `{"stage", "role", "number"}`, by stage."""
+        """Return the same as an approval request holds them: `{"stage", "role", "number"}`, by stage."""
         return [
             {"stage": rule.stage, "role": rule.role, "number": rule.number}
             for rule in self.approvals_for(subject, tier)
@@ -153,7 +153,7 @@ class Procedure(_Section):
 
     def accepted_patterns(self, environment: str, *, emergency: bool = False) -> tuple[str, ...]:
         """Return the patterns of heads that an environment takes; none for one that is not named."""
-        for row in self.accepts:
+        for row in self.accepted_branches:
             if row.environment == environment:
                 return row.patterns + (row.emergency_patterns if emergency else ())
         return ()
@@ -164,13 +164,13 @@ class Procedure(_Section):
         wanted = named.get((role, environment))
         return next((level for level in self.levels if level.key == wanted), None)
 
-    def change_kinds(self) -> dict[str, str]:
+    def change_types(self) -> dict[str, str]:
         """Return kind of change → part of the version that it raises."""
-        return {kind: meaning.key for meaning in self.versions.meanings for kind in meaning.kinds}
+        return {kind: meaning.key for meaning in self.versions.meanings for kind in meaning.change_types}
 
-    def sources(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """Return (place, source, fields that are ours) of every part, for those who ask whose value it is."""
-        return [(dotted(path), part.source, part.ours) for path, part in _parts((), self)]
+    def origins(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return (place, origin, fields that are Ringi defaults) of every part."""
+        return [(dotted(path), part.origin, part.default_fields) for path, part in _parts((), self)]
 
 
 def _parts(path: Path, value: object) -> Iterator[tuple[Path, parts.Part]]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from releases.procedures.document import Procedure
 
-_MARKS = ("source", "ours")
+_MARKS = ("origin", "default_fields")
 
 
 def marked(content: Procedure, before: Procedure) -> Procedure:
-    """Return `content` with the mark "ours" on every value that differs from the version before it.
+    """Return `content` with the mark "default" on every value that differs from the version before it.
 
     A version that lists a new edition of the written procedure in its history, or has another written procedure's name,
     is returned as it is: its author says what that edition holds.
@@ -42,7 +42,7 @@ def name_of(part: Any, number: int) -> str:
 
 
 def _editions(content: Procedure) -> set[str]:
-    return {row.version for row in content.history if row.source == "procedure"}
+    return {row.version for row in content.history if row.origin == "written"}
 
 
 def _mark(value: Any, before: Any) -> None:
@@ -55,14 +55,17 @@ def _mark(value: Any, before: Any) -> None:
     if not isinstance(value, dict):
         return
     known = before if isinstance(before, dict) else {}
-    if value.get("source") == "procedure":
-        if known.get("source") != "procedure":
-            value |= {"source": "ours", "ours": []}
+    if value.get("origin") == "written":
+        if known.get("origin") != "written":
+            value |= {"origin": "default", "default_fields": []}
         else:
             own = [name for name in value if name not in _MARKS and not _holds_parts(value[name])]
             changed = {name for name in own if value[name] != known.get(name)}
-            kept = set(known["ours"]) & set(own)
-            value["ours"] = [*value["ours"], *sorted((changed | kept) - set(value["ours"]))]
+            kept = set(known["default_fields"]) & set(own)
+            value["default_fields"] = [
+                *value["default_fields"],
+                *sorted((changed | kept) - set(value["default_fields"])),
+            ]
     for name, inner in value.items():
         if _holds_parts(inner):
             _mark(inner, known.get(name))
@@ -71,5 +74,5 @@ def _mark(value: Any, before: Any) -> None:
 def _holds_parts(value: Any) -> bool:
     """Tell whether a value is made of parts with marks of their own."""
     if isinstance(value, dict):
-        return "source" in value or any(_holds_parts(inner) for inner in value.values())
+        return "origin" in value or any(_holds_parts(inner) for inner in value.values())
     return isinstance(value, list) and any(_holds_parts(inner) for inner in value)

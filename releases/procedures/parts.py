@@ -8,17 +8,17 @@ from releases.procedures.values import (
     Clock,
     Day,
     DecimalText,
-    EvidenceKind,
+    EvidenceType,
     Flag,
-    GateKind,
+    GateType,
     Key,
-    KindParameters,
+    Origin,
     Positive,
     Recurrence,
-    Source,
     Subject,
     Text,
     Tier,
+    TypeParameters,
     VersionText,
     Whole,
     Zone,
@@ -26,19 +26,19 @@ from releases.procedures.values import (
 
 
 class Part(BaseModel):
-    """One part. `source` says whose value it is; `ours` names fields that are ours in one of theirs."""
+    """One part. `origin`: of the written procedure, or a Ringi default; `default_fields`: the defaults in a written part."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    source: Source
-    ours: tuple[str, ...] = ()
+    origin: Origin
+    default_fields: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _ours_are_fields(self) -> Self:
-        for name in self.ours:
-            if name not in type(self).model_fields or name in ("source", "ours"):
-                raise ValueError(f"ours names {name!r}, which is no field of this part")
-        if self.ours and self.source == "ours":
-            raise ValueError('ours is only written where source is "procedure"')
+    def _default_fields_exist(self) -> Self:
+        for name in self.default_fields:
+            if name not in type(self).model_fields or name in ("origin", "default_fields"):
+                raise ValueError(f"default_fields names {name!r}, which is no field of this part")
+        if self.default_fields and self.origin == "default":
+            raise ValueError('default_fields is only written where origin is "written"')
         return self
 
 
@@ -105,8 +105,8 @@ class Milestone(Item):
     """A milestone by days (of the calendar or of work) before T-0 and the edge of the release that waits for it."""
 
     days_before: Whole
-    unit: Literal["calendar", "working"] = "calendar"
-    guards: Literal["lock_scope", "complete_testing", "approve", "complete_final_check", "start"]
+    unit: Literal["calendar_days", "working_days"] = "calendar_days"
+    guards: Literal["lock_scope", "complete_testing", "mark_approved", "complete_final_check", "start"]
 
 
 class Reminders(Part):
@@ -123,7 +123,7 @@ class EmergencyMilestone(Part):
 
 
 class Emergency(Part):
-    """What makes a release an emergency, and how long its consent holds."""
+    """What makes a release an emergency, and how long its approval holds."""
 
     criteria: tuple[Item, ...] = Field(min_length=1)
     approval: Label
@@ -137,7 +137,7 @@ class ChecklistItem(Item):
     group: Literal["requirements", "technical"]
 
 
-class Stakeholder(Item):
+class RecipientGroup(Item):
     """A group that is told."""
 
     side: Literal["internal", "external"]
@@ -146,25 +146,25 @@ class Stakeholder(Item):
 class Channel(Item):
     """A way of telling."""
 
-    kind: Literal["mail", "slack", "admin", "webhook", "apprise"]
+    type: Literal["mail", "slack", "admin", "webhook", "apprise"]
 
 
-class MessageRule(Part):
+class NotificationRule(Part):
     """Which groups are told of an event, through which channels; must_act: and those who must act on it.
 
-    documents: those of the release whose address and text it carries once they are approved. leads: hours before something is due at which it is told (0: late); none = at each of the reminders' hours.
+    documents: those of the release whose address and text it carries once they are approved. lead_hours: hours before something is due at which it is told (0: late); none = at each of the reminders' hours.
     """
 
     event: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[a-z_]+$")]
-    stakeholders: tuple[Key, ...] = ()
+    recipient_groups: tuple[Key, ...] = ()
     channels: tuple[Key, ...] = Field(min_length=1)
     must_act: Flag = False
     documents: tuple[Key, ...] = ()
-    leads: tuple[Whole, ...] = ()
+    lead_hours: tuple[Whole, ...] = ()
 
     @model_validator(mode="after")
     def _somebody_is_told(self) -> Self:
-        if not self.stakeholders and not self.must_act:
+        if not self.recipient_groups and not self.must_act:
             raise ValueError("tells nobody")
         return self
 
@@ -175,7 +175,7 @@ class Branch(Item):
     pattern: Text
 
 
-class Accepts(Part):
+class AcceptedBranches(Part):
     """The heads from which an environment takes a commit; `emergency_patterns` only count in an emergency."""
 
     environment: Key
@@ -189,7 +189,7 @@ class Requirement(Item):
     key: Literal["review", "tests", "signature"]
 
 
-class Protection(Item):
+class ProtectedBranch(Item):
     """A protected branch; its key is the branch."""
 
     tier: Tier
@@ -250,9 +250,9 @@ class ApprovalRule(Part):
 class Gate(Item):
     """A question that is asked when a run is scheduled and again when it starts, in the tiers named."""
 
-    kind: GateKind
+    type: GateType
     tiers: tuple[Tier, ...] = Field(min_length=1)
-    evidence: EvidenceKind = ""
+    evidence: EvidenceType = ""
     threshold: str = ""
 
 
@@ -266,7 +266,7 @@ class Meaning(Item):
     """What raising a part of the version means, and the kinds of change that ask for it."""
 
     key: Literal["major", "minor", "patch"]
-    kinds: tuple[Key, ...] = Field(min_length=1)
+    change_types: tuple[Key, ...] = Field(min_length=1)
 
 
 class Versions(Part):
@@ -291,8 +291,8 @@ class Step(Item):
     is stopped because its command has written nothing for so long (left out: never).
     """
 
-    kind: Key
-    parameters: KindParameters
+    type: Key
+    parameters: TypeParameters
     estimate_seconds: Positive
     required: Flag
     deadline_seconds: Positive | None = None
@@ -302,10 +302,10 @@ class Step(Item):
 class Check(Item):
     """One check after a run: when and where it is made, and by what."""
 
-    when: Literal["deployment", "watch", "rollback"]
-    place: Literal["inside", "outside"]
-    kind: Key
-    parameters: KindParameters
+    when: Literal["deployment", "monitoring", "rollback"]
+    maintenance: Literal["during", "after"]
+    type: Key
+    parameters: TypeParameters
     required: Flag
 
 
@@ -315,9 +315,9 @@ class Metric(Item):
     unit: Literal["ratio", "seconds", "flag", "count"]
 
 
-class Watch(Part):
-    """How long and how often the target is watched, and checked beside it; shares are decimal text. baseline_by: what of the
-    samples of the baseline's minutes a ratio is compared with: their mean, or a percentile of them. error_limit: after how
+class Monitoring(Part):
+    """How long and how often the target is watched, and checked beside it; shares are decimal text. baseline_statistic: what
+    of the samples of the baseline's minutes a ratio is compared with: their mean, or a percentile of them. error_limit: after how
     many measurements in a row without a value monitoring is reported as unclear (never before a trigger's own n).
     """
 
@@ -326,9 +326,9 @@ class Watch(Part):
     interval_seconds: Positive
     metrics: tuple[Key, ...] = Field(min_length=1)
     baseline_minutes: Positive
-    baseline_by: Literal["mean", "p50", "p90", "p95", "p99"] = "mean"
-    checks_every_minutes: Positive
-    samples_min: DecimalText
+    baseline_statistic: Literal["mean", "p50", "p90", "p95", "p99"] = "mean"
+    check_interval_minutes: Positive
+    measurements_min: DecimalText
     error_limit: Positive = 5
 
 
@@ -353,16 +353,16 @@ class Trigger(Item):
 
 
 class Rollback(Part):
-    """The way back beside its steps: grounds that people may name, preparation, documents and limits."""
+    """The rollback beside its steps: reasons that people may name, preparation, documents and limits."""
 
-    grounds: tuple[Item, ...] = Field(min_length=1)
+    reasons: tuple[Item, ...] = Field(min_length=1)
     assessment: tuple[Item, ...] = Field(min_length=1)
     communication: tuple[Item, ...] = Field(min_length=1)
     documents: tuple[Item, ...] = Field(min_length=1)
-    watch_duration: Label
-    watch_seconds: Positive
-    question_minutes: Positive
-    question_default: Literal["roll_back", "keep"]
+    monitoring_duration: Label
+    monitoring_seconds: Positive
+    decision_request_minutes: Positive
+    decision_request_on_timeout: Literal["roll_back", "keep"]
 
 
 class FinalCheck(Part):
@@ -372,7 +372,7 @@ class FinalCheck(Part):
     items: tuple[Item, ...] = Field(min_length=1)
 
 
-class ObligationRule(Item):
+class FollowUpRule(Item):
     """What comes due after something was skipped: within hours, or within working days."""
 
     within: Positive
@@ -382,5 +382,5 @@ class ObligationRule(Item):
 class Retention(Part):
     """How long dumps and records are kept."""
 
-    dumps_days: Positive
+    backups_days: Positive
     records_years: Positive

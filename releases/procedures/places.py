@@ -38,7 +38,7 @@ class ProcedureFaults(ValueError):
 
 
 def dotted(path: Path) -> str:
-    """Return a path as people read it: `plans.forward[2].kind`."""
+    """Return a path as people read it: `plans.deployment[2].type`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -10,37 +10,37 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConst
 
 from environments.calendar import rule_fault
 
-# The kinds that a plan may name. The registries of steps and checks lie above this package, so a caller that
+# The types that a plan may name. The registries of steps and checks lie above this package, so a caller that
 # has more kinds passes its own names to `Procedure.from_toml`.
-STEP_KINDS = frozenset(
+STEP_TYPES = frozenset(
     ("backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update")
     + ("service_control", "command")
 )
-CHECK_KINDS = frozenset(
+CHECK_TYPES = frozenset(
     ("log", "metrics", "http", "sql", "service_state", "alerts", "backup", "configuration_digest")
     + ("security", "command", "manual")
 )
 
 Tier = Literal["development", "staging", "production"]
-Source = Literal["procedure", "ours"]
-GateKind = Literal[
+Origin = Literal["written", "default"]
+GateType = Literal[
     "evidence",
-    "consent",
-    "window",
-    "freeze",
+    "approval",
+    "change_window",
+    "change_freeze",
     "promotion",
-    "rehearsal",
+    "rollback_rehearsal",
     "checklist",
     "milestone",
-    "protection",
+    "branch_protection",
     "tag",
     "branch",
-    "roster",
+    "release_team",
     "document",
-    "obligation",
+    "follow_up",
 ]
 # The kinds of evidence that a gate may read: all but a plain file, which nobody can judge by itself.
-EvidenceKind = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
+EvidenceType = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
 # Which threshold a kind of evidence is judged by.
 JUDGED_BY = {
     "junit": "failed_tests_max",
@@ -54,7 +54,7 @@ DOCUMENTS = {
     "release": frozenset({"release_notes", "changelog", "technical_documents"}),
     "rollback": frozenset({"report", "cause", "prevention"}),
 }
-Subject = Literal["regular", "emergency", "extra_window", "late_way_back", "procedure", "emergency_stop_lift"]
+Subject = Literal["regular", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"]
 TIERLESS: frozenset[str] = frozenset({"procedure", "emergency_stop_lift"})
 
 
@@ -122,7 +122,7 @@ Recurrence = Annotated[str, AfterValidator(_recurrence)]
 VersionText = Annotated[str, AfterValidator(_version)]
 Clock = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d$"), AfterValidator(_clock)]
 Day = Annotated[date, BeforeValidator(_day)]
-KindParameters = Annotated[dict[str, Any], AfterValidator(_without_floats)]
+TypeParameters = Annotated[dict[str, Any], AfterValidator(_without_floats)]
 
 # On how many samples or checks a trigger can look back.
 MOST_PLACES = 60

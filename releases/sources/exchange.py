@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from environments.reach.addresses import Network, NoSuchHost, NotAllowed, Place, places_of
+from environments.connectivity.addresses import Network, NotAllowed, Place, UnknownHost, places_of
 
 LARGEST_BODY = 4_000_000
 
@@ -70,7 +70,7 @@ def fetch(
     host, port, target, secure = _parts(url)
     try:
         places = places_of(host, port, listed=listed, seconds=seconds)
-    except (NotAllowed, NoSuchHost) as refused:
+    except (NotAllowed, UnknownHost) as refused:
         raise NoAnswer(str(refused)) from refused
     late = threading.Event()
     sent = False

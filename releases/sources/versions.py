@@ -7,7 +7,7 @@ import semver
 from django.utils.translation import gettext as _
 
 type Kinds = Mapping[str, str]
-# Kind of change → part of the version it raises; a procedure may bring its own (`Procedure.change_kinds`).
+# Kind of change → part of the version it raises; a procedure may bring its own (`Procedure.change_types`).
 KINDS: Kinds = {"breaking": "major", "feature": "minor", "fix": "patch", "small": "patch"}
 FIRST = "1.0.0"
 PLACE = "{version}"

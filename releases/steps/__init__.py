@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from releases.steps.ansible_playbook import AnsiblePlaybook
 from releases.steps.backup import Backup
-from releases.steps.base import StepKind
+from releases.steps.base import StepType
 from releases.steps.code_deploy import CodeDeploy
 from releases.steps.command import Command
 from releases.steps.configuration_update import ConfigurationUpdate
@@ -15,7 +15,7 @@ from releases.steps.manual import Manual
 from releases.steps.service_control import ServiceControl
 from releases.steps.wait import Wait
 
-KINDS: tuple[StepKind, ...] = (
+KINDS: tuple[StepType, ...] = (
     Backup(),
     MaintenanceMode(),
     CodeDeploy(),
@@ -34,7 +34,7 @@ class UnknownKind(LookupError):
     """No step kind has this name: a stored one that was removed, or a typing error in a plan."""
 
 
-def kind(name: str) -> StepKind:
+def kind(name: str) -> StepType:
     """Return the step kind of that name; raises UnknownKind."""
     for known in KINDS:
         if known.name == name:

@@ -31,7 +31,7 @@ DOCUMENTATION = """
 name: ringi_hosts
 type: aggregate
 short_description: what became of each host
-description: Writes the counts of each host to the file RINGI_HOSTS.
+description: Writes the counts of each host to the file RINGI_ANSIBLE_STATS_FILE.
 """
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
@@ -39,7 +39,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "ringi_hosts"
     CALLBACK_NEEDS_ENABLED = True
     def v2_playbook_on_stats(self, stats):
-        with open(os.environ["RINGI_HOSTS"], "w") as file:
+        with open(os.environ["RINGI_ANSIBLE_STATS_FILE"], "w") as file:
             json.dump({host: stats.summarize(host) for host in stats.processed}, file)
 '''
 _COUNTS = ("ok", "changed", "failures", "unreachable", "skipped")
@@ -187,7 +187,7 @@ def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[t
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
             # Not "~", which is looked up in passwd: the home of the worker's account is closed here.
             "ANSIBLE_REMOTE_TMP": "$HOME/.ansible/tmp",
-            "RINGI_HOSTS": str(folder / "hosts.json"),
+            "RINGI_ANSIBLE_STATS_FILE": str(folder / "hosts.json"),
         }
         for path in (folder, *folder.rglob("*")) if shared(own) else ():
             path.chmod(0o2770 if path.is_dir() else 0o640)

@@ -36,9 +36,9 @@ _RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"'
 
 
 class BackupParameters(Parameters):
-    """prove: full = restore into a scratch database and compare; sample, list = read the dump's table of contents only."""
+    """verify: full = restore into a scratch database and compare; sample, list = read the dump's table of contents only."""
 
-    prove: Literal["full", "sample", "list"] = "full"
+    verify: Literal["full", "sample", "list"] = "full"
 
 
 class Backup(TargetStep):
@@ -67,11 +67,11 @@ class Backup(TargetStep):
         if facts.get("nothing"):
             return facts
         journal_once(context, "backup:dumped", sha256=facts["sha256"], data=facts["data"], snapshot=facts["snapshot"])
-        if facts.get("proved") != parameters.prove:
+        if facts.get("proved") != parameters.verify:
             self._prove(context, held, parameters, facts)
-            facts["proved"] = parameters.prove
+            facts["proved"] = parameters.verify
             _write_facts(folder, facts)
-        journal_once(context, "backup:proved", sha256=facts["sha256"], prove=parameters.prove)
+        journal_once(context, "backup:proved", sha256=facts["sha256"], verify=parameters.verify)
         return facts
 
     def look(self, context: StepContext, held: Held, parameters: BackupParameters) -> tuple[Probe, dict[str, Any]]:
@@ -80,7 +80,7 @@ class Backup(TargetStep):
         if facts is None or facts["key"] != context.key or not _intact(facts):
             return Probe.NOT_DONE, {}
         proved = journal_lines(context.target, key=context.key, effect="backup:proved")
-        if facts.get("nothing") or (proved and facts.get("proved") == parameters.prove):
+        if facts.get("nothing") or (proved and facts.get("proved") == parameters.verify):
             return Probe.DONE, facts
         return Probe.NOT_DONE, {}
 
@@ -90,7 +90,7 @@ class Backup(TargetStep):
         if database_of(context.target, context.previous_configuration, context.configuration) is None:
             return [_("no database is configured: nothing to dump")]
         lines = [f"pg_dump --format=custom --snapshot=… --file={folder / 'database.dump'}"]
-        if parameters.prove == "full":
+        if parameters.verify == "full":
             return [*lines, _("restore the dump into a scratch database and compare it table by table")]
         return [*lines, f"pg_restore --list {folder / 'database.dump'}"]
 
@@ -112,7 +112,7 @@ class Backup(TargetStep):
         partial.unlink(missing_ok=True)
         with databases.snapshot_of(database) as (connection, exported, snapshot):
             databases.dump(database, held.tool, exported, partial)
-            digest = databases.digest_in(database, held.tool, connection, exported, context.beat)
+            digest = databases.digest_in(database, held.tool, connection, exported, context.heartbeat)
         os.chmod(partial, 0o640 if shared(folder) else 0o600)
         descriptor = os.open(partial, os.O_RDONLY)
         os.fsync(descriptor)
@@ -135,7 +135,7 @@ class Backup(TargetStep):
     def _prove(context: StepContext, held: Held, parameters: BackupParameters, facts: dict[str, Any]) -> None:
         database = database_of(context.target, context.previous_configuration, context.configuration)
         assert database is not None
-        if parameters.prove == "full":
+        if parameters.verify == "full":
             _restore_elsewhere(context, held, database, facts)
             return
         contents = Path(facts["dump"]).with_name("contents.txt")
@@ -201,7 +201,7 @@ def _restore_elsewhere(context: StepContext, held: Held, database: Database, fac
                 at = tables[-1] if tables else _("the beginning")
                 text = _("the dump cannot be restored; the restore fails at %(table)s: %(reason)s")
                 raise StepFailed(text % {"table": at, "reason": error}, state=error.state) from error
-            digest = databases.data_digest(scratch, held.tool, context.beat)
+            digest = databases.data_digest(scratch, held.tool, context.heartbeat)
     except databases.Error as error:
         raise StepFailed(_("no scratch database could be created: %(reason)s") % {"reason": error}) from error
     different = digest.differences(facts["tables"], facts["schema"])

@@ -61,7 +61,7 @@ class Unproven(StepFailed):
     """The step did what it should, and nothing shows whether that worked: a person looks. `facts` are kept."""
 
 
-class StopAsked(Exception):
+class StopRequested(Exception):
     """A person stops the run: what runs is told to end, and killed when it does not."""
 
 
@@ -107,10 +107,10 @@ class StepContext:
     fencing_token: fencing number of this attempt, higher than that of every earlier one.
     wanted / previous: the version to reach / in force before the run (None: nothing was in force).
     configuration / previous_configuration: key → value, secrets included; never written to logs.
-    earlier: kind → result of the steps of this run that are finished (the way back gets the way out's
+    earlier: kind → result of the steps of this run that are finished (the rollback gets the way out's
     results).
     run_token: `deployment:<id>`; backups and reports of one run are filed under it.
-    output: takes bytes of output as they come. beat: raises Fenced when the attempt is no longer ours, StopAsked (once)
+    output: takes bytes of output as they come. heartbeat: raises Fenced when the attempt is no longer ours, StopRequested (once)
     when the run is being stopped.
     no_output_timeout_seconds: how long a command may write nothing (None: as long as it takes).
     secrets: values to be masked in output and never to be passed in arguments.
@@ -129,13 +129,13 @@ class StepContext:
     earlier: Mapping[str, Mapping[str, Any]]
     deadline_seconds: float
     output: Callable[[bytes], None]
-    beat: Callable[[], None]
+    heartbeat: Callable[[], None]
     secrets: tuple[str, ...] = ()
     no_output_timeout_seconds: float | None = None
     fetch: Callable[[Path], object] | None = None
 
 
-class StepKind(ABC):
+class StepType(ABC):
     """One kind of step: `run` makes the effect, `probe` looks whether it was made, `describe` serves the dry run."""
 
     name: ClassVar[str]
@@ -149,7 +149,7 @@ class StepKind(ABC):
 
     @abstractmethod
     def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
-        """Look on the target whether the effect of this key was made; return the verdict and, if done, the facts."""
+        """Look on the target whether the effect of this key was made; return the result and, if done, the facts."""
 
     def repeats(self, parameters: Any) -> bool:
         """Tell whether a second run with these parameters is harmless; the parameter `repeatable` overrules the kind."""

@@ -13,9 +13,9 @@ from releases.steps.words import gettext as _
 
 
 class CodeParameters(Parameters):
-    """direction: forward to the wanted version, or back to the one that was in force."""
+    """direction: deployment of the wanted version, or rollback to the one that ran before."""
 
-    direction: Literal["forward", "back"] = "forward"
+    direction: Literal["deployment", "rollback"] = "deployment"
 
 
 class CodeDeploy(TargetStep):
@@ -32,7 +32,7 @@ class CodeDeploy(TargetStep):
         before = trees.tree_digest(layout.current.resolve()) if layout.current.is_symlink() else ""
         wanted = context.wanted
         if wanted is None:
-            if parameters.direction == "forward":
+            if parameters.direction == "deployment":
                 raise StepFailed(_("there is no version to deploy"))
             trees.switch(layout.current, None)
             log = log_position(layout.log(context.target.settings))
@@ -49,9 +49,9 @@ class CodeDeploy(TargetStep):
                 trees.archive(context.repository, wanted, path, git)
 
         folder, laid = trees.lay(wanted, layout.releases, fetch)
-        if laid or parameters.direction == "forward":
+        if laid or parameters.direction == "deployment":
             journal_once(context, "code_deploy:laid", code=wanted.tree, folder=folder.name, fresh=laid)
-        context.beat()
+        context.heartbeat()
         trees.switch(layout.current, folder)
         code = trees.tree_digest(layout.current.resolve())
         if code != wanted.tree:

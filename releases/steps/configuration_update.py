@@ -18,11 +18,11 @@ from releases.steps.words import gettext as _
 
 
 class ConfigurationParameters(Parameters):
-    """direction: forward to the wanted configuration, or back; digest: SHA-256 that the rendered bytes must
+    """direction: deployment of the wanted configuration, or rollback; digest: SHA-256 that the rendered bytes must
     have ("": any).
     """
 
-    direction: Literal["forward", "back"] = "forward"
+    direction: Literal["deployment", "rollback"] = "deployment"
     digest: str = ""
 
 
@@ -84,7 +84,7 @@ class ConfigurationUpdate(TargetStep):
 
     @staticmethod
     def _effect(parameters: ConfigurationParameters) -> str:
-        return "configuration_update:" + ("written" if parameters.direction == "forward" else "restored")
+        return "configuration_update:" + ("written" if parameters.direction == "deployment" else "restored")
 
 
 def _changed_keys(context: StepContext) -> dict[str, list[str]]:

@@ -216,7 +216,7 @@ def _schema_text(database: Database, run: Runs, snapshot: str) -> str:
     return "".join((_CASTS.sub("", line) if _LISTS.search(line) else line) + "\n" for line in kept)
 
 
-def _table_digest(connection: Connection, table: Table, beat: Callable[[], None]) -> tuple[int, str]:
+def _table_digest(connection: Connection, table: Table, heartbeat: Callable[[], None]) -> tuple[int, str]:
     digest, rows = hashlib.sha256(), 0
     query = sql.SQL("COPY (SELECT t.* FROM ONLY {} t ORDER BY {}) TO STDOUT").format(table.identifier, table.order)
     with connection.cursor() as cursor, cursor.copy(query) as copy:
@@ -224,19 +224,19 @@ def _table_digest(connection: Connection, table: Table, beat: Callable[[], None]
             digest.update(row)
             rows += 1
             if rows % 100_000 == 0:
-                beat()
+                heartbeat()
     return rows, digest.hexdigest()
 
 
 def digest_in(
-    database: Database, run: Runs, connection: Connection, snapshot: str, beat: Callable[[], None] = lambda: None
+    database: Database, run: Runs, connection: Connection, snapshot: str, heartbeat: Callable[[], None] = lambda: None
 ) -> DataDigest:
     """Digest the database in an exported snapshot that `connection` holds open."""
     schema = _schema_text(database, run, snapshot)
     tables: dict[str, tuple[int, str]] = {}
     for table in tables_of(connection):
-        beat()
-        tables[table.label] = _table_digest(connection, table, beat)
+        heartbeat()
+        tables[table.label] = _table_digest(connection, table, heartbeat)
     if not schema and not tables:
         return DataDigest("", "")
     lines = "".join(f"{name} {rows} {digest}\n" for name, (rows, digest) in tables.items())
@@ -245,7 +245,7 @@ def digest_in(
 
 
 def data_digest(
-    database: Database, run: Runs, beat: Callable[[], None] = lambda: None, *, data: bool = True
+    database: Database, run: Runs, heartbeat: Callable[[], None] = lambda: None, *, data: bool = True
 ) -> DataDigest:
     """Digest the database as it is now, in a snapshot of its own; data: its rows too, else its schema alone. Raises
     StepFailed.
@@ -254,7 +254,7 @@ def data_digest(
         if not data:
             schema = _schema_text(database, run, snapshot)
             return DataDigest("", hashlib.sha256(schema.encode()).hexdigest() if schema else "")
-        return digest_in(database, run, connection, snapshot, beat)
+        return digest_in(database, run, connection, snapshot, heartbeat)
 
 
 def dump(database: Database, run: Runs, snapshot: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Database: the target's own migration forward, and its way back by restore or reverse migration; a step kind."""
+"""Database: the target's own migration forward, and its rollback by restore or reverse migration; a step kind."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ AT_SCHEMA, NOT_AT_SCHEMA = 0, 3
 
 
 class DatabaseParameters(Parameters):
-    """direction; way_back: none needed, reverse migration, restore of the backup; repeatable: migrate goes on
+    """direction; rollback_method: none needed, reverse migration, restore of the backup; repeatable: migrate goes on
     where it was.
     """
 
-    direction: Literal["forward", "back"] = "forward"
-    way_back: Literal["none", "reverse", "restore"] = "restore"
+    direction: Literal["deployment", "rollback"] = "deployment"
+    rollback_method: Literal["none", "reverse", "restore"] = "restore"
     repeatable: bool = True
 
 
@@ -59,42 +59,42 @@ class DatabaseUpdate(TargetStep):
         written_since {table: rows}, written_rows, dump (JSON lines), exact, restored, data. Facts back by reverse
         migration: data, schema. nothing: there was nothing to migrate or to undo.
         """
-        if parameters.direction == "forward":
+        if parameters.direction == "deployment":
             return self._forward(context, held)
-        if parameters.way_back == "none":
+        if parameters.rollback_method == "none":
             journal_once(context, "database_update:kept")
             return {"nothing": True, "data": _data(context, held)}
-        if parameters.way_back == "reverse":
+        if parameters.rollback_method == "reverse":
             return self._reverse(context, held)
         return self._restore(context, held)
 
     def look(self, context: StepContext, held: Held, parameters: DatabaseParameters) -> tuple[Probe, dict[str, Any]]:
         """Forward: what the target's own check says. Back: whether the data are the backup's."""
-        if parameters.direction == "forward":
+        if parameters.direction == "deployment":
             return self._look_forward(context, held, parameters)
-        effect = {"none": "kept", "reverse": "reversed", "restore": "restored"}[parameters.way_back]
+        effect = {"none": "kept", "reverse": "reversed", "restore": "restored"}[parameters.rollback_method]
         lines = journal_lines(context.target, key=context.key, effect=f"database_update:{effect}")
         if not lines:
             begun = journal_lines(context.target, key=context.key, effect="database_update:reversing")
             return (Probe.UNKNOWN if begun and not parameters.repeatable else Probe.NOT_DONE), {}
         digest, line = _digest(context, held), lines[-1]
-        if parameters.way_back == "restore" and line["restored"] and digest.total != line["data"]:
+        if parameters.rollback_method == "restore" and line["restored"] and digest.total != line["data"]:
             return Probe.NOT_DONE, {}
         names = ("written_since", "written_rows", "dump", "exact", "restored", "nothing")
         facts = {name: line[name] for name in names if name in line} | {"data": digest.total}
-        undone = parameters.way_back == "reverse" and not line.get("nothing")
+        undone = parameters.rollback_method == "reverse" and not line.get("nothing")
         return Probe.DONE, facts | ({"schema": digest.schema} if undone else {})
 
     def describe(self, context: StepContext, parameters: DatabaseParameters) -> list[str]:
         """Return the lines of the dry run."""
         settings = context.target.settings
-        if parameters.direction == "forward":
+        if parameters.direction == "deployment":
             if not settings.get("migrate"):
                 return [_("the target has no migration command: nothing to migrate")]
             return [shlex.join(filled(settings["migrate"], context.target))]
-        if parameters.way_back == "none":
+        if parameters.rollback_method == "none":
             return [_("the database stays as it is")]
-        if parameters.way_back == "reverse":
+        if parameters.rollback_method == "reverse":
             return [shlex.join(filled(settings.get("migrate_back", ()), context.target))]
         if database_of(context.target, context.configuration, context.previous_configuration) is None:
             return [_("no database is configured: nothing to restore")]
@@ -135,7 +135,7 @@ class DatabaseUpdate(TargetStep):
             return {}
         path = Layout(context.target.root).backup(context.run_token) / "written-before.jsonl"
         return written_rows.keep_rows(
-            database, context.earlier.get("backup", {}).get("snapshot"), path, beat=context.beat
+            database, context.earlier.get("backup", {}).get("snapshot"), path, heartbeat=context.heartbeat
         )
 
     def _look_forward(
@@ -150,14 +150,14 @@ class DatabaseUpdate(TargetStep):
             return Probe.NOT_DONE, {}
         halfway = Probe.NOT_DONE if parameters.repeatable else Probe.UNKNOWN
         if not settings.get("migrate_check"):
-            verdict = Probe.DONE if migrated else halfway
+            result = Probe.DONE if migrated else halfway
         else:
             with _configuration(context, context.configuration) as config:
                 arguments = filled(settings["migrate_check"], context.target, config=config)
                 code = held.run(arguments, allowed=range(-255, 256)).code
-            verdict = {AT_SCHEMA: Probe.DONE, NOT_AT_SCHEMA: halfway}.get(code, Probe.UNKNOWN)
-        if verdict is not Probe.DONE:
-            return verdict, {}
+            result = {AT_SCHEMA: Probe.DONE, NOT_AT_SCHEMA: halfway}.get(code, Probe.UNKNOWN)
+        if result is not Probe.DONE:
+            return result, {}
         if migrated:
             after = migrated[-1]["snapshot_after"]
         elif parameters.repeatable:
@@ -204,23 +204,25 @@ class DatabaseUpdate(TargetStep):
         dump = _dump_of(context, backup)
         # What a migration that was cut off still holds would keep everybody waiting who looks.
         databases.end_other_sessions(database)
-        before = databases.data_digest(database, held.tool, context.beat)
+        before = databases.data_digest(database, held.tool, context.heartbeat)
         # After the restore every row is new to any snapshot: what was kept before is then what counts.
         kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         restored = before.total == backup["data"]
         if not (restored and kept):
             path = Layout(context.target.root).backup(since.run) / "written-since.jsonl"
-            written = written_rows.keep_rows(database, since.snapshot, path, before=since.before, beat=context.beat)
+            written = written_rows.keep_rows(
+                database, since.snapshot, path, before=since.before, heartbeat=context.heartbeat
+            )
             noted = {"written_since": written, "written_rows": sum(written.values()), "dump": str(path)}
             journal(context, "database_update:rows_kept", exact=since.exact, data=before.total, **noted)
             kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         names = ("written_since", "written_rows", "dump", "exact")
         facts = {name: kept[-1][name] for name in names} | {"restored": True}
         if not restored:
-            context.beat()
+            context.heartbeat()
             databases.end_other_sessions(database)
             databases.replace_content(database, held.tool, dump, Layout(context.target.root).backup(since.run))
-            after = databases.data_digest(database, held.tool, context.beat)
+            after = databases.data_digest(database, held.tool, context.heartbeat)
             if after.total != backup["data"]:
                 different = after.differences(backup.get("tables", {}), backup.get("schema", ""))
                 text = _("the restored database differs from the backup in: %(tables)s")
@@ -244,7 +246,7 @@ def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
 
 def _digest(context: StepContext, held: Held) -> databases.DataDigest:
     database = database_of(context.target, context.configuration, context.previous_configuration)
-    return databases.data_digest(database, held.tool, context.beat) if database else databases.DataDigest("", "")
+    return databases.data_digest(database, held.tool, context.heartbeat) if database else databases.DataDigest("", "")
 
 
 def _data(context: StepContext, held: Held) -> str:

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from environments.reach.addresses import Network, listed_by, unwrapped
+from environments.connectivity.addresses import Network, listed_by, unwrapped
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed, Unanswered
 from releases.steps.declared import AfterValidator, Field, StringConstraints, model_validator
@@ -271,7 +271,7 @@ def _sent(
     try:
         while sending.is_alive():
             sending.join(BEAT_SECONDS)
-            context.beat()
+            context.heartbeat()
     except BaseException:
         leaving.set()
         for cut in cuts:

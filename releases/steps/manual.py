@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from environments.roles import ROLE_CHOICES
-from releases.steps.base import Parameters, Probe, StepContext, StepFailed, StepKind
+from releases.steps.base import Parameters, Probe, StepContext, StepFailed, StepType
 from releases.steps.words import gettext as _
 
 ROLES = {role: name for role, name in ROLE_CHOICES if role != "ci"}
@@ -40,7 +40,7 @@ class ManualParameters(Parameters):
         return self.person or str(ROLES[self.role or ""])
 
 
-class Manual(StepKind):
+class Manual(StepType):
     """The run waits until the named person, or one with the role, says that it was done."""
 
     name: ClassVar[str] = "manual"

@@ -109,7 +109,7 @@ def _await(
     process: subprocess.Popen[bytes],
     reader: _Reader,
     until: float,
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
     silence: float | None = None,
 ) -> Literal["ended", "late", "silent"]:
     """Wait for the leader's end, beating at least every second; say when its time is over or it was silent too long."""
@@ -122,7 +122,7 @@ def _await(
             while True:
                 now = time.monotonic()
                 if now >= next_beat:
-                    beat()
+                    heartbeat()
                     next_beat = now + BEAT_SECONDS
                 if now >= until:
                     return "late"
@@ -155,7 +155,7 @@ def run_command(
     folder: Path,
     seconds: float,
     output: Callable[[bytes], None] = lambda _chunk: None,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
     secrets: Iterable[str] = (),
     pass_fds: Sequence[int] = (),
     silence: float | None = None,
@@ -163,7 +163,7 @@ def run_command(
 ) -> Outcome:
     """Run one argument list to its end and return its outcome; no shell reads it. A program of a target: run_on.
 
-    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What beat() or
+    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What heartbeat() or
     output() raises ends it as well: Fenced at once, anything else after a TERM. The leader is killed when the calling
     thread's process dies; all members inherit `pass_fds`. Raises StepFailed when it cannot be started, Overdue when it was stopped.
     """
@@ -173,7 +173,7 @@ def run_command(
     assert process.stdout is not None
     reader = _Reader(process.stdout.fileno(), output, secrets)
     try:
-        ended = _await(process, reader, began + seconds, beat, silence)
+        ended = _await(process, reader, began + seconds, heartbeat, silence)
         if ended != "ended":
             _end(process, reader, gently=True)
     except BaseException as error:

@@ -89,7 +89,7 @@ def opens_ours(path: str) -> str:
 
     The targets of a trial lie in its state folder, below `targets`.
     """
-    state = Path(os.environ.get("RINGI_STATE") or Path(__file__).parents[2] / "var" / "state").resolve()
+    state = Path(os.environ.get("RINGI_STATE_DIR") or Path(__file__).parents[2] / "var" / "state").resolve()
     led = Path(path).resolve()
     for own in (state, Path("/etc/ringi"), Path("/proc")):
         if own.is_relative_to(led) or led.is_relative_to(own) and not led.is_relative_to(state / "targets"):

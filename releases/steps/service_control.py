@@ -62,13 +62,13 @@ class ServiceControl(TargetStep):
         if not Layout(context.target.root).current.is_symlink():
             return facts | {"nothing_to_start": True}
         if running is None:
-            context.beat()
+            context.heartbeat()
             start_service(context, held, service)
         elif not started_by_us and not _is_current(context, running):
             raise StepFailed(_("another version of the service is running: restart it or stop it first"))
-        record, seconds, verdict, said = _wait_until_serving(context, held, service)
+        record, seconds, result, said = _wait_until_serving(context, held, service)
         facts |= _process(record) | {"ready_seconds": round(seconds, 3)}
-        proof = said if verdict is Probe.DONE else ""
+        proof = said if result is Probe.DONE else ""
         # The log of a service that ran before this step is read from here on.
         ours = record["key"] == context.key
         path = Layout(context.target.root).log(context.target.settings)
@@ -90,12 +90,12 @@ class ServiceControl(TargetStep):
         lines = journal_lines(context.target, key=context.key, effect=STARTED)
         if not lines or record is None or lines[-1]["pid"] != record["pid"]:
             return Probe.NOT_DONE, {"why": _("the recorded process is not the one that was started")}
-        verdict, said = serving(context.target, record)
-        if verdict is Probe.DONE:
-            return verdict, _process(record) | {"proved_by": said}
-        if verdict is Probe.NOT_DONE and not lines[-1]["proved_by"] and occupied(context.target):
-            verdict = Probe.UNKNOWN  # no more than what was known at the start
-        return verdict, {"why": said}
+        result, said = serving(context.target, record)
+        if result is Probe.DONE:
+            return result, _process(record) | {"proved_by": said}
+        if result is Probe.NOT_DONE and not lines[-1]["proved_by"] and occupied(context.target):
+            result = Probe.UNKNOWN  # no more than what was known at the start
+        return result, {"why": said}
 
     def describe(self, context: StepContext, parameters: ServiceParameters) -> list[str]:
         """Return the lines of the dry run, secrets masked."""
@@ -118,7 +118,7 @@ def _stop(
     known = journal_lines(context.target, key=context.key, effect=STOPPED)
     facts: dict[str, Any] = {"stopped": known[-1]["pid"] if known else None}
     if running is not None:
-        killed = stop_service(running, service.stop_seconds, context.beat)
+        killed = stop_service(running, service.stop_seconds, context.heartbeat)
         facts = {"stopped": running["pid"], "killed": killed}
         journal_once(context, STOPPED, pid=running["pid"], killed=killed)
     failed = ""
@@ -134,7 +134,7 @@ def _stop(
     # A process that has just ended may leave its port to children that end a moment later.
     until = time.monotonic() + (service.stop_seconds if running is not None or service.stop else 0.0)
     while (who := occupied(context.target)) and time.monotonic() < until:
-        context.beat()
+        context.heartbeat()
         time.sleep(POLL_SECONDS)
     if failed and (who or service.listens_on is None):
         raise StepFailed(failed, facts=facts)
@@ -163,7 +163,7 @@ def running_service(root: Path) -> dict[str, Any] | None:
     return record if lives(record) else None
 
 
-def stop_service(record: Mapping[str, Any], seconds: float, beat: Callable[[], None]) -> bool:
+def stop_service(record: Mapping[str, Any], seconds: float, heartbeat: Callable[[], None]) -> bool:
     """End the recorded process and its group, TERM first, KILL after `seconds`; return whether KILL was needed."""
     pid = int(record["pid"])
     try:
@@ -181,7 +181,7 @@ def stop_service(record: Mapping[str, Any], seconds: float, beat: Callable[[], N
             select.select([process], [], [], POLL_SECONDS)
             if _ended(process) and leads:
                 time.sleep(POLL_SECONDS)
-            beat()
+            heartbeat()
         if _gone(process, pid, leads):
             return False
         _send(process, pid, leads, signal.SIGKILL)
@@ -257,7 +257,7 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
         context.target,
         [*starter, json.dumps(sandbox_of(context.target, arguments[0]), default=asdict), *arguments],
         seconds=max(0.0, held.until - time.monotonic()),
-        beat=context.beat,
+        heartbeat=context.heartbeat,
         confined=False,  # what it starts is, once it is recorded
     )
     if outcome.code != 0:
@@ -288,12 +288,12 @@ def _wait_until_serving(context: StepContext, held: Held, service: Service) -> t
     served_at, looks = began, 0
     while True:
         record = recorded_service(context.target.root)
-        verdict, said = serving(context.target, record)
+        result, said = serving(context.target, record)
         moment = time.monotonic()
-        if verdict is not Probe.NOT_DONE and record is not None:
+        if result is not Probe.NOT_DONE and record is not None:
             served_at, looks = (served_at, looks + 1) if looks else (moment, 1)
             if looks >= LEAST_LOOKS and moment - served_at >= service.stable_seconds:
-                return record, served_at - began, verdict, said
+                return record, served_at - began, result, said
         else:
             looks = 0
             if service.version is None and not lives(record):
@@ -303,7 +303,7 @@ def _wait_until_serving(context: StepContext, held: Held, service: Service) -> t
             if moment >= until:
                 seconds = {"seconds": round(moment - began), "why": said}
                 raise _failure(context, _("the service does not serve after %(seconds)d s: %(why)s") % seconds)
-        context.beat()
+        context.heartbeat()
         time.sleep(max(POLL_SECONDS, service.stable_seconds / 8) if looks else POLL_SECONDS)
 
 

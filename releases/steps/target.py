@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from releases.steps import database as databases, runner
-from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, StillRunning, TargetSpec
+from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepType, StillRunning, TargetSpec
 from releases.steps.configuration_file import configuration_digest, path_of, render_configuration
 from releases.steps.log_position import log_position
 from releases.steps.sandbox import inside, shared
@@ -132,10 +132,14 @@ class Held:
         outcome = runner.run_on(
             context.target,
             arguments,
-            extra={"RINGI_KEY": context.key, "RINGI_EPOCH": str(context.fencing_token), **(extra or {})},
+            extra={
+                "RINGI_IDEMPOTENCY_KEY": context.key,
+                "RINGI_FENCING_TOKEN": str(context.fencing_token),
+                **(extra or {}),
+            },
             seconds=max(0.0, self.until - time.monotonic()),
             output=context.output,
-            beat=context.beat,
+            heartbeat=context.heartbeat,
             secrets=runner.secrets_of(context),
             pass_fds=(self.lock, *pass_fds),
             silence=context.no_output_timeout_seconds,
@@ -245,7 +249,7 @@ def holding(context: StepContext) -> Iterator[Held]:
             "log": log,
         }
         write_atomically(layout.lock_record, json.dumps(holder).encode())
-        context.beat()
+        context.heartbeat()
         yield Held(context, descriptor, until)
     finally:
         # Closed, not unlocked: an explicit unlock would take the lock from children that still live.
@@ -347,7 +351,7 @@ def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list
     ]
 
 
-class TargetStep(StepKind):
+class TargetStep(StepType):
     """A kind that works on the target: run and probe under its lock, the rest in `make` and `look`."""
 
     def run(self, context: StepContext, parameters: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def keep_rows(
     path: Path,
     *,
     before: Path | None = None,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Write each row that the snapshot does not show to `path` and return how many there are per table.
 
@@ -89,7 +89,7 @@ def keep_rows(
                 counts[table] += 1
                 file.write(_line(table, key, row))
                 if counts.total() % 5000 == 0:
-                    beat()
+                    heartbeat()
         for (table, _key), line in noted.items():
             counts[table] += 1
             file.write(line)

@@ -23,17 +23,17 @@ from environments.language import listed
 from releases.steps.words import told as in_words
 
 if TYPE_CHECKING:
-    from releases.admin.happened import Difference, Happening
-    from releases.admin.shown import Button
+    from releases.admin.change_history import Difference, HistoryEntry
+    from releases.admin.formatting import Button
 
 register = template.Library()
 SELECTED = mark_safe(" selected")
 
 
 def _shown() -> Any:
-    from releases.admin import shown
+    from releases.admin import formatting
 
-    return shown
+    return formatting
 
 
 @register.filter
@@ -184,10 +184,10 @@ def _shown_of(cl: Any, row: Any, name: str) -> Any:
 
 
 @register.inclusion_tag("ringi/happenings.html")
-def history(row: Model) -> dict[str, list[Happening] | str]:
+def history(row: Model) -> dict[str, list[HistoryEntry] | str]:
     """Show the acts on one row, newest first."""
-    from audit.change import label
-    from releases.admin.happened import of_objects
+    from audit.operation import label
+    from releases.admin.change_history import of_objects
 
     return {"happenings": of_objects([label(row)]), "zone": ""}
 
@@ -201,17 +201,17 @@ def words_of_events() -> dict[str, str]:
 
 @register.inclusion_tag("ringi/clauses.html", takes_context=True)
 def consented(context: dict[str, Any], round_: Any, zone: str = "") -> dict[str, Any]:
-    """Show what a round of consent is about."""
+    """Show what an approval request is about."""
     from environments.admin.rights import rights_of
-    from releases.admin.rounds import clauses
+    from releases.admin.approval_requests import clauses
 
     return {"clauses": clauses(round_, rights_of(context["request"]), zone)}
 
 
-@register.inclusion_tag("ringi/told.html")
+@register.inclusion_tag("ringi/release_notifications.html")
 def told_of(release: Any, zone: str = "") -> dict[str, Any]:
     """Show the status text of a release and what has been told of it."""
-    from releases.admin.messages_preview import told_so_far
+    from releases.admin.notification_preview import told_so_far
 
     return {"release": release, "zone": zone, **told_so_far(release, zone)}
 
@@ -219,7 +219,7 @@ def told_of(release: Any, zone: str = "") -> dict[str, Any]:
 @register.filter
 def said(delivery: Any) -> str:
     """Return what became of a delivery in the reader's words."""
-    from releases.admin.messages_preview import said_of
+    from releases.admin.notification_preview import said_of
 
     return said_of(delivery)
 
@@ -228,6 +228,12 @@ def said(delivery: Any) -> str:
 def word(key: Any) -> str:
     """Return a stored key in the reader's words."""
     return _shown().word(key)
+
+
+@register.filter
+def result_word(key: Any) -> str:
+    """Return the result of a check in the reader's words."""
+    return _shown().result_word(key)
 
 
 @register.filter
@@ -249,17 +255,17 @@ def colon() -> str:
 
 
 @register.filter
-def act_name(operation: Any) -> str:
+def operation_name(operation: Any) -> str:
     """Return an operation in words."""
-    from releases.admin import happened
+    from releases.admin import change_history
 
-    return happened.act_name(str(operation))
+    return change_history.operation_name(str(operation))
 
 
-@register.inclusion_tag("ringi/stop_banner.html", takes_context=True)
+@register.inclusion_tag("ringi/emergency_stop_banner.html", takes_context=True)
 def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     """Say on every page that production is stopped, of all applications or of one, while it is."""
-    from releases.admin.stop_page import banner
+    from releases.admin.emergency_stop_page import banner
     from releases.models import EmergencyStop
 
     request = context.get("request")
@@ -267,13 +273,13 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     return {"stops": banner(switches), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
-@register.inclusion_tag("ringi/silence_banner.html", takes_context=True)
-def silence_banner(context: dict[str, Any]) -> dict[str, Any]:
-    """Say on every page of the staff what is silent: the page itself asks, so that nothing silent has to tell."""
-    from releases.admin.queue_page import silent_lines
+@register.inclusion_tag("ringi/unresponsive_banner.html", takes_context=True)
+def unresponsive_banner(context: dict[str, Any]) -> dict[str, Any]:
+    """Say on every page of the staff what is unresponsive: the page itself asks, so that nothing unresponsive has to report."""
+    from releases.admin.queue_page import unresponsive_lines
 
     staff = getattr(getattr(context.get("request"), "user", None), "is_staff", False)
-    return {"silent": silent_lines() if staff else [], "linked": staff}
+    return {"unresponsive": unresponsive_lines() if staff else [], "linked": staff}
 
 
 @register.simple_tag
@@ -297,14 +303,14 @@ def term(key: str) -> dict[str, str]:
 @register.filter
 def cause(round_: Any) -> str:
     """Return why the approvals of a round do not count any more; empty while they do."""
-    from releases.admin.rounds import ended_because
+    from releases.admin.approval_requests import ended_because
 
     return ended_because(round_)
 
 
 @register.filter
 def clause(key: Any) -> str:
-    """Return the words of a key of what is consented to."""
+    """Return the words of a key of what is approved."""
     from releases.gates.content import clause_labels
 
     return clause_labels().get(str(key)) or in_words(key)

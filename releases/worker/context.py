@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from environments.models import DeploymentTarget
-from releases.actions.release.repository import place_of
-from releases.actions.watch.place import configuration_of, spec_of
 from releases.gates.content import target_digest
 from releases.models import Deployment, Step
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.operations.release.repository import place_of
 from releases.steps.base import StepContext, StepFailed, TargetSpec, Version
 from releases.steps.words import gettext as _
 
@@ -84,11 +84,11 @@ def context_of(
     step: Step,
     fencing_token: int,
     output: Callable[[bytes], None],
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
     deadline: float,
     facts: RunFacts,
 ) -> StepContext:
-    """Return the context of one attempt, from the facts of its run; on the way back, wanted and previous change places."""
+    """Return the context of one attempt, from the facts of its run; on the rollback, wanted and previous change places."""
     back = step.phase in BACK
     return StepContext(
         key=step.key,
@@ -104,6 +104,6 @@ def context_of(
         deadline_seconds=deadline,
         no_output_timeout_seconds=step.no_output_timeout_seconds,
         output=output,
-        beat=beat,
+        heartbeat=heartbeat,
         secrets=facts.secrets,
     )

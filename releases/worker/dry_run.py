@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from environments.models import DeploymentTarget, Environment
 from releases import checks, steps
-from releases.actions.release.repository import place_of
-from releases.actions.step.claim import recorded
-from releases.actions.watch.place import configuration_of, spec_of
 from releases.checks.base import TargetCheck
 from releases.gates.content import digest
 from releases.models import DeployedVersion, Release, Step
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.operations.release.repository import place_of
+from releases.operations.step.claim import recorded
 from releases.steps.base import StepContext, StepFailed, Version
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
@@ -29,7 +29,7 @@ class Planned:
 
     phase: str
     ordinal: int
-    kind: str
+    step_type: str
     label_ja: str
     label_en: str
     deadline_seconds: float
@@ -71,7 +71,7 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
                 earlier={},
                 deadline_seconds=deadline_of(planned),
                 output=_nothing,
-                beat=_nothing,
+                heartbeat=_nothing,
                 secrets=tuple({*new_secrets, *old_secrets}),
             )
             found.append(_described(phase, len(found) + 1, planned, context))
@@ -110,7 +110,7 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
     return Planned(
         phase=phase,
         ordinal=ordinal,
-        kind=planned["step_type"],
+        step_type=planned["step_type"],
         label_ja=planned["label_ja"],
         label_en=planned["label_en"],
         deadline_seconds=context.deadline_seconds,

@@ -6,13 +6,13 @@ from releases import steps
 from releases.models import Step
 from releases.steps.base import Fenced, Probe, StepContext
 from releases.steps.words import gettext as _
-from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
+from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 
 PROBE_SECONDS = 60
 
 
 def state_of(step: Step, context: StepContext) -> tuple[str, str]:
-    """Look on the target after a command was cut off; return the probe's verdict ("" for a check) and a sentence.
+    """Look on the target after a command was cut off; return the probe's result ("" for a check) and a sentence.
 
     What cannot be looked at is unknown. Raises Fenced when the step has been taken over.
     """
@@ -27,10 +27,10 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
     short = replace(context, deadline_seconds=min(context.deadline_seconds, PROBE_SECONDS))
     try:
         kind = steps.kind(step.step_type)
-        with cut_off_after(PROBE_SECONDS + MARGIN_SECONDS):
-            verdict, _facts = kind.probe(short, kind.parameters(**step.parameters))
+        with interrupt_after(PROBE_SECONDS + MARGIN_SECONDS):
+            result, _facts = kind.probe(short, kind.parameters(**step.parameters))
     except Fenced:
         raise
-    except (Exception, CutOff):  # noqa: BLE001  a look that fails tells nothing about the target
-        verdict = Probe.UNKNOWN
-    return verdict.value, sentences[verdict]
+    except (Exception, TimedOut):  # noqa: BLE001  a look that fails tells nothing about the target
+        result = Probe.UNKNOWN
+    return result.value, sentences[result]

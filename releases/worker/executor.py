@@ -13,27 +13,35 @@ from django.db import Error
 from pydantic import ValidationError
 
 from audit.clock import now
-from audit.refusals import GateClosed
+from audit.refusals import GateNotPassed
 from audit.trace import tracing
 from releases import checks, steps
-from releases.actions.deployment.decide import succeed
-from releases.actions.deployment.queue import put_back
-from releases.actions.poll.limited import limited
-from releases.actions.step.claim import ATTEMPTS, Claim, Exhausted, claim
-from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop, wait_for_target
-from releases.actions.target.sound import shared
-from releases.checks.base import CheckContext, Verdict
+from releases.checks.base import CheckContext, Result
 from releases.models import Step
-from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked, Unproven
+from releases.operations.deployment.decide import succeed
+from releases.operations.deployment.enqueue import return_to_scheduled
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.operations.step.claim import ATTEMPTS, Claim, Exhausted, claim
+from releases.operations.step.outcome import (
+    fail,
+    mark_unknown,
+    record_success,
+    request_manual,
+    stop,
+    wait,
+    wait_for_target,
+)
+from releases.operations.target.validity import shared
+from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopRequested, Unproven
 from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
 from releases.steps.words import gettext as _
 from releases.worker.context import RunFacts, context_of, facts_of, target_of
-from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
 from releases.worker.still_serving import demand_still_serving
+from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 
 log = logging.getLogger(__name__)
 DEADLINE_FACTOR = 10
@@ -50,11 +58,11 @@ def worker_name() -> str:
 def run_from(step_id: int) -> None:
     """Run a step and those that come after it, until none is left or another worker holds it."""
     run_id = Step.objects.filter(pk=step_id).values_list("deployment_id", flat=True).first()
-    taken = limited("claim", f"releases.Step:{step_id}", partial(_taken, step_id), deployment_id=run_id)
+    taken = with_retry_limit("claim", f"releases.Step:{step_id}", partial(_taken, step_id), deployment_id=run_id)
     facts: RunFacts | None = None
     while taken is not None:
         present = taken
-        with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
+        with tracing(deployment=str(taken.step.deployment_id), step=str(taken.step.ordinal)):
             log.info("attempt %s of step %s: %s", taken.fencing_token, taken.step.ordinal, taken.step.step_type)
             try:
                 facts = facts or _facts(taken)
@@ -63,7 +71,7 @@ def run_from(step_id: int) -> None:
                 log.warning("%s", fenced)
                 return
             except StillRunning as running:
-                # The sweep comes back when the target's lock is free.
+                # The poll comes back when the target's lock is free.
                 log.warning("%s", running)
                 wait_for_target(present.step, fencing_token=present.fencing_token)
                 return
@@ -76,9 +84,9 @@ def _taken(step_id: int) -> Claim | None:
     """Take a step; None where there is nothing to do, a gate has closed, or a person is asked instead."""
     try:
         return claim(step_id, worker=worker_name())
-    except GateClosed as closed:
+    except GateNotPassed as closed:
         deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
-        put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
+        return_to_scheduled(deployment.pk, tuple(str(reason) for reason in closed.reasons))
     except Exhausted as exhausted:
         _ask_after_losses(exhausted.step)
     return None
@@ -91,7 +99,7 @@ def _ask_after_losses(step: Step) -> None:
         "The worker of this step ended %(number)d times without an outcome, so Ringi does not retry the step "
         "automatically."
     )
-    doubt(
+    mark_unknown(
         step,
         fencing_token=step.fencing_token,
         message=f"{message % {'number': ATTEMPTS}}\n{said[-LAST_WORDS:]}".rstrip(),
@@ -115,7 +123,7 @@ def _facts(taken: Claim) -> RunFacts | None:
         log.exception("step %s", taken.step.pk)
         message = str(unread) or repr(unread)
         if taken.taken_over:  # what an attempt before this one has done, nobody has looked at
-            doubt(taken.step, fencing_token=taken.fencing_token, message=message)
+            mark_unknown(taken.step, fencing_token=taken.fencing_token, message=message)
         else:
             fail(taken.step, fencing_token=taken.fencing_token, message=message, asks=True)
         return None
@@ -128,10 +136,10 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         return None
     deadline, measuring = _deadline(step), _time_to_measure(step)
     with Lease(step.pk, fencing_token, longest=deadline + measuring + 2 * PROBE_SECONDS + 5 * MARGIN_SECONDS) as lease:
-        context = context_of(step, fencing_token, lease.output, lease.beat, deadline, facts)
+        context = context_of(step, fencing_token, lease.output, lease.heartbeat, deadline, facts)
         secrets = secrets_of(context)
         try:
-            with cut_off_after(deadline + MARGIN_SECONDS):
+            with interrupt_after(deadline + MARGIN_SECONDS):
                 if step.ordinal == 1 and (other := shared(target_of(step.deployment), context.target)):
                     raise StepFailed(_("Another deployment target is already there: %(target)s") % {"target": other})
                 if step.step_type == "check":
@@ -141,26 +149,28 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             demand_still_serving(step, context)
             measured = _measured(context, measuring) if measuring else None
             result = clean(result, secrets)
-        except StopAsked:
-            verdict, told = state_of(step, context)
+        except StopRequested:
+            proof, told = state_of(step, context)
             message = " — ".join(filter(None, [_("A person stopped the step."), told]))
             _say(lease, message)
-            stop(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=verdict)
+            stop(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=proof)
             return None
         except Unproven as unproven:
             message, result = clean(str(unproven), secrets), clean(unproven.facts, secrets)
             _say(lease, message)
-            doubt(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, result=result)
+            mark_unknown(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, result=result)
             return None
-        except (Overdue, CutOff) as late:
-            verdict, told = state_of(step, context)
+        except (Overdue, TimedOut) as late:
+            proof, told = state_of(step, context)
             message = clean(" — ".join(filter(None, [str(late), told])), secrets)
             _say(lease, message)
             # Only an effect that is surely not there may be made again without a person's look.
-            if verdict == Probe.NOT_DONE.value:
-                fail(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=verdict)
+            if proof == Probe.NOT_DONE.value:
+                fail(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=proof)
             else:
-                doubt(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=verdict)
+                mark_unknown(
+                    step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=proof
+                )
             return None
         except StepFailed as failed:
             message = clean(str(failed), secrets)
@@ -172,11 +182,11 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             raise
         except Exception as unclear:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
             log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
-            doubt(step, fencing_token=fencing_token, message=clean(str(unclear) or repr(unclear), secrets))
+            mark_unknown(step, fencing_token=fencing_token, message=clean(str(unclear) or repr(unclear), secrets))
             return None
         said = lease.rest()
     try:
-        following = finish(
+        following = record_success(
             step, fencing_token=fencing_token, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
             worker=step.owner,
         )  # fmt: skip
@@ -202,12 +212,12 @@ def _without_worker(step: Step, fencing_token: int) -> bool:
     except StepFailed:
         return False  # the attempt says so
     if task := kind.asks(parameters):
-        ask_person(step, fencing_token=fencing_token, task=task, minutes=parameters.minutes)
+        request_manual(step, fencing_token=fencing_token, task=task, minutes=parameters.minutes)
         return True
     until = kind.waits_until(parameters, step.started_at)
     if until is None or until <= now():
         return False
-    pause(step, fencing_token=fencing_token, until=until)
+    wait(step, fencing_token=fencing_token, until=until)
     return True
 
 
@@ -223,20 +233,20 @@ class _Doubt(Exception):
 def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
     kind, parameters = _planned(steps, step.step_type, step.parameters)
     if taken_over:
-        verdict, facts = kind.probe(context, parameters)
-        context.output(f"probe: {verdict.value}\n".encode())
-        if verdict is Probe.DONE:
-            return facts, verdict.value
-        if verdict is Probe.RUNNING:
+        proof, facts = kind.probe(context, parameters)
+        context.output(f"probe: {proof.value}\n".encode())
+        if proof is Probe.DONE:
+            return facts, proof.value
+        if proof is Probe.RUNNING:
             raise StillRunning("the target is still locked by an earlier attempt")
         # A person who looked and said retry decided for the attempt that follows, and for no later one.
         decided = (
             step.decision.get("verb") == "step:retry"
             and step.decision.get("fencing_token") == context.fencing_token - 1
         )
-        if not decided and (verdict is Probe.UNKNOWN or not kind.repeats(parameters)):
-            raise _Doubt(f"probe: {verdict.value}")
-        return kind.run(context, parameters), verdict.value
+        if not decided and (proof is Probe.UNKNOWN or not kind.repeats(parameters)):
+            raise _Doubt(f"probe: {proof.value}")
+        return kind.run(context, parameters), proof.value
     return kind.run(context, parameters), ""
 
 
@@ -256,11 +266,11 @@ def _check(step: Step, context: StepContext) -> dict[str, Any]:
     looked = CheckContext(context.target, context.configuration, secrets, run=context.run_token)
     result = kind.run(looked, parameters)
     result = dataclasses.replace(result, value=clean(result.value, secrets), output=clean(result.output, secrets))
-    context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
-    facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
+    context.output(f"{result.result.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
+    facts = {**dataclasses.asdict(result), "result": result.result.value}
     del facts["position"]
-    if result.verdict is not Verdict.PASS:
-        raise StepFailed(f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}")
+    if result.result is not Result.PASSED:
+        raise StepFailed(f"{result.result.value}: {result.value} (limit {result.limit}) {result.output[-400:]}")
     return facts
 
 
@@ -269,7 +279,7 @@ def _deadline(step: Step) -> float:
 
 
 def _time_to_measure(step: Step) -> float:
-    """Return how many seconds the target's digests may take after the last step of the checks and of the way back,
+    """Return how many seconds the target's digests may take after the last step of the checks and of the rollback,
     before maintenance ends: as long as the run's backup, which reads as much; 0 after another step.
     """
     if step.phase not in ("verification", "rollback"):
@@ -280,5 +290,5 @@ def _time_to_measure(step: Step) -> float:
 
 
 def _measured(context: StepContext, seconds: float) -> dict[str, str]:
-    with cut_off_after(seconds + MARGIN_SECONDS):
+    with interrupt_after(seconds + MARGIN_SECONDS):
         return dataclasses.asdict(measure(context.target, context.configuration, seconds=seconds))

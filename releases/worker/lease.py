@@ -9,7 +9,7 @@ from types import TracebackType
 from django.conf import settings
 from django.db import Error, connection
 
-from releases.steps.base import Fenced, StopAsked
+from releases.steps.base import Fenced, StopRequested
 
 FLUSH_SECONDS = 0.25
 KEPT_BYTES = 2_000_000
@@ -26,8 +26,8 @@ SELECT id, fencing_token, clock_timestamp(), %s FROM releases_step WHERE id = %s
 
 
 class _Renewer:
-    """The thread that renews the leases held in this process, each a beat after the last time: it begins with the first
-    one and ends when it finds none, so that a step which takes less than a beat costs no thread and no connection.
+    """The thread that renews the leases held in this process, each a heartbeat after the last time: it begins with the first
+    one and ends when it finds none, so that a step which takes less than a heartbeat costs no thread and no connection.
     """
 
     def __init__(self) -> None:
@@ -38,9 +38,9 @@ class _Renewer:
         self._connected = False
 
     def hold(self, lease: "Lease") -> None:
-        """Renew a lease from a beat after now on."""
+        """Renew a lease from a heartbeat after now on."""
         with self._turn:
-            due = time.monotonic() + settings.BEAT
+            due = time.monotonic() + settings.HEARTBEAT_INTERVAL
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="lease", daemon=True)
                 thread.start()  # it waits for its turn
@@ -60,7 +60,7 @@ class _Renewer:
     def _run(self) -> None:
         with self._turn:
             try:
-                self._turn.wait(settings.BEAT)
+                self._turn.wait(settings.HEARTBEAT_INTERVAL)
                 while self._due:
                     lease, due = min(self._due.items(), key=itemgetter(1))
                     if (left := due - time.monotonic()) > 0:
@@ -69,7 +69,7 @@ class _Renewer:
                         continue
                     self._connected = True
                     if lease.renew():
-                        self._due[lease] = time.monotonic() + settings.BEAT
+                        self._due[lease] = time.monotonic() + settings.HEARTBEAT_INTERVAL
                     else:
                         del self._due[lease]
             finally:
@@ -84,7 +84,7 @@ _renewer = _Renewer()
 
 
 class Lease:
-    """Holds one attempt: `beat()` raises Fenced once a renewal or a chunk has found no row, StopAsked once on a stop.
+    """Holds one attempt: `heartbeat()` raises Fenced once a renewal or a chunk has found no row, StopRequested once on a stop.
 
     It is not renewed for more than `longest` seconds: what hangs where nothing can interrupt it is taken over. The
     masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
@@ -120,12 +120,12 @@ class Lease:
             return False
         try:
             with connection.cursor() as cursor:
-                cursor.execute(RENEW, [settings.LEASE, self.step_id, self.fencing_token])
+                cursor.execute(RENEW, [settings.LEASE_DURATION, self.step_id, self.fencing_token])
                 found = cursor.fetchone()
         except Error:
             connection.close()
             # Out of reach of the database for a whole lease: someone else may hold the step by now.
-            if time.monotonic() - self._renewed_at > settings.LEASE:
+            if time.monotonic() - self._renewed_at > settings.LEASE_DURATION:
                 self.lost.set()
             return not self.lost.is_set()
         if found is None:
@@ -137,13 +137,13 @@ class Lease:
         self._renewed_at = time.monotonic()
         return True
 
-    def beat(self) -> None:
-        """Raise Fenced when this attempt no longer holds the step, StopAsked when its run is stopped; that once."""
+    def heartbeat(self) -> None:
+        """Raise Fenced when this attempt no longer holds the step, StopRequested when its run is stopped; that once."""
         if self.lost.is_set():
             raise Fenced(f"step {self.step_id}: fencing_token {self.fencing_token} no longer holds it")
         if self.stopping.is_set() and not self._stop_told:
             self._stop_told = True
-            raise StopAsked
+            raise StopRequested
         if self._buffer and time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush()
 

@@ -23,8 +23,8 @@ from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
 from audit.actor import Actor, acting
-from audit.apart import is_unavailable
-from audit.change import change
+from audit.isolated import is_unavailable
+from audit.operation import operation
 from environments.models import Environment
 from releases.models import Rollback, Step
 from releases.worker.executor import worker_name
@@ -143,9 +143,9 @@ class RingiWorker(BaseWorker):
             row = environments.filter(slug=queue).first() or environments.first()
             with (
                 acting(Actor(account_id=None, name=worker_name(), kind="worker", channel="worker")),
-                change("job:refuse", *([(Environment, row.pk)] if row else []), reason=why) as act,
+                operation("job:refuse", *([(Environment, row.pk)] if row else []), reason=why) as op,
             ):
-                act.details |= {"queue": queue, "jobs": self._refused}
+                op.details |= {"queue": queue, "jobs": self._refused}
         except Error as fault:
             log.warning("that jobs were refused could not be recorded yet: %s", fault)
             return

@@ -11,16 +11,16 @@ from django.db import Error, connection
 
 from audit.actor import Actor, acting
 from audit.clock import now
+from releases.liveness import record_heartbeat
 from releases.models import Heartbeat
-from releases.silence import sign
-from releases.worker.sweeper import OFTEN, next_due, sweep
+from releases.worker.poll import OFTEN, next_due, poll_once
 
 log = logging.getLogger(__name__)
 LOCK = "SELECT pg_try_advisory_lock(hashtext('ringi_scheduler'))"
 
 
 class Scheduler:
-    """Runs sweeps until it is told to end; a lost database is waited for."""
+    """Polls until it is told to end; a lost database is waited for."""
 
     def __init__(self) -> None:
         self.ending = False
@@ -30,7 +30,7 @@ class Scheduler:
         self.ending = True
 
     def run(self) -> None:
-        """Loop: take the lock, sweep, sleep until the next due time, a NOTIFY, or SWEEP seconds."""
+        """Loop: take the lock, poll, sleep until the next due time, a NOTIFY, or POLL_INTERVAL seconds."""
         signal.signal(signal.SIGTERM, self.end)
         signal.signal(signal.SIGINT, self.end)
         actor = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
@@ -42,30 +42,30 @@ class Scheduler:
                 except (Error, psycopg.Error) as fault:
                     log.warning("the database is out of reach: %s", fault)
                     connection.close()
-                    time.sleep(min(1.0, settings.SWEEP))
+                    time.sleep(min(1.0, settings.POLL_INTERVAL))
 
     def _hold(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(LOCK)
             (mine,) = cursor.fetchone()
             if not mine:
-                time.sleep(settings.SWEEP)
+                time.sleep(settings.POLL_INTERVAL)
                 return
             cursor.execute("LISTEN ringi_due")
-        rarely_at = sign_at = 0.0
+        rarely_at = heartbeat_at = 0.0
         while not self.ending:
-            if time.monotonic() >= sign_at:
-                sign(Heartbeat.SCHEDULER)
-                sign_at = time.monotonic() + settings.SWEEP
-            swept_at = now()
+            if time.monotonic() >= heartbeat_at:
+                record_heartbeat(Heartbeat.SCHEDULER)
+                heartbeat_at = time.monotonic() + settings.POLL_INTERVAL
+            polled_at = now()
             if time.monotonic() < rarely_at:
-                sweep(swept_at, OFTEN)
+                poll_once(polled_at, OFTEN)
             else:
-                sweep(swept_at)
-                rarely_at = time.monotonic() + 10 * settings.SWEEP
+                poll_once(polled_at)
+                rarely_at = time.monotonic() + 10 * settings.POLL_INTERVAL
             # What was due for this round and is so still has its next try with the next one.
-            upcoming = next_due(swept_at)
-            wait = settings.SWEEP
+            upcoming = next_due(polled_at)
+            wait = settings.POLL_INTERVAL
             if upcoming is not None:
                 wait = min(wait, max(0.002, (upcoming - now()).total_seconds()))
             raw = connection.connection

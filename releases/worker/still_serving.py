@@ -6,8 +6,8 @@ from releases import steps
 from releases.models import Step
 from releases.steps.base import Probe, StepContext, StepFailed, StillRunning, Unproven
 from releases.steps.words import gettext as _
-from releases.worker.cut import MARGIN_SECONDS, cut_off_after
 from releases.worker.ending import PROBE_SECONDS
+from releases.worker.timeouts import MARGIN_SECONDS, interrupt_after
 
 ENDS_WITH_A_LOOK = ("verification", "rollback_verification")
 
@@ -31,12 +31,12 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     kind = steps.kind(start.step_type)
     least = min(context.deadline_seconds, PROBE_SECONDS)
     own = replace(context, key=start.key, fencing_token=start.fencing_token, deadline_seconds=least)
-    with cut_off_after(PROBE_SECONDS + MARGIN_SECONDS):
-        verdict, facts = kind.probe(own, kind.parameters(**start.parameters))
+    with interrupt_after(PROBE_SECONDS + MARGIN_SECONDS):
+        result, facts = kind.probe(own, kind.parameters(**start.parameters))
     why = {"why": facts.get("why") or "—"}
-    if verdict is Probe.RUNNING:
+    if result is Probe.RUNNING:
         raise StillRunning("the target is locked while its service is asked for again")
-    if verdict is Probe.NOT_DONE:
+    if result is Probe.NOT_DONE:
         raise StepFailed(_("The service that was started no longer serves: %(why)s") % why)
-    if verdict is Probe.UNKNOWN and start.decision.get("verb") != "step:mark_succeeded":
+    if result is Probe.UNKNOWN and start.decision.get("verb") != "step:mark_succeeded":
         raise Unproven(_("Ringi cannot confirm that the service that was started still serves: %(why)s") % why)

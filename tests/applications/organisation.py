@@ -1,4 +1,4 @@
-"""An organisation with an application that is not the sample: its procedure, its targets, and the acts of its people.
+"""An organisation with an application that is not the sample: its procedure, its targets, and the operations of its people.
 
 Everything is done as people do it: `make up` in a copy of the tree, forms over HTTP, the API for CI.
 """
@@ -42,7 +42,7 @@ NOT_ASKED = ("coverage", "static_analysis", "performance")
 SHORT = (
     ('version = "1.0.1"\n', 'version = "2.0.0"\n'),
     ("duration_seconds = 86400", f"duration_seconds = {MONITORING_SECONDS}"),
-    ("watch_seconds = 86400", f"watch_seconds = {MONITORING_SECONDS}"),
+    ("monitoring_seconds = 86400", f"monitoring_seconds = {MONITORING_SECONDS}"),
     ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
 )
 
@@ -128,9 +128,9 @@ class Application(ABC):
             assert wanted in text, wanted
             text = text.replace(wanted, put)
         for key in NOT_ASKED:
-            text = re.sub(rf'^  {{ key = "{key}", kind = "evidence".*\n', "", text, flags=re.MULTILINE)
-        row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", source = "procedure" },\n'
-        words = 'ja = "自組織用", en = "For our organisation", source = "ours"'
+            text = re.sub(rf'^  {{ key = "{key}", type = "evidence".*\n', "", text, flags=re.MULTILINE)
+        row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", origin = "written" },\n'
+        words = 'ja = "自組織用", en = "For our organisation", origin = "default"'
         return text.replace(row, row + f'  {{ date = 2024-04-01, version = "2.0.0", {words} }},\n', 1)
 
 
@@ -246,13 +246,13 @@ class Organisation(Stage):
         report = passed % b"".join(b'<testcase classname="t" name="%d"/>' % number for number in range(3))
         for test_type, name in (("unit", "development"), ("integration", "staging"), ("system", "staging"),
                                 ("acceptance", "staging")):  # fmt: skip
-            self.hand_in(version, "junit", report, name, test_type)
+            self.upload(version, "junit", report, name, test_type)
         statements = {
-            "review": {"reviewer": "Committee reviewer", "verdict": "approved"},
+            "review": {"reviewer": "Committee reviewer", "decision": "approved"},
             "security_scan": {"tool": "pip-audit", "critical": 0, "high": 0, "medium": 0, "low": 0},
         }
         for kind, statement in statements.items():
-            self.hand_in(version, kind, json.dumps(statement).encode(), "staging")
+            self.upload(version, kind, json.dumps(statement).encode(), "staging")
         return {}
 
     def draft(self, version: str) -> int:

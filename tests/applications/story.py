@@ -14,7 +14,7 @@ from tests.applications.organisation import ENVIRONMENTS, Organisation, Target
 
 
 class Story:
-    """The acts, in the order of a first month; each returns what the table shows of it."""
+    """The operations, in the order of a first month; each returns what the table shows of it."""
 
     def __init__(self, organisation: Organisation) -> None:
         self.at, self.what = organisation, organisation.what
@@ -67,7 +67,9 @@ class Story:
     def deployed_by_ci(self, version: str, environment: str) -> dict[str, Any]:
         """Let CI request a deployment and return it once nothing moves any more."""
         pk = self.at.service.demand(
-            "POST", "/runs", json={"application": self.at.application, "version": version, "environment": environment}
+            "POST",
+            "/ci/deployments",
+            json={"application": self.at.application, "version": version, "environment": environment},
         )["id"]
         return self.ended(pk)
 
@@ -82,7 +84,7 @@ class Story:
         until(f"deployment {pk} to rest", look, seconds)
         return dict(self.at.service.demand("GET", f"/deployments/{pk}"))
 
-    def roll_back(self, deployment: int, cause: str = "grave_failure") -> dict[str, Any]:
+    def roll_back(self, deployment: int, cause: str = "major_failure") -> dict[str, Any]:
         """Raise, assess and authorise a rollback by hand; return the deployment at its end."""
         operator, other = self.at.operator, self.at.second_operator
         rollback = operator.do("rollback:raise", deployment, cause=cause, note="it answers with errors")
@@ -100,16 +102,16 @@ class Story:
 
     def judge(self, deployment: int) -> None:
         """Let another person than the starter judge a monitoring that has measured too little by itself."""
-        (watch,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/watch/(\d+)/")[:1]
+        (watch,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/monitoring/(\d+)/")[:1]
         self.until_measured(watch)
         self.at.second_operator.do(
-            "monitoring:record_result", watch, verdict="passed", reason="read and clicked through"
+            "monitoring:record_result", watch, result="passed", reason="read and clicked through"
         )
 
     def until_measured(self, watch: int) -> None:
         """Wait until a monitoring period is over and waits for a person."""
-        page = f"/admin/watch/{watch}/"
-        until("the monitoring to end", lambda: "act/watch/judge" in self.at.second_operator.page(page), 90, 0.5)
+        page = f"/admin/monitoring/{watch}/"
+        until("the monitoring to end", lambda: "operation/watch/judge" in self.at.second_operator.page(page), 90, 0.5)
 
     def said(self, deployment: int, word: str) -> str:
         """Return the line of a deployment's page, as an operator reads it, that holds a word; "" without one."""
@@ -118,7 +120,9 @@ class Story:
 
     def open_step(self, deployment: int) -> int:
         """Return the step that waits for a decision of another person than the one who scheduled it."""
-        (step,) = self.at.second_operator.links(f"/admin/deployment/{deployment}/", r"/admin/act/step/retry/(\d+)/")
+        (step,) = self.at.second_operator.links(
+            f"/admin/deployment/{deployment}/", r"/admin/operation/step/retry/(\d+)/"
+        )
         return step
 
     def effects(self, environment: str, deployment: int) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""What no code of the product does: shells, pickles, writes past the door, clocks without zone."""
+"""What no code of the product does: shells, pickles, writes past the operations, clocks without zone."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from .files import APPS, imports, python, tree
 
 PRODUCT = tuple(f"{app}/" for app in APPS)
 LEAVES = ("releases/steps/", "releases/checks/", "releases/metrics/", "releases/sources/", "releases/procedures/",
-          "releases/channels/", "releases/letters/")  # fmt: skip
-# Writes that name no row of a door, each inside a door or of columns that are no governed facts.
+          "releases/notifications/channels/", "releases/notifications/templates/")  # fmt: skip
+# Writes that name no row of an operation, each inside an operation or of columns that are no audited facts.
 WRITES = {
-    "releases/actions/notice/make.py": {
-        "update": "entries of the outbox that tell nobody are taken out; it is not governed"
+    "releases/operations/notification/create.py": {
+        "update": "entries of the outbox that tell nobody are taken out; it is not audited"
     },
-    "releases/actions/step/claim.py": {
-        "update": "closes the lost attempt in the claim's own door; the trigger sees it"
+    "releases/operations/step/claim.py": {
+        "update": "closes the lost attempt in the claim's own operation; the trigger sees it"
     },
-    "releases/actions/release/import_past.py": {
-        "update": "how far an import is, which is no governed fact; what is asked, confirmed and imported are acts"
+    "releases/operations/release/import_past.py": {
+        "update": "how far an import is, which is no audited fact; what is asked, confirmed and imported are acts"
     },
-    "releases/actions/release/import_tags.py": {
-        "bulk_create": "changes of past releases in the import's own door; they have no snapshots, the trigger sees each"
+    "releases/operations/release/import_tags.py": {
+        "bulk_create": "changes of past releases in the import's own operation; they have no snapshots, the trigger sees each"
     },
-    "releases/actions/deployment/queue.py": {
-        "bulk_create": "lays the steps in the door that queues the run; they have no snapshots, the trigger sees each"
+    "releases/operations/deployment/enqueue.py": {
+        "bulk_create": "lays the steps in the operation that queues the run; they have no snapshots, the trigger sees each"
     },
 }
 RAW_WRITES = {
-    "releases/actions/delivery/lane.py": "how a lane is going: not governed; what becomes of a delivery is an act",
-    "releases/actions/step/finish.py": "ends the attempt in the outcome's own door; it has no snapshots",
-    "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the fencing_token",
-    "releases/actions/delivery/send.py": "claim and next try of a delivery: not governed; its outcome is an act",
-    "releases/silence.py": "the scheduler's sign of life: not governed",
-    "releases/actions/watch/sample.py": "when the next sample is due: not governed",
+    "releases/operations/notification_delivery/lane.py": "how a lane is going: not audited; what becomes of a delivery is an act",
+    "releases/operations/step/outcome.py": "ends the attempt in the outcome's own operation; it has no snapshots",
+    "releases/worker/lease.py": "lease and output of a running step: not audited, and fenced by the fencing_token",
+    "releases/operations/notification_delivery/send.py": "claim and next try of a delivery: not audited; its outcome is an act",
+    "releases/liveness.py": "the scheduler's heartbeat: not audited",
+    "releases/operations/monitoring/measure.py": "when the next sample is due: not audited",
 }
 STATEMENT = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+(releases|environments)_", re.IGNORECASE)
 
@@ -69,7 +69,7 @@ def test_nothing_is_pickled() -> None:
         assert not forbidden & set(imports(name)), name
 
 
-def test_nothing_is_written_past_the_door() -> None:
+def test_nothing_is_written_past_the_operation() -> None:
     """Bulk writes are not seen by the snapshots; only the places listed above, each for its reason."""
     found: dict[str, set[str]] = {}
     for name in python(*PRODUCT):
@@ -82,7 +82,7 @@ def test_nothing_is_written_past_the_door() -> None:
     assert found == {name: set(verbs) for name, verbs in WRITES.items()}
 
 
-def test_no_sql_writes_past_the_door() -> None:
+def test_no_sql_writes_past_the_operation() -> None:
     found = set()
     for name in python(*PRODUCT):
         if "/migrations/" in name:
@@ -93,9 +93,9 @@ def test_no_sql_writes_past_the_door() -> None:
     assert found == set(RAW_WRITES)
 
 
-def test_every_act_opens_one_door() -> None:
-    """A public function of an action that changes something does it through change(), or from inside a door."""
-    for name in python("releases/actions/", "environments/actions/"):
+def test_every_operation_opens_one_operation() -> None:
+    """A public function of an action that changes something does it through operation(), or from inside an operation."""
+    for name in python("releases/operations/", "environments/operations/"):
         for node in tree(name).body:
             if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
                 continue
@@ -104,19 +104,19 @@ def test_every_act_opens_one_door() -> None:
                 for call in ast.walk(node)
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "save"
             ]
-            doors = [
+            operations = [
                 item
                 for block in ast.walk(node)
                 if isinstance(block, ast.With)
                 for item in block.items
                 if isinstance(item.context_expr, ast.Call)
                 and isinstance(item.context_expr.func, ast.Name)
-                and item.context_expr.func.id in ("change", "_decision")
+                and item.context_expr.func.id in ("operation", "_decision")
             ]
             inside = "inside" in (ast.get_docstring(node) or "") or any(
-                argument.arg in ("act", "deployment", "release", "rollback", "procedure") for argument in node.args.args
+                argument.arg in ("op", "deployment", "release", "rollback", "procedure") for argument in node.args.args
             )
-            assert not saves or doors or inside, f"{name}: {node.name} saves without a door"
+            assert not saves or operations or inside, f"{name}: {node.name} saves without an operation"
 
 
 def test_no_clock_is_naive() -> None:

@@ -11,8 +11,8 @@ LONGEST = 400
 LONG = {
     "docs/reference/machines.md": "made from the edges",
     "releases/glossary.toml": "a list of terms, one entry each",
-    "releases/letters/shipped_en.toml": "a text for each event",
-    "releases/letters/shipped_ja.toml": "a text for each event",
+    "releases/notifications/templates/default_en.toml": "a text for each event",
+    "releases/notifications/templates/default_ja.toml": "a text for each event",
     "tests/mutants.toml": "a list of guards, one entry each",
     "audit/offline/ringi_verify.py": "one file by promise: an auditor takes it away and reads it",
 }
@@ -45,7 +45,7 @@ def test_every_module_and_every_action_says_what_it_is() -> None:
         if "/migrations/" not in name and (ROOT / name).stat().st_size and not ast.get_docstring(tree(name))
     ]
     assert not silent
-    for name in python("releases/actions/", "environments/actions/"):
+    for name in python("releases/operations/", "environments/operations/"):
         for node in tree(name).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 assert ast.get_docstring(node), f"{name}: {node.name}"

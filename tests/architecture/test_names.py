@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from django.apps import apps
 
-from releases.machines.edges import edges
-from releases.machines.guard import machines
+from releases.state_machines.edges import edges
+from releases.state_machines.guard import machines
 
 from .files import APPS, ROOT
 
@@ -34,7 +34,7 @@ def names() -> Iterator[tuple[str, str]]:
             yield from ((f"{model.__name__}.{field.name}", str(value)) for value, _label in field.flatchoices)
     for machine in machines():
         yield from ((machine.__name__, edge.verb) for edge in edges(machine))
-    with (ROOT / "audit" / "operations.toml").open("rb") as file:
+    with (ROOT / "audit" / "operation_roles.toml").open("rb") as file:
         for noun, verbs in tomllib.load(file).items():
             yield from (("operation", f"{noun}_{verb}") for verb in verbs)
 

@@ -1,4 +1,4 @@
-"""Every operation that the code begins stands in audit/operations.toml; what does not, PostgreSQL refuses to everybody."""
+"""Every operation that the code begins stands in audit/operation_roles.toml; what does not, PostgreSQL refuses to everybody."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from releases.admin.happened import OTHER_ACTS
+from releases.admin.change_history import OTHER_OPERATIONS
 from releases.admin.verbs import VERBS
-from tests.operations import DECLARED
+from tests.operation_roles import DECLARED
 
 PROJECT = Path(__file__).parents[2]
-STARTS = {"change", "then", "note", "note_refusal"}
+STARTS = {"operation", "continue_with", "record_event", "record_refusal"}
 
 
 def _started() -> Iterator[tuple[str, str]]:
@@ -36,4 +36,4 @@ def test_every_operation_that_the_code_begins_is_declared_and_every_declared_one
     assert len(started) > 180
     assert started | {verb.key for verb in VERBS} <= DECLARED.keys()
     assert {verb.key for verb in VERBS if "web" not in DECLARED[verb.key]} == set()
-    assert DECLARED.keys() - {verb.key for verb in VERBS} - OTHER_ACTS.keys() == set()
+    assert DECLARED.keys() - {verb.key for verb in VERBS} - OTHER_OPERATIONS.keys() == set()

@@ -15,13 +15,13 @@ KNOWN = {
     "releases/steps/ssh/call.py": "git, which packs a tree for another host",
     "releases/steps/ssh/connection.py": "ssh",
     "releases/steps/ssh/host/boot.py": "Ringi's own code on a host",
-    "releases/worker/sweeper.py": "the verification of the ledger",
+    "releases/worker/poll.py": "the verification of the ledger",
 }
 
 
 def test_nothing_starts_a_program_of_a_release_outside_of_its_sandbox() -> None:
     found = set()
-    for folder in ("steps", "checks", "metrics", "worker", "actions"):
+    for folder in ("steps", "checks", "metrics", "worker", "operations"):
         for path in (ROOT / "releases" / folder).rglob("*.py"):
             text = re.sub(r"\.start\(|def \w+\(", "", path.read_text(encoding="utf-8"))
             if STARTS.search(text):

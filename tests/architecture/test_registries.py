@@ -8,10 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from audit.governed import GOVERNED, NOT_GOVERNED, is_history
-from releases import channels, checks, metrics, steps
-from releases.admin.happened import act_name
-from releases.gates.ask import GATES
+from audit.audited_tables import AUDITED_TABLES, NOT_AUDITED, is_history
+from releases import checks, metrics, steps
+from releases.admin.change_history import operation_name
+from releases.gates.evaluation import GATES
+from releases.notifications import channels
 
 from .files import ROOT, python, tracked
 
@@ -19,7 +20,7 @@ from .files import ROOT, python, tracked
 PENDING: set[str] = set()
 
 
-def test_every_table_is_governed_or_says_why_not(database: str) -> None:
+def test_every_table_is_audited_or_says_why_not(database: str) -> None:
     with psycopg.connect(database) as raw:
         rows = raw.execute(
             "SELECT c.relname::text, EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid"
@@ -28,22 +29,24 @@ def test_every_table_is_governed_or_says_why_not(database: str) -> None:
         ).fetchall()
     captured = {table for table, caught in rows if caught}
     silent = {table for table, caught in rows if not caught and not is_history(table)}
-    assert silent - set(NOT_GOVERNED) == set(), "a new table: govern it, or say in audit/governed.py why not"
-    assert not captured & set(NOT_GOVERNED)
-    assert len(captured) == len(GOVERNED), "each entry of the list has its trigger"
+    assert silent - set(NOT_AUDITED) == set(), "a new table: govern it, or say in audit/audited_tables.py why not"
+    assert not captured & set(NOT_AUDITED)
+    assert len(captured) == len(AUDITED_TABLES), "each entry of the list has its trigger"
 
 
-def test_every_act_has_a_name_in_words() -> None:
+def test_every_operation_has_a_name_in_words() -> None:
     """The pages name acts by it, those of processes too."""
     written = set()
-    for file in python("releases/actions/", "environments/"):
-        written |= set(re.findall(r"""(?:change|note)\(\s*"([a-z_]+:[a-z_]+)\"""", (ROOT / file).read_text()))
+    for file in python("releases/operations/", "environments/"):
+        written |= set(
+            re.findall(r"""(?:operation|record_event)\(\s*"([a-z_]+:[a-z_]+)\"""", (ROOT / file).read_text())
+        )
     assert len(written) > 80
-    assert {kind for kind in written if act_name(kind) == kind} == set()
+    assert {kind for kind in written if operation_name(kind) == kind} == set()
 
 
-def test_every_governed_column_that_is_left_out_is_no_fact() -> None:
-    left_out = {(row.model.split(".")[1], column) for row in GOVERNED for column in row.ungoverned}
+def test_every_audited_column_that_is_left_out_is_no_fact() -> None:
+    left_out = {(row.model.split(".")[1], column) for row in AUDITED_TABLES for column in row.unaudited}
     assert left_out == {
         ("Account", "last_login"),
         ("Deployment", "not_before"),
@@ -60,7 +63,7 @@ def test_every_governed_column_that_is_left_out_is_no_fact() -> None:
         ("NotificationChannel", "last_failure"),
         ("Authenticator", "last_used_at"),
     }
-    secret = {(row.model.split(".")[1], column) for row in GOVERNED for column in row.secret}
+    secret = {(row.model.split(".")[1], column) for row in AUDITED_TABLES for column in row.secret}
     assert {("Account", "password"), ("ConfigurationVersion", "encrypted"), ("Authenticator", "data")} <= secret
 
 
@@ -70,7 +73,7 @@ def test_every_governed_column_that_is_left_out_is_no_fact() -> None:
         ("steps", [kind.name for kind in steps.KINDS]),
         ("checks", [kind.name for kind in checks.KINDS]),
         ("metrics", [kind.name for kind in metrics.SOURCES]),
-        ("channels", [kind.name for kind in channels.KINDS]),
+        ("notifications/channels", [kind.name for kind in channels.KINDS]),
     ],
 )
 def test_every_kind_has_its_test(folder: str, names: list[str]) -> None:

@@ -103,7 +103,7 @@ def templates() -> Iterator[tuple[str, str]]:
 
     A placeholder counts as a word, in Japanese as 値, so that half-width punctuation beside it is found.
     """
-    for file in sorted((ROOT / "releases/letters").glob("shipped_*.toml")):
+    for file in sorted((ROOT / "releases/notifications/templates").glob("default_*.toml")):
         language = file.stem.split("_")[1]
         for template in tomllib.loads(file.read_text(encoding="utf-8")).values():
             lines = (template["subject"], *template["body"].splitlines())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests import operations
+from tests import operation_roles
 
 _parts = conninfo_to_dict(os.environ["LEDGER_TEST_URL"])
 SECRET_KEY = "tests only"
@@ -23,10 +23,10 @@ DATABASES = {
 }
 USE_TZ = True
 TIME_ZONE = "UTC"
-STATE = Path(os.environ["LEDGER_TEST_STATE"])
+STATE_DIR = Path(os.environ["LEDGER_TEST_STATE"])
 LEDGER_PUBLIC_KEY = ""
-RINGI_ROLES = {"application": _parts["user"]}
-operations.in_one_process()
+DATABASE_ROLES = {"application": _parts["user"]}
+operation_roles.in_one_process()
 MAIL_HOST, _, _port = os.environ.get("LEDGER_TEST_MAIL", "").rpartition(":")
 MAIL_DOMAINS: list[str] = []
 MAILERS = {

@@ -60,11 +60,11 @@ class Listed:
     """One entry of the toy list."""
 
     model: str
-    ungoverned: frozenset[str] = frozenset()
+    unaudited: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
 
 
-GOVERNED = (Listed("toys.Toy", frozenset({"beat"}), frozenset({"phrase"})), Listed("toys.Toy.pairs"))
+AUDITED_TABLES = (Listed("toys.Toy", frozenset({"beat"}), frozenset({"phrase"})), Listed("toys.Toy.pairs"))
 TABLE_OF = {"toys.Toy": "toy", "toys.Toy.pairs": "toy_pair"}
 
 
@@ -157,7 +157,7 @@ def ledger_template() -> Iterator[LedgerDatabase]:
         )
         with psycopg.connect(template.url(template.owner)) as owner:
             owner.execute(TABLES + TOYS)
-            capture.install(owner, GOVERNED, TABLE_OF.__getitem__, Roles(application=template.app))
+            capture.install(owner, AUDITED_TABLES, TABLE_OF.__getitem__, Roles(application=template.app))
         yield template
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(template.name)))
         for role in (template.owner, template.app):

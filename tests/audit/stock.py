@@ -1,4 +1,4 @@
-"""One row of any governed table, made from what its columns demand; and how the ledger must write it."""
+"""One row of any audited table, made from what its columns demand; and how the ledger must write it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
-from audit.governed import Governed
+from audit.audited_tables import AuditedTable
 
 _numbers = itertools.count(1000)
 TEXT = "か\u3099 “値” \\ 𠮷"
@@ -101,14 +101,14 @@ def row_of(model: type[models.Model]) -> Any:
     return row
 
 
-def changeable(model: type[models.Model], governed: Governed) -> models.Field[Any, Any]:
-    """Return a governed column that a test may give another value: a plain one, else a foreign key."""
+def changeable(model: type[models.Model], audited: AuditedTable) -> models.Field[Any, Any]:
+    """Return an audited column that a test may give another value: a plain one, else a foreign key."""
     free = [
         field
         for field in model._meta.concrete_fields
         if not field.primary_key
         and not field.choices
-        and field.column not in governed.ungoverned | governed.secret
+        and field.column not in audited.unaudited | audited.secret
         and field.name not in FIXED.get(model._meta.label, {})
         and field.name not in ("state", "fencing_token", "username", "is_superuser")
         and not (isinstance(field, models.DateTimeField) and field.name in ("starts_at", "until"))
@@ -141,13 +141,13 @@ def written(value: Any) -> Any:
     return str(value)
 
 
-def as_recorded(columns: dict[str, Any], governed: Governed, key: bytes) -> dict[str, Any]:
+def as_recorded(columns: dict[str, Any], audited: AuditedTable, key: bytes) -> dict[str, Any]:
     """Return the row as an event holds it. `key`: of the secret columns, as text in `columns`."""
     kept = {}
     for column, value in columns.items():
-        if column in governed.ungoverned:
+        if column in audited.unaudited:
             continue
-        if column in governed.secret and value is not None:
+        if column in audited.secret and value is not None:
             kept[column] = "hmac-sha256:" + hmac.new(key, str(value).encode(), "sha256").hexdigest()
         else:
             kept[column] = written(value)

@@ -1,4 +1,4 @@
-"""A sealed ledger of 2,000 events of every kind, without its guards, and the ways in which somebody alters it."""
+"""A signed ledger of 2,000 events of every kind, without its guards, and the ways in which somebody alters it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import psycopg
 
 from audit import export
 from audit.ledger.chain import verify
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import PublicKey, notes_of
 from audit.offline import ringi_verify
 from tests.audit.conftest import LedgerDatabase, act
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 
-SIZE, SEALED_AT = 2000, (500, 1500, 2000)
+SIZE, SIGNED_AT = 2000, (500, 1500, 2000)
 TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
 KINDS = ("inserted", "updated", "deleted", "operation", "refusal", "access")
 
@@ -42,7 +42,7 @@ def write(connection: psycopg.Connection[Any], events: int) -> None:
 
 
 @dataclass
-class Sealed:
+class SignedLedger:
     """The ledger, its untouched copy beside it, and what its auditor holds."""
 
     admin: psycopg.Connection[Any]
@@ -51,12 +51,12 @@ class Sealed:
     lines: list[str] = field(default_factory=list)
 
     @classmethod
-    def made(cls, database: LedgerDatabase, folder: Path) -> Sealed:
-        """Write and seal; take the guards away."""
-        app, sealer, size = database.as_app(), Sealer(folder), 0
-        for end in SEALED_AT:
+    def made(cls, database: LedgerDatabase, folder: Path) -> SignedLedger:
+        """Write and sign; take the guards away."""
+        app, signer, size = database.as_app(), LedgerSigner(folder), 0
+        for end in SIGNED_AT:
             write(app, end - size)
-            sealer.seal(app)
+            signer.sign(app)
             size = end
         admin = _unguard(database)
         for table in TABLES:
@@ -64,7 +64,7 @@ class Sealed:
         admin.execute("CREATE INDEX ON kept_audit_event (id); CREATE INDEX ON kept_audit_ledgerentry (number)")
         admin.execute("ALTER TABLE audit_ledgerentry DROP CONSTRAINT audit_ledgerentry_event_id_key")
         admin.execute("ANALYZE")
-        made = cls(admin, sealer.public, list(notes_of(folder / "checkpoints.txt")))
+        made = cls(admin, signer.public, list(notes_of(folder / "checkpoints.txt")))
         made.lines = list(export.lines(admin, made.key))
         return made
 

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from audit.actor import Actor, NoActor, acting, current, name_of
+from audit.actor import Actor, MissingActor, acting, current, name_of
 
 SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin")
 WORKER = Actor(account_id=None, name="production-1", kind="worker", channel="worker")
 
 
 def test_without_an_actor_there_is_an_error() -> None:
-    with pytest.raises(NoActor):
+    with pytest.raises(MissingActor):
         current()
 
 
@@ -23,7 +23,7 @@ def test_the_innermost_actor_acts_and_the_outer_one_returns() -> None:
             assert current() is WORKER
             raise RuntimeError
         assert current() is SATO
-    with pytest.raises(NoActor):
+    with pytest.raises(MissingActor):
         current()
 
 
@@ -33,7 +33,7 @@ def test_another_thread_has_no_part_in_it() -> None:
     def look() -> None:
         try:
             current()
-        except NoActor:
+        except MissingActor:
             seen.append("nobody")
 
     with acting(SATO):

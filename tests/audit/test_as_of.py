@@ -15,15 +15,15 @@ from environments.models import Environment, Holiday
 
 
 def test_a_row_is_as_it_was_at_each_moment(acting_as: Callable[..., Any], database: str) -> None:
-    from environments.actions.holiday.add import add
-    from environments.actions.holiday.withdraw import withdraw
+    from environments.operations.holiday.add import add
+    from environments.operations.holiday.remove import remove
 
     before = now()
     with acting_as("manager"):
         made = add(day=before.date(), name_ja="創立記念日", name_en="Foundation day")
     between = now()
     with acting_as("manager"):
-        withdraw(made.pk, reason="次の年からは休まない")
+        remove(made.pk, reason="次の年からは休まない")
     label = f"environments.Holiday:{made.pk}"
     assert as_of.life_of(label, before).at(before) is None
     there = as_of.life_of(label, between).at(between)

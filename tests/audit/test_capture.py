@@ -19,7 +19,7 @@ from audit import capture
 from audit.ledger.chain import verify
 from audit.offline.ringi_verify import KEYS
 from audit.roles import Roles
-from tests.audit.conftest import GOVERNED, SATO, TABLE_OF, LedgerDatabase, Listed, act, events
+from tests.audit.conftest import AUDITED_TABLES, SATO, TABLE_OF, LedgerDatabase, Listed, act, events
 
 HOSTILE = [
     "",
@@ -139,7 +139,7 @@ def test_a_null_becoming_a_value_is_a_change(ledger: LedgerDatabase) -> None:
     assert event["after"]["amount"] == "1.0000"
 
 
-def test_a_change_of_ungoverned_columns_alone_makes_no_event_and_needs_no_actor(ledger: LedgerDatabase) -> None:
+def test_a_change_of_unaudited_columns_alone_makes_no_event_and_needs_no_actor(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     act(app, "INSERT INTO toy (title, beat) VALUES ('x', now())")
     app.execute("UPDATE toy SET beat = clock_timestamp()")
@@ -228,7 +228,7 @@ def test_a_table_with_two_keys_is_named_by_both(ledger: LedgerDatabase) -> None:
     ],
 )
 @pytest.mark.parametrize("role", ["application", "owner", "superuser in replica mode"])
-def test_the_key_of_a_governed_row_never_changes(ledger: LedgerDatabase, statement: str, role: str) -> None:
+def test_the_key_of_an_audited_row_never_changes(ledger: LedgerDatabase, statement: str, role: str) -> None:
     """History and as-of follow a row by its key."""
     app = ledger.as_app()
     act(app, "INSERT INTO toy (title) VALUES ('x'), ('z')")
@@ -236,7 +236,7 @@ def test_the_key_of_a_governed_row_never_changes(ledger: LedgerDatabase, stateme
     writer = app if role == "application" else ledger.as_owner() if role == "owner" else ledger.as_superuser()
     if role.startswith("superuser"):
         writer.execute("SET session_replication_role = replica")
-    with pytest.raises(psycopg.Error, match="the key of a governed row never changes") as refused:
+    with pytest.raises(psycopg.Error, match="the key of an audited row never changes") as refused:
         act(writer, statement)
     assert refused.value.sqlstate == capture.APPEND_ONLY
     assert app.execute("SELECT id, title FROM toy ORDER BY id").fetchall() == [(1, "x"), (2, "z")]
@@ -333,7 +333,7 @@ def test_installing_again_follows_the_list(ledger: LedgerDatabase) -> None:
     owner.execute("ALTER TABLE toy DISABLE TRIGGER ringi_capture")
     key = owner.execute("SELECT * FROM audit_digest_key").fetchone()
     with owner.transaction():
-        capture.install(owner, GOVERNED[:1], TABLE_OF.__getitem__, Roles(application=ledger.app))
+        capture.install(owner, AUDITED_TABLES[:1], TABLE_OF.__getitem__, Roles(application=ledger.app))
     assert _installed(owner) == {"toy": {("ringi_capture", "A"), ("ringi_no_truncate", "A")}}
     assert owner.execute("SELECT * FROM audit_digest_key").fetchone() == key
     app.execute("INSERT INTO toy_pair VALUES (1, 2)")

@@ -1,4 +1,4 @@
-"""Every governed table × every way to write it × insert, update, delete: one event each, its bytes as the row was."""
+"""Every audited table × every way to write it × insert, update, delete: one event each, its bytes as the row was."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from psycopg.types.json import Jsonb
 from audit import capture
 from audit.actor import Actor, acting
 from audit.apps import table_of
-from audit.governed import GOVERNED, Governed
+from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from tests import locks
 from tests.audit.stock import as_recorded, changeable, model_of, other_value, unsaved
 
 SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
-EACH = pytest.mark.parametrize("governed", GOVERNED, ids=lambda governed: governed.model)
+EACH = pytest.mark.parametrize("audited", AUDITED_TABLES, ids=lambda audited: audited.model)
 
 
 def psql() -> str | None:
@@ -37,11 +37,11 @@ def psql() -> str | None:
 
 
 class Table:
-    """One governed table in a database of its own, and what was written there last."""
+    """One audited table in a database of its own, and what was written there last."""
 
-    def __init__(self, governed: Governed, url: str) -> None:
-        self.governed, self.url = governed, url
-        self.model, self.name = model_of(governed.model), table_of(governed.model)
+    def __init__(self, audited: AuditedTable, url: str) -> None:
+        self.audited, self.url = audited, url
+        self.model, self.name = model_of(audited.model), table_of(audited.model)
         self.raw = psycopg.connect(url, autocommit=True)
         with psycopg.connect(superuser(url)) as server:
             (pad,) = server.execute("SELECT inner_pad FROM audit_digest_key").fetchone()
@@ -50,7 +50,7 @@ class Table:
 
     @contextmanager
     def acts(self) -> Iterator[None]:
-        """One act of Sato's through Django's connection."""
+        """One operation of Sato's through Django's connection."""
         self.act = uuid4()
         with acting(SATO), transaction.atomic():
             capture.set_context(SATO, operation="matrix:write", operation_id=self.act, reason="試験")
@@ -58,7 +58,7 @@ class Table:
 
     @contextmanager
     def acts_raw(self) -> Iterator[psycopg.Connection[Any]]:
-        """One act of Sato's through a plain connection of the application's role."""
+        """One operation of Sato's through a plain connection of the application's role."""
         self.act = uuid4()
         with self.raw.transaction():
             capture.set_context(
@@ -79,7 +79,7 @@ class Table:
         """Return the row as psycopg reads it; secret columns as the text that the database makes of them."""
         columns = [field.column for field in self.model._meta.concrete_fields]
         wanted = sql.SQL(", ").join(
-            sql.SQL("to_jsonb({})#>>'{{}}'" if column in self.governed.secret else "{}").format(sql.Identifier(column))
+            sql.SQL("to_jsonb({})#>>'{{}}'" if column in self.audited.secret else "{}").format(sql.Identifier(column))
             for column in columns
         )
         found = self.raw.execute(
@@ -105,7 +105,7 @@ class Table:
     def expect(self, since: int, pk: Any, outcome: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         """Compare the one event, byte by byte, with the row before and after, recorded in Python."""
         raw, event = self.the_one_event(since)
-        was, is_ = (as_recorded(row, self.governed, self.key) if row else None for row in (before, after))
+        was, is_ = (as_recorded(row, self.audited, self.key) if row else None for row in (before, after))
         if was is not None and is_ is not None:
             changed = {name for name in was if was[name] != is_[name]} | {"id"}
             was, is_ = ({name: part[name] for name in changed} for part in (was, is_))
@@ -117,7 +117,7 @@ class Table:
             "before": was,
             "channel": "admin",
             "kind": "row",
-            "object": f"{self.governed.model}:{pk}",
+            "object": f"{self.audited.model}:{pk}",
             "on_behalf": "",
             "outcome": outcome,
             "reason": "試験",
@@ -134,9 +134,9 @@ def superuser(url: str) -> str:
 
 
 @pytest.fixture
-def table(governed: Governed, shared: str) -> Iterator[Table]:
+def table(audited: AuditedTable, shared: str) -> Iterator[Table]:
     """The table of this entry of the list."""
-    made = Table(governed, shared)
+    made = Table(audited, shared)
     yield made
     made.raw.close()
 
@@ -145,7 +145,7 @@ def prepared(table: Table) -> tuple[Any, models.Field[Any, Any], Any]:
     """Return a row not yet inserted, the column that will be changed, and its other value."""
     with table.acts():
         row = unsaved(table.model)
-        field = changeable(table.model, table.governed)
+        field = changeable(table.model, table.audited)
         other = other_value(field)
     return row, field, other
 
@@ -207,7 +207,7 @@ def walk(table: Table, insert: Callable[[], Any], update: Callable[[Any], Any], 
 
 def delete(table: Table, pk: Any, by_django: Callable[[], Any]) -> None:
     """Delete a row as Django does. An account that snapshots may name it can't; that takes a statement of one's own."""
-    if table.governed.model == "environments.Account":
+    if table.audited.model == "environments.Account":
         with pytest.raises(ProgrammingError, match="permission denied for table"), table.acts():
             by_django()
         with table.acts_raw() as raw:
@@ -317,4 +317,4 @@ def test_truncate_is_refused_and_the_broken_glass_is_named(table: Table) -> None
             [since],
         ).fetchall()
     who = ("break-glass:田中", "audit:break_glass", "手での修理")
-    assert found == [("operation", *who, ""), ("row", *who, f"{table.governed.model}:{newest(table)}")]
+    assert found == [("operation", *who, ""), ("row", *who, f"{table.audited.model}:{newest(table)}")]

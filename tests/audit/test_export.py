@@ -5,22 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from audit import export
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from tests.audit.conftest import LedgerDatabase, act, fill
 
 
 def test_the_length_is_told_before_the_first_line(ledger: LedgerDatabase, tmp_path: Path) -> None:
     """Numbers of one and of two digits, texts of every length, checkpoints between and behind."""
     app, told = ledger.as_app(), []
-    sealer = Sealer(tmp_path / "sealer")
+    signer = LedgerSigner(tmp_path / "ledger_signer")
     for round_ in range(3):
         fill(app, 6)
         for n in range(4):
             act(app, "INSERT INTO toy (title) VALUES (%s)", ["名" * n])
-        sealer.seal(app)
+        signer.sign(app)
         if round_ == 1:
             fill(app, 1)
-    lines = list(export.lines(app, sealer.public, told=lambda *size: told.append(size)))
+    lines = list(export.lines(app, signer.public, told=lambda *size: told.append(size)))
     assert told == [(31, sum(len(line.encode()) for line in lines))]
 
 

@@ -15,10 +15,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import guards
 from audit.apps import table_of
-from audit.governed import GOVERNED as ALL
+from audit.audited_tables import AUDITED_TABLES as ALL
 from audit.ledger.functions import LEDGER_TABLES
 from audit.roles import Roles
-from tests.audit.conftest import GOVERNED, TABLE_OF, LedgerDatabase, Listed
+from tests.audit.conftest import AUDITED_TABLES, TABLE_OF, LedgerDatabase, Listed
 
 WHOLE = "ringi_row_event('toys.Toy', 'id', 'beat', 'phrase', '', '')"
 AGAIN = "CREATE OR REPLACE TRIGGER ringi_capture AFTER {when} ON toy FOR EACH ROW {more} EXECUTE FUNCTION {call};"
@@ -29,7 +29,7 @@ NOT_THE_SAME = "toy: trigger ringi_capture is not as it was installed"
 
 def _faults(ledger: LedgerDatabase, more: tuple[Listed, ...] = ()) -> list[str]:
     tables = TABLE_OF | {"toys.Gone": "gone"}
-    return guards.faults(ledger.as_app(), (*GOVERNED, *more), tables.__getitem__, Roles(application=ledger.app))
+    return guards.faults(ledger.as_app(), (*AUDITED_TABLES, *more), tables.__getitem__, Roles(application=ledger.app))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_function_of_another_owner_is_named(ledger: LedgerDatabase) -> None:
         ("ON UPDATE TO toy DO ALSO UPDATE plain SET title = ''", "toy"),
     ],
 )
-def test_a_rule_on_a_table_of_the_ledger_or_a_governed_one_is_named(
+def test_a_rule_on_a_table_of_the_ledger_or_an_audited_one_is_named(
     ledger: LedgerDatabase, rule: str, table: str
 ) -> None:
     owner = ledger.as_owner()
@@ -212,9 +212,9 @@ def test_what_was_not_installed_here_is_named(ledger: LedgerDatabase, more: str,
 
 def test_what_another_app_installs_is_compared_too(database: str, settings: Any) -> None:
     name = str(conninfo_to_dict(database)["dbname"])
-    governed = [one for one in ALL if one.model.startswith("releases.")]
+    audited = [one for one in ALL if one.model.startswith("releases.")]
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
-        ask = partial(guards.faults, root, governed, table_of, Roles(**settings.RINGI_ROLES), beside=guards.BESIDE)
+        ask = partial(guards.faults, root, audited, table_of, Roles(**settings.DATABASE_ROLES), beside=guards.BESIDE)
         assert ask() == []
         (body,) = root.execute("SELECT pg_get_functiondef('ringi_edge'::regproc)").fetchall()[0]
         root.execute(body.replace("RETURN NEW", "RETURN NULL"))
@@ -232,16 +232,16 @@ def test_a_trigger_moved_to_another_schemas_function_is_named(ledger: LedgerData
     assert _faults(ledger) == [NOT_THE_SAME]
 
 
-def test_a_governed_table_that_is_gone_is_named(ledger: LedgerDatabase) -> None:
+def test_an_audited_table_that_is_gone_is_named(ledger: LedgerDatabase) -> None:
     assert _faults(ledger, (Listed("toys.Gone"),)) == ["toys.Gone: there is no table gone"]
 
 
 def test_a_table_of_no_list_is_named_in_whichever_schema(ledger: LedgerDatabase) -> None:
     root = ledger.as_superuser()
-    before = guards.strangers(root, GOVERNED, TABLE_OF.__getitem__)
+    before = guards.strangers(root, AUDITED_TABLES, TABLE_OF.__getitem__)
     assert "plain" in before and not {"toy", "toy_pair", "audit_event"} & set(before)
     root.execute("CREATE SCHEMA mine; CREATE TABLE mine.toy (id int); CREATE TABLE beside (id int)")
-    assert set(guards.strangers(root, GOVERNED, TABLE_OF.__getitem__)) - set(before) == {"beside", "mine.toy"}
+    assert set(guards.strangers(root, AUDITED_TABLES, TABLE_OF.__getitem__)) - set(before) == {"beside", "mine.toy"}
 
 
 def _verified(*options: str) -> tuple[Any, str]:
@@ -252,7 +252,7 @@ def _verified(*options: str) -> tuple[Any, str]:
 
 
 def test_audit_verify_ends_with_one_while_a_table_is_not_captured(database: str, tmp_path: Any, settings: Any) -> None:
-    settings.STATE = tmp_path
+    settings.STATE_DIR = tmp_path
     status, said = _verified("--json")
     told = json.loads(said)
     assert (status, told["finding"], told["not_captured"], told["unknown_tables"]) == (2, None, [], [])

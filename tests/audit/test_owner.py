@@ -19,10 +19,10 @@ from django.db import connection
 
 from audit import verification
 from audit.ledger import checkpoint as cp
-from audit.ledger.checkpoint import Sealer
-from audit.ledger.going_on import note_digest
+from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.resumption import note_digest
 from tests.audit.ledger.test_checkpoint import _rechain
-from tests.conftest import _named, seal
+from tests.conftest import _named, sign_ledger
 
 Owner = psycopg.Connection[Any]
 TABLES = ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
@@ -38,10 +38,10 @@ def owner(database: str, state_folder: Path, settings: Any) -> Iterator[Owner]:
             )
             cursor.execute("INSERT INTO auth_group (name) VALUES (%s)", [f"group {n}"])
             if n == 3:
-                seal(Sealer(state_folder / "sealer"))
+                sign_ledger(LedgerSigner(state_folder / "ledger_signer"))
         cursor.execute("SELECT set_config('ringi.context', '', false)")
-    seal(Sealer(state_folder / "sealer"))
-    (state_folder / "ledger.pub").write_bytes((state_folder / "sealer" / "key.pub").read_bytes())
+    sign_ledger(LedgerSigner(state_folder / "ledger_signer"))
+    (state_folder / "ledger.pub").write_bytes((state_folder / "ledger_signer" / "key.pub").read_bytes())
     settings.LEDGER_PUBLIC_KEY = str(state_folder / "ledger.pub")
     connection.ensure_connection()
     verification.remember(verification.verified(connection.connection))
@@ -61,8 +61,8 @@ def _said(command: str, *options: str) -> tuple[int, str]:
 def _signed(state: Path) -> str:
     """Sign as the signer does; return why it refuses, empty where it does not."""
     try:
-        seal(Sealer(state / "sealer"))
-    except cp.Unsealable as refusal:
+        sign_ledger(LedgerSigner(state / "ledger_signer"))
+    except cp.SigningRefused as refusal:
         return str(refusal)
     return ""
 
@@ -89,11 +89,11 @@ def _rewritten(owner: Owner) -> None:
     _rechain(owner)
 
 
-def _signed_by_the_owner(owner: Owner, state: Path) -> Sealer:
+def _signed_by_the_owner(owner: Owner, state: Path) -> LedgerSigner:
     """Sign all that there is with a key of the owner's, in place of the true checkpoints."""
     owner.execute("ALTER TABLE audit_checkpoint DISABLE TRIGGER USER")
     owner.execute("DELETE FROM audit_checkpoint")
-    forger = Sealer(state / "forger", origin=Sealer(state / "sealer").origin.rpartition("/")[0])
+    forger = LedgerSigner(state / "forger", origin=LedgerSigner(state / "ledger_signer").origin.rpartition("/")[0])
     cursor = owner.cursor()
     forger.sign_and_publish(cursor, *cp.grown(cursor, cp.Frontier(), bytes(32))[:2])
     return forger
@@ -141,7 +141,7 @@ def _name_a_key(owner: Owner, key: str) -> None:
 
 def _renewed(owner: Owner, state: Path) -> None:
     """The owner names a key, and signs with it what it has rewritten."""
-    key = Sealer(state / "forger", origin=Sealer(state / "sealer").origin.rpartition("/")[0]).public
+    key = LedgerSigner(state / "forger", origin=LedgerSigner(state / "ledger_signer").origin.rpartition("/")[0]).public
     _name_a_key(owner, str(key))
     _signed_anew(owner, state)
 
@@ -156,7 +156,7 @@ def _continued(owner: Owner, state: Path) -> None:
         "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, requested_person, requested_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', 'x', 'person:1:a', 'employee:1', now(), 'person:2:b', 'employee:2', now())",
-        [note_digest(Sealer(state / "sealer").note)],
+        [note_digest(LedgerSigner(state / "ledger_signer").note)],
     )
     owner.execute("ALTER TABLE audit_ledgerresumption ENABLE ALWAYS TRIGGER ringi_capture")
 
@@ -191,7 +191,7 @@ def test_a_past_that_was_altered_is_found_by_verification_and_refused_by_the_sig
 def test_a_key_that_the_owner_names_is_refused_before_anything_is_signed_with_it(
     owner: Owner, state_folder: Path
 ) -> None:
-    _name_a_key(owner, str(Sealer(state_folder / "sealer").public))
+    _name_a_key(owner, str(LedgerSigner(state_folder / "ledger_signer").public))
     assert "this signer did not make it" in _signed(state_folder)
     status, said = _said("audit_verify")
     assert status == 1 and "without the signature of the one before" in said

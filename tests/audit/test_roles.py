@@ -17,8 +17,8 @@ from audit.ledger.functions import LEDGER_TABLES
 from audit.roles import DECIDED_BY_PEOPLE, PRIVATE_COLUMNS, PRIVATE_TABLES, READ_ONLY, dangers
 
 PROJECT = Path(__file__).parents[2]
-LOW = ("", "_WORKER", "_SCHEDULER", "_SEALER", "_AUDITOR")
-GOVERNED = ("environments_account", "releases_approvaldecision", "audit_ledgerresumption")
+LOW = ("", "_WORKER", "_SCHEDULER", "_LEDGER_SIGNER", "_AUDITOR")
+AUDITED_TABLES = ("environments_account", "releases_approvaldecision", "audit_ledgerresumption")
 
 
 def url(address: str, role: str) -> str:
@@ -37,10 +37,10 @@ def url(address: str, role: str) -> str:
         *(f"UPDATE {table} SET {'reason' if table == 'audit_event' else 'number'} = NULL" for table in LEDGER_TABLES),
         *(f"DELETE FROM {table}" for table in LEDGER_TABLES),
         *(f"INSERT INTO {table} SELECT * FROM {table}" for table in LEDGER_TABLES),
-        *(f"TRUNCATE {table} CASCADE" for table in (*LEDGER_TABLES, *GOVERNED)),
-        *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*LEDGER_TABLES, *GOVERNED)),
-        *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in (*LEDGER_TABLES, *GOVERNED)),
-        *(f"DROP TABLE {table} CASCADE" for table in (*LEDGER_TABLES, *GOVERNED)),
+        *(f"TRUNCATE {table} CASCADE" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
+        *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
+        *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
+        *(f"DROP TABLE {table} CASCADE" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
         *(f"CREATE TRIGGER x BEFORE INSERT ON {table} EXECUTE FUNCTION ringi_refuse()" for table in LEDGER_TABLES),
         "SET session_replication_role = replica",
         "SELECT set_config('session_replication_role', 'replica', false)",
@@ -127,13 +127,13 @@ def test_a_connection_made_later_is_asked_as_well(shared: str) -> None:
 import os, django
 address, os.environ["DATABASE_URL"] = os.environ["DATABASE_URL"], "postgres://x:x@127.0.0.1:1/x"
 import config.wsgi
-from audit.roles import MightAlter
+from audit.roles import ExcessivePrivileges
 from django.db import connection
 import environ
 connection.settings_dict.update(environ.Env.db_url_config(address))
 try:
     connection.cursor()
-except MightAlter as refusal:
+except ExcessivePrivileges as refusal:
     print(refusal)
 """
     assert "is a superuser" in _start(url(shared, "_SERVER"), "-c", program).stdout
@@ -148,7 +148,7 @@ def test_a_worker_changes_nothing_that_people_decide(shared: str) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             raw.execute("UPDATE environments_accessgrant SET confirmed_at = now()")
         with raw.transaction():
-            raw.execute("SELECT * FROM environments_environment FOR UPDATE")  # the door locks rows that it reads
+            raw.execute("SELECT * FROM environments_environment FOR UPDATE")  # the operation locks rows that it reads
 
 
 @pytest.mark.parametrize("table", ["releases_fact", "releases_heartbeat", "audit_reconciliation", "audit_verification"])
@@ -171,15 +171,15 @@ def test_no_process_alters_or_deletes_a_snapshot(shared: str, role: str) -> None
                     raw.execute(statement)
 
 
-def test_the_sealer_reads_the_ledger_and_nothing_else(shared: str) -> None:
-    with psycopg.connect(url(shared, "_SEALER"), autocommit=True) as raw:
+def test_the_ledger_signer_reads_the_ledger_and_nothing_else(shared: str) -> None:
+    with psycopg.connect(url(shared, "_LEDGER_SIGNER"), autocommit=True) as raw:
         tables = readable(raw)
     assert tables == {*READ_ONLY, "audit_ledgerresumption", "audit_checkpointdelivery"}
     with psycopg.connect(url(shared, ""), autocommit=True) as raw:
-        for call in ("ringi_seal(1, sha256('x'), 'n')", "ringi_renew_key('a', 'b', '{}', 'c')"):
+        for call in ("ringi_add_checkpoint(1, sha256('x'), 'n')", "ringi_renew_key('a', 'b', '{}', 'c')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 raw.execute(f"SELECT {call}")
-        with raw.transaction(), pytest.raises(psycopg.Error, match="only the sealer names its key"):
+        with raw.transaction(), pytest.raises(psycopg.Error, match="only the ledger signer names its key"):
             raw.execute("SELECT ringi_append('operation', 'audit:renew_key', '', NULL, NULL, '', 'done')")
 
 

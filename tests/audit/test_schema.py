@@ -20,7 +20,7 @@ from tests.conftest import _named
 COMMANDS = {
     "scheduler": ["manage.py", "scheduler"],
     "worker": ["manage.py", "worker", "production"],
-    "signer": ["manage.py", "sealer"],
+    "signer": ["manage.py", "ledger_signer"],
     "web": ["-c", "import config.wsgi"],
 }
 CHANGES = {
@@ -52,7 +52,7 @@ def test_no_process_starts_on_another_schema(database: str, tmp_path: Any) -> No
     connection.close()
     as_owner(database, "ALTER TABLE releases_monitoringperiod DROP COLUMN interval_seconds")
     address = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}").geturl()
-    environment = os.environ | {"DATABASE_URL": address, "RINGI_STATE": str(tmp_path)}
+    environment = os.environ | {"DATABASE_URL": address, "RINGI_STATE_DIR": str(tmp_path)}
     started = {
         name: subprocess.Popen(
             [sys.executable, *words], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True

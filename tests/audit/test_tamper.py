@@ -1,6 +1,6 @@
 """Whatever is done to a ledger of 2,000 events, both verifiers find it and name the first bad number.
 
-RINGI_TAMPER=1 asks about every column and every field of every event and link (2: of every second); without it, about
+RINGI_TEST_TAMPER_STEP=1 asks about every column and every field of every event and link (2: of every second); without it, about
 each column and field of each kind of event at places along the whole ledger.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from audit.ledger.chain import verify
-from audit.ledger.checkpoint import Sealer, Unsealable
+from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.ledger.note import BadNote, notes_of
 from tests.audit.conftest import LedgerDatabase
-from tests.audit.tampering import KINDS, SEALED_AT, SIZE, Line, Sealed, Standing, forged, offline, write
+from tests.audit.tampering import KINDS, SIGNED_AT, SIZE, Line, SignedLedger, Standing, forged, offline, write
 
 COLUMNS = {
     "id": "gen_random_uuid()",
@@ -40,61 +40,66 @@ LINKS = {
 }
 # What an export does not hold: it takes the event by its link, and nothing of its columns but the bytes.
 ONLY_HERE = set(COLUMNS) - {"id", "bytes"}
-STEP = int(os.environ.get("RINGI_TAMPER", "0"))
+STEP = int(os.environ.get("RINGI_TEST_TAMPER_STEP", "0"))
 
 
 @pytest.fixture(scope="module")
-def sealed(clone: Callable[..., LedgerDatabase], tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+def signed_ledger(clone: Callable[..., LedgerDatabase], tmp_path_factory: pytest.TempPathFactory) -> SignedLedger:
     """One ledger for all; each test puts right what it altered."""
-    return Sealed.made(clone(), tmp_path_factory.mktemp("sealer"))
+    return SignedLedger.made(clone(), tmp_path_factory.mktemp("ledger_signer"))
 
 
 @pytest.fixture(scope="module")
-def standing(sealed: Sealed) -> Standing:
+def standing(signed_ledger: SignedLedger) -> Standing:
     """The offline verifier behind each event."""
-    return Standing(sealed.lines)
+    return Standing(signed_ledger.lines)
 
 
-def test_the_untouched_ledger_holds_for_both_with_and_without_the_auditors_own_notes(sealed: Sealed) -> None:
+def test_the_untouched_ledger_holds_for_both_with_and_without_the_auditors_own_notes(
+    signed_ledger: SignedLedger,
+) -> None:
     for outside in (False, True):
-        assert sealed.by_the_database(outside=outside) is None and sealed.by_the_export(outside=outside) is None
-    assert len(sealed.lines) == 1 + SIZE + len(SEALED_AT) + 1
-    assert {sealed.number_of(kind, 0) for kind in KINDS} <= set(range(1, 11))
+        assert (
+            signed_ledger.by_the_database(outside=outside) is None
+            and signed_ledger.by_the_export(outside=outside) is None
+        )
+    assert len(signed_ledger.lines) == 1 + SIZE + len(SIGNED_AT) + 1
+    assert {signed_ledger.number_of(kind, 0) for kind in KINDS} <= set(range(1, 11))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_column_of_every_kind_of_event_is_found_by_audit_verify(sealed: Sealed, kind: str) -> None:
-    last = sealed.number_of(kind, -1)
+def test_every_column_of_every_kind_of_event_is_found_by_audit_verify(signed_ledger: SignedLedger, kind: str) -> None:
+    last = signed_ledger.number_of(kind, -1)
     for place, (column, value) in enumerate(COLUMNS.items()):
-        number = (sealed.number_of(kind, 0), sealed.number_of(kind, 60), last)[place % 3]
-        with sealed.altered_row("audit_event", number, f"{column} = {value}"):
-            found = sealed.by_the_database()
+        number = (signed_ledger.number_of(kind, 0), signed_ledger.number_of(kind, 60), last)[place % 3]
+        with signed_ledger.altered_row("audit_event", number, f"{column} = {value}"):
+            found = signed_ledger.by_the_database()
             assert found is not None and found[0] == number, (column, number, found)
 
 
 @pytest.mark.parametrize("number", [1, 977, 1500, SIZE])
-def test_every_column_of_a_link_is_found_by_both(sealed: Sealed, number: int) -> None:
+def test_every_column_of_a_link_is_found_by_both(signed_ledger: SignedLedger, number: int) -> None:
     for column, value in LINKS.items():
-        with sealed.altered_row("audit_ledgerentry", number, f"{column} = {value}"):
-            assert sealed.both() == (number, number), column
+        with signed_ledger.altered_row("audit_ledgerentry", number, f"{column} = {value}"):
+            assert signed_ledger.both() == (number, number), column
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_altered_bytes_or_ids_are_found_by_both(sealed: Sealed, kind: str) -> None:
-    number = sealed.number_of(kind, 30)
+def test_altered_bytes_or_ids_are_found_by_both(signed_ledger: SignedLedger, kind: str) -> None:
+    number = signed_ledger.number_of(kind, 30)
     for column in set(COLUMNS) - ONLY_HERE:
-        with sealed.altered_row("audit_event", number, f"{column} = {COLUMNS[column]}"):
-            assert sealed.both() == (number, number)
+        with signed_ledger.altered_row("audit_event", number, f"{column} = {COLUMNS[column]}"):
+            assert signed_ledger.both() == (number, number)
 
 
-@pytest.mark.skipif(not STEP, reason="RINGI_TAMPER=1 asks about every row")
+@pytest.mark.skipif(not STEP, reason="RINGI_TEST_TAMPER_STEP=1 asks about every row")
 @pytest.mark.timeout(3600)
-def test_every_column_of_every_row_is_found_by_audit_verify(sealed: Sealed) -> None:
+def test_every_column_of_every_row_is_found_by_audit_verify(signed_ledger: SignedLedger) -> None:
     for number in range(1, SIZE + 1, STEP):
         for table, columns in (("audit_event", COLUMNS), ("audit_ledgerentry", LINKS)):
             for column, value in columns.items():
-                with sealed.altered_row(table, number, f"{column} = {value}"):
-                    found = sealed.by_the_database(first=number, last=number)
+                with signed_ledger.altered_row(table, number, f"{column} = {value}"):
+                    found = signed_ledger.by_the_database(first=number, last=number)
                     assert found is not None and found[0] == number, (table, column, number)
 
 
@@ -135,8 +140,8 @@ def test_every_deleted_doubled_swapped_or_inserted_event_is_found_offline(standi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_byte_of_an_event_is_found_offline(sealed: Sealed, standing: Standing, kind: str) -> None:
-    true = standing.events[sealed.number_of(kind, 90) - 1]
+def test_every_byte_of_an_event_is_found_offline(signed_ledger: SignedLedger, standing: Standing, kind: str) -> None:
+    true = standing.events[signed_ledger.number_of(kind, 90) - 1]
     for at in range(len(true.event)):
         event = true.event[:at] + bytes([true.event[at] ^ 1]) + true.event[at + 1 :]
         assert standing.then(true.number - 1, Line(true.number, event, true.leaf, true.chain)) == true.number, at
@@ -153,40 +158,40 @@ def test_a_flipped_bit_of_each_leaf_and_chain_value_is_found_offline(standing: S
 
 
 @pytest.mark.parametrize("number", [1, 977, 1500, SIZE])
-def test_a_deleted_row_is_found_by_both(sealed: Sealed, number: int) -> None:
+def test_a_deleted_row_is_found_by_both(signed_ledger: SignedLedger, number: int) -> None:
     event = "(SELECT event_id FROM kept_audit_ledgerentry WHERE number = %(n)s)"
     for tables in (("audit_event",), ("audit_ledgerentry",), ("audit_event", "audit_ledgerentry")):
         deletes = [
             f"DELETE FROM {table} WHERE {'id' if table == 'audit_event' else 'event_id'} = {event}" for table in tables
         ]
-        with sealed.altered(*deletes, values={"n": number}):
-            assert sealed.both() == (number, number), tables
+        with signed_ledger.altered(*deletes, values={"n": number}):
+            assert signed_ledger.both() == (number, number), tables
 
 
-def test_a_cut_tail_is_found_by_both(sealed: Sealed) -> None:
+def test_a_cut_tail_is_found_by_both(signed_ledger: SignedLedger) -> None:
     cut = (
         "DELETE FROM audit_event USING audit_ledgerentry WHERE event_id = id AND number > 1990",
         "DELETE FROM audit_ledgerentry WHERE number > 1990",
     )
-    with sealed.altered(*cut):
-        assert sealed.both() == (1991, 1991)
-        sealed.admin.execute("DELETE FROM audit_checkpoint WHERE number > 1990")
-        assert sealed.both() == (1991, 1991)  # the head still tells
-        sealed.admin.execute(
+    with signed_ledger.altered(*cut):
+        assert signed_ledger.both() == (1991, 1991)
+        signed_ledger.admin.execute("DELETE FROM audit_checkpoint WHERE number > 1990")
+        assert signed_ledger.both() == (1991, 1991)  # the head still tells
+        signed_ledger.admin.execute(
             "UPDATE audit_ledgerhead SET number = 1990, chain = (SELECT chain FROM audit_ledgerentry WHERE number = 1990)"
         )
         # Nothing inside the database tells any more; what the auditor holds does.
-        assert sealed.by_the_database() is None and sealed.by_the_export() is None
-        assert sealed.both(outside=True) == (1991, 1991)
+        assert signed_ledger.by_the_database() is None and signed_ledger.by_the_export() is None
+        assert signed_ledger.both(outside=True) == (1991, 1991)
 
 
-def test_an_inserted_event_is_found(sealed: Sealed) -> None:
+def test_an_inserted_event_is_found(signed_ledger: SignedLedger) -> None:
     copy = (
         "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, operation, object, outcome, reason,"
         " tx, bytes FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 5)"
     )
-    with sealed.altered(copy):
-        found = sealed.by_the_database()
+    with signed_ledger.altered(copy):
+        found = signed_ledger.by_the_database()
         assert found is not None and found[0] == SIZE + 1 and "is not in the chain" in found[1]
     link = (
         "UPDATE audit_ledgerentry SET number = number + 100000 WHERE number > 1200",
@@ -194,11 +199,11 @@ def test_an_inserted_event_is_found(sealed: Sealed) -> None:
         " AND NOT EXISTS (SELECT FROM audit_ledgerentry x WHERE x.event_id = e.id)",
         "UPDATE audit_ledgerentry SET number = number - 99999 WHERE number > 100000",
     )
-    with sealed.altered(copy, *link):
-        assert sealed.both() == (1201, 1201)
+    with signed_ledger.altered(copy, *link):
+        assert signed_ledger.both() == (1201, 1201)
 
 
-def test_swapped_events_and_links_are_found_by_both(sealed: Sealed) -> None:
+def test_swapped_events_and_links_are_found_by_both(signed_ledger: SignedLedger) -> None:
     event = "(SELECT event_id FROM kept_audit_ledgerentry WHERE number = {})"
     one, other = event.format(400), event.format(800)
     for statements in (
@@ -207,11 +212,11 @@ def test_swapped_events_and_links_are_found_by_both(sealed: Sealed) -> None:
         ["UPDATE audit_ledgerentry SET number = number + 90000 WHERE number IN (400, 800)",
          "UPDATE audit_ledgerentry SET number = 91200 - number WHERE number > 90000"],
     ):  # fmt: skip
-        with sealed.altered(*statements):
-            assert sealed.both() == (400, 400)
+        with signed_ledger.altered(*statements):
+            assert signed_ledger.both() == (400, 400)
 
 
-def test_a_doubled_link_is_found(sealed: Sealed) -> None:
+def test_a_doubled_link_is_found(signed_ledger: SignedLedger) -> None:
     """An export cannot show that one row is linked twice; the same bytes twice are two events to it."""
     twice = (
         "DELETE FROM audit_checkpoint",
@@ -219,12 +224,12 @@ def test_a_doubled_link_is_found(sealed: Sealed) -> None:
         " FROM audit_ledgerentry, (SELECT chain FROM audit_ledgerhead) h WHERE number = 1999",
         "UPDATE audit_ledgerhead SET number = 2001, chain = (SELECT chain FROM audit_ledgerentry WHERE number = 2001)",
     )
-    with sealed.altered(*twice):
-        assert sealed.by_the_database() == (2001, "the event of the link is linked twice")
-        assert sealed.by_the_export() is None
+    with signed_ledger.altered(*twice):
+        assert signed_ledger.by_the_database() == (2001, "the event of the link is linked twice")
+        assert signed_ledger.by_the_export() is None
 
 
-def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(sealed: Sealed) -> None:
+def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(signed_ledger: SignedLedger) -> None:
     """The fault lies between the last checkpoint that agrees and the first that does not; that is what is named."""
     for number, named in ((3, 1), (500, 1), (501, 501), (1400, 501), (1999, 1501)):
         forge = (
@@ -232,12 +237,12 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
             " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8')"
             " WHERE id = (SELECT event_id FROM kept_audit_ledgerentry WHERE number = %(n)s)"
         )
-        with sealed.altered(forge, values={"n": number}):
-            sealed.rechained()
-            assert sealed.both() == (named, named)
-            sealed.admin.execute("DELETE FROM audit_checkpoint")
-            assert sealed.by_the_database() is None and sealed.by_the_export() is None
-            assert sealed.both(outside=True) == (named, named)
+        with signed_ledger.altered(forge, values={"n": number}):
+            signed_ledger.rechained()
+            assert signed_ledger.both() == (named, named)
+            signed_ledger.admin.execute("DELETE FROM audit_checkpoint")
+            assert signed_ledger.by_the_database() is None and signed_ledger.by_the_export() is None
+            assert signed_ledger.both(outside=True) == (named, named)
 
 
 @pytest.mark.parametrize(
@@ -258,11 +263,13 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
         "convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '\"kind\":\"[a-z]*\"', '\"kind\":[]'), 'UTF8')",
     ],
 )
-def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(sealed: Sealed, forged_bytes: str) -> None:
+def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(
+    signed_ledger: SignedLedger, forged_bytes: str
+) -> None:
     where = "id = (SELECT event_id FROM kept_audit_ledgerentry WHERE number = 700)"
-    with sealed.altered(f"UPDATE audit_event SET bytes = {forged_bytes} WHERE {where}"):
-        sealed.rechained()
-        assert sealed.both() == (700, 700)
+    with signed_ledger.altered(f"UPDATE audit_event SET bytes = {forged_bytes} WHERE {where}"):
+        signed_ledger.rechained()
+        assert signed_ledger.both() == (700, 700)
 
 
 @pytest.mark.parametrize(
@@ -276,53 +283,53 @@ def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(seal
         "note = overlay(note placing 'AAAA' from length(note) - 40)",
     ],
 )
-def test_an_exchanged_checkpoint_is_found_by_both(sealed: Sealed, change: str) -> None:
-    with sealed.altered(f"UPDATE audit_checkpoint SET {change} WHERE number = 1500"):
-        one, other = sealed.by_the_database(), sealed.by_the_export()
+def test_an_exchanged_checkpoint_is_found_by_both(signed_ledger: SignedLedger, change: str) -> None:
+    with signed_ledger.altered(f"UPDATE audit_checkpoint SET {change} WHERE number = 1500"):
+        one, other = signed_ledger.by_the_database(), signed_ledger.by_the_export()
         assert one is not None and one[0] in (1499, 1500)
         assert other is not None and other[0] in (1499, 1500, 1501)
 
 
-def test_an_altered_root_beside_a_true_note_is_found(sealed: Sealed) -> None:
-    with sealed.altered("UPDATE audit_checkpoint SET root = sha256('x') WHERE number = 1500"):
-        found = sealed.by_the_database()
+def test_an_altered_root_beside_a_true_note_is_found(signed_ledger: SignedLedger) -> None:
+    with signed_ledger.altered("UPDATE audit_checkpoint SET root = sha256('x') WHERE number = 1500"):
+        found = signed_ledger.by_the_database()
         assert found is not None and found[0] == 1500
-        assert sealed.by_the_export() is None  # the export holds the note alone
+        assert signed_ledger.by_the_export() is None  # the export holds the note alone
 
 
-def test_a_checkpoint_by_a_key_that_nobody_named_is_found_by_both(sealed: Sealed, tmp_path: Path) -> None:
+def test_a_checkpoint_by_a_key_that_nobody_named_is_found_by_both(signed_ledger: SignedLedger, tmp_path: Path) -> None:
     """A forger who rewrites everything signs with a key of his own, under the ledger's name."""
-    forger = Sealer(tmp_path / "forger", origin=sealed.key.name.rpartition("/")[0])
-    with sealed.altered("DELETE FROM audit_checkpoint"):
-        forger.seal(sealed.admin)
-        assert sealed.both() == (SIZE, SIZE)
+    forger = LedgerSigner(tmp_path / "forger", origin=signed_ledger.key.name.rpartition("/")[0])
+    with signed_ledger.altered("DELETE FROM audit_checkpoint"):
+        forger.sign(signed_ledger.admin)
+        assert signed_ledger.both() == (SIZE, SIZE)
 
 
 @pytest.mark.parametrize("change", ["number = 1999", "number = 2001", "chain = sha256('x')"])
-def test_an_altered_head_is_found_by_both(sealed: Sealed, change: str) -> None:
-    with sealed.altered(f"UPDATE audit_ledgerhead SET {change}"):
-        assert set(sealed.both()) <= {SIZE, SIZE + 1}
+def test_an_altered_head_is_found_by_both(signed_ledger: SignedLedger, change: str) -> None:
+    with signed_ledger.altered(f"UPDATE audit_ledgerhead SET {change}"):
+        assert set(signed_ledger.both()) <= {SIZE, SIZE + 1}
 
 
-def test_a_missing_head_is_found(sealed: Sealed) -> None:
-    with sealed.altered("DELETE FROM audit_ledgerhead"):
-        assert sealed.by_the_database() == (SIZE, "the head is missing")
-    assert offline(sealed.lines[:-1], []) == (SIZE + 1, "the export ends without its head")
+def test_a_missing_head_is_found(signed_ledger: SignedLedger) -> None:
+    with signed_ledger.altered("DELETE FROM audit_ledgerhead"):
+        assert signed_ledger.by_the_database() == (SIZE, "the head is missing")
+    assert offline(signed_ledger.lines[:-1], []) == (SIZE + 1, "the export ends without its head")
 
 
-def test_a_restored_backup_is_found_by_both_and_by_the_sealer(
+def test_a_restored_backup_is_found_by_both_and_by_the_ledger_signer(
     clone: Callable[..., LedgerDatabase], tmp_path: Path
 ) -> None:
     """The database as it was at 60 events, on which work went on; outside it are the notes of 60 and 100."""
     database = clone()
-    app, sealer = database.as_app(), Sealer(tmp_path)
+    app, signer = database.as_app(), LedgerSigner(tmp_path)
     write(app, 60)
-    sealer.seal(app)
+    signer.sign(app)
     backup = clone(database)
     app = database.as_app()
     write(app, 40)
-    sealer.seal(app)
-    restored = Sealed(backup.as_superuser(), sealer.public, list(notes_of(tmp_path / "checkpoints.txt")))
+    signer.sign(app)
+    restored = SignedLedger(backup.as_superuser(), signer.public, list(notes_of(tmp_path / "checkpoints.txt")))
     assert restored.both(outside=True) == (61, 61)
     assert restored.by_the_database() is None  # in itself it is a true ledger
     app = backup.as_app()
@@ -330,21 +337,21 @@ def test_a_restored_backup_is_found_by_both_and_by_the_sealer(
     assert restored.both(outside=True) == (61, 61)
     write(app, 40)
     assert restored.both(outside=True) == (61, 61)
-    with pytest.raises(Unsealable):
-        Sealer(tmp_path).seal(app)
+    with pytest.raises(SigningRefused):
+        LedgerSigner(tmp_path).sign(app)
 
 
-def test_a_range_finds_what_lies_in_it(sealed: Sealed) -> None:
-    with sealed.altered_row("audit_event", 700, "reason = reason || 'x'"):
-        found = sealed.by_the_database(first=600, last=800)
+def test_a_range_finds_what_lies_in_it(signed_ledger: SignedLedger) -> None:
+    with signed_ledger.altered_row("audit_event", 700, "reason = reason || 'x'"):
+        found = signed_ledger.by_the_database(first=600, last=800)
         assert found is not None and found[0] == 700
-        assert sealed.by_the_database(first=701, last=800) is None
-    with sealed.altered("DELETE FROM audit_ledgerentry WHERE number IN (800, 850)"):
+        assert signed_ledger.by_the_database(first=701, last=800) is None
+    with signed_ledger.altered("DELETE FROM audit_ledgerentry WHERE number IN (800, 850)"):
         for first, last, number in ((701, 800, 800), (851, 900, 850)):
-            found = sealed.by_the_database(first=first, last=last)
+            found = signed_ledger.by_the_database(first=first, last=last)
             assert found is not None and found[0] == number
 
 
-def test_a_foreign_outside_note_is_not_taken_for_a_verdict(sealed: Sealed) -> None:
+def test_a_foreign_outside_note_is_not_taken_for_a_verdict(signed_ledger: SignedLedger) -> None:
     with pytest.raises(BadNote):
-        verify(sealed.admin, key=sealed.key, notes=[sealed.notes[0].replace("\n500\n", "\n501\n")])
+        verify(signed_ledger.admin, key=signed_ledger.key, notes=[signed_ledger.notes[0].replace("\n500\n", "\n501\n")])

@@ -18,7 +18,7 @@ from audit.ledger import proof
 from audit.ledger.note import PublicKey, read
 from audit.offline import ringi_verify
 from audit.offline.ringi_verify import KEYS
-from tests.audit import second, vectors
+from tests.audit import second_implementation, vectors
 from tests.audit.conftest import LedgerDatabase
 from tests.audit.envelopes import opened
 from tests.audit.ledger import reference
@@ -82,11 +82,11 @@ def test_leaves_and_chain_follow_the_formulas_of_the_page(held: dict[str, Any], 
 def test_roots_and_proofs_are_those_of_a_second_implementation(held: dict[str, Any], entries: list[bytes]) -> None:
     assert [root["size"] for root in held["roots"]] == list(range(len(entries) + 1))
     for root in held["roots"]:
-        assert second.mth(entries[: root["size"]]).hex() == root["root"]
+        assert second_implementation.mth(entries[: root["size"]]).hex() == root["root"]
     for one in held["inclusion"]:
-        assert hexes(second.path(one["number"] - 1, entries[: one["size"]])) == one["path"]
+        assert hexes(second_implementation.path(one["number"] - 1, entries[: one["size"]])) == one["path"]
     for one in held["consistency"]:
-        assert hexes(second.proof(one["from"], entries[: one["to"]])) == one["path"]
+        assert hexes(second_implementation.proof(one["from"], entries[: one["to"]])) == one["path"]
     assert len(held["inclusion"]) == len(held["consistency"]) == 45
 
 
@@ -113,13 +113,13 @@ def test_notes_are_read_alike_by_three(held: dict[str, Any]) -> None:
     roots, key = {root["size"]: bytes.fromhex(root["root"]) for root in held["roots"]}, held["key"]
     for one in held["notes"]:
         size, note = one["size"], one["note"]
-        assert second.note_says(note, key) == (vectors.ORIGIN, size, roots[size])
+        assert second_implementation.note_says(note, key) == (vectors.ORIGIN, size, roots[size])
         found = read(note, PublicKey.parse(key))
         assert (found.origin, found.size, found.root) == (vectors.ORIGIN, size, roots[size])
         assert ringi_verify.parse_note(note) == (size, roots[size])
         assert ringi_verify.signed_by(note, [ringi_verify.parse_key(key)])
         forged = note.replace(f"\n{size}\n", f"\n{size + 1}\n")
-        assert second.note_says(forged, key) is None
+        assert second_implementation.note_says(forged, key) is None
         with pytest.raises(ValueError, match="signature does not verify"):
             ringi_verify.signed_by(forged, [ringi_verify.parse_key(key)])
     assert held["notes"][-1]["note"] in PAGE and f"`{vectors.FILE.name}`" in PAGE

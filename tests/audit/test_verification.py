@@ -9,20 +9,20 @@ import pytest
 from django.db import connection
 
 from audit import verification
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import Checkpoint, PublicKey, sign
-from tests.conftest import seal
+from tests.conftest import sign_ledger
 
 
 @pytest.fixture
-def signed(database: str, tmp_path: Path, settings: Any) -> Sealer:
+def signed(database: str, tmp_path: Path, settings: Any) -> LedgerSigner:
     """A ledger that was signed in another folder than the verifier's; its key is in a file outside both."""
-    sealer = Sealer(tmp_path / "signer")
+    signer = LedgerSigner(tmp_path / "signer")
     _happened()
-    seal(sealer)
-    (tmp_path / "ledger.pub").write_text(f"{sealer.public}\n")
+    sign_ledger(signer)
+    (tmp_path / "ledger.pub").write_text(f"{signer.public}\n")
     settings.LEDGER_PUBLIC_KEY = str(tmp_path / "ledger.pub")
-    return sealer
+    return signer
 
 
 def _happened(events: int = 3) -> None:
@@ -37,25 +37,25 @@ def _verified(**options: Any) -> verification.Verdict:
     return verification.verified(connection.connection, **options)
 
 
-def test_it_holds_with_the_key_in_the_file_that_the_setting_names(signed: Sealer) -> None:
+def test_it_holds_with_the_key_in_the_file_that_the_setting_names(signed: LedgerSigner) -> None:
     assert verification.public_keys() == (signed.public,)
     assert (_verified().status, _verified().not_captured) == (0, [])
 
 
-def test_without_anything_from_outside_the_database_it_does_not_hold(signed: Sealer, settings: Any) -> None:
+def test_without_anything_from_outside_the_database_it_does_not_hold(signed: LedgerSigner, settings: Any) -> None:
     settings.LEDGER_PUBLIC_KEY = ""
     verdict = _verified()
     assert verdict.status == 2 and "no public key was given from outside the database" in verdict.report.unknown
 
 
 def test_another_key_in_the_file_finds_that_the_signer_is_another(
-    signed: Sealer, tmp_path: Path, settings: Any
+    signed: LedgerSigner, tmp_path: Path, settings: Any
 ) -> None:
     (tmp_path / "ledger.pub").write_text(str(PublicKey(signed.public.name, bytes(32))))
     assert _verified().status == 1
 
 
-def test_it_goes_on_behind_what_it_verified_last(signed: Sealer) -> None:
+def test_it_goes_on_behind_what_it_verified_last(signed: LedgerSigner) -> None:
     assert verification.remembered() is None
     verification.remember(_verified())
     kept = verification.remembered()
@@ -64,7 +64,7 @@ def test_it_goes_on_behind_what_it_verified_last(signed: Sealer) -> None:
     idle = _verified(begun=kept)
     assert (idle.status, idle.report.events, idle.report.signed) == (0, 0, kept.frontier.size)
     _happened()
-    seal(signed)
+    sign_ledger(signed)
     _happened(1)
     verdict = _verified(begun=kept)
     assert (verdict.status, verdict.report.first, verdict.report.events) == (0, kept.frontier.size + 1, 4)
@@ -74,7 +74,7 @@ def test_it_goes_on_behind_what_it_verified_last(signed: Sealer) -> None:
     assert later is not None and later.note == signed.note and later.keys == kept.keys
 
 
-def test_what_it_verified_last_tells_of_an_exchanged_past(signed: Sealer, database: str) -> None:
+def test_what_it_verified_last_tells_of_an_exchanged_past(signed: LedgerSigner, database: str) -> None:
     """Each event behind the first is gone, and signed anew by the very key: only what this host kept knows better."""
     verdict = _verified()
     verification.remember(verdict)

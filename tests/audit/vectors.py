@@ -25,7 +25,7 @@ from tests.audit.ledger.reference import consistency_proof, inclusion_proof
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "ledger-vectors.json"
 SEED = b"ringi: key of the test vectors"
 ORIGIN = "ringi.example/ledger/vectors"
-SEALED = (3, 5, 9)
+SIGNED_SIZES = (3, 5, 9)
 
 # What canonical form is about: order by UTF-16, NFC, numbers that JSON cannot hold, characters that are escaped.
 CANONICAL: tuple[tuple[str, str], ...] = (
@@ -70,7 +70,7 @@ EVENTS: tuple[dict[str, Any], ...] = (
     _event(1, kind="row", outcome="inserted", after={"id": 1, "title": "メタデータ検索の改善", "score": "0.5"}),
     _event(2),
     _event(3, kind="row", outcome="updated", before={"id": 1, "title": "古い"}, after={"id": 1, "title": "新しい"}),
-    _event(4, kind="refusal", outcome="refused", after={"kind": "not_you", "reasons": ["You wrote it."]}, reason=""),
+    _event(4, kind="refusal", outcome="refused", after={"kind": "not_permitted", "reasons": ["You wrote it."]}, reason=""),
     _event(5, kind="access", operation="session:sign_in", object="", operation_id=None, after={"method": "password"}, reason=""),
     _event(6, kind="row", outcome="deleted", before={"id": 2, "file": "sha256:" + 64 * "0"}, actor="break-glass:mori"),
     _event(7, actor="service:3:CI", channel="api", on_behalf="", after={"\uffff": 1, "\U00020bb7": 2}),
@@ -134,9 +134,9 @@ def built() -> dict[str, Any]:
     links, sizes = list(_links(events)), range(1, len(events) + 1)
     log, title = verdicts.Log(ORIGIN, private, events), {"ringi": "export", "v": 1, "key": str(key)}
     fresh = PublicKey(ORIGIN, verdicts.private(verdicts.NEXT_SEED).public_key().public_bytes_raw())
-    renewal = _event(2, operation="audit:renew_key", object="", actor="worker:sealer", channel="worker",
+    renewal = _event(2, operation="audit:renew_key", object="", actor="worker:ledger_signer", channel="worker",
                      request={"address": "", "id": ""}, after={"key": str(fresh), "previous": str(key)}, reason="yearly")  # fmt: skip
-    notes = {size: sign(Checkpoint(ORIGIN, size, tree_hash(leaves[:size])), private) for size in SEALED}
+    notes = {size: sign(Checkpoint(ORIGIN, size, tree_hash(leaves[:size])), private) for size in SIGNED_SIZES}
     return {
         "ringi": "vectors",
         "v": 1,

@@ -18,7 +18,7 @@ from tests.audit.ledger.reference import consistency_proof, inclusion_proof
 
 Line = Any
 NEXT_SEED = b"ringi: next key of the test vectors"
-SEAL = "\N{EM DASH} "
+SIGNATURE_MARK = "\N{EM DASH} "
 
 
 def private(seed: bytes) -> Ed25519PrivateKey:
@@ -104,7 +104,7 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
         ("no event and no checkpoint", 2, 0, 0, [{"head": {"number": 0, "chain": bytes(32).hex()}}], []),
         ("an event behind the last checkpoint", 0, 0, 2, log.exported(2), []),
         ("another signature, by a witness, below the note", 0, 0, 3,
-         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SEAL}witness.example/w {base64.b64encode(bytes(72)).decode()}\n"}, head], []),
+         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SIGNATURE_MARK}witness.example/w {base64.b64encode(bytes(72)).decode()}\n"}, head], []),
         ("the signature is of another note", 1, 3, 0,
          [one, two, three, {"checkpoint": note["checkpoint"].rpartition("\n\n")[0] + "\n\n" + log.note(2).rpartition("\n\n")[2]}, head], []),
         ("a key of that name that nobody named", 1, 3, 3, [one, two, three, {"checkpoint": log.note(3, fresh)}, head], []),
@@ -149,9 +149,9 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
         ("a head with a fraction", 1, 4, 0, [one, two, three, note, {"head": {"number": 3.0, "chain": three["chain"]}}], []),
         ("more padding than base64 has", 1, 2, 0, [one, two | {"event": two["event"].rstrip("=") + "===="}, three, note, head], []),
         ("a signature line without a signature", 1, 3, 0,
-         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SEAL}witness.example/w\n"}, head], []),
+         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SIGNATURE_MARK}witness.example/w\n"}, head], []),
         ("a signature line of a key id alone", 1, 3, 0,
-         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SEAL}witness.example/w AAAAAA==\n"}, head], []),
+         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SIGNATURE_MARK}witness.example/w AAAAAA==\n"}, head], []),
         ("a kind that there is not, all else fits", 1, 2, 0, _with(log, renewal | {"kind": "foo"}).exported(3), []),
         ("a key of an event stands twice, all else fits", 1, 2, 0,
          Log(log.origin, log.key, [log.events[0], log.events[1][:-1] + b',"reason":"x"}', log.events[2]]).exported(3), []),
@@ -205,11 +205,11 @@ def proofs(log: Log, key: PublicKey) -> Iterator[dict[str, Any]]:
 def no_notes(log: Log) -> Iterator[dict[str, str]]:
     """Yield what is no checkpoint, each made of one that is."""
     note = log.note(3)
-    origin, size, root, _empty, seal, _end = note.split("\n")
+    origin, size, root, _empty, signature, _end = note.split("\n")
 
     def signed(text: str) -> str:
-        blob = base64.b64decode(seal.split(" ")[2])[:4] + log.key.sign(text.encode())
-        return f"{text}\n{SEAL}{origin} {base64.b64encode(blob).decode()}\n"
+        blob = base64.b64decode(signature.split(" ")[2])[:4] + log.key.sign(text.encode())
+        return f"{text}\n{SIGNATURE_MARK}{origin} {base64.b64encode(blob).decode()}\n"
 
     yield {"why": "no newline at the end", "note": note[:-1]}
     yield {"why": "no empty line", "note": note.replace("\n\n", "\n")}
@@ -221,18 +221,18 @@ def no_notes(log: Log) -> Iterator[dict[str, str]]:
         yield {"why": why, "note": signed(f"{origin}\n{wrong}\n{root}\n")}
     yield {"why": "a root of 31 bytes", "note": signed(f"{origin}\n{size}\n{base64.b64encode(bytes(31)).decode()}\n")}
     yield {"why": "a root without its padding", "note": signed(f"{origin}\n{size}\n{root.rstrip('=')}\n")}
-    raw = base64.b64decode(seal.split(" ")[2])
+    raw = base64.b64decode(signature.split(" ")[2])
     order = 2**252 + 27742317777372353535851937790883648493
     beyond = raw[:36] + (int.from_bytes(raw[36:], "little") + order).to_bytes(32, "little")
     text = f"{origin}\n{size}\n{root}\n"
     yield {
         "why": "s of the signature is not below L",
-        "note": f"{text}\n{SEAL}{origin} {base64.b64encode(beyond).decode()}\n",
+        "note": f"{text}\n{SIGNATURE_MARK}{origin} {base64.b64encode(beyond).decode()}\n",
     }
     letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
     spare = root[:-2] + letters[letters.index(root[-2]) | 1] + "="
     yield {"why": "a root with bits to spare", "note": signed(f"{origin}\n{size}\n{spare}\n")}
-    yield {"why": "no dash before the signature", "note": note.replace(SEAL, "- ")}
+    yield {"why": "no dash before the signature", "note": note.replace(SIGNATURE_MARK, "- ")}
     yield {"why": "another key's id", "note": log.note(3, private(NEXT_SEED))}
 
 

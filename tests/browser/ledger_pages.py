@@ -1,4 +1,4 @@
-"""The pages of the ledger's own acts, with rows on them: what an auditor and two administrators see after a restore."""
+"""The pages of the ledger's own operations, with rows on them: what an auditor and two administrators see after a restore."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from django.db import connection
 from django.urls import reverse
 
 from audit.actor import Actor, acting
-from audit.ledger.checkpoint import Sealer, Unsealable
-from audit.ledger.going_on import record_refusal
+from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.ledger.note import Checkpoint, sign
 from audit.ledger.proof import Frontier
+from audit.ledger.resumption import write_refusal
 from audit.models import Event
-from audit.reconciliation import night
-from environments.actions.ledger import address, go_on
+from audit.reconciliation import nightly
 from environments.models import Account
-from tests.conftest import seal
+from environments.operations.ledger import address, resume
+from tests.conftest import sign_ledger
 
 
-def refused(sealer: Sealer) -> None:
-    """Let a sealer that remembers more than the ledger holds say so in the ledger."""
+def refused(signer: LedgerSigner) -> None:
+    """Let a ledger signer that remembers more than the ledger holds say so in the ledger."""
     tree = Frontier()
     for _n in range(9000):
         tree.add(bytes(32))
-    sealer.frontier, sealer.note = tree, sign(Checkpoint(sealer.origin, tree.size, tree.root()), sealer.private)
+    signer.frontier, signer.note = tree, sign(Checkpoint(signer.origin, tree.size, tree.root()), signer.private)
     try:
-        seal(sealer)
-    except Unsealable as refusal:
-        record_refusal(sealer, connection, str(refusal))
+        sign_ledger(signer)
+    except SigningRefused as refusal:
+        write_refusal(signer, connection, str(refusal))
 
 
 def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: Path) -> dict[str, Any]:
-    """Seal, refuse to seal, propose to go on, and enter addresses for checkpoints."""
+    """Sign, refuse to sign, propose to go on, and enter addresses for checkpoints."""
     with acting_as("administrator"):
         mail = address.add_address(
             kind="mail", address="checkpoints@auditors.example", given_by="監査法人 田中", reason="四半期の証跡"
@@ -44,14 +44,14 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
             kind="post", address="https://witness.auditors.example/ringi/add-checkpoint", given_by="内部監査室 鈴木",
             reason="外部の証人",
         )  # fmt: skip
-        address.withdraw_address(gone.pk, reason="契約終了")
-    sealer = Sealer(folder)
-    checkpoint = seal(sealer)
-    refused(sealer)
+        address.remove_address(gone.pk, reason="契約終了")
+    signer = LedgerSigner(folder)
+    checkpoint = sign_ledger(signer)
+    refused(signer)
     with acting_as("administrator"):
-        going_on = go_on.propose(reason="ディスク故障のため、前日のバックアップから復元した")
+        going_on = resume.request_resumption(reason="ディスク故障のため、前日のバックアップから復元した")
     with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
-        night.reconcile()
+        nightly.reconcile()
     return {"mail": mail, "gone": gone, "checkpoint": checkpoint, "going_on": going_on}
 
 
@@ -73,18 +73,18 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "address": ("administrator", reverse("admin:audit_checkpointdelivery_change", args=[rows["mail"].pk])),
         "address-ended": ("auditor", reverse("admin:audit_checkpointdelivery_change", args=[rows["gone"].pk])),
         "going-on": ("committee_a", reverse("admin:audit_ledgerresumption_change", args=[rows["going_on"].pk])),
-        "verb-add-address": ("administrator", reverse("act-new", args=["checkpoint", "add_address"])),
-        "verb-end-address": ("administrator", reverse("act", args=["checkpoint", "remove_address", rows["mail"].pk])),
-        "verb-go-on": ("administrator", reverse("act-new", args=["ledger", "request_resumption"])),
+        "verb-add-address": ("administrator", reverse("operation-new", args=["checkpoint", "add_address"])),
+        "verb-end-address": ("administrator", reverse("operation", args=["checkpoint", "remove_address", rows["mail"].pk])),
+        "verb-go-on": ("administrator", reverse("operation-new", args=["ledger", "request_resumption"])),
         "verb-confirm-go-on": (
-            "committee_a", reverse("act", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
+            "committee_a", reverse("operation", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
         ),
-        "my-work-committee": ("committee_a", reverse("admin:index")),
+        "my-tasks-committee": ("committee_a", reverse("admin:index")),
         "history-of-a-release": ("auditor", f"{reverse('timeline')}?object={release}"),
         "timeline-of-a-person": ("auditor", f"{reverse('timeline')}?account={manager}&outcome=refused&count=1"),
         "as-of-kinds": ("auditor", f"{reverse('as-of')}?kind=releases.Release"),
         "as-of-release": ("auditor", f"{reverse('as-of')}?object={release}"),
-        "test-holders": ("auditor", reverse("audit-test", args=["holders"])),
-        "test-history": ("auditor", reverse("audit-test", args=["history-unexplained"])),
-        "test-two-duties": ("auditor", reverse("audit-test", args=["two-duties"])),
+        "test-holders": ("auditor", reverse("audit-test", args=["role-holders"])),
+        "test-history": ("auditor", reverse("audit-test", args=["unexplained-history"])),
+        "test-two-duties": ("auditor", reverse("audit-test", args=["segregation-of-duties"])),
     }  # fmt: skip

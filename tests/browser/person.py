@@ -86,7 +86,7 @@ class Person:
         if self.page.locator("#preview").count():
             self.press("form.r-form button.main")  # what it would do was shown first
             self.confirm_if_asked()
-        assert "/act/" not in self.path and "/account/" not in self.path, f"{verb}: {self.text}"
+        assert "/operation/" not in self.path and "/account/" not in self.path, f"{verb}: {self.text}"
 
     def confirm_if_asked(self) -> None:
         """Type the password where what was sent is a signature."""

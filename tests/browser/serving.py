@@ -30,7 +30,12 @@ def serving(database: str, log: Path, **settings: str) -> Iterator[str]:
         address = f"http://127.0.0.1:{port}"
         environment = {**os.environ, "DATABASE_URL": database_url(database), "RINGI_BASE_URL": address}
         # Neither scheduler nor workers run beside it.
-        environment |= {"RINGI_LOG_LEVEL": "WARNING", "RINGI_PROCESS": "browser", "RINGI_SILENT": "0", **settings}
+        environment |= {
+            "RINGI_LOG_LEVEL": "WARNING",
+            "RINGI_PROCESS": "browser",
+            "RINGI_HEARTBEAT_TIMEOUT": "0",
+            **settings,
+        }
         argv = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listening.fileno()}"]
         argv += ["--workers", "1", "--threads", "4", "--graceful-timeout", "1", "--no-control-socket"]
         server = processes.spawn(argv, environment=environment, log=log, pass_fds=(listening.fileno(),))

@@ -11,13 +11,13 @@ from django.urls import reverse
 
 from audit import cover, standing
 from audit.actor import acting
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.models import Event
 from releases.models import Measurement
 from tests.audit.tampered import set_event, set_row
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
-from tests.conftest import seal
+from tests.conftest import sign_ledger
 from tests.releases.gates.asking import COMMAND
 
 
@@ -31,7 +31,7 @@ def test_what_was_altered_is_said_on_every_page(
     folder.mkdir(parents=True, exist_ok=True)
     with acting(COMMAND):
         cover.cover()
-    seal(Sealer(state_folder / "sealer"))
+    sign_ledger(LedgerSigner(state_folder / "ledger_signer"))
     with acting(COMMAND):
         passed = standing.run()
     event = (
@@ -49,10 +49,10 @@ def test_what_was_altered_is_said_on_every_page(
     shown = {
         "altered-event": reverse("event", args=[event.ledger_entry.number]),
         "sound-event": reverse("event", args=[sound.ledger_entry.number]),
-        "altered-series": reverse("watch", args=[sample.period_id]),
+        "altered-series": reverse("monitoring", args=[sample.period_id]),
         "list-verifications": reverse("admin:audit_verification_changelist"),
         "verification": reverse("admin:audit_verification_change", args=[found.pk]),
-        "my-work-altered": reverse("admin:index"),
+        "my-tasks-altered": reverse("admin:index"),
     }
     reader, wrong = person("auditor", **LOOKS[look]), []
     for name, address in shown.items():
@@ -61,7 +61,7 @@ def test_what_was_altered_is_said_on_every_page(
             wrong.append(f"{name}: {status}")
         if over := reader.wider_than_the_screen:
             wrong.append(f"{name}: wider than the screen: {over}")
-        if 'data-silent="ledger"' not in reader.page.content():
+        if 'data-unresponsive="ledger"' not in reader.page.content():
             wrong.append(f"{name}: no banner")
         reader.page.screenshot(path=folder / f"{name}.png", full_page=True)
     wrong += [f"console: {heard}" for heard in reader.complaints]

@@ -49,7 +49,7 @@ def test_axe_finds_nothing_above_minor(theme: str, seeded: dict[str, Any], perso
 def test_axe_finds_nothing_above_minor_in_the_ledger(
     theme: str, seeded: dict[str, Any], acting_as: Callable[..., Any], person: Callable[..., Person], tmp_path: Path
 ) -> None:
-    """The pages of the ledger's own acts."""
-    shown = ledger_pages({**seeded, **ledger_rows(acting_as, tmp_path / "sealer")})
+    """The pages of the ledger's own operations."""
+    shown = ledger_pages({**seeded, **ledger_rows(acting_as, tmp_path / "ledger_signer")})
     wrong = complaints(shown, theme, person)
     assert not wrong, "\n".join(wrong)

@@ -14,23 +14,29 @@ from django.urls import reverse
 
 from audit.clock import now
 from tests.browser.person import Person
-from tests.releases.figures import past
+from tests.releases.statistics import past
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("RINGI_DOCS_PICTURES", ROOT / "var" / "test" / "pictures" / "docs"))
 SCREEN = {"viewport": {"width": 1200, "height": 760}}
 # Name → who looks.
-TAKEN = {"release": "committee_b", "my-work": "manager", "cost": "manager", "run": "operator", "figures": "manager"}
+TAKEN = {
+    "release": "committee_b",
+    "my-tasks": "manager",
+    "cost": "manager",
+    "deployment": "operator",
+    "statistics": "manager",
+}
 
 
 def addresses(rows: dict[str, Any]) -> dict[str, str]:
     """Return where each picture is taken."""
     return {
         "release": reverse("release", args=[rows["review"].pk]),
-        "my-work": reverse("admin:index"),
-        "cost": reverse("act", args=["release", "reopen_scope", rows["review"].pk]),
-        "run": reverse("deployment", args=[rows["running"].pk]),
-        "figures": reverse("figures"),
+        "my-tasks": reverse("admin:index"),
+        "cost": reverse("operation", args=["release", "reopen_scope", rows["review"].pk]),
+        "deployment": reverse("deployment", args=[rows["running"].pk]),
+        "statistics": reverse("statistics"),
     }
 
 
@@ -58,7 +64,7 @@ def test_the_pictures_are_taken(
     shown = named()
     people: dict[tuple[str, str], Person] = {}
     for name, who in TAKEN.items():
-        if name == "figures":
+        if name == "statistics":
             _a_year(acting_as, seeded["application"])
         for locale, tail in (("en", ""), ("ja", ".ja")):
             if f"{name}{tail}.png" not in shown:

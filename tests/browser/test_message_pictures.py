@@ -21,9 +21,9 @@ from releases.models import (
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
-from tests.releases.actions.telling import announced, deliver, forget, join, outsider, tell
-from tests.releases.channels.receivers import mail_host, use_mail
 from tests.releases.gates.asking import alter, make
+from tests.releases.notifications.channels.receivers import mail_host, use_mail
+from tests.releases.operations.notifying import announced, deliver, forget, join, outsider, tell
 
 LISTS = (
     "notification", "notificationdelivery", "recipientgroup", "notificationrule", "notificationtemplate", "notificationchannel",
@@ -34,7 +34,7 @@ LISTS = (
 @pytest.fixture
 def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
     """A release is called off: told inside by mail and inbox, one mailbox is gone, and outside it waits."""
-    from releases.actions.release.prepare import withdraw
+    from releases.operations.release.prepare import cancel
 
     for group in RecipientGroup.objects.all():
         alter(group, quiet_from="00:00", quiet_until="00:00")
@@ -44,7 +44,7 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
               outsider("partners", "higashi@partners.example"))  # fmt: skip
     forget()
     with acting_as("manager"):
-        withdraw(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
+        cancel(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
     notice = next(one for one in tell() if one.event == "release:cancel")
     with mail_host() as host, pytest.MonkeyPatch.context() as patch:
         for name in ("MAIL_HOST", "MAILERS", "DEFAULT_FROM_EMAIL"):
@@ -74,16 +74,16 @@ def test_the_pages_are_sound_in_each_look(told: Notification, person: Callable[.
             name: reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk])
             for name, row in change.items()
         },
-        "message-preview": reverse("messages-preview") + f"?event=release:announce&release={told.release_id}",
-        "release-messages": reverse("release", args=[told.release_id]) + "#messages",
-        "verb-write-text": reverse("act", args=["notification_template", "edit", text.pk]),
-        "verb-rule": reverse("act-new", args=["notification_rule", "add"]),
-        "verb-add-outside": reverse("act", args=["recipient", "add_without_account", group.pk]),
-        "verb-set-address": reverse("act", args=["notification_channel", "set_address", slack.pk]),
+        "message-preview": reverse("notification-preview") + f"?event=release:announce&release={told.release_id}",
+        "release-messages": reverse("release", args=[told.release_id]) + "#notifications",
+        "verb-write-text": reverse("operation", args=["notification_template", "edit", text.pk]),
+        "verb-rule": reverse("operation-new", args=["notification_rule", "add"]),
+        "verb-add-outside": reverse("operation", args=["recipient", "add_without_account", group.pk]),
+        "verb-set-address": reverse("operation", args=["notification_channel", "set_address", slack.pk]),
     }
-    own = {"inbox": reverse("inbox"), "verb-own": reverse("act-new", args=["account", "edit_own"])}
+    own = {"inbox": reverse("inbox"), "verb-own": reverse("operation-new", args=["account", "edit_own"])}
     # Who caused a message does not release it.
-    second = {"verb-release-message": reverse("act", args=["notification", "approve_external", told.pk])}
+    second = {"verb-release-message": reverse("operation", args=["notification", "approve_external", told.pk])}
     wrong: list[str] = []
     for look, options in LOOKS.items():
         folder = PICTURES / "messages" / look

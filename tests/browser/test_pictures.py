@@ -25,9 +25,9 @@ LOOKS: dict[str, dict[str, Any]] = {
 def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return name → (who looks, address)."""
     verb = {
-        "verb-approve": ("committee_b", "consent", "approve", rows["round"]),
+        "verb-approve": ("committee_b", "approval", "approve", rows["round"]),
         "verb-amend": ("manager", "release", "amend", rows["review"]),
-        "verb-roster": ("manager", "roster", "assign", rows["review"]),
+        "verb-team": ("manager", "team", "assign", rows["review"]),
         "verb-verify": ("second_operator", "deployment", "verify", rows["waiting"]),
         "verb-communicate": ("manager", "rollback", "communicate", rows["rollback"]),
         "verb-publication": ("manager", "application", "set_publication", rows["application"]),
@@ -41,11 +41,11 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "verb-freeze": ("manager", "window", "freeze", rows["running"].environment),
     }
     own = {
-        "my-work-manager": ("manager", "admin:index", []),
-        "my-work-committee": ("committee_b", "admin:index", []),
-        "my-work-operator": ("operator", "admin:index", []),
-        "my-work-auditor": ("auditor", "admin:index", []),
-        "my-work-outsider": ("outsider", "admin:index", []),
+        "my-tasks-manager": ("manager", "admin:index", []),
+        "my-tasks-committee": ("committee_b", "admin:index", []),
+        "my-tasks-operator": ("operator", "admin:index", []),
+        "my-tasks-auditor": ("auditor", "admin:index", []),
+        "my-tasks-outsider": ("outsider", "admin:index", []),
         "release-in-review": ("committee_b", "release", [rows["review"].pk]),
         "release-rolled-back": ("manager", "release", [rows["released"].pk]),
         "release-draft": ("manager", "release", [rows["draft"].pk]),
@@ -53,32 +53,32 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "deployment-waiting": ("second_operator", "deployment", [rows["waiting"].pk]),
         "deployment-rolled-back": ("operator", "deployment", [rows["back"].pk]),
         "rollback": ("manager", "rollback", [rows["rollback"].pk]),
-        "watch": ("operator", "watch", [rows["back"].monitoring_periods.get(purpose="deployment").pk]),
-        "round-extra-window": ("committee_a", "round", [rows["extra"].pk]),
+        "watch": ("operator", "monitoring", [rows["back"].monitoring_periods.get(purpose="deployment").pk]),
+        "round-extra-window": ("committee_a", "approval-request", [rows["extra"].pk]),
         "calendar": ("manager", "calendar", []),
-        "figures": ("manager", "figures", []),
+        "statistics": ("manager", "statistics", []),
         "glossary": ("manager", "glossary", []),
         "sign": ("tester", "sign-all", [rows["review"].pk]),
         "procedure-difference": ("manager", "procedure-difference", []),
-        "sheet-procedure": ("manager", "procedure-sheet", [rows["released"].procedure_id]),
-        "sheet-application": ("manager", "application-sheet", [rows["review"].pk]),
-        "sheet-work": ("operator", "work-sheet", [rows["review"].pk, "production"]),
-        "sheet-contacts": ("manager", "contact-sheet", [rows["review"].pk]),
-        "sheet-rollback": ("manager", "rollback-sheet", [rows["rollback"].pk]),
+        "sheet-procedure": ("manager", "procedure-document", [rows["released"].procedure_id]),
+        "sheet-application": ("manager", "approval-request-form", [rows["review"].pk]),
+        "sheet-work": ("operator", "runbook", [rows["review"].pk, "production"]),
+        "sheet-contacts": ("manager", "contact-list", [rows["review"].pk]),
+        "sheet-rollback": ("manager", "rollback-report", [rows["rollback"].pk]),
         "access": ("auditor", "access", []),
         "password": ("developer", "account_change_password", []),
         "second-factor": ("developer", "mfa_index", []),
         "programming-interface": ("developer", "api:openapi-view", []),
-        "verb-plan": ("manager", "act-new", ["release", "plan"]),
-        "verb-request-access": ("developer", "act-new", ["access", "request"]),
-        "verb-appoint": ("committee_a", "act-new", ["delegation", "request"]),
-        "verb-meeting": ("manager", "act-new", ["meeting", "record"]),
+        "verb-plan": ("manager", "operation-new", ["release", "plan"]),
+        "verb-request-access": ("developer", "operation-new", ["access", "request"]),
+        "verb-appoint": ("committee_a", "operation-new", ["delegation", "request"]),
+        "verb-meeting": ("manager", "operation-new", ["meeting", "record"]),
         "timeline": ("auditor", "timeline", []),
         "event": ("auditor", "event", [300]),
         "as-of": ("auditor", "as-of", []),
-        "who-could": ("auditor", "who-could", []),
+        "access-report": ("auditor", "access-report", []),
         "audit-tests": ("auditor", "audit-tests", []),
-        "audit-test": ("auditor", "audit-test", ["approved-late"]),
+        "audit-test": ("auditor", "audit-test", ["approval-after-start"]),
         "sampling": ("auditor", "sampling", []),
         "ledger-export": ("auditor", "ledger-export", []),
         "retention": ("auditor", "retention", []),
@@ -94,7 +94,9 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
              "releases_followup", "releases_waiver", "releases_committeemeeting", "releases_deployedversion",
              "audit_checkpoint")  # fmt: skip
     found = {name: (who, reverse(view, args=given)) for name, (who, view, given) in own.items()}
-    found |= {name: (who, reverse("act", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()}
+    found |= {
+        name: (who, reverse("operation", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()
+    }
     found |= {f"list-{name.split('_')[1]}": ("operator", reverse(f"admin:{name}_changelist")) for name in lists}
     configuration = rows["application"].configurations.first()
     found["configuration"] = (
@@ -144,7 +146,7 @@ def test_every_page_is_sound_and_gets_its_picture(
 def test_every_page_of_the_ledger_is_sound_and_gets_its_picture(
     look: str, seeded: dict[str, Any], acting_as: Callable[..., Any], person: Callable[..., Person], tmp_path: Path
 ) -> None:
-    """The same of the ledger's own acts and of what auditors ask it."""
-    shown = ledger_pages({**seeded, **ledger_rows(acting_as, tmp_path / "sealer")})
+    """The same of the ledger's own operations and of what auditors ask it."""
+    shown = ledger_pages({**seeded, **ledger_rows(acting_as, tmp_path / "ledger_signer")})
     wrong = look_at(shown, look, person, PICTURES / "ledger" / look)
     assert not wrong, "\n".join(wrong)

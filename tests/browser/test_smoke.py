@@ -24,7 +24,7 @@ def approve(who: Person, release: Any) -> None:
     assert who.path == f"/admin/release/{release.pk}/", who.text
 
 
-def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
+def test_two_of_the_committee_approve_by_clicking_and_the_author_is_refused(
     world: Any, person: Callable[..., Person]
 ) -> None:
     """In Japanese, one of them on a phone; a password is asked for again because each is a signature."""
@@ -33,7 +33,7 @@ def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
     author.sign_in()
     author.go(f"/admin/release/{release.pk}/")
     assert author.page.locator('[data-verb="approval:approve"]').count() == 0
-    author.go(f"/admin/act/approval/approve/{round_.pk}/")
+    author.go(f"/admin/operation/approval/approve/{round_.pk}/")
     assert "あなたは承認対象の作成者であるため、承認できません。" in author.page.locator('[role="alert"]').inner_text()
     assert world.fresh(round_).decisions.count() == 0
 

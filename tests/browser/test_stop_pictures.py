@@ -1,4 +1,4 @@
-"""Pictures of the pages about configurations, the dry run and the stop switch, in each look, under var/test/pictures/."""
+"""Pictures of the pages about configurations, the dry run and the emergency stop, in each look, under var/test/pictures/."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.clock import now
-from environments.actions.configuration.create import create
-from environments.actions.configuration.examine import examine
 from environments.models import ConfigurationVersion, Environment
-from releases.actions.switch.press import press
+from environments.operations.configuration.check_connectivity import check_connectivity
+from environments.operations.configuration.create import create
 from releases.models import DecisionRequest, TeamMember
+from releases.operations.emergency_stop.activate import activate
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
@@ -46,7 +46,7 @@ def versions(
             reason="two",
         )
         with translation.override("ja"):
-            examine(after.pk)
+            check_connectivity(after.pk)
     return before, after
 
 
@@ -80,9 +80,9 @@ def test_the_pages_are_sound(
         "configuration-looked-at": reverse("admin:environments_configurationversion_change", args=[after.pk]),
         "dry-run": reverse("dry-run", args=[seeded["review"].pk, "production"]),
         "deployment-question": reverse("deployment", args=[waiting.pk]),
-        "verb-press": reverse("act-new", args=["emergency_stop", "activate"]),
+        "verb-press": reverse("operation-new", args=["emergency_stop", "activate"]),
     }
-    stopped = {"my-work-stopped": reverse("admin:index")}
+    stopped = {"my-tasks-stopped": reverse("admin:index")}
     reader, wrong = person("second_operator", **LOOKS[look]), []
 
     def picture(name: str, address: str) -> None:
@@ -105,7 +105,7 @@ def test_the_pages_are_sound(
     for name, address in shown.items():
         picture(name, address)
     with acting_as("operator"):
-        switch = press(reason="データセンターの火災")
+        switch = activate(reason="データセンターの火災")
     stopped["stop-switch"] = reverse("admin:releases_emergencystop_change", args=[switch.pk])
     for name, address in stopped.items():
         picture(name, address)

@@ -1,4 +1,4 @@
-"""The acts of a release by hand: what people click from the plan to the hour of the production run."""
+"""The operations of a release by hand: what people click from the plan to the hour of the production run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, pers
 
     manager.choose("release:set_scheduled_start")
     manager.send(start=hour(days=1))
-    assert manager.path == f"/admin/act/release/set_scheduled_start/{release.pk}/"
+    assert manager.path == f"/admin/operation/release/set_scheduled_start/{release.pk}/"
     said = manager.page.locator('[role="alert"]').inner_text()
     assert "次のリリース時間帯" in said and "01:00" in said, said
     assert world.fresh(release).scheduled_start_at is None
@@ -52,13 +52,13 @@ def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, pers
     assert not [heard for heard in manager.complaints if "409" not in heard]
 
 
-def test_checklist_documents_and_roster_are_filled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
+def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
     """Each by the person whose matter it is; every signature stands on the page with its name."""
     release = world.planned()
     with world.acting_as("manager"):
-        from releases.actions.release.prepare import fix_content
+        from releases.operations.release.prepare import lock_scope
 
-        fix_content(release.pk)
+        lock_scope(release.pk)
     page = f"/admin/release/{release.pk}/"
     operator, developer, manager = person("operator"), person("developer"), person("manager")
 
@@ -78,7 +78,7 @@ def test_checklist_documents_and_roster_are_filled_by_clicking(world: Any, perso
         "rollback_decision_maker": "Manager",
     }.items():
         manager.do("team:assign", duty=duty, account_id=who, telephone="03-1234-5678")
-    assert manager.page.locator('#roster a[href="tel:03-1234-5678"]').count() == 3
+    assert manager.page.locator('#release-team a[href="tel:03-1234-5678"]').count() == 3
     manager.choose("team:assign")
     manager.send(duty="verifier", account_id="Operator", telephone="03-0000-0000")
     assert manager.page.locator('[role="alert"] li').count() == 1, "worker and verifier are two people"
@@ -118,7 +118,7 @@ def test_the_auditor_reads_everything_without_a_button(seeded: dict[str, Any], p
             (("release", "review"), ("release", "released"), ("deployment", "back"), ("rollback", "rollback"))]  # fmt: skip
     for address in dict.fromkeys([*menu, *rows]):
         assert auditor.go(address).status == 200, address
-        assert auditor.page.locator('[data-verb], a[href*="/admin/act/"]').count() == 0, address
+        assert auditor.page.locator('[data-verb], a[href*="/admin/operation/"]').count() == 0, address
         assert auditor.page.locator('form[method="post"]').evaluate_all(
             "f => f.map(e => e.getAttribute('action')).every(a => ['/language/', '/account/logout/'].includes(a))"
         ), address
@@ -143,12 +143,12 @@ def test_the_language_is_switched_on_the_page_and_stays(seeded: dict[str, Any], 
         manager.go(f"/admin/release/{seeded['review'].pk}/")
 
 
-def test_consent_is_given_without_javascript(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
+def test_approval_is_given_without_javascript(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
     """Every verb is a link and a form; an extra window needs no more."""
     round_ = seeded["extra"].rounds.get() if hasattr(seeded["extra"], "rounds") else seeded["extra"]
     committee = person("committee_b", java_script_enabled=False)
     committee.go("/admin/")
-    committee.press(f'#waiting a[href="/admin/consent/{round_.pk}/"]')
+    committee.press(f'#waiting a[href="/admin/approval-request/{round_.pk}/"]')
     committee.do("approval:approve", comment="承認する")
     assert round_.decisions.filter(account__username="committee_b").count() == 1
     committee.press('#nav-sidebar a[href="/admin/calendar/"]')

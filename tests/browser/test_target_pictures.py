@@ -40,12 +40,12 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     for name, address in {
         "target": reverse("admin:environments_deploymenttarget_change", args=[target.pk]),
         "board": reverse("admin:index"),
-        "new": reverse("act-new", args=["target", "create"]),
-        "lay": reverse("act", args=["deployed_version", "place", target.pk]),
+        "new": reverse("operation-new", args=["target", "create"]),
+        "lay": reverse("operation", args=["deployed_version", "place", target.pk]),
     }.items():
         assert reader.go(address).status == 200, name
         picture(name)
-    reader.go(reverse("act", args=["target", "set_options", target.pk]))
+    reader.go(reverse("operation", args=["target", "set_options", target.pk]))
     ready = {"service.ready.url": "http://127.0.0.1:9/health", "metrics_url": "http://127.0.0.1:9/metrics"}
     reader.fill(**ready, **{"service.start": "{tree}/bin/app --config {config}", "reason": "第 1 版"})
     reader.press('form.r-form button[name="try"]')
@@ -53,11 +53,11 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     assert reader.page.locator("details.r-group summary").count() == 8
     assert reader.page.locator('[name="service.ready.url"]').input_value() == ready["service.ready.url"]
     picture("tried")
-    reader.go(reverse("act", args=["target", "set_options", target.pk]))
+    reader.go(reverse("operation", args=["target", "set_options", target.pk]))
     reader.fill(**{"metrics_url": "127.0.0.1:9", "reason": "第 1 版"})
     reader.press("form.r-form button.main")
     picture("refused")
-    reader.go(reverse("act", args=["deployed_version", "register", target.pk]))
+    reader.go(reverse("operation", args=["deployed_version", "register", target.pk]))
     chosen = ConfigurationVersion.objects.filter(application=target.application, environment=target.environment).first()
     assert chosen is not None
     repository = target.application.repository

@@ -65,11 +65,11 @@ def prepared(world: Any, manager: Person, developer: Person) -> Any:
 
 
 def applied_for(manager: Person, developer: Person, operator: Person, release: Any) -> None:
-    """Fill checklist, documents and roster, and apply for consent."""
+    """Fill checklist, documents and team, and apply for approval."""
     page = f"/admin/release/{release.pk}/"
     for document in release.documents.order_by("pk"):
         developer.go(page)
-        developer.press(f'#documents a[href="{reverse("act", args=["document", "edit", document.pk])}"]')
+        developer.press(f'#documents a[href="{reverse("operation", args=["document", "edit", document.pk])}"]')
         developer.send(body="タグで絞り込めるようになりました。")
     operator.go("/admin/")
     operator.press(f'#waiting a[href^="{page}"]')
@@ -77,7 +77,7 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
     manager.go(page)
     for document in release.documents.order_by("pk"):
         for verb in ("approve", "prepare_publication"):
-            manager.press(f'#documents a[href="{reverse("act", args=["document", verb, document.pk])}"]')
+            manager.press(f'#documents a[href="{reverse("operation", args=["document", verb, document.pk])}"]')
             manager.send()
     duties = {"implementer": "Operator", "verifier": "Second Operator", "release_lead": "Manager",
               "rollback_decision_maker": "Second Operator"}  # fmt: skip
@@ -88,18 +88,18 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
 
 
 def reported(manager: Person, developer: Person, operator: Person, rollback: Any) -> None:
-    """Write on what was drafted from the facts, check and approve it, and close the way back."""
+    """Write on what was drafted from the facts, check and approve it, and close the rollback."""
     page = f"/admin/rollback/{rollback.pk}/"
     documents = list(rollback.documents.order_by("pk"))
     developer.go(page)
     for document in documents:
-        developer.press(f'#documents a[href="{reverse("act", args=["document", "edit", document.pk])}"]')
+        developer.press(f'#documents a[href="{reverse("operation", args=["document", "edit", document.pk])}"]')
         developer.send(body=f"{document.body}\n再発を防ぐため、負荷試験を行う。")
     for verb, who in (("check_content", operator), ("approve", manager)):
         who.go("/admin/")
         who.press(f'#waiting a[href^="{page}"]')
         for document in documents:
-            who.press(f'#documents a[href="{reverse("act", args=["document", verb, document.pk])}"]')
+            who.press(f'#documents a[href="{reverse("operation", args=["document", verb, document.pk])}"]')
             who.send()
     manager.do("rollback:close", reason="報告を終えた")
 
@@ -107,7 +107,7 @@ def reported(manager: Person, developer: Person, operator: Person, rollback: Any
 @pytest.mark.timeout(900)
 def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[..., Person]) -> None:
     """Each finds what waits under My tasks; nobody is asked for more clicks or signatures than is written above."""
-    from releases.actions.rollback.decide import pre_authorise
+    from releases.operations.rollback.decide import pre_authorise
 
     before, people = signatures(), {name: person(name) for name in MOST}
     manager, operator, second = people["manager"], people["operator"], people["second_operator"]

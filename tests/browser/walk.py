@@ -20,7 +20,7 @@ NAMES = {
     "Ringi",
     "JST",
     "HTTP",
-    "sealer",
+    "ledger_signer",
     "API",
     "CSV",
     "SHA",
@@ -64,12 +64,14 @@ KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "i
 WRITTEN = ("3 of 5 measurements at or over the limit", "214 passed", "cast of the tests", "first procedure of an empty system",
            "Integration tests and verification", "Staging", "first", "状態確認 no", "≤ 26 h, digest",
            "prometheus_api、prometheus_text、json_http、sql、command、alerts", "「source」と「parameters」",
-           "prometheus_text", "{“source”, “parameters”}", "ringi/documents", "manage.py sealer --resume", "env (shared/config.env)",
+           "prometheus_text", "{“source”, “parameters”}", "ringi/documents", "manage.py ledger_signer --resume", "env (shared/config.env)",
            '{"source": "", "parameters": {"url": ')  # fmt: skip
 # What is known to be left: keys in sentences that gates and models make.
 LEFT = ("「failures」", "「base」")
-# What the sealer writes into the ledger is English; its own page marks it as such.
-SEALER = re.compile(r"the ledger has \d+ events, but \d+ were signed before: events from number \d+ on are missing")
+# What the ledger signer writes into the ledger is English; its own page marks it as such.
+LEDGER_SIGNER = re.compile(
+    r"the ledger has \d+ events, but \d+ were signed before: events from number \d+ on are missing"
+)
 TEXT = """() => {
   const skip = 'code, pre, script, textarea, style, option, [lang]:not(html), .material-symbols-outlined, .r-diff';
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -93,4 +95,8 @@ def _left(text: str) -> list[str]:
         return []
     for known in (*WRITTEN, *LEFT):
         text = text.replace(known, "")
-    return [word for word in WORD.findall(NOT_WORDS.sub("", SEALER.sub("", text))) if word not in PEOPLE | NAMES | KEYS]
+    return [
+        word
+        for word in WORD.findall(NOT_WORDS.sub("", LEDGER_SIGNER.sub("", text)))
+        if word not in PEOPLE | NAMES | KEYS
+    ]

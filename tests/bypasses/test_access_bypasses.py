@@ -20,23 +20,23 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import translation
 
 from audit.actor import acting
-from audit.change import change
+from audit.audited_tables import AUDITED_TABLES
 from audit.clock import now
-from audit.governed import GOVERNED
 from audit.models import Event
-from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible, OperationRefused, SignatureRequired
 from environments import access
-from environments.actions.access import grant
-from environments.actions.account import edit as editing
-from environments.actions.account.close import close
-from environments.actions.account.create import create
-from environments.actions.account.invite import enrol, invite
-from environments.actions.freeze.lift import lift
-from environments.actions.token.issue import issue_token
-from environments.actions.window.freeze import freeze
 from environments.actors import person
 from environments.models import AccessGrant, Account, ChangeFreeze, Environment, Token
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, RIGHT_WORDS, ROLE_VERBS
+from environments.operations.access import grant
+from environments.operations.account import edit as editing
+from environments.operations.account.create import create
+from environments.operations.account.deactivate import deactivate
+from environments.operations.account.invite import enrol, invite
+from environments.operations.freeze.lift import lift
+from environments.operations.token.issue import issue_token
+from environments.operations.window.freeze import freeze
+from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABELS, ROLE_PERMISSIONS
 from releases.admin.verbs import VERBS
 from tests.conftest import PASSWORD, enrolled
 from tests.releases.api.conftest import ask, token_for
@@ -54,7 +54,7 @@ def newcomer(name: str, *grants: tuple[str, Environment | None]) -> Account:
         made = enrolled(create(username=name, display_name=name, kind="person"))
         for role, environment in grants:
             where = environment.pk if environment is not None else None
-            grant.propose(made.pk, role=role, environment_id=where, reason="for the test")
+            grant.request_role(made.pk, role=role, environment_id=where, reason="for the test")
     return made
 
 
@@ -70,7 +70,7 @@ def test_10_scoped_roles_are_not_merged(people: People) -> None:
     environments = {e.slug: e for e in Environment.objects.all()}
     pairs = [(role, slug) for role in ("operator", "developer", "committee") for slug in environments]
     cells = {(r.role, r.environment.slug): r.level for r in apps.get_model("environments.AccessRule").objects.all()}
-    verbs = sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()))
+    verbs = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
     for number, two in enumerate(combinations(pairs, 2)):
         if number % 4:
             continue
@@ -81,7 +81,12 @@ def test_10_scoped_roles_are_not_merged(people: People) -> None:
                 verb
                 for verb in verbs
                 if any(
-                    verb in (LEVELS[cells.get((role, slug), "none")] if verb in ENVIRONMENT_VERBS else ROLE_VERBS[role])
+                    verb
+                    in (
+                        LEVELS[cells.get((role, slug), "none")]
+                        if verb in ENVIRONMENT_PERMISSIONS
+                        else ROLE_PERMISSIONS[role]
+                    )
                     for role in held
                 )
             }
@@ -103,13 +108,13 @@ def test_11_refused_means_unchanged(people: People, browsers: Callable[[str], An
 
 @pytest.mark.parametrize("role", ["Administrator", "ａdministrator", "administrator ", "administrat\u043er", ""])
 def test_12_what_looks_like_a_role_is_none(people: People, acting_as: ActingAs, role: str) -> None:
-    with acting_as("administrator"), pytest.raises(Invalid):
-        grant.propose(people["outsider"].pk, role=role, reason="x")
+    with acting_as("administrator"), pytest.raises(InvalidInput):
+        grant.request_role(people["outsider"].pk, role=role, reason="x")
 
 
 @pytest.mark.parametrize("name", ["MANAGER", "ｍanager", "man\u200bager", " manager"])
 def test_12_what_looks_like_an_account_is_taken(people: People, acting_as: ActingAs, name: str) -> None:
-    with acting_as("administrator"), pytest.raises((Refused, IntegrityError)):
+    with acting_as("administrator"), pytest.raises((OperationRefused, IntegrityError)):
         create(username=name, display_name="x", kind="person")
     assert Account.objects.filter(username__icontains="anager").exclude(username="project_manager").count() == 1
 
@@ -121,7 +126,7 @@ def test_13_the_token_of_a_closed_account_opens_nothing(people: People, acting_a
     client = Client(headers={"authorization": f"Bearer {secret}"})
     assert client.get("/api/v1/releases").status_code == 200
     with acting_as("administrator"):
-        close(people["ci"].pk, reason="replaced")
+        deactivate(people["ci"].pk, reason="replaced")
     assert client.get("/api/v1/releases").status_code == 401
     assert not Token.objects.filter(account=people["ci"], revoked_at=None).exists()
 
@@ -136,20 +141,20 @@ def test_14_a_null_byte_does_not_start_the_count_anew(people: People, settings: 
         assert client.get("/admin/").status_code == 302, "still locked"
 
 
-def test_15_calendars_are_governed_like_the_rest(people: People, acting_as: ActingAs) -> None:
+def test_15_calendars_are_audited_like_the_rest(people: People, acting_as: ActingAs) -> None:
     """Nobody without the right opens or lifts a freeze, and each change of one is in the ledger."""
     production = Environment.objects.get(slug="production")
     times = {"starts_at": now(), "ends_at": now() + timedelta(days=1)}
     with acting_as("manager"):
         row = freeze(production.pk, name="year's end", reason="closed", **times)
     for name in ("developer", "operator", "tester", "committee_a", "auditor", "outsider"):
-        with acting_as(name), pytest.raises(NotYou):
+        with acting_as(name), pytest.raises(NotPermitted):
             freeze(production.pk, name="x", reason="x", **times)
-        with acting_as(name), pytest.raises(NotYou):
+        with acting_as(name), pytest.raises(NotPermitted):
             lift(row.pk, reason="x")
     assert ChangeFreeze.objects.get(pk=row.pk).lifted_at is None
     assert {"environments.ChangeFreeze", "environments.ChangeWindow", "environments.Holiday"} <= {
-        table.model for table in GOVERNED
+        table.model for table in AUDITED_TABLES
     }
     assert Event.objects.filter(kind="row", object=f"environments.ChangeFreeze:{row.pk}").exists()
 
@@ -202,7 +207,7 @@ def test_21_secrets_are_masked_and_a_forwarded_address_is_not_believed(
     people["outsider"].refresh_from_db()
     for word in ("a-quite-long-first-one", people["outsider"].password.split("$")[-1]):
         assert not in_the_ledger(word)
-    browsers("outsider").post("/admin/act/release/plan/", {}, headers={"x-forwarded-for": "203.0.113.9"})
+    browsers("outsider").post("/admin/operation/release/plan/", {}, headers={"x-forwarded-for": "203.0.113.9"})
     assert not in_the_ledger("203.0.113.9")
 
 
@@ -215,7 +220,7 @@ def test_22_a_verb_without_a_row_is_denied_as_well(people: People, browsers: Cal
         assert Client().post(verb.url(), {}).status_code in (302, 403), verb.key
         assert browsers("outsider").post(verb.url(), {}).status_code == 403, verb.key
         assert verb.rights, f"{verb.key} asks for no right"
-    assert browsers("manager").post("/admin/act/release/no_such_verb/1/").status_code == 404
+    assert browsers("manager").post("/admin/operation/release/no_such_verb/1/").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -239,17 +244,17 @@ def test_24_nobody_takes_over_an_account_with_more_rights(people: People, acting
     with acting_as("administrator"):
         secret = invite(people["committee_a"].pk, reason="forgotten").secret.split("/")[-2]
         enrol(people["committee_a"].pk, secret=secret, password="a-quite-long-first-one")
-        with pytest.raises(NotYou):
+        with pytest.raises(NotPermitted):
             grant.confirm(AccessGrant.objects.get(account=people["committee_a"]).pk)
-        with pytest.raises(NotYou):
+        with pytest.raises(NotPermitted):
             editing.edit(people["administrator"].pk, display_name="A", employee_id="E-1", reason="me")
     assert not access.may(people["committee_a"], "approve")
     for name in ("manager", "operator", "committee_b"):
-        with acting_as(name), pytest.raises(NotYou):
+        with acting_as(name), pytest.raises(NotPermitted):
             invite(people["administrator"].pk, reason="x")
     waiting = make(AccessGrant, account=people["outsider"], role="committee", starts_at=now(), reason="x",
                    granted_by=people["administrator"])  # fmt: skip
-    with acting_as("administrator"), pytest.raises(NotYou):
+    with acting_as("administrator"), pytest.raises(NotPermitted):
         grant.confirm(waiting.pk)
     assert not access.may(people["outsider"], "approve")
 
@@ -257,11 +262,11 @@ def test_24_nobody_takes_over_an_account_with_more_rights(people: People, acting
 def test_two_administrators_are_not_made_one_to_grant_alone(people: People, acting_as: ActingAs) -> None:
     """What was counted once stays counted, whatever the employee ids say afterwards."""
     for name in ("administrator", "second_administrator"):
-        with acting(COMMAND), change("test:merge", (Account, people[name].pk)) as act:
-            act.get(Account).employee_id = "E-1"
+        with acting(COMMAND), operation("test:merge", (Account, people[name].pk)) as op:
+            op.get(Account).employee_id = "E-1"
     with acting_as("administrator"):
-        waiting = grant.propose(people["outsider"].pk, role="administrator", reason="a third one")
-    assert waiting.confirmed_at is None and not access.may(people["outsider"], "grant")
+        waiting = grant.request_role(people["outsider"].pk, role="administrator", reason="a third one")
+    assert waiting.confirmed_at is None and not access.may(people["outsider"], "manage_access")
 
 
 def test_nobody_gives_another_account_his_own_employee_id(people: People, acting_as: ActingAs) -> None:
@@ -278,7 +283,7 @@ def test_nobody_gives_another_account_his_own_employee_id(people: People, acting
             ("night", "E-2"),
             ("night", ""),
         ):
-            with pytest.raises(NotYou):
+            with pytest.raises(NotPermitted):
                 editing.edit(people[name].pk, display_name=name, employee_id=number, reason="me")
     held = dict(Account.objects.exclude(employee_id="").values_list("username", "employee_id"))
     assert held == {"administrator": "E-1", "night": "E-1"}
@@ -286,24 +291,24 @@ def test_nobody_gives_another_account_his_own_employee_id(people: People, acting
 
 def test_an_employee_id_is_given_as_a_role_is(people: People, acting_as: ActingAs) -> None:
     """It decides who counts: by somebody who may grant, with a second factor where one is demanded."""
-    with acting(COMMAND), change("test:demand", (Environment, Environment.objects.get(slug="production").pk)) as act:
-        act.get(Environment).requires_two_factor = True
+    with acting(COMMAND), operation("test:demand", (Environment, Environment.objects.get(slug="production").pk)) as op:
+        op.get(Environment).requires_two_factor = True
     with acting_as("administrator"):
         editing.edit(people["tester"].pk, display_name="Tester", reason="the name alone")
-        with pytest.raises(access.FactorNeeded):
+        with pytest.raises(access.SecondFactorRequired):
             editing.edit(people["tester"].pk, display_name="Tester", employee_id="E-3", reason="new")
 
 
 def test_two_seconds_at_once_are_not_both_given_alone(people: People) -> None:
     """The first administrator gives two at the same moment; one of them waits."""
-    with acting(COMMAND), change("test:rewind"):
+    with acting(COMMAND), operation("test:rewind"):
         AccessGrant.objects.filter(account=people["second_administrator"]).delete()
     pair = [people["outsider"].pk, people["tester"].pk]
     first = replace(person(people["administrator"]), authenticated_at=now(), method="password")
 
     def give(place: int) -> AccessGrant:
         with acting(first):
-            return grant.propose(pair[place], role="administrator", reason="at once")
+            return grant.request_role(pair[place], role="administrator", reason="at once")
 
     given = together(2, give)
     assert [row.confirmed_at is None for row in given].count(True) == 1, given
@@ -320,10 +325,10 @@ def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: Peop
         assert lift(passed.pk, reason="not absolute").lifted_at is not None
         assert lift(other.pk, reason="a hurry").lifted_at is None
         with pytest.raises(
-            WrongState, match="You have already requested this lift. Another person must lift the freeze"
+            NotPossible, match="You have already requested this lift. Another person must lift the freeze"
         ):
             lift(other.pk, reason="a hurry")
-    assert ChangeFreeze.objects.in_force().get() == other
+    assert ChangeFreeze.objects.in_effect().get() == other
     with acting_as("author_on_committee"):
         assert lift(other.pk, reason="I have looked at it").lifted_at is not None
     nobodys = make(ChangeFreeze, environment=production, full=True, **times)
@@ -334,7 +339,7 @@ def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: Peop
 def test_an_account_is_made_with_a_fresh_proof(people: People, acting_as: ActingAs) -> None:
     """A forgotten session makes nobody, as it changes nobody."""
     given = {"username": "new", "display_name": "New", "kind": "person"}
-    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
+    with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
         create(**given)
     with acting_as("administrator"):
         made = create(**given)
@@ -344,13 +349,13 @@ def test_an_account_is_made_with_a_fresh_proof(people: People, acting_as: Acting
 
 def test_a_key_of_one_token_repeats_no_answer_of_another(world: Any, settings: Any) -> None:
     """Also of one account: the other token may not even reach what was answered."""
-    settings.API_RATE = "1000/s"
+    settings.API_RATE_LIMIT = "1000/s"
     world.planned()
     world.evidence("1.3.0")
     wide, narrow = (token_for(world, world.people["ci"], *reach) for reach in ((), ("staging",)))
     body = {"application": "datasets", "version": "1.3.0", "environment": "development"}
     first, other, again = (
-        ask("post", "/runs", body, token=token, **{"Idempotency-Key": "k"}) for token in (wide, narrow, wide)
+        ask("post", "/ci/deployments", body, token=token, **{"Idempotency-Key": "k"}) for token in (wide, narrow, wide)
     )
     assert (first.status_code, other.status_code) == (200, 403), other.content
     assert again["Idempotency-Replayed"] == "true" and again.content == first.content
@@ -359,12 +364,12 @@ def test_a_key_of_one_token_repeats_no_answer_of_another(world: Any, settings: A
 def test_a_refusal_tells_no_key_of_the_inside(people: People, acting_as: ActingAs) -> None:
     """The missing right is named as the matrix names it, in the reader's language."""
     production = Environment.objects.get(slug="production")
-    assert set(RIGHT_WORDS) == ENVIRONMENT_VERBS.union(*ROLE_VERBS.values())
+    assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())
     for language, said in (("en", "permission “Plan a release” in "), ("ja", "での「リリースの計画」の権限")):
         with acting_as("outsider"), translation.override(language):
-            with pytest.raises(NotYou, match=said):
+            with pytest.raises(NotPermitted, match=said):
                 access.require("plan", production)
-            for verb in RIGHT_WORDS:
-                with pytest.raises(NotYou) as refusal:
+            for verb in PERMISSION_LABELS:
+                with pytest.raises(NotPermitted) as refusal:
                     access.require(verb)
                 assert f"“{verb}”" not in str(refusal.value) and f"「{verb}」" not in str(refusal.value)

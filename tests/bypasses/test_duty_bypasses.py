@@ -1,4 +1,4 @@
-"""Ways to fill two duties of one change: by a service account, by the order of two acts, by a colleague's small edit."""
+"""Ways to fill two duties of one change: by a service account, by the order of two operations, by a colleague's small edit."""
 
 from __future__ import annotations
 
@@ -11,29 +11,16 @@ import pytest
 
 from audit.actor import acting
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, NotYou, WrongState
-from environments.access_then import Then
-from environments.actions.access.grant import propose as grant
-from environments.actions.configuration.create import create as configure
-from environments.actions.proposed_change.decide import accept, decline
-from environments.actions.window.freeze import freeze
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from environments.access_as_of import AccessAsOf
 from environments.models import DeploymentTarget, RequestedChange
-from releases.actions.consent import decide as consents
-from releases.actions.consent.lapse import lapse_stale
-from releases.actions.deployment import decide
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import schedule
-from releases.actions.deployment.settle import settle
-from releases.actions.document import review
-from releases.actions.release import move
-from releases.actions.release.confirm import confirm
-from releases.actions.release.submit import submit
-from releases.actions.target.set_settings import set_hosts, set_settings, set_watch
-from releases.actions.waiver import decide as waivers
-from releases.actions.waiver.propose import propose
-from releases.audit_tests.two_duties import Authors, duties_of
+from environments.operations.access.grant import request_role as grant
+from environments.operations.configuration.create import create as configure
+from environments.operations.requested_change.decide import confirm_change, reject_change
+from environments.operations.window.freeze import freeze
+from releases.audit_tests.segregation_of_duties import Authors, duties_of
 from releases.gates import authorship
-from releases.metrics.looking import USUAL
+from releases.metrics.collection import USUAL
 from releases.models import (
     ApprovalRequest,
     DeployedVersion,
@@ -44,7 +31,20 @@ from releases.models import (
     Rollback,
     Step,
 )
-from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
+from releases.operations.approval_request import decide as consents
+from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.deployment import decide
+from releases.operations.deployment.request import request
+from releases.operations.deployment.resolve import resolve
+from releases.operations.deployment.schedule import schedule
+from releases.operations.document import review
+from releases.operations.release import reschedule
+from releases.operations.release.final_check import sign
+from releases.operations.release.submit import submit
+from releases.operations.target.set_settings import set_hosts, set_settings, set_watch
+from releases.operations.waiver import decide as waivers
+from releases.operations.waiver.request import request_waiver
+from tests.bypasses.test_approval_bypasses import approved, say_yes, scheduled, submitted
 from tests.conftest import seconded
 from tests.releases.gates.asking import COMMAND, alter, ask as answer, make, walk
 from tests.scenarios.stock import Stock
@@ -57,11 +57,11 @@ def also(stock: Stock, name: str, role: str) -> None:
 
 
 def confirmed(stock: Stock) -> Release:
-    """Return a release with consent of two and its final check."""
+    """Return a release with approval of two and its final check."""
     release, _round = approved(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
-            confirm(release.pk)
+            sign(release.pk)
     return Release.objects.get(pk=release.pk)
 
 
@@ -86,22 +86,22 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
     assert run.scheduled_by == world.people["ci"]
     with (
         world.acting_as("operator"),
-        pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
+        pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
         decide.skip(step.pk, reason="mine")
     walk(run, "fail")
     with (
         world.acting_as("operator"),
-        pytest.raises(NotYou, match="You have scheduled this deployment; another person must resolve it"),
+        pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must resolve it"),
     ):
-        settle(run.pk, how="unknown", reason="mine")
+        resolve(run.pk, how="unknown", reason="mine")
     assert (
         world.people["operator"]
-        in duties_of(run, Authors(Then(), Release.objects.filter(pk=run.release_id).values("pk")))["starter"]
+        in duties_of(run, Authors(AccessAsOf(), Release.objects.filter(pk=run.release_id).values("pk")))["starter"]
     )
     assert authorship.excluded(release)[world.people["operator"].person_key] == "starter"
     with world.acting_as("second_operator"):
-        settle(run.pk, how="unknown", reason="looked")
+        resolve(run.pk, how="unknown", reason="looked")
 
 
 def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> None:
@@ -110,7 +110,7 @@ def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> N
     release = confirmed(stock)
     with world.acting_as("committee_a"):
         run = request(release.pk, environment_id=world.environments["production"].pk)
-    with world.acting_as("ci"), pytest.raises(NotYou, match="has approved this release"):
+    with world.acting_as("ci"), pytest.raises(NotPermitted, match="has approved this release"):
         schedule(run.pk)
     with world.acting_as("operator"):
         schedule(run.pk)
@@ -118,7 +118,7 @@ def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> N
 
 @pytest.mark.parametrize("way", ["approves", "proposes", "has proposed"])
 def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way: str) -> None:
-    """Neither order of the two acts leaves one person in both duties."""
+    """Neither order of the two operations leaves one person in both duties."""
     world = stock.world
     also(stock, "committee_a", "project_manager" if way == "approves" else "release_manager")
     release, round_ = submitted(stock)
@@ -131,24 +131,24 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
         "reason": "late",
     }
     if way == "proposes":
-        with world.acting_as("committee_a"), pytest.raises(NotYou, match="made an approval decision"):
-            propose(release.pk, **asked)
+        with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="made an approval decision"):
+            request_waiver(release.pk, **asked)
     with world.acting_as("committee_a" if way == "has proposed" else "manager"):
-        row = propose(release.pk, **asked)
+        row = request_waiver(release.pk, **asked)
     if way == "has proposed":
         say_yes(stock, round_, "committee_a")
-        with world.acting_as("project_manager"), pytest.raises(NotYou, match="made an approval decision"):
+        with world.acting_as("project_manager"), pytest.raises(NotPermitted, match="made an approval decision"):
             waivers.approve(row.pk)
         return
     if way == "approves":
-        with world.acting_as("committee_a"), pytest.raises(NotYou, match="made an approval decision"):
+        with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="made an approval decision"):
             waivers.approve(row.pk)
     with world.acting_as("project_manager"):
         waivers.approve(row.pk)
 
 
 def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock: Stock) -> None:
-    """Only back; within the window, with time for the way back, it goes on. After a skipped step the next one asks itself."""
+    """Only back; within the window, with time for the rollback, it goes on. After a skipped step the next one asks itself."""
     world = stock.world
     _release, _round, run = scheduled(stock)
     run = walk(run, "enqueue", "start", "await_decision")
@@ -167,20 +167,20 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     back = sum(
         row["estimate_seconds"] for phase in ("rollback", "rollback_verification") for row in release.step_plan[phase]
     )
-    end = release.window_end
+    end = release.scheduled_end_at
     for left in (back + 50, -60):
-        alter(release, window_end=now() + timedelta(seconds=left))
-        with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fit before"):
+        alter(release, scheduled_end_at=now() + timedelta(seconds=left))
+        with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="no longer fit before"):
             decide.retry(failed.pk, reason="again")
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fit before"):
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="no longer fit before"):
         decide.skip(failed.pk, reason="without it")
-    alter(release, window_end=end)
+    alter(release, scheduled_end_at=end)
     with world.acting_as("manager"):
         kept = freeze(
             run.environment_id, name="year end", starts_at=now() - timedelta(minutes=1), ends_at=now() + timedelta(days=9),
             absolute=True, reason="year end",
         )  # fmt: skip
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="year end"):
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="year end"):
         decide.retry(failed.pk, reason="again")
     alter(kept, ends_at=now() - timedelta(seconds=1))
     with world.acting_as("second_operator"):
@@ -217,16 +217,16 @@ def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) ->
     target, sources = world.targets["production"].pk, [dict(row) for row in USUAL]
     for edge in ("", "enqueue", "start", "start_verification"):
         run = walk(run, edge) if edge else run
-        with world.acting_as(run.scheduled_by.username), pytest.raises(NotYou, match="another person"):
+        with world.acting_as(run.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
             set_watch(target, sources=sources, reason="another page")
     other = "manager" if run.scheduled_by.username != "manager" else "operator"
     with world.acting_as(other):
         proposed = set_watch(target, sources=sources, reason="another page")
-    with world.acting_as(run.scheduled_by.username), pytest.raises(NotYou, match="another person"):
-        accept(proposed.pk)
+    with world.acting_as(run.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
+        confirm_change(proposed.pk)
     walk(run, "start_monitoring", "succeed")
     with world.acting_as(run.scheduled_by.username):
-        accept(proposed.pk)
+        confirm_change(proposed.pk)
 
 
 def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) -> None:
@@ -242,24 +242,24 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
 
     for edge in ("", "enqueue", "start", "start_verification"):
         run = walk(run, edge) if edge else run
-        with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
+        with pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"):
             again()
         with (
             world.acting_as("operator"),
-            pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"),
+            pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"),
         ):
             set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
     walk(run, "start_monitoring")
     watch = make(
         MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, started_at=now(), triggers=[]
     )
-    with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
+    with pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"):
         again()
     walk(run, "succeed")
     alter(watch, ended_at=now())
     walk(given, "use")
-    back = make(Rollback, deployment=run, cause="grave_failure", raised_at=now())
-    with pytest.raises(GateClosed, match="has not ended. The deployment target cannot be changed"):
+    back = make(Rollback, deployment=run, cause="major_failure", raised_at=now())
+    with pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"):
         again()
     walk(back, "dismiss")
     with world.acting_as("operator"):
@@ -267,13 +267,16 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
     seconded(hosts, world.acting_as)
     seconded(again(), world.acting_as)
     assert world.fresh(row).options == changed | {"http_hosts": ["hooks.example"]}
-    with pytest.raises(NotYou):
+    with pytest.raises(NotPermitted):
         again("developer")
     for root in (row.root, f"{row.root}/inner", str(Path(row.root).parent)):
         staging = world.targets["staging"]
-        with world.acting_as("operator"), pytest.raises(Invalid, match="Another deployment target is already there"):
+        with (
+            world.acting_as("operator"),
+            pytest.raises(InvalidInput, match="Another deployment target is already there"),
+        ):
             set_settings(staging.pk, root=root, settings=staging.options, reason="to production's folder")
-    with pytest.raises(Invalid, match="Enter a reason"):
+    with pytest.raises(InvalidInput, match="Enter a reason"):
         again(reason=" ")
 
 
@@ -290,24 +293,24 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
     for call in calls:
         with world.acting_as("operator"):
             proposed = call()
-            with pytest.raises(NotYou, match="Another person must confirm this change: neither the requester"):
-                accept(proposed.pk)
-        with world.acting_as("developer"), pytest.raises(NotYou):
-            accept(proposed.pk)
+            with pytest.raises(NotPermitted, match="Another person must confirm this change: neither the requester"):
+                confirm_change(proposed.pk)
+        with world.acting_as("developer"), pytest.raises(NotPermitted):
+            confirm_change(proposed.pk)
         assert (world.fresh(row).root, world.fresh(row).options) == was
     with world.acting_as("manager"):
-        accept(proposed.pk)
-        with pytest.raises(WrongState, match="already"):
-            decline(proposed.pk, reason="too late")
+        confirm_change(proposed.pk)
+        with pytest.raises(NotPossible, match="already"):
+            reject_change(proposed.pk, reason="too late")
     assert world.fresh(row).options == {"watch": [dict(one) for one in USUAL], "private_networks": []}
     older = RequestedChange.objects.filter(decided_at=None).order_by("pk")
     with (
         world.acting_as("manager"),
-        pytest.raises(GateClosed, match="The data changed after this change was requested"),
+        pytest.raises(GateNotPassed, match="The data changed after this change was requested"),
     ):
-        accept(older[0].pk)
+        confirm_change(older[0].pk)
     with world.acting_as("operator"):
-        decline(older[0].pk, reason="not needed")
+        reject_change(older[0].pk, reason="not needed")
     with world.acting_as("operator"):
         free = set_settings(world.targets["staging"].pk, root=row.root + "-s", settings={}, reason="one is enough here")
     assert isinstance(free, DeploymentTarget)
@@ -319,27 +322,30 @@ def test_a_folder_under_another_name_is_no_second_target(stock: Stock, tmp_path:
     staging, production = world.targets["staging"], world.targets["production"]
     (link := tmp_path / "link").symlink_to(production.root)
     for root in (link, link / "inner", Path(f"/proc/self/root{production.root}")):
-        with world.acting_as("operator"), pytest.raises(Invalid, match="Another deployment target is already there"):
+        with (
+            world.acting_as("operator"),
+            pytest.raises(InvalidInput, match="Another deployment target is already there"),
+        ):
             set_settings(staging.pk, root=str(root), settings={}, reason="to production's folder")
     here = {"host": "127.0.0.1", "user": "deploy", "known_hosts": "127.0.0.1 ssh-ed25519 AAAA"}
-    with world.acting_as("operator"), pytest.raises(Invalid, match="Another deployment target is already there"):
+    with world.acting_as("operator"), pytest.raises(InvalidInput, match="Another deployment target is already there"):
         set_settings(staging.pk, root=production.root, settings={"ssh": here}, reason="over the loopback")
 
 
 def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> None:
-    """Its commands, its hosts, its folder: the gate closes at once, the sweep ends the approval and names the target."""
+    """Its commands, its hosts, its folder: the gate closes at once, the poll ends the approval and names the target."""
     world = stock.world
     release = confirmed(stock)
     row, place = world.targets["production"], world.environments["production"]
     round_ = ApprovalRequest.objects.get(release=release)
-    assert answer(world, release, "consent").verdict == "pass"
+    assert answer(world, release, "approval").result == "passed"
     with world.acting_as("operator"):
         proposed = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
-    assert answer(world, release, "consent").verdict == "pass", "what is only proposed changes nothing"
+    assert answer(world, release, "approval").result == "passed", "what is only proposed changes nothing"
     seconded(proposed, world.acting_as)
-    assert "deployment target" in answer(world, release, "consent").reason
+    assert "deployment target" in answer(world, release, "approval").reason
     with acting(COMMAND):
-        assert lapse_stale() == [release.pk]
+        assert invalidate_stale() == [release.pk]
     ended = ApprovalRequest.objects.get(pk=round_.pk)
     assert (ended.state, ended.invalidated_by) == ("invalidated", "target") and place.protected
 
@@ -349,10 +355,10 @@ def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
     also(stock, "committee_a", "project_manager")
     release = stock.take()
     with world.acting_as("committee_a"):
-        move.move(release.pk, start=release.scheduled_start_at)
+        reschedule.set_scheduled_start(release.pk, start=release.scheduled_start_at)
     with world.acting_as("manager"):
         round_ = submit(release.pk)
-    with world.acting_as("committee_a"), pytest.raises(NotYou, match="edited"):
+    with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="edited"):
         consents.approve(round_.pk, digest=round_.digest)
 
 
@@ -366,7 +372,10 @@ def test_whoever_wrote_in_a_document_checks_it_no_more(stock: Stock) -> None:
             document = review.write(document.pk, body=text)
     digest = review.digest_of(document)
     for name in ("developer", "manager"):
-        with world.acting_as(name), pytest.raises(NotYou, match="A different person from the one before must do this"):
+        with (
+            world.acting_as(name),
+            pytest.raises(NotPermitted, match="A different person from the one before must do this"),
+        ):
             review.check_content(document.pk, digest=digest)
     with world.acting_as("tester"):
         review.check_content(document.pk, digest=digest)

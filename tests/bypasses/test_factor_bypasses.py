@@ -13,23 +13,23 @@ from django.conf import settings
 from django.db import connection
 from django.forms import ValidationError
 
-from audit import change as door
+from audit import operation as operation_module
 from audit.actor import acting, current
-from audit.change import change
-from audit.ledger.checkpoint import Sealer
-from audit.ledger.going_on import record_refusal
+from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.resumption import write_refusal
 from audit.models import Event
-from audit.refusals import Refused, SignatureNeeded, WrongState
-from environments.access import FactorNeeded
-from environments.actions.account import close as closing
-from environments.actions.feed import create as feeds
+from audit.operation import operation
+from audit.refusals import NotPossible, OperationRefused, SignatureRequired
+from environments.access import SecondFactorRequired
 from environments.models import Application, CalendarFeed, Environment
+from environments.operations.account import deactivate as closing
+from environments.operations.calendar_feed import create as feeds
 from environments.signing import environments_of
-from releases.actions.deployment import decide
-from releases.actions.roster.assign import assign
 from releases.admin.verbs import VERBS
 from releases.admin.verbs.base import Verb
 from releases.models import Deployment
+from releases.operations.deployment import decide
+from releases.operations.team.assign import assign
 from tests.environments.test_actors import seen_by
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, make
@@ -69,8 +69,8 @@ ELSEWHERE = {
 def demand(*slugs: str) -> None:
     """Let environments ask for a second factor with each signature."""
     for environment in Environment.objects.filter(slug__in=slugs):
-        with acting(COMMAND), change("test:demand", (Environment, environment.pk)) as act:
-            act.get(Environment).requires_two_factor = True
+        with acting(COMMAND), operation("test:demand", (Environment, environment.pk)) as op:
+            op.get(Environment).requires_two_factor = True
 
 
 def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
@@ -87,7 +87,9 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
         case "checkpoint:add_address":
             given |= {"kind": "post", "address": "http://127.0.0.1:2"}
         case "ledger:request_resumption":
-            record_refusal(Sealer(Path(settings.STATE) / "another-sealer"), connection, "it is another one's ledger")
+            write_refusal(
+                LedgerSigner(Path(settings.STATE_DIR) / "another-signer"), connection, "it is another one's ledger"
+            )
     return given
 
 
@@ -97,11 +99,11 @@ def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> 
     with taken_back(), rows.world.acting_as(name), acting(replace(current(), method=method)):
         reached.clear()
         try:
-            verb.act(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
-        except FactorNeeded:
+            verb.operation(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
+        except SecondFactorRequired:
             return True
-        except Refused:
-            # What is refused before the door, or is no signature here, is about the row's environments all the same.
+        except OperationRefused:
+            # What is refused before the operation_module, or is no signature here, is about the row's environments all the same.
             return not reached and row is not None and method == "password" and bool(environments_of([row]))
     return False
 
@@ -109,8 +111,8 @@ def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> 
 def test_no_signature_about_an_environment_forgets_the_factor(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every verb of the admin that signs, on a row of its kind: a password alone is not enough."""
     reached: list[str] = []
-    questions = [lambda event, about: reached.append(event), *door._asked_of_signatures]
-    monkeypatch.setattr(door, "_asked_of_signatures", questions)
+    questions = [lambda event, about: reached.append(event), *operation_module._signature_checks]
+    monkeypatch.setattr(operation_module, "_signature_checks", questions)
     demand("development", "staging", "production")
     forgotten = set()
     for verb in SIGNING:
@@ -130,12 +132,12 @@ def test_every_verb_that_signs_says_so(rows: Rows) -> None:
             name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
             with taken_back(), rows.world.acting_as(name, proved=False):
                 try:
-                    verb.act(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
-                except SignatureNeeded:
+                    verb.operation(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
+                except SignatureRequired:
                     signatures.add(verb.key)
-                except (Refused, ValidationError):
+                except (OperationRefused, ValidationError):
                     continue
-    # Refused before the door with these rows.
+    # Refused before the operation with these rows.
     early = {"deployed_version:register", "deployed_version:place", "rollback:retry", "deployment:schedule"}
     assert signatures | early == {verb.key for verb in SIGNING}
 
@@ -145,10 +147,10 @@ def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows:
     demand("production")
     runs = {run.environment.slug: run for run in rows.of(Deployment)}
     with rows.world.acting_as("operator"):
-        for slug, refusal in (("development", WrongState), ("production", FactorNeeded)):
+        for slug, refusal in (("development", NotPossible), ("production", SecondFactorRequired)):
             with pytest.raises(refusal):
-                decide.give_up(runs[slug].pk, reason="x")
-    with rows.world.acting_as("manager"), pytest.raises(FactorNeeded):
+                decide.fail(runs[slug].pk, reason="x")
+    with rows.world.acting_as("manager"), pytest.raises(SecondFactorRequired):
         assign(
             runs["development"].release_id,
             duty="implementer",
@@ -160,7 +162,7 @@ def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows:
 def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
     """Each proof has its own age, counted from now and not from the last one."""
     demand("production")
-    held = settings.SIGNATURE_SECONDS
+    held = settings.REAUTHENTICATION_TIMEOUT
     code, run = {"method": "mfa", "type": "totp"}, rows.of(Deployment)[-1]
     for ages, method in (
         ((held + 100, held - 100), "password"),
@@ -173,8 +175,8 @@ def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
         ]
         actor = seen_by(rows.world.people["operator"], {"account_authentication_methods": proofs})
         assert actor is not None and actor.method == method, ages
-        with acting(actor), pytest.raises(WrongState if "totp" in method else SignatureNeeded):
-            decide.give_up(run.pk, reason="x")
+        with acting(actor), pytest.raises(NotPossible if "totp" in method else SignatureRequired):
+            decide.fail(run.pk, reason="x")
 
 
 def device(account: Any) -> Any:
@@ -190,8 +192,8 @@ def test_a_closed_account_leaves_no_address_and_no_device(world: World, browsers
     with world.acting_as("manager"):
         feed, _secret = feeds.create(world.application.pk)
     with world.acting_as("administrator"):
-        closing.close(manager.pk, reason="left")
-        closing.reopen(manager.pk, reason="came back")
+        closing.deactivate(manager.pk, reason="left")
+        closing.reactivate(manager.pk, reason="came back")
     assert client.get("/admin/").status_code == 302
     assert CalendarFeed.objects.get(pk=feed.pk).revoked_at is not None
     assert not Authenticator.objects.filter(user=manager).exists()

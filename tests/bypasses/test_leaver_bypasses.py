@@ -10,29 +10,29 @@ import pytest
 
 from audit.actor import acting
 from audit.clock import now
-from audit.refusals import GateClosed, NotYou
-from environments.actions.access import grant
-from environments.actions.account.close import close
-from environments.actions.deputy import appoint
-from environments.actions.freeze.lift import lift
-from environments.actions.proposed_change.decide import accept
-from environments.actions.window.freeze import freeze
+from audit.refusals import GateNotPassed, NotPermitted
 from environments.models import AccessGrant, Account, ChangeFreeze, RequestedChange
-from releases.actions.consent import decide
-from releases.actions.document.review import check_content, write
-from releases.actions.evidence.hand_in import hand_in
-from releases.actions.in_force.lay import lay
-from releases.actions.procedure import revise
-from releases.actions.procedure.activate import submit as apply_for
-from releases.actions.release.confirm import confirm
-from releases.actions.rollback import decide as rollbacks
-from releases.actions.target.set_settings import set_hosts
-from releases.actions.waiver import decide as waivers
-from releases.actions.waiver.propose import propose, waivable
+from environments.operations.access import grant
+from environments.operations.account.deactivate import deactivate
+from environments.operations.delegation import request
+from environments.operations.freeze.lift import lift
+from environments.operations.requested_change.decide import confirm_change
+from environments.operations.window.freeze import freeze
 from releases.gates import authorship, quorum
 from releases.models import ApprovalRequest, Deployment, Procedure, Release
+from releases.operations.approval_request import decide
+from releases.operations.deployed_version.install import install
+from releases.operations.document.review import check_content, write
+from releases.operations.evidence.upload import upload
+from releases.operations.procedure import revise
+from releases.operations.procedure.put_into_effect import submit as apply_for
+from releases.operations.release.final_check import sign
+from releases.operations.rollback import decide as rollbacks
+from releases.operations.target.set_settings import set_hosts
+from releases.operations.waiver import decide as waivers
+from releases.operations.waiver.request import request_waiver, waivable
 from tests.bypasses.test_access_bypasses import newcomer
-from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
+from tests.bypasses.test_approval_bypasses import approved, say_yes, scheduled, submitted
 from tests.releases.gates.asking import COMMAND, alter, shown, walk
 from tests.scenarios.stock import Stock
 
@@ -48,12 +48,12 @@ def review(stock: Stock, by: str, reviewer: str) -> None:
     """Hand in a review of what the developer wrote."""
     world = stock.world
     with world.acting_as(by):
-        hand_in(
+        upload(
             world.application.pk,
             environment_id=world.environments["staging"].pk,
             kind="review",
             commit=world.built.commits["v1.3.0"],
-            files=[("", json.dumps({"reviewer": reviewer, "verdict": "approved"}).encode())],
+            files=[("", json.dumps({"reviewer": reviewer, "decision": "approved"}).encode())],
         )
 
 
@@ -61,7 +61,7 @@ def waiver_of(stock: Stock, release: Release) -> Any:
     """Propose to waive a gate, as the release manager."""
     key, _ja, _en = waivable(release)[0]
     with stock.world.acting_as("manager"):
-        return propose(
+        return request_waiver(
             release.pk, environment_id=stock.world.environments["production"].pk, gate=key,
             until=now() + timedelta(days=1), reason="x",
         )  # fmt: skip
@@ -76,7 +76,7 @@ def test_who_revised_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) 
         revise.revise(draft.pk, reason="my words", values={second.name: "two"})
     with stock.world.acting_as("manager"):
         round_ = apply_for(draft.pk, reason="x")
-    with stock.world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
+    with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
         decide.approve(round_.pk, digest=round_.digest)
 
 
@@ -88,7 +88,7 @@ def test_who_was_one_person_with_who_has_spoken_has_spoken(stock: Stock) -> None
     say_yes(stock, round_, "committee_a")
     with (
         stock.world.acting_as("committee_b"),
-        pytest.raises(NotYou, match="You have already made your approval decision on this request"),
+        pytest.raises(NotPermitted, match="You have already made your approval decision on this request"),
     ):
         decide.approve(round_.pk, digest=round_.digest)
     assert people["committee_b"] not in quorum.candidates(round_)
@@ -117,7 +117,7 @@ def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(stock: Stoc
     alter(people["project_manager"], employee_id="E2", former_identities=["employee:e1"])
     with (
         stock.world.acting_as("project_manager"),
-        pytest.raises(NotYou, match="A different person from the one before must do this"),
+        pytest.raises(NotPermitted, match="A different person from the one before must do this"),
     ):
         waivers.approve(waiver.pk)
 
@@ -132,9 +132,9 @@ def test_who_was_one_person_with_the_first_signs_no_final_check_as_the_second(st
     release, _round = approved(stock)
     were_one(stock.world.people["operator"], stock.world.people["manager"])
     with stock.world.acting_as("operator"):
-        confirm(release.pk)
-    with stock.world.acting_as("manager"), pytest.raises(NotYou, match="already signed"):
-        confirm(release.pk)
+        sign(release.pk)
+    with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="already signed"):
+        sign(release.pk)
 
 
 def test_who_was_one_person_with_the_writer_checks_no_text(stock: Stock) -> None:
@@ -145,7 +145,7 @@ def test_who_was_one_person_with_the_writer_checks_no_text(stock: Stock) -> None
         write(document.pk, body="mine")
     with (
         stock.world.acting_as("operator"),
-        pytest.raises(NotYou, match="A different person from the one before must do this"),
+        pytest.raises(NotPermitted, match="A different person from the one before must do this"),
     ):
         check_content(document.pk, digest=shown(document))
 
@@ -155,8 +155,8 @@ def test_who_was_one_person_with_the_first_accepts_no_change(stock: Stock) -> No
     were_one(stock.world.people["operator"], stock.world.people["second_operator"])
     with stock.world.acting_as("operator"):
         made = set_hosts(target.pk, hosts=["evil.example"], reason="x")
-    with stock.world.acting_as("second_operator"), pytest.raises(NotYou, match="Another person"):
-        accept(made.pk)
+    with stock.world.acting_as("second_operator"), pytest.raises(NotPermitted, match="Another person"):
+        confirm_change(made.pk)
 
 
 def test_who_was_one_person_with_the_giver_or_the_receiver_gives_no_role(
@@ -164,12 +164,12 @@ def test_who_was_one_person_with_the_giver_or_the_receiver_gives_no_role(
 ) -> None:
     were_one(people["administrator"], people["second_administrator"])
     with acting_as("administrator"):
-        waits = grant.propose(people["tester"].pk, role="committee", reason="x")
-    with acting_as("second_administrator"), pytest.raises(NotYou, match="second person"):
+        waits = grant.request_role(people["tester"].pk, role="committee", reason="x")
+    with acting_as("second_administrator"), pytest.raises(NotPermitted, match="second person"):
         grant.confirm(waits.pk)
     were_one(people["administrator"], people["developer"])
-    with acting_as("administrator"), pytest.raises(NotYou, match="You cannot grant access to yourself"):
-        grant.propose(people["developer"].pk, role="committee", reason="x")
+    with acting_as("administrator"), pytest.raises(NotPermitted, match="You cannot grant access to yourself"):
+        grant.request_role(people["developer"].pk, role="committee", reason="x")
 
 
 def test_a_duty_reaches_everybody_who_was_one_person_by_way_of_a_third(stock: Stock) -> None:
@@ -194,7 +194,7 @@ def test_a_review_is_not_by_the_second_account_of_its_author(stock: Stock) -> No
     people = stock.world.people
     alter(people["developer"], employee_id="E1")
     alter(people["outsider"], employee_id="E1")
-    with pytest.raises(NotYou, match="wrote a part of this change and cannot review it"):
+    with pytest.raises(NotPermitted, match="wrote a part of this change and cannot review it"):
         review(stock, "ci", "Outsider")
 
 
@@ -204,7 +204,7 @@ def test_a_review_is_not_by_an_author_whose_address_was_taken_away(stock: Stock,
     (address,) = people["developer"].git_addresses
     alter(people["developer"], git_addresses=[], former_identities=[address])
     alter(people["outsider"], git_addresses=[address])
-    with pytest.raises(NotYou):
+    with pytest.raises(NotPermitted):
         review(stock, by, reviewer)
     review(stock, "ci", "Tester")
 
@@ -212,15 +212,15 @@ def test_a_review_is_not_by_an_author_whose_address_was_taken_away(stock: Stock,
 def test_who_only_audits_gives_no_word_for_somebody_who_is_away(stock: Stock) -> None:
     people, given = stock.world.people, {"starts_at": now() - timedelta(hours=1), "until": now() + timedelta(days=1)}
     with stock.world.acting_as("committee_a"):
-        row = appoint.appoint(
+        row = request.request_delegation(
             delegator_id=people["committee_a"].pk, delegate_id=people["auditor"].pk, reason="away", **given
         )
     with stock.world.acting_as("administrator"):
-        appoint.confirm(row.pk)
+        request.confirm(row.pk)
     _release, round_ = submitted(stock)
     with (
         stock.world.acting_as("auditor"),
-        pytest.raises(NotYou, match="A person who holds only the auditor role cannot"),
+        pytest.raises(NotPermitted, match="A person who holds only the auditor role cannot"),
     ):
         decide.approve(round_.pk, digest=round_.digest, on_behalf_id=people["committee_a"].pk)
 
@@ -233,23 +233,23 @@ def test_nobody_accepts_alone_what_somebody_proposed_who_may_no_longer(stock: St
     assert isinstance(made, RequestedChange)
     if closed:
         with stock.world.acting_as("administrator"):
-            close(people["operator"].pk, reason="left")
+            deactivate(people["operator"].pk, reason="left")
     else:
         lose(people["operator"], "operator")
-    with stock.world.acting_as("second_operator"), pytest.raises(GateClosed, match=LEFT):
-        accept(made.pk)
+    with stock.world.acting_as("second_operator"), pytest.raises(GateNotPassed, match=LEFT):
+        confirm_change(made.pk)
 
 
 def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: Stock) -> None:
     _release, _round, run = scheduled(stock)
     walk(run, "enqueue", "start", "start_verification", "start_monitoring")
     with acting(COMMAND):
-        grant.propose(stock.world.people["operator"].pk, role="release_manager", reason="x")
+        grant.request_role(stock.world.people["operator"].pk, role="release_manager", reason="x")
     with stock.world.acting_as("second_operator"):
         alarm = rollbacks.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
     with (
         stock.world.acting_as("operator"),
-        pytest.raises(NotYou, match="You have scheduled this deployment; another person must judge"),
+        pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must judge"),
     ):
         rollbacks.dismiss(alarm.pk, reason="trust me")
     with stock.world.acting_as("manager"):
@@ -259,10 +259,10 @@ def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: 
 def test_one_person_does_not_exchange_what_is_active_in_production_by_laying_a_version(world: Any) -> None:
     with world.acting_as("operator"):
         for name in ("production", "development"):
-            lay(world.targets[name].pk, version="1.2.0", beside=True, reason="as it ran there")
-        with pytest.raises(GateClosed, match="leads to a version already"):
-            lay(world.targets["production"].pk, version="1.3.0", beside=True, reason="mine")
-        lay(world.targets["development"].pk, version="1.3.0", beside=True, reason="nobody approves it here")
+            install(world.targets[name].pk, version="1.2.0", beside=True, reason="as it ran there")
+        with pytest.raises(GateNotPassed, match="leads to a version already"):
+            install(world.targets["production"].pk, version="1.3.0", beside=True, reason="mine")
+        install(world.targets["development"].pk, version="1.3.0", beside=True, reason="nobody approves it here")
 
 
 def test_nobody_confirms_alone_a_role_that_somebody_gave_who_may_no_longer(
@@ -270,23 +270,23 @@ def test_nobody_confirms_alone_a_role_that_somebody_gave_who_may_no_longer(
 ) -> None:
     newcomer("third", ("administrator", None))
     with acting_as("administrator"):
-        waits = grant.propose(people["tester"].pk, role="committee", reason="x")
-        row = appoint.appoint(
+        waits = grant.request_role(people["tester"].pk, role="committee", reason="x")
+        row = request.request_delegation(
             delegator_id=people["committee_a"].pk, delegate_id=people["tester"].pk, starts_at=now() - timedelta(hours=1),
             until=now() + timedelta(days=1), reason="away",
         )  # fmt: skip
     with acting_as("second_administrator"):
-        close(people["administrator"].pk, reason="left")
-        with pytest.raises(GateClosed, match=LEFT):
+        deactivate(people["administrator"].pk, reason="left")
+        with pytest.raises(GateNotPassed, match=LEFT):
             grant.confirm(waits.pk)
-        with pytest.raises(GateClosed, match=LEFT):
-            appoint.confirm(row.pk)
+        with pytest.raises(GateNotPassed, match=LEFT):
+            request.confirm(row.pk)
 
 
 def test_nobody_waives_alone_what_somebody_proposed_who_may_no_longer(stock: Stock) -> None:
     waiver = waiver_of(stock, stock.take())
     lose(stock.world.people["manager"], "release_manager")
-    with stock.world.acting_as("project_manager"), pytest.raises(GateClosed, match=LEFT):
+    with stock.world.acting_as("project_manager"), pytest.raises(GateNotPassed, match=LEFT):
         waivers.approve(waiver.pk)
 
 
@@ -307,12 +307,12 @@ def test_nobody_lifts_an_absolute_freeze_alone_that_a_leaver_asked_to_lift(stock
 def test_the_final_check_does_not_count_who_has_left(stock: Stock) -> None:
     release, _round = approved(stock)
     with stock.world.acting_as("operator"):
-        confirm(release.pk)
+        sign(release.pk)
     with stock.world.acting_as("administrator"):
-        close(stock.world.people["operator"].pk, reason="left")
+        deactivate(stock.world.people["operator"].pk, reason="left")
     with stock.world.acting_as("manager"):
-        confirm(release.pk)
+        sign(release.pk)
     assert Release.objects.get(pk=release.pk).state == "approved"
     with stock.world.acting_as("second_operator"):
-        confirm(release.pk)
+        sign(release.pk)
     assert Release.objects.get(pk=release.pk).state == "final_check_completed"

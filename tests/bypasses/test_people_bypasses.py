@@ -12,31 +12,31 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, NotYou, Refused
-from environments.actions.account import edit as editing
-from environments.actions.application.set_signers import set_signers
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, OperationRefused
 from environments.models import Account, ChangeWindow
-from releases.actions.consent import decide, lapse
-from releases.actions.evidence.hand_in import hand_in
-from releases.actions.meeting import record
-from releases.actions.obligation.settle import settle
-from releases.actions.procedure.activate import load, submit as apply_for, take_back
-from releases.actions.release import move, prepare
-from releases.actions.release.confirm import confirm
-from releases.actions.release.copy import copy
-from releases.actions.release.submit import submit
-from releases.actions.roster.assign import assign
-from releases.actions.target.set_settings import set_watch
-from releases.actions.waiver import decide as waivers
-from releases.actions.waiver.propose import propose
-from releases.actions.watch.sample import judge_watch
-from releases.actions.window.propose import propose as propose_window
+from environments.operations.account import edit as editing
+from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.gates import authorship
-from releases.metrics.looking import USUAL
+from releases.metrics.collection import USUAL
 from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release
-from tests.bypasses.test_consent_bypasses import another, approved, fewer, say_yes, scheduled, submitted
+from releases.operations.approval_request import decide, invalidate
+from releases.operations.evidence.upload import upload
+from releases.operations.follow_up.complete import complete
+from releases.operations.meeting import record
+from releases.operations.monitoring.measure import record_result
+from releases.operations.procedure.put_into_effect import load, submit as apply_for, withdraw_request
+from releases.operations.release import prepare, reschedule
+from releases.operations.release.copy import copy
+from releases.operations.release.final_check import sign
+from releases.operations.release.submit import submit
+from releases.operations.target.set_settings import set_watch
+from releases.operations.team.assign import assign
+from releases.operations.waiver import decide as waivers
+from releases.operations.waiver.request import request_waiver
+from releases.operations.window.request import request_window as propose_window
+from tests.bypasses.test_approval_bypasses import another, approved, fewer, say_yes, scheduled, submitted
 from tests.conftest import seconded
 from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
 from tests.scenarios.stock import Stock
@@ -55,46 +55,46 @@ def test_an_author_of_a_commit_whose_address_was_taken_away_does_not_approve(sto
     author = Account.objects.get(username="committee_b")
     alter(people["developer"], git_addresses=[])
     alter(author, git_addresses=["developer@datasets.example"])
-    with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="commits"):
+    with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="commits"):
         decide.approve(round_.pk, digest=round_.digest)
     with stock.world.acting_as("administrator"):
         asked = editing.edit(author.pk, display_name=author.display_name, git_addresses=(), reason="tidy")
     seconded(asked, stock.world.acting_as, "second_administrator")
     # Who gives the address up stays who wrote under it; and as nobody has it now, others do not approve either.
-    with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="commits"):
+    with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="commits"):
         decide.approve(round_.pk, digest=round_.digest)
-    with stock.world.acting_as("committee_a"), pytest.raises(Refused, match="developer@datasets.example"):
+    with stock.world.acting_as("committee_a"), pytest.raises(OperationRefused, match="developer@datasets.example"):
         decide.approve(round_.pk, digest=round_.digest)
 
 
-def test_consent_and_final_check_that_come_late_are_waived_by_two_or_not_given(stock: Stock) -> None:
+def test_approval_and_final_check_that_come_late_are_waived_by_two_or_not_given(stock: Stock) -> None:
     world = stock.world
     release = stock.take()
-    for guards in ("approve", "complete_final_check"):
+    for guards in ("mark_approved", "complete_final_check"):
         late(release, guards, days=-1)
     with world.acting_as("manager"):
         round_ = submit(release.pk)
-    late(release, "approve")
+    late(release, "mark_approved")
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest)
     with (
         world.acting_as("committee_b"),
-        pytest.raises(Refused, match="is overdue. Move the release to a later change window"),
+        pytest.raises(OperationRefused, match="is overdue. Move the release to a later change window"),
     ):
         decide.approve(round_.pk, digest=round_.digest)
-    waive(stock, release, "approve")
+    waive(stock, release, "mark_approved")
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
     assert FollowUp.objects.filter(release=release, key="waiver").count() == 1
     late(release, "complete_final_check")
     with (
         world.acting_as("operator"),
-        pytest.raises(Refused, match="is overdue. Move the release to a later change window"),
+        pytest.raises(OperationRefused, match="is overdue. Move the release to a later change window"),
     ):
-        confirm(release.pk)
+        sign(release.pk)
     waive(stock, release, "complete_final_check")
     with world.acting_as("operator"):
-        confirm(release.pk)
+        sign(release.pk)
 
 
 def waive(stock: Stock, release: Release, guards: str) -> None:
@@ -103,7 +103,9 @@ def waive(stock: Stock, release: Release, guards: str) -> None:
     key = release.milestones.get(guards=guards).key
     production = world.environments["production"].pk
     with world.acting_as("manager"):
-        row = propose(release.pk, environment_id=production, gate=f"milestone:{key}", until=soon(), reason="late")
+        row = request_waiver(
+            release.pk, environment_id=production, gate=f"milestone:{key}", until=soon(), reason="late"
+        )
     with world.acting_as("project_manager"):
         waivers.approve(row.pk)
 
@@ -117,19 +119,19 @@ def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stoc
     world, release = stock.world, stock.world.planned()
     key = late(release, "lock_scope").key
     with world.acting_as("manager"):
-        with pytest.raises(Invalid, match="protected environment"):
-            propose(
+        with pytest.raises(InvalidInput, match="protected environment"):
+            request_waiver(
                 release.pk,
                 environment_id=world.environments["development"].pk,
                 gate=f"milestone:{key}",
                 until=soon(),
                 reason="late",
             )
-        with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
-            prepare.fix_content(release.pk)
+        with pytest.raises(OperationRefused, match="is overdue. Move the release to a later change window"):
+            prepare.lock_scope(release.pk)
     waive(stock, release, "lock_scope")
     with world.acting_as("manager"):
-        prepare.fix_content(release.pk)
+        prepare.lock_scope(release.pk)
     assert FollowUp.objects.get(release=release, key="waiver").about
 
 
@@ -137,9 +139,9 @@ def test_moving_to_the_same_hour_makes_nothing_punctual(stock: Stock) -> None:
     world, release = stock.world, stock.world.planned()
     late(release, "lock_scope")
     with world.acting_as("manager"):
-        move.move(release.pk, start=Release.objects.get(pk=release.pk).scheduled_start_at)
-        with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
-            prepare.fix_content(release.pk)
+        reschedule.set_scheduled_start(release.pk, start=Release.objects.get(pk=release.pk).scheduled_start_at)
+        with pytest.raises(OperationRefused, match="is overdue. Move the release to a later change window"):
+            prepare.lock_scope(release.pk)
 
 
 def test_moving_away_and_back_makes_nothing_punctual(stock: Stock) -> None:
@@ -149,11 +151,11 @@ def test_moving_away_and_back_makes_nothing_punctual(stock: Stock) -> None:
     days = (now().astimezone(TOKYO) + timedelta(days=count) for count in range(30, 70))
     third = next(day for day in days if day.weekday() == 2 and 15 <= day.day <= 21)
     with world.acting_as("manager"):
-        move.move(release.pk, start=third.replace(hour=1, minute=0, second=0, microsecond=0))
+        reschedule.set_scheduled_start(release.pk, start=third.replace(hour=1, minute=0, second=0, microsecond=0))
         assert release.milestones.get(guards="lock_scope").due_at > now(), "at a later window it is not late"
-        move.move(release.pk, start=near)
-        with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
-            prepare.fix_content(release.pk)
+        reschedule.set_scheduled_start(release.pk, start=near)
+        with pytest.raises(OperationRefused, match="is overdue. Move the release to a later change window"):
+            prepare.lock_scope(release.pk)
 
 
 def test_the_author_of_the_words_does_not_approve_their_copy(stock: Stock) -> None:
@@ -168,21 +170,21 @@ def test_who_wrote_a_procedure_does_not_approve_it_when_another_applies(stock: S
         draft = load(another("1.8.0"), reason="mine")
     with stock.world.acting_as("manager"):
         round_ = apply_for(draft.pk, reason="x")
-    with stock.world.acting_as("author_on_committee"), pytest.raises(NotYou):
+    with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted):
         decide.approve(round_.pk, digest=round_.digest)
 
 
 def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
-        lax = load(another("1.8.0", approvals=fewer(1)), reason="lax")
+        lax = load(another("1.8.0", approval_rules=fewer(1)), reason="lax")
         first = apply_for(lax.pk, reason="x")
-        strict = load(another("1.9.0", approvals=fewer(3)), reason="strict")
+        strict = load(another("1.9.0", approval_rules=fewer(3)), reason="strict")
         second = apply_for(strict.pk, reason="x")
     say_yes(stock, second)
     assert Procedure.objects.get(state="in_effect").version == "1.9.0"
     assert ApprovalRequest.objects.get(pk=first.pk).state == "invalidated"
     assert Procedure.objects.get(pk=lax.pk).state == "draft"
-    with pytest.raises(Refused):
+    with pytest.raises(OperationRefused):
         say_yes(stock, first)
 
 
@@ -190,21 +192,21 @@ def test_a_rejected_procedure_is_rejected_for_good_and_one_taken_back_is_not(sto
     with stock.world.acting_as("manager"):
         draft = load(another("1.8.0"), reason="x")
         apply_for(draft.pk, reason="x")
-        take_back(draft.pk, reason="a word")
+        withdraw_request(draft.pk, reason="a word")
         round_ = apply_for(draft.pk, reason="x")
     with stock.world.acting_as("committee_a"):
         decide.reject(round_.pk, digest=round_.digest, comment="never")
     assert Procedure.objects.get(pk=draft.pk).state == "discarded"
-    with stock.world.acting_as("manager"), pytest.raises(Refused):
+    with stock.world.acting_as("manager"), pytest.raises(OperationRefused):
         apply_for(draft.pk, reason="again")
 
 
-def test_whose_signatures_count_is_part_of_what_is_consented_to(stock: Stock) -> None:
+def test_whose_signatures_count_is_part_of_what_is_approved(stock: Stock) -> None:
     release, _round = approved(stock)
     with stock.world.acting_as("manager"):
-        set_signers(stock.world.application.pk, signers="mole@x ssh-ed25519 AAAA", reason="x")
-    answer = ask(stock.world, release, "consent")
-    assert answer.verdict == "fail" and "allowed signers" in answer.reason
+        set_allowed_signers(stock.world.application.pk, signers="mole@x ssh-ed25519 AAAA", reason="x")
+    answer = ask(stock.world, release, "approval")
+    assert answer.result == "not_passed" and "allowed signers" in answer.reason
 
 
 def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> None:
@@ -219,35 +221,35 @@ def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> N
         configuration=world.configurations["production"], code=above.tree, configuration_digest="c" * 64,
         since=now(), basis="registered",
     )  # fmt: skip
-    with world.acting_as("manager"), pytest.raises(Refused, match="1.9.0"):
+    with world.acting_as("manager"), pytest.raises(OperationRefused, match="1.9.0"):
         submit(release.pk)
 
 
-def test_a_condition_ends_with_the_consent_that_asked_for_it(stock: Stock) -> None:
+def test_a_condition_ends_with_the_approval_that_asked_for_it(stock: Stock) -> None:
     release, round_ = submitted(stock)
     with stock.world.acting_as("committee_a"):
         decide.approve_with_condition(round_.pk, digest=round_.digest, condition="tell the users")
     with stock.world.acting_as("manager"):
-        prepare.withdraw(release.pk, reason="not needed")
+        prepare.cancel(release.pk, reason="not needed")
     condition = FollowUp.objects.get(release=release)
     assert condition.completed_at is not None and condition.completed_by is None
-    assert ask(stock.world, stock.take(), "obligations").verdict == "pass"
+    assert ask(stock.world, stock.take(), "follow_ups").result == "passed"
 
 
 def test_nobody_with_a_part_in_it_says_that_a_condition_is_met_or_a_review_was_held(stock: Stock) -> None:
     release, round_ = submitted(stock)
     with stock.world.acting_as("committee_a"):
         decide.approve_with_condition(round_.pk, digest=round_.digest, condition="x")
-    with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
-        act.get(Release).editors.add(stock.world.people["committee_b"])
-    with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="part in this release"):
-        settle(FollowUp.objects.get(release=release).pk, note="done")
+    with acting(COMMAND), operation("test:edit", (Release, release.pk)) as op:
+        op.get(Release).editors.add(stock.world.people["committee_b"])
+    with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="part in this release"):
+        complete(FollowUp.objects.get(release=release).pk, note="done")
     review = make(
         FollowUp, application=stock.world.application, release=release, key="retrospective_review", label_ja="a",
         label_en="a", due_at=now(),
     )  # fmt: skip
-    with stock.world.acting_as(release.author.username), pytest.raises(NotYou, match="author"):
-        settle(review.pk, note="fine")
+    with stock.world.acting_as(release.author.username), pytest.raises(NotPermitted, match="author"):
+        complete(review.pk, note="fine")
 
 
 def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
@@ -258,23 +260,23 @@ def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
         record.decide(held.pk, release_id=release.pk, decision="reject")
     with (
         stock.world.acting_as("committee_a"),
-        pytest.raises(Refused, match="That meeting did not decide in favour of this release"),
+        pytest.raises(OperationRefused, match="That meeting did not decide in favour of this release"),
     ):
         decide.approve(round_.pk, digest=round_.digest, meeting_id=held.pk)
 
 
-def test_after_the_final_check_nobody_puts_himself_on_the_roster(stock: Stock) -> None:
+def test_after_the_final_check_nobody_puts_himself_on_the_team(stock: Stock) -> None:
     release, _round, _run = scheduled(stock)
     manager = stock.world.people["manager"].pk
-    with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
+    with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="another person"):
         assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
     for verbs in (("start",), ("start_monitoring",)):
         walk(Release.objects.get(pk=release.pk), *verbs)
-        with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
+        with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="another person"):
             assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
 
 
-def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_watch(stock: Stock) -> None:
+def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_monitoring(stock: Stock) -> None:
     _release, _round, run = scheduled(stock)
     walk(run, "enqueue", "start", "start_verification", "start_monitoring")
     watch = make(
@@ -282,13 +284,13 @@ def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judge
     )
     target, starter = stock.world.targets["production"].pk, run.scheduled_by.username
     sources = [dict(row) for row in USUAL]
-    with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
+    with stock.world.acting_as(starter), pytest.raises(NotPermitted, match="another person"):
         set_watch(target, sources=sources, reason="another page")
     alter(watch, result="inconclusive")
-    with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
-        judge_watch(watch.pk, verdict="passed", reason="trust me")
+    with stock.world.acting_as(starter), pytest.raises(NotPermitted, match="another person"):
+        record_result(watch.pk, result="passed", reason="trust me")
     with stock.world.acting_as("second_operator"):
-        judge_watch(watch.pk, verdict="passed", reason="the dashboards were looked at")
+        record_result(watch.pk, result="passed", reason="the dashboards were looked at")
     assert stock.world.fresh(run).state == "succeeded"
 
 
@@ -299,7 +301,7 @@ def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
     while now() < row.valid_until:
         time.sleep(0.05)
     with acting(COMMAND):
-        lapse.lapse_stale()
+        invalidate.invalidate_stale()
     assert ApprovalRequest.objects.get(pk=row.pk).state == "expired"
     assert ChangeWindow.objects.get(pk=row.window_id).cancelled_at is not None
 
@@ -310,19 +312,19 @@ def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
     world = stock.world
     release, _round = submitted(stock)
     alter(release, ticket="T-1")
-    real, anew = lapse.change, []
+    real, anew = invalidate.operation, []
 
     def late_door(*arguments: Any, **options: Any) -> Any:
         if not anew:
             anew.append(0)
             with world.acting_as("manager"):
-                prepare.take_back(release.pk)
+                prepare.withdraw_request(release.pk)
                 anew[0] = submit(release.pk).pk
         return real(*arguments, **options)
 
-    monkeypatch.setattr(lapse, "change", late_door)
+    monkeypatch.setattr(invalidate, "operation", late_door)
     with acting(COMMAND):
-        lapse.lapse_stale()
+        invalidate.invalidate_stale()
     assert ApprovalRequest.objects.get(pk=anew[0]).state == "in_review"
 
 
@@ -332,20 +334,23 @@ def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:
         release,
         kind="emergency",
         scheduled_start_at=now() + timedelta(hours=10),
-        window_end=now() + timedelta(hours=34),
+        scheduled_end_at=now() + timedelta(hours=34),
     )
-    assert ask(stock.world, release, "window").verdict == "fail"
+    assert ask(stock.world, release, "change_window").result == "not_passed"
 
 
 def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
     world = stock.world
-    with world.acting_as("ci"), pytest.raises(Refused, match="wrote a part of this change and cannot review it"):
-        hand_in(
+    with (
+        world.acting_as("ci"),
+        pytest.raises(OperationRefused, match="wrote a part of this change and cannot review it"),
+    ):
+        upload(
             world.application.pk,
             environment_id=world.environments["staging"].pk,
             kind="review",
             commit=world.built.commits["v1.3.0"],
-            files=[("", json.dumps({"reviewer": "Ｄeveloper", "verdict": "approved"}).encode())],
+            files=[("", json.dumps({"reviewer": "Ｄeveloper", "decision": "approved"}).encode())],
         )
 
 
@@ -353,6 +358,6 @@ def test_what_is_signed_at_the_end_is_told_in_the_readers_words(stock: Stock, br
     release, round_ = submitted(stock)
     say_yes(stock, round_)
     page = browsers("manager").get(
-        f"/admin/act/release/sign_final_check/{release.pk}/", headers={"accept-language": "ja"}
+        f"/admin/operation/release/sign_final_check/{release.pk}/", headers={"accept-language": "ja"}
     )
-    assert "roster_complete" not in page.content.decode() and "tag_unchanged" not in page.content.decode()
+    assert "release_team_complete" not in page.content.decode() and "tag_unchanged" not in page.content.decode()

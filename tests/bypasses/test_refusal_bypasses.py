@@ -1,4 +1,4 @@
-"""Every refusal leaves one event, also where no door was reached."""
+"""Every refusal leaves one event, also where no operation was reached."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ def refusals() -> list[tuple[str, str]]:
 
 
 def test_what_the_api_refuses_is_an_event_each(world: Any) -> None:
-    """A token that does not reach, a token that is none and an act of the door: one refusal, one event."""
+    """A token that does not reach, a token that is none and an operation of the operation: one refusal, one event."""
     token = token_for(world, world.people["ci"], "development")
     release, known = world.planned(), len(refusals())
     run = {"application": "datasets", "version": "1.3.0", "environment": "production"}
-    assert ask("post", "/runs", run, token=token).status_code == 403
+    assert ask("post", "/ci/deployments", run, token=token).status_code == 403
     assert ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=token).status_code == 403
     assert refusals()[known:] == [("api:call", "api")] * 2
     for _try in range(3):
-        assert ask("post", "/runs", run, token="nonsense").status_code == 401, "told once a minute and address"
+        assert ask("post", "/ci/deployments", run, token="nonsense").status_code == 401, (
+            "told once a minute and address"
+        )
     assert refusals()[known + 2 :] == [("api:call", "api")]
     assert not Event.objects.filter(operation="api:call", reason__contains="nonsense").exists()
     wide = token_for(world, world.people["ci"])
     known = len(refusals())
     assert ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=wide).status_code == 403
-    assert refusals()[known:] == [("release:cancel", "api")], "the door's own, and not twice"
+    assert refusals()[known:] == [("release:cancel", "api")], "the operation's own, and not twice"
 
 
 def test_a_tick_that_was_not_offered_is_an_event(world: Any, browsers: Callable[[str], Any]) -> None:

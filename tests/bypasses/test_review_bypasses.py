@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from audit.clock import now
-from environments.actions.access.review import EVERY, open_review
 from environments.models import AccessGrant, AccessReview
+from environments.operations.access.review import EVERY, open_review
 from tests.releases.gates.asking import alter, make
 
 DUE = "Access review due since"
@@ -17,7 +17,7 @@ DUE = "Access review due since"
 def test_a_review_that_nobody_opens_is_asked_for(
     people: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
-    """A year after the last one was closed, or after the first grant where there was none, My work says so."""
+    """A year after the last one was closed, or after the first grant where there was none, My tasks says so."""
 
     def asked(name: str) -> bool:
         return DUE in browsers(name).get("/admin/").content.decode()

@@ -10,11 +10,11 @@ import pytest
 from django import forms
 
 from audit.actor import acting
-from audit.change import change
 from audit.models import Event
-from audit.refusals import Invalid, Refused
-from environments.actions.account.create import create
+from audit.operation import operation
+from audit.refusals import InvalidInput, OperationRefused
 from environments.models import Account
+from environments.operations.account.create import create
 from releases.admin.verbs import VERBS
 from releases.admin.verbs.base import Verb
 from tests.bypasses.test_factor_bypasses import arguments
@@ -33,7 +33,7 @@ def fields_of(rows: Rows, verb: Verb, row: Any) -> Mapping[str, forms.Field]:
         return verb.fields(row)
 
 
-def test_no_act_falls_over_a_long_text(rows: Rows) -> None:
+def test_no_operation_falls_over_a_long_text(rows: Rows) -> None:
     """Every verb, past its form: the database's limit becomes a refusal with a sentence."""
     fallen = {}
     for verb in VERBS:
@@ -43,8 +43,8 @@ def test_no_act_falls_over_a_long_text(rows: Rows) -> None:
                 given = arguments(rows, verb, row)
                 given |= {key: LONG for key, old in given.items() if old == "written"}
                 try:
-                    verb.act(*([] if row is None else [row.pk]), **given)
-                except (Refused, forms.ValidationError):
+                    verb.operation(*([] if row is None else [row.pk]), **given)
+                except (OperationRefused, forms.ValidationError):
                     continue
                 except Exception as fault:  # noqa: BLE001  all that are no refusal are told together
                     fallen[verb.key] = f"{type(fault).__name__}: {fault}"[:120]
@@ -55,10 +55,10 @@ def test_json_that_readers_take_in_two_ways_is_refused_with_a_sentence(people: d
     for told in ({"é": 1, "e\u0301": 2}, json.loads("[" * 150 + "]" * 150)):
         with (
             acting(COMMAND),
-            pytest.raises(Invalid, match="a key twice or is nested too deeply"),
-            change("suppressed_address:enable") as act,
+            pytest.raises(InvalidInput, match="a key twice or is nested too deeply"),
+            operation("suppressed_address:enable") as op,
         ):
-            act.details["told"] = told
+            op.details["told"] = told
     assert [event.outcome for event in Event.objects.filter(operation="suppressed_address:enable")] == [
         "refused",
         "refused",
@@ -66,7 +66,7 @@ def test_json_that_readers_take_in_two_ways_is_refused_with_a_sentence(people: d
 
 
 def test_the_sentence_says_how_long_it_may_be(people: dict[str, Any]) -> None:
-    with acting(COMMAND), pytest.raises(Invalid, match="longer than 100 characters"):
+    with acting(COMMAND), pytest.raises(InvalidInput, match="longer than 100 characters"):
         create(username="long", display_name="長" * 101, kind="person")
     assert not Account.objects.filter(username="long").exists()
     assert Event.objects.filter(operation="account:create", outcome="refused").count() == 1
@@ -90,7 +90,7 @@ def test_a_page_and_the_api_answer_with_a_sentence(
     people: dict[str, Any], browsers: Callable[[str], Any], call: Callable[..., Any], world: Any, managing: str
 ) -> None:
     fields = {"role": "tester", "reason": LONG}
-    page = browsers("administrator").post(f"/admin/act/access/grant/{people['outsider'].pk}/", fields)
+    page = browsers("administrator").post(f"/admin/operation/access/grant/{people['outsider'].pk}/", fields)
     assert page.status_code == 400 and "at most 300 characters" in page.content.decode()
     release = world.planned()
     change = {"kind": "fix", "text": "x", "ticket": "T" * 150}

@@ -36,7 +36,7 @@ def point(tmp_path: Path) -> Iterator[Point]:
 def scheduled_run(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> Iterator[Callable[[list[dict[str, Any]]], Running]]:
-    """Return a function: schedule a production run of these steps for now, with consent and all gates passed."""
+    """Return a function: schedule a production run of these steps for now, with approval and all gates passed."""
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     started: list[Running] = []
 
@@ -55,19 +55,19 @@ def scheduled_run(
 
 
 def _plan_instead(world: World, forward: list[dict[str, Any]]) -> None:
-    """Put these steps in the place of the procedure's plan before anyone is asked for consent."""
-    from audit.change import change
+    """Put these steps in the place of the procedure's plan before anyone is asked for approval."""
+    from audit.operation import operation
     from releases.models import Release
 
     tested = world.tested
 
     def with_plan(*given: Any, **options: Any) -> Any:
         release = tested(*given, **options)
-        with world.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
+        with world.acting_as("manager"), operation("release:edit", (Release, release.pk)) as op:
             back = [
-                step(row["step_type"], direction="back") for row in forward if row["step_type"] == "database_update"
+                step(row["step_type"], direction="rollback") for row in forward if row["step_type"] == "database_update"
             ]
-            act.get(Release).step_plan = {
+            op.get(Release).step_plan = {
                 "deployment": forward,
                 "verification": [],
                 "rollback": back,

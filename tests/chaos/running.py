@@ -23,7 +23,7 @@ from tests.chaos.tree import clean_environment
 
 # On a machine that does much else, a lease of a second ends while its holder is not let run: CHAOS_LEASE is longer then.
 LEASE = float(os.environ.get("CHAOS_LEASE", "1.0"))
-BEAT, SWEEP = 0.3 * LEASE, 0.3
+HEARTBEAT_INTERVAL, POLL_INTERVAL = 0.3 * LEASE, 0.3
 EFFECT = Path(__file__).parent / "points" / "effect.py"
 # As text: a program of a target reads nothing of this folder.
 SCRIPT = [sys.executable, "-c", EFFECT.read_text(encoding="utf-8")]
@@ -117,9 +117,13 @@ class Running:
     def process(self, *words: str, wrapper: Sequence[str] = (), **extra: str) -> Any:
         """Start a management command as a process of its own; wrapper: a program that starts it."""
         own = {"DATABASE_URL": self.address(words[0]), "REDIS_URL": self.redis_url}
-        own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP)}
+        own |= {
+            "RINGI_LEASE_DURATION": str(LEASE),
+            "RINGI_HEARTBEAT_INTERVAL": str(HEARTBEAT_INTERVAL),
+            "RINGI_POLL_INTERVAL": str(POLL_INTERVAL),
+        }
         # Nothing signs the events of these runs, and those of the template become old while other tests go on.
-        own |= {"RINGI_SILENT": "0", **extra}
+        own |= {"RINGI_HEARTBEAT_TIMEOUT": "0", **extra}
         log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
         argv = [*wrapper, sys.executable, "manage.py", *words]
         child = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL)

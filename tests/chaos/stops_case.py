@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from audit.actor import Actor, acting
-from audit.change import change
-from audit.refusals import GateClosed
+from audit.operation import operation
+from audit.refusals import GateNotPassed
 from config.processes import identity, spawn
 from tests.chaos.running import LEASE, Running, command, step, until
 from tests.conftest import seconded
@@ -95,9 +95,9 @@ class Lane:
 
     def done(self) -> bool:
         """Tell whether all runs have come to an end; begin the next one when the last has."""
-        from releases.actions.deployment.request import request
-        from releases.actions.deployment.schedule import schedule
         from releases.models import Deployment
+        from releases.operations.deployment.request import request
+        from releases.operations.deployment.schedule import schedule
 
         place = self.world.environments[self.slug]
         rows = Deployment.objects.filter(application=self.world.application, environment=place, pk__gt=self.seen)
@@ -113,16 +113,16 @@ class Lane:
                 schedule(last)
         elif state == "scheduled" and rows.filter(pk=last).exclude(not_before=None).exists():
             with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-                with change("deployment:delay", (Deployment, last)) as act:  # the minute passes
-                    act.get(Deployment).not_before = None
+                with operation("deployment:delay", (Deployment, last)) as op:  # the minute passes
+                    op.get(Deployment).not_before = None
         return False
 
 
 def _applications(world: World, folder: Path) -> Iterator[World]:
     """Make applications beside the first, each with a tested release, so that their runs do not wait for each other."""
-    from environments.actions.configuration.create import create
-    from releases.actions.application.create import create_application
-    from releases.actions.target.set_settings import create_target
+    from environments.operations.configuration.create import create
+    from releases.operations.application.create import create_application
+    from releases.operations.target.set_settings import create_target
 
     for slug in (f"datasets-{number}" for number in range(1, APPLICATIONS + 1)):
         targets, configurations = {}, {}
@@ -146,8 +146,8 @@ def _lanes(world: World, folder: Path) -> Iterator[Lane]:
     share, rest = divmod(DEPLOYMENTS - 1, APPLICATIONS * len(PLACES))
     for number, own in enumerate(_applications(world, folder)):
         release = own.tested()
-        with own.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
-            act.get(Release).step_plan = {
+        with own.acting_as("manager"), operation("release:edit", (Release, release.pk)) as op:
+            op.get(Release).step_plan = {
                 "deployment": FORWARD,
                 "verification": VERIFY,
                 "rollback": [],
@@ -178,7 +178,7 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
             waiting = [lane for lane in waiting if not lane.done()]
         except (Error, psycopg.Error):  # only what was in flight when it was stopped; the next round looks anew
             connection.close()
-        except GateClosed as closed:  # what a gate knows has grown old meanwhile
+        except GateNotPassed as closed:  # what a gate knows has grown old meanwhile
             said = str(closed)
         if time.monotonic() > stop_at:
             server.stop()
@@ -228,7 +228,7 @@ def _right(deployment_id: int, root: Path, seed: str) -> bool:
 
 
 def _ledger_holds(database: str) -> None:
-    """Every act that was committed is in the ledger, linked without a gap."""
+    """Every operation that was committed is in the ledger, linked without a gap."""
     from audit.ledger.chain import verify
 
     with psycopg.connect(database, autocommit=True) as connection:

@@ -21,7 +21,7 @@ from django.utils import translation
 from django.utils.translation import gettext
 
 from audit.actor import Actor, acting
-from audit.change import change
+from audit.operation import operation
 from releases import dispatch
 from tests.chaos.running import LEASE, PATIENCE, Point, Running, command, queues_url, step, until
 from tests.releases.conftest import World
@@ -71,9 +71,9 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> None:
     from audit.clock import now
-    from releases.actions.deployment.request import request
-    from releases.actions.deployment.schedule import schedule
     from releases.models import Deployment, Release
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     runs = []
@@ -86,8 +86,8 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
             "rollback": [],
             "rollback_verification": [],
         }
-        with world.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
-            act.get(Release).step_plan = plan
+        with world.acting_as("manager"), operation("release:edit", (Release, release.pk)) as op:
+            op.get(Release).step_plan = plan
         world.evidence(version)
         # Nobody books an hour that is booked: the second comes right after the first, and both are due when they begin.
         hour = (
@@ -104,7 +104,7 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
     one.redis.flushdb()
     try:
         for _ in range(2):
-            one.scheduler()  # either may be the one that acts
+            one.scheduler()  # either may be the one that operations
             one.process("worker", "development")
         waits = until("one of them to wait", lambda: next((run for run in both if _blocked(run)), None))
         goes = next(run for run in both if run is not waits)
@@ -113,8 +113,8 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
             assert _blocked(waits) in ([occupied], [gettext(occupied)])
         goes.comes_to("succeeded")
         with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-            with change("deployment:delay", (Deployment, waits.deployment_id)) as act:  # the minute passes
-                act.get(Deployment).not_before = None
+            with operation("deployment:delay", (Deployment, waits.deployment_id)) as op:  # the minute passes
+                op.get(Deployment).not_before = None
         waits.comes_to("succeeded")
     finally:
         one.end()

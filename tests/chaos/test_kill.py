@@ -43,9 +43,9 @@ VICTIMS = (
 @pytest.fixture
 def target_database(world: World, point: Point) -> Iterator[str]:
     """A database of production's target, with a migration that is held in its middle."""
-    from audit.change import change
-    from environments.actions.configuration.create import create
+    from audit.operation import operation
     from environments.models import DeploymentTarget
+    from environments.operations.configuration.create import create
 
     address = own_database("chaos")
     script = SCRIPT
@@ -56,8 +56,8 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     }
     production = world.environments["production"]
     with world.acting_as("manager"):
-        with change("target:create", (DeploymentTarget, world.targets["production"].pk)) as act:
-            act.get(DeploymentTarget).options = made
+        with operation("target:create", (DeploymentTarget, world.targets["production"].pk)) as op:
+            op.get(DeploymentTarget).options = made
         world.configurations["production"] = create(
             application_id=world.application.pk,
             environment_id=production.pk,

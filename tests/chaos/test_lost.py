@@ -14,7 +14,7 @@ import pytest
 
 from audit.actor import Actor, acting
 from releases import dispatch
-from tests.chaos.running import LEASE, SWEEP, Point, Running, alone, command, step, until
+from tests.chaos.running import LEASE, POLL_INTERVAL, Point, Running, alone, command, step, until
 
 Begin = Callable[[list[dict[str, Any]]], Running]
 QUEUE, AT_WORK = "rq:queue:production", "rq:wip:production"
@@ -68,14 +68,14 @@ def test_doubled_and_reordered_wake_ups_run_each_step_once(scheduled_run: Begin,
 
 @pytest.mark.smoke
 @pytest.mark.timeout(90)
-def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_sweeps(scheduled_run: Begin) -> None:
+def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_polls(scheduled_run: Begin) -> None:
     running = scheduled_run(_three())
     running.scheduler()
     until("the run to be on the queue", lambda: running.redis.llen(QUEUE))
     running.redis.flushdb()
     began = time.monotonic()
     until("the run to be on the queue again", lambda: running.redis.llen(QUEUE))
-    assert time.monotonic() - began < 10 * SWEEP
+    assert time.monotonic() - began < 10 * POLL_INTERVAL
     running.worker()
     running.comes_to("verifying")
     _all_once(running)
@@ -142,7 +142,7 @@ def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_r
     os.kill(sleeper.pid, signal.SIGCONT)
     running.comes_to("verifying")
     first, *_between, last = running.attempts(2)
-    assert (first.outcome, last.outcome, last.probe) == ("lost", "succeeded", "succeeded")
+    assert (first.outcome, last.outcome, last.probe) == ("lost", "succeeded", "done")
     assert len(running.journal("configuration_update:written")) == 1
     assert running.step(2).output.filter(fencing_token=1).count() == 0
 
@@ -150,23 +150,23 @@ def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_r
 @pytest.mark.smoke
 @pytest.mark.timeout(90)
 def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_run: Begin) -> None:
-    from audit.change import change
     from audit.clock import now
     from audit.models import Outbox
+    from audit.operation import operation
     from releases.models import Deployment
-    from releases.worker.sweeper import sweep
+    from releases.worker.poll import poll_once
 
     running = scheduled_run(_three())
     running.worker()
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-        with change("deployment:delay", (Deployment, running.deployment_id)) as act:  # the hours pass
-            act.get(Deployment).window_end = now() - timedelta(seconds=1)
+        with operation("deployment:delay", (Deployment, running.deployment_id)) as op:  # the hours pass
+            op.get(Deployment).scheduled_end_at = now() - timedelta(seconds=1)
         scheduler = running.scheduler()
         running.comes_to("missed")
         scheduler.kill()
         scheduler.wait()
         for _ in range(3):
-            sweep(now())
+            poll_once(now())
     _queue_empties(running)
     assert running.state() == "missed"
     assert Outbox.objects.filter(event="deployment:mark_missed").count() == 1

@@ -23,7 +23,7 @@ from tests.releases.gates.asking import alter
 RUNS, WORKERS = 12, 20
 PATIENCE = 500.0
 # Whoever gets no time from a busy machine for so long is not dead: this is about starting, not about dying.
-CALM = {"RINGI_LEASE": "60", "RINGI_BEAT": "5"}
+CALM = {"RINGI_LEASE_DURATION": "60", "RINGI_HEARTBEAT_INTERVAL": "5"}
 ONCE = [f"{name} {half}" for name in ("first", "second", "third") for half in ("began", "ended")]
 HOLDER = """
 SELECT a.pid, application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -33,9 +33,9 @@ WHERE l.locktype = 'advisory' AND l.granted AND datname = %s AND application_nam
 
 def _another(world: World, number: int, folder: Path) -> World:
     """Return the world with an application of its own, its targets in development and production, and an open window."""
-    from environments.actions.configuration.create import create
-    from releases.actions.application.create import create_application
-    from releases.actions.target.set_settings import create_target
+    from environments.operations.configuration.create import create
+    from releases.operations.application.create import create_application
+    from releases.operations.target.set_settings import create_target
 
     development = world.environments["development"]
     roots = {name: folder / f"target-{number}-{name}" for name in ("development", "production")}
@@ -76,8 +76,8 @@ def _another(world: World, number: int, folder: Path) -> World:
 
 def _due(world: World) -> Any:
     """Schedule a run in development for now."""
-    from releases.actions.deployment.request import request
-    from releases.actions.deployment.schedule import schedule
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
 
     steps = {
         "deployment": [command("first"), command("second")],

@@ -27,7 +27,7 @@ Begin = Callable[[list[dict[str, Any]]], Running]
 BEFORE_INTENT, AFTER_INTENT, BEFORE_OUTCOME = (
     "call claim step/claim.py",
     "call _make executor.py",
-    "call finish step/finish.py",
+    "call record_success step/outcome.py",
 )
 MOMENTS = ("before intent", "after intent", "during the effect", "before the outcome")
 
@@ -109,9 +109,9 @@ def effects_folder(victim: Victim, moment: str, point: Point, tmp_path: Path) ->
 @pytest.fixture
 def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iterator[str]:
     """A target on which every kind has something to do: a version in force, a service, a log, a database with rows."""
-    from audit.change import change
-    from environments.actions.configuration.create import create
+    from audit.operation import operation
     from environments.models import DeploymentTarget
+    from environments.operations.configuration.create import create
 
     address = own_database("matrix")
     with psycopg.connect(address) as connection:
@@ -133,8 +133,8 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
         "http_hosts": [receiver.host],
     }
     with world.acting_as("manager"):
-        with change("target:create", (DeploymentTarget, target.pk)) as act:
-            act.get(DeploymentTarget).options = settings
+        with operation("target:create", (DeploymentTarget, target.pk)) as op:
+            op.get(DeploymentTarget).options = settings
         world.configurations["production"] = create(
             application_id=world.application.pk,
             environment_id=world.environments["production"].pk,
@@ -254,7 +254,7 @@ def _made(victim: Victim, moment: str, running: Running, address: str, receiver:
             until("the service to begin", lambda: running.tally().count("served"))
             assert running.tally().count("served") == 1
         case "check":
-            assert running.step(1).result["verdict"] == "pass"
+            assert running.step(1).result["result"] == "passed"
         case "command" | "command_once":
             began = 0 if asks and moment == "after intent" else 1 + twice
             assert running.tally().count("victim began") == began

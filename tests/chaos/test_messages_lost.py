@@ -13,10 +13,10 @@ import pytest
 
 from config.processes import identity
 from tests.chaos.running import Running, children, queues_url, until
-from tests.releases.actions.telling import announced, forget, join, only, outsider
-from tests.releases.channels.receivers import MailHost, mail_host
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
+from tests.releases.notifications.channels.receivers import MailHost, mail_host
+from tests.releases.operations.notifying import announced, forget, join, only, outsider
 
 HOLD = 100.0
 
@@ -41,8 +41,8 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     world: World, database: str, tmp_path: Path, settings: Any, host: MailHost
 ) -> None:
     from audit.models import Outbox
-    from releases.actions.release.prepare import withdraw
     from releases.models import NotificationDelivery, RecipientGroup
+    from releases.operations.release.prepare import cancel
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     for group in RecipientGroup.objects.all():
@@ -55,7 +55,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     forget()
     running = Running(database, release, Path(world.targets["production"].root), tmp_path)
     running.redis.flushdb()
-    mail = {"RINGI_MAIL": f"smtp://{host.host}:{host.port}", "RINGI_MAIL_FROM": "ringi@releases.example"}
+    mail = {"RINGI_MAIL_URL": f"smtp://{host.host}:{host.port}", "RINGI_MAIL_FROM": "ringi@releases.example"}
     inside, go_on = threading.Event(), threading.Event()
 
     def held() -> None:
@@ -67,9 +67,9 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     host.before = held
     try:
         running.process("scheduler")
-        worker = running.process("worker", "messages", **mail)
+        worker = running.process("worker", "notifications", **mail)
         with world.acting_as("manager"):
-            withdraw(release.pk, reason="計画変更")
+            cancel(release.pk, reason="計画変更")
         assert inside.wait(HOLD), "nothing was sent"
         kill(worker)
         go_on.set()
@@ -77,7 +77,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
         until("the letter of the killed worker", lambda: len(host.mails) == 1, HOLD)
         assert NotificationDelivery.objects.filter(outcome="sent").count() == 0, "nobody has kept its outcome"
         _let_the_claim_run_out()
-        running.process("worker", "messages", **mail)
+        running.process("worker", "notifications", **mail)
         until(
             "every delivery to be kept as sent",
             lambda: NotificationDelivery.objects.filter(outcome="sent").count() == 3,
@@ -105,8 +105,8 @@ def _let_the_claim_run_out() -> None:
 def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> None:
-    from releases.actions.release.prepare import withdraw
     from releases.models import InboxItem
+    from releases.operations.release.prepare import cancel
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     only(("release:cancel", "development_team", "admin"), ("release:cancel", "users", "mail"))
@@ -115,17 +115,17 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     announced(release, outsider("users", "kita@users.example"))
     forget()
     with world.acting_as("manager"):
-        withdraw(release.pk, reason="計画変更")
+        cancel(release.pk, reason="計画変更")
     running = Running(database, release, Path(world.targets["production"].root), tmp_path)
     running.redis.flushdb()
     try:
         first = running.process("scheduler")
-        until("the queue to be told", lambda: running.redis.llen("rq:queue:messages"), HOLD)
-        assert running.redis.llen("rq:queue:messages") == 1, "one wake-up is enough, however long nobody answers"
+        until("the queue to be told", lambda: running.redis.llen("rq:queue:notifications"), HOLD)
+        assert running.redis.llen("rq:queue:notifications") == 1, "one wake-up is enough, however long nobody answers"
         kill(first)
         running.redis.flushdb()
         running.process("scheduler")
-        running.process("worker", "messages")
+        running.process("worker", "notifications")
         until(
             "both messages", lambda: InboxItem.objects.filter(notification__event="release:cancel").count() == 2, HOLD
         )

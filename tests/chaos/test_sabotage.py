@@ -28,14 +28,14 @@ SABOTAGES = (
     Sabotage(
         "Set up",
         "who gave a deciding role may confirm it himself",
-        "environments/actions/access/grant.py",
+        "environments/operations/access/grant.py",
         "if first is not None and second.is_among(first.identities):",
         "if False:",
     ),
     Sabotage(
         "Plan",
         "a release may be planned outside of every window",
-        "releases/actions/release/move.py",
+        "releases/operations/release/reschedule.py",
         "if not answer.open:",
         "if False:",
     ),
@@ -56,7 +56,7 @@ SABOTAGES = (
     Sabotage(
         "Deploy",
         "who scheduled the run may verify it",
-        "releases/actions/deployment/verify.py",
+        "releases/operations/deployment/verify.py",
         "if deployment.was_started_by(account):",
         "if False:",
     ),
@@ -64,15 +64,15 @@ SABOTAGES = (
         "Survive",
         "a lease outlives its worker by more than 20 s",
         "config/settings.py",
-        'env.float("RINGI_LEASE", 15.0)',
-        'env.float("RINGI_LEASE", 40.0)',
+        'env.float("RINGI_LEASE_DURATION", 15.0)',
+        'env.float("RINGI_LEASE_DURATION", 40.0)',
     ),
     Sabotage(
         "Roll back",
         "one digit of the restored configuration is another",
         "releases/steps/configuration_update.py",
         "        wanted = digest_of(content)\n",
-        '        if parameters.direction == "back":\n'
+        '        if parameters.direction == "rollback":\n'
         """            content = content.replace(b'CACHE_SECONDS="5"', b'CACHE_SECONDS="6"')\n"""
         "        wanted = digest_of(content)\n",
     ),
@@ -80,8 +80,8 @@ SABOTAGES = (
         "Audit",
         "the auditor may plan",
         "environments/roles.py",
-        '"auditor": frozenset({"look", "audit"})',
-        '"auditor": frozenset({"look", "audit", "plan"})',
+        '"auditor": frozenset({"read", "audit"})',
+        '"auditor": frozenset({"read", "audit", "plan"})',
     ),
 )
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from releases.actions.deployment import decide
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import schedule
-from releases.actions.release.plan import plan as plan_release
-from releases.actions.rollback import decide as rollbacks
-from releases.actions.rollback.run import retry
-from releases.actions.step.claim import ATTEMPTS
+from releases.operations.deployment import decide
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import schedule
+from releases.operations.release.plan import plan as plan_release
+from releases.operations.rollback import decide as rollbacks
+from releases.operations.rollback.start import retry
+from releases.operations.step.claim import ATTEMPTS
 from tests.chaos.running import EFFECT, LEASE, Running, queues_url, step, until
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter, make, shown
@@ -50,13 +50,13 @@ class Phase:
 
 PHASES = (
     Phase("deployment step", "_make executor.py", 1),
-    Phase("outcome of a step", "_ended_and_next step/finish.py", 1),
+    Phase("outcome of a step", "_ended_and_next step/outcome.py", 1),
     Phase("verification", "_check executor.py", 2),
-    Phase("verified", "_phase_ends step/finish.py", 1),
+    Phase("verified", "_phase_ends step/outcome.py", 1),
     Phase("rollback step", "_make executor.py", 3),
-    Phase("restored", "restored rollback/restored.py", 3),
+    Phase("restored", "complete rollback/completion.py", 3),
     Phase("rollback verification", "_check executor.py", 4),
-    Phase("rollback verified", "back_checked rollback/restored.py", 4),
+    Phase("rollback verified", "complete_verification rollback/completion.py", 4),
 )
 
 

@@ -1,4 +1,4 @@
-"""Eight processes write through the door, roll back at random, and are killed at random: the ledger tells each change."""
+"""Eight processes write through the operation, roll back at random, and are killed at random: the ledger tells each change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from audit.as_of import lives_of
-from audit.governed import GOVERNED
+from audit.audited_tables import AUDITED_TABLES
 from audit.ledger.chain import verify
 from audit.models import Event
 from benchmarks.conftest import as_url
@@ -27,8 +27,8 @@ from tests.audit.stock import as_recorded
 from tests.chaos.running import until
 
 PROJECT = Path(__file__).parents[2]
-WRITERS, SEED = 8, int(os.environ.get("RINGI_SEED", "20261216"))
-KILLS = int(os.environ.get("RINGI_KILLS", "32"))
+WRITERS, SEED = 8, int(os.environ.get("RINGI_TEST_SEED", "20261216"))
+KILLS = int(os.environ.get("RINGI_TEST_KILLS", "32"))
 
 
 class Writers:
@@ -119,10 +119,10 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
 
 def _rows_are_what_the_events_say(root: psycopg.Connection[Any]) -> None:
     """Every column of every row that is there; every row that is not there is gone in the ledger; none is unknown."""
-    (governed,) = [one for one in GOVERNED if one.model == "environments.ChangeFreeze"]
+    (audited,) = [one for one in AUDITED_TABLES if one.model == "environments.ChangeFreeze"]
     with root.cursor(row_factory=dict_row) as cursor:
         there = {
-            str(row["id"]): as_recorded(row, governed, b"")
+            str(row["id"]): as_recorded(row, audited, b"")
             for row in cursor.execute("SELECT * FROM environments_changefreeze")
         }
     lives = lives_of("environments.ChangeFreeze")

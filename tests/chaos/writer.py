@@ -1,6 +1,6 @@
 """Writers of the test of killed writers: `python -m tests.chaos.writer` forks one for each number that it reads.
 
-A writer writes until it is killed: acts through the door make, change and delete freezes, several at a time, some inside
+A writer writes until it is killed: acts through the operation make, change and delete freezes, several at a time, some inside
 savepoints that are rolled back; some acts are refused or fail as a whole. It says `NUMBER pid PID` first, and
 `NUMBER act ID` after each commit. Forked, because starting Python and Django takes longer than all that it writes.
 """
@@ -41,20 +41,20 @@ def write(seed: int) -> None:
     from django.db import connection, transaction
 
     from audit.actor import Actor, acting
-    from audit.change import Act, change
     from audit.clock import now
-    from audit.refusals import Invalid
+    from audit.operation import Operation, operation
+    from audit.refusals import InvalidInput
     from environments.models import ChangeFreeze, Environment
 
     chance, moment, environment = random.Random(seed), now(), Environment.objects.get(slug="development")
     connection.settings_dict["OPTIONS"]["application_name"] = f"writer-{seed}"
     connection.close()
 
-    def one(act: Act) -> None:
+    def one(op: Operation) -> None:
         mine = list(ChangeFreeze.objects.filter(name=f"writer {seed}").order_by("pk").values_list("pk", flat=True))
         verb = chance.choice(["make", "make", "edit", "edit", "bulk", "delete"]) if mine else "make"
         if verb == "make":
-            act.about(ChangeFreeze.objects.create(
+            op.about(ChangeFreeze.objects.create(
                 name=f"writer {seed}", environment=environment, reason=str(chance.random()),
                 starts_at=moment + timedelta(days=400), ends_at=moment + timedelta(days=401),
             ))  # fmt: skip
@@ -72,11 +72,11 @@ def write(seed: int) -> None:
     with acting(Actor(account_id=None, name=f"writer-{seed}", kind="worker", channel="worker")):
         while True:
             try:
-                with change("test:write", reason="killed at random") as act:
+                with operation("test:write", reason="killed at random") as op:
                     for _n in range(chance.randint(1, 4)):
                         try:
                             with transaction.atomic():
-                                one(act)
+                                one(op)
                                 if chance.random() < 0.3:
                                     raise _Undone
                         except _Undone:
@@ -84,10 +84,10 @@ def write(seed: int) -> None:
                     if chance.random() < 0.15:
                         raise _Undone
                     if chance.random() < 0.1:
-                        raise Invalid("not today")
-            except (_Undone, Invalid):
+                        raise InvalidInput("not today")
+            except (_Undone, InvalidInput):
                 continue
-            say(seed, "act", act.id)
+            say(seed, "act", op.id)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from config import embedded, processes
-from config.kept import Unavailable
+from config.secret_files import Unavailable
 
 GIVEN = ("DATABASE_", "REDIS_", "RINGI_", "POSTGRES_BIN")
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(GIVEN)}
@@ -127,7 +127,7 @@ def test_the_command_gets_the_addresses_and_its_status_comes_back(state: Path) -
     assert ran.returncode == 3, ran.stderr
     seen = json.loads(ran.stdout)
     assert {*embedded.Servers("", "", "", Path(), "", "", "", "", "").environment()} <= {*seen}
-    assert seen["RINGI_STATE"] == str(state)
+    assert seen["RINGI_STATE_DIR"] == str(state)
     assert execute(state, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)").returncode == 137
 
 
@@ -299,7 +299,7 @@ def test_what_is_thrown_away_begins_and_ends_empty_also_after_a_crash(state: Pat
                         "off",
                     )
                     owner.execute("CREATE TABLE kept (id int)")
-                embedded._sweep_memory()
+                embedded._remove_orphans_in_memory()
                 assert place.exists() and not left.exists(), "what is in use stays, what nobody uses goes"
             assert not place.exists()
             if round_ == 0:

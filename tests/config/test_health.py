@@ -1,4 +1,4 @@
-"""What probes, pages and monitoring are told of a silent scheduler, queue or worker, by real processes."""
+"""What probes, pages and monitoring are told of an unresponsive scheduler, queue or worker, by real processes."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ from django.utils import translation
 from prometheus_client.parser import text_string_to_metric_families
 
 from audit.actor import acting
-from audit.change import change
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
+from audit.operation import operation
 from config.processes import PROJECT, spawn
-from releases.silence import look
-from tests.conftest import seal
-from tests.releases.actions.telling import forget
+from releases.liveness import read_liveness
+from tests.conftest import sign_ledger
 from tests.releases.gates.asking import COMMAND
+from tests.releases.operations.notifying import forget
 
 pytestmark = pytest.mark.timeout(600)
 Start = Callable[..., Any]
-WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "sealer", "workers", "ledger"), True) | {"reason": ""}
+WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "ledger_signer", "workers", "ledger"), True) | {
+    "reason": ""
+}
 
 
 @pytest.fixture(autouse=True)
 def watched(settings: Any) -> Iterator[None]:
     """Pages and probes look, each time anew; the queue is a database of this file's own."""
-    settings.SILENT_SECONDS = 90.0
-    settings.ENVIRONMENT_QUEUES = ["production"]
+    settings.HEARTBEAT_TIMEOUT = 90.0
+    settings.QUEUES = ["production"]
     url = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/8"
     settings.RQ_QUEUES = {name: {**row, "URL": url} for name, row in settings.RQ_QUEUES.items()}
     with redis.Redis.from_url(url) as client:
@@ -52,7 +54,7 @@ def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
     from tests.chaos.running import children, ended as has_ended
 
     forget()  # what the template has to tell is as old as the template, and so is what nobody has signed
-    seal(Sealer(tmp_path / "sealer"))
+    sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
     started: list[Any] = []
     from urllib.parse import urlsplit
 
@@ -60,7 +62,7 @@ def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
 
     address = urlsplit(os.environ["DATABASE_URL"])
     own = address._replace(path=f"/{conninfo_to_dict(database)['dbname']}").geturl()
-    given = {"DATABASE_URL": own, "REDIS_URL": settings.RQ_QUEUES["production"]["URL"], "RINGI_SWEEP": "0.2"}
+    given = {"DATABASE_URL": own, "REDIS_URL": settings.RQ_QUEUES["production"]["URL"], "RINGI_POLL_INTERVAL": "0.2"}
 
     def begin(*words: str, **extra: str) -> Any:
         log, argv = tmp_path / f"{words[0]}.log", [sys.executable, "manage.py", *words]
@@ -96,61 +98,61 @@ def probe(address: str = "/health/work/") -> tuple[int, dict[str, Any]]:
 def test_a_scheduler_that_hangs_raises_the_alarm_everywhere_and_its_return_ends_it(
     start: Start, browsers: Callable[[str], Any], settings: Any
 ) -> None:
-    assert look().scheduler is None, "it never ran here"
+    assert read_liveness().scheduler is None, "it never ran here"
     assert probe()[1]["scheduler"] is False
     child = start("scheduler")
     until(lambda: probe()[1]["scheduler"])
     os.kill(child.pid, signal.SIGSTOP)
-    settings.SILENT_SECONDS = 1.0
+    settings.HEARTBEAT_TIMEOUT = 1.0
     until(lambda: not probe()[1]["scheduler"])
     assert probe()[0] == 503 and probe("/health/")[0] == 200, "pages are served all the same"
     for name, words in (("auditor", "The scheduler is unresponsive"), ("committee_a", "The scheduler is unresponsive")):
         page = browsers(name).get("/admin/").content.decode()
-        assert words in page and 'data-silent="scheduler"' in page
+        assert words in page and 'data-unresponsive="scheduler"' in page
     os.kill(child.pid, signal.SIGCONT)
-    settings.SILENT_SECONDS = 90.0
+    settings.HEARTBEAT_TIMEOUT = 90.0
     until(lambda: probe()[1]["scheduler"])
-    assert 'data-silent="scheduler"' not in browsers("auditor").get("/admin/").content.decode()
+    assert 'data-unresponsive="scheduler"' not in browsers("auditor").get("/admin/").content.decode()
 
 
 def test_a_queue_without_a_worker_and_one_that_does_not_answer_are_told_apart(
     start: Start, browsers: Callable[[str], Any], settings: Any
 ) -> None:
-    from releases.silence import sign
+    from releases.liveness import record_heartbeat
 
-    sign("scheduler")
-    assert look().silent() == [("workers", "production")]
+    record_heartbeat("scheduler")
+    assert read_liveness().unresponsive() == [("workers", "production")]
     page = browsers("auditor").get("/admin/queues/", headers={"accept-language": "ja"}).content.decode()
-    assert 'data-silent="workers"' in page and "production" in page
+    assert 'data-unresponsive="workers"' in page and "production" in page
     worker = start("worker", "production")
-    until(lambda: look().workers == {"production": 1})
-    assert look().silent() == [] and probe() == (200, WELL)
+    until(lambda: read_liveness().workers == {"production": 1})
+    assert read_liveness().unresponsive() == [] and probe() == (200, WELL)
     worker.terminate()
     worker.wait()
-    assert look().silent() == [("workers", "production")]
+    assert read_liveness().unresponsive() == [("workers", "production")]
     settings.RQ_QUEUES = {name: {**row, "URL": "redis://127.0.0.1:9/0"} for name, row in settings.RQ_QUEUES.items()}
-    assert look().silent() == [("queue", "")]
+    assert read_liveness().unresponsive() == [("queue", "")]
     status, told = probe()
     assert (status, told["queue"], told["scheduler"]) == (503, False, True)
-    assert 'data-silent="queue"' in browsers("auditor").get("/admin/").content.decode()
+    assert 'data-unresponsive="queue"' in browsers("auditor").get("/admin/").content.decode()
 
 
 def test_an_emptied_queue_is_no_alarm_once_its_workers_have_said_that_they_live(start: Start, settings: Any) -> None:
-    from releases.silence import listeners, sign
+    from releases.liveness import listeners, record_heartbeat
 
-    sign("scheduler")
+    record_heartbeat("scheduler")
     worker = start("worker", "production")
     with redis.Redis.from_url(settings.RQ_QUEUES["production"]["URL"]) as client:
         ((name, _state, _seen),) = until(lambda: listeners()["production"])
         os.kill(worker.pid, signal.SIGSTOP)
         client.flushdb()
-        assert look().silent() == [("workers", "production")]
+        assert read_liveness().unresponsive() == [("workers", "production")]
         os.kill(worker.pid, signal.SIGCONT)
         # As after a restart: its connection is gone, and it opens another.
         for known in client.client_list():
             if known["name"] == name:
                 client.client_kill(known["addr"])
-        until(lambda: look().silent() == [])
+        until(lambda: read_liveness().unresponsive() == [])
 
 
 def test_the_page_of_the_queues_calls_nothing_that_a_job_names(
@@ -167,23 +169,23 @@ def test_the_page_of_the_queues_calls_nothing_that_a_job_names(
 def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
     database: str, browsers: Callable[[str], Any], settings: Any, tmp_path: Path
 ) -> None:
-    from releases.silence import sign
+    from releases.liveness import record_heartbeat
 
-    sign("scheduler")
-    settings.SILENT_SECONDS = 0.001
-    assert ("sealer", "") in look().silent() and probe()[1]["sealer"] is False
-    settings.SILENT_SECONDS = 0.0
-    assert look().silent() == [], "off"
-    settings.SILENT_SECONDS = 0.001
+    record_heartbeat("scheduler")
+    settings.HEARTBEAT_TIMEOUT = 0.001
+    assert ("ledger_signer", "") in read_liveness().unresponsive() and probe()[1]["ledger_signer"] is False
+    settings.HEARTBEAT_TIMEOUT = 0.0
+    assert read_liveness().unresponsive() == [], "off"
+    settings.HEARTBEAT_TIMEOUT = 0.001
     page = browsers("auditor").get("/admin/", headers={"accept-language": "ja"}).content.decode()
-    assert 'data-silent="sealer"' in page and "台帳署名プロセスの応答がありません" in page
-    seal(Sealer(tmp_path / "sealer"))
-    assert ("sealer", "") not in look().silent() and look().ledger.unsigned is None
-    with acting(COMMAND), change("test:write"):
+    assert 'data-unresponsive="ledger_signer"' in page and "台帳署名プロセスの応答がありません" in page
+    sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
+    assert ("ledger_signer", "") not in read_liveness().unresponsive() and read_liveness().ledger.unsigned is None
+    with acting(COMMAND), operation("test:write"):
         pass
-    assert ("sealer", "") in look().silent(), "what came after it waits again"
-    settings.SILENT_SECONDS = 90.0
-    assert probe()[1]["sealer"] is True
+    assert ("ledger_signer", "") in read_liveness().unresponsive(), "what came after it waits again"
+    settings.HEARTBEAT_TIMEOUT = 90.0
+    assert probe()[1]["ledger_signer"] is True
 
 
 def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: str, settings: Any) -> None:
@@ -191,37 +193,37 @@ def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: s
     from audit.models import Outbox
 
     assert Outbox.objects.filter(sent_at=None).exists()
-    settings.SILENT_SECONDS = 86400.0
-    assert ("workers", "messages") not in look().silent()
-    settings.SILENT_SECONDS = 0.001
-    assert ("workers", "messages") in look().silent()
+    settings.HEARTBEAT_TIMEOUT = 86400.0
+    assert ("workers", "notifications") not in read_liveness().unresponsive()
+    settings.HEARTBEAT_TIMEOUT = 0.001
+    assert ("workers", "notifications") in read_liveness().unresponsive()
 
 
 def test_the_figures_are_for_who_has_the_token(database: str, settings: Any, tmp_path: Path) -> None:
     forget()
-    seal(Sealer(tmp_path / "sealer"))
+    sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
     assert Client().get("/metrics").status_code == 404, "no token, no page"
     settings.METRICS_TOKEN = "a-word-for-prometheus"
     assert Client().get("/metrics").status_code == 401
     assert Client().get("/metrics", headers={"authorization": "Bearer another"}).status_code == 401
     answer = Client().get("/metrics", headers={"authorization": "Bearer a-word-for-prometheus"})
     families = {family.name: family for family in text_string_to_metric_families(answer.content.decode())}
-    silent = {tuple(sample.labels.values()) for sample in families["ringi_silent"].samples}
-    assert silent == {("scheduler", ""), ("workers", "production")}
+    unresponsive = {tuple(sample.labels.values()) for sample in families["ringi_unresponsive"].samples}
+    assert unresponsive == {("scheduler", ""), ("workers", "production")}
     assert families["ringi_queue_up"].samples[0].value == 1
     assert families["ringi_queue_workers"].samples[0].labels == {"queue": "production"}
-    assert "ringi_scheduler_sign_age_seconds" not in families, "it never gave one"
-    from releases.silence import sign
+    assert "ringi_scheduler_heartbeat_age_seconds" not in families, "it never gave one"
+    from releases.liveness import record_heartbeat
 
-    sign("scheduler")
+    record_heartbeat("scheduler")
     answer = Client().get("/metrics", headers={"authorization": "Bearer a-word-for-prometheus"})
-    assert "ringi_scheduler_sign_age_seconds" in answer.content.decode()
+    assert "ringi_scheduler_heartbeat_age_seconds" in answer.content.decode()
 
 
 def test_visitors_are_told_nothing_by_name(database: str) -> None:
     assert set(probe()[1]) == set(WELL) and "production" not in Client().get("/health/work/").content.decode()
     with translation.override("ja"):
-        assert "data-silent" not in Client().get("/account/login/").content.decode()
+        assert "data-unresponsive" not in Client().get("/account/login/").content.decode()
 
 
 def test_a_probe_needs_neither_a_name_nor_tls(database: str, settings: Any) -> None:

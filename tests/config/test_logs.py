@@ -45,17 +45,19 @@ def test_each_request_has_one_id_in_its_answer_its_lines_and_the_ledger(
 ) -> None:
     client = browsers("outsider")
     client.get("/admin/")
-    answer = client.get("/admin/act/release/plan/", headers={"x-request-id": "forged"})
+    answer = client.get("/admin/operation/release/plan/", headers={"x-request-id": "forged"})
     known = answer["X-Request-Id"]
     assert known != "forged" and len(known) == 32
     lines = [line for line in kept.lines if line.get("request") == known]
     (served,) = [line for line in lines if line["logger"] == "config.logs"]
-    assert served["route"] == "admin/act/<slug:noun>/<slug:name>/" and served["status"] == answer.status_code == 403
+    assert (
+        served["route"] == "admin/operation/<slug:noun>/<slug:name>/" and served["status"] == answer.status_code == 403
+    )
     assert served["process"] == "web" and served["level"] == "INFO" and served["milliseconds"] >= 0
     refused = [line for line in lines if line["logger"] == "django.request"]
     assert refused, "what Django says of it, after the middleware, has the id too"
     assert len({line["request"] for line in kept.lines if "request" in line}) == 2, "another request, another id"
-    refused = browsers("tester").post("/admin/act/release/plan/", {"version": "9.9.9"})
+    refused = browsers("tester").post("/admin/operation/release/plan/", {"version": "9.9.9"})
     assert refused.status_code == 403
     events = [json.loads(bytes(event.bytes)) for event in Event.objects.filter(channel="admin").order_by("-at")]
     assert refused["X-Request-Id"] in [event["request"]["id"] for event in events]
@@ -70,13 +72,13 @@ def test_an_address_with_a_secret_is_not_in_the_log(database: str, kept: Kept) -
 
 
 def test_a_fault_and_nested_ids_stand_in_one_line(kept: Kept) -> None:
-    with tracing(run="deployment:7"), tracing(step="2"):
+    with tracing(deployment="7"), tracing(step="2"):
         try:
             raise RuntimeError("out of\norder")
         except RuntimeError:
             logging.getLogger("releases.test").exception("it failed: %s", "リリース")
     (line,) = kept.lines
-    assert (line["run"], line["step"], line["message"]) == ("deployment:7", "2", "it failed: リリース")
+    assert (line["deployment"], line["step"], line["message"]) == ("7", "2", "it failed: リリース")
     assert "RuntimeError: out of\norder" in line["exception"]
     assert about() == {}
 

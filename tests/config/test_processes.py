@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from config import port as ports, processes
-from config.kept import Unavailable, kept_secrets
+from config.secret_files import Unavailable, load_or_create_secrets
 
 DRIVER = """
 import os, sys
 from pathlib import Path
-from config.processes import Leave, Row, Supervisor
+from config.processes import ShutdownRequested, Row, Supervisor
 
 state = Path(sys.argv[1])
 rows = [Row(**row) for row in {rows!r}]
@@ -32,7 +32,7 @@ print("started", flush=True)
 try:
     while True:
         supervisor.tend(60)
-except Leave:
+except ShutdownRequested:
     supervisor.stop()
     raise SystemExit(supervisor.foreground(["true"], dict(os.environ)))
 """
@@ -219,34 +219,34 @@ def test_the_web_server_answers_on_the_socket_that_was_bound_before_it_started(
 
 
 def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
-    first = kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+    first = load_or_create_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
-    assert kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"]) == first
-    assert kept_secrets(tmp_path / "other.json", ["SECRET_KEY"]) != first
+    assert load_or_create_secrets(tmp_path / "secrets.json", ["SECRET_KEY"]) == first
+    assert load_or_create_secrets(tmp_path / "other.json", ["SECRET_KEY"]) != first
     (tmp_path / "secrets.json").write_text("{")
     with pytest.raises(Unavailable, match=r"secrets\.json"):
-        kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+        load_or_create_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
 
 
 def test_each_process_sees_its_own_address_and_keys_and_no_others(tmp_path: Path) -> None:
     """Read from /proc/PID/environ, of the real table with programs that only wait."""
     owners = {
         f"DATABASE_{role}_URL": f"postgres://{role}@host"
-        for role in ("OWNER", "SERVER", "AUDITOR", "WORKER", "SCHEDULER", "SEALER")
+        for role in ("OWNER", "SERVER", "AUDITOR", "WORKER", "SCHEDULER", "LEDGER_SIGNER")
     }
     ours = {"DATABASE_URL": "postgres://APP@host", "SECRET_KEY": "of-web", "RINGI_METRICS_TOKEN": "of-web", **owners}
     driver = (
         "import dataclasses, os, sys; from pathlib import Path; from config import processes as p\n"
         f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in p.rows(3)]\n"
         "s = p.Supervisor(rows, Path(sys.argv[1]), dict(os.environ), print); s.start(); print('started', flush=True)\n"
-        "try:\n s.tend(60)\nexcept p.Leave:\n s.stop()"
+        "try:\n s.tend(60)\nexcept p.ShutdownRequested:\n s.stop()"
     )
     argv, pipe = [sys.executable, "-c", driver, str(tmp_path)], subprocess.PIPE
     with subprocess.Popen(argv, cwd=processes.PROJECT, env=os.environ | ours, stdout=pipe, text=True) as supervisor:
         assert supervisor.stdout and supervisor.stdout.readline() == "started\n"
         seen = {row.name: environment_of(tmp_path, row.name) for row in processes.rows(3)}
         supervisor.terminate()
-    role = {"web": "APP", "sealer": "SEALER", "scheduler": "SCHEDULER"}
+    role = {"web": "APP", "ledger_signer": "LEDGER_SIGNER", "scheduler": "SCHEDULER"}
     for name, environment in seen.items():
         words = {value for value in environment.values() if value.startswith("postgres://") and value.endswith("@host")}
         assert words == {f"postgres://{role.get(name, 'WORKER')}@host"}, name
@@ -266,8 +266,8 @@ def test_the_table_names_every_process_of_the_product() -> None:
         "worker-development",
         "worker-staging",
         "worker-production",
-        "worker-samples",
+        "worker-measurements",
         "worker-checks",
-        "worker-messages",
+        "worker-notifications",
     ]
-    assert names == ["web", "scheduler", "sealer", *workers]
+    assert names == ["web", "scheduler", "ledger_signer", *workers]

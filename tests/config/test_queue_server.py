@@ -100,7 +100,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def use(settings: Any, url: str) -> None:
     """Let this process find the queue there, as the settings do it."""
     where = queue_settings(url, WATCHMAN)
-    kept = {name: value for name, value in settings.RQ_QUEUES["samples"].items() if name != "URL"}
+    kept = {name: value for name, value in settings.RQ_QUEUES["measurements"].items() if name != "URL"}
     settings.RQ_QUEUES = dict.fromkeys(settings.RQ_QUEUES, where | kept)
     rates = settings.CACHES["rates"]
     rates = rates | {"LOCATION": [url], "OPTIONS": rates["OPTIONS"] | {"own_password": WATCHMAN}}
@@ -113,11 +113,11 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     assert site.master() == site.ports["first"]
     assert client(site.url, WATCHMAN).ping() and queue_answers()
     assert Client().get("/health/").json()["queue"] is True
-    dispatch.wake("samples", "take_sample", watch_id=1, due=1797350400000000)
+    dispatch.wake("measurements", "monitor", watch_id=1, due=1797350400000000)
     caches["rates"].set("calls", 7)
     first = redis.Redis(port=site.ports["first"], password=PASSWORD, db=3)
-    assert first.llen("rq:queue:samples") == 1 and caches["rates"].get("calls") == 7
-    until(lambda: redis.Redis(port=site.ports["second"], password=PASSWORD, db=3).llen("rq:queue:samples"))
+    assert first.llen("rq:queue:measurements") == 1 and caches["rates"].get("calls") == 7
+    until(lambda: redis.Redis(port=site.ports["second"], password=PASSWORD, db=3).llen("rq:queue:measurements"))
 
     site.started["first"].kill()
     until(lambda: site.master() == site.ports["second"])
@@ -125,8 +125,8 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     until(lambda: second.role()[0] == b"master")
     # The same clients, in the same process: nothing is started anew.
     until(queue_answers)
-    dispatch.wake("samples", "take_sample", watch_id=2, due=1797350400000000)
-    assert second.llen("rq:queue:samples") == 2
+    dispatch.wake("measurements", "monitor", watch_id=2, due=1797350400000000)
+    assert second.llen("rq:queue:measurements") == 2
     until(lambda: caches["rates"].get("calls") == 7)
 
 

@@ -20,7 +20,7 @@ from rq.serializers import JSONSerializer
 
 from config.processes import PROJECT
 from config.queue_server import queue_settings
-from releases import dispatch, silence
+from releases import dispatch, liveness
 from releases.worker.rq_worker import RingiJob
 from tests.releases.worker.test_rq_worker import SEEN, Worker, ours
 
@@ -99,10 +99,10 @@ def as_user(settings: Any, url: str) -> None:
 def test_the_web_may_enqueue_and_the_worker_may_take(
     server: Server, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RingiJob, "functions", {"releases.jobs.tell": ours})
+    monkeypatch.setattr(RingiJob, "functions", {"releases.jobs.deliver_notifications": ours})
     SEEN.clear()
     as_user(settings, server.url("ringi_web", "web-1"))
-    dispatch.wake("production", "tell")
+    dispatch.wake("production", "deliver_notifications")
     assert django_rq.get_queue("production").count == 1
     caches["rates"].add("calls", 0, timeout=60)
     assert caches["rates"].incr("calls") == 1
@@ -111,7 +111,7 @@ def test_the_web_may_enqueue_and_the_worker_may_take(
     worker = Worker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60)
     worker.register_birth()
     as_user(settings, server.url("ringi_web", "web-1"))
-    assert len(silence.listeners()["production"]) == 1
+    assert len(liveness.listeners()["production"]) == 1
     worker.register_death()
     worker._install_signal_handlers = lambda: None  # type: ignore[method-assign]
     worker.work(burst=True)

@@ -12,13 +12,13 @@ from config.processes import PROJECT
 from releases.api.rate import parsed
 
 REFUSED = {
-    "RINGI_API_RATE": ("120/day", "120", "0/m", "many/m", "120/m/h"),
-    "RINGI_FISCAL_YEAR_FROM": ("0", "13"),
-    "RINGI_RECONCILE_HOUR": ("24", "-1"),
-    "RINGI_LEASE": ("5", "0"),
-    "RINGI_SWEEP": ("0",),
-    "RINGI_SILENT": ("-1",),
-    "RINGI_PROXIES": ("-1",),
+    "RINGI_API_RATE_LIMIT": ("120/day", "120", "0/m", "many/m", "120/m/h"),
+    "RINGI_FISCAL_YEAR_START_MONTH": ("0", "13"),
+    "RINGI_RECONCILIATION_HOUR": ("24", "-1"),
+    "RINGI_LEASE_DURATION": ("5", "0"),
+    "RINGI_POLL_INTERVAL": ("0",),
+    "RINGI_HEARTBEAT_TIMEOUT": ("-1",),
+    "RINGI_PROXY_COUNT": ("-1",),
     "RINGI_LOG_FORMAT": ("yaml",),
 }
 
@@ -36,5 +36,5 @@ def test_what_cannot_be_meant_is_refused_at_the_start(name: str, value: str, mon
 
 def test_a_rate_that_starts_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     for rate in ("120/m", "1/s", "9999/h"):
-        monkeypatch.setenv("RINGI_API_RATE", rate)
-        assert parsed(settings()["API_RATE"])[0] > 0
+        monkeypatch.setenv("RINGI_API_RATE_LIMIT", rate)
+        assert parsed(settings()["API_RATE_LIMIT"])[0] > 0

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import DEFAULT
-from releases.procedures.values import STEP_KINDS
-from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, TargetSpec
+from releases.procedures.values import STEP_TYPES
+from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepType, TargetSpec
 from releases.steps.target import holding, journal_lines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,9 +69,9 @@ def steps(tmp_path: Path) -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def known(steps: ModuleType) -> StepKind:
+def known(steps: ModuleType) -> StepType:
     """The new kind, found by its name."""
-    found: StepKind = steps.kind("clear_cache")
+    found: StepType = steps.kind("clear_cache")
     return found
 
 
@@ -95,7 +95,7 @@ def context(tmp_path: Path) -> StepContext:
         earlier={},
         deadline_seconds=30,
         output=lambda _chunk: None,
-        beat=lambda: None,
+        heartbeat=lambda: None,
     )
 
 
@@ -106,7 +106,7 @@ def test_the_page_registers_the_kind_beside_the_others(steps: ModuleType) -> Non
     assert names == [*(kind.name for kind in KINDS), "clear_cache"]
 
 
-def test_it_makes_its_effect_once_and_finds_it_again(known: StepKind, context: StepContext) -> None:
+def test_it_makes_its_effect_once_and_finds_it_again(known: StepType, context: StepContext) -> None:
     parameters = known.parameters()
     cache = context.target.root / "shared" / "cache"
     assert str(cache) in known.describe(context, parameters)[0]
@@ -118,7 +118,7 @@ def test_it_makes_its_effect_once_and_finds_it_again(known: StepKind, context: S
     assert len(journal_lines(context.target, key=context.key)) == 1
 
 
-def test_a_lower_epoch_is_fenced(known: StepKind, context: StepContext) -> None:
+def test_a_lower_epoch_is_fenced(known: StepType, context: StepContext) -> None:
     with holding(replace(context, fencing_token=5)):
         pass
     with pytest.raises(Fenced):
@@ -126,7 +126,7 @@ def test_a_lower_epoch_is_fenced(known: StepKind, context: StepContext) -> None:
     assert len(list((context.target.root / "shared" / "cache").iterdir())) == 2
 
 
-def test_it_stays_inside_the_target(known: StepKind, context: StepContext, tmp_path: Path) -> None:
+def test_it_stays_inside_the_target(known: StepType, context: StepContext, tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         known.parameters(folder="../outside")
     (tmp_path / "outside").mkdir()
@@ -137,12 +137,12 @@ def test_it_stays_inside_the_target(known: StepKind, context: StepContext, tmp_p
     assert (tmp_path / "outside" / "kept").exists()
 
 
-def test_a_procedure_may_name_it_once_its_name_is_among_the_kinds() -> None:
+def test_a_procedure_may_name_it_once_its_name_is_among_the_types() -> None:
     (row,) = blocks("toml")
-    text, begins = DEFAULT.read_text(encoding="utf-8"), "forward_after = [\n"
+    text, begins = DEFAULT.read_text(encoding="utf-8"), "after_deployment = [\n"
     assert text.count(begins) == 1
     written: Any = text.replace(begins, f"{begins}  {row.strip()},\n")
     with pytest.raises(ProcedureFaults, match="clear_cache"):
         Procedure.from_toml(written)
-    taken = Procedure.from_toml(written, step_kinds=STEP_KINDS | {"clear_cache"})
-    assert taken.plans.forward_after[0].kind == "clear_cache"
+    taken = Procedure.from_toml(written, step_types=STEP_TYPES | {"clear_cache"})
+    assert taken.plans.after_deployment[0].type == "clear_cache"

@@ -28,7 +28,7 @@ FILE = ROOT / "docs" / "how-to" / "compose.yaml"
 UNITS = ROOT / "docs" / "how-to" / "systemd"
 SERVERS = {"postgres", "valkey"}
 ONCE = {"migrate", "procedure", "static"}
-ROLE_OF = {"migrate": "ringi_owner", "procedure": "ringi", "static": "ringi", "web": "ringi", "sealer": "ringi_sealer",
+ROLE_OF = {"migrate": "ringi_owner", "procedure": "ringi", "static": "ringi", "web": "ringi", "ledger_signer": "ringi_ledger_signer",
            "scheduler": "ringi_scheduler"}  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_each_process_is_a_service_with_the_role_that_it_may_have(ours: dict[str
 
 def test_each_queue_has_its_worker(ours: dict[str, Any], settings: Any) -> None:
     queues = [one["command"][3] for name, one in ours.items() if name.startswith("worker-")]
-    assert sorted(queues) == sorted(WORKERS) == sorted(settings.ENVIRONMENT_QUEUES)
+    assert sorted(queues) == sorted(WORKERS) == sorted(settings.QUEUES)
 
 
 def test_every_variable_is_a_setting_and_every_command_is_one(ours: dict[str, Any]) -> None:
@@ -128,8 +128,10 @@ def test_what_it_waits_for_and_mounts_is_there(compose: dict[str, Any], ours: di
         assert set(one["depends_on"]) <= set(compose["services"])
         for volume in one.get("volumes", ()):
             assert volume.split(":")[0] in compose["volumes"]
-    sealed = [name for name, one in ours.items() if "sealer:/var/lib/ringi/sealer" in one.get("volumes", ())]
-    assert sealed == ["sealer"]
+    signing = [
+        name for name, one in ours.items() if "ledger_signer:/var/lib/ringi/ledger_signer" in one.get("volumes", ())
+    ]
+    assert signing == ["ledger_signer"]
 
 
 def script_of_secrets() -> str:
@@ -144,7 +146,7 @@ def test_the_page_makes_every_secret(compose: dict[str, Any], tmp_path: Path) ->
     made = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
     assert set(made) - set(compose["secrets"]) == {"url_ringi_auditor"}, "for the auditors themselves"
     assert set(compose["secrets"]) <= set(made)
-    for role in ("ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_sealer"):
+    for role in ("ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_ledger_signer"):
         url = urlsplit(made[f"url_{role}"])
         assert (url.username, url.password) == (role, made[f"password_{role}"])
         assert (url.hostname, url.port, url.path) == ("postgres", 5432, "/ringi")
@@ -155,8 +157,8 @@ def test_the_page_makes_every_secret(compose: dict[str, Any], tmp_path: Path) ->
 def test_the_script_makes_the_roles_and_the_database(compose: dict[str, Any], tmp_path: Path) -> None:
     """Run for real, with names of the test's own in place of the roles."""
     mark = f"c{uuid4().hex[:8]}"
-    roles = [f"{mark}_{name}" for name in ("owner", "web", "worker", "scheduler", "sealer", "auditor")]
-    names = ["ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_sealer", "ringi_auditor"]
+    roles = [f"{mark}_{name}" for name in ("owner", "web", "worker", "scheduler", "ledger_signer", "auditor")]
+    names = ["ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_ledger_signer", "ringi_auditor"]
     script = compose["configs"]["roles"]["content"].replace("$$", "$").replace("/run/secrets", str(tmp_path))
     script = script.replace(" ".join(names), " ".join(roles))
     script = script.replace("DATABASE ringi OWNER ringi_owner", f"DATABASE {mark} OWNER {roles[0]}")
@@ -216,7 +218,7 @@ def unit(name: str) -> dict[str, list[str]]:
 
 def as_run() -> dict[str, dict[str, list[str]]]:
     """Return the unit of each process of the product, its instance's name filled in."""
-    names = {row.name: f"ringi-{row.name}.service" for row in rows(3)}
+    names = {row.name: f"ringi-{row.name.replace('_', '-')}.service" for row in rows(3)}
     of_workers = {name: unit("ringi-worker@.service") for name in names if name.startswith("worker-")}
     filled = {
         name: {
@@ -234,7 +236,7 @@ def test_no_two_units_share_an_account_a_file_of_variables_or_a_folder() -> None
         values = [value for one in units.values() for value in one[key]]
         assert len(values) == len({*values}) == len(units), (key, values)
     for name, one in units.items():
-        assert f"RINGI_PROCESS={name} RINGI_STATE=/var/lib/{one['StateDirectory'][0]}" in one["Environment"]
+        assert f"RINGI_PROCESS={name} RINGI_STATE_DIR=/var/lib/{one['StateDirectory'][0]}" in one["Environment"]
         assert "Group" not in one and set(one.get("SupplementaryGroups", ())) <= {"ringi-targets"}, name
         assert one["EnvironmentFile"][0].startswith("/etc/ringi/") and one["InaccessiblePaths"] == ["-/etc/ringi"]
 

@@ -14,10 +14,10 @@ import pytest
 from django.urls import reverse
 
 from audit.actor import acting
-from audit.change import change
 from audit.export import lines
 from audit.models import Event
-from audit.refusals import NotYou
+from audit.operation import operation
+from audit.refusals import NotPermitted
 from tests.architecture.files import ROOT
 from tests.releases.api.conftest import ask
 from tests.releases.conftest import sample_repository, world, world_template
@@ -30,14 +30,14 @@ PAGE = ROOT / "docs" / "how-to" / "read-the-ledger.md"
 def test_the_script_finds_every_refusal(
     world: Any, database: str, browsers: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    """By an act, on the page of a verb, by a tick that was not offered, over the API and at the sign-in."""
+    """By an operation, on the page of a verb, by a tick that was not offered, over the API and at the sign-in."""
     release = world.planned()
-    with acting(COMMAND), pytest.raises(NotYou), change("test:refuse"):
-        raise NotYou("Not you.")
+    with acting(COMMAND), pytest.raises(NotPermitted), operation("test:refuse"):
+        raise NotPermitted("Not you.")
     auditor = browsers("auditor")
-    auditor.post(reverse("act", args=["release", "cancel", release.pk]), {"reason": "x"})
+    auditor.post(reverse("operation", args=["release", "cancel", release.pk]), {"reason": "x"})
     auditor.post(reverse("sign-all", args=[release.pk]), {"sign": "release:sign_final_check"})
-    ask("post", "/runs", {}, token="nonsense")
+    ask("post", "/ci/deployments", {}, token="nonsense")
     auditor.logout()
     auditor.post("/account/login/", {"login": "operator", "password": "wrong-password"})
     refused = Event.objects.filter(outcome="refused")

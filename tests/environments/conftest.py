@@ -9,9 +9,9 @@ import pytest
 from django.utils import translation
 
 from audit.actor import Actor, acting
-from environments.actions.access.grant import propose
-from environments.actions.account.create import create
 from environments.models import Account
+from environments.operations.access.grant import request_role
+from environments.operations.account.create import create
 from tests.conftest import enrolled
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
@@ -30,7 +30,7 @@ def newcomer(database: str) -> Callable[..., Account]:
             for role in roles:
                 name, environment = role if isinstance(role, tuple) else (role, None)
                 where = environment.pk if environment is not None else None
-                propose(account.pk, role=name, environment_id=where, reason="for the test")
+                request_role(account.pk, role=name, environment_id=where, reason="for the test")
         return account
 
     return make

@@ -10,31 +10,32 @@ from typing import Any
 import pytest
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
-from audit.refusals import NotYou
+from audit.operation import operation
+from audit.refusals import NotPermitted
 from environments import access
+from environments.admin.rights import read_rights
 from environments.models import AccessGrant, AccessRule, Account, Environment
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_CHOICES, ROLE_VERBS
+from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 # Access levels: first as the design writes them, then what a working system adds, each with its reason.
 WRITTEN = {
-    "full": "view log request schedule start stop decide verify configure",
-    "limited": "view log request",
+    "full": "view read_logs request schedule start stop decide verify edit_configuration",
+    "limited": "view read_logs request",
     "read_only": "view",
     "audit_log_only": "",
-    "operate": "view log schedule start stop decide verify roll_back",
+    "operate": "view read_logs schedule start stop decide verify roll_back",
     "ci_automatic": "request start",
     "ci_after_approval": "start",
     "none": "",
 }
 ADDED = {
-    "full": "settle",  # in lower tiers nobody else could end a failed run
-    "operate": "request settle adopt",  # a run is requested before it is scheduled; adopting measures the target
+    "full": "resolve",  # in lower tiers nobody else could end a failed run
+    "operate": "request resolve register_version",  # a run is requested before it is scheduled; adopting measures the target
     "ci_automatic": "schedule",  # for now only, which is what a start is
 }
-MAY_LOOK_ONLY = {"auditor": {"look", "audit"}}
+MAY_READ_ONLY = {"auditor": {"read", "audit"}}
 
 
 def environments() -> dict[str, Environment]:
@@ -48,12 +49,14 @@ def test_each_level_holds_the_verbs_that_the_design_names() -> None:
 
 
 def test_only_people_of_the_committee_approve() -> None:
-    for verb in ("approve", "send_back", "reject", "consent"):
-        assert {role for role, verbs in ROLE_VERBS.items() if verb in verbs} == {"committee"}, verb
-    assert {role for role, verbs in ROLE_VERBS.items() if "grant" in verbs} == {"administrator"}
-    assert ROLE_VERBS["administrator"] == {"grant", "account", "look"}, "the first administrator may only grant"
-    assert ROLE_VERBS["auditor"] == MAY_LOOK_ONLY["auditor"]
-    assert set(ROLE_VERBS) == {role for role, _label in ROLE_CHOICES}
+    for verb in ("approve", "send_back", "reject", "approve_change"):
+        assert {role for role, verbs in ROLE_PERMISSIONS.items() if verb in verbs} == {"committee"}, verb
+    assert {role for role, verbs in ROLE_PERMISSIONS.items() if "manage_access" in verbs} == {"administrator"}
+    assert ROLE_PERMISSIONS["administrator"] == {"manage_access", "manage_accounts", "read"}, (
+        "the first administrator may only grant"
+    )
+    assert ROLE_PERMISSIONS["auditor"] == MAY_READ_ONLY["auditor"]
+    assert set(ROLE_PERMISSIONS) == {role for role, _label in ROLE_CHOICES}
 
 
 def test_the_matrix_of_the_procedure_is_what_people_may(people: dict[str, Any]) -> None:
@@ -72,13 +75,13 @@ def test_the_matrix_of_the_procedure_is_what_people_may(people: dict[str, Any]) 
     }
     for name, levels in matrix.items():
         for slug, level in zip(("development", "staging", "production"), levels, strict=True):
-            allowed = {v for v in ENVIRONMENT_VERBS if access.may(people[name], v, where[slug])}
+            allowed = {v for v in ENVIRONMENT_PERMISSIONS if access.may(people[name], v, where[slug])}
             assert allowed == LEVELS[level], (name, slug)
 
 
 def test_looking_is_never_deciding(people: dict[str, Any]) -> None:
     """Case 8: who may only read cannot do anything anywhere."""
-    verbs = ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()) - {"look", "audit"}
+    verbs = ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()) - {"read", "audit"}
     for environment in (None, *environments().values()):
         for verb in verbs:
             assert not access.may(people["auditor"], verb, environment), verb
@@ -86,16 +89,14 @@ def test_looking_is_never_deciding(people: dict[str, Any]) -> None:
 
 
 def test_unknown_verbs_roles_and_visitors_are_denied(people: dict[str, Any]) -> None:
-    production = environments()["production"]
-    assert not access.may(people["operator"], "no such verb", production)
     assert not access.may(people["operator"], "start"), "a verb of environments needs its environment"
-    assert not access.may(None, "look")
-    assert not access.may(Account(username="unsaved"), "look")
+    assert not access.may(None, "read")
+    assert not access.may(Account(username="unsaved"), "read")
 
 
 def test_no_row_in_the_matrix_means_no(people: dict[str, Any]) -> None:
     production = environments()["production"]
-    with acting(COMMAND), change("test:remove", (Environment, production.pk)):
+    with acting(COMMAND), operation("test:remove", (Environment, production.pk)):
         AccessRule.objects.filter(role="operator", environment=production).delete()
     assert not access.may(people["operator"], "view", production)
     assert access.may(people["operator"], "view", environments()["staging"])
@@ -107,7 +108,7 @@ def test_scope_never_unites_across_environments(newcomer: Callable[..., Account]
     someone = newcomer("someone", ("operator", where["staging"]), ("tester", where["production"]))
     assert access.may(someone, "start", where["staging"])
     for slug in ("development", "production"):
-        assert not any(access.may(someone, verb, where[slug]) for verb in ENVIRONMENT_VERBS), slug
+        assert not any(access.may(someone, verb, where[slug]) for verb in ENVIRONMENT_PERMISSIONS), slug
     assert access.roles_of(someone, where["production"]) == {"tester"}
     assert access.roles_of(someone) == {"operator", "tester"}
 
@@ -122,47 +123,47 @@ def test_a_committee_member_of_one_environment_is_none_in_another(newcomer: Call
 
 
 def test_a_grant_ends_at_its_hour(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    from environments.actions.access.grant import propose
+    from environments.operations.access.grant import request_role
 
     with acting(COMMAND):
-        grant = propose(people["outsider"].pk, role="tester", reason="a week", until=now() + timedelta(days=7))
-    assert access.may(people["outsider"], "evidence")
+        grant = request_role(people["outsider"].pk, role="tester", reason="a week", until=now() + timedelta(days=7))
+    assert access.may(people["outsider"], "upload_evidence")
     for field, value in (("until", now()), ("starts_at", now() + timedelta(hours=1)), ("revoked_at", now())):
         kept = {name: getattr(grant, name) for name in ("until", "starts_at", "revoked_at")}
-        with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
-            setattr(act.get(AccessGrant), field, value)
-        assert not access.may(people["outsider"], "evidence"), field
-        with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
+        with acting(COMMAND), operation("test:age", (AccessGrant, grant.pk)) as op:
+            setattr(op.get(AccessGrant), field, value)
+        assert not access.may(people["outsider"], "upload_evidence"), field
+        with acting(COMMAND), operation("test:age", (AccessGrant, grant.pk)) as op:
             for name, old in kept.items():
-                setattr(act.get(AccessGrant), name, old)
-        assert access.may(people["outsider"], "evidence")
+                setattr(op.get(AccessGrant), name, old)
+        assert access.may(people["outsider"], "upload_evidence")
 
 
 def test_a_grant_that_waits_for_the_second_person_counts_for_nothing(
     people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    from environments.actions.access.grant import propose
+    from environments.operations.access.grant import request_role
 
     with acting_as("administrator"):
-        propose(people["outsider"].pk, role="committee", reason="new member")
+        request_role(people["outsider"].pk, role="committee", reason="new member")
     assert not access.may(people["outsider"], "approve")
     assert people["outsider"] not in access.holders("committee")
 
 
 def test_a_closed_account_may_nothing(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    with acting(COMMAND), change("test:close", (Account, people["operator"].pk)) as act:
-        act.get(Account).is_active = False
+    with acting(COMMAND), operation("test:close", (Account, people["operator"].pk)) as op:
+        op.get(Account).is_active = False
     closed = Account.objects.get(pk=people["operator"].pk)
     production = environments()["production"]
     assert not access.may(closed, "start", production)
     assert closed not in access.holders("operator")
-    with acting_as("operator"), pytest.raises(NotYou, match="deactivated"):
+    with acting_as("operator"), pytest.raises(NotPermitted, match="deactivated"):
         access.require("start", production)
 
 
 def test_a_process_is_nobody(database: str) -> None:
-    with acting(COMMAND), pytest.raises(NotYou):
-        access.require("look")
+    with acting(COMMAND), pytest.raises(NotPermitted):
+        access.require("read")
 
 
 def test_service_accounts_never_hold_a_role_of_people(people: dict[str, Any]) -> None:
@@ -172,7 +173,7 @@ def test_service_accounts_never_hold_a_role_of_people(people: dict[str, Any]) ->
 
 def test_has_perm_agrees(people: dict[str, Any]) -> None:
     for name, account in people.items():
-        looks = access.may(account, "look")
+        looks = access.may(account, "read")
         assert account.has_perm("releases.view_release") == looks, name
         for verb, model in itertools.product(("add", "change", "delete"), ("release", "deployment", "procedure")):
             assert not account.has_perm(f"releases.{verb}_{model}"), name
@@ -183,5 +184,16 @@ def test_nobody_becomes_a_superuser(people: dict[str, Any]) -> None:
     from django.db import IntegrityError
 
     with acting(COMMAND), pytest.raises(IntegrityError, match="account_no_superuser"):
-        with change("test:promote", (Account, people["manager"].pk)) as act:
-            act.get(Account).is_superuser = True
+        with operation("test:promote", (Account, people["manager"].pk)) as op:
+            op.get(Account).is_superuser = True
+
+
+def test_a_key_of_no_permission_is_a_mistake_and_no_denial(people: dict[str, Account]) -> None:
+    """A misspelt key would otherwise deny everybody, and no test of a denial would see it."""
+    with pytest.raises(LookupError, match="settle"):
+        access.may(people["operator"], "settle", environments()["production"])
+    with pytest.raises(LookupError):
+        access.may(people["operator"], "settle")
+    with pytest.raises(LookupError):
+        read_rights(people["operator"]).may("settle")
+    assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())

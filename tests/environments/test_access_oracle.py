@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
-from audit.refusals import Taken
+from audit.operation import operation
+from audit.refusals import AlreadyExists
 from environments import access
 from environments.admin.rights import read_rights
 from environments.models import AccessGrant, AccessRule, Account, Environment, sign_in_name
-from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, LEVELS, READING, ROLE_CHOICES, ROLE_VERBS
+from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES, LEVELS, READING, ROLE_CHOICES, ROLE_PERMISSIONS
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 ROLES = [role for role, _label in ROLE_CHOICES if role != "ci"]
 STATES = ("now", "now", "now", "future", "over", "withdrawn", "waits")
-VERBS = sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()))
+VERBS = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
 GRANTS = st.lists(
     st.tuples(st.sampled_from(ROLES), st.sampled_from([None, "development", "staging", "production"]),
               st.sampled_from(STATES)),
@@ -51,7 +51,7 @@ def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: 
     }
     account = newcomer(f"someone{Account.objects.count()}")
     moment = now()
-    with acting(COMMAND), change("test:grant", (Account, account.pk)):
+    with acting(COMMAND), operation("test:grant", (Account, account.pk)):
         for role, slug, state in rows:
             AccessGrant.objects.create(
                 account=account, role=role, environment=where[slug], reason="x", **times(state, moment)
@@ -63,12 +63,12 @@ def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: 
             for role, scope, state in rows:
                 if state != "now":
                     continue
-                if slug is not None and scope in (None, slug) and verb in ENVIRONMENT_VERBS:
+                if slug is not None and scope in (None, slug) and verb in ENVIRONMENT_PERMISSIONS:
                     expected |= verb in LEVELS[matrix.get((role, slug), "none")]
-                if slug is not None and scope in (None, slug) and verb not in ENVIRONMENT_VERBS:
-                    expected |= verb in ROLE_VERBS[role]
+                if slug is not None and scope in (None, slug) and verb not in ENVIRONMENT_PERMISSIONS:
+                    expected |= verb in ROLE_PERMISSIONS[role]
                 if slug is None and (scope is None or verb in READING):
-                    expected |= verb in ROLE_VERBS[role]
+                    expected |= verb in ROLE_PERMISSIONS[role]
             assert access.may(account, verb, environment) == expected, (verb, slug)
             assert rights.may(verb, environment) == expected, ("page", verb, slug)
 
@@ -92,23 +92,23 @@ def test_a_lookalike_of_a_role_is_no_role(newcomer: Callable[..., Account]) -> N
     """Case 12: neither is it given, nor does a row that holds it allow anything."""
     import pytest
 
-    from audit.refusals import Invalid
-    from environments.actions.access.grant import propose
+    from audit.refusals import InvalidInput
+    from environments.operations.access.grant import request_role
 
     account = newcomer("someone")
     with acting(COMMAND):
         for role in ("Operator", "ｏｐｅｒａｔｏｒ", "operator ", "operator\u200b", "орerator", ""):
-            with pytest.raises(Invalid, match="role"):
-                propose(account.pk, role=role, reason="x")
+            with pytest.raises(InvalidInput, match="role"):
+                request_role(account.pk, role=role, reason="x")
     assert not AccessGrant.objects.filter(account=account).exists()
 
 
 def test_names_of_accounts_have_no_lookalike(newcomer: Callable[..., Account]) -> None:
     """Case 12: the database agrees, also for who writes past the action."""
     newcomer("sato")
-    with acting(COMMAND), pytest.raises(Taken, match="already another account") as refused:
-        with change("test:twin") as act:
+    with acting(COMMAND), pytest.raises(AlreadyExists, match="already another account") as refused:
+        with operation("test:twin") as op:
             twin = Account.objects.create(username="SATO", display_name="x")
-            act.about(twin)
+            op.about(twin)
     assert refused.value.constraint == "account_username_once"
     assert {sign_in_name(name) for name in ("sato", "SATO", "ｓａｔｏ", "sa\x00to", " sato ", "sa\u200bto")} == {"sato"}

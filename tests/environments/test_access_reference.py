@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from environments.roles import DECIDING, LEVELS, ROLE_VERBS
+from environments.roles import DECIDING, LEVELS, ROLE_PERMISSIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "access.md"
 
@@ -19,13 +19,15 @@ def table(heading: str) -> list[list[str]]:
 
 
 def test_the_levels_are_as_written() -> None:
-    head, _rule, *rows = table("Levels and their verbs")
+    head, _rule, *rows = table("Levels and their permissions")
     assert {row[0]: {verb for verb, mark in zip(head[1:], row[1:], strict=True) if mark} for row in rows} == {
         level: set(verbs) for level, verbs in LEVELS.items()
     }
 
 
 def test_the_roles_are_as_written() -> None:
-    _head, _rule, *rows = table("Roles and their verbs")
-    assert {row[0]: set(row[1].split(", ")) for row in rows} == {role: set(verbs) for role, verbs in ROLE_VERBS.items()}
+    _head, _rule, *rows = table("Roles and their permissions")
+    assert {row[0]: set(row[1].split(", ")) for row in rows} == {
+        role: set(verbs) for role, verbs in ROLE_PERMISSIONS.items()
+    }
     assert {row[0] for row in rows if row[2] == "yes"} == DECIDING

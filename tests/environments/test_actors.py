@@ -1,4 +1,4 @@
-"""From a signed-in account to the actor of the door."""
+"""From a signed-in account to the actor of the operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from audit.actor import Actor, NoActor, current
+from audit.actor import Actor, MissingActor, current
 from environments.actors import SIGNED_AT, ActorMiddleware, person
 
 
@@ -22,7 +22,7 @@ def seen_by(account: Any, session: dict[str, Any]) -> Actor | None:
     def view(request: HttpRequest) -> HttpResponse:
         try:
             found.append(current())
-        except NoActor:
+        except MissingActor:
             found.append(None)
         return HttpResponse()
 
@@ -71,7 +71,7 @@ def test_after_the_request_nobody_acts(people: dict[str, Any]) -> None:
     import pytest
 
     seen_by(people["manager"], {})
-    with pytest.raises(NoActor):
+    with pytest.raises(MissingActor):
         current()
 
 

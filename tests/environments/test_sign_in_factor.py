@@ -1,4 +1,4 @@
-"""Second factors: set up on one's own pages, sealed at rest, asked for at the sign-in and where an environment does."""
+"""Second factors: set up on one's own pages, encrypted at rest, asked for at the sign-in and where an environment does."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from django.test import Client
 
 from audit.actor import acting, current
 from audit.models import Event
-from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
-from environments.access import FactorNeeded, require_factor
-from environments.actions.access.demand_mfa import demand_mfa
-from environments.actions.access.grant import confirm, propose, withdraw
-from environments.actions.access.request import allow, request
+from audit.refusals import InvalidInput, NotPermitted, NotPossible, SignatureRequired
+from environments.access import SecondFactorRequired, require_factor
 from environments.models import Environment
+from environments.operations.access.grant import confirm, request_role, revoke
+from environments.operations.access.request import approve, request
+from environments.operations.access.require_two_factor import require_two_factor
 from tests.conftest import PASSWORD, factor_secret
 
 
@@ -64,7 +64,7 @@ def test_an_app_is_set_up_with_recovery_codes(people: dict[str, Any]) -> None:
     codes = re.findall(r"<code>(\d{8})</code>", client.get("/account/mfa/recovery-codes/").content.decode())
     assert len(set(codes)) == 10
     kept = [str(row.data) for row in Authenticator.objects.filter(user=people["outsider"])]
-    assert len(kept) == 2 and all(secret not in text for text in kept), "sealed at rest"
+    assert len(kept) == 2 and all(secret not in text for text in kept), "encrypted at rest"
     seen = b"".join(bytes(e.bytes) for e in Event.objects.filter(object__startswith="mfa.Authenticator"))
     assert seen and secret.encode() not in seen
     events = Event.objects.filter(object__startswith="mfa.Authenticator", kind="row").exclude(operation="test:factor")
@@ -114,40 +114,40 @@ def test_an_environment_that_asks_for_a_factor_takes_no_password_alone(
         require_factor(production)
         require_factor(None)
         production.requires_two_factor = True
-        with pytest.raises(FactorNeeded, match="two-factor authentication"):
+        with pytest.raises(SecondFactorRequired, match="two-factor authentication"):
             require_factor(production)
         for method in ("password+totp", "webauthn", "password+recovery_codes", "mfa"):
             with acting(replace(current(), method=method)):
                 require_factor(production)
         for method in ("", "password", "totp2", "password+other", "token"):
-            with acting(replace(current(), method=method)), pytest.raises(SignatureNeeded):
+            with acting(replace(current(), method=method)), pytest.raises(SignatureRequired):
                 require_factor(production)
 
 
 def test_a_second_factor_is_demanded_by_who_has_one(acting_as: Callable[..., Any], production: Environment) -> None:
-    with acting_as("manager"), pytest.raises(NotYou):
-        demand_mfa(production.pk, demanded=True, reason="x")
-    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
-        demand_mfa(production.pk, demanded=True, reason="x")
+    with acting_as("manager"), pytest.raises(NotPermitted):
+        require_two_factor(production.pk, demanded=True, reason="x")
+    with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
+        require_two_factor(production.pk, demanded=True, reason="x")
     with acting_as("administrator"):
-        with pytest.raises(FactorNeeded):
-            demand_mfa(production.pk, demanded=True, reason="policy")
+        with pytest.raises(SecondFactorRequired):
+            require_two_factor(production.pk, demanded=True, reason="policy")
         with acting(replace(current(), method="password+totp")):
-            with pytest.raises(WrongState):
-                demand_mfa(production.pk, demanded=False, reason="x")
-            with pytest.raises(Invalid):
-                demand_mfa(production.pk, demanded=True, reason=" ")
-            assert demand_mfa(production.pk, demanded=True, reason="policy").requires_two_factor
-        with pytest.raises(FactorNeeded):
-            demand_mfa(production.pk, demanded=False, reason="a password alone ends it not")
+            with pytest.raises(NotPossible):
+                require_two_factor(production.pk, demanded=False, reason="x")
+            with pytest.raises(InvalidInput):
+                require_two_factor(production.pk, demanded=True, reason=" ")
+            assert require_two_factor(production.pk, demanded=True, reason="policy").requires_two_factor
+        with pytest.raises(SecondFactorRequired):
+            require_two_factor(production.pk, demanded=False, reason="a password alone ends it not")
     assert Environment.objects.get(pk=production.pk).requires_two_factor
 
 
 def test_the_verb_leads_to_the_factor_and_is_done_at_once(
     people: dict[str, Any], browsers: Callable[[str], Any], production: Environment
 ) -> None:
-    """From the button over the code to the act, as a person goes."""
-    address = f"/admin/act/environment/require_two_factor/{production.pk}/"
+    """From the button over the code to the operation, as a person goes."""
+    address = f"/admin/operation/environment/require_two_factor/{production.pk}/"
     client, secret = browsers("administrator"), factor_secret("administrator")
     asked = client.post(address, {"demanded": "yes", "reason": "policy"})
     assert asked.status_code == 302 and asked["location"].startswith("/account/mfa/reauthenticate/")
@@ -174,18 +174,18 @@ def test_giving_a_role_there_needs_the_factor_too(
     """Also one for all environments, which reaches there; ending one does not."""
     staging = Environment.objects.get(slug="staging")
     with acting_as("administrator"), acting(replace(current(), method="password+totp")):
-        demand_mfa(production.pk, demanded=True, reason="policy")
-        grant = propose(people["outsider"].pk, role="committee", reason="new")
+        require_two_factor(production.pk, demanded=True, reason="policy")
+        grant = request_role(people["outsider"].pk, role="committee", reason="new")
     with acting_as("developer"):
         asked = request(role="tester", environment_id=production.pk, hours=1, reason="INC-7")
     with acting_as("second_administrator"):
         for act in (
-            lambda: propose(people["outsider"].pk, role="tester", reason="x", environment_id=production.pk),
-            lambda: propose(people["outsider"].pk, role="tester", reason="x"),
+            lambda: request_role(people["outsider"].pk, role="tester", reason="x", environment_id=production.pk),
+            lambda: request_role(people["outsider"].pk, role="tester", reason="x"),
             lambda: confirm(grant.pk),
-            lambda: allow(asked.pk),
+            lambda: approve(asked.pk),
         ):
-            with pytest.raises(FactorNeeded):
+            with pytest.raises(SecondFactorRequired):
                 act()
-        propose(people["outsider"].pk, role="tester", reason="x", environment_id=staging.pk)
-        withdraw(grant.pk, reason="not needed")
+        request_role(people["outsider"].pk, role="tester", reason="x", environment_id=staging.pk)
+        revoke(grant.pk, reason="not needed")

@@ -108,7 +108,7 @@ def test_a_key_is_added_asked_for_and_signed_with(people: dict[str, Any], page: 
     by_key(page, "administrator")
 
     production = Environment.objects.get(slug="production")
-    page.goto(f"/admin/act/environment/require_two_factor/{production.pk}/")
+    page.goto(f"/admin/operation/environment/require_two_factor/{production.pk}/")
     page.locator('[name="reason"]').fill("policy")
     with page.expect_navigation():
         page.locator("form.r-form button.main").click()
@@ -127,7 +127,7 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
     add_key(page)
     by_key(page, "committee_a")
 
-    page.goto(f"/admin/act/approval/approve/{round_.pk}/")
+    page.goto(f"/admin/operation/approval/approve/{round_.pk}/")
     page.locator('[name="comment"]').fill("read")
     with page.expect_navigation():
         page.locator("form.r-form button.main").click()

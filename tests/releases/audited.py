@@ -22,31 +22,31 @@ WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker"
 
 @dataclass(frozen=True)
 class Made:
-    """The database with the change, the folder of the sealer that signed it, and the run."""
+    """The database with the change, the folder of the ledger signer that signed it, and the run."""
 
     database: str
-    sealer: Path
+    signer: Path
     run: int
 
 
 def executed(world: World, run: Any) -> Any:
     """Let a worker finish every step of a scheduled run, without a target; return the run, being verified."""
-    from releases.actions.deployment.queue import queue
-    from releases.actions.step.claim import claim
-    from releases.actions.step.finish import finish
+    from releases.operations.deployment.enqueue import enqueue
+    from releases.operations.step.claim import claim
+    from releases.operations.step.outcome import record_success
 
     measured = {"code": world.built.trees[f"v{run.release.version}"], "configuration": "c" * 64, "data": "d" * 64}
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         steps = list(run.steps.order_by("ordinal"))
         for step in steps:
             claimed = claim(step.pk, worker="worker-1")
             assert claimed is not None, step
             last = step is steps[-1]
-            finish(
+            record_success(
                 claimed.step,
                 fencing_token=claimed.fencing_token,
-                result={"verdict": "pass", "value": "ok"} if step.phase == "verification" else {"done": True},
+                result={"result": "passed", "value": "ok"} if step.phase == "verification" else {"done": True},
                 output_digest="e" * 64,
                 measured=measured if last else None,
             )
@@ -54,20 +54,20 @@ def executed(world: World, run: Any) -> Any:
 
 
 def gone_back(world: World, rollback: Any) -> Any:
-    """Let a worker take the authorised way back, after which the target is as it was; return the row."""
-    from releases.actions.rollback.run import run
-    from releases.actions.step.claim import claim
-    from releases.actions.step.finish import finish
+    """Let a worker take the authorised rollback, after which the target is as it was; return the row."""
+    from releases.operations.rollback.start import start_rollback
+    from releases.operations.step.claim import claim
+    from releases.operations.step.outcome import record_success
 
     deployment, as_before = rollback.deployment, {"code": "", "configuration": "", "data": ""}
     with acting(WORKER):
-        run(rollback.pk)
+        start_rollback(rollback.pk)
         steps = list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal"))
         for step, after in zip(steps, [*steps[1:], None], strict=True):
             claimed = claim(step.pk, worker="worker-1")
             assert claimed is not None, step
             restores = step.phase == "rollback" and (after is None or after.phase != "rollback")
-            finish(
+            record_success(
                 claimed.step,
                 fencing_token=claimed.fencing_token,
                 result={"done": True},
@@ -78,8 +78,8 @@ def gone_back(world: World, rollback: Any) -> Any:
 
 def verified(world: World, run: Any) -> Any:
     """Let the second operator say that a run is as it should be."""
-    from releases.actions.deployment.verify import verify
-    from releases.actions.release.steps import manual_checks
+    from releases.operations.deployment.verify import verify
+    from releases.operations.release.step_plan import manual_checks
 
     keys = tuple(c.key for c in manual_checks(run.release.procedure.document, "deployment"))
     with world.acting_as("second_operator"):
@@ -87,13 +87,13 @@ def verified(world: World, run: Any) -> Any:
     return world.fresh(run)
 
 
-def seal(folder: Path) -> Any:
-    """Sign a checkpoint over all that there is; return the sealer."""
-    from audit.ledger.checkpoint import Sealer
+def sign_ledger(folder: Path) -> Any:
+    """Sign a checkpoint over all that there is; return the ledger signer."""
+    from audit.ledger.checkpoint import LedgerSigner
 
-    sealer = Sealer(folder)
-    conftest.seal(sealer)
-    return sealer
+    signer = LedgerSigner(folder)
+    conftest.sign_ledger(signer)
+    return signer
 
 
 def _people() -> dict[str, Any]:
@@ -114,9 +114,9 @@ def made(
         people = _people()
         world = made_world(people, enters(people), sample_repository, folder)
         run = verified(world, executed(world, world.scheduled()))
-        seal(folder / "sealer")
+        sign_ledger(folder / "ledger_signer")
         connection.close()
-        yield Made(str(conninfo_to_dict(address)["dbname"]), folder / "sealer", run.pk)
+        yield Made(str(conninfo_to_dict(address)["dbname"]), folder / "ledger_signer", run.pk)
 
 
 @pytest.fixture

@@ -86,12 +86,12 @@ class World:
 
     def open_window(self) -> None:
         """Open an extra window around now, by two of the committee."""
-        from releases.actions.consent.decide import approve
-        from releases.actions.window.propose import propose
+        from releases.operations.approval_request.decide import approve
+        from releases.operations.window.request import request_window
 
         moment = datetime.now(UTC)
         with self.acting_as("manager"):
-            round_ = propose(
+            round_ = request_window(
                 self.environments["production"].pk,
                 application_id=self.application.pk,
                 name="extra",
@@ -105,9 +105,9 @@ class World:
 
     def planned(self, version: str = "1.3.0", author: str = "author_on_committee", **fields: Any) -> Any:
         """Plan a release and fill it in, dated into an open window."""
-        from releases.actions.release.move import move
-        from releases.actions.release.plan import add_change, edit, plan, set_configuration
-        from releases.actions.release.set_source import set_source
+        from releases.operations.release.plan import add_change, edit, plan, set_configuration
+        from releases.operations.release.reschedule import set_scheduled_start
+        from releases.operations.release.select_commit import select_commit
 
         with self.acting_as(author):
             release = plan(application_id=self.application.pk, version=version, title=f"Version {version}")
@@ -116,24 +116,24 @@ class World:
         with self.acting_as(author):
             given = dict.fromkeys(release.APPLICATION_FIELDS, "as written") | {"risk": "low"} | fields
             edit(release.pk, fields=given)
-            set_source(release.pk, branch="release/" + version.rpartition(".")[0])
+            select_commit(release.pk, branch="release/" + version.rpartition(".")[0])
             for configuration in self.configurations.values():
                 set_configuration(release.pk, configuration_id=configuration.pk)
-            move(release.pk, start=datetime.now(UTC))
+            set_scheduled_start(release.pk, start=datetime.now(UTC))
         return self.fresh(release)
 
     def tested(self, version: str = "1.3.0", **options: Any) -> Any:
-        """Bring a release to `tested`, with evidence, checklist, documents and roster."""
+        """Bring a release to `tested`, with evidence, checklist, documents and team."""
         if self.later is None or version != "1.3.0" or options:
             return self._tested(version, **options)
         untouched = self.later.untouched()
         if untouched and self.later.entered():
-            from releases.actions.release.observe import observe
             from releases.models import Release
+            from releases.operations.release.refresh_from_git import refresh_from_git
 
             release = Release.objects.get(version=version)
             with self.acting_as("manager"):
-                observe(release.pk)  # what was seen of the repository counts for a minute
+                refresh_from_git(release.pk)  # what was seen of the repository counts for a minute
             return self.fresh(release)
         release = self._tested(version)
         if untouched:
@@ -141,16 +141,16 @@ class World:
         return release
 
     def _tested(self, version: str, **options: Any) -> Any:
-        from releases.actions.checklist.sign import sign
-        from releases.actions.document import review
-        from releases.actions.release.observe import observe
-        from releases.actions.release.prepare import confirm_tests, fix_content
-        from releases.actions.roster.assign import assign
+        from releases.operations.checklist.sign import sign
+        from releases.operations.document import review
+        from releases.operations.release.prepare import complete_testing, lock_scope
+        from releases.operations.release.refresh_from_git import refresh_from_git
+        from releases.operations.team.assign import assign
         from tests.releases.gates.asking import shown
 
         release = self.planned(version, **options)
         with self.acting_as("manager"):
-            fix_content(release.pk)
+            lock_scope(release.pk)
         self.evidence(version)
         for name in ("development", "staging"):
             self.verified_run(release, name)
@@ -170,13 +170,13 @@ class World:
             with self.acting_as("manager"):
                 assign(release.pk, duty=duty, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
         with self.acting_as("manager"):
-            observe(release.pk)
-            confirm_tests(release.pk)
+            refresh_from_git(release.pk)
+            complete_testing(release.pk)
         return self.fresh(release)
 
     def submitted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release into review; returns it with its round."""
-        from releases.actions.release.submit import submit
+        from releases.operations.release.submit import submit
 
         release = self.tested(version, **options)
         with self.acting_as("manager"):
@@ -185,7 +185,7 @@ class World:
 
     def granted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to a granted round."""
-        from releases.actions.consent.decide import approve
+        from releases.operations.approval_request.decide import approve
 
         release, round_ = self.submitted(version, **options)
         for name in ("committee_a", "committee_b"):
@@ -195,18 +195,18 @@ class World:
 
     def confirmed(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to `confirmed`."""
-        from releases.actions.release.confirm import confirm
+        from releases.operations.release.final_check import sign
 
         release, round_ = self.granted(version, **options)
         for name in ("manager", "operator"):
             with self.acting_as(name):
-                confirm(release.pk)
+                sign(release.pk)
         return self.fresh(release), self.fresh(round_)
 
     def scheduled(self, version: str = "1.3.0", **options: Any) -> Any:
         """Schedule the production run for now."""
-        from releases.actions.deployment.request import request
-        from releases.actions.deployment.schedule import schedule
+        from releases.operations.deployment.request import request
+        from releases.operations.deployment.schedule import schedule
 
         release, _round = self.confirmed(version, **options)
         with self.acting_as("operator"):
@@ -216,14 +216,14 @@ class World:
 
     def evidence(self, version: str) -> None:
         """Hand in evidence that every gate takes."""
-        from releases.actions.evidence.hand_in import hand_in
+        from releases.operations.evidence.upload import upload
 
         junit = b'<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
         rows = [("junit", "unit", "development", junit)]
         rows += [("junit", kind, "staging", junit) for kind in ("integration", "system", "acceptance")]
         rows += [
             ("coverage", "", "development", b'<coverage line-rate="1" lines-covered="10" lines-valid="10"/>'),
-            ("review", "", "staging", json.dumps({"reviewer": "B", "verdict": "approved"}).encode()),
+            ("review", "", "staging", json.dumps({"reviewer": "B", "decision": "approved"}).encode()),
             ("performance", "", "staging", json.dumps({"tool": "k", "measured": "1", "baseline": "1"}).encode()),
             ("sarif", "", "staging", json.dumps({"version": "2.1.0", "runs": [{"results": []}]}).encode()),
         ]
@@ -231,7 +231,7 @@ class World:
         rows.append(("security_scan", "", "staging", json.dumps(scan).encode()))
         for kind, test_type, where, content in rows:
             with self.acting_as("ci"):
-                hand_in(
+                upload(
                     self.application.pk,
                     environment_id=self.environments[where].pk,
                     kind=kind,
@@ -243,11 +243,11 @@ class World:
     def verified_run(self, release: Any, environment: str) -> Any:
         """Walk a run through its edges to a good end, without steps (the steps have tests of their own)."""
         from audit.actor import Actor, acting
-        from audit.change import change
+        from audit.operation import operation
         from releases.models import Deployment, Procedure
 
         with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-            with change("deployment:request") as act:
+            with operation("deployment:request") as op:
                 run = Deployment.objects.create(
                     release=release,
                     application=release.application,
@@ -256,10 +256,10 @@ class World:
                     requested_by=self.people["ci"],
                     previous={"wanted_tree": self.built.trees[f"v{release.version}"]},
                 )
-                act.about(run)
+                op.about(run)
             for edge in ("schedule", "enqueue", "start", "start_verification", "start_monitoring", "succeed"):
-                with change("test:walk", (Deployment, run.pk)) as act:
-                    getattr(act.get(Deployment), edge)()
+                with operation("test:walk", (Deployment, run.pk)) as op:
+                    getattr(op.get(Deployment), edge)()
         return self.fresh(run)
 
     @staticmethod
@@ -330,10 +330,10 @@ def made_world(
     people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path
 ) -> World:
     """Make that world."""
-    from environments.actions.configuration.create import create
     from environments.models import Environment
-    from releases.actions.application.create import create_application
-    from releases.actions.target.set_settings import create_target
+    from environments.operations.configuration.create import create
+    from releases.operations.application.create import create_application
+    from releases.operations.target.set_settings import create_target
 
     environments = {e.slug: e for e in Environment.objects.all()}
     targets, configurations = {}, {}

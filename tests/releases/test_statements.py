@@ -1,4 +1,4 @@
-"""Rows read, changed and made by the door's own statements are those that Django would read, change and make."""
+"""Rows read, changed and made by the operation's own statements are those that Django would read, change and make."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from django.test.utils import CaptureQueriesContext
 
 from audit import statements
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
 from audit.models import Event
-from audit.refusals import Taken
-from releases.actions.release import plan
+from audit.operation import operation
+from audit.refusals import AlreadyExists
 from releases.models import Deployment, Release, Step, StepAttempt
+from releases.operations.release import plan
 from tests.releases.gates.asking import COMMAND
 
 
@@ -97,9 +97,9 @@ def test_a_row_that_is_not_there_is_none(world: Any) -> None:
 @pytest.fixture
 def step(world: Any) -> Step:
     """A step that nobody has taken, of a run in development."""
-    from releases.actions.deployment.queue import queue
-    from releases.actions.deployment.request import request
-    from releases.actions.deployment.schedule import schedule
+    from releases.operations.deployment.enqueue import enqueue
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
 
     release = world.planned()
     world.evidence("1.3.0")
@@ -107,15 +107,15 @@ def step(world: Any) -> Step:
         run = request(release.pk, environment_id=world.environments["development"].pk)
         schedule(run.pk)
     with acting(COMMAND):
-        queue(run.pk)
+        enqueue(run.pk)
     found: Step = run.steps.get(ordinal=1)
     return found
 
 
 def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -> None:
     assert statements.plain(Step) and statements.plain(StepAttempt), "else this test asks nothing"
-    with acting(COMMAND), change("test:write", (Step, step.pk)) as act:
-        held = act.get(Step)
+    with acting(COMMAND), operation("test:write", (Step, step.pk)) as op:
+        held = op.get(Step)
         held.result, held.lease_until, held.step_type = {"語": [1, None, "x"]}, now() + timedelta(1), step.step_type
         Step.objects.filter(pk=step.pk).update(failure="of somebody else")
     read = Step.objects.get(pk=step.pk)
@@ -125,29 +125,33 @@ def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -
 
 def test_a_row_that_went_away_is_an_error(step: Step) -> None:
     gone = Step(pk=0, deployment_id=step.deployment_id)
-    with acting(COMMAND), pytest.raises(DatabaseError, match="is not there"), change("test:write") as act:
-        act.hold(gone, 0)
+    with acting(COMMAND), pytest.raises(DatabaseError, match="is not there"), operation("test:write") as op:
+        op.track(gone, 0)
         gone.failure = "x"
 
 
 def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
     made = StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now())
-    with acting(COMMAND), change("test:make") as act:
-        act.unsaved.append(made)
+    with acting(COMMAND), operation("test:make") as op:
+        op.to_insert.append(made)
     assert values_of(StepAttempt.objects.get(pk=made.pk)) == values_of(made)
 
 
 def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
     """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
     again = [StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now()) for _ in range(2)]
-    with acting(COMMAND), pytest.raises(Taken, match="step, fencing token") as refused, change("test:make") as act:
-        act.unsaved += [*again, StepAttempt(step=step, fencing_token=8, key="k", worker="w", started_at=now())]
+    with (
+        acting(COMMAND),
+        pytest.raises(AlreadyExists, match="step, fencing token") as refused,
+        operation("test:make") as op,
+    ):
+        op.to_insert += [*again, StepAttempt(step=step, fencing_token=8, key="k", worker="w", started_at=now())]
     assert refused.value.constraint == "attempt_fencing_token_once"
     assert (
         not StepAttempt.objects.exists() and not Event.objects.filter(operation="test:make", kind="operation").exists()
     )
-    with acting(COMMAND), change("test:make") as act:
-        act.unsaved.append(again[0])
+    with acting(COMMAND), operation("test:make") as op:
+        op.to_insert.append(again[0])
     assert StepAttempt.objects.count() == 1, "the connection goes on"
 
 
@@ -161,8 +165,8 @@ def test_rows_are_locked_and_written_in_one_trip_each(step: Step) -> None:
         return execute(text, params, many, context)
 
     with connection.execute_wrapper(seen), acting(COMMAND):
-        with change("test:write", (Step, step.pk), (Deployment, step.deployment_id)) as act:
-            act.get(Step).failure = "x"
+        with operation("test:write", (Step, step.pk), (Deployment, step.deployment_id)) as op:
+            op.get(Step).failure = "x"
     assert waits == ["SELECT ON"] * 3 + ["UPDATE ON", "WITH ON"]
 
 
@@ -170,20 +174,20 @@ def test_a_model_with_snapshots_keeps_them(world: Any) -> None:
     release = world.planned()
     assert not statements.plain(Release)
     before = release.history.count()
-    with acting(COMMAND), change("test:write", (Release, release.pk)) as act:
-        act.get(Release).title = "another"
+    with acting(COMMAND), operation("test:write", (Release, release.pk)) as op:
+        op.get(Release).title = "another"
     assert release.history.count() == before + 1
 
 
 def test_the_present_time_counts_what_was_waited_for(step: Step, database: str) -> None:
-    """A lease is given from the end of the wait for a row; its beginning is that of the act."""
+    """A lease is given from the end of the wait for a row; its beginning is that of the operation."""
     waits, seconds = threading.Event(), 0.7
     with psycopg.connect(database) as other:
         other.execute("SELECT FROM releases_step WHERE id = %s FOR UPDATE", [step.pk])
         threading.Thread(target=lambda: (waits.wait(10), time.sleep(seconds), other.rollback())).start()
         began = now()
         waits.set()
-        with acting(COMMAND), change("test:write", (Step, step.pk)) as act:
-            present, true = act.present(), now()
-    assert abs((true - present).total_seconds()) < 0.3 and (present - act.at).total_seconds() > seconds / 2
-    assert (act.at - began).total_seconds() < seconds / 2
+        with acting(COMMAND), operation("test:write", (Step, step.pk)) as op:
+            present, true = op.now(), now()
+    assert abs((true - present).total_seconds()) < 0.3 and (present - op.at).total_seconds() > seconds / 2
+    assert (op.at - began).total_seconds() < seconds / 2

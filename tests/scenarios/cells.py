@@ -7,8 +7,6 @@ from typing import Any
 
 from audit.actor import acting
 from audit.models import CheckpointDelivery, LedgerResumption
-from environments.actions.access import grant
-from environments.actions.account.create import create
 from environments.models import (
     AccessGrant,
     AccessRequest,
@@ -21,7 +19,8 @@ from environments.models import (
     RequestedChange,
     Token,
 )
-from releases.actions.procedure.activate import load
+from environments.operations.access import grant
+from environments.operations.account.create import create
 from releases.gates.content import digest, document
 from releases.models import (
     ApprovalRequest,
@@ -49,6 +48,7 @@ from releases.models import (
     SuppressedAddress,
     Waiver,
 )
+from releases.operations.procedure.put_into_effect import load
 from tests.conftest import enrolled
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, alter, make
@@ -109,7 +109,7 @@ class Rows:
                  failed_at=moment, suspended_at=moment),
             make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
                  stage="ready", found={"new": [], "known": [], "skipped": []}, next_at=moment),
-            make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
+            make(Rollback, deployment=run, cause="major_failure", raised_at=moment),
             make(CommitteeMeeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
             make(EmergencyStop, activated_by=people["operator"], activated_at=moment, reason="x", lifted_at=moment),
             make(LedgerResumption, digest="ab" * 32, size=9, note="x", finding="x", reason="x", requested_by="person:1:x",
@@ -161,14 +161,14 @@ class Rows:
             for name, role in (("operator_staging", "operator"), ("committee_staging", "committee")):
                 made = enrolled(create(username=name, display_name=name, kind="person"))
                 where = self.world.environments["staging"].pk
-                grant.propose(made.pk, role=role, environment_id=where, reason="a part")
+                grant.request_role(made.pk, role=role, environment_id=where, reason="a part")
                 self.world.people[name] = made
 
     def _draft(self) -> Release:
         made: Release = make(
             Release, application=self.world.application, version="7.0.0", title="x", tag="v7.0.0",
             author=self.world.people["author_on_committee"], procedure=Procedure.objects.get(state="in_effect"),
-            scheduled_start_at=datetime.now(UTC), window_end=datetime.now(UTC) + timedelta(hours=4), step_plan=_plan(),
+            scheduled_start_at=datetime.now(UTC), scheduled_end_at=datetime.now(UTC) + timedelta(hours=4), step_plan=_plan(),
         )  # fmt: skip
         return made
 

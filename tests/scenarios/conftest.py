@@ -16,11 +16,11 @@ __all__ = ["sample_repository", "stock", "world", "world_template"]
 @pytest.fixture
 def looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the real git once for each commit that is looked at; it lies in the way of thousands of steps."""
-    from releases.actions.release import observe
     from releases.models import Fact, Release
+    from releases.operations.release import refresh_from_git
 
     seen: dict[Any, dict[str, Any]] = {}
-    look = observe._look
+    look = refresh_from_git._look
 
     def remembered(release: Release) -> dict[str, Any]:
         key = (release.application.repository, release.tag, release.commit, release.branch)
@@ -30,7 +30,7 @@ def looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             seen[key] = {fact.kind: fact.value for fact in known} | look(release)
         return seen[key]
 
-    monkeypatch.setattr(observe, "_look", remembered)
+    monkeypatch.setattr(refresh_from_git, "_look", remembered)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""One history of consent: each act is tried on the real actions and asked of the reference model; they must agree.
+"""One history of approval: each operation is tried on the real actions and asked of the reference model; they must agree.
 
-The rules of test_consent_machine.py choose the acts; `bring` goes forward to where the next one can succeed.
+The rules of test_approval_request_machine.py choose the operations; `bring` goes forward to where the next one can succeed.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
 from audit.actor import acting
-from audit.refusals import Refused
-from environments.actions.access import grant as grants
+from audit.refusals import OperationRefused
 from environments.models import AccessGrant, Account, Delegation
-from releases.actions.consent import decide
-from releases.actions.consent.lapse import lapse_stale
-from releases.actions.deployment.queue import queue
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import schedule
-from releases.actions.deployment.settle import settle
-from releases.actions.obligation.settle import settle as settle_debt
-from releases.actions.release import prepare
-from releases.actions.release.confirm import confirm
-from releases.actions.release.move import move
-from releases.actions.release.submit import submit
-from releases.actions.step.claim import claim
+from environments.operations.access import grant as grants
 from releases.models import ApprovalDecision, ApprovalRequest, Deployment, FollowUp, Release
+from releases.operations.approval_request import decide
+from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.resolve import resolve
+from releases.operations.deployment.schedule import schedule
+from releases.operations.follow_up.complete import complete as settle_debt
+from releases.operations.release import prepare
+from releases.operations.release.final_check import sign
+from releases.operations.release.reschedule import set_scheduled_start
+from releases.operations.release.submit import submit
+from releases.operations.step.claim import claim
 from tests.releases.gates.asking import COMMAND, walk
 from tests.scenarios.reference import BEFORE, WAITING, Reference
 from tests.scenarios.stock import Stock
@@ -80,7 +80,7 @@ class History(RuleBasedStateMachine):
             with self.stock.world.acting_as(who) if who else acting(COMMAND):
                 result = call()
             done = result is not None if verb in ("lapse", "claim") else True
-        except Refused as refused:
+        except OperationRefused as refused:
             assert refused.reasons and all(str(reason).strip() for reason in refused.reasons), "a refusal says why"
             done, result = False, refused
         if done != allowed:
@@ -129,7 +129,7 @@ class History(RuleBasedStateMachine):
         """Return who holds one of the roles."""
         return [name for name in PEOPLE if self.model.has(name, *roles)]
 
-    # The way to where an act can succeed
+    # The way to where an operation can succeed
 
     def bring(self, luck: int, *places: str) -> None:
         """Go forward until release or run stands at one of the places; one time in ten do not."""
@@ -208,12 +208,10 @@ class History(RuleBasedStateMachine):
         if fits and self.window:
             # A milestone that was done when it was postponed and is open again lies in the past: a new date compresses it.
             with self.stock.world.acting_as(who):
-                move(self.release.pk, start=datetime.now(UTC))
+                set_scheduled_start(self.release.pk, start=datetime.now(UTC))
             self.window += 1
             self.model.content["window"] = self.window
-        self.act(
-            "lock_scope", who, lambda: prepare.fix_content(self.release.pk), fits, lambda: self.set("scope_locked")
-        )
+        self.act("lock_scope", who, lambda: prepare.lock_scope(self.release.pk), fits, lambda: self.set("scope_locked"))
 
     def to_confirm_tests(self, who: str = "") -> None:
         who = who or self.need("release_manager", "manager")
@@ -221,7 +219,7 @@ class History(RuleBasedStateMachine):
         self.act(
             "complete_testing",
             who,
-            lambda: prepare.confirm_tests(self.release.pk),
+            lambda: prepare.complete_testing(self.release.pk),
             fits,
             lambda: self.set("testing_completed"),
         )
@@ -239,7 +237,7 @@ class History(RuleBasedStateMachine):
         model = self.model
         who = who or self.need("release_manager", "manager")
         fits = model.has(who, "release_manager") and model.state == "in_review"
-        self.act("take_back", who, lambda: prepare.take_back(self.release.pk), fits,
+        self.act("take_back", who, lambda: prepare.withdraw_request(self.release.pk), fits,
                  lambda: model.move("testing_completed", "withdrawn"))  # fmt: skip
 
     def to_approve(self, who: str, *, absent: str = "", shown: bool = True, condition: bool = False) -> None:
@@ -258,7 +256,7 @@ class History(RuleBasedStateMachine):
 
     def to_confirm(self, who: str) -> None:
         model = self.model
-        self.act("confirm", who, lambda: confirm(self.release.pk), bool(model.may_sign(who)), lambda: model.sign(who))
+        self.act("confirm", who, lambda: sign(self.release.pk), bool(model.may_sign(who)), lambda: model.sign(who))
 
     def to_request(self, who: str) -> None:
         model, where = self.model, self.stock.world.environments["production"].pk
@@ -287,7 +285,7 @@ class History(RuleBasedStateMachine):
         if run is None:
             return
         fits = model.run == "scheduled" and model.has(model.starter, "operator") and model.may_run()
-        self.act("queue", "", lambda: queue(run.pk), fits and model.state == "final_check_completed",
+        self.act("queue", "", lambda: enqueue(run.pk), fits and model.state == "final_check_completed",
                  lambda: setattr(model, "run", "queued"))  # fmt: skip
 
     def to_claim(self) -> None:
@@ -314,7 +312,7 @@ class History(RuleBasedStateMachine):
         def effect() -> None:
             model.run, model.state = "resolved", "testing_completed"
 
-        done = self.act("settle", who, lambda: settle(run.pk, how="previous", reason="seen"), who in others, effect)
+        done = self.act("settle", who, lambda: resolve(run.pk, how="previous", reason="seen"), who in others, effect)
         if not done:
             model.run = "running"
             self.to_settle()
@@ -332,11 +330,11 @@ class History(RuleBasedStateMachine):
     def give(self, who: str, role: str) -> None:
         """Give a role, as the command may."""
         if not self.model.has(who, role):
-            self.act("give_role", "", lambda: grants.propose(self.people[who].pk, role=role, reason="needed"), True,
+            self.act("give_role", "", lambda: grants.request_role(self.people[who].pk, role=role, reason="needed"), True,
                      lambda: self.model.roles[who].add(role))  # fmt: skip
 
     def lapse(self) -> None:
-        """Let the sweeper end what is stale."""
+        """Let the poll end what is stale."""
         model, live = self.model, self.model.live
         stale = model.stale()
 
@@ -346,4 +344,4 @@ class History(RuleBasedStateMachine):
             if model.state in ("in_review", "approved", "final_check_completed"):
                 model.state = "testing_completed"
 
-        self.act("lapse", "", lambda: lapse_stale() or None, stale, effect)
+        self.act("lapse", "", lambda: invalidate_stale() or None, stale, effect)

@@ -17,7 +17,7 @@ WAITING = ("requested", "scheduled", "queued")
 
 @dataclass
 class Round:
-    """One round of consent."""
+    """One approval request."""
 
     content: dict[str, Any]
     applicant: str
@@ -169,7 +169,7 @@ class Reference:
             self.state = "final_check_completed"
 
     def start(self) -> None:
-        """Use the consent."""
+        """Use the approval."""
         live = self.live
         assert live is not None
         live.state, self.state, self.run = "used", "releasing", "running"

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from audit.actor import acting
-from audit.change import change
-from releases.actions.release.prepare import withdraw
+from audit.operation import operation
 from releases.models import Deployment, Release
+from releases.operations.release.prepare import cancel
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, walk
 
@@ -38,12 +38,12 @@ class Stock:
             found = walk(found, "stand_down")
         if found.state not in Release.ENDS:
             with self.world.acting_as("manager"):
-                withdraw(found.pk, reason="the next one")
+                cancel(found.pk, reason="the next one")
 
     def take(self) -> Any:
         """Return a new release at `tested`, with everything that its gates ask for, in a window of its own."""
         self.count += 1
-        with acting(COMMAND), change("test:copy") as act:
+        with acting(COMMAND), operation("test:copy") as op:
             made = _twin(self.release, state="draft", number=f"C-{self.count}")
             made.scheduled_start_at = self.release.scheduled_start_at + timedelta(microseconds=self.count)
             made.save_base(raw=True)
@@ -61,7 +61,7 @@ class Stock:
                     Deployment.objects.filter(pk=copied.pk).update(state=state)
             for state in ("scope_locked", "testing_completed"):
                 Release.objects.filter(pk=made.pk).update(state=state)
-            act.about(made)
+            op.about(made)
         return Release.objects.get(pk=made.pk)
 
 

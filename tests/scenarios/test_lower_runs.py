@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
-from releases.actions.consent.decide import approve
-from releases.actions.deployment.settle import settle
-from releases.actions.release.confirm import confirm
-from releases.actions.release.submit import submit
-from releases.actions.rollback.restored import restored
-from releases.actions.watch.sample import _close
+from audit.operation import operation
 from releases.models import ApprovalRequest, Deployment, FinalCheck, Release, Rollback
+from releases.operations.approval_request.decide import approve
+from releases.operations.deployment.resolve import resolve
+from releases.operations.monitoring.measure import _close
+from releases.operations.release.final_check import sign
+from releases.operations.release.submit import submit
+from releases.operations.rollback.completion import complete
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 from tests.scenarios.stock import Stock
 
@@ -45,7 +45,7 @@ def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> N
     release = started(stock)
     run = alter(lower(stock, release, "schedule", "enqueue", "start", "fail"), previous={})  # nothing lies there
     with stock.world.acting_as("second_operator"):
-        settle(run.pk, how=how, reason="looked")
+        resolve(run.pk, how=how, reason="looked")
     assert Release.objects.get(pk=release.pk).state == "releasing"
 
 
@@ -53,47 +53,47 @@ def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> N
 def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> None:
     release = started(stock, at=at)
     run = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback")
-    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "start")
+    alarm = walk(make(Rollback, deployment=run, cause="major_failure", raised_at=now()), "assess", "authorise", "start")
     same = dict.fromkeys(("code", "configuration", "data"), "")
     targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
-    with acting(COMMAND), change("test:restored", *targets) as act:
-        act.get(Deployment).measured = {"rollback": same}
-        restored(act, act.get(Rollback), act.get(Deployment), act.get(Release))
+    with acting(COMMAND), operation("test:restored", *targets) as op:
+        op.get(Deployment).measured = {"rollback": same}
+        complete(op, op.get(Rollback), op.get(Deployment), op.get(Release))
     assert Deployment.objects.get(pk=run.pk).state == "rolled_back"
     assert Release.objects.get(pk=release.pk).state == at
 
 
-def test_going_back_after_the_watch_retracts_what_was_published(stock: Stock) -> None:
+def test_going_back_after_the_monitoring_retracts_what_was_published(stock: Stock) -> None:
     """The notes of a release that is no longer there do not stay published; a draft of one stays what it is."""
     release = started(stock, at="completed")
     published, draft = release.documents.order_by("pk")[:2]
     walk(published, "publish")
     walk(draft, "revise")
     run = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback", environment="production")
-    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "start")
+    alarm = walk(make(Rollback, deployment=run, cause="major_failure", raised_at=now()), "assess", "authorise", "start")
     targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
-    with acting(COMMAND), change("test:restored", *targets) as act:
-        act.get(Deployment).measured = {"rollback": dict.fromkeys(("code", "configuration", "data"), "")}
-        restored(act, act.get(Rollback), act.get(Deployment), act.get(Release))
+    with acting(COMMAND), operation("test:restored", *targets) as op:
+        op.get(Deployment).measured = {"rollback": dict.fromkeys(("code", "configuration", "data"), "")}
+        complete(op, op.get(Rollback), op.get(Deployment), op.get(Release))
     assert Release.objects.get(pk=release.pk).state == "rolled_back"
     assert [stock.world.fresh(row).state for row in (published, draft)] == ["retracted", "draft"]
 
 
-def test_a_watch_in_staging_completes_no_release(stock: Stock) -> None:
+def test_monitoring_in_staging_completes_no_release(stock: Stock) -> None:
     release = started(stock, at="monitoring")
     run = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
-    with acting(COMMAND), change("test:close", (Deployment, run.pk), (Release, release.pk)) as act:
-        _close(act, act.get(Deployment), act.get(Release), None)
+    with acting(COMMAND), operation("test:close", (Deployment, run.pk), (Release, release.pk)) as op:
+        _close(op, op.get(Deployment), op.get(Release), None)
     assert Release.objects.get(pk=release.pk).state == "monitoring"
 
 
-def test_a_release_whose_way_back_was_finished_by_hand_has_an_end(stock: Stock) -> None:
+def test_a_release_whose_rollback_was_finished_by_hand_has_an_end(stock: Stock) -> None:
     """Settled as before after its watch had begun: it was taken back."""
     release = started(stock, at="monitoring")
     run = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring", "start_rollback", "fail_rollback",
                 environment="production")  # fmt: skip
     with stock.world.acting_as("second_operator"):
-        settle(run.pk, how="previous", reason="restored by hand")
+        resolve(run.pk, how="previous", reason="restored by hand")
     assert Release.objects.get(pk=release.pk).state == "rolled_back"
     assert not ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]).exists()
 
@@ -109,7 +109,7 @@ def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
                 approve(round_.pk, digest=round_.digest)
         for name in ("manager", "operator"):
             with world.acting_as(name):
-                confirm(release.pk)
+                sign(release.pk)
         assert Release.objects.get(pk=release.pk).state == "final_check_completed"
         assert FinalCheck.objects.filter(release=release).count() == 2 * attempt
         walk(ApprovalRequest.objects.get(pk=round_.pk), "use")

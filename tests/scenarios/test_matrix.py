@@ -5,7 +5,7 @@ cast, and one who holds a role in one environment only; every state of its machi
 the product's edges; for runs the three environments, in the lower two of them in four states. All persons of a
 cell try on the same rows, in one transaction that is taken back; what succeeds is taken back at once. Where the state
 refuses everybody two of them try, by turns: somebody, and somebody else to whom the verb is offered (all ten with
-RINGI_MATRIX=1). The whole of the governed tables is compared before and after, and each refusal must have left exactly
+RINGI_TEST_FULL_MATRIX=1). The whole of the audited tables is compared before and after, and each refusal must have left exactly
 one event.
 """
 
@@ -25,14 +25,14 @@ from django.apps import apps
 from django.db import connection, models, transaction
 
 from audit.actor import acting, current
-from audit.change import change
-from audit.governed import GOVERNED
-from audit.refusals import Refused, SignatureNeeded
+from audit.audited_tables import AUDITED_TABLES
+from audit.operation import operation
+from audit.refusals import OperationRefused, SignatureRequired
 from environments.models import Account
 from releases.admin.verbs import VERBS
 from releases.admin.verbs.base import FilesField, Verb
-from releases.machines.edges import edges, initial
 from releases.models import Deployment, Procedure, Release
+from releases.state_machines.edges import edges, initial
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.cells import Rows
 
@@ -40,11 +40,11 @@ PERSONS = (
     "administrator", "manager", "project_manager", "developer", "committee_a", "operator", "auditor", "outsider", "ci",
     "operator_staging",
 )  # fmt: skip
-WHOLE = bool(os.environ.get("RINGI_MATRIX"))
+WHOLE = bool(os.environ.get("RINGI_TEST_FULL_MATRIX"))
 NEVER = ("auditor", "outsider")
 # What everybody may who may look: about himself alone.
 ONES_OWN = {"account:edit_own", "access:request", "delegation:request", "inbox:mark_all_read"}
-# These look at the repository first, which is an act of its own (release:refresh_from_git) and keeps what was seen.
+# These look at the repository first, which is an operation of its own (release:refresh_from_git) and keeps what was seen.
 TOML = Path(__file__).resolve().parents[2] / "releases" / "procedures" / "default.toml"
 LOOKING = {"release:submit", "release:sign_final_check", "deployment:schedule"}
 FACTS = frozenset({"releases.Fact"})
@@ -53,7 +53,7 @@ LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
 
 @contextmanager
 def taken_back() -> Iterator[None]:
-    """Do what is inside in one transaction, and take it back; the door's own transactions become parts of it."""
+    """Do what is inside in one transaction, and take it back; the operation's own transactions become parts of it."""
     outer = transaction.atomic()
     outer._from_testcase = True  # type: ignore[attr-defined]  # what Django's own test cases say
     with outer:
@@ -74,7 +74,7 @@ def digests(rows: Rows) -> None:
 
 
 def whole() -> str:
-    """Return one digest over all governed tables.
+    """Return one digest over all audited tables.
 
     Of each row that is there its place and who wrote it: whatever writes a row, even with the same values, changes both.
     """
@@ -94,7 +94,7 @@ def _told(statement: str) -> str:
 
 def _statement(without: frozenset[str]) -> str:
     parts = []
-    for row in GOVERNED:
+    for row in AUDITED_TABLES:
         if row.model in without:
             continue
         app, _dot, rest = row.model.partition(".")
@@ -127,8 +127,8 @@ def walked(row: Any, state: str) -> Any:
                 ways[edge.target] = [*ways[place], edge.verb]
                 waiting.append(edge.target)
     for verb in ways[state]:
-        with acting(COMMAND), change("test:walk", (model, row.pk)) as act:
-            getattr(act.get(model), verb)()
+        with acting(COMMAND), operation("test:walk", (model, row.pk)) as op:
+            getattr(op.get(model), verb)()
     return model._default_manager.get(pk=row.pk)
 
 
@@ -214,11 +214,11 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
                 tally[name, verb.key] += 1
                 point = transaction.savepoint_create()
                 try:
-                    verb.act(*([] if row is None else [row.pk]), **arguments)
-                except Refused as no:
+                    verb.operation(*([] if row is None else [row.pk]), **arguments)
+                except OperationRefused as no:
                     # Whoever is only asked who they are is not refused: that leaves nothing at all.
-                    refused += not (isinstance(no, SignatureNeeded) and current().kind == "person")
-                    early += no.kind == "invalid"  # what makes no sense may be refused before a door is open
+                    refused += not (isinstance(no, SignatureRequired) and current().kind == "person")
+                    early += no.kind == "invalid_input"  # what makes no sense may be refused before an operation is open
                     transaction.savepoint_commit(point)
                     tally[f"{verb.key} refused"] += 1
                     continue

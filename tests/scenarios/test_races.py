@@ -16,25 +16,25 @@ import pytest
 from django.db import connection
 
 from audit.actor import acting
-from audit.refusals import Refused
-from releases.actions.consent import decide
-from releases.actions.consent.lapse import lapse_stale
-from releases.actions.deployment.queue import queue
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import cancel, schedule
-from releases.actions.procedure import activate
-from releases.actions.release.confirm import confirm
-from releases.actions.release.move import postpone
-from releases.actions.release.plan import edit
-from releases.actions.release.prepare import amend, take_back
-from releases.actions.release.submit import submit
-from releases.actions.step.claim import claim
+from audit.refusals import OperationRefused
 from releases.models import ApprovalDecision, ApprovalRequest, Deployment, Procedure, Release, StepAttempt
+from releases.operations.approval_request import decide
+from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import cancel, schedule
+from releases.operations.procedure import put_into_effect
+from releases.operations.release.final_check import sign
+from releases.operations.release.plan import edit
+from releases.operations.release.prepare import reopen_scope, withdraw_request
+from releases.operations.release.reschedule import reschedule
+from releases.operations.release.submit import submit
+from releases.operations.step.claim import claim
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.stock import Stock
 
 MANY = 32
-Racer = tuple[str, str, Callable[[], Any]]  # what, by whom (empty: a process), the act
+Racer = tuple[str, str, Callable[[], Any]]  # what, by whom (empty: a process), the operation
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -52,7 +52,7 @@ def race(stock: Stock, racers: list[Racer]) -> Counter[str]:
                 result = call()
             with counting:
                 done[what] += result is not None and result != []
-        except Refused as no:
+        except OperationRefused as no:
             refused.append(no)
         except Exception as fault:
             faults.append((what, who, repr(fault)))
@@ -72,7 +72,7 @@ def race(stock: Stock, racers: list[Racer]) -> Counter[str]:
 
 
 def granted(stock: Stock) -> tuple[Any, ApprovalRequest]:
-    """Return a release with the consent of two."""
+    """Return a release with the approval of two."""
     release = stock.take()
     with stock.world.acting_as("manager"):
         round_ = submit(release.pk)
@@ -87,7 +87,7 @@ def requested(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     release, round_ = granted(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
-            confirm(release.pk)
+            sign(release.pk)
     with stock.world.acting_as("operator"):
         run = request(release.pk, environment_id=stock.world.environments["production"].pk)
     return release, round_, run
@@ -105,7 +105,7 @@ def queued(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment, int]:
     """Return a confirmed release with a run whose first step is ready, and that step's number."""
     release, round_, run = scheduled(stock)
     with acting(COMMAND):
-        queue(run.pk)
+        enqueue(run.pk)
     return release, round_, run, run.steps.get(ordinal=1).pk
 
 
@@ -124,7 +124,7 @@ def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> N
     racers += [("edit", "manager", lambda: edit(release.pk, fields={"ticket": "T-9"})) for _ in range(7)]
     for name in ("committee_a", "committee_b", "author_on_committee"):
         racers += [("approve", name, lambda: decide.approve(round_.pk, digest=round_.digest)) for _ in range(2)]
-    racers += [("queue", "", lambda: queue(run.pk)) for _ in range(7)]
+    racers += [("queue", "", lambda: enqueue(run.pk)) for _ in range(7)]
     assert race(stock, racers) == Counter(claim=1, edit=0, approve=0, queue=0)
     assert StepAttempt.objects.filter(step=step).count() == 1
     assert ApprovalRequest.objects.get(pk=round_.pk).state == "used"
@@ -133,7 +133,7 @@ def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> N
 
 def test_of_all_schedulers_one_queues_and_of_all_workers_one_starts(stock: Stock) -> None:
     _release, _round, run = scheduled(stock)
-    assert race(stock, [("queue", "", lambda: queue(run.pk))] * MANY) == Counter(queue=1)
+    assert race(stock, [("queue", "", lambda: enqueue(run.pk))] * MANY) == Counter(queue=1)
     step = run.steps.get(ordinal=1).pk
     assert race(stock, [("claim", "", lambda: claim(step, worker="w"))] * MANY) == Counter(claim=1)
 
@@ -142,8 +142,8 @@ def test_of_all_schedulers_one_queues_and_of_all_workers_one_starts(stock: Stock
 def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, again: int) -> None:
     release, round_, _run, step = queued(stock)
     racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w"))] * 12
-    racers += [("amend", "manager", lambda: amend(release.pk, reason="a word"))] * 12
-    racers += [("postpone", "manager", lambda: postpone(release.pk, start=datetime.now(UTC), reason="later"))] * 8
+    racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 12
+    racers += [("postpone", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 8
     done = race(stock, racers)
     assert done["amend"] <= 1 and done["postpone"] <= 1
     assert done["claim"] == (not done["amend"] and not done["postpone"]), done
@@ -160,10 +160,10 @@ def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_cont
     racers: list[Racer] = [
         ("approve", f"committee_{'ab'[n % 2]}", lambda: decide.approve(round_.pk, **said)) for n in range(12)
     ]
-    racers += [("amend", "manager", lambda: amend(release.pk, reason="a word"))] * 6
-    racers += [("take_back", "manager", lambda: take_back(release.pk))] * 6
+    racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 6
+    racers += [("take_back", "manager", lambda: withdraw_request(release.pk))] * 6
     racers += [("send_back", "committee_b", lambda: decide.send_back(round_.pk, comment="no", **said))] * 4
-    racers += [("lapse", "", lapse_stale)] * 4
+    racers += [("lapse", "", invalidate_stale)] * 4
     done = race(stock, racers)
     assert done["approve"] <= 2 and done["amend"] <= 2 and done["lapse"] == 0, done
     assert ApprovalDecision.objects.filter(approval_request=round_).count() == done["approve"] + done["send_back"]
@@ -176,10 +176,10 @@ def test_scheduling_and_changing_at_once_do_not_dead_lock(stock: Stock, again: i
     """Each of them needs the release, its round and its run."""
     release, _round, run = requested(stock)
     racers: list[Racer] = [("schedule", f"{'second_' * (n % 2)}operator", lambda: schedule(run.pk)) for n in range(12)]
-    racers += [("amend", "manager", lambda: amend(release.pk, reason="a word"))] * 7
-    racers += [("postpone", "manager", lambda: postpone(release.pk, start=datetime.now(UTC), reason="later"))] * 6
+    racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 7
+    racers += [("postpone", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 6
     racers += [("cancel", "manager", lambda: cancel(run.pk, reason="no"))] * 3
-    racers += [("lapse", "", lapse_stale)] * 4
+    racers += [("lapse", "", invalidate_stale)] * 4
     done = race(stock, racers)
     assert done["schedule"] <= 1 and done["amend"] == 1, done
     assert Deployment.objects.get(pk=run.pk).state == "cancelled", "what waits does not outlive its consent"
@@ -201,8 +201,8 @@ def somebody_waits() -> None:
 def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_dead_lock(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The amendment comes while the run is locked and its consent not yet written on it; both end."""
-    from releases.actions.deployment import schedule as scheduling
+    """The amendment comes while the run is locked and its approval not yet written on it; both end."""
+    from releases.operations.deployment import schedule as scheduling
 
     release, round_, run = requested(stock)
     inside, book, faults = threading.Event(), scheduling._book, []
@@ -216,7 +216,7 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
         try:
             inside.wait(60)
             with stock.world.acting_as("manager"):
-                amend(release.pk, reason="a word")
+                reopen_scope(release.pk, reason="a word")
         except Exception as fault:
             faults.append(repr(fault))
         finally:
@@ -240,12 +240,14 @@ def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
     """Both need the environment and the release, in one order: what is in force is written when the other waits."""
     release, _round, run = requested(stock)
     place = {"environment_id": run.environment_id}
-    put, faults = activate.put_in_force, []
+    put, faults = put_into_effect.put_into_effect, []
     inside = threading.Event()
     with stock.world.acting_as("manager"):
         active = Procedure.objects.get(state="in_effect")
-        draft = activate.load(active.document.model_validate(active.content | {"version": "1.8.0"}), reason="a word")
-        applied = activate.submit(draft.pk, reason="a word", moved=(release.pk,))
+        draft = put_into_effect.load(
+            active.document.model_validate(active.content | {"version": "1.8.0"}), reason="a word"
+        )
+        applied = put_into_effect.submit(draft.pk, reason="a word", moved=(release.pk,))
     with stock.world.acting_as("committee_a"):
         decide.approve(applied.pk, digest=applied.digest)
 
@@ -257,14 +259,14 @@ def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
     def ask_for_it() -> None:
         try:
             inside.wait(60)
-            with stock.world.acting_as("operator"), pytest.raises(Refused):
+            with stock.world.acting_as("operator"), pytest.raises(OperationRefused):
                 request(release.pk, **place)
         except BaseException as fault:
             faults.append(repr(fault))
         finally:
             connection.close()
 
-    monkeypatch.setattr(activate, "put_in_force", put_late)
+    monkeypatch.setattr(put_into_effect, "put_into_effect", put_late)
     other = threading.Thread(target=ask_for_it)
     other.start()
     with stock.world.acting_as("committee_b"):

@@ -1,6 +1,6 @@
 """Breadth-first search over the machines of release, consent and run together with the rules of who fires what when.
 
-The edges are the product's own (`releases.machines.edges`), and so are the sets of states (MAY_RUN, OCCUPYING, FROM …).
+The edges are the product's own (`releases.state_machines.edges`), and so are the sets of states (MAY_RUN, OCCUPYING, FROM …).
 What is restated here is only which act fires which edges together, in ACTS; a test reads the actions' code and fails
 when an edge is fired somewhere that FIRED does not list. A world is one release with its latest round, a run in
 production, a run in staging, and what the search asks about.
@@ -15,41 +15,41 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from releases.actions.rollback.possible import FROM
-from releases.machines.edges import edges
 from releases.models import ApprovalRequest, Deployment, Release
+from releases.operations.rollback.possible import FROM
+from releases.state_machines.edges import edges
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where the actions fire an edge of the three machines: file under releases/actions, function, row and edge.
+# Where the actions fire an edge of the three machines: file under releases/operations, function, row and edge.
 FIRED = """
-consent/decide.py _refuse round_.reject round_.send_back release.reject release.send_back
-consent/decide.py _grant round_.mark_approved release.mark_approved
-consent/end.py end_rounds deployment.cancel
-consent/lapse.py _lapse_release release.end_approval; consent/lapse.py _lapse_window held.expire
-deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.mark_stopped
-deployment/decide.py succeed deployment.succeed; deployment/settle.py settle deployment.resolve; deployment/settle.py _follow release.fail release.abort
-deployment/decide.py _go_on deployment.resume deployment.resume_verification
-deployment/decide.py go_on_after deployment.start_verification
-deployment/queue.py queue deployment.enqueue; deployment/queue.py settle_lower held.resolve
-deployment/queue.py put_back deployment.return_to_scheduled; deployment/queue.py miss deployment.mark_missed
+approval_request/decide.py _refuse round_.reject round_.send_back release.reject release.send_back
+approval_request/decide.py _grant round_.mark_approved release.mark_approved
+approval_request/end.py end_requests deployment.cancel
+approval_request/invalidate.py _invalidate_release release.end_approval; approval_request/invalidate.py _expire_window held.expire
+deployment/decide.py fail deployment.fail; deployment/decide.py stop_within_operation deployment.stop deployment.mark_stopped
+deployment/decide.py succeed deployment.succeed; deployment/resolve.py resolve deployment.resolve; deployment/resolve.py _follow release.fail release.abort
+deployment/decide.py _resume deployment.resume deployment.resume_verification
+deployment/decide.py resume_after deployment.start_verification
+deployment/enqueue.py enqueue deployment.enqueue; deployment/enqueue.py resolve_lower held.resolve
+deployment/enqueue.py return_to_scheduled deployment.return_to_scheduled; deployment/enqueue.py mark_missed deployment.mark_missed
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
 deployment/schedule.py cancel deployment.cancel
-deployment/stopped.py stopped deployment.mark_stopped
-deployment/verified.py taken_back release.mark_rolled_back; deployment/verify.py verify deployment.start_monitoring release.start_monitoring; deployment/replaced.py cut_short cut.supersede release.fail; deployment/verified.py completed release.complete
-in_force/adopt.py propose release.mark_imported; procedure/activate.py move_over release.end_approval
-procedure/activate.py take_back round_.withdraw_request; procedure/activate.py end_other_applications other.invalidate
-release/confirm.py confirm release.complete_final_check; release/import_tags.py _record release.mark_imported
-release/move.py postpone release.reschedule; release/prepare.py fix_content release.lock_scope; release/prepare.py confirm_tests release.complete_testing
-release/prepare.py conclude release.close; release/prepare.py amend release.reopen_scope
-release/prepare.py take_back release.withdraw_request; release/prepare.py withdraw release.cancel
-release/submit.py submit release.submit; rollback/restored.py restored deployment.complete_rollback deployment.fail_rollback
-rollback/run.py run deployment.start_rollback; rollback/run.py retry deployment.retry_rollback
+deployment/mark_stopped.py mark_stopped deployment.mark_stopped
+deployment/completion.py mark_release_rolled_back release.mark_rolled_back; deployment/verify.py verify deployment.start_monitoring release.start_monitoring; deployment/superseded.py supersede cut.supersede release.fail; deployment/completion.py complete_release release.complete
+deployed_version/register.py request_registration release.mark_imported; procedure/put_into_effect.py move_over release.end_approval
+procedure/put_into_effect.py withdraw_request round_.withdraw_request; procedure/put_into_effect.py end_other_requests other.invalidate
+release/final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported
+release/reschedule.py reschedule release.reschedule; release/prepare.py lock_scope release.lock_scope; release/prepare.py complete_testing release.complete_testing
+release/prepare.py close release.close; release/prepare.py reopen_scope release.reopen_scope
+release/prepare.py withdraw_request release.withdraw_request; release/prepare.py cancel release.cancel
+release/submit.py submit release.submit; rollback/completion.py complete deployment.complete_rollback deployment.fail_rollback
+rollback/start.py start_rollback deployment.start_rollback; rollback/start.py retry deployment.retry_rollback
 step/claim.py _start deployment.start round_.use release.start
-step/finish.py finish deployment.mark_stopped; step/finish.py stop deployment.mark_stopped
-step/finish.py ask_person deployment.await_decision; step/time_left.py hold deployment.await_decision; step/finish.py pause deployment.mark_stopped
-step/finish.py _phase_ends deployment.start_verification deployment.start_monitoring
-step/finish.py _trouble deployment.mark_stopped deployment.fail_rollback deployment.await_decision deployment.fail
-watch/sample.py _close deployment.succeed; window/withdraw.py withdraw round_.withdraw_request round_.invalidate
+step/outcome.py record_success deployment.mark_stopped; step/outcome.py stop deployment.mark_stopped
+step/outcome.py request_manual deployment.await_decision; step/time_left.py hold deployment.await_decision; step/outcome.py wait deployment.mark_stopped
+step/outcome.py _phase_ends deployment.start_verification deployment.start_monitoring
+step/outcome.py _trouble deployment.mark_stopped deployment.fail_rollback deployment.await_decision deployment.fail
+monitoring/measure.py _close deployment.succeed; window/cancel.py cancel round_.withdraw_request round_.invalidate
 """
 ROWS = {"round_", "release", "held", "deployment", "other", "cut"}
 LIVE_RELEASE = ("in_review", "approved", "final_check_completed")
@@ -60,7 +60,7 @@ GIVE_BACK = ("monitoring", "releasing", "completed")
 class World:
     """Where everything stands. `same`: the content is what the round is about and its window is open.
 
-    own: the run in production belongs to the round shown; used: the run in production consumed a consent.
+    own: the run in production belongs to the round shown; used: the run in production consumed an approval.
     """
 
     release: str = "draft"
@@ -110,7 +110,7 @@ def ended(world: World | None, how: str) -> World | None:
 
 
 def gates(world: World) -> bool:
-    """Restate the consent gate: a granted round about the content as it is."""
+    """Restate the approval gate: a granted round about the content as it is."""
     return world.round == "approved" and world.same
 
 
@@ -233,7 +233,7 @@ def restored(w: World) -> World | None:
 
 
 def plain(name: str, verb: str) -> Callable[[World], World | None]:
-    """Return an act that fires one edge of one row."""
+    """Return an operation that fires one edge of one row."""
     return lambda w: step(w, **{name: verb})
 
 
@@ -261,7 +261,7 @@ ACTS: dict[str, Callable[[World], World | None]] = {
 
 @cache
 def reached() -> dict[World, tuple[World | None, str]]:
-    """Return every world that can be reached, with the world before it and the act between."""
+    """Return every world that can be reached, with the world before it and the operation between."""
     seen: dict[World, tuple[World | None, str]] = {World(): (None, "")}
     waiting = deque([World()])
     while waiting:
@@ -275,7 +275,7 @@ def reached() -> dict[World, tuple[World | None, str]]:
 
 
 def path(world: World) -> list[str]:
-    """Return the acts that lead to a world, for the message of a failure."""
+    """Return the operations that lead to a world, for the message of a failure."""
     acts: list[str] = []
     before: World | None = world
     while before is not None:
@@ -285,7 +285,7 @@ def path(world: World) -> list[str]:
 
 
 def arrows() -> Iterator[tuple[World, str, World]]:
-    """Yield every act from every world that can be reached."""
+    """Yield every operation from every world that can be reached."""
     for world in reached():
         for name, act in ACTS.items():
             following = act(world)
@@ -293,7 +293,7 @@ def arrows() -> Iterator[tuple[World, str, World]]:
                 yield world, name, following
 
 
-def test_nothing_starts_in_production_without_a_consent_about_exactly_this() -> None:
+def test_nothing_starts_in_production_without_an_approval_about_exactly_this() -> None:
     starts = 0
     for before, name, after in arrows():
         if before.run == "queued" and after.run == "running":
@@ -304,7 +304,7 @@ def test_nothing_starts_in_production_without_a_consent_about_exactly_this() -> 
     assert starts, "the search never got that far"
 
 
-def test_whatever_runs_in_production_has_used_a_consent() -> None:
+def test_whatever_runs_in_production_has_used_an_approval() -> None:
     held = set(Deployment.OCCUPYING) - {"queued"}
     assert {w.run for w in reached()} >= held | set(Deployment.ENDS), "each state of a run is reached"
     for world in reached():
@@ -365,10 +365,10 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
     assert missing <= allowed, missing - allowed
 
 
-def test_the_acts_searched_here_are_those_of_the_code() -> None:
+def test_the_operations_searched_here_are_those_of_the_code() -> None:
     """An edge that is fired anywhere else makes this search, and then the list above, incomplete."""
     verbs = {edge.verb for model in (Release, ApprovalRequest, Deployment) for edge in edges(model)}
-    folder = ROOT / "releases" / "actions"
+    folder = ROOT / "releases" / "operations"
     found: set[str] = set()
     for file in folder.rglob("*.py"):
         for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -389,7 +389,7 @@ def test_the_acts_searched_here_are_those_of_the_code() -> None:
 
 def test_edges_of_a_round_are_fired_in_no_other_way() -> None:
     """EDGES of end_rounds calls them through the class; nothing else does."""
-    from releases.actions.consent.end import EDGES
+    from releases.operations.approval_request.end import EDGES
 
     assert {e.__name__ for e in EDGES.values()} == {"invalidate", "withdraw_request", "expire", "send_back", "reject"}
     through_class = [
@@ -397,4 +397,4 @@ def test_edges_of_a_round_are_fired_in_no_other_way() -> None:
         for file in (ROOT / "releases").rglob("*.py")
         if any(f"ApprovalRequest.{e.__name__}" in file.read_text(encoding="utf-8") for e in EDGES.values())
     ]
-    assert through_class == ["releases/actions/consent/end.py"]
+    assert through_class == ["releases/operations/approval_request/end.py"]

@@ -1,4 +1,4 @@
-"""`manage.py audit_reconcile`: compares history and governed rows with the ledger; ends with 0 explained, 1 not."""
+"""`manage.py audit_reconcile`: compares history and audited rows with the ledger; ends with 0 explained, 1 not."""
 
 import sys
 from typing import Any
@@ -7,18 +7,18 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
 from audit.actor import Actor, acting
-from audit.reconciliation import night
+from audit.reconciliation import nightly
 
 
 class Command(BaseCommand):
     """Go on with the comparison that is under way, or begin one, to its end."""
 
-    help = "Compare history rows and governed rows with the ledger: exit status 0 all are explained, 1 some are not."
+    help = "Compare history rows and audited rows with the ledger: exit status 0 all are explained, 1 some are not."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Compare, print what was found, and end the process with the exit status."""
         with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
-            run = night.reconcile()
+            run = nightly.reconcile()
         if run is None:
             raise CommandError(_("Another process is running the ledger reconciliation now."))
         found = run.found
@@ -31,5 +31,5 @@ class Command(BaseCommand):
         )
         for row in found["alarms"]:
             which = f", row {row['row']}" if row["row"] else ""
-            self.stdout.write(f"{row['object']}{which}, {row['at']}: {night.reason_of(row)}")
+            self.stdout.write(f"{row['object']}{which}, {row['at']}: {nightly.reason_of(row)}")
         sys.exit(1 if found["unexplained"] else 0)

@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        folder = Path(settings.STATE) / "sealer"
+        folder = Path(settings.STATE_DIR) / "ledger_signer"
         parser.add_argument("--from", dest="first", type=int, default=1, metavar="N", help="first number (1)")
         parser.add_argument("--to", dest="last", type=int, metavar="M", help="last number (the end)")
         parser.add_argument("--scheduled", action="store_true", help="what is new, or all when due; keep the result")
@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
     @staticmethod
     def _remembered(folder: Path) -> list[str]:
-        """Return the note in the sealer's own memory, which outlives a file of checkpoints that was cut."""
+        """Return the note in the ledger signer's own memory, which outlives a file of checkpoints that was cut."""
         state = folder / "state.json"
         return [Memory.read(state).note] if state.exists() else []
 

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.actor import Actor, acting
-from audit.change import note
+from audit.operation import record_event
 from environments import key_ring
-from environments.actions.configuration import reseal
+from environments.operations.configuration import reencrypt
 
 # A request that read the ring before the change has ended by then.
 REST_SECONDS = 60.0
@@ -18,7 +18,7 @@ REST_SECONDS = 60.0
 class Command(BaseCommand):
     """Show, add, change and retire keys."""
 
-    help = "Shows the ring (show), adds a key (add), seals everything under it (rotate), drops unused keys (retire)."
+    help = "Shows the ring (show), adds a key (add), encrypts everything under it (rotate), drops unused keys (retire)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the verb."""
@@ -30,47 +30,49 @@ class Command(BaseCommand):
             getattr(self, "_" + options["verb"])()
 
     def _show(self) -> None:
-        ring, used = key_ring.read(), reseal.in_use()
+        ring, used = key_ring.read(), reencrypt.in_use()
         for name, key in ring.keys.items():
-            mark = "seals" if name == ring.current else "opens"
+            mark = "encrypts" if name == ring.current else "decrypts"
             self.stdout.write(f"{name}  {key_ring.fingerprint(key)}  {mark}  {used.pop(name, 0)} values")
         self.stdout.write(f"digests  {key_ring.fingerprint(ring.digest)}")
         if used:
-            raise CommandError(f"sealed under keys that are not in the ring: {dict(used)}")
+            raise CommandError(f"encrypted under keys that are not in the ring: {dict(used)}")
 
     def _add(self) -> None:
         ring = key_ring.add()
-        note("configuration:add_key", key=ring.newest, fingerprint=key_ring.fingerprint(ring.keys[ring.newest]))
+        record_event("configuration:add_key", key=ring.newest, fingerprint=key_ring.fingerprint(ring.keys[ring.newest]))
         self.stdout.write(f"{ring.newest} added; copy {key_ring.path()} to the other machines, then rotate")
 
     def _rotate(self) -> None:
         ring = key_ring.read()
-        unfinished = reseal.stale_configurations() or reseal.stale_factors()
-        unfinished = unfinished or [pk for place in reseal.ELSEWHERE for pk in place.stale()]
+        unfinished = reencrypt.stale_configurations() or reencrypt.stale_factors()
+        unfinished = unfinished or [pk for place in reencrypt.ELSEWHERE for pk in place.stale()]
         if not unfinished and ring.newest == ring.current:
             ring = key_ring.add()
         if ring.newest != ring.current:
             ring = key_ring.use(ring.newest)
-            note("configuration:use_key", key=ring.current, fingerprint=key_ring.fingerprint(ring.keys[ring.current]))
+            record_event(
+                "configuration:use_key", key=ring.current, fingerprint=key_ring.fingerprint(ring.keys[ring.current])
+            )
         count = 0
         # Again until nothing is left: a request that read the ring before the change may have written meanwhile.
-        while versions := reseal.stale_configurations():
+        while versions := reencrypt.stale_configurations():
             for pk in versions:
-                reseal.reseal(pk)
+                reencrypt.reencrypt(pk)
                 count += 1
-        while factors := reseal.stale_factors():
+        while factors := reencrypt.stale_factors():
             for pk in factors:
-                reseal.reseal_factor(pk)
+                reencrypt.reencrypt_factor(pk)
                 count += 1
-        for place in reseal.ELSEWHERE:
+        for place in reencrypt.ELSEWHERE:
             while rows := place.stale():
                 for pk in rows:
-                    place.reseal(pk)
+                    place.reencrypt(pk)
                     count += 1
-        self.stdout.write(f"{ring.current} seals; {count} rows sealed anew; {dict(reseal.in_use())}")
+        self.stdout.write(f"{ring.current} encrypts; {count} rows re-encrypted; {dict(reencrypt.in_use())}")
 
     def _retire(self) -> None:
-        ring, used = key_ring.read(), reseal.in_use()
+        ring, used = key_ring.read(), reencrypt.in_use()
         unused = {name for name in ring.keys if name != ring.current and not used[name]}
         if needed := sorted(name for name in ring.keys if name != ring.current and used[name]):
             raise CommandError(f"still in use: {', '.join(needed)}; run rotate")
@@ -78,5 +80,5 @@ class Command(BaseCommand):
             raise CommandError(f"the key was changed less than {REST_SECONDS:.0f} s ago; try again then")
         key_ring.drop(unused)
         if unused:
-            note("configuration:retire_keys", keys=sorted(unused))
+            record_event("configuration:retire_keys", keys=sorted(unused))
         self.stdout.write(f"retired: {', '.join(sorted(unused)) or 'none'}")

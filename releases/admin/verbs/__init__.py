@@ -2,16 +2,16 @@
 
 from releases.admin.verbs import (
     access,
-    consent,
+    approval,
+    deployments,
+    emergency_stop,
     ledger,
-    messages,
+    monitoring,
+    notifications,
     procedure,
     releases,
-    runs,
     source,
-    stop,
     targets,
-    watches,
     windows,
 )
 from releases.admin.verbs.base import Verb
@@ -22,13 +22,13 @@ VERBS: tuple[Verb, ...] = (
     *procedure.VERBS,
     *releases.VERBS,
     *source.VERBS,
-    *consent.VERBS,
-    *runs.VERBS,
-    *watches.VERBS,
+    *approval.VERBS,
+    *deployments.VERBS,
+    *monitoring.VERBS,
     *windows.VERBS,
-    *stop.VERBS,
+    *emergency_stop.VERBS,
     *ledger.VERBS,
-    *messages.VERBS,
+    *notifications.VERBS,
 )
 
 

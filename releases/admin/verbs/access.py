@@ -1,4 +1,4 @@
-"""Verbs about accounts, tokens, grants, requests for access, reviews of access, deputies and the second factor."""
+"""Verbs about accounts, tokens, grants, requests for access, reviews of access, delegates and the second factor."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
-from audit.actor import NoActor, current
+from audit.actor import MissingActor, current
 from environments import access, times
-from environments.actions.access import demand_mfa, grant, request, review
-from environments.actions.account import close as closing, create as accounts, edit as editing, invite as invitations
-from environments.actions.deputy import appoint as deputies
-from environments.actions.token import issue as tokens
 from environments.models import (
     AccessGrant,
     AccessRequest,
@@ -24,8 +20,17 @@ from environments.models import (
     Environment,
     Token,
 )
+from environments.operations.access import grant, request, require_two_factor, review
+from environments.operations.account import (
+    create as accounts,
+    deactivate as closing,
+    edit as editing,
+    invite as invitations,
+)
+from environments.operations.delegation import request as deputies
+from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR, ROLE_CHOICES
-from releases.admin import headcount_preview as preview
+from releases.admin import staffing_preview as preview
 from releases.admin.verbs.base import LinesField, Verb, ZonedDateTimeField, length, must, reason, row, text
 
 Fields = Mapping[str, forms.Field]
@@ -41,7 +46,7 @@ def people(label: Any, initial: Any = None) -> forms.ModelChoiceField[Account]:
 def _myself() -> Account | None:
     try:
         own = current().account_id
-    except NoActor:
+    except MissingActor:
         return None
     return Account.objects.filter(pk=own).first() if own is not None else None
 
@@ -118,9 +123,9 @@ def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
 
 def _grant(instance: Any) -> Fields:
     giver, where = access.current_account(), row(_("environment (none: all)"), Environment, required=False)
-    if not access.may(giver, "grant"):
+    if not access.may(giver, "manage_access"):
         # Who gives roles in some environments alone chooses one of them.
-        places = [place.pk for place in Environment.objects.all() if access.may(giver, "grant", place)]
+        places = [place.pk for place in Environment.objects.all() if access.may(giver, "manage_access", place)]
         where = row(_("environment"), Environment)
         where.queryset = Environment.objects.filter(pk__in=places)
     service = isinstance(instance, Account) and instance.kind == Account.Kind.SERVICE
@@ -136,11 +141,11 @@ def _grant(instance: Any) -> Fields:
 
 
 def _asked_of_grant(instance: Any) -> list[tuple[str, Environment | None]]:
-    return [("grant", place) for place in (None, *Environment.objects.all())]
+    return [("manage_access", place) for place in (None, *Environment.objects.all())]
 
 
 def _asked_of_item(item: AccessReviewItem) -> list[tuple[str, Environment | None]]:
-    return [("grant", item.grant.environment)]
+    return [("manage_access", item.grant.environment)]
 
 
 def _request(instance: Any) -> Fields:
@@ -229,31 +234,31 @@ def _factor(instance: Any) -> Fields:
     }
 
 
-ADMIN, GIVE, LOOK = ("account",), ("grant",), ("look",)
+ADMIN, GIVE, LOOK = ("manage_accounts",), ("manage_access",), ("read",)
 VERBS: tuple[Verb, ...] = (
     Verb("account", "create", _("Create account"), accounts.create, ADMIN, fields=_account, signs=True),
     Verb("account", "edit", _("Change account"), editing.edit, ADMIN, Account, _edit, signs=True),
     Verb("account", "edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own),
     Verb("account", "invite", _("Invite person"), invitations.invite, ADMIN, Account, must, signs=True),
-    Verb("account", "deactivate", _("Deactivate account"), closing.close, ADMIN, Account, must, signs=True, danger=True,
+    Verb("account", "deactivate", _("Deactivate account"), closing.deactivate, ADMIN, Account, must, signs=True, danger=True,
          preview=preview.of_closing),
-    Verb("account", "reactivate", _("Reactivate account"), closing.reopen, ADMIN, Account, must, signs=True),
+    Verb("account", "reactivate", _("Reactivate account"), closing.reactivate, ADMIN, Account, must, signs=True),
     Verb("token", "issue", _("Issue token"), _issue, ADMIN, Account, _token, signs=True),
     Verb("token", "revoke", _("Revoke token"), tokens.revoke, ADMIN, Token, must, signs=True, danger=True),
-    Verb("access", "grant", _("Grant access"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
+    Verb("access", "grant", _("Grant access"), grant.request_role, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
     Verb("access", "confirm", _("Confirm access grant"), grant.confirm, GIVE, AccessGrant, reason, signs=True, shows=_granted),
-    Verb("access", "revoke", _("Revoke grant"), grant.withdraw, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
+    Verb("access", "revoke", _("Revoke grant"), grant.revoke, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
          preview=preview.of_ending),
     Verb("access", "request", _("Request access"), request.request, LOOK, fields=_request),
-    Verb("access", "approve", _("Approve access request"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
-    Verb("access", "reject", _("Reject access request"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
+    Verb("access", "approve", _("Approve access request"), request.approve, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
+    Verb("access", "reject", _("Reject access request"), request.reject, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
     Verb("access_review", "open", _("Open access review"), review.open_review, GIVE, fields=_opening, signs=True),
     Verb("access_review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
-    Verb("access_review", "revoke", _("Revoke grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
+    Verb("access_review", "revoke", _("Revoke grant"), review.revoke, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
     Verb("access_review", "close", _("Close access review"), review.close, GIVE, AccessReview, reason, signs=True),
-    Verb("delegation", "request", _("Appoint delegate"), deputies.appoint, LOOK, fields=_deputy, signs=True,
+    Verb("delegation", "request", _("Appoint delegate"), deputies.request_delegation, LOOK, fields=_deputy, signs=True,
          preview=preview.of_absence),
     Verb("delegation", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Delegation, reason, signs=True, shows=_stands_in),
-    Verb("delegation", "revoke", _("Revoke delegation"), deputies.withdraw, LOOK, Delegation, must, danger=True, shows=_stands_in),
-    Verb("environment", "require_two_factor", _("Set two-factor requirement"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
+    Verb("delegation", "revoke", _("Revoke delegation"), deputies.revoke, LOOK, Delegation, must, danger=True, shows=_stands_in),
+    Verb("environment", "require_two_factor", _("Set two-factor requirement"), require_two_factor.require_two_factor, GIVE, Environment, _factor, signs=True),
 )  # fmt: skip

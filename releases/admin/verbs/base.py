@@ -20,9 +20,9 @@ from django_fsm import can_proceed
 
 from environments import access, calendar
 from environments.models import Account, Environment
-from environments.roles import ENVIRONMENT_VERBS
-from releases.actions.release import facts
+from environments.roles import ENVIRONMENT_PERMISSIONS
 from releases.models import Release
+from releases.operations.release import facts
 
 ZONE = ZoneInfo("Asia/Tokyo")
 # Most characters of a text: of a reason or a comment as the models keep it, and of a text of several rows.
@@ -195,9 +195,9 @@ class Verb:
     """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
 
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
-    enough (none: not_yours alone says); a right that is an environment's is asked there, and so is any other unless the
+    enough (none: why_not_permitted alone says); a right that is an environment's is asked there, and so is any other unless the
     action asks it everywhere; asked: the pairs of right and environment where they follow from more than that. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
-    by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
+    by_row: who may depends on the row as well. by_deputy: a delegate may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
     something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
@@ -208,7 +208,7 @@ class Verb:
     noun: str
     name: str
     label: Any
-    act: Callable[..., Any]
+    operation: Callable[..., Any]
     rights: tuple[str, ...]
     model: type[Model] | None = None
     fields: Callable[[Any], Mapping[str, forms.Field]] = field(default=lambda instance: {})
@@ -220,7 +220,7 @@ class Verb:
     by_row: bool = False
     everywhere: bool = False
     asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
-    not_yours: Callable[[Account, Any], str] | None = None
+    why_not_permitted: Callable[[Account, Any], str] | None = None
     page: Callable[[Any], str] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
     over: Callable[[Any], str] | None = None
@@ -246,7 +246,7 @@ class Verb:
     def url(self, pk: Any = None) -> str:
         """Return where the verb lives."""
         if pk is None:
-            return reverse("act-new", args=[self.noun, self.name])
+            return reverse("operation-new", args=[self.noun, self.name])
         return f"{_before_key(self.noun, self.name)}{pk}/"
 
     def for_you(self, account: Account, instance: Any) -> bool:
@@ -255,9 +255,9 @@ class Verb:
 
     def has_right(self, account: Account, instance: Any) -> bool:
         """Tell whether the account, or one for which it stands in, has one of the rights."""
-        persons = [account, *access.deputies_of(account)] if self.by_deputy else [account]
+        persons = [account, *access.absent_persons_of(account)] if self.by_deputy else [account]
         if not self.rights:
-            return self.not_yours is not None
+            return self.why_not_permitted is not None
         asked = self.asks(instance)
         return any(access.may(person, right, place) for person in persons for right, place in asked)
 
@@ -273,11 +273,17 @@ class Verb:
         if self.asked is not None:
             return self.asked(instance)
         place = environment_of(instance)
-        return [(right, place if right in ENVIRONMENT_VERBS or not self.everywhere else None) for right in self.rights]
+        return [
+            (right, place if right in ENVIRONMENT_PERMISSIONS or not self.everywhere else None) for right in self.rights
+        ]
 
     def why_not(self, account: Account, instance: Any) -> str:
         """Return why this person may not do it to this row, whatever his rights; empty when he may."""
-        return self.not_yours(account, instance) if self.not_yours is not None and instance is not None else ""
+        return (
+            self.why_not_permitted(account, instance)
+            if self.why_not_permitted is not None and instance is not None
+            else ""
+        )
 
     def not_now(self, instance: Any) -> str:
         """Return why the verb is not possible now; empty when it is."""
@@ -296,7 +302,7 @@ class Verb:
 @cache
 def _before_key(noun: str, name: str) -> str:
     """Return what stands before a row's key in the address of a verb: a page shows dozens."""
-    return reverse("act", args=[noun, name, 0]).removesuffix("0/")
+    return reverse("operation", args=[noun, name, 0]).removesuffix("0/")
 
 
 @cache

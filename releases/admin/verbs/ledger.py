@@ -1,4 +1,4 @@
-"""Verbs about the ledger: letting the sealer go on after a restore, and where checkpoints are sent."""
+"""Verbs about the ledger: letting the ledger signer go on after a restore, and where checkpoints are sent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from django.utils.translation import gettext as _now, gettext_lazy as _, pgettex
 
 from audit.actor import name_of
 from audit.models import CheckpointDelivery, LedgerResumption
-from environments.actions.ledger import address, go_on
+from environments.operations.ledger import address, resume
 from releases.admin.verbs.base import Verb, must, reason, text
 
 Fields = Mapping[str, forms.Field]
-ADMIN = ("account",)
+ADMIN = ("manage_accounts",)
 
 
 def _why(instance: Any) -> Fields:
@@ -40,12 +40,12 @@ def _lost(of: LedgerResumption) -> list[tuple[str, str]]:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("ledger", "request_resumption", _("Request ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
+    Verb("ledger", "request_resumption", _("Request ledger resumption"), resume.request_resumption, ADMIN, fields=_why, signs=True,
          danger=True),
-    Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), go_on.confirm, ("consent",), LedgerResumption, reason,
-         signs=True, danger=True, shows=_lost, over=go_on.over),
+    Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), resume.confirm, ("approve_change",), LedgerResumption, reason,
+         signs=True, danger=True, shows=_lost, over=resume.over),
     Verb("checkpoint", "add_address", _("Add checkpoint address"), address.add_address, ADMIN, fields=_address,
          signs=True),
-    Verb("checkpoint", "remove_address", _("Remove checkpoint address"), address.withdraw_address, ADMIN, CheckpointDelivery,
+    Verb("checkpoint", "remove_address", _("Remove checkpoint address"), address.remove_address, ADMIN, CheckpointDelivery,
          must, signs=True, danger=True, over=address.over),
 )  # fmt: skip

@@ -7,9 +7,9 @@ from django import forms
 from django.utils.translation import get_language, gettext, gettext_lazy as _
 
 from environments.roles import ROLE_CHOICES
-from releases.actions.procedure import revise
 from releases.admin.verbs.base import Verb, text
 from releases.models import ApprovalRequest, Procedure
+from releases.operations.procedure import revise
 
 Fields = dict[str, forms.Field]
 # A version that can be changed: the one in effect becomes a new draft, a draft is changed in place.
@@ -23,7 +23,7 @@ def _language() -> str:
 def _label(cell: revise.Cell) -> str:
     """Return what a value is called on the page."""
     row = cell.row
-    if cell.part == "approvals":
+    if cell.part == "approval_rules":
         subject = dict(ApprovalRequest.Subject.choices).get(row["subject"], row["subject"])
         text = gettext("%(subject)s, %(tier)s, stage %(stage)d")
         place = text % {"subject": subject, "tier": row["tier"], "stage": row["stage"]}
@@ -96,10 +96,10 @@ def _revise_checklist(
 
 
 VERBS: tuple[Verb, ...] = tuple(
-    Verb("procedure", name, label, act, ("propose_procedure",), Procedure, fields, states=CHANGEABLE)
+    Verb("procedure", name, label, act, ("create_procedure",), Procedure, fields, states=CHANGEABLE)
     for name, label, act, fields in (
         ("revise_thresholds", _("Change thresholds"), _revise, _fields("thresholds", "triggers")),
         ("revise_checklist", _("Change checklist"), _revise_checklist, _checklist),
-        ("revise_approvals", _("Change approval rules"), _revise, _fields("approvals")),
+        ("revise_approvals", _("Change approval rules"), _revise, _fields("approval_rules")),
     )
 )

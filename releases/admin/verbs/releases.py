@@ -9,10 +9,6 @@ from django.utils.translation import get_language, gettext_lazy as _
 from environments import access
 from environments.calendar import print_time
 from environments.models import Account, Application, ConfigurationVersion, Environment
-from releases.actions.deployment import request
-from releases.actions.evidence import hand_in
-from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, since, submit
-from releases.actions.release.steps import production_of
 from releases.admin.verbs import source
 from releases.admin.verbs.base import (
     FilesField,
@@ -28,7 +24,21 @@ from releases.admin.verbs.base import (
 )
 from releases.gates.evidence import count_with
 from releases.models import ChangeEntry, Evidence, Procedure, Release
-from releases.models.waiver import NOTICES_SENT
+from releases.models.waiver import NOTIFICATIONS_SENT
+from releases.operations.deployment import request
+from releases.operations.evidence import upload
+from releases.operations.release import (
+    copy,
+    final_check,
+    plan,
+    prepare,
+    refresh_from_git,
+    reschedule,
+    select_commit,
+    since,
+    submit,
+)
+from releases.operations.release.step_plan import production_of
 from releases.sources import evidence as reading
 
 Fields = Mapping[str, forms.Field]
@@ -109,7 +119,7 @@ def _source(instance: Any) -> Fields:
 
 def _selected(release: Release, values: dict[str, Any]) -> Preview:
     """Show the commit that would be taken, before it is."""
-    seen = set_source.look(release.pk, branch=values["branch"], revision=values["revision"])
+    seen = select_commit.look(release.pk, branch=values["branch"], revision=values["revision"])
     at = since.written_at({"at": seen.at})
     day = print_time(at, zone_of(release), get_language() or "ja") if at is not None else "—"
     rows = [
@@ -174,8 +184,8 @@ def _evidence(instance: Any) -> Fields:
 
 
 def _hand_in(pk: int, *, files: Any, **rest: Any) -> Any:
-    hand_in.check_amount([file.size for file in files])
-    return hand_in.hand_in(pk, files=[(file.name, b"".join(file.chunks())) for file in files], **rest)[-1]
+    upload.check_amount([file.size for file in files])
+    return upload.upload(pk, files=[(file.name, b"".join(file.chunks())) for file in files], **rest)[-1]
 
 
 def _environment(instance: Any) -> Fields:
@@ -197,21 +207,21 @@ def _asked_of_run(release: Release) -> Asked:
 
 
 def _asked_of_source(release: Release) -> Asked:
-    return [(right, place) for place in (None, *release.places) for right in observe.RIGHTS]
+    return [(right, place) for place in (None, *release.places) for right in refresh_from_git.RIGHTS]
 
 
 def _asked_of_check(release: Release) -> Asked:
     places = [place for place in release.places if place.tier == Environment.Tier.PRODUCTION]
-    return [("final_check", place) for place in places[-1:]]
+    return [("sign_final_check", place) for place in places[-1:]]
 
 
 def _final(release: Release) -> list[tuple[str, str]]:
-    facts = confirm.facts_now(release)
-    announced = confirm.announcement_of(release, production_of(release))
+    facts = final_check.facts_now(release)
+    announced = final_check.announcement_of(release, production_of(release))
     groups = [(group.group, group.words) for group in announced.groups]
-    items = zip(facts, confirm.labels(release, list(facts)), strict=True)
-    why = {NOTICES_SENT: f" · {announced.why}"}
-    found = [(label, f"{confirm.words_of_item(facts[key])}{why.get(key, '')}") for key, label in items]
+    items = zip(facts, final_check.labels(release, list(facts)), strict=True)
+    why = {NOTIFICATIONS_SENT: f" · {announced.why}"}
+    found = [(label, f"{final_check.words_of_item(facts[key])}{why.get(key, '')}") for key, label in items]
     return found + groups
 
 
@@ -220,20 +230,20 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
     Verb("release", "copy", _("Copy to new release"), copy.copy, PLAN, Release, _copy),
     Verb("release", "edit", _("Edit release"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
-    Verb("release", "select_commit", _("Select commit"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
-    Verb("release", "add_change_entry", _("Add change entry"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
+    Verb("release", "select_commit", _("Select commit"), select_commit.select_commit, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
+    Verb("release", "add_change_entry", _("Add change entry"), plan.add_change, ("edit_changes", "plan"), Release, _change, states=frozenset({"draft"})),
     Verb("release", "set_configuration", _("Choose configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
-    Verb("release", "set_scheduled_start", _("Set scheduled start"), move.move, PLAN, Release, _start, states=frozenset({"draft", "scope_locked", "testing_completed"})),
-    Verb("release", "lock_scope", _("Lock scope"), prepare.fix_content, PREPARE, Release, reason, edge="lock_scope"),
-    Verb("release", "refresh_from_git", _("Refresh from Git"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
-    Verb("release", "complete_testing", _("Complete testing"), prepare.confirm_tests, PREPARE, Release, reason, edge="complete_testing"),
-    Verb("release", "close", _("Close without production"), prepare.conclude, PREPARE, Release, reason, edge="close"),
+    Verb("release", "set_scheduled_start", _("Set scheduled start"), reschedule.set_scheduled_start, PLAN, Release, _start, states=frozenset({"draft", "scope_locked", "testing_completed"})),
+    Verb("release", "lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, Release, reason, edge="lock_scope"),
+    Verb("release", "refresh_from_git", _("Refresh from Git"), refresh_from_git.refresh_from_git, refresh_from_git.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
+    Verb("release", "complete_testing", _("Complete testing"), prepare.complete_testing, PREPARE, Release, reason, edge="complete_testing"),
+    Verb("release", "close", _("Close without production"), prepare.close, PREPARE, Release, reason, edge="close"),
     Verb("release", "submit", _("Submit for approval"), submit.submit, PREPARE, Release, reason, edge="submit"),
-    Verb("release", "withdraw_request", _("Withdraw request"), prepare.take_back, PREPARE, Release, reason, edge="withdraw_request"),
-    Verb("release", "reopen_scope", _("Reopen scope"), prepare.amend, PREPARE, Release, must, edge="reopen_scope", danger=True),
-    Verb("release", "reschedule", _("Reschedule"), move.postpone, PREPARE, Release, _postpone, edge="reschedule", danger=True),
-    Verb("release", "cancel", _("Cancel release"), prepare.withdraw, PREPARE, Release, must, edge="cancel", danger=True),
-    Verb("release", "sign_final_check", _("Sign final check"), confirm.confirm, ("final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
-    Verb("evidence", "upload", _("Upload evidence"), _hand_in, ("evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
+    Verb("release", "withdraw_request", _("Withdraw request"), prepare.withdraw_request, PREPARE, Release, reason, edge="withdraw_request"),
+    Verb("release", "reopen_scope", _("Reopen scope"), prepare.reopen_scope, PREPARE, Release, must, edge="reopen_scope", danger=True),
+    Verb("release", "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, Release, _postpone, edge="reschedule", danger=True),
+    Verb("release", "cancel", _("Cancel release"), prepare.cancel, PREPARE, Release, must, edge="cancel", danger=True),
+    Verb("release", "sign_final_check", _("Sign final check"), final_check.sign, ("sign_final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, why_not_permitted=final_check.why_not_permitted),
+    Verb("evidence", "upload", _("Upload evidence"), _hand_in, ("upload_evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
     Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
 )  # fmt: skip

@@ -6,17 +6,17 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext, gettext_lazy
 
-from audit.refusals import Refused
-from environments.actions.application.set_signers import set_signers
+from audit.refusals import OperationRefused
 from environments.models import Application
-from releases.actions.application.create import create_application
-from releases.actions.application.edit import edit
-from releases.actions.application.set_publication import set_publication
-from releases.actions.release import import_past, make_tag, suggest
-from releases.actions.release.repository import credentials_of
-from releases.actions.target.try_settings import unreadable
+from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.admin.verbs.base import LinesField, Verb, length, text
 from releases.models import Procedure, Release, ReleaseImport
+from releases.operations.application.create import create_application
+from releases.operations.application.edit import edit
+from releases.operations.application.set_publication import set_publication
+from releases.operations.release import import_past, make_tag, suggest_version
+from releases.operations.release.repository import credentials_of
+from releases.operations.target.try_settings import unreadable
 from releases.sources import git, versions
 
 Fields = Mapping[str, forms.Field]
@@ -31,7 +31,7 @@ def with_hint(field: forms.CharField) -> forms.CharField:
 def _hint() -> str:
     lines = []
     for application in Application.objects.all():
-        row = suggest.next_versions(application)
+        row = suggest_version.next_versions(application)
         named = {"application": application, "version": row.in_force or "—"}
         named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
         lines.append(
@@ -53,14 +53,14 @@ def _version(instance: Any) -> Fields:
 
 def _suggestion(release: Release) -> list[tuple[str, str]]:
     try:
-        fitting = suggest.for_release(release)
-    except Refused as refused:
+        fitting = suggest_version.for_release(release)
+    except OperationRefused as refused:
         fitting = str(refused)
     return [
         (gettext("now"), release.version),
-        (gettext("deployed in production"), suggest.in_force(release.application) or "—"),
+        (gettext("deployed in production"), suggest_version.deployed_version(release.application) or "—"),
         (gettext("suggested by the changes"), fitting),
-        (gettext("reasons for mismatch"), " ".join(suggest.wrong(release)) or gettext("nothing")),
+        (gettext("reasons for mismatch"), " ".join(suggest_version.wrong(release)) or gettext("nothing")),
     ]
 
 
@@ -165,7 +165,7 @@ def _patterns(instance: Any) -> Fields:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("release", "set_version", gettext_lazy("Choose version"), suggest.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
+    Verb("release", "set_version", gettext_lazy("Choose version"), suggest_version.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
     Verb("release", "create_tag", gettext_lazy("Create signed tag"), make_tag.make_tag, ("prepare",), Release,
          lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
     Verb("release", "read_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
@@ -173,5 +173,5 @@ VERBS: tuple[Verb, ...] = (
     Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
     Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
     Verb("application", "set_publication", gettext_lazy("Set document branch"), set_publication, ("plan",), Application, _publication, signs=True),
-    Verb("application", "set_allowed_signers", gettext_lazy("Change allowed signers"), set_signers, ("plan",), Application, _signers, signs=True),
+    Verb("application", "set_allowed_signers", gettext_lazy("Change allowed signers"), set_allowed_signers, ("plan",), Application, _signers, signs=True),
 )  # fmt: skip

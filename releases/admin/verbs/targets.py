@@ -7,20 +7,20 @@ from django import forms
 from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
-from environments.actions.configuration import create as configurations, examine
-from environments.actions.proposed_change import decide as proposed
 from environments.admin.people import differences_of
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
+from environments.operations.configuration import check_connectivity, create as configurations
+from environments.operations.requested_change import decide as proposed
 from releases import checks, steps
-from releases.actions.in_force import adopt, lay
-from releases.actions.procedure import activate
-from releases.actions.target import measure
-from releases.actions.target.set_settings import OWN, create_target, set_settings
-from releases.actions.target.try_settings import try_settings
 from releases.admin import target_form
-from releases.admin.replayed import replay_lines
+from releases.admin.trigger_replay import replay_lines
 from releases.admin.verbs.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
 from releases.models import DeployedVersion, Procedure, Release
+from releases.operations.deployed_version import install, register
+from releases.operations.procedure import put_into_effect
+from releases.operations.target import measure
+from releases.operations.target.set_settings import OWN, create_target, set_settings
+from releases.operations.target.try_settings import try_settings
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 
 Fields = Mapping[str, forms.Field]
@@ -137,10 +137,10 @@ def _adoption(instance: Any) -> Fields:
 def _compared(instance: Any, values: dict[str, Any]) -> list[Shown]:
     """Lay what is on the target beside what the form says."""
     given = {name: values[name] for name in ("version", "configuration_id", "service")}
-    words = adopt.part_words()
+    words = register.part_words()
     return [
         Shown(words[one.key], one.result, f"{one.found}\n{one.says}".strip(), one.expected)
-        for one in adopt.look(instance.pk, **given).rows
+        for one in register.look(instance.pk, **given).rows
     ]
 
 
@@ -162,15 +162,15 @@ def _procedure(instance: Any) -> Fields:
 
 def _load(*, content: str, reason: str) -> Procedure:
     try:
-        return activate.load(
-            Content.from_toml(content, step_kinds=steps.shapes(), check_kinds=checks.shapes()), reason=reason
+        return put_into_effect.load(
+            Content.from_toml(content, step_types=steps.shapes(), check_types=checks.shapes()), reason=reason
         )
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 
 
 def _moves(instance: Any) -> Fields:
-    found = activate.open_releases(instance) if isinstance(instance, Procedure) else []
+    found = put_into_effect.open_releases(instance) if isinstance(instance, Procedure) else []
     choices = [(row.pk, f"{row} ({row.get_state_display()}, {row.procedure})") for row in found]
     return {
         "moved": forms.TypedMultipleChoiceField(
@@ -189,7 +189,7 @@ def _moves(instance: Any) -> Fields:
 
 def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
     """Show what changed triggers would have done to the last watches, before they are applied for."""
-    replayed = activate.replayed_for(procedure)
+    replayed = put_into_effect.replayed_for(procedure)
     rows = [(gettext("version"), procedure.version)]
     if replayed is None:
         return [*rows, (gettext("changed rollback triggers"), gettext("none"))]
@@ -198,24 +198,24 @@ def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
 
 
 def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
-    return activate.submit(pk, moved=tuple(moved), reason=reason)
+    return put_into_effect.submit(pk, moved=tuple(moved), reason=reason)
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "create", _("Register deployment target"), _create, ("configure_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
-    Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("configure_target",), DeploymentTarget, _changed_target, signs=True,
+    Verb("target", "create", _("Register deployment target"), _create, ("edit_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
+    Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("edit_target",), DeploymentTarget, _changed_target, signs=True,
          everywhere=True, tries=_tried, try_label=_("Test target options")),
-    Verb("requested_change", "confirm", _("Confirm requested change"), proposed.accept, ("configure_target", "account"), RequestedChange, reason, signs=True,
-         asked=_asked_of_proposed, not_yours=proposed.not_yours, shows=_proposed),
-    Verb("requested_change", "reject", _("Reject requested change"), proposed.decline, ("configure_target", "account"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
-    Verb("target", "measure", _("Measure now"), measure.ask, ("configure_target",), DeploymentTarget, everywhere=True),
-    Verb("configuration", "create", _("Create configuration"), configurations.create, ("configure_target", "configure"), fields=_configuration, asked=_asked_anywhere),
-    Verb("configuration", "check_connectivity", _("Check connectivity"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
-    Verb("deployed_version", "register", _("Register deployed version"), adopt.propose, ("adopt",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
-    Verb("deployed_version", "place", _("Place version from repository"), lay.lay, ("adopt",), DeploymentTarget, _laying, signs=True),
-    Verb("deployed_version", "confirm", _("Confirm deployed version"), adopt.adopt, ("adopt",), DeployedVersion, reason, signs=True, not_yours=adopt.not_yours),
-    Verb("procedure", "load", _("Create procedure version"), _load, ("propose_procedure",), fields=_procedure),
-    Verb("procedure", "submit", _("Submit for approval"), _submit, ("propose_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
-    Verb("procedure", "withdraw_request", _("Withdraw request"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
-    Verb("procedure", "discard", _("Discard draft"), activate.discard, ("propose_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
+    Verb("requested_change", "confirm", _("Confirm requested change"), proposed.confirm_change, ("edit_target", "manage_accounts"), RequestedChange, reason, signs=True,
+         asked=_asked_of_proposed, why_not_permitted=proposed.why_not_permitted, shows=_proposed),
+    Verb("requested_change", "reject", _("Reject requested change"), proposed.reject_change, ("edit_target", "manage_accounts"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("target", "measure", _("Measure now"), measure.ask, ("edit_target",), DeploymentTarget, everywhere=True),
+    Verb("configuration", "create", _("Create configuration"), configurations.create, ("edit_target", "edit_configuration"), fields=_configuration, asked=_asked_anywhere),
+    Verb("configuration", "check_connectivity", _("Check connectivity"), check_connectivity.check_connectivity, ("edit_target", "edit_configuration"), ConfigurationVersion, everywhere=True),
+    Verb("deployed_version", "register", _("Register deployed version"), register.request_registration, ("register_version",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
+    Verb("deployed_version", "place", _("Place version from repository"), install.install, ("register_version",), DeploymentTarget, _laying, signs=True),
+    Verb("deployed_version", "confirm", _("Confirm deployed version"), register.register, ("register_version",), DeployedVersion, reason, signs=True, why_not_permitted=register.why_not_permitted),
+    Verb("procedure", "load", _("Create procedure version"), _load, ("create_procedure",), fields=_procedure),
+    Verb("procedure", "submit", _("Submit for approval"), _submit, ("create_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
+    Verb("procedure", "withdraw_request", _("Withdraw request"), put_into_effect.withdraw_request, ("create_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
+    Verb("procedure", "discard", _("Discard draft"), put_into_effect.discard, ("create_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
 )  # fmt: skip

@@ -11,14 +11,14 @@ from django.urls import reverse
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
-from environments.actions.feed import create as feeds, revoke
-from environments.actions.freeze import lift
-from environments.actions.holiday import add as holidays, withdraw as holiday_withdraw
-from environments.actions.window import freeze as freezes
 from environments.models import Application, CalendarFeed, ChangeFreeze, ChangeWindow, Environment, Holiday
-from releases.actions.window import propose, set_rule, withdraw
+from environments.operations.calendar_feed import create as feeds, revoke
+from environments.operations.freeze import lift
+from environments.operations.holiday import add as holidays, remove as holiday_withdraw
+from environments.operations.window import freeze as freezes
 from releases.admin import calendar_preview as preview
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, removed, text, zone_of
+from releases.operations.window import cancel, request, set_rule
 
 Fields = Mapping[str, forms.Field]
 _WEEKLY = re.compile(r"FREQ=WEEKLY;BYDAY=((?:MO|TU|WE|TH|FR|SA|SU)(?:,(?:MO|TU|WE|TH|FR|SA|SU))*)")
@@ -145,7 +145,7 @@ def _extra(instance: Any) -> Fields:
 
 
 def _rule(instance: Any) -> Fields:
-    rules = ChangeWindow.objects.in_force().filter(environment=instance, from_procedure=False).exclude(rrule="")
+    rules = ChangeWindow.objects.in_effect().filter(environment=instance, from_procedure=False).exclude(rrule="")
     return {
         "application_id": _whom(),
         "replaces_id": forms.ModelChoiceField(label=_("replaces"), queryset=rules, required=False, empty_label="—"),
@@ -209,12 +209,12 @@ def _address(pk: int) -> CalendarFeed:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("window", "request", _("Request extra window"), propose.propose, ("propose_window",), Environment, _extra,
+    Verb("window", "request", _("Request extra window"), request.request_window, ("request_window",), Environment, _extra,
          preview=preview.of_extra),
-    Verb("window", "set_rule", _("Set recurring change window"), _set_rule, ("propose_window",), Environment, _rule,
+    Verb("window", "set_rule", _("Set recurring change window"), _set_rule, ("request_window",), Environment, _rule,
          preview=preview.of_new_rule),
-    Verb("window", "cancel", _("Cancel change window"), withdraw.withdraw, ("propose_window",), ChangeWindow, must,
-         signs=True, danger=True, over=withdraw.over, preview=preview.of_withdrawal),
+    Verb("window", "cancel", _("Cancel change window"), cancel.cancel, ("request_window",), ChangeWindow, must,
+         signs=True, danger=True, over=cancel.over, preview=preview.of_withdrawal),
     Verb("window", "create_freeze", _("Set change freeze"), _freeze_there, ("plan",), Environment, _freeze, signs=True,
          preview=preview.of_freeze),
     Verb("window", "create_recurring_freeze", _("Set recurring change freeze"), _freeze_again_and_again, ("plan",), Environment,
@@ -223,9 +223,9 @@ VERBS: tuple[Verb, ...] = (
          over=lift.over, preview=preview.of_lifting),
     Verb("holiday", "add", _("Add holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
          preview=preview.of_holiday),
-    Verb("holiday", "remove", _("Remove holiday"), holiday_withdraw.withdraw, ("plan",), Holiday, must,
+    Verb("holiday", "remove", _("Remove holiday"), holiday_withdraw.remove, ("plan",), Holiday, must,
          signs=True, danger=True, over=removed, preview=preview.of_working),
     Verb("calendar_feed", "create", _("Create calendar address"), _address, feeds.RIGHTS, Application),
     Verb("calendar_feed", "revoke", _("Revoke calendar address"), revoke.revoke, (), CalendarFeed, danger=True,
-         over=_revoked, not_yours=revoke.not_yours),
+         over=_revoked, why_not_permitted=revoke.why_not_permitted),
 )  # fmt: skip

@@ -30,7 +30,7 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.committee_b.approve(second)
     one = stage.manager.refused("release:sign_final_check", release)
     stage.committee_a.approve(second)
-    final = plain(stage.manager.page(f"/admin/act/release/sign_final_check/{release}/"))
+    final = plain(stage.manager.page(f"/admin/operation/release/sign_final_check/{release}/"))
     honest = "未測定" in final or "not yet measured" in final
     stage.check(honest, "the final check does not say what is not yet measured")
     run = stage.go("1.3.0")

@@ -42,7 +42,7 @@ def _tries(stage: Stage) -> dict[str, int]:
         ("release:edit", release): stage.auditor.act("release:edit", release, title="x"),
         ("release:cancel", release): stage.auditor.act("release:cancel", release, reason="x"),
         ("deployment:stop", run): stage.auditor.act("deployment:stop", run, reason="x"),
-        ("rollback:raise", run): stage.auditor.act("rollback:raise", run, cause="slower", note="x"),
+        ("rollback:raise", run): stage.auditor.act("rollback:raise", run, cause="performance_drop", note="x"),
         ("release:plan", 0): stage.auditor.act(
             "release:plan", application_id=stage.ids["datasets"], version="9.9.9", title="x", kind="regular"
         ),
@@ -59,7 +59,7 @@ def _manage(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _verify(stage: Stage) -> str:
-    """Wait until the sealer has signed for all that had happened by now; verify, and leave the export behind."""
+    """Wait until the ledger signer has signed for all that had happened by now; verify, and leave the export behind."""
     export = stage.state / "ledger.jsonl"
     wanted = 0
 

@@ -29,21 +29,21 @@ def play(stage: Stage) -> dict[str, Any]:
     first = stage.operator.refused("deployment:request", release, environment_id=stage.ids["production"])
     read = stage.prove("1.3.0", coverage=False)
     coverage = {}
-    for covered, wanted in ((8999, "fail"), (9000, "pass")):
+    for covered, wanted in ((8999, "failed"), (9000, "passed")):
         report = f'<coverage line-rate="{covered / 10000}" lines-covered="{covered}" lines-valid="10000"/>'
-        sentence = stage.hand_in("1.3.0", "coverage", report.encode(), "development")["summary"]
-        verdict = stage.gates("1.3.0", "production")["coverage"]
-        coverage[sentence] = verdict
-        stage.check(verdict == wanted, f"{sentence} gave {verdict}")
+        sentence = stage.upload("1.3.0", "coverage", report.encode(), "development")["summary"]
+        result = stage.gates("1.3.0", "production")["coverage"]
+        coverage[sentence] = result
+        stage.check(result == wanted, f"{sentence} gave {result}")
     real = stage.kept["coverage 1.3.0"]
-    read["coverage"] = stage.hand_in("1.3.0", "coverage", real, "development")["summary"]
+    read["coverage"] = stage.upload("1.3.0", "coverage", real, "development")["summary"]
     runs |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
     items = stage.sign_checklist("1.3.0")
     documents = stage.documents("1.3.0")
     stage.roster("1.3.0")
     stage.manager.do("release:refresh_from_git", release)
-    verdicts = stage.gates("1.3.0", "production")
-    stage.check(verdicts["tag"] == verdicts["branch"] == "pass", f"tag and branch are not proven: {verdicts}")
+    results = stage.gates("1.3.0", "production")
+    stage.check(results["tag"] == results["branch"] == "passed", f"tag and branch are not proven: {results}")
     stage.manager.do("release:complete_testing", release)
     laid = {name: stage.places[name].measure().code for name in ("development", "staging")}
     there = set(laid.values()) == {stage.tree("1.3.0")}

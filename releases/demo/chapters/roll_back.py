@@ -30,7 +30,7 @@ def play(stage: Stage) -> dict[str, Any]:
     rollback = until("the trigger to fire", lambda: stage.service.run(run)["rollback"], 120, 0.3)
     until("the way back to begin", lambda: place.journal(run=f"deployment:{run}", effect="service_control:stopped"), 60)
     traffic = load.end()
-    # Readers are there from the first second of the watch after the way back; they change nothing that is compared.
+    # Readers are there from the first second of the watch after the rollback; they change nothing that is compared.
     again = Load(stage.state, place, "traffic-again", rate=60, seconds=300, write_share=0)
     # Where the machine is slow, the response time trips in the same sample; the rate must hold k of n all the same.
     fired = rollback["facts"].get("trigger", {})

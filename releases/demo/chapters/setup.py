@@ -55,7 +55,7 @@ def play(stage: Stage) -> dict[str, Any]:
 def administrators(stage: Stage) -> tuple[Person, Person]:
     """Make the first administrator and, through them, the second; return both, signed in."""
     made = subprocess.run(
-        [sys.executable, "manage.py", "first_administrator"], check=True, capture_output=True, text=True
+        [sys.executable, "manage.py", "create_first_administrator"], check=True, capture_output=True, text=True
     )
     told = json.loads(made.stdout)
     return second_administrator(stage, told["username"], told["invitation"])
@@ -123,23 +123,23 @@ def _procedure(stage: Stage) -> None:
     for wanted, put in (
         ('version = "1.0.1"\n', 'version = "1.0.2-demo.1"\n'),
         ("duration_seconds = 86400", f"duration_seconds = {WATCH_SECONDS}"),
-        ("watch_seconds = 86400", f"watch_seconds = {WATCH_SECONDS}"),
+        ("monitoring_seconds = 86400", f"monitoring_seconds = {WATCH_SECONDS}"),
         ('limit = "3", k = 3, n = 5', 'limit = "3", k = 5, n = 5'),
         ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
     ):
         if wanted not in text:
             raise StoryFailed(f"the default procedure has no line {wanted!r}")
         text = text.replace(wanted, put, 1)
-    row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", source = "procedure" },\n'
-    words = 'ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", source = "ours"'
+    row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", origin = "written" },\n'
+    words = 'ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", origin = "default"'
     added = f'  {{ date = 2024-03-23, version = "1.0.2-demo.1", {words} }},\n'
     text = text.replace(row, row + added, 1)
     put_into_effect(stage, text, "the demo cannot wait for 24 hours")
-    ours, theirs = len(re.findall(r'source = "ours"', text)), len(re.findall(r'source = "procedure"', text))
+    defaults, written = len(re.findall(r'origin = "default"', text)), len(re.findall(r'origin = "written"', text))
     stage.kept["procedure"] = {
         "active": "1.0.2-demo.1, by two of the committee",
-        "values of the written procedure": theirs,
-        "values of ours": ours,
+        "values of the written procedure": written,
+        "Ringi defaults": defaults,
     }
 
 

@@ -57,7 +57,7 @@ def play(stage: Stage) -> dict[str, Any]:
 
 
 def prepare(stage: Stage) -> None:
-    """Bring 1.4.0 from plan to consent, with the way back authorised beforehand up to a limit of rows."""
+    """Bring 1.4.0 from plan to approve, with the rollback authorised beforehand up to a limit of rows."""
     release = stage.write(
         "1.4.0",
         kind="regular",

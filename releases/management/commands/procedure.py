@@ -1,4 +1,4 @@
-"""manage.py procedure load FILE [--activate]: read a written procedure; activate the first of an empty system."""
+"""manage.py procedure load FILE [--put-into-effect]: read a written procedure; activate the first of an empty system."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actor import Actor, acting
-from audit.refusals import Refused
+from audit.refusals import OperationRefused
 from releases import checks, steps
-from releases.actions.procedure.activate import activate_first, load
 from releases.models import Procedure
+from releases.operations.procedure.put_into_effect import load, put_first_into_effect
 from releases.procedures.document import ProcedureFaults
 from releases.procedures.load import read
 
@@ -23,25 +23,28 @@ class Command(BaseCommand):
         """Take the verb and the file."""
         parser.add_argument("verb", choices=["load"])
         parser.add_argument("file", type=Path)
-        parser.add_argument("--activate", action="store_true")
+        parser.add_argument("--put-into-effect", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Load; with --activate that of an empty system, which is then in force. Where one was, nothing is loaded: this
+        """Load; with --put-into-effect that of an empty system, which is then in force. Where one was, nothing is loaded: this
         is how a system starts, and its procedure may have gone its own way since.
         """
         try:
-            content = read(options["file"], step_kinds=steps.shapes(), check_kinds=checks.shapes())
+            content = read(options["file"], step_types=steps.shapes(), check_types=checks.shapes())
         except ProcedureFaults as faults:
             raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
         in_force = Procedure.objects.filter(state="in_effect").first()
-        if options["activate"] and in_force is not None:
+        if options["put_into_effect"] and in_force is not None:
             self.stdout.write(f"procedure {in_force.version} active")
             return
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
                 procedure = load(content, reason=f"manage.py procedure load {options['file'].name}")
-                if options["activate"] and not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists():
-                    activate_first(procedure.pk)
-            except Refused as refused:
+                if (
+                    options["put_into_effect"]
+                    and not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists()
+                ):
+                    put_first_into_effect(procedure.pk)
+            except OperationRefused as refused:
                 raise CommandError(str(refused)) from None
         self.stdout.write(f"procedure {procedure.version} {Procedure.objects.get(pk=procedure.pk).state}")

@@ -1,4 +1,4 @@
-"""manage.py worker QUEUE: an RQ worker for one environment, or for `samples`."""
+"""manage.py worker QUEUE: an RQ worker for one environment, or for `measurements`."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the queue's name."""
-        parser.add_argument("queue", choices=settings.ENVIRONMENT_QUEUES)
+        parser.add_argument("queue", choices=settings.QUEUES)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""

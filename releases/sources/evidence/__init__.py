@@ -154,11 +154,11 @@ def judge_all(kind: str, reports: Sequence[Mapping[str, str | int]], thresholds:
     speaking = [i for i, values in enumerate(reports) if not found.says_nothing(values)] or range(len(each))
     outcomes = {each[i][0] for i in speaking}
     total = ""
-    if outcomes == {"pass"} and len(reports) > 1 and found.adds:
+    if outcomes == {"passed"} and len(reports) > 1 and found.adds:
         whole = {**reports[0], **{name: sum(int(row[name]) for row in reports) for name in found.adds}}
         outcome, total = judge(kind, whole, thresholds)
         outcomes.add(outcome)
-    worst: Outcome = "fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes else "pass"
+    worst: Outcome = "failed" if "failed" in outcomes else "unknown" if "unknown" in outcomes else "passed"
     return Judged(worst, total, each)
 
 

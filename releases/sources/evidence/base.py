@@ -25,7 +25,7 @@ _JAPANESE = {
 }
 
 Values = dict[str, str | int]
-Outcome = Literal["pass", "fail", "unknown"]
+Outcome = Literal["passed", "failed", "unknown"]
 Judgement = tuple[Outcome, str]
 
 

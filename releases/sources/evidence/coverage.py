@@ -73,7 +73,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
         rate = Fraction(int(values["lines_covered"]), int(values["lines_valid"]))
     else:
         rate = Fraction(Decimal(values["line_rate"]))
-    return "pass" if rate >= Fraction(Decimal(limits["coverage_min"])) else "fail", _(
+    return "passed" if rate >= Fraction(Decimal(limits["coverage_min"])) else "failed", _(
         "The coverage is %(rate)s; at least %(limit)s is required."
     ) % {"rate": values["line_rate"], "limit": limits["coverage_min"]}
 

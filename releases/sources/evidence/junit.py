@@ -192,7 +192,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     # Skipped tests have shown nothing.
     if int(values["tests"]) - int(values["skipped"]) <= 0:
         return "unknown", _("No test was run.")
-    return "pass" if failed <= int(limits["failed_tests_max"]) else "fail", _(
+    return "passed" if failed <= int(limits["failed_tests_max"]) else "failed", _(
         "%(failed)d of %(tests)d tests failed; at most %(limit)s may fail."
     ) % {"failed": failed, "tests": int(values["tests"]), "limit": limits["failed_tests_max"]}
 

@@ -129,13 +129,13 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
         return "unknown", _("No request was made.")
     if int(values.get("thresholds_crossed", 0)):
         text = _("%(count)s of the test's own thresholds were crossed.")
-        return "fail", text % {"count": values["thresholds_crossed"]}
+        return "failed", text % {"count": values["thresholds_crossed"]}
     if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
         return "unknown", _("Every request failed, so the response times cannot be evaluated.")
     if "baseline" not in values:
         return "unknown", _("There is no baseline to compare with.")
     ratio = Fraction(Decimal(values["measured"])) / Fraction(Decimal(values["baseline"]))
-    return "pass" if ratio <= Fraction(Decimal(limits["performance_ratio_max"])) else "fail", _(
+    return "passed" if ratio <= Fraction(Decimal(limits["performance_ratio_max"])) else "failed", _(
         "The measured time is %(ratio)s times the baseline; at most %(limit)s times is allowed."
     ) % {"ratio": f"{float(ratio):.3f}", "limit": limits["performance_ratio_max"]}
 

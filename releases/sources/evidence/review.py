@@ -1,4 +1,4 @@
-"""A statement about a review of the code: who reviewed it, and the verdict."""
+"""A statement about a review of the code: who reviewed it, and the decision."""
 
 from collections.abc import Mapping
 
@@ -17,20 +17,20 @@ from releases.sources.evidence.base import (
 
 
 def read(document: Document) -> Reading:
-    """Take reviewer and verdict."""
+    """Take reviewer and decision."""
     statement = document.object
-    verdict = words_of(statement, "verdict")
-    if verdict not in ("approved", "changes_requested"):
-        raise BadEvidence(_("The “verdict” of a review must be “approved” or “changes_requested”."))
-    values: Values = {"reviewer": words_of(statement, "reviewer"), "verdict": verdict}
-    return Reading(values, _("%(reviewer)s reviewed the commit: %(verdict)s.") % values, str(values["reviewer"]))
+    decision = words_of(statement, "decision")
+    if decision not in ("approved", "changes_requested"):
+        raise BadEvidence(_("The “decision” of a review must be “approved” or “changes_requested”."))
+    values: Values = {"reviewer": words_of(statement, "reviewer"), "decision": decision}
+    return Reading(values, _("%(reviewer)s reviewed the commit: %(decision)s.") % values, str(values["reviewer"]))
 
 
 def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Pass what was approved."""
-    return "pass" if values["verdict"] == "approved" else "fail", _("%(reviewer)s: %(verdict)s.") % {
+    return "passed" if values["decision"] == "approved" else "failed", _("%(reviewer)s: %(decision)s.") % {
         "reviewer": values["reviewer"],
-        "verdict": values["verdict"],
+        "decision": values["decision"],
     }
 
 
@@ -39,7 +39,7 @@ KIND = EvidenceKind("review", judge, named=False)
 FORM = Form(
     "review",
     "statement",
-    '{"reviewer": "…", "verdict": "approved"}',
-    lambda document: "verdict" in document.object or "reviewer" in document.object,
+    '{"reviewer": "…", "decision": "approved"}',
+    lambda document: "decision" in document.object or "reviewer" in document.object,
     read,
 )

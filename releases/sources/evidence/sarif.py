@@ -235,10 +235,10 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     """Compare the errors with their limit."""
     if not int(values["runs"]):
         return "unknown", _("The analysis was not run.")
-    outcome: Outcome = "pass" if int(values["errors"]) <= int(limits["static_errors_max"]) else "fail"
-    if outcome == "pass" and int(values["incomplete"]):
+    outcome: Outcome = "passed" if int(values["errors"]) <= int(limits["static_errors_max"]) else "failed"
+    if outcome == "passed" and int(values["incomplete"]):
         return "unknown", _("An analysis run did not complete successfully, or its results are in another file.")
-    if outcome == "pass" and int(values["unresolved"]):
+    if outcome == "passed" and int(values["unresolved"]):
         text = _("The level of %(count)d results cannot be determined from the file.")
         return "unknown", text % {"count": int(values["unresolved"])}
     text = _("The analysis found %(errors)d errors; at most %(limit)s are allowed.")

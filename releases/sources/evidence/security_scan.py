@@ -70,7 +70,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
         text = _("%(unrated)d findings have no severity or were not examined. Rate them in the scanner and scan again.")
         return "unknown", text % {"unrated": values["unrated"]}
     text = _("The scan found %(grave)d critical and high findings; at most %(limit)s are allowed.")
-    return "pass" if within else "fail", text % {"grave": grave, "limit": limits["security_findings_max"]}
+    return "passed" if within else "failed", text % {"grave": grave, "limit": limits["security_findings_max"]}
 
 
 KIND = EvidenceKind("security_scan", judge, adds=("critical", "high"))

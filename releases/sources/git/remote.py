@@ -25,7 +25,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from environments.reach.addresses import NoSuchHost, NotAllowed, networks, places_of
+from environments.connectivity.addresses import NotAllowed, UnknownHost, networks, places_of
 from releases.sources.git.branch_files import committed
 from releases.sources.git.program import SourceUnavailable, last, read, run
 from releases.sources.git.tags import TagRefused, tag_object, take_away
@@ -106,18 +106,18 @@ def wrong_address(repository: str) -> str:
     except NotAllowed:
         text = _("%(host)s has an address that is not allowed; RINGI_GIT_NETWORKS lists the allowed private networks.")
         return text % {"host": address.hostname}
-    except NoSuchHost:
+    except UnknownHost:
         pass  # it is judged again whenever git goes there
     return ""
 
 
 def _judged(address: SplitResult) -> list[str]:
-    """Return the addresses of a host, each of which may be asked; none for a file. Raises NotAllowed, NoSuchHost."""
+    """Return the addresses of a host, each of which may be asked; none for a file. Raises NotAllowed, UnknownHost."""
     if address.scheme == "file":
         return []
     try:
         return [at.sockaddr[0] for at in places_of(address.hostname or "", 0, listed=networks(settings.GIT_NETWORKS))]
-    except NoSuchHost:
+    except UnknownHost:
         if address.scheme != "https" or not {"HTTPS_PROXY", "https_proxy"} & os.environ.keys():
             raise
         return []  # the proxy looks the name up
@@ -269,7 +269,7 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
     options = ["http.followRedirects=false", "http.lowSpeedLimit=1000", "http.lowSpeedTime=30", "credential.helper="]
     try:
         places = _judged(address)
-    except (NotAllowed, NoSuchHost) as fault:
+    except (NotAllowed, UnknownHost) as fault:
         raise SourceUnavailable(str(fault)) from fault
     if places and address.scheme != "ssh" and "[" not in address.netloc:
         pinned = ",".join(f"[{place}]" if ":" in place else place for place in places)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("releases/steps", "releases/checks", "releases/metrics", "releases/sources")
-ALONE = ("environments/reach/addresses.py",)
+ALONE = ("environments/connectivity/addresses.py",)
 START = "from releases.steps.ssh.host.serve import main\n\nmain()\n"
 # Under these names the bundle carries the stand-ins of releases/steps/ssh/host.
 INSTEAD = {
-    "releases.steps.words": "from releases.steps.ssh.host.told import gettext, is_recording\n",
+    "releases.steps.words": "from releases.steps.ssh.host.texts import gettext, is_recording\n",
     "releases.steps.declared": "from releases.steps.ssh.host.carried import *\n",
 }
 # Pure Python; PostgreSQL's library is the host's own.

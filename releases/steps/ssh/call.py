@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from releases.steps import trees
-from releases.steps.base import Probe, StepContext, StepFailed, StepKind, TargetSpec
+from releases.steps.base import Probe, StepContext, StepFailed, StepType, TargetSpec
 from releases.steps.masking import Mask, passwords_in
 from releases.steps.runner import base_environment, demand, run_command, secrets_of
 from releases.steps.ssh.bundle import bundle, carries
@@ -22,7 +22,7 @@ LOOK_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
 
 
-def run_there(kind: StepKind, context: StepContext, parameters: Any) -> dict[str, Any]:
+def run_there(kind: StepType, context: StepContext, parameters: Any) -> dict[str, Any]:
     """Run a step on its target's host; raises what the kind raises.
 
     When the connection is lost, the effect is looked for under the same fencing_token: one that was made counts, one that
@@ -35,19 +35,19 @@ def run_there(kind: StepKind, context: StepContext, parameters: Any) -> dict[str
             return facts
         except Lost as lost:
             context.output(f"{lost}\n".encode())
-            verdict, found = _looked_for(kind, context, parameters)
-            if verdict is Probe.DONE:
+            result, found = _looked_for(kind, context, parameters)
+            if result is Probe.DONE:
                 return found
-            again = verdict is Probe.NOT_DONE and kind.repeats(parameters) and time.monotonic() < until
+            again = result is Probe.NOT_DONE and kind.repeats(parameters) and time.monotonic() < until
             if not again or beginning == MOST_BEGINNINGS:
                 raise
     raise AssertionError("unreachable")
 
 
-def probe_there(kind: StepKind, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+def probe_there(kind: StepType, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
     """Ask a step's probe on its target's host; raises what the kind raises."""
-    verdict, facts = _attempt("probe", kind, context, parameters, context.deadline_seconds)
-    return Probe(verdict), facts
+    result, facts = _attempt("probe", kind, context, parameters, context.deadline_seconds)
+    return Probe(result), facts
 
 
 def ask(
@@ -79,7 +79,7 @@ def refuses(kind: Any) -> str:
     return _("step type “%(kind)s” cannot run on another host: it needs more than Python there") % {"kind": kind.name}
 
 
-def _attempt(what: str, kind: StepKind, context: StepContext, parameters: Any, seconds: float) -> Any:
+def _attempt(what: str, kind: StepType, context: StepContext, parameters: Any, seconds: float) -> Any:
     values = {**context.configuration}
     request = _request(context.target, what, kind, parameters)
     request["configuration"] = values
@@ -98,23 +98,25 @@ def _attempt(what: str, kind: StepKind, context: StepContext, parameters: Any, s
     # What is masked there already is masked here with all that is known here.
     mask = Mask(secrets_of(context))
 
-    def tree(path: Path, beat: Any) -> None:
+    def tree(path: Path, heartbeat: Any) -> None:
         def git(arguments: Any) -> object:
             environment = base_environment(trees.git_environment())
-            outcome = run_command(arguments, environment=environment, folder=Path("/"), seconds=600, beat=beat)
+            outcome = run_command(
+                arguments, environment=environment, folder=Path("/"), seconds=600, heartbeat=heartbeat
+            )
             return demand(outcome, arguments)
 
         if context.wanted is None:
             raise StepFailed(_("there is no version to deploy"))
         trees.archive(context.repository, context.wanted, path, git)
 
-    context.beat()
+    context.heartbeat()
     try:
         return _answered(
             context.target,
             request,
             seconds=max(0.0, seconds),
-            beat=context.beat,
+            heartbeat=context.heartbeat,
             output=lambda chunk: _passed(context, mask.feed(chunk)),
             tree=tree,
         )
@@ -127,19 +129,19 @@ def _passed(context: StepContext, text: bytes) -> None:
         context.output(text)
 
 
-def _looked_for(kind: StepKind, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+def _looked_for(kind: StepType, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
     """Probe until the host answers and nothing runs there any more; UNKNOWN when that takes too long."""
     until = time.monotonic() + LOOK_SECONDS
     while True:
         try:
-            verdict, facts = _attempt("probe", kind, context, parameters, LOOK_SECONDS)
-            if Probe(verdict) is not Probe.RUNNING:
-                return Probe(verdict), facts
+            result, facts = _attempt("probe", kind, context, parameters, LOOK_SECONDS)
+            if Probe(result) is not Probe.RUNNING:
+                return Probe(result), facts
         except (Lost, StepFailed):
             pass
         if time.monotonic() >= until:
             return Probe.UNKNOWN, {}
-        context.beat()
+        context.heartbeat()
         time.sleep(PAUSE_SECONDS)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from releases.steps import base
-from releases.steps.base import Overdue, StepFailed, StopAsked
+from releases.steps.base import Overdue, StepFailed, StopRequested
 from releases.steps.runner import BEAT_SECONDS, GRACE_SECONDS, base_environment
 from releases.steps.spawn import start
 from releases.steps.ssh.bundle import bundle
@@ -22,7 +22,7 @@ from releases.steps.ssh.wire import read, written
 from releases.steps.words import gettext as _
 
 BOOT = Path(__file__).with_name("host") / "boot.py"
-# The host ends what it runs after this many seconds without a beat.
+# The host ends what it runs after this many seconds without a heartbeat.
 PATIENCE_SECONDS = 10.0
 # More than the deadline that the host keeps itself: it may end, kill and tell.
 MARGIN_SECONDS = CONNECT_SECONDS + 2 * GRACE_SECONDS + PATIENCE_SECONDS
@@ -40,7 +40,7 @@ def converse(
     request: dict[str, Any],
     *,
     seconds: float,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
     output: Callable[[bytes], None] = lambda _chunk: None,
     tree: Callable[[Path, Callable[[], None]], None] | None = None,
 ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def converse(
 
     key: text of the private key; it is in no file, argument or variable. seconds: deadline that the host keeps itself.
     tree: writes the wanted tree's tar file when the host asks for it, beating meanwhile. Raises StepFailed when the
-    host was not reached, Lost when it was, and what beat() raises: StopAsked once the host has ended what it ran.
+    host was not reached, Lost when it was, and what heartbeat() raises: StopRequested once the host has ended what it ran.
     """
     made = bundle()
     path = root / ".ringi" / made.name
@@ -63,7 +63,7 @@ def converse(
             stderr=subprocess.PIPE,
         )
         try:
-            return _Talk(place, process, request, beat, output, tree, seconds + MARGIN_SECONDS).to_its_end()
+            return _Talk(place, process, request, heartbeat, output, tree, seconds + MARGIN_SECONDS).to_its_end()
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -92,7 +92,7 @@ class _Talk:
         place: Place,
         process: subprocess.Popen[bytes],
         request: dict[str, Any],
-        beat: Callable[[], None],
+        heartbeat: Callable[[], None],
         output: Callable[[bytes], None],
         tree: Callable[[Path, Callable[[], None]], None] | None,
         seconds: float,
@@ -100,7 +100,7 @@ class _Talk:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self._place, self._request = place, request | {"patience": PATIENCE_SECONDS}
         self._in, self._out, self._errors = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
-        self._beat, self._output, self._tree = beat, output, tree
+        self._heartbeat, self._output, self._tree = heartbeat, output, tree
         self._until = time.monotonic() + seconds
         self._next_beat = time.monotonic() + BEAT_SECONDS
         self._unsent = b""
@@ -133,7 +133,7 @@ class _Talk:
         if self._last is None:
             raise self._cut_off(self._reason())
         if self._stopping:
-            raise StopAsked
+            raise StopRequested
         return self._last
 
     def _tick(self) -> None:
@@ -141,8 +141,8 @@ class _Talk:
             return
         self._next_beat = time.monotonic() + BEAT_SECONDS
         try:
-            self._beat()
-        except StopAsked:
+            self._heartbeat()
+        except StopRequested:
             self._stopping = True
             self._until = min(self._until, time.monotonic() + MARGIN_SECONDS)
             self._unsent += written({"stop": True}) if self._given and self._file is None else b""
@@ -234,7 +234,7 @@ class _Talk:
 
     def _cut_off(self, reason: str) -> Exception:
         if self._stopping:
-            return StopAsked()
+            return StopRequested()
         said = {"host": self._place.label, "reason": reason}
         if not self._given:
             return StepFailed(_("%(host)s cannot be reached: %(reason)s") % said)

@@ -12,22 +12,22 @@ from psycopg.conninfo import make_conninfo
 
 from audit.ledger import parts
 from audit.ledger.chain import HOLDS, UNKNOWN, verify
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import notes_of
 from tests.audit.conftest import LedgerDatabase, fill
 from tests.audit.ledger.test_checkpoint import _unguard
 
 
 def test_checkpoints_without_a_key_can_not_be_told(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    app, sealer = ledger.as_app(), Sealer(tmp_path)
+    app, signer = ledger.as_app(), LedgerSigner(tmp_path)
     fill(app, 3)
-    sealer.seal(app)
+    signer.sign(app)
     assert verify(app).exit_status == UNKNOWN
-    report = verify(app, key=sealer.public, notes=notes_of(tmp_path / "checkpoints.txt"))
+    report = verify(app, key=signer.public, notes=notes_of(tmp_path / "checkpoints.txt"))
     assert (report.exit_status, report.events, report.last, report.checkpoints) == (HOLDS, 3, 3, 2)
 
 
-def test_an_act_that_was_taken_away_is_found(ledger: LedgerDatabase) -> None:
+def test_an_operation_that_was_taken_away_is_found(ledger: LedgerDatabase) -> None:
     fill(ledger.as_app(), 3)
     admin = _unguard(ledger)
     admin.execute(
@@ -56,12 +56,12 @@ def test_several_processes_find_what_one_finds(
 ) -> None:
     """In stretches of three events: of each harm the last and the first of a stretch, another one, and the last of all."""
     monkeypatch.setattr(parts, "SIZE", 3)
-    app, sealer = ledger.as_app(), Sealer(tmp_path)
+    app, signer = ledger.as_app(), LedgerSigner(tmp_path)
     for _ in range(3):
         fill(app, 4)
-        sealer.seal(app)
+        signer.sign(app)
     admin, notes = _unguard(ledger), list(notes_of(tmp_path / "checkpoints.txt"))
-    whole = verify(admin, key=sealer.public, notes=notes, processes=1)
+    whole = verify(admin, key=signer.public, notes=notes, processes=1)
     assert whole.exit_status == HOLDS
     admin.execute(
         "CREATE TABLE kept_event AS TABLE audit_event; CREATE TABLE kept_ledgerentry AS TABLE audit_ledgerentry"
@@ -69,9 +69,9 @@ def test_several_processes_find_what_one_finds(
     for what, harm in HARM.items():
         for number in (6, 7, 8, whole.last):
             admin.execute(harm.format(n=number))
-            one, two = (verify(admin, key=sealer.public, notes=notes, processes=n) for n in (1, 2))
+            one, two = (verify(admin, key=signer.public, notes=notes, processes=n) for n in (1, 2))
             assert one == two, what
-            behind = [verify(admin, key=sealer.public, first=7, notes=notes, processes=n) for n in (1, 2)]
+            behind = [verify(admin, key=signer.public, first=7, notes=notes, processes=n) for n in (1, 2)]
             assert behind[0] == behind[1], what
             if what == "nothing":
                 assert one == whole
@@ -82,20 +82,20 @@ def test_several_processes_find_what_one_finds(
 
 
 def test_nothing_holds_that_nobody_signed(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    app, sealer = ledger.as_app(), Sealer(tmp_path)
-    empty = verify(app, key=sealer.public)
+    app, signer = ledger.as_app(), LedgerSigner(tmp_path)
+    empty = verify(app, key=signer.public)
     assert (empty.exit_status, empty.events, empty.chain) == (UNKNOWN, 0, "00" * 32)
     fill(app, 3)
-    unsigned = verify(app, key=sealer.public)
+    unsigned = verify(app, key=signer.public)
     assert (unsigned.exit_status, unsigned.finding) == (UNKNOWN, None)
     assert unsigned.unknown == "no checkpoint was compared with events 1 to 3, which fit each other"
-    sealer.seal(app)
+    signer.sign(app)
     fill(app, 2)
-    report = verify(app, key=sealer.public)
+    report = verify(app, key=signer.public)
     assert (report.exit_status, report.signed, report.last) == (HOLDS, 3, 5)
-    assert verify(app, key=sealer.public, last=4).exit_status == HOLDS
+    assert verify(app, key=signer.public, last=4).exit_status == HOLDS
     for first, last in ((1, 2), (2, 3), (4, 5)):  # no checkpoint's size, or not from the first event on
-        part = verify(app, key=sealer.public, first=first, last=last)
+        part = verify(app, key=signer.public, first=first, last=last)
         assert (part.exit_status, part.events, part.signed) == (UNKNOWN, last - first + 1, 0)
 
 

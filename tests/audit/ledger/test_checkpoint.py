@@ -1,4 +1,4 @@
-"""Notes in the C2SP form, and a sealer that never signs against its own memory."""
+"""Notes in the C2SP form, and a ledger signer that never signs against its own memory."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_size_has_nineteen_digits_at_most() -> None:
             ringi_verify.parse_note(note)
 
 
-@pytest.mark.parametrize("append", [append_note, ringi_witness.append_note], ids=["sealer", "witness"])
+@pytest.mark.parametrize("append", [append_note, ringi_witness.append_note], ids=["ledger_signer", "witness"])
 def test_a_note_that_a_crash_cut_is_cut_off_before_the_next(
     tmp_path: Path, append: Callable[[Path, str], None]
 ) -> None:
@@ -113,19 +113,19 @@ def test_a_note_that_a_crash_cut_is_cut_off_before_the_next(
             assert list(notes_of(file)) == ringi_verify.split_notes(file.read_text()) == [*before, third], tail
 
 
-def test_the_sealer_publishes_anew_what_a_crash_cut(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_publishes_anew_what_a_crash_cut(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app, file = ledger.as_app(), tmp_path / "checkpoints.txt"
     for count in (3, 2):
         fill(app, count)
-        cp.Sealer(tmp_path).seal(app)
+        cp.LedgerSigner(tmp_path).sign(app)
     whole = file.read_bytes()
     for cut in (1, 30, 90, 100):
         file.write_bytes(whole[:-cut])
-        assert cp.Sealer(tmp_path).seal(app) is None and file.read_bytes() == whole
+        assert cp.LedgerSigner(tmp_path).sign(app) is None and file.read_bytes() == whole
         file.write_bytes(whole[:-cut])
         fill(app, 1)
-        after = cp.Sealer(tmp_path)
-        assert after.seal(app) is not None
+        after = cp.LedgerSigner(tmp_path)
+        assert after.sign(app) is not None
         assert file.read_bytes() == (whole := whole + after.note.encode())
 
 
@@ -133,39 +133,39 @@ def _leaves(ledger: LedgerDatabase) -> list[bytes]:
     return [row[0] for row in ledger.as_app().execute("SELECT leaf FROM audit_ledgerentry ORDER BY number").fetchall()]
 
 
-def test_the_sealer_signs_each_growth_once_inside_and_outside(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_signs_each_growth_once_inside_and_outside(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
-    sealer = cp.Sealer(tmp_path / "sealer")
-    assert sealer.seal(app) is None
+    signer = cp.LedgerSigner(tmp_path / "ledger_signer")
+    assert signer.sign(app) is None
     fill(app, 5)
-    first = sealer.seal(app)
+    first = signer.sign(app)
     assert first is not None and (first.size, first.root) == (5, tree_hash(_leaves(ledger)))
-    assert sealer.seal(app) is None
+    assert signer.sign(app) is None
     fill(app, 8, per_transaction=4)
-    again = cp.Sealer(tmp_path / "sealer")
-    second = again.seal(app)
+    again = cp.LedgerSigner(tmp_path / "ledger_signer")
+    second = again.sign(app)
     assert second is not None and (second.size, second.root) == (13, tree_hash(_leaves(ledger)))
-    notes = list(notes_of(tmp_path / "sealer" / "checkpoints.txt"))
+    notes = list(notes_of(tmp_path / "ledger_signer" / "checkpoints.txt"))
     assert [read(note, again.public) for note in notes] == [first, second]
     kept = app.execute("SELECT number, root, note FROM audit_checkpoint ORDER BY number").fetchall()
     assert kept == [(5, first.root, notes[0]), (13, second.root, notes[1])]
 
 
-def test_the_sealers_files_are_private(tmp_path: Path) -> None:
-    cp.Sealer(tmp_path / "sealer")
-    assert stat.S_IMODE((tmp_path / "sealer").stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "sealer" / "key").stat().st_mode) == 0o600
+def test_the_ledger_signers_files_are_private(tmp_path: Path) -> None:
+    cp.LedgerSigner(tmp_path / "ledger_signer")
+    assert stat.S_IMODE((tmp_path / "ledger_signer").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "ledger_signer" / "key").stat().st_mode) == 0o600
 
 
 def test_a_crash_between_signing_and_publishing_is_made_good(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
-    sealer = cp.Sealer(tmp_path)
+    signer = cp.LedgerSigner(tmp_path)
     fill(app, 3)
-    sealer.seal(app)
+    signer.sign(app)
     fill(app, 1)
     with app.transaction(force_rollback=True):
-        sealer.seal(app)  # remembered and in the file, but not in the database
-    assert cp.Sealer(tmp_path).seal(app) is None
+        signer.sign(app)  # remembered and in the file, but not in the database
+    assert cp.LedgerSigner(tmp_path).sign(app) is None
     assert app.execute("SELECT array_agg(number ORDER BY number) FROM audit_checkpoint").fetchone() == ([3, 4],)
     assert len(list(notes_of(tmp_path / "checkpoints.txt"))) == 2
 
@@ -193,21 +193,23 @@ def _rechain(admin) -> None:  # type: ignore[no-untyped-def]
     admin.execute("UPDATE audit_ledgerhead SET number = %s, chain = %s", [len(links), chain])
 
 
-def test_the_sealer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 4)
-    cp.Sealer(tmp_path).seal(app)
+    cp.LedgerSigner(tmp_path).sign(app)
     admin = _unguard(ledger)
     admin.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 4)")
     _rechain(admin)
-    with pytest.raises(cp.Unsealable, match="from number 4 on are missing"):
-        cp.Sealer(tmp_path).seal(app)
+    with pytest.raises(cp.SigningRefused, match="from number 4 on are missing"):
+        cp.LedgerSigner(tmp_path).sign(app)
 
 
-def test_the_sealer_refuses_a_rewritten_ledger_even_when_it_has_grown(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_refuses_a_rewritten_ledger_even_when_it_has_grown(
+    ledger: LedgerDatabase, tmp_path: Path
+) -> None:
     app = ledger.as_app()
     fill(app, 4)
-    cp.Sealer(tmp_path).seal(app)
+    cp.LedgerSigner(tmp_path).sign(app)
     admin = _unguard(ledger)
     admin.execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
@@ -216,42 +218,42 @@ def test_the_sealer_refuses_a_rewritten_ledger_even_when_it_has_grown(ledger: Le
     _rechain(admin)
     admin.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
     fill(app, 4)
-    with pytest.raises(cp.Unsealable, match="the first 4 events are not those"):
-        cp.Sealer(tmp_path).seal(app)
+    with pytest.raises(cp.SigningRefused, match="the first 4 events are not those"):
+        cp.LedgerSigner(tmp_path).sign(app)
 
 
-def test_the_sealer_refuses_new_events_that_do_not_fit(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_refuses_new_events_that_do_not_fit(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 2)
-    cp.Sealer(tmp_path).seal(app)
+    cp.LedgerSigner(tmp_path).sign(app)
     fill(app, 3)
     _unguard(ledger).execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
         " WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 4)"
     )
-    with pytest.raises(cp.Unsealable, match="number 4: the bytes of the event do not hash"):
-        cp.Sealer(tmp_path).seal(app)
+    with pytest.raises(cp.SigningRefused, match="number 4: the bytes of the event do not hash"):
+        cp.LedgerSigner(tmp_path).sign(app)
 
 
-def test_the_sealer_refuses_an_exchanged_checkpoint_a_lost_memory_and_a_lost_key(
+def test_the_ledger_signer_refuses_an_exchanged_checkpoint_a_lost_memory_and_a_lost_key(
     ledger: LedgerDatabase, tmp_path: Path
 ) -> None:
     app = ledger.as_app()
     fill(app, 2)
-    cp.Sealer(tmp_path).seal(app)
+    cp.LedgerSigner(tmp_path).sign(app)
     admin = _unguard(ledger)
     (note,) = admin.execute("UPDATE audit_checkpoint SET note = note || ' ' RETURNING rtrim(note)").fetchone()
-    with pytest.raises(cp.Unsealable, match="not the one signed here"):
-        cp.Sealer(tmp_path).seal(app)
+    with pytest.raises(cp.SigningRefused, match="not the one signed here"):
+        cp.LedgerSigner(tmp_path).sign(app)
     admin.execute("UPDATE audit_checkpoint SET note = rtrim(note, ' ')")
-    assert cp.Sealer(tmp_path).seal(app) is None
+    assert cp.LedgerSigner(tmp_path).sign(app) is None
     (tmp_path / "state.json").rename(tmp_path / "elsewhere")
-    with pytest.raises(cp.Unsealable, match="does not remember"):
-        cp.Sealer(tmp_path).seal(app)
+    with pytest.raises(cp.SigningRefused, match="does not remember"):
+        cp.LedgerSigner(tmp_path).sign(app)
     (tmp_path / "elsewhere").rename(tmp_path / "state.json")
     (tmp_path / "key").unlink()
-    with pytest.raises(cp.Unsealable, match="key is missing"):
-        cp.Sealer(tmp_path)
+    with pytest.raises(cp.SigningRefused, match="key is missing"):
+        cp.LedgerSigner(tmp_path)
 
 
 def test_a_restored_backup_is_found_even_after_new_events(
@@ -263,29 +265,29 @@ def test_a_restored_backup_is_found_even_after_new_events(
     backup = clone(ledger)
     app = ledger.as_app()
     fill(app, 5)
-    cp.Sealer(tmp_path).seal(app)
+    cp.LedgerSigner(tmp_path).sign(app)
     restored = backup.as_app()
-    with pytest.raises(cp.Unsealable, match="from number 11 on are missing"):
-        cp.Sealer(tmp_path).seal(restored)
+    with pytest.raises(cp.SigningRefused, match="from number 11 on are missing"):
+        cp.LedgerSigner(tmp_path).sign(restored)
     fill(restored, 9)
-    with pytest.raises(cp.Unsealable, match="the first 15 events are not those"):
-        cp.Sealer(tmp_path).seal(restored)
+    with pytest.raises(cp.SigningRefused, match="the first 15 events are not those"):
+        cp.LedgerSigner(tmp_path).sign(restored)
 
 
-def test_a_seal_that_does_not_fit_the_ledger_is_refused_by_the_database(ledger: LedgerDatabase) -> None:
+def test_a_checkpoint_that_does_not_fit_the_ledger_is_refused_by_the_database(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     fill(app, 3)
     for size in (0, 4, None):
         with pytest.raises(Exception, match="does not fit"):
-            app.execute("SELECT ringi_seal(%s::bigint, sha256('x'), 'note')", [size])
-    app.execute("SELECT ringi_seal(3, sha256('x'), 'note')")
+            app.execute("SELECT ringi_add_checkpoint(%s::bigint, sha256('x'), 'note')", [size])
+    app.execute("SELECT ringi_add_checkpoint(3, sha256('x'), 'note')")
     with pytest.raises(Exception, match="comes after a later one"):
-        app.execute("SELECT ringi_seal(3, sha256('y'), 'note')")
+        app.execute("SELECT ringi_add_checkpoint(3, sha256('y'), 'note')")
 
 
 def test_the_state_is_readable_json(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 3)
-    cp.Sealer(tmp_path).seal(app)
+    cp.LedgerSigner(tmp_path).sign(app)
     state = json.loads((tmp_path / "state.json").read_text())
     assert state["size"] == 3 and len(state["frontier"]) == 2

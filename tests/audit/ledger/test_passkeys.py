@@ -16,15 +16,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from audit import export
 from audit.actor import acting, current
-from audit.change import change, note
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import PublicKey
 from audit.models import LedgerEntry
 from audit.offline import ringi_verify
 from audit.offline.ringi_verify import signing_challenge, to_base64url
-from audit.refusals import SignatureNeeded
-from tests.conftest import seal
+from audit.operation import operation, record_event
+from audit.refusals import SignatureRequired
+from tests.conftest import sign_ledger
 
 DIGEST, OTHER = "a" * 64, "b" * 64
 SITE = "ringi.example"
@@ -36,7 +36,7 @@ def added(account: int, private: EllipticCurvePrivateKey | None) -> None:
     if numbers:
         key = {"kty": "EC", "crv": "P-256"}
         key |= {name: to_base64url(getattr(numbers, name).to_bytes(32, "big")) for name in ("x", "y")}
-    note(
+    record_event(
         "account:add_passkey", object=f"environments.Account:{account}", passkey=7, credential="Y3I", site=SITE, key=key
     )
 
@@ -55,23 +55,23 @@ def answer(
 
 
 def signs(assertion: dict[str, Any], digest: str = DIGEST) -> None:
-    with acting(replace(current(), assertion=assertion, method="webauthn")), change("test:sign", sign=True) as act:
-        act.signature("approve", digest)
+    with acting(replace(current(), assertion=assertion, method="webauthn")), operation("test:sign", sign=True) as op:
+        op.signature(digest)
 
 
 @pytest.fixture
 def verdict(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
-    """Return a function that seals and verifies; it returns the exit status and the number of the first fault."""
-    sealer = Sealer(tmp_path / "sealer")
+    """Return a function that signs and verifies; it returns the exit status and the number of the first fault."""
+    signer = LedgerSigner(tmp_path / "ledger_signer")
 
     def look() -> tuple[int, int]:
-        seal(sealer)
+        sign_ledger(signer)
         with psycopg.connect(database, autocommit=True) as own:
-            report = verify(own, key=PublicKey.parse(str(sealer.public)))
-            lines = list(export.lines(own, sealer.public))
+            report = verify(own, key=PublicKey.parse(str(signer.public)))
+            lines = list(export.lines(own, signer.public))
         offline, place = HOLDS, 0
         try:
-            ringi_verify.verify(lines, [], [ringi_verify.parse_key(str(sealer.public))])
+            ringi_verify.verify(lines, [], [ringi_verify.parse_key(str(signer.public))])
         except ringi_verify.Broken as broken:
             offline, place = BROKEN, broken.number
         except ringi_verify.CannotTell:
@@ -83,7 +83,7 @@ def verdict(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
     return look
 
 
-def test_an_act_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, verdict: Callable[[], Any]) -> None:
+def test_an_operation_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, verdict: Callable[[], Any]) -> None:
     private = generate_private_key(SECP256R1())
     with acting_as("committee_a") as actor:
         added(actor.account_id, private)
@@ -136,6 +136,6 @@ def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, 
 
 def test_a_passkey_signs_what_it_was_asked_and_nothing_else(acting_as: Any) -> None:
     """The person is asked anew, with what they are about to sign now."""
-    with acting_as("committee_a"), pytest.raises(SignatureNeeded) as needed:
+    with acting_as("committee_a"), pytest.raises(SignatureRequired) as needed:
         signs(answer(generate_private_key(SECP256R1()), OTHER))
     assert needed.value.digests == (DIGEST,)

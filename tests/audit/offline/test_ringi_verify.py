@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from audit import export
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import notes_of
 from audit.offline import ringi_verify, ringi_witness
 from tests.audit.conftest import LedgerDatabase, fill
@@ -32,13 +32,13 @@ SIZE = 12
 
 @pytest.fixture(scope="module")
 def exported(clone: Callable[..., LedgerDatabase], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """Twelve events, sealed at 5 and at 12; the lines of the export and the sealer's folder."""
-    app, folder = clone().as_app(), tmp_path_factory.mktemp("sealer")
-    sealer = Sealer(folder)
+    """Twelve events, signed at 5 and at 12; the lines of the export and the ledger signer's folder."""
+    app, folder = clone().as_app(), tmp_path_factory.mktemp("ledger_signer")
+    signer = LedgerSigner(folder)
     for count in (5, 7):
         fill(app, count)
-        sealer.seal(app)
-    return list(export.lines(app, sealer.public)), folder
+        signer.sign(app)
+    return list(export.lines(app, signer.public)), folder
 
 
 def _run(tmp_path: Path, lines: list[str] | str, *arguments: str) -> tuple[int, str]:
@@ -135,7 +135,7 @@ def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path
     keyless = [_changed(lines[0], key=""), *lines[1:]]
     status, said = _run(tmp_path, keyless)
     assert status == 2 and "no public key" in said and "HOLDS" not in said
-    other = Sealer(tmp_path / "other").public
+    other = LedgerSigner(tmp_path / "other").public
     status, said = _run(tmp_path, lines, "--key", str(other), "--checkpoint", str(folder / "checkpoints.txt"))
     assert status == 1 and "bears no signature" in said
 

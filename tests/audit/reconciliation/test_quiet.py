@@ -10,13 +10,13 @@ from django.core.management import call_command
 from psycopg.conninfo import conninfo_to_dict
 
 from audit.actor import Actor, acting
-from audit.change import change
-from audit.reconciliation import night
+from audit.operation import operation
+from audit.reconciliation import nightly
 from audit.reconciliation.compare import watched
 from environments.models import AccessRule
-from releases.actions.consent.decide import approve
-from releases.actions.procedure import activate
 from releases.models import Procedure
+from releases.operations.approval_request.decide import approve
+from releases.operations.procedure import put_into_effect
 from tests.conftest import _connected
 from tests.releases.audited import again, database, made, run
 from tests.releases.conftest import sample_repository
@@ -28,7 +28,7 @@ SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="sch
 def found() -> dict[str, Any]:
     """Compare all there is; return what was found."""
     with acting(SCHEDULER):
-        ended = night.reconcile()
+        ended = nightly.reconcile()
     assert ended is not None
     return ended.found
 
@@ -41,8 +41,10 @@ def kept() -> dict[str, int]:
 def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> None:
     active = Procedure.objects.get(state="in_effect")
     with again.acting_as("manager"):
-        draft = activate.load(active.document.model_validate(active.content | {"version": "9.8.0"}), reason="a word")
-        applied = activate.submit(draft.pk, reason="a word")
+        draft = put_into_effect.load(
+            active.document.model_validate(active.content | {"version": "9.8.0"}), reason="a word"
+        )
+        applied = put_into_effect.submit(draft.pk, reason="a word")
     before = kept()
     for name in ("committee_a", "committee_b"):
         if Procedure.objects.get(pk=draft.pk).state != "in_effect":
@@ -55,15 +57,15 @@ def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> 
 
 
 def test_a_row_saved_as_it_was_leaves_no_snapshot(run: Any) -> None:
-    with acting(SCHEDULER), change("test:touch") as act:
-        act.details["why"] = "nothing"
+    with acting(SCHEDULER), operation("test:touch") as op:
+        op.details["why"] = "nothing"
         for rule in AccessRule.objects.all():
             rule.save()
             AccessRule.objects.update_or_create(pk=rule.pk, defaults={"level": rule.level})
     before = kept()
     assert found()["unexplained"] == 0
-    with acting(SCHEDULER), change("test:touch") as act:
-        act.details["why"] = "one of them"
+    with acting(SCHEDULER), operation("test:touch") as op:
+        op.details["why"] = "one of them"
         rule = AccessRule.objects.exclude(level="none").first()
         rule.level = "none"
         rule.save()

@@ -1,4 +1,4 @@
-"""What the events of a row fold to is what stands in its table, for every governed table and every kind of column."""
+"""What the events of a row fold to is what stands in its table, for every audited table and every kind of column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import capture
 from audit.actor import Actor, acting
-from audit.governed import GOVERNED, Governed
+from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.reconciliation.rows import Table, told_rows, untold_rows
 from tests.audit.stock import changeable, model_of, other_value, unsaved
 from tests.audit.test_roles import url
@@ -21,25 +21,25 @@ from tests.audit.test_roles import url
 SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
 
 
-def _found(cursor: Any, governed: Governed) -> tuple[int, list[Any]]:
-    table, found = Table.of(cursor, governed), {"present": 0}
+def _found(cursor: Any, audited: AuditedTable) -> tuple[int, list[Any]]:
+    table, found = Table.of(cursor, audited), {"present": 0}
     assert table is not None
     parts = [*told_rows(cursor, table, "", found), *untold_rows(cursor, table, "", found)]
     return found["present"], [fault for _place, faults in parts for fault in faults]
 
 
-@pytest.mark.parametrize("governed", GOVERNED, ids=lambda governed: governed.model)
-def test_every_kind_of_column_is_what_its_events_say(shared: str, governed: Governed) -> None:
-    model = model_of(governed.model)
+@pytest.mark.parametrize("audited", AUDITED_TABLES, ids=lambda audited: audited.model)
+def test_every_kind_of_column_is_what_its_events_say(shared: str, audited: AuditedTable) -> None:
+    model = model_of(audited.model)
     with acting(SATO), transaction.atomic():
         capture.set_context(SATO, operation="rows:write", operation_id=uuid4(), reason="試験")
         kept, gone = unsaved(model), unsaved(model)
         kept.save(), gone.save()
-        field = changeable(model, governed)
+        field = changeable(model, audited)
         model._default_manager.filter(pk=kept.pk).update(**{field.name: other_value(field)})
         model._default_manager.filter(pk=gone.pk)._raw_delete("default")
     with connection.cursor() as cursor:
-        present, faults = _found(cursor, governed)
+        present, faults = _found(cursor, audited)
         assert present >= 1 and faults == []
 
 
@@ -47,7 +47,7 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
     shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.as_of.PART", 2)
-    (governed,) = (one for one in GOVERNED if one.model == "environments.Holiday")
+    (audited,) = (one for one in AUDITED_TABLES if one.model == "environments.Holiday")
     insert = "INSERT INTO environments_holiday (id, day, name_ja, name_en) VALUES (%s, %s, 'あ', 'a')"
     update = "UPDATE environments_holiday SET name_ja = 'い{}' WHERE id = %s"
     delete = "DELETE FROM environments_holiday WHERE id = %s"
@@ -72,15 +72,15 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
         assert turned.rowcount == 10
         root.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_append_only")
     with connection.cursor() as cursor:
-        assert _found(cursor, governed)[1] == []
+        assert _found(cursor, audited)[1] == []
 
 
 def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.reconciliation.rows.BATCH", 2)
     monkeypatch.setattr("audit.as_of.PART", 3)
-    (governed,) = (one for one in GOVERNED if one.model == "environments.AccessRule")
+    (audited,) = (one for one in AUDITED_TABLES if one.model == "environments.AccessRule")
     with connection.cursor() as cursor:
-        table = Table.of(cursor, governed)
+        table = Table.of(cursor, audited)
         assert table is not None
         for step in (told_rows, untold_rows):
             found: dict[str, Any] = {"present": 0}
@@ -92,5 +92,5 @@ def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pyte
 def test_the_scheduler_passes_over_what_its_role_may_not_read(shared: str) -> None:
     assert os.environ["DATABASE_WORKER_URL"]
     with psycopg.connect(url(shared, "_WORKER"), autocommit=True) as raw:
-        unread = [one.model for one in GOVERNED if Table.of(raw.cursor(), one) is None]
+        unread = [one.model for one in AUDITED_TABLES if Table.of(raw.cursor(), one) is None]
     assert unread == ["mfa.Authenticator"]

@@ -51,6 +51,6 @@ def world(seeded: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_silent() -> None:
-    """Pages look for what is silent every few seconds: not between two counts of their queries."""
-    cache.set("silences", [], 600)
+def nothing_unresponsive() -> None:
+    """Pages look for what is unresponsive every few seconds: not between two counts of their queries."""
+    cache.set("unresponsive", [], 600)

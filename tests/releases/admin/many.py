@@ -52,7 +52,7 @@ class Copies:
 
 
 def fill(address: str, world: dict[str, Any], upto: int, *, state: str = ENDED, proof: bool = False) -> None:
-    """Add releases up to a number and a run of each; proof: and a file of evidence and an obligation."""
+    """Add releases up to a number and a run of each; proof: and a file of evidence and a follow-up action."""
     with as_owner(address) as made:
         copies = Copies(made, Release.objects.count() + 1, upto)
         at = "now() - n.g * interval '1 minute'"

@@ -15,19 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from audit.change import change
 from audit.clock import now
-from environments.actions.configuration.create import create as create_configuration
-from environments.actions.window.freeze import freeze
+from audit.operation import operation
 from environments.models import Account, Application, Environment
-from releases.actions.application.create import create_application
-from releases.actions.consent.decide import approve
-from releases.actions.release import move, plan, prepare, submit
-from releases.actions.rollback.draft import draft_documents
-from releases.actions.roster.assign import assign
-from releases.actions.target.set_settings import create_target
-from releases.actions.watch.begin import checks_of, triggers_of
-from releases.actions.window.propose import propose
+from environments.operations.configuration.create import create as create_configuration
+from environments.operations.window.freeze import freeze
 from releases.metrics.triggers import judge
 from releases.models import (
     ApprovalRequest,
@@ -47,6 +39,14 @@ from releases.models import (
     StepAttempt,
     StepOutput,
 )
+from releases.operations.application.create import create_application
+from releases.operations.approval_request.decide import approve
+from releases.operations.monitoring.start import checks_of, triggers_of
+from releases.operations.release import plan, prepare, reschedule, submit
+from releases.operations.rollback.draft import draft_documents
+from releases.operations.target.set_settings import create_target
+from releases.operations.team.assign import assign
+from releases.operations.window.request import request_window
 from tests.conftest import seconded
 
 ActingAs = Callable[..., AbstractContextManager[Any]]
@@ -135,29 +135,29 @@ def next_window_start() -> Any:
 
 
 def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = None) -> Release:
-    """Bring a release to its round of consent, with the tests' milestones walked by hand."""
+    """Bring a release to its approval request, with the tests' milestones walked by hand."""
     made = draft(acting_as, of, version)
     with acting_as("manager"):
-        move.move(made.pk, start=start or next_window_start())
-        prepare.fix_content(made.pk)
+        reschedule.set_scheduled_start(made.pk, start=start or next_window_start())
+        prepare.lock_scope(made.pk)
         for duty, who in (
             ("implementer", "operator"),
             ("verifier", "second_operator"),
             ("rollback_decision_maker", "manager"),
         ):
             assign(made.pk, duty=duty, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
-        with change("release:refresh_from_git", (Release, made.pk)) as act:
+        with operation("release:refresh_from_git", (Release, made.pk)) as op:
             moment = now()
             for kind, value in (("authors", ["developer@datasets.example"]), ("heads", ["main"])):
-                Fact.objects.create(release=act.get(Release), kind=kind, value=value, observed_at=moment)
+                Fact.objects.create(release=op.get(Release), kind=kind, value=value, observed_at=moment)
             Evidence.objects.create(
                 application=of, environment=Environment.objects.get(slug="development"), kind="junit", test_type="unit",
                 commit=COMMIT, tree=TREE, digest=version.ljust(64, "e"), values={"tests": 214}, summary="214 passed",
                 content=b"<testsuite/>", uploaded_by=Account.objects.get(username="developer"),
             )  # fmt: skip
-        with change("release:complete_testing", (Release, made.pk)) as act:
-            act.get(Release).complete_testing()
-            prepare.done_milestone(act.get(Release), "complete_testing", Account.objects.get(username="manager"))
+        with operation("release:complete_testing", (Release, made.pk)) as op:
+            op.get(Release).complete_testing()
+            prepare.done_milestone(op.get(Release), "complete_testing", Account.objects.get(username="manager"))
         submit.submit(made.pk)
     return Release.objects.get(pk=made.pk)
 
@@ -166,15 +166,15 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
     """Make a run with its journal and output, walked along `verbs`."""
     where = Environment.objects.get(slug=environment)
     people = {a.username: a for a in Account.objects.all()}
-    with acting_as("operator"), change("test:run") as act:
+    with acting_as("operator"), operation("test:run") as op:
         made = Deployment.objects.create(
             release=release, application=release.application, environment=where, requested_by=people["manager"],
             procedure=Procedure.objects.get(state="in_effect"),
-            scheduled_by=people["operator"], scheduled_start_at=now(), window_end=now() + timedelta(hours=4),
+            scheduled_by=people["operator"], scheduled_start_at=now(), scheduled_end_at=now() + timedelta(hours=4),
             plan_digest="d" * 64, started_at=now(), previous={"deployed_version": {}, "wanted_tree": release.tree},
             measured={"verification": {"code": "b" * 40, "configuration": "c" * 64, "data": "d" * 64}},
         )  # fmt: skip
-        act.about(made)
+        op.about(made)
         ordinal = 0
         for phase in ("deployment", "verification"):
             for row in release.step_plan[phase]:
@@ -195,7 +195,7 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
                     )
                     continue
                 step.result = (
-                    {"verdict": "pass", "value": "0.01", "limit": "0.1", "output": ""}
+                    {"result": "passed", "value": "0.01", "limit": "0.1", "output": ""}
                     if step.step_type == "check"
                     else {"done": True}
                 )
@@ -209,7 +209,7 @@ def watched(
     acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None
 ) -> MonitoringPeriod:
     """Give a run a watch whose error rate climbs over its limit, half an hour of baseline before it, and checks."""
-    with acting_as("operator"), change("test:watch") as act:
+    with acting_as("operator"), operation("test:watch") as op:
         began = now() - timedelta(minutes=count)
         procedure = run_.release.procedure
         assert procedure is not None
@@ -223,14 +223,14 @@ def watched(
                 "source": "prometheus_text",
             },
         )  # fmt: skip
-        act.about(watch)
+        op.about(watch)
         run_.started_at = began - timedelta(minutes=4)
         run_.save()
         before = MonitoringPeriod.objects.create(
             deployment=run_, purpose="baseline", interval_seconds=60, duration_seconds=1800, triggers=triggers,
             started_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), result="measured",
         )  # fmt: skip
-        act.about(before)
+        op.about(before)
     checked = {check["key"] for check in checks}
     sampled = [trigger for trigger in triggers if trigger["metric"] not in checked]
     for index in range(30):
@@ -248,10 +248,15 @@ def watched(
         stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
         values = judge(sampled, {} if index == 12 else seen, watch.baseline, stale)
         Measurement.objects.create(period=watch, due_at=at, at=at, up=True, values=values)
-    for place, (verdict, value) in enumerate([("pass", "0"), ("pass", "0"), ("fail", "3")]):
+    for place, (result, value) in enumerate([("passed", "0"), ("passed", "0"), ("failed", "3")]):
         at = began + timedelta(minutes=10 * (place + 1))
-        rows = [("watch_logs", verdict, value, "≤ 0", "2026-12-16T01:40:12Z ERROR /datasets" if value == "3" else "")]
-        rows += [("watch_alerts", "no_data", "", "–", ""), ("watch_backups", "pass", "0.6 h", "≤ 26 h, digest", "")]
+        rows = [
+            ("monitoring_logs", result, value, "≤ 0", "2026-12-16T01:40:12Z ERROR /datasets" if value == "3" else "")
+        ]
+        rows += [
+            ("monitoring_alerts", "no_data", "", "–", ""),
+            ("monitoring_backups", "passed", "0.6 h", "≤ 26 h, digest", ""),
+        ]
         for key, said, found, limit, output in rows:
             MonitoringCheck.objects.create(
                 period=watch, key=key, due_at=at, at=at, result=said, value=found, limit=limit, output=output
@@ -261,9 +266,9 @@ def watched(
 
 def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
     """Take a run back as the watch would, up to the report."""
-    sample = {"error_rate": {"value": 0.16, "limit": 0.1, "verdict": "fail"}}
+    sample = {"error_rate": {"value": 0.16, "limit": 0.1, "result": "failed"}}
     three = {"code": "1" * 40, "configuration": "2" * 64, "data": "3" * 64}
-    with acting_as("operator"), change("test:rollback") as act:
+    with acting_as("operator"), operation("test:rollback") as op:
         made = Rollback.objects.create(
             deployment=run_, cause="error_rate", raised_at=now(), started_at=now(), restored_at=now(),
             note="3 of 5 measurements at or over the limit",
@@ -274,7 +279,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
                 "digests": {"before": three, "under": dict.fromkeys(three, "9" * 40), "after": three},
             },
         )  # fmt: skip
-        act.about(made)
+        op.about(made)
         walk(made, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
         walk(run_, "start_rollback", "complete_rollback")
         draft_documents(made)
@@ -310,7 +315,7 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
             ends_at=now() + timedelta(days=40),
             reason="繁忙期",
         )
-        extra = propose(
+        extra = request_window(
             production.pk, application_id=of.pk, name="臨時", starts_at=now() + timedelta(days=2),
             ends_at=now() + timedelta(days=2, hours=4), reason="取引先の依頼",
         )  # fmt: skip
@@ -322,25 +327,25 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     released = in_review(acting_as, other, "2.0.0", start)
     with (
         acting_as("operator"),
-        change("test:granted", (ApprovalRequest, released.approval_requests.get().pk), (Release, released.pk)) as act,
+        operation("test:granted", (ApprovalRequest, released.approval_requests.get().pk), (Release, released.pk)) as op,
     ):
-        act.get(ApprovalRequest).mark_approved()
-        release = act.get(Release)
+        op.get(ApprovalRequest).mark_approved()
+        release = op.get(Release)
         release.mark_approved()
-    with acting_as("operator"), change("test:running", (Release, released.pk)) as act:
-        walk(act.get(Release), "complete_final_check", "start")
-        act.states[Release, released.pk] = "releasing"
+    with acting_as("operator"), operation("test:running", (Release, released.pk)) as op:
+        walk(op.get(Release), "complete_final_check", "start")
+        op.states[Release, released.pk] = "releasing"
     staging = run(acting_as, review, "staging", "schedule", "enqueue", "start", steps="running")
     back = run(
         acting_as, released, "production", "schedule", "enqueue", "start", "start_verification", "start_monitoring"
     )
     watch = watched(acting_as, back)
-    with acting_as("operator"), change("test:force") as act:
+    with acting_as("operator"), operation("test:force") as op:
         for environment in Environment.objects.all():
             DeployedVersion.objects.create(
                 application=other, environment=environment, release=released, since=now(), basis="verified"
             )
-        act.about(released)
+        op.about(released)
     rollback = rolled_back(acting_as, back)
     waiting = run(acting_as, review, "development", "schedule", "enqueue", "start", "await_decision", steps="running")
     plain = draft(acting_as, of, "1.4.0", "重複登録の修正")
@@ -360,12 +365,12 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
         for index in range(count):
             plan.plan(application_id=of.pk, version=f"3.0.{index}", title="another")
             plan.add_change(draft_.pk, kind="fix", text=f"fix {index}")
-            propose(
+            request_window(
                 production.pk, application_id=of.pk, name=f"extra {index}", starts_at=now() + timedelta(days=3 + index),
                 ends_at=now() + timedelta(days=3 + index, hours=1), reason="more",
             )  # fmt: skip
-        with change("test:more") as act:
-            act.about(draft_)
+        with operation("test:more") as op:
+            op.about(draft_)
             for index in range(count):
                 FollowUp.objects.create(
                     application=of,

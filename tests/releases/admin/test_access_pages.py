@@ -11,17 +11,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
-from environments.actions.access.grant import propose, withdraw as end_grant
-from environments.actions.access.request import request
-from environments.actions.access.review import open_review
-from environments.actions.account.close import close
-from environments.actions.account.edit import edit
-from environments.actions.deputy.appoint import appoint
-from environments.actions.token.issue import issue_token
+from audit.operation import operation
 from environments.models import AccessGrant, AccessReview, Environment
-from environments.roles import LEVEL_CHOICES, LEVELS, ROLE_CHOICES, ROLE_VERBS
+from environments.operations.access.grant import request_role, revoke as end_grant
+from environments.operations.access.request import request
+from environments.operations.access.review import open_review
+from environments.operations.account.deactivate import deactivate
+from environments.operations.account.edit import edit
+from environments.operations.delegation.request import request_delegation
+from environments.operations.token.issue import issue_token
+from environments.roles import LEVEL_CHOICES, LEVELS, ROLE_CHOICES, ROLE_PERMISSIONS
 from releases.admin.access_page import right_words
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
@@ -34,7 +34,7 @@ def busy(people: dict[str, Any], acting_as: Callable[..., Any]) -> AccessReview:
     with acting_as("developer"):
         request(role="tester", environment_id=Environment.objects.get(slug="production").pk, hours=2, reason="INC-7")
     with acting_as("committee_a"):
-        appoint(
+        request_delegation(
             delegator_id=people["committee_a"].pk,
             delegate_id=people["committee_b"].pk,
             starts_at=moment,
@@ -42,8 +42,8 @@ def busy(people: dict[str, Any], acting_as: Callable[..., Any]) -> AccessReview:
             reason="leave",
         )
     with acting_as("administrator"):
-        propose(people["outsider"].pk, role="committee", reason="new member")
-        propose(people["outsider"].pk, role="tester", reason="from May", starts_at=moment + timedelta(days=9))
+        request_role(people["outsider"].pk, role="committee", reason="new member")
+        request_role(people["outsider"].pk, role="tester", reason="from May", starts_at=moment + timedelta(days=9))
         end_grant(AccessGrant.objects.get(account=people["tester"]).pk, reason="left")
         edit(people["committee_b"].pk, display_name="Committee B", employee_id="E-9", reason="a new number")
         issue_token(people["ci"].pk)
@@ -63,7 +63,7 @@ def test_the_grid_names_every_role_level_and_verb(busy: AccessReview, browsers: 
     for key, label in LEVEL_CHOICES:
         assert key == "none" or f">{label}</span>" in html, key
     words = right_words()
-    missing = {verb for verbs in (*LEVELS.values(), *ROLE_VERBS.values()) for verb in verbs} - set(words)
+    missing = {verb for verbs in (*LEVELS.values(), *ROLE_PERMISSIONS.values()) for verb in verbs} - set(words)
     assert not missing, "a right without words is shown as a key"
 
 
@@ -113,16 +113,18 @@ def test_an_item_is_kept_on_its_page_and_leads_back(
     busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     item = busy.items.get(grant__account=people["developer"])
-    done = browsers("administrator").post(f"/admin/act/access_review/keep/{item.pk}/", {"note": "still in the team"})
+    done = browsers("administrator").post(
+        f"/admin/operation/access_review/keep/{item.pk}/", {"note": "still in the team"}
+    )
     assert (done.status_code, done["location"]) == (302, f"/admin/access/review/{busy.pk}/")
     item.refresh_from_db()
     assert (item.result, item.note) == ("keep", "still in the team")
 
 
 def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
-    """On the matrix, on its page, and first in My work of who may decide."""
-    with acting(COMMAND), change("test:age", (AccessReview, busy.pk)) as act:
-        act.get(AccessReview).due_at = now() - timedelta(days=1)
+    """On the matrix, on its page, and first in My tasks of who may decide."""
+    with acting(COMMAND), operation("test:age", (AccessReview, busy.pk)) as op:
+        op.get(AccessReview).due_at = now() - timedelta(days=1)
     for address in ("/admin/access/", f"/admin/access/review/{busy.pk}/"):
         assert '<span class="r-chip bad">overdue</span>' in html_of(browsers("auditor"), address)
     work = html_of(browsers("administrator"), "/admin/")
@@ -152,11 +154,11 @@ def test_an_account_offers_what_fits_it(
     assert offered("ci") == {"edit", "deactivate", "token:issue", "access:grant"}
     assert offered("committee_b", "committee_b") == set() == offered("committee_b", "manager")
     with acting_as("administrator"):
-        close(people["developer"].pk, reason="left")
+        deactivate(people["developer"].pk, reason="left")
     assert offered("developer") == {"edit", "reactivate"}
 
 
-def test_lists_of_tokens_requests_and_deputies_answer(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_lists_of_tokens_requests_and_delegates_answer(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     client = browsers("auditor")
     for name in ("token", "accessrequest", "accessreview", "delegation", "accessgrant", "account"):
         html = html_of(client, f"/admin/environments/{name}/")
@@ -183,5 +185,5 @@ def test_no_more_queries_for_more_grants(
     with acting(COMMAND):
         for name in ("developer", "operator", "auditor", "manager", "project_manager"):
             for role in ("tester", "developer"):
-                propose(people[name].pk, role=role, reason="more")
+                request_role(people[name].pk, role=role, reason="more")
     assert counted() == before

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
-from audit.refusals import GateClosed
-from environments.actions.access.grant import withdraw
-from environments.actions.account.close import close
+from audit.operation import operation
+from audit.refusals import GateNotPassed
 from environments.models import AccessGrant
-from releases.actions.deployment.queue import queue, require_starter
+from environments.operations.access.grant import revoke
+from environments.operations.account.deactivate import deactivate
+from releases.operations.deployment.enqueue import enqueue, require_starter
 from tests.releases.conftest import sample_repository, world, world_template
 
 __all__ = ["sample_repository", "world", "world_template"]
@@ -26,14 +26,14 @@ def taken_away(world: Any, way: str) -> None:
     """Take the right of who scheduled the run: the grant ends, is over, or the account is closed."""
     grant = AccessGrant.objects.get(account=world.people["operator"], role="operator")
     if way == "over":
-        with acting(SCHEDULER), change("test:age", (AccessGrant, grant.pk)) as act:
-            act.get(AccessGrant).until = now() - timedelta(seconds=1)
+        with acting(SCHEDULER), operation("test:age", (AccessGrant, grant.pk)) as op:
+            op.get(AccessGrant).until = now() - timedelta(seconds=1)
         return
     with world.acting_as("administrator"):
         if way == "withdrawn":
-            withdraw(grant.pk, reason="moved")
+            revoke(grant.pk, reason="moved")
         else:
-            close(world.people["operator"].pk, reason="left")
+            deactivate(world.people["operator"].pk, reason="left")
 
 
 @pytest.mark.parametrize("way", ["withdrawn", "over", "closed"])
@@ -41,6 +41,6 @@ def test_a_run_of_somebody_without_the_right_is_not_queued(world: Any, way: str,
     run = world.scheduled()
     require_starter(run)
     taken_away(world, way)
-    with acting(SCHEDULER), pytest.raises(GateClosed, match="no longer has permission"):
-        queue(run.pk)
+    with acting(SCHEDULER), pytest.raises(GateNotPassed, match="no longer has permission"):
+        enqueue(run.pk)
     assert world.fresh(run).state == "scheduled" and not run.steps.exists()

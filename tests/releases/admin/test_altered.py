@@ -13,11 +13,11 @@ from django.urls import reverse
 
 from audit import cover, standing
 from audit.actor import acting
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.models import Event, Outbox, Verification
 from releases.models import Measurement, MonitoringCheck, StepOutput
 from tests.audit.tampered import as_owner, set_event, set_row
-from tests.conftest import seal
+from tests.conftest import sign_ledger
 from tests.releases.gates.asking import COMMAND
 
 WORDS = "These rows were altered after they were recorded"
@@ -41,10 +41,10 @@ def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> Any:
 @pytest.fixture
 def check(state_folder: Path) -> Callable[..., Verification]:
     """Return a function: sign what there is, and verify the ledger as the scheduler has it done."""
-    sealer = Sealer(state_folder / "sealer")
+    signer = LedgerSigner(state_folder / "ledger_signer")
 
     def make(**options: Any) -> Verification:
-        seal(sealer)
+        sign_ledger(signer)
         with acting(COMMAND):
             row = standing.run(**options)
         assert row is not None
@@ -59,7 +59,7 @@ def addresses(model: Any, row: Any) -> list[str]:
         return [reverse("step-log", args=[row.step_id]), reverse("step-log", args=[row.step_id]) + "?download=1"]
     if model is Outbox:
         return [reverse("admin:audit_outbox_changelist")]
-    watch = reverse("watch", args=[row.period_id])
+    watch = reverse("monitoring", args=[row.period_id])
     return [watch, f"{watch}?series=csv"] if model is Measurement else [watch]
 
 

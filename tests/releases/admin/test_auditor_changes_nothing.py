@@ -53,7 +53,7 @@ def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> tuple[Clie
 
 
 def test_the_digests_see_a_change(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    from releases.actions.release.plan import add_change
+    from releases.operations.release.plan import add_change
 
     before = contents()
     with acting_as("manager"):

@@ -11,17 +11,17 @@ from django.urls import reverse
 
 from audit import search
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
 from audit.models import Event, LedgerHead
+from audit.operation import operation
 from audit.search import Wanted, count, look
-from environments.access_then import Then
-from environments.actions.access.grant import confirm, propose
-from environments.actions.deputy import appoint
+from environments.access_as_of import AccessAsOf
 from environments.models import DeploymentTarget, Environment
-from releases.admin.could_page import could, duties, uses
+from environments.operations.access.grant import confirm, request_role
+from environments.operations.delegation import request
+from releases.admin.access_report_page import could, duties, uses
 from releases.evidence_pack import scope
-from tests.conftest import enrolled, seal
+from tests.conftest import enrolled, sign_ledger
 from tests.releases.gates.asking import COMMAND, make
 
 
@@ -133,13 +133,13 @@ def test_odd_questions_are_no_error(auditor: Any) -> None:
         == 200
     )
     assert auditor.get(reverse("as-of"), {"object": "x:1", "kind": "y", "at": "?"}).status_code == 200
-    assert auditor.get(reverse("who-could"), {"at": "x", "environment": "99", "days": "100000"}).status_code == 200
+    assert auditor.get(reverse("access-report"), {"at": "x", "environment": "99", "days": "100000"}).status_code == 200
     assert auditor.get(reverse("event", args=[10**9])).status_code == 404
     assert auditor.get(reverse("event", args=[10**20])).status_code == 404
 
 
 def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
-    """Difference, reason, signature, the rest of the act."""
+    """Difference, reason, signature, the rest of the operation."""
     approved = Event.objects.get(operation="approval:approve", kind="operation")
     html = auditor.get(reverse("event", args=[approved.ledger_entry.number])).content.decode()
     assert "内容を確認した" in html and "Committee A" in html and "releases.ApprovalDecision:" in html
@@ -154,15 +154,15 @@ def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
 def test_the_proof_of_an_event_leads_to_the_signed_root(world: dict[str, Any], auditor: Any, tmp_path: Any) -> None:
     import base64
 
-    from audit.ledger.checkpoint import Sealer
+    from audit.ledger.checkpoint import LedgerSigner
     from audit.ledger.note import read
     from audit.ledger.proof import leaf_hash, verify_inclusion
 
-    sealer = Sealer(tmp_path / "sealer")
-    seal(sealer)
+    signer = LedgerSigner(tmp_path / "ledger_signer")
+    sign_ledger(signer)
     for number in (1, 17, LedgerHead.objects.get().number):
         proof = auditor.get(reverse("event", args=[number]), {"proof": "1"}).json()
-        claim = read(proof["checkpoint"], sealer.public)
+        claim = read(proof["checkpoint"], signer.public)
         leaf = leaf_hash(base64.b64decode(proof["event"]))
         assert verify_inclusion(leaf, number - 1, claim.size, [bytes.fromhex(n) for n in proof["path"]], claim.root)
 
@@ -189,7 +189,7 @@ def test_what_a_reader_may_not_see_is_hidden_in_its_past_too(
 
 def test_odd_times_are_no_filter(world: dict[str, Any], auditor: Any) -> None:
     for since in ("1960-01-01", "0001-01-01", "9999-12-31", "1900-01-01T00:00:00+00:00", "x"):
-        for name in ("timeline", "who-could", "as-of"):
+        for name in ("timeline", "access-report", "as-of"):
             assert auditor.get(reverse(name), {"since": since, "until": since, "at": since}).status_code == 200, since
 
 
@@ -207,10 +207,10 @@ def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
 
 
 def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict[str, Any]) -> None:
-    html = auditor.get(reverse("who-could")).content.decode()
+    html = auditor.get(reverse("access-report")).content.decode()
     assert "Committee A" in html and "Operations without permission" not in html
     production = Environment.objects.get(slug="production")
-    done, more = uses(Then(), production, now() - timedelta(days=1), now())
+    done, more = uses(AccessAsOf(), production, now() - timedelta(days=1), now())
     assert not more
     approved = [use for use in done if use.happening.operation == "approval:approve"]
     assert [(use.duty.key, use.allowed) for use in approved] == [("approve", True)]
@@ -222,33 +222,33 @@ def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict
 def test_the_access_report_is_taken_along_as_tables(world: dict[str, Any], auditor: Any) -> None:
     production = Environment.objects.get(slug="production")
     for take, line in (("could", "Committee A,"), ("did", "Committee A,Approve,")):
-        answer = auditor.get(reverse("who-could"), {"take": take, "environment": production.pk})
+        answer = auditor.get(reverse("access-report"), {"take": take, "environment": production.pk})
         table = b"".join(answer.streaming_content).decode()
         assert line in table and answer["Content-Type"].startswith("text/csv"), table
         event = Event.objects.filter(operation="audit:export_access").order_by("-ledger_entry__number")[0]
         assert event.contents["after"]["table"] == take and event.contents["after"]["environment"] == "production"
 
 
-def test_an_act_without_a_right_is_seen(
+def test_an_operation_without_a_right_is_seen(
     world: dict[str, Any], auditor: Any, people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     """Somebody who wrote an approval past every check: the ledger says that he had no right to it."""
     from releases.models import ApprovalDecision
 
-    with acting_as("tester"), change("approval:approve") as act:
+    with acting_as("tester"), operation("approval:approve") as op:
         made = ApprovalDecision.objects.create(
             approval_request=world["round"], account=people["tester"], decision="approve", roles=["committee"],
             digest=world["round"].digest, signature={}, at=now(),
         )  # fmt: skip
-        act.about(made)
-    html = auditor.get(reverse("who-could")).content.decode()
+        op.about(made)
+    html = auditor.get(reverse("access-report")).content.decode()
     assert "Operations without permission: 1" in html
 
 
 def given(acting_as: Callable[..., Any], account: Any, role: str, slug: str) -> None:
     """Let an account hold a role in one environment."""
     with acting_as("administrator"):
-        grant = propose(account.pk, role=role, reason="x", environment_id=Environment.objects.get(slug=slug).pk)
+        grant = request_role(account.pk, role=role, reason="x", environment_id=Environment.objects.get(slug=slug).pk)
     if grant.confirmed_at is None:
         with acting_as("second_administrator"):
             confirm(grant.pk)
@@ -256,42 +256,42 @@ def given(acting_as: Callable[..., Any], account: Any, role: str, slug: str) -> 
 
 def words_of(name: str, slug: str = "production") -> list[list[str]]:
     """Return by which roles a person could do each duty in an environment."""
-    rows = could(Then(), now(), Environment.objects.get(slug=slug))
+    rows = could(AccessAsOf(), now(), Environment.objects.get(slug=slug))
     return next((cells for person, cells in rows if person.name == name), [[] for _duty in duties()])
 
 
 def test_a_role_in_staging_allows_nothing_in_production(
     world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """Neither in the table of who could nor beside an act."""
+    """Neither in the table of who could nor beside an operation."""
     given(acting_as, people["tester"], "committee", "staging")
-    with acting_as("tester"), change("approval:approve") as act:
-        act.about(world["round"])
+    with acting_as("tester"), operation("approval:approve") as op:
+        op.about(world["round"])
     assert words_of("Tester", "staging")[1] == ["Committee member"] and words_of("Tester")[1] == []
-    done, _more = uses(Then(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
+    done, _more = uses(AccessAsOf(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
     assert {use.happening.actor: use.allowed for use in done if use.happening.operation == "approval:approve"} == {
         "Committee A": True,
         "Tester": False,
     }
 
 
-def test_a_deputy_could_approve_and_nothing_else(
+def test_a_delegate_could_approve_and_nothing_else(
     world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     """As the product lets him: not send back, not start."""
     for absent in ("committee_a", "operator"):
         with acting_as(absent):
-            made = appoint.appoint(
+            made = request.request_delegation(
                 delegator_id=people[absent].pk, delegate_id=people["tester"].pk, starts_at=now(),
                 until=now() + timedelta(days=1), reason="休暇",
             )  # fmt: skip
         with acting_as("administrator"):
-            appoint.confirm(made.pk)
+            request.confirm(made.pk)
     assert words_of("Tester") == [[], ["Committee member, for Committee A"], [], [], [], []]
     for event in ("approval:approve", "approval:send_back"):
-        with acting_as("tester"), change(event) as act:
-            act.about(world["round"])
-    done, _more = uses(Then(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
+        with acting_as("tester"), operation(event) as op:
+            op.about(world["round"])
+    done, _more = uses(AccessAsOf(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
     his = {use.happening.operation: use.allowed for use in done if use.happening.actor == "Tester"}
     assert his == {"approval:approve": True, "approval:send_back": False}
 
@@ -301,15 +301,15 @@ def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
 ) -> None:
     """A developer of production alone adds no change; what was done in staging is no use of production."""
     given(acting_as, people["tester"], "developer", "production")
-    with acting_as("tester"), change("release:add_change_entry") as act:
-        act.about(world["draft"])
+    with acting_as("tester"), operation("release:add_change_entry") as op:
+        op.about(world["draft"])
     given(acting_as, people["auditor"], "release_manager", "staging")
-    with acting_as("auditor"), change("window:create_freeze") as act:
-        act.about(Environment.objects.get(slug="staging"))
+    with acting_as("auditor"), operation("window:create_freeze") as op:
+        op.about(Environment.objects.get(slug="staging"))
     assert words_of("Developer")[0] == ["Developer"] and words_of("Tester")[0] == []
     found = {}
     for slug in ("production", "staging"):
-        done, _more = uses(Then(), Environment.objects.get(slug=slug), now() - timedelta(days=1), now())
+        done, _more = uses(AccessAsOf(), Environment.objects.get(slug=slug), now() - timedelta(days=1), now())
         found[slug] = {
             (use.happening.operation, use.allowed) for use in done if use.happening.actor in ("Tester", "Auditor")
         }
@@ -328,8 +328,8 @@ def test_a_look_at_the_source_takes_a_right_where_the_release_goes(
     with acting(COMMAND):
         enrolled(people["outsider"])
     for name in ("outsider", "auditor"):
-        with acting_as(name), change("release:refresh_from_git", (type(release), release.pk)):
+        with acting_as(name), operation("release:refresh_from_git", (type(release), release.pk)):
             pass
-    done, _more = uses(Then(), place, now() - timedelta(days=1), now())
+    done, _more = uses(AccessAsOf(), place, now() - timedelta(days=1), now())
     found = {u.happening.actor: u.allowed for u in done if u.happening.operation == "release:refresh_from_git"}
     assert found[str(people["outsider"])] is True and found[str(people["auditor"])] is False

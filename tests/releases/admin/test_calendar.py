@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.clock import now
-from environments.actions.holiday.add import add
 from environments.models import ChangeFreeze, ChangeWindow, Environment, Holiday
+from environments.operations.holiday.add import add
 from releases.admin.calendar_month import chosen
 from tests.releases.gates.asking import alter, make
 
@@ -98,7 +98,7 @@ def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], 
         "kind": "regular",
     }
     answer = client.post(link, given)
-    assert answer.status_code == 302 and "/act/release/set_scheduled_start/" in answer.url
+    assert answer.status_code == 302 and "/operation/release/set_scheduled_start/" in answer.url
     form = client.get(answer.url).content.decode()
     assert re.search(
         r'name="start"[^>]*value="\d{4}-\d\d-\d\dT01:00"|value="\d{4}-\d\d-\d\dT01:00"[^>]*name="start"', form
@@ -108,7 +108,7 @@ def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], 
 
 
 def test_a_link_fills_in_nothing_that_is_signed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    address = reverse("act", args=["approval", "approve", world["round"].pk])
+    address = reverse("operation", args=["approval", "approve", world["round"].pk])
     html = browsers("committee_b").get(address, {"digest": "f" * 64, "comment": "planted"}).content.decode()
     fields = re.findall(r"<(?:input|textarea)[^>]*>", html.split("r-form")[1])
     assert len(fields) > 2 and not any("planted" in f or "f" * 64 in f for f in fields)
@@ -123,7 +123,7 @@ def rule_form(**fields: Any) -> dict[str, Any]:
     return given | fields
 
 
-def seal(html: str) -> str:
+def confirmation_digest(html: str) -> str:
     """Return what the preview wants to have confirmed."""
     found = re.search(r'name="confirmed" value="([0-9a-f]{64})"', html)
     assert found
@@ -139,7 +139,7 @@ def test_a_rule_is_previewed_with_its_24_windows_before_it_is_saved(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client = browsers("manager")
-    address = reverse("act", args=["window", "set_rule", production().pk])
+    address = reverse("operation", args=["window", "set_rule", production().pk])
     answer = client.post(address, rule_form())
     html = answer.content.decode()
     shown = preview(html)
@@ -151,21 +151,23 @@ def test_a_rule_is_previewed_with_its_24_windows_before_it_is_saved(
     flagged = preview(client.post(address, rule_form(on_holiday="flag")).content.decode())
     assert "on a holiday: " in flagged
     # Something else than what was shown is shown first.
-    other = client.post(address, rule_form(length_minutes="60", confirmed=seal(html)))
-    assert other.status_code == 200 and seal(other.content.decode()) != seal(html)
-    done = client.post(address, rule_form(confirmed=seal(html)))
+    other = client.post(address, rule_form(length_minutes="60", confirmed=confirmation_digest(html)))
+    assert other.status_code == 200 and confirmation_digest(other.content.decode()) != confirmation_digest(html)
+    done = client.post(address, rule_form(confirmed=confirmation_digest(html)))
     assert done.status_code == 302
     assert ChangeWindow.objects.get(name="週次").in_effect_at is None, "it waits for consent"
 
 
 def test_a_rule_that_is_none_is_told_in_the_preview(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    address = reverse("act", args=["window", "set_rule", production().pk])
+    address = reverse("operation", args=["window", "set_rule", production().pk])
     client = browsers("manager")
     answer = client.post(address, rule_form(rrule="FREQ=HOURLY", zone="Mars/Olympus", country="zz"))
     assert "needs FREQ=DAILY" in preview(answer.content.decode()) and "Mars" in preview(answer.content.decode())
     refused = client.post(address, rule_form(rrule="FREQ=HOURLY") | {"confirmed": "0" * 64})
     assert refused.status_code == 200
-    again = client.post(address, rule_form(rrule="FREQ=HOURLY", confirmed=seal(refused.content.decode())))
+    again = client.post(
+        address, rule_form(rrule="FREQ=HOURLY", confirmed=confirmation_digest(refused.content.decode()))
+    )
     assert again.status_code == 400 and not ChangeWindow.objects.filter(name="週次").exists()
 
 
@@ -173,7 +175,7 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, review = browsers("manager"), world["review"]
-    address = reverse("act", args=["window", "create_freeze", production().pk])
+    address = reverse("operation", args=["window", "create_freeze", production().pk])
     local = review.scheduled_start_at.astimezone(TOKYO)
     given = {
         "name": "棚卸し", "reason": "x", "starts_at": f"{local - timedelta(hours=2):%Y-%m-%dT%H:%M}",
@@ -185,19 +187,19 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     other = client.post(address, given | {"application_id": world["released"].application_id})
     assert str(review) not in preview(other.content.decode()), "a freeze of another application does not hit it"
     # Meanwhile another freeze begins at that time: what would be signed is no longer what was read.
-    hours = {"starts_at": review.scheduled_start_at, "ends_at": review.window_end}
+    hours = {"starts_at": review.scheduled_start_at, "ends_at": review.scheduled_end_at}
     make(ChangeFreeze, environment=production(), name="決算", reason="x", created_by=review.author, **hours)
-    moved = client.post(address, given | {"confirmed": seal(answer.content.decode())})
+    moved = client.post(address, given | {"confirmed": confirmation_digest(answer.content.decode())})
     assert moved.status_code == 200 and "決算" in preview(moved.content.decode())
     assert not ChangeFreeze.objects.filter(name="棚卸し").exists()
-    done = client.post(address, given | {"confirmed": seal(moved.content.decode())})
+    done = client.post(address, given | {"confirmed": confirmation_digest(moved.content.decode())})
     assert done.status_code == 302
     row = ChangeFreeze.objects.get(name="棚卸し")
     assert row.starts_at == (review.scheduled_start_at - timedelta(hours=2))
-    lifting = reverse("act", args=["freeze", "lift", row.pk])
+    lifting = reverse("operation", args=["freeze", "lift", row.pk])
     shown = client.post(lifting, {"reason": "done"}).content.decode()
     assert str(review) in preview(shown)
-    assert client.post(lifting, {"reason": "done", "confirmed": seal(shown)}).status_code == 302
+    assert client.post(lifting, {"reason": "done", "confirmed": confirmation_digest(shown)}).status_code == 302
     assert ChangeFreeze.objects.get(pk=row.pk).lifted_at is not None
     assert "was lifted already" in client.get(lifting).content.decode(), "not now: said, not offered again"
 
@@ -206,7 +208,7 @@ def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_h
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, review = browsers("manager"), world["review"]
-    address = reverse("act", args=["window", "create_recurring_freeze", production().pk])
+    address = reverse("operation", args=["window", "create_recurring_freeze", production().pk])
     form = client.get(address).content.decode()
     assert re.findall(r'name="rrule_days" value="(..)"[^>]* checked', form) == ["FR"]
     day = review.scheduled_start_at.astimezone(TOKYO).date()
@@ -223,14 +225,16 @@ def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_h
     shown = preview(html)
     assert str(review) in shown and "and 29 more times" in shown and f"{staging} · " in shown
     assert not ChangeFreeze.objects.filter(name="週末").exists()
-    assert client.post(address, given | {"confirmed": seal(html)}).status_code == 302
+    assert client.post(address, given | {"confirmed": confirmation_digest(html)}).status_code == 302
     row = ChangeFreeze.objects.get(name="週末", environment=production())
     assert ChangeFreeze.objects.filter(name="週末", environment=staging).exists()
     month, first = month_of(row.spans(row.starts_at)[1].starts_at)
     assert "週末" in cell(page(client, month=month), first), "the calendar shows each time"
     listed = client.get(reverse("admin:environments_changefreeze_changelist")).content.decode()
     assert "FREQ=WEEKLY" in listed and "600 minutes" in listed
-    lifting = preview(client.post(reverse("act", args=["freeze", "lift", row.pk]), {"reason": "done"}).content.decode())
+    lifting = preview(
+        client.post(reverse("operation", args=["freeze", "lift", row.pk]), {"reason": "done"}).content.decode()
+    )
     assert lifting.count(" – ") >= 24
 
 
@@ -240,16 +244,19 @@ def test_a_withdrawal_and_a_holiday_tell_what_they_change(
     client, review = browsers("manager"), world["review"]
     regular = ChangeWindow.objects.get(from_procedure=True, environment=production())
     shown = preview(
-        client.post(reverse("act", args=["window", "cancel", regular.pk]), {"reason": "x"}).content.decode()
+        client.post(reverse("operation", args=["window", "cancel", regular.pk]), {"reason": "x"}).content.decode()
     )
     assert str(review) in shown
     alter(regular, on_holiday="later")
     day = review.scheduled_start_at.astimezone(TOKYO).date()
     given = {"day": day.isoformat(), "name_ja": "創立記念日", "name_en": "Founding day"}
-    html = client.post(reverse("act-new", args=["holiday", "add"]), given).content.decode()
+    html = client.post(reverse("operation-new", args=["holiday", "add"]), given).content.decode()
     assert "Moved from" in preview(html) and "Founding day" in preview(html) and str(review) in preview(html)
     assert (
-        client.post(reverse("act-new", args=["holiday", "add"]), given | {"confirmed": seal(html)}).status_code == 302
+        client.post(
+            reverse("operation-new", args=["holiday", "add"]), given | {"confirmed": confirmation_digest(html)}
+        ).status_code
+        == 302
     )
     assert Holiday.objects.get().day == day
 
@@ -262,7 +269,7 @@ def test_a_program_is_not_asked_twice(world: dict[str, Any], browsers: Callable[
         "starts_at": now().isoformat(),
         "ends_at": (now() + timedelta(hours=1)).isoformat(),
     }
-    address = reverse("act", args=["window", "create_freeze", production().pk])
+    address = reverse("operation", args=["window", "create_freeze", production().pk])
     answer = client.post(address, given, headers={"accept": "application/json"})
     assert answer.json()["ok"] and ChangeFreeze.objects.filter(name="n").exists()
 
@@ -273,7 +280,7 @@ def test_a_local_time_is_read_in_the_zone_of_its_environment(
     """02:30 does not exist in New York on 14 March 2027: the first instant after the gap, 03:00 EDT."""
     alter(production(), zone="America/New_York")
     given = {"name": "gap", "reason": "x", "starts_at": "2027-03-14T02:30", "ends_at": "2027-03-14T06:00"}
-    address = reverse("act", args=["window", "create_freeze", production().pk])
+    address = reverse("operation", args=["window", "create_freeze", production().pk])
     browsers("manager").post(address, given, headers={"accept": "application/json"})
     row = ChangeFreeze.objects.get(name="gap")
     assert row.starts_at.isoformat() == "2027-03-14T07:00:00+00:00"

@@ -14,15 +14,15 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.clock import now
-from environments.actions.feed.create import create
-from environments.actions.feed.revoke import revoke
-from environments.actions.freeze.lift import lift
-from environments.actions.holiday.add import add
-from environments.actions.holiday.withdraw import withdraw as withdraw_holiday
-from environments.actions.window.freeze import freeze, freeze_recurring
 from environments.models import CalendarFeed, ChangeWindow, Environment, Holiday
-from releases.actions.window.withdraw import withdraw
+from environments.operations.calendar_feed.create import create
+from environments.operations.calendar_feed.revoke import revoke
+from environments.operations.freeze.lift import lift
+from environments.operations.holiday.add import add
+from environments.operations.holiday.remove import remove as withdraw_holiday
+from environments.operations.window.freeze import freeze, freeze_recurring
 from releases.admin.feed import document
+from releases.operations.window.cancel import cancel
 from tests.releases.gates.asking import alter
 
 Answer = Any
@@ -109,7 +109,7 @@ def test_it_holds_windows_extra_ones_freezes_and_planned_releases(
     assert not any(f"release-{world[name].pk}@" in uid for uid in found for name in ("released", "draft"))
 
 
-def test_no_governed_secret_and_no_reason_is_in_it(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
+def test_no_audited_secret_and_no_reason_is_in_it(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
     said = feed().content.decode().replace("\r\n ", "")
     review = world["review"]
     for hidden in (
@@ -157,7 +157,7 @@ def test_what_is_withdrawn_is_told_as_cancelled_for_thirty_days(
     row = production.freezes.get()
     before = events(feed())
     with acting_as("manager"):
-        withdraw(extra.pk, reason="not needed")
+        cancel(extra.pk, reason="not needed")
         lift(row.pk, reason="over")
     found = events(feed())
     for uid in (f"window-{extra.pk}@ringi", f"freeze-{row.pk}@ringi"):
@@ -284,7 +284,9 @@ def test_an_unknown_secret_is_answered_as_a_dead_one_with_the_same_work(
 
 def test_the_verb_shows_the_address_once(world: dict[str, Any], browsers: Callable[[str], Any], settings: Any) -> None:
     client = browsers("developer")
-    answer = client.post(reverse("act", args=["calendar_feed", "create", world["application"].pk]), {}, follow=True)
+    answer = client.post(
+        reverse("operation", args=["calendar_feed", "create", world["application"].pk]), {}, follow=True
+    )
     found = re.search(r"https?://\S+/calendar/feed/([\w-]{43})\.ics", answer.content.decode())
     assert answer.status_code == 200 and found
     assert found[0].startswith(settings.BASE_URL)

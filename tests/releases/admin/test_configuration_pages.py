@@ -10,9 +10,9 @@ import pytest
 from django.urls import reverse
 
 from audit.actor import acting
-from environments.actions.access.grant import propose
-from environments.actions.configuration.create import create
 from environments.models import Application, ConfigurationCheck, ConfigurationVersion, Environment
+from environments.operations.access.grant import request_role
+from environments.operations.configuration.create import create
 from tests.releases.admin import seed
 from tests.releases.gates.asking import COMMAND
 
@@ -103,7 +103,7 @@ def test_the_page_is_japanese_for_japanese_readers(versions: dict[str, Any], bro
 def test_secrets_that_were_typed_do_not_come_back(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """Neither with a fault of the form nor with a refusal by the action."""
     where = {"application_id": versions["one"].application_id, "environment_id": versions["one"].environment_id}
-    client, address = browsers("operator"), reverse("act-new", args=["configuration", "create"])
+    client, address = browsers("operator"), reverse("operation-new", args=["configuration", "create"])
     for secrets in ("TOKEN=typed-word\nno-equals-typed-word", "TOKEN=typed-word\nTOKEN2="):
         answer = client.post(address, {**where, "values": "A=1", "secrets": secrets, "reason": "r"})
         assert answer.status_code == 400
@@ -123,12 +123,12 @@ def test_services_are_looked_at_from_the_page(
             reason="three",
         )
     client = browsers("operator")
-    assert client.post(reverse("act", args=["configuration", "check_connectivity", made.pk])).status_code == 302
+    assert client.post(reverse("operation", args=["configuration", "check_connectivity", made.pk])).status_code == 302
     assert ConfigurationCheck.objects.get().version_id == made.pk
     page = client.get(reverse("admin:environments_configurationversion_change", args=[made.pk])).content.decode()
     assert "an object was stored, retrieved and deleted" in page and "not all reachable" in page
     assert "hidden-word" not in page
-    refused = browsers("auditor").post(reverse("act", args=["configuration", "check_connectivity", made.pk]))
+    refused = browsers("auditor").post(reverse("operation", args=["configuration", "check_connectivity", made.pk]))
     assert refused.status_code == 403 and Application.objects.count() == 1
 
 
@@ -138,9 +138,9 @@ def test_the_form_offers_the_environments_that_one_may_configure(
     """Each as the matrix says, also for a role of one environment; another place is refused, and makes nothing."""
     where = {place.slug: place.pk for place in Environment.objects.all()}
     with acting(COMMAND):
-        propose(people["outsider"].pk, role="developer", environment_id=where["development"], reason="a part")
-        propose(people["committee_a"].pk, role="developer", environment_id=where["production"], reason="a part")
-    form, page = reverse("act-new", args=["configuration", "create"]), reverse(LIST)
+        request_role(people["outsider"].pk, role="developer", environment_id=where["development"], reason="a part")
+        request_role(people["committee_a"].pk, role="developer", environment_id=where["production"], reason="a part")
+    form, page = reverse("operation-new", args=["configuration", "create"]), reverse(LIST)
     for name, slugs in (
         ("developer", ["development"]), ("outsider", ["development"]), ("tester", ["staging"]),
         ("manager", ["development", "staging", "production"]),

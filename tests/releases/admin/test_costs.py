@@ -1,4 +1,4 @@
-"""Before an act that ends consent or clears signatures its page names them, and the action then does just that."""
+"""Before an operation that ends consent or clears signatures its page names them, and the action then does just that."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from django.urls import reverse
 
 from environments.models import Account
-from releases.actions.checklist.sign import sign
-from releases.actions.release.prepare import amend
-from releases.actions.roster.assign import assign
 from releases.admin import costs
 from releases.models import ApprovalRequest, Release
+from releases.operations.checklist.sign import sign
+from releases.operations.release.prepare import reopen_scope
+from releases.operations.team.assign import assign
 from tests.releases.gates.asking import shown
 
 
@@ -21,19 +21,19 @@ from tests.releases.gates.asking import shown
 def test_the_page_names_the_approvals_that_end(
     world: dict[str, Any], browsers: Callable[[str], Any], verb: str
 ) -> None:
-    """Who approved, and whose consent is asked for again."""
-    html = browsers("manager").get(reverse("act", args=["release", verb, world["review"].pk])).content.decode()
+    """Who approved, and whose approval is asked for again."""
+    html = browsers("manager").get(reverse("operation", args=["release", verb, world["review"].pk])).content.decode()
     card = html[html.index('id="cost"') :].split("</section>")[0]
     assert "Approval of Committee A" in card and "ends" in card
     assert ("Approval is requested again: " in card) == (verb != "cancel")
 
 
 def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """After the amendment the round is void and the same question costs no consent any more."""
+    """After the amendment the round is void and the same question costs no approval any more."""
     release = world["review"]
     before = costs.of("release:reopen_scope", release)
     with acting_as("manager"):
-        amend(release.pk, reason="more")
+        reopen_scope(release.pk, reason="more")
     assert any("Approval of Committee A" in line for line in before.lost)
     assert any("Milestones to be reached again" in line for line in before.again)
     assert ApprovalRequest.objects.get(pk=world["round"].pk).state == "invalidated"
@@ -49,7 +49,7 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
         for item in (requirement, technical):
             sign(item.pk, digest=shown(item), evidence="read")
     with acting_as("manager"):
-        amend(release.pk, reason="more")
+        reopen_scope(release.pk, reason="more")
     row = Release.objects.get(pk=release.pk)
     everything, one = costs.of("release:edit", row), costs.of("release:set_configuration", row)
     assert [str(requirement) in " ".join(c.lost) for c in (everything, one)] == [True, False]
@@ -58,7 +58,7 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
 
 
 def test_acts_that_cost_nothing_say_nothing_or_say_so(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """A move of a draft loses nothing and says so; a roster before approval is not even asked."""
+    """A move of a draft loses nothing and says so; a team before approval is not even asked."""
     assert costs.of("release:set_scheduled_start", world["draft"]) == costs.Cost(asked=True)
     assert not costs.of("team:assign", world["review"]).asked
     assert not costs.of("checklist:sign", world["review"].checklist.first()).asked

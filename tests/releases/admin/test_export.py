@@ -33,7 +33,7 @@ def test_the_export_holds_everything_and_itself(
     done = subprocess.run(
         [sys.executable, str(ROOT / "audit" / "offline" / "ringi_verify.py"), str(file)], capture_output=True, text=True
     )
-    # No sealer runs beside this test, so the bytes fit and nobody signed them.
+    # No ledger signer runs beside this test, so the bytes fit and nobody signed them.
     assert done.returncode == 2 and f"the {before + 1} events, which fit each other" in done.stdout, done.stdout
 
 

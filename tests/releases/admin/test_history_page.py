@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
+from audit.operation import operation
 from environments.models import ChangeFreeze, Environment
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
@@ -20,18 +20,18 @@ QUERIES = 6
 
 
 def versions(count: int) -> ChangeFreeze:
-    """Make a freeze with so many versions, one act each."""
+    """Make a freeze with so many versions, one operation each."""
     moment = now()
     with acting(COMMAND):
-        with change("test:make") as act:
+        with operation("test:make") as op:
             row = ChangeFreeze.objects.create(
                 name="年末年始", environment=Environment.objects.get(slug="production"), reason="version 1",
                 starts_at=moment + timedelta(days=9), ends_at=moment + timedelta(days=10),
             )  # fmt: skip
-            act.about(row)
+            op.about(row)
         for n in range(2, count + 1):
-            with change("test:edit", (ChangeFreeze, row.pk)) as act:
-                act.get(ChangeFreeze).reason = f"version {n}"
+            with operation("test:edit", (ChangeFreeze, row.pk)) as op:
+                op.get(ChangeFreeze).reason = f"version {n}"
     return row
 
 

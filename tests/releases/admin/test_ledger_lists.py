@@ -1,4 +1,4 @@
-"""Lists and pages of the ledger's own acts: times with their zone, people by name, acts in words."""
+"""Lists and pages of the ledger's own operations: times with their zone, people by name, acts in words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.db.models import DateTimeField
 from django.urls import get_resolver, reverse
 from django.utils import translation
 
-from environments.actions.ledger import address
-from releases.admin.happened import OTHER_ACTS, act_name
+from environments.operations.ledger import address
+from releases.admin.change_history import OTHER_OPERATIONS, operation_name
 
 
 def test_no_list_shows_a_time_without_its_zone() -> None:
@@ -44,8 +44,8 @@ def test_an_address_for_checkpoints_is_shown_with_names_and_times(
 
 
 def test_what_no_button_does_has_words_in_both_languages() -> None:
-    for action in (*OTHER_ACTS, "audit:refuse_signing", "audit:renew_key", "audit:export_pack", "account:secure"):
+    for action in (*OTHER_OPERATIONS, "audit:refuse_signing", "audit:renew_key", "audit:export_pack", "account:secure"):
         with translation.override("en"):
-            english = act_name(action)
+            english = operation_name(action)
         with translation.override("ja"):
-            assert english not in (action, act_name(action)), action
+            assert english not in (action, operation_name(action)), action

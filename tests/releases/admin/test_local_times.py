@@ -29,8 +29,8 @@ def test_the_end_of_a_waiver_is_offered_as_the_end_of_the_window_there(
     elsewhere: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     release = elsewhere["review"]
-    alter(release, window_end=datetime(2026, 12, 16, 20, 0, tzinfo=UTC))
-    html = browsers("manager").get(reverse("act", args=["waiver", "request", release.pk])).content.decode()
+    alter(release, scheduled_end_at=datetime(2026, 12, 16, 20, 0, tzinfo=UTC))
+    html = browsers("manager").get(reverse("operation", args=["waiver", "request", release.pk])).content.decode()
     assert 'value="2026-12-16T21:00"' in html
     assert "Local time in Europe/Berlin" in html
 
@@ -39,7 +39,7 @@ def test_a_date_that_is_moved_to_is_read_as_local_time_there(
     elsewhere: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     release, manager = elsewhere["draft"], browsers("manager")
-    address, opens = reverse("act", args=["release", "set_scheduled_start", release.pk]), seed.next_window_start()
+    address, opens = reverse("operation", args=["release", "set_scheduled_start", release.pk]), seed.next_window_start()
     assert "Local time in Europe/Berlin" in manager.get(address).content.decode()
     there = opens.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%dT%H:%M")
     answer = manager.post(address, {"start": there, "reason": "later"})

@@ -15,14 +15,14 @@ from tests.releases.admin.test_pages import READERS
 FEW, MANY = 10, 10_000
 LISTS = ("release", "deployment", "evidence", "followup")
 # What a page may ask at most, whoever looks.
-BUDGETS = {"admin:index": 51, "calendar": 30, "figures": 27, "release": 90, "list": 15}
+BUDGETS = {"admin:index": 51, "calendar": 30, "statistics": 27, "release": 90, "list": 15}
 
 
 def pages(world: dict[str, Any]) -> dict[str, tuple[str, int]]:
     """Return address → (language, budget) of what shows releases and what belongs to them."""
     lists = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
     one = {reverse("release", args=[world["review"].pk]): BUDGETS["release"]}
-    whole = {reverse(name): BUDGETS[name] for name in ("admin:index", "calendar", "figures")}
+    whole = {reverse(name): BUDGETS[name] for name in ("admin:index", "calendar", "statistics")}
     found = {**whole, **one, **dict.fromkeys(lists, BUDGETS["list"])}
     return {address: (("ja", "en")[index % 2], budget) for index, (address, budget) in enumerate(found.items())}
 
@@ -37,7 +37,7 @@ def _queries(client: Any, address: str, language: str) -> int:
 def test_the_queries_of_a_page_stay_within_their_budget_at_ten_thousand_rows(
     world: dict[str, Any], browsers: Callable[[str], Any], database: str
 ) -> None:
-    """One of fifty releases and obligations is open; nobody's page asks more than it did at ten."""
+    """One of fifty releases and follow-up actions is open; nobody's page asks more than it did at ten."""
     shown, clients = pages(world), {who: browsers(who) for who in READERS}
     fill(database, world, FEW, state=SOME_OPEN, proof=True)
     few = {(who, page): _queries(clients[who], page, shown[page][0]) for who in READERS for page in shown}

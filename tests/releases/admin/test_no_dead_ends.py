@@ -55,15 +55,15 @@ def test_pages_that_django_brings_lead_on_or_are_none(
 def test_sheets_of_a_release_at_every_stage_are_printed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("administrator")
     bare = alter(
-        world["draft"], scheduled_start_at=None, window_end=None, step_plan={}, tree="", commit="", number=None
+        world["draft"], scheduled_start_at=None, scheduled_end_at=None, step_plan={}, tree="", commit="", number=None
     )
     nowhere = make(Application, slug="nowhere", name="Nowhere", repository="/nowhere")
     make(Release, application=nowhere, version="1.0.0", author=bare.author, title="half planned")
     for row in Release.objects.all():
-        for name in ("application-sheet", "contact-sheet"):
+        for name in ("approval-request-form", "contact-list"):
             assert client.get(reverse(name, args=[row.pk])).status_code == 200, (row, name)
         for place in ("development", "staging", "production"):
-            assert client.get(reverse("work-sheet", args=[row.pk, place])).status_code in (200, 403), (row, place)
+            assert client.get(reverse("runbook", args=[row.pk, place])).status_code in (200, 403), (row, place)
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "﹢", "−", "\t", "\r", "\n"])

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.actor import acting
-from audit.change import change
+from audit.operation import operation
 from environments import access
 from releases.models import Evidence, Procedure
 from tests.releases.admin.seed import walk
@@ -31,13 +31,13 @@ def addresses(world: dict[str, Any]) -> list[str]:
     """Return the address of every page that shows something of the world."""
     pages = [reverse(name) for name in ("admin:index", "calendar", "timeline", "access", "queues", "as-of")]
     pages += [
-        reverse("who-could"),
+        reverse("access-report"),
         reverse("event", args=[1]),
-        *map(reverse, ("figures", "glossary", "procedure-difference")),
+        *map(reverse, ("statistics", "glossary", "procedure-difference")),
     ]
-    pages += [reverse(name, args=[world["review"].pk]) for name in ("application-sheet", "contact-sheet")]
-    pages += [reverse("rollback-sheet", args=[world["rollback"].pk])]
-    pages += [reverse("procedure-sheet", args=[world["released"].procedure_id])]
+    pages += [reverse(name, args=[world["review"].pk]) for name in ("approval-request-form", "contact-list")]
+    pages += [reverse("rollback-report", args=[world["rollback"].pk])]
+    pages += [reverse("procedure-document", args=[world["released"].procedure_id])]
     pages += [
         reverse("as-of") + f"?object=releases.Release:{world['draft'].pk}",
         reverse("as-of") + "?kind=releases.Step",
@@ -45,7 +45,7 @@ def addresses(world: dict[str, Any]) -> list[str]:
     pages += [reverse("release", args=[world[name].pk]) for name in ("review", "released", "draft")]
     pages += [reverse("deployment", args=[world[name].pk]) for name in ("running", "waiting", "back")]
     pages += [reverse("rollback", args=[world["rollback"].pk])]
-    pages += [reverse("round", args=[world[name].pk]) for name in ("round", "extra")]
+    pages += [reverse("approval-request", args=[world[name].pk]) for name in ("round", "extra")]
     pages += [reverse(f"admin:{name}_changelist") for name in LISTS]
     pages += [
         reverse("admin:releases_procedure_change", args=[world["released"].procedure_id]),
@@ -83,7 +83,7 @@ def test_every_page_answers_every_reader(world: dict[str, Any], browsers: Callab
                     wrong.append((name, language, address, response.status_code))
                 if more := post_targets(html) - allowed:
                     wrong.append((name, language, address, f"posts to {more}"))
-                if name == "auditor" and ("data-verb=" in html or "/admin/act/" in html):
+                if name == "auditor" and ("data-verb=" in html or "/admin/operation/" in html):
                     wrong.append((name, language, address, "is offered a verb"))
     assert not wrong
 
@@ -166,7 +166,7 @@ def test_a_verb_that_is_not_possible_now_is_disabled_with_its_reason(
     html = browsers("manager").get(reverse("release", args=[world["draft"].pk])).content.decode()
     found = re.search(r'<span class="r-btn off"[^>]*data-verb="release:submit">.*?</small>', html, re.S)
     assert found and "Draft" in found[0]
-    assert 'href="' + reverse("act", args=["release", "submit", world["draft"].pk]) not in html
+    assert 'href="' + reverse("operation", args=["release", "submit", world["draft"].pk]) not in html
 
 
 def test_the_step_log_is_refused_where_access_ends_at_the_audit_log(
@@ -192,7 +192,7 @@ def test_the_step_log_gives_what_came_since(world: dict[str, Any], browsers: Cal
 
 
 def test_secrets_are_never_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Neither clear nor sealed; their keys are."""
+    """Neither clear nor encrypted; their keys are."""
     row = world["application"].configurations.first()
     html = (
         browsers("operator")
@@ -201,7 +201,7 @@ def test_secrets_are_never_shown(world: dict[str, Any], browsers: Callable[[str]
     )
     assert "DATABASE_PASSWORD" in html and "•••" in html
     assert "hidden-from-everyone" not in html
-    assert all(sealed not in html for sealed in row.encrypted.values())
+    assert all(encrypted not in html for encrypted in row.encrypted.values())
 
 
 def test_the_language_is_chosen_without_signing_in(world: dict[str, Any]) -> None:
@@ -217,7 +217,7 @@ def test_the_health_page_is_public(world: dict[str, Any]) -> None:
     """It answers without an account and tells only that things answer."""
     from django.test import Client
 
-    parts = ("ok", "database", "queue", "scheduler", "sealer", "workers", "ledger")
+    parts = ("ok", "database", "queue", "scheduler", "ledger_signer", "workers", "ledger")
     assert Client().get("/health/").json() == dict.fromkeys(parts, True) | {"reason": ""}
 
 
@@ -286,11 +286,11 @@ def test_a_release_has_its_page_before_the_first_procedure(
 ) -> None:
     """Of one that came with its tag alone; its final check cannot be signed yet, and the form says why."""
     active = Procedure.objects.get(state="in_effect")
-    with acting(COMMAND), change("test:walk", (Procedure, active.pk)) as act:
-        walk(act.get(Procedure), "retire")
+    with acting(COMMAND), operation("test:walk", (Procedure, active.pk)) as op:
+        walk(op.get(Procedure), "retire")
     release = world["draft"]
     assert release.procedure is None
-    check = reverse("act", args=["release", "sign_final_check", release.pk])
+    check = reverse("operation", args=["release", "sign_final_check", release.pk])
     for name in ("manager", "operator", "auditor"):
         answer = browsers(name).get(reverse("release", args=[release.pk]))
         assert answer.status_code == 200 and check not in answer.content.decode()

@@ -12,8 +12,8 @@ from django.utils import translation
 
 from audit.clock import now
 from environments.models import Environment
+from releases.admin.formatting import clock, when
 from releases.admin.prints import lines
-from releases.admin.shown import clock, when
 from releases.gates.durations import Durations
 from releases.models import Deployment
 from tests.releases.gates.asking import alter, make
@@ -33,12 +33,12 @@ def test_steps_follow_each_other(world: dict[str, Any]) -> None:
 
 
 def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The end of the window less the whole way back; each step has its planned begin."""
+    """The end of the window less the whole rollback; each step has its planned begin."""
     row = world["review"]
     zone = "Asia/Tokyo"
-    html = browsers("operator").get(reverse("work-sheet", args=[row.pk, "production"])).content.decode()
+    html = browsers("operator").get(reverse("runbook", args=[row.pk, "production"])).content.decode()
     back = sum(s["estimate_seconds"] for p in ("rollback", "rollback_verification") for s in row.step_plan[p])
-    assert when(row.window_end - timedelta(seconds=back), zone) in html
+    assert when(row.scheduled_end_at - timedelta(seconds=back), zone) in html
     second = row.scheduled_start_at + timedelta(seconds=row.step_plan["deployment"][0]["estimate_seconds"])
     assert clock(second, zone) in html
     assert "03-1234-5678" in html
@@ -50,31 +50,34 @@ def test_a_run_without_an_hour_yet_takes_the_decision_time_from_the_releases_win
     row = world["review"]
     make(Deployment, release=row, application=row.application, requested_by=row.author,
          environment=Environment.objects.get(slug="production"))  # fmt: skip
-    html = browsers("operator").get(reverse("work-sheet", args=[row.pk, "production"])).content.decode()
+    html = browsers("operator").get(reverse("runbook", args=[row.pk, "production"])).content.decode()
     back = sum(s["estimate_seconds"] for p in ("rollback", "rollback_verification") for s in row.step_plan[p])
-    assert when(row.window_end - timedelta(seconds=back), "Asia/Tokyo") in html
+    assert when(row.scheduled_end_at - timedelta(seconds=back), "Asia/Tokyo") in html
 
 
 def test_where_no_window_is_the_work_sheet_invents_no_time(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """In staging a run has an hour and nothing to decide by; without a run there is no time at all, in both languages."""
-    row, run = world["review"], alter(world["running"], window_end=None, scheduled_start_at=now() + timedelta(hours=9))
+    row, run = (
+        world["review"],
+        alter(world["running"], scheduled_end_at=None, scheduled_start_at=now() + timedelta(hours=9)),
+    )
     client, zone = browsers("operator"), "Asia/Tokyo"
     for language, words in (("en", "Rollback decision time"), ("ja", "ロールバック判断時刻")):
         client.cookies["django_language"] = language
         with translation.override(language):
             planned = (
                 when(row.scheduled_start_at, zone),
-                when(row.window_end, zone),
+                when(row.scheduled_end_at, zone),
                 clock(row.scheduled_start_at, zone),
             )
             hour = when(run.scheduled_start_at, zone)
         for place, has in (("production", True), ("staging", False)):
-            html = client.get(reverse("work-sheet", args=[row.pk, place])).content.decode()
+            html = client.get(reverse("runbook", args=[row.pk, place])).content.decode()
             assert (words in html, planned[1] in html, hour in html) == (has, has, not has), (language, place)
         assert not any(time in html for time in planned)
-        html = client.get(reverse("work-sheet", args=[world["draft"].pk, "staging"])).content.decode()
+        html = client.get(reverse("runbook", args=[world["draft"].pk, "staging"])).content.decode()
         assert words not in html and html.count("<time") == 1, "when it was printed"
 
 
@@ -82,13 +85,13 @@ def test_the_work_sheet_is_for_those_who_see_the_environment(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """A tester does not see production."""
-    assert browsers("tester").get(reverse("work-sheet", args=[world["review"].pk, "production"])).status_code == 403
+    assert browsers("tester").get(reverse("runbook", args=[world["review"].pk, "production"])).status_code == 403
 
 
 def test_the_application_sheet_holds_every_word_given(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """Who, as what, when, about which digest; and what was applied for."""
     row, round_ = world["review"], world["round"]
-    html = browsers("auditor").get(reverse("application-sheet", args=[row.pk])).content.decode()
+    html = browsers("auditor").get(reverse("approval-request-form", args=[row.pk])).content.decode()
     approval = round_.decisions.get()
     for said in (
         round_.digest,
@@ -105,7 +108,7 @@ def test_the_contact_sheet_follows_the_order_of_the_questions(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """Verifier, responsible, decider; a duty without a person is named as such."""
-    html = browsers("manager").get(reverse("contact-sheet", args=[world["review"].pk])).content.decode()
+    html = browsers("manager").get(reverse("contact-list", args=[world["review"].pk])).content.decode()
     named = ("Verifier", "Release lead", "Rollback decision maker", "Other team members")
     places = [html.index(words) for words in named]
     assert places == sorted(places) and "not assigned" in html
@@ -114,7 +117,7 @@ def test_the_contact_sheet_follows_the_order_of_the_questions(
 def test_the_rollback_sheet_holds_facts_and_documents(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """The cause in the procedure's words, and the three documents."""
     row = world["rollback"]
-    html = browsers("auditor").get(reverse("rollback-sheet", args=[row.pk])).content.decode()
+    html = browsers("auditor").get(reverse("rollback-report", args=[row.pk])).content.decode()
     assert "error_rate" not in html.split("<pre>")[0] and row.note in html
     assert html.count("<pre>") == 3
 

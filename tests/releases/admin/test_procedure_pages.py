@@ -10,9 +10,9 @@ from typing import Any
 from django.urls import reverse
 
 from audit.clock import now
-from releases.actions.procedure.activate import load
 from releases.admin.procedure_difference import differences, effects, flat
 from releases.models import Procedure, Release
+from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content
 
 DEFAULT = Path(__file__).resolve().parents[3] / "releases" / "procedures" / "default.toml"
@@ -56,7 +56,7 @@ def test_the_difference_names_what_differs(
 
 
 def test_it_tells_what_a_move_would_do_and_does_nothing(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """The consent that would end with its approval, and the milestone that would fall earlier; the release is as it was."""
+    """The approval that would end with its approval, and the milestone that would fall earlier; the release is as it was."""
     draft, release = other(acting_as), world["review"]
     found = {e.release.pk: e for e in effects(draft, now())}
     effect = found[release.pk]
@@ -70,7 +70,7 @@ def test_the_document_has_the_eight_chapters_in_both_languages(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """With the values of the written procedure, ending with its change history."""
-    client, address = browsers("developer"), reverse("procedure-sheet", args=[world["released"].procedure_id])
+    client, address = browsers("developer"), reverse("procedure-document", args=[world["released"].procedure_id])
     japanese = client.get(address, {"language": "ja"}).content.decode()
     english = client.get(address, {"language": "en"}).content.decode()
     for words in (

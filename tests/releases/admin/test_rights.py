@@ -6,7 +6,7 @@ from typing import Any
 
 from environments import access
 from environments.admin.rights import read_rights
-from environments.roles import ENVIRONMENT_VERBS, ROLE_VERBS
+from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
 
 
 def test_rights_agree_with_access(people: dict[str, Any]) -> None:
@@ -14,7 +14,7 @@ def test_rights_agree_with_access(people: dict[str, Any]) -> None:
     from environments.models import Environment
 
     environments = [None, *Environment.objects.all()]
-    verbs = sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()))
+    verbs = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
     for account in people.values():
         rights = read_rights(account)
         for environment in environments:

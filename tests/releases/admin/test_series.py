@@ -12,9 +12,9 @@ from releases.admin.series import BOTTOM, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, 
 AT = datetime(2026, 12, 15, 16, 0, tzinfo=UTC)
 
 
-def points(values: list[float | None], verdict: str = "pass") -> list[Point]:
+def points(values: list[float | None], result: str = "passed") -> list[Point]:
     return [
-        Point(AT + timedelta(minutes=place), value, verdict if value is not None else "no_data")
+        Point(AT + timedelta(minutes=place), value, result if value is not None else "no_data")
         for place, value in enumerate(values)
     ]
 
@@ -31,13 +31,13 @@ def test_a_sample_without_a_value_breaks_the_line_and_is_seen() -> None:
 
 
 def test_a_silence_breaks_the_line_too() -> None:
-    given = points([0.1, 0.1]) + [Point(AT + timedelta(minutes=30), 0.1, "pass")]
+    given = points([0.1, 0.1]) + [Point(AT + timedelta(minutes=30), 0.1, "passed")]
     assert len(drawing(given).stretches) == 2
 
 
 def test_what_fails_has_its_dot_and_limits_and_baseline_their_words() -> None:
     drawn = drawing(
-        points([0.2, 0.2], "fail"), baseline=(0.01, "baseline 0.01"), limits=[(0.1, "10 %"), (0.1, "again")]
+        points([0.2, 0.2], "failed"), baseline=(0.01, "baseline 0.01"), limits=[(0.1, "10 %"), (0.1, "again")]
     )
     assert len(drawn.dots) == 2 and drawn.failed == 2
     assert {line.words for line in drawn.lines} == {"baseline 0.01", "10 %", "again"}
@@ -60,7 +60,7 @@ def test_ticks_are_round_times_of_the_zone() -> None:
 
 def test_nothing_is_drawn_of_nothing() -> None:
     drawn = drawing([])
-    assert (drawn.stretches, drawn.dots, drawn.last, drawn.verdict) == ([], [], "—", "no_data")
+    assert (drawn.stretches, drawn.dots, drawn.last, drawn.result) == ([], [], "—", "no_data")
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1e9)), max_size=60), st.floats(1e-6, 1e9))

@@ -1,4 +1,4 @@
-"""All signatures that one release waits for, on one page: each its own act, one proof of identity."""
+"""All signatures that one release waits for, on one page: each its own operation, one proof of identity."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.urls import reverse
 from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
-from environments.actions.access.grant import propose
 from environments.models import Environment
+from environments.operations.access.grant import request_role
 from releases.models import ApprovalRequest, Document, Release, Waiver
 from tests.conftest import PASSWORD
 from tests.releases.gates.asking import COMMAND, alter, make, shown
@@ -111,7 +111,7 @@ def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers:
     assert Document.objects.get(pk=document.pk).state == document.state
 
 
-def test_consent_given_here_is_about_what_was_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_approval_given_here_is_about_what_was_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """The digest goes along; another one is refused by the action and told."""
     release, round_, client = world["review"], world["round"], browsers("committee_b")
     key = f"approval-approve-{round_.pk}"
@@ -181,7 +181,7 @@ def test_whoever_has_spoken_is_shown_no_waiver(
     """Nor can he sign it by a tick of his own; one whose time is over is shown to nobody."""
     release = world["review"]
     with acting(COMMAND):
-        propose(people["committee_a"].pk, role="project_manager", reason="both")
+        request_role(people["committee_a"].pk, role="project_manager", reason="both")
     where = Environment.objects.get(slug="production")
     waiver = make(Waiver, release=release, environment=where, gate="coverage", reason="x", requested_by=people["manager"],
                   until=now() + timedelta(hours=1))  # fmt: skip

@@ -8,8 +8,8 @@ from django import forms
 from django.urls import reverse
 
 from environments.models import DeploymentTarget
-from releases.actions.target.schema import faults_by_key, keys
 from releases.admin.target_form import ELSEWHERE, fields_of, settings_of
+from releases.operations.target.schema import faults_by_key, keys
 from releases.steps.landlock import landlock
 
 HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ3cZ8o0Vd0e1Yx0h5mC3fQ0x3cJ"
@@ -18,7 +18,7 @@ HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ
 def test_a_second_target_in_one_environment_is_answered_with_one_sentence(world: Any, browsers: Any) -> None:
     there: Any = DeploymentTarget.objects.select_related("environment").filter(environment__slug="production").first()
     form = {"application_id": there.application_id, "environment_id": there.environment_id, "root": "/srv/second"}
-    answered = browsers("operator").post("/admin/act/target/create/", {**form, "service.start": "{tree}/run"})
+    answered = browsers("operator").post("/admin/operation/target/create/", {**form, "service.start": "{tree}/run"})
     assert answered.status_code == 400
     assert (
         f"This application already has a deployment target in Production: {there.root}. Change the folder"
@@ -30,7 +30,7 @@ def made(browsers: Any, **given: Any) -> Any:
     """Post the form of a new target for an environment that has none; return the answer."""
     there: Any = DeploymentTarget.objects.filter(environment__slug="production").first()
     there = {"application_id": there.application_id, "environment_id": there.environment_id}
-    return browsers("operator").post("/admin/act/target/create/", {**there, "root": "/srv/second", **given})
+    return browsers("operator").post("/admin/operation/target/create/", {**there, "root": "/srv/second", **given})
 
 
 def test_the_form_has_a_field_for_each_setting_but_those_with_pages_of_their_own() -> None:
@@ -73,7 +73,7 @@ def test_a_fault_stands_at_its_field_in_the_language_of_the_reader(world: Any, b
 
 
 def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any, browsers: Any) -> None:
-    page = browsers("operator").get("/admin/act/target/create/").text
+    page = browsers("operator").get("/admin/operation/target/create/").text
     assert "Exit status 0: the service runs" in page and 'placeholder="http://127.0.0.1:8000/health"' in page
     assert ">null<" not in page
 

@@ -19,7 +19,7 @@ STEP = {"step_type": "command", "label_ja": "命令"}
 def _run(**given: Any) -> Any:
     plan = {"deployment": [{**STEP, "estimate_seconds": 1800}], "rollback": [{**STEP, "estimate_seconds": 3600}]}
     kept = {
-        "started_at": BEGIN, "scheduled_start_at": BEGIN, "window_end": BEGIN + 4 * HOUR, "ended_at": None, "state": "running",
+        "started_at": BEGIN, "scheduled_start_at": BEGIN, "scheduled_end_at": BEGIN + 4 * HOUR, "ended_at": None, "state": "running",
         "release": SimpleNamespace(step_plan=plan, _durations={1: Durations()}), "environment_id": 1,
     }  # fmt: skip
     return SimpleNamespace(**{**kept, **given})
@@ -30,7 +30,7 @@ def _steps(*states: str) -> Any:
 
 
 def test_a_running_run_shows_what_is_past_and_what_is_planned() -> None:
-    """One hour of four is over and half an hour of work is left; the way back takes the last hour."""
+    """One hour of four is over and half an hour of work is left; the rollback takes the last hour."""
     bar = window_bar(_run(), _steps("succeeded", "running"), BEGIN + HOUR)
     assert bar is not None
     assert (bar.elapsed, bar.planned, bar.decide, bar.now, bar.late) == (25.0, 12.5, 75.0, 25.0, False)
@@ -51,8 +51,12 @@ def test_a_run_that_has_ended_stands_still() -> None:
     assert (bar.elapsed, bar.planned, bar.now, bar.late) == (25.0, 0.0, None, False)
 
 
-@pytest.mark.parametrize("lacking", ["window_end", "hours"])
+@pytest.mark.parametrize("lacking", ["scheduled_end_at", "hours"])
 def test_without_window_or_hour_there_is_no_bar(lacking: str) -> None:
     """A run of staging that was only requested."""
-    given = {"window_end": None} if lacking == "window_end" else {"started_at": None, "scheduled_start_at": None}
+    given = (
+        {"scheduled_end_at": None}
+        if lacking == "scheduled_end_at"
+        else {"started_at": None, "scheduled_start_at": None}
+    )
     assert window_bar(_run(**given), [], BEGIN) is None

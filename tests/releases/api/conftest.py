@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import translation
 
-from environments.actions.token.issue import issue_token
+from environments.operations.token.issue import issue_token
 from tests.releases.gates.asking import make
 
 
@@ -24,7 +24,7 @@ def english() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_rate(settings: Any) -> None:
     """Count no calls in the other tests' way; the rate has a test of its own."""
-    settings.API_RATE = "100000/s"
+    settings.API_RATE_LIMIT = "100000/s"
 
 
 def token_for(world: Any, account: Any, *environments: str) -> str:

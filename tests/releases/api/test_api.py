@@ -36,8 +36,8 @@ def run_of(environment: str, version: str = "1.3.0") -> dict[str, str]:
 def test_without_a_token_nothing_is_answered(world: Any, call: Callable[..., Any]) -> None:
     for token in (None, "", "ringi_wrong", "Bearer"):
         for method, path, body in (
-            ("post", "/runs", run_of("development")),
-            ("get", "/runs/1", None),
+            ("post", "/ci/deployments", run_of("development")),
+            ("get", "/ci/deployments/1", None),
             ("get", "/releases/datasets/1.3.0/gates/development", None),
             ("post", "/evidence", report(world)),
         ):
@@ -69,13 +69,13 @@ def test_a_token_reaches_its_environments_only(world: Any, call: Callable[..., A
     narrow = token_for(world, world.people["ci"], "staging")
     run = world.verified_run(release, "development")
     for method, path, body in (
-        ("post", "/runs", run_of("development")),
-        ("get", f"/runs/{run.pk}", None),
+        ("post", "/ci/deployments", run_of("development")),
+        ("get", f"/ci/deployments/{run.pk}", None),
         ("get", "/releases/datasets/1.3.0/gates/development", None),
         ("post", "/evidence", report(world)),
     ):
         assert call(method, path, body, token=narrow).status_code == 403, path
-    assert call("get", f"/runs/{run.pk}").status_code == 200
+    assert call("get", f"/ci/deployments/{run.pk}").status_code == 200
     assert call("get", "/releases/datasets/1.3.0/gates/staging", token=narrow).status_code == 200
     assert not Evidence.objects.exists()
 
@@ -94,11 +94,11 @@ def test_one_call_takes_many_reports_and_says_what_counts(world: Any, call: Call
     failing = JUNIT.replace(b"/></testsuite>", b"><failure/></testcase></testsuite>")
     files = [SimpleUploadedFile("a.xml", JUNIT), SimpleUploadedFile("b.xml", failing)]
     answer = call("post", "/evidence", report(world, file=files)).json()
-    assert [row["verdict"] for row in answer["items"]] == ["pass", "fail"]
-    assert answer["counted"]["verdict"] == "fail" and len(answer["counted"]["reports"]) == 2
+    assert [row["result"] for row in answer["items"]] == ["passed", "failed"]
+    assert answer["counted"]["result"] == "failed" and len(answer["counted"]["reports"]) == 2
     assert "2 reports count. Not passed:" in answer["counted"]["summary"] and "b.xml" in answer["counted"]["summary"]
     answer = call("post", "/evidence", report(world, file=SimpleUploadedFile("b.xml", JUNIT))).json()
-    assert answer["counted"]["verdict"] == "pass" and "2 reports count:" in answer["counted"]["summary"]
+    assert answer["counted"]["result"] == "passed" and "2 reports count:" in answer["counted"]["summary"]
     broken = [SimpleUploadedFile("a.xml", JUNIT), SimpleUploadedFile("c.xml", b"<testsuite")]
     refused = call("post", "/evidence", report(world, file=broken))
     assert refused.status_code == 422 and "c.xml: " in refused.json()["detail"]
@@ -111,55 +111,55 @@ def test_a_refusal_is_a_problem_with_its_reasons(world: Any, call: Callable[...,
     assert broken["content-type"] == "application/problem+json"
     problem = broken.json()
     assert problem["status"] == 422 and problem["title"] == "Validation failed" and problem["reasons"]
-    assert problem["type"].endswith("invalid") and problem["detail"]
+    assert problem["type"].endswith("invalid_input") and problem["detail"]
     assert call("post", "/evidence", report(world, application="nothing")).status_code == 404
-    assert call("post", "/runs", run_of("moon")).status_code == 404
-    assert call("post", "/runs", run_of("development", "9.9.9")).status_code == 404
-    assert call("get", "/runs/987654").status_code == 404
-    assert call("post", "/runs", {"application": "datasets"}).status_code == 422
+    assert call("post", "/ci/deployments", run_of("moon")).status_code == 404
+    assert call("post", "/ci/deployments", run_of("development", "9.9.9")).status_code == 404
+    assert call("get", "/ci/deployments/987654").status_code == 404
+    assert call("post", "/ci/deployments", {"application": "datasets"}).status_code == 422
     assert not Evidence.objects.exists()
 
 
 def test_ci_runs_development_by_itself(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
-    held = call("post", "/runs", run_of("development"))
+    held = call("post", "/ci/deployments", run_of("development"))
     assert held.status_code == 409 and "Unit tests" in held.json()["detail"], "without its tests it does not"
     gates = call("get", "/releases/datasets/1.3.0/gates/development").json()
-    assert [(gate["gate"], gate["verdict"]) for gate in gates] == [
-        ("tests", "fail"),
-        ("branch", "pass"),
-        ("protection", "pass"),
+    assert [(gate["gate"], gate["result"]) for gate in gates] == [
+        ("tests", "not_passed"),
+        ("branch", "passed"),
+        ("branch_protection", "passed"),
     ]
     call("post", "/evidence", report(world))
-    made = call("post", "/runs", run_of("development"))
+    made = call("post", "/ci/deployments", run_of("development"))
     assert made.status_code == 200 and made.json()["state"] == "scheduled"
     run = Deployment.objects.get(pk=made.json()["id"])
     assert run.scheduled_by == world.people["ci"]
-    assert call("get", f"/runs/{run.pk}").json()["release"] == "Datasets 1.3.0"
+    assert call("get", f"/ci/deployments/{run.pk}").json()["release"] == "Datasets 1.3.0"
     assert Deployment.objects.count() == 1, "the run that was held is the one that went on"
 
 
-def test_ci_does_not_run_production_without_consent(world: Any, call: Callable[..., Any]) -> None:
+def test_ci_does_not_run_production_without_approval(world: Any, call: Callable[..., Any]) -> None:
     release, _round = world.submitted()
-    refused = call("post", "/runs", run_of("production"))
+    refused = call("post", "/ci/deployments", run_of("production"))
     assert refused.status_code in (403, 409)
     assert not Deployment.objects.filter(environment=world.environments["production"]).exists()
     walk(release, "mark_approved", "complete_final_check")
     with world.acting_as("operator"):
-        from releases.actions.deployment.request import request
+        from releases.operations.deployment.request import request
 
         run = request(release.pk, environment_id=world.environments["production"].pk)
-    refused = call("post", "/runs", run_of("production"))
+    refused = call("post", "/ci/deployments", run_of("production"))
     assert refused.status_code == 409 and "The release has no valid approval" in refused.json()["detail"]
     assert world.fresh(run).state == "requested"
 
 
-def test_ci_starts_in_production_what_was_consented_to(world: Any, call: Callable[..., Any]) -> None:
+def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..., Any]) -> None:
     release, _round = world.confirmed()
-    assert call("post", "/runs", run_of("production")).status_code == 403, "asking for it is a person's"
+    assert call("post", "/ci/deployments", run_of("production")).status_code == 403, "asking for it is a person's"
     with world.acting_as("operator"):
-        from releases.actions.deployment.request import request
+        from releases.operations.deployment.request import request
 
         request(release.pk, environment_id=world.environments["production"].pk)
-    started = call("post", "/runs", run_of("production"))
+    started = call("post", "/ci/deployments", run_of("production"))
     assert (started.status_code, started.json()["state"]) == (200, "scheduled")

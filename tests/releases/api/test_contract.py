@@ -64,8 +64,8 @@ def known(world: Any) -> dict[str, list[Any]]:
     release = world.planned()
     run, now = world.verified_run(release, "development"), datetime.now(UTC).isoformat()
     return {
-        "release_id": [release.pk], "release": [release.pk], "run_id": [run.pk], "application": ["datasets"],
-        "version": ["1.3.0", "1.4.0"], "environment": ["development", "staging", "production"], "verb": ["start"],
+        "release_id": [release.pk], "release": [release.pk], "deployment_id": [run.pk], "application": ["datasets"],
+        "version": ["1.3.0", "1.4.0"], "environment": ["development", "staging", "production"], "permission": ["start"],
         "commit": [world.built.commits["v1.3.0"]], "branch": ["release/1.3"], "state": ["draft", "succeeded"],
         "test_type": ["unit"], "configuration_id": [world.configurations["staging"].pk], "start": [now], "at": [now],
         "file": [JUNIT],
@@ -173,6 +173,6 @@ def test_without_a_token_nothing_changes_and_nothing_is_told(
     for operation in operations:
         path = operation.path.removeprefix("/api/v1").format(**{name: values[0] for name, values in known.items()})
         assert ask(operation.method, path, {}, token=None).status_code == 401, operation.label
-    for path in ("/nothing", "/releases/1/no_such_verb", "/releases/", "/runs/1/../2"):
+    for path in ("/nothing", "/releases/1/no_such_verb", "/releases/", "/ci/deployments/1/../2"):
         assert ask("get", path, token=None).status_code == 401, path
     assert [model.objects.count() for model in (Release, Deployment, Evidence)] == before

@@ -21,9 +21,9 @@ def test_ci_requests_and_starts_in_development_and_staging(world: Any, call: Cal
     release = world.planned()
     world.evidence("1.3.0")
     with world.acting_as("manager"):
-        from releases.actions.release.prepare import fix_content
+        from releases.operations.release.prepare import lock_scope
 
-        fix_content(release.pk)
+        lock_scope(release.pk)
     for environment in ("development", "staging"):
         made = call("post", "/deployments", asked(environment, reason="merged"))
         assert (made.status_code, made.json()["state"]) == (200, "requested")
@@ -43,7 +43,7 @@ def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callabl
     walk(release, "mark_approved", "complete_final_check")
     assert call("post", "/deployments", asked("production")).status_code == 403, "asking for it is a person's"
     with world.acting_as("operator"):
-        from releases.actions.deployment.request import request
+        from releases.operations.deployment.request import request
 
         run = request(release.pk, environment_id=world.environments["production"].pk)
     refused = call("post", f"/deployments/{run.pk}/start", {})
@@ -51,10 +51,10 @@ def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callabl
     assert world.fresh(run).state == "requested"
 
 
-def test_ci_starts_in_production_what_was_consented_to(world: Any, call: Callable[..., Any]) -> None:
+def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..., Any]) -> None:
     release, _round = world.confirmed()
     with world.acting_as("operator"):
-        from releases.actions.deployment.request import request
+        from releases.operations.deployment.request import request
 
         run = request(release.pk, environment_id=world.environments["production"].pk)
     started = call("post", f"/deployments/{run.pk}/start", {"reason": "the hour has come"})
@@ -63,7 +63,7 @@ def test_ci_starts_in_production_what_was_consented_to(world: Any, call: Callabl
         assert call("post", f"/deployments/{run.pk}/{verb}", body).status_code == 403, "CI starts, and no more"
     for verb in ("verify", "fail", "resolve"):
         refused = call("post", f"/deployments/{run.pk}/{verb}", {"reason": "r"})
-        assert refused.json()["type"] == "about:blank#signature_needed", verb
+        assert refused.json()["type"] == "about:blank#signature_required", verb
 
 
 def test_an_hour_is_kept_with_its_zone(world: Any, call: Callable[..., Any]) -> None:
@@ -85,7 +85,7 @@ def logged(world: Any) -> Any:
     step = make(Step, phase="deployment", ordinal=1, step_type="command", failure="secret place", **fields)
     alter(step, started_at=run.created_at)
     check = make(Step, phase="verification", ordinal=2, step_type="http", **fields)
-    alter(check, result={"verdict": "pass", "value": "200", "limit": "200"})
+    alter(check, result={"result": "passed", "value": "200", "limit": "200"})
     make(StepOutput, step=step, fencing_token=1, text="one\n")
     make(StepOutput, step=step, fencing_token=1, text="two\n")
     return run
@@ -93,9 +93,9 @@ def logged(world: Any) -> Any:
 
 def test_a_run_shows_steps_and_checks_and_its_log_to_who_may_read_it(world: Any, logged: Any, managing: str) -> None:
     ci = ask("get", f"/deployments/{logged.pk}", token=token_for(world, world.people["ci"])).json()
-    assert [step["kind"] for step in ci["steps"]] == ["command", "http"]
+    assert [step["step_type"] for step in ci["steps"]] == ["command", "http"]
     assert ci["checks"][0] | {"label": ""} == {
-        "ordinal": 2, "label": "", "state": "pending", "verdict": "pass", "value": "200", "limit": "200",
+        "ordinal": 2, "label": "", "state": "pending", "result": "passed", "value": "200", "limit": "200",
     }  # fmt: skip
     assert ci["log"] is None and ci["steps"][0]["failure"] is None, "reading the log is a right of its own"
     full = ask("get", f"/deployments/{logged.pk}", token=managing).json()
@@ -137,9 +137,9 @@ def test_an_environment_without_windows_is_open_until_somebody_sets_a_freeze_or_
     from datetime import time, timedelta
 
     from audit.clock import now
-    from environments.actions.freeze.lift import lift
-    from environments.actions.window.freeze import freeze
-    from releases.actions.window.set_rule import set_rule
+    from environments.operations.freeze.lift import lift
+    from environments.operations.window.freeze import freeze
+    from releases.operations.window.set_rule import set_rule
 
     path, pk = "/windows?application=datasets&environment=staging", world.environments["staging"].pk
     told = call("get", path).json()
@@ -159,12 +159,16 @@ def test_an_environment_without_windows_is_open_until_somebody_sets_a_freeze_or_
 
 
 def test_the_account_is_told_what_it_may_and_why(world: Any, call: Callable[..., Any]) -> None:
-    start = call("get", "/may?verb=start&environment=production").json()
-    assert start["may"] and start["levels"] == ["ci_after_approval"] and start["roles"] == ["ci"]
-    request = call("get", "/may?verb=request&environment=production").json()
-    assert not request["may"] and "Deployment after approval" in request["why"]
+    start = call("get", "/permissions?permission=start&environment=production").json()
+    assert start["allowed"] and start["levels"] == ["ci_after_approval"] and start["roles"] == ["ci"]
+    request = call("get", "/permissions?permission=request&environment=production").json()
+    assert not request["allowed"] and "Deployment after approval" in request["reason"]
     narrow = token_for(world, world.people["ci"], "staging")
-    beyond = ask("get", "/may?verb=start&environment=production", token=narrow).json()
-    assert not beyond["may"] and "This token does not cover" in beyond["why"] and beyond["token_reaches"] == ["staging"]
-    assert call("get", "/may?verb=evidence").json()["may"]
-    assert call("get", "/may?verb=fly").status_code == 422
+    beyond = ask("get", "/permissions?permission=start&environment=production", token=narrow).json()
+    assert (
+        not beyond["allowed"]
+        and "This token does not cover" in beyond["reason"]
+        and beyond["token_environments"] == ["staging"]
+    )
+    assert call("get", "/permissions?permission=upload_evidence").json()["allowed"]
+    assert call("get", "/permissions?permission=fly").status_code == 422

@@ -28,15 +28,19 @@ def test_everything_that_goes_wrong_is_a_problem(world: Any, call: Callable[...,
     is_problem(call("get", "/nothing"), 404, "not_found")
     is_problem(call("get", "/"), 404, "not_found")
     is_problem(call("get", "/releases/1/gates"), 404, "not_found")
-    is_problem(call("put", "/runs", {}), 405, "method_not_allowed")
+    is_problem(call("put", "/ci/deployments", {}), 405, "method_not_allowed")
     is_problem(call("get", "/releases", token=None), 401, "unauthenticated")
-    is_problem(call("get", "/runs/99"), 404, "not_found")
-    faulty = is_problem(call("post", "/runs", {"application": "datasets"}), 422, "invalid")
+    is_problem(call("get", "/ci/deployments/99"), 404, "not_found")
+    faulty = is_problem(call("post", "/ci/deployments", {"application": "datasets"}), 422, "invalid_input")
     assert any("version" in reason for reason in faulty["reasons"]) and faulty["errors"][0]["where"]
     token = token_for(world, world.people["ci"])
-    is_problem(ask("post", "/runs", b"{", token=token, raw=True), 400, "malformed")
-    is_problem(ask("post", "/runs", b"\xff\xfe", token=token, raw=True), 400, "malformed")
-    is_problem(ask("post", "/runs", b'{"x": "' + b"a" * 3_000_000 + b'"}', token=token, raw=True), 413, "too_large")
+    is_problem(ask("post", "/ci/deployments", b"{", token=token, raw=True), 400, "malformed")
+    is_problem(ask("post", "/ci/deployments", b"\xff\xfe", token=token, raw=True), 400, "malformed")
+    is_problem(
+        ask("post", "/ci/deployments", b'{"x": "' + b"a" * 3_000_000 + b'"}', token=token, raw=True),
+        413,
+        "content_too_large",
+    )
 
 
 def test_a_fault_tells_nothing_of_the_inside(
@@ -47,11 +51,13 @@ def test_a_fault_tells_nothing_of_the_inside(
 
     world.planned()
     monkeypatch.setattr("releases.api.deployments.schedule", broken)
-    answer = call("post", "/runs", run_of("development"), **{"X-Request-Id": "trace-7", "Idempotency-Key": "k"})
-    problem = is_problem(answer, 500, "fault")
+    answer = call(
+        "post", "/ci/deployments", run_of("development"), **{"X-Request-Id": "trace-7", "Idempotency-Key": "k"}
+    )
+    problem = is_problem(answer, 500, "internal_error")
     assert b"hunter2" not in answer.content and problem["instance"].endswith("trace-7")
     assert "trace-7" in caplog.text and "hunter2" in caplog.text, "the log has it under the same number"
-    again = call("post", "/runs", run_of("development"), **{"Idempotency-Key": "k"})
+    again = call("post", "/ci/deployments", run_of("development"), **{"Idempotency-Key": "k"})
     assert again.status_code == 500 and again.content == answer.content, "an act of unknown end is not done again"
 
 
@@ -59,13 +65,13 @@ def test_a_request_is_found_again_in_the_ledger(world: Any, call: Callable[..., 
     from audit.models import Event
 
     world.planned()
-    refused = call("post", "/runs", run_of("development"), **{"X-Request-Id": "trace-8"})
-    assert is_problem(refused, 409, "gate_closed")["instance"].endswith("trace-8")
+    refused = call("post", "/ci/deployments", run_of("development"), **{"X-Request-Id": "trace-8"})
+    assert is_problem(refused, 409, "gate_not_passed")["instance"].endswith("trace-8")
     assert b"trace-8" in bytes(Event.objects.filter(operation="deployment:schedule").latest("at").bytes)
 
 
 def test_problems_are_told_in_japanese_too(world: Any, call: Callable[..., Any]) -> None:
-    answer = call("get", "/runs/99", **{"accept-language": "ja"})
+    answer = call("get", "/ci/deployments/99", **{"accept-language": "ja"})
     assert not answer.json()["detail"].isascii() and not answer.json()["title"].isascii()
 
 
@@ -75,7 +81,7 @@ def test_the_description_is_for_tokens_and_people_only(world: Any, browsers: Any
     told = call("get", "/openapi.json").json()
     assert told["openapi"].startswith("3.") and "/api/v1/releases/{release_id}" in told["paths"]
     assert told["components"]["securitySchemes"]["TokenBearer"]["scheme"] == "bearer"
-    keys = [p["name"] for p in told["paths"]["/api/v1/runs"]["post"]["parameters"]]
+    keys = [p["name"] for p in told["paths"]["/api/v1/ci/deployments"]["post"]["parameters"]]
     assert keys == ["Idempotency-Key"]
     reader = browsers("auditor")
     assert reader.get("/api/v1/openapi.json").json() == told
@@ -84,13 +90,13 @@ def test_the_description_is_for_tokens_and_people_only(world: Any, browsers: Any
 
 
 def test_a_session_alone_opens_no_path(world: Any, browsers: Any) -> None:
-    for path in ("/releases", "/deployments", "/may?verb=start"):
+    for path in ("/releases", "/deployments", "/permissions?permission=start"):
         assert browsers("manager").get(f"/api/v1{path}").status_code == 401, path
 
 
 def test_a_file_that_is_too_large_becomes_no_evidence(world: Any, call: Callable[..., Any]) -> None:
     file = SimpleUploadedFile("big.xml", b" " * (100 * 1024 * 1024))
-    assert "10 MB" in is_problem(call("post", "/evidence", report(world, file=file)), 422, "invalid")["detail"]
+    assert "10 MB" in is_problem(call("post", "/evidence", report(world, file=file)), 422, "invalid_input")["detail"]
     assert not Evidence.objects.exists()
 
 
@@ -98,7 +104,7 @@ def test_evidence_is_taken_before_the_release_exists_and_listed_by_commit(world:
     """A test environment's name stands for the environment that the procedure maps it to."""
     answer = call("post", "/evidence", report(world, environment="production_like", test_type="system"))
     (made,) = answer.json()["items"]
-    assert made["environment"] == "staging" and made["verdict"] == "pass" and made["uploaded_by"] == "Ci"
+    assert made["environment"] == "staging" and made["result"] == "passed" and made["uploaded_by"] == "Ci"
     commit = world.built.commits["v1.3.0"]
     listed = call("get", f"/evidence?commit={commit}&kind=junit").json()["items"]
     assert listed == [made]
@@ -106,4 +112,4 @@ def test_evidence_is_taken_before_the_release_exists_and_listed_by_commit(world:
     narrow = token_for(world, world.people["ci"], "development")
     assert ask("get", "/evidence", token=narrow).json()["items"] == []
     assert call("post", "/evidence", report(world, test_type="unti")).status_code == 422
-    assert call("post", "/evidence", report(world, kind="file", test_type="")).json()["counted"]["verdict"] == "unknown"
+    assert call("post", "/evidence", report(world, kind="file", test_type="")).json()["counted"]["result"] == "unknown"

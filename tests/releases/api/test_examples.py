@@ -28,7 +28,7 @@ MADE = {  # what the tools of a pipeline leave behind
     "integration.xml": JUNIT % "i",
     "coverage.xml": '<coverage line-rate="1" lines-covered="10" lines-valid="10"/>',
     "k6.json": '{"metrics": {"http_req_duration": {"p(95)": 120.5}, "http_reqs": {"count": 9}}}',
-    "review.json": '{"reviewer": "Somebody Else", "verdict": "approved"}',
+    "review.json": '{"reviewer": "Somebody Else", "decision": "approved"}',
     "ruff.sarif": '{"version": "2.1.0", "runs": [{"results": []}]}',
 }
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -90,24 +90,24 @@ def test_the_jobs_bring_a_release_through_staging(world: Any, shell: Any, page: 
     """And stop before production, which nobody has approved."""
     release = world.planned()
     with world.acting_as("manager"):
-        from releases.actions.release.prepare import fix_content
+        from releases.operations.release.prepare import lock_scope
 
-        fix_content(release.pk)
+        lock_scope(release.pk)
     (job,) = blocks(page, "yaml")
     lines = re.findall(r"ci/ringi .*$", job, re.MULTILINE)
     assert len(lines) == 10
     for line in lines:
         _script, verb, *words = line.split()
-        join = finishing(words[0], release.tree) if verb == "run" else None
+        join = finishing(words[0], release.tree) if verb == "deploy" else None
         done = shell(line)
         if join is not None:
             join()
         if verb == "start":
-            assert done.returncode != 0 and "not_you" in done.stdout, done.stdout
+            assert done.returncode != 0 and "not_permitted" in done.stdout, done.stdout
         else:
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        if verb == "blocks":
-            assert '"gate": "consent"' in done.stdout
+        if verb == "gates":
+            assert '"gate": "approval"' in done.stdout
     assert Evidence.objects.count() == 6
     assert Deployment.objects.filter(state="succeeded").count() == 2
     assert not Deployment.objects.filter(environment__tier="production").exists()
@@ -132,7 +132,7 @@ def test_every_path_of_the_reference_is_one_of_the_api() -> None:
 
     page = (PAGES.parent / "reference" / "api.md").read_text(encoding="utf-8")
     for path in api.get_openapi_schema()["paths"]:
-        short = path.removeprefix("/api/v1").replace("{release_id}", "{id}").replace("{run_id}", "{id}")
+        short = path.removeprefix("/api/v1").replace("{release_id}", "{id}").replace("{deployment_id}", "{id}")
         last = short.rsplit("/", 1)[1]
         assert f"`GET {short}" in page or f"`POST {short}" in page or f"`…/{last}`" in page or f"`{last}`" in page, (
             short

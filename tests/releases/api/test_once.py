@@ -27,30 +27,32 @@ def keyed(key: str) -> dict[str, str]:
 def test_the_same_key_gives_the_same_answer_and_acts_once(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    first = call("post", "/runs", run_of("development"), **keyed("build-1"))
-    again = call("post", "/runs", run_of("development"), **keyed("build-1"))
+    first = call("post", "/ci/deployments", run_of("development"), **keyed("build-1"))
+    again = call("post", "/ci/deployments", run_of("development"), **keyed("build-1"))
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.content == again.content and again["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first
     assert Deployment.objects.count() == 1
-    assert call("post", "/runs", run_of("development"), **keyed("build-2")).status_code == 409, "another key acts anew"
+    assert call("post", "/ci/deployments", run_of("development"), **keyed("build-2")).status_code == 409, (
+        "another key acts anew"
+    )
 
 
 def test_a_refusal_is_kept_like_an_answer(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
-    first = call("post", "/runs", run_of("development"), **keyed("k"))
+    first = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
     world.evidence("1.3.0")
-    again = call("post", "/runs", run_of("development"), **keyed("k"))
+    again = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
     assert (first.status_code, again.status_code) == (409, 409)
     assert first.content == again.content and again["content-type"] == "application/problem+json"
 
 
 def test_another_body_with_the_same_key_is_refused(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
-    call("post", "/runs", run_of("development"), **keyed("k"))
-    for path, body in (("/runs", run_of("staging")), ("/deployments", run_of("development"))):
+    call("post", "/ci/deployments", run_of("development"), **keyed("k"))
+    for path, body in (("/ci/deployments", run_of("staging")), ("/deployments", run_of("development"))):
         refused = call("post", path, body, **keyed("k"))
-        assert refused.status_code == 422 and refused.json()["type"] == "about:blank#key_reused", path
+        assert refused.status_code == 422 and refused.json()["type"] == "about:blank#idempotency_key_reused", path
     assert IdempotencyKey.objects.count() == 1
 
 
@@ -65,31 +67,33 @@ def test_a_form_is_the_same_whatever_its_boundary(world: Any, call: Callable[...
 
 def test_keys_belong_to_an_account_and_are_of_a_sane_form(world: Any, call: Callable[..., Any], managing: str) -> None:
     world.planned()
-    mine = call("post", "/runs", run_of("development"), **keyed("k"))
-    other = ask("post", "/runs", run_of("staging"), token=managing, **keyed("k"))
-    assert mine.status_code == 409 and other.json()["type"] == "about:blank#not_you", "the other account's own call"
+    mine = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
+    other = ask("post", "/ci/deployments", run_of("staging"), token=managing, **keyed("k"))
+    assert mine.status_code == 409 and other.json()["type"] == "about:blank#not_permitted", (
+        "the other account's own call"
+    )
     for key in ("", "x" * 201, "schlüssel"):
-        assert call("post", "/runs", run_of("development"), **keyed(key)).status_code == 422, key
+        assert call("post", "/ci/deployments", run_of("development"), **keyed(key)).status_code == 422, key
 
 
 def test_a_call_that_never_ended_is_not_done_again(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    call("post", "/runs", run_of("development"), **keyed("k"))
+    call("post", "/ci/deployments", run_of("development"), **keyed("k"))
     row = IdempotencyKey.objects.get()
     row.status, row.body = None, ""
     row.save()
-    waiting = call("post", "/runs", run_of("development"), **keyed("k"))
+    waiting = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
     assert waiting.status_code == 409 and waiting.json()["type"] == "about:blank#in_progress"
     assert waiting["Retry-After"] == "1"
     row.at = now() - timedelta(hours=1)
     row.save()
-    assert "new key" in call("post", "/runs", run_of("development"), **keyed("k")).json()["detail"]
+    assert "new key" in call("post", "/ci/deployments", run_of("development"), **keyed("k")).json()["detail"]
     row.at = now() - timedelta(days=8)
     row.save()
-    assert call("post", "/runs", run_of("development"), **keyed("k")).json()["type"].endswith("wrong_state"), (
-        "forgotten"
-    )
+    assert (
+        call("post", "/ci/deployments", run_of("development"), **keyed("k")).json()["type"].endswith("not_possible")
+    ), "forgotten"
 
 
 def together(count: int, act: Callable[[int], Any]) -> list[Any]:
@@ -115,7 +119,7 @@ def together(count: int, act: Callable[[int], Any]) -> list[Any]:
 def test_of_many_calls_at_once_with_one_key_one_acts(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    answers = together(8, lambda _place: call("post", "/runs", run_of("development"), **keyed("k")))
+    answers = together(8, lambda _place: call("post", "/ci/deployments", run_of("development"), **keyed("k")))
     good = [answer for answer in answers if answer.status_code == 200]
     assert good and len({answer.content for answer in good}) == 1
     assert len([answer for answer in good if "Idempotency-Replayed" not in answer]) == 1
@@ -136,14 +140,14 @@ def test_of_the_same_file_by_callers_at_once_one_counts(world: Any, call: Callab
 
 
 def test_pages_are_stable_while_rows_are_added(world: Any, call: Callable[..., Any]) -> None:
-    def hand_in(place: int) -> int:
+    def upload(place: int) -> int:
         file = SimpleUploadedFile("j", JUNIT + b" " * place)
         return int(call("post", "/evidence", report(world, file=file)).json()["items"][0]["id"])
 
-    made = [hand_in(place) for place in range(5)]
+    made = [upload(place) for place in range(5)]
     seen, path = [], "/evidence?limit=2"
     first = call("get", path).json()
-    late = hand_in(9)
+    late = upload(9)
     page = first
     while True:
         seen += [row["id"] for row in page["items"]]
@@ -159,20 +163,20 @@ def test_pages_are_stable_while_rows_are_added(world: Any, call: Callable[..., A
 
 
 def test_calls_are_counted_per_token(world: Any, call: Callable[..., Any], settings: Any) -> None:
-    settings.API_RATE = "3/h"
+    settings.API_RATE_LIMIT = "3/h"
     while 3600 - time.time() % 3600 < 10:
         time.sleep(1)
     mine, other = (token_for(world, world.people["ci"]) for _ in range(2))
     assert [ask("get", "/releases", token=mine).status_code for _ in range(4)] == [200, 200, 200, 429]
     refused = ask("get", "/releases", token=mine)
-    assert refused.json()["type"] == "about:blank#too_many" and 1 <= int(refused["Retry-After"]) <= 3600
+    assert refused.json()["type"] == "about:blank#too_many_requests" and 1 <= int(refused["Retry-After"]) <= 3600
     assert ask("get", "/releases", token=other).status_code == 200, "another token is not held up"
 
 
 @pytest.mark.parametrize("location", ["redis://127.0.0.1:1/0", "redis://192.0.2.1:6379/0"])
 def test_the_api_goes_on_without_redis(world: Any, settings: Any, location: str) -> None:
     """Refused at once, and not answered at all: neither makes a call fail, nor each call slow."""
-    settings.API_RATE = "1/h"
+    settings.API_RATE_LIMIT = "1/h"
     settings.CACHES = {**settings.CACHES, "rates": settings.CACHES["rates"] | {"LOCATION": location}}
     token = token_for(world, world.people["ci"])
     began = time.monotonic()

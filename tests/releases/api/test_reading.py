@@ -67,7 +67,7 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(world: Any, managing: st
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
         refused = client.generic("POST", "/api/v1/releases", json.dumps(PLAN), content_type=kind)
         assert refused.status_code == 415 and kind in refused.json()["detail"], kind
-        assert refused.json()["type"] == "about:blank#unsupported_type"
+        assert refused.json()["type"] == "about:blank#unsupported_media_type"
     for kind in ("application/json; charset=utf-8", "application/merge-patch+json"):
         taken = client.generic("POST", "/api/v1/releases", json.dumps(PLAN), content_type=kind)
         assert taken.status_code in (200, 422), kind
@@ -76,10 +76,10 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(world: Any, managing: st
 
 def test_what_answers_get_answers_head_without_a_body(world: Any, managing: str) -> None:
     client = Client(headers={"authorization": f"Bearer {managing}"})
-    for path in ("/releases", f"/releases/{world.planned().pk}", "/switch"):
+    for path in ("/releases", f"/releases/{world.planned().pk}", "/emergency-stop"):
         got, head = client.get(f"/api/v1{path}"), client.head(f"/api/v1{path}")
         assert (head.status_code, head.content) == (200, b"") and head["Content-Type"] == got["Content-Type"]
-    assert client.head("/api/v1/runs").status_code == 405
+    assert client.head("/api/v1/ci/deployments").status_code == 405
     assert Client().head("/api/v1/releases").status_code == 401
 
 
@@ -87,9 +87,9 @@ def test_words_out_of_a_list_are_described_as_such(world: Any, managing: str) ->
     described = ask("get", "/openapi.json", token=managing).json()
     schemas = described["components"]["schemas"]
     assert schemas["ReleaseOut"]["properties"]["state"]["enum"] == list(Release.State.values)
-    assert schemas["RunLine"]["properties"]["state"]["enum"] == list(Deployment.State.values)
+    assert schemas["DeploymentLine"]["properties"]["state"]["enum"] == list(Deployment.State.values)
     assert "junit" in schemas["EvidenceOut"]["properties"]["kind"]["enum"]
-    (verb,) = [p for p in described["paths"]["/api/v1/may"]["get"]["parameters"] if p["name"] == "verb"]
+    (verb,) = [p for p in described["paths"]["/api/v1/permissions"]["get"]["parameters"] if p["name"] == "permission"]
     assert "start" in verb["schema"]["enum"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from releases.api.clearing import CLEARS
 from releases.api.releases import VERBS
-from releases.gates.ask import GATES
+from releases.gates.evaluation import GATES
 from releases.models import Release
 
 from .conftest import ask, token_for
@@ -21,17 +21,17 @@ def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call:
     shown = call("get", f"/releases/{release.pk}").json()
     places = {row["environment"]: row for row in shown["environments"]}
     assert set(places) == {"development", "staging", "production"}
-    assert not places["development"]["open"] and places["development"]["state_allows"]
+    assert not places["development"]["can_start"] and places["development"]["state_allows"]
     (blocker,) = places["development"]["blockers"]
     assert blocker["gate"] == "tests" and "Unit tests" in blocker["reason"]
     assert blocker["clears"] == f"Upload the evidence for commit {release.commit[:12]}: POST /api/v1/evidence."
     assert blocker["link"].endswith(f"/admin/release/{release.pk}/#evidence")
     assert not places["production"]["state_allows"]
-    consent = next(row for row in places["production"]["blockers"] if row["gate"] == "consent")
+    consent = next(row for row in places["production"]["blockers"] if row["gate"] == "approval")
     assert "committee" in consent["clears"] and consent["link"].endswith("#approvals")
     world.evidence("1.3.0")
     again = call("get", f"/releases/{release.pk}").json()
-    assert next(row for row in again["environments"] if row["environment"] == "development")["open"]
+    assert next(row for row in again["environments"] if row["environment"] == "development")["can_start"]
     assert [change["kind"] for change in again["changes"]] == ["feature"]
     assert len(again["milestones"]) == 5
 
@@ -45,7 +45,7 @@ def test_a_narrow_token_sees_its_environments_only(world: Any) -> None:
     narrow = token_for(world, world.people["ci"], "staging")
     shown = ask("get", f"/releases/{release.pk}", token=narrow).json()
     assert [row["environment"] for row in shown["environments"]] == ["staging"]
-    from environments.actions.token.issue import issue_token
+    from environments.operations.token.issue import issue_token
 
     with world.acting_as("administrator"):
         _token, none = issue_token(world.people["ci"].pk)
@@ -63,12 +63,12 @@ def test_an_account_without_a_role_reads_nothing(world: Any, call: Callable[...,
     for grant in AccessGrant.objects.filter(account=world.people["ci"]):
         alter(grant, revoked_at=now())
     for path in (
-        "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{run.pk}", f"/runs/{run.pk}", "/evidence",
+        "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{run.pk}", f"/ci/deployments/{run.pk}", "/evidence",
         "/windows?application=datasets&environment=staging", "/releases/datasets/1.3.0/gates/staging",
     ):  # fmt: skip
         assert call("get", path).status_code == 403, path
-    answer = call("get", "/may?verb=start&environment=staging")
-    assert answer.json()["may"] is False and "no role" in answer.json()["why"]
+    answer = call("get", "/permissions?permission=start&environment=staging")
+    assert answer.json()["allowed"] is False and "no role" in answer.json()["reason"]
 
 
 def test_releases_are_filtered_by_application_and_state(world: Any, call: Callable[..., Any]) -> None:
@@ -101,7 +101,7 @@ def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: s
         assert done.status_code == 200 or refused, (verb, done.json())
         if refused:  # a release manager plans, and a developer writes the changes
             with world.acting_as("developer"):
-                from releases.actions.release.plan import add_change
+                from releases.operations.release.plan import add_change
 
                 add_change(planned.json()["id"], **body)
     assert done.json()["state"] == "scope_locked" and done.json()["number"].startswith("FY")
@@ -110,8 +110,8 @@ def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: s
 
 
 def test_a_commit_that_was_rolled_back_needs_its_own_word(world: Any, managing: str) -> None:
-    from tests.releases.actions.test_source import rolled_back
     from tests.releases.gates.asking import in_force
+    from tests.releases.operations.test_source import rolled_back
 
     rolled_back(world, in_force(world, "1.3.0").release, "production")
     planned = ask("post", "/releases", {"application": "datasets", "version": "1.9.0", "title": "x"}, token=managing)
@@ -128,8 +128,8 @@ def test_a_commit_that_was_rolled_back_needs_its_own_word(world: Any, managing: 
 
 
 def test_a_used_version_is_refused_with_the_next_free_one(world: Any, managing: str) -> None:
-    from tests.releases.actions.test_source import rolled_back
     from tests.releases.gates.asking import in_force
+    from tests.releases.operations.test_source import rolled_back
 
     rolled_back(world, in_force(world, "1.3.0").release, "production")
     body = {"application": "datasets", "version": "1.3.0", "title": "again"}
@@ -183,14 +183,14 @@ def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> No
 
 
 def test_a_token_never_signs(world: Any, managing: str) -> None:
-    from releases.actions.release.confirm import confirm
+    from releases.operations.release.final_check import sign
 
     release, _round = world.granted()
     refused = ask("post", f"/releases/{release.pk}/sign_final_check", {}, token=managing)
-    assert refused.status_code == 403 and refused.json()["type"] == "about:blank#signature_needed"
+    assert refused.status_code == 403 and refused.json()["type"] == "about:blank#signature_required"
     assert world.fresh(release).state == "approved"
     with world.acting_as("manager"):
-        confirm(release.pk)
+        sign(release.pk)
 
 
 def test_a_token_that_reaches_one_environment_moves_no_release(world: Any, managing: str) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.clock import now
+from audit.operation import operation
 from releases.audit_tests import TESTS
 from releases.audit_tests.base import Outcome, Scope
 
@@ -25,20 +25,20 @@ def ask(key: str, *, since: datetime | None = None, until: datetime | None = Non
 
 def forge(row: Any, **fields: Any) -> Any:
     """Set columns of a row as nobody may: past actions, gates and machines, but not past the ledger."""
-    with acting(COMMAND), change("test:forge") as act:
+    with acting(COMMAND), operation("test:forge") as op:
         found = type(row)._default_manager.select_for_update().get(pk=row.pk)
         for name, value in fields.items():
             setattr(found, name, value)
         found.save(update_fields=list(fields))
-        act.about(found)
+        op.about(found)
     return type(row)._default_manager.get(pk=row.pk)
 
 
 def make(model: Any, **fields: Any) -> Any:
     """Make a row as nobody may."""
-    with acting(COMMAND), change("test:forge") as act:
+    with acting(COMMAND), operation("test:forge") as op:
         row = model._default_manager.create(**fields)
-        act.about(row)
+        op.about(row)
     return row
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from audit.actor import Actor, acting
 from audit.models import Event
-from audit.reconciliation import night
+from audit.reconciliation import nightly
 from audit.reconciliation.compare import watched
 from releases.audit_tests import TESTS
 from tests.architecture.files import ROOT
@@ -18,7 +18,7 @@ from tests.architecture.files import ROOT
 from .asking import ask, texts
 
 # What has no population in the clean change.
-EMPTY = {"emergencies", "waivers-over", "history-unexplained"}
+EMPTY = {"emergencies", "expired-waivers", "unexplained-history"}
 
 
 @pytest.mark.parametrize("key", [test.key for test in TESTS if not test.listing])
@@ -32,13 +32,13 @@ def test_a_clean_change_passes(run: Any, key: str) -> None:
 
 
 def test_the_history_of_a_clean_change_is_explained_row_by_row(run: Any) -> None:
-    """Everything that the door, the workers and the scheduler did from plan to production."""
+    """Everything that the operation, the workers and the scheduler did from plan to production."""
     with acting(Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")):
-        found = night.reconcile()
+        found = nightly.reconcile()
     assert found is not None and found.ended_at is not None
     assert found.found["alarms"] == [] and found.found["writes"] == {}
     assert found.found["rows"] == sum(one.history._default_manager.count() for one in watched()) > 40
-    (outcome,) = [ask("history-unexplained")]
+    (outcome,) = [ask("unexplained-history")]
     assert outcome.examined == found.found["rows"] + found.found["present"] and outcome.rows == []
 
 

@@ -10,8 +10,8 @@ import psycopg
 from django.urls import reverse
 
 from audit.clock import now
-from environments.actions.window.freeze import freeze
 from environments.models import AccessRule, ChangeWindow, DeploymentTarget, Environment
+from environments.operations.window.freeze import freeze
 from releases.models import ApprovalDecision, Deployment, Drift, FollowUp, Procedure, StepAttempt, Waiver
 
 from .asking import ask, forge, make, texts
@@ -31,20 +31,20 @@ def past_the_ledger(database: str, *statements: str) -> None:
 
 def test_a_start_outside_every_window_is_named(run: Any) -> None:
     """Also by a window that was made afterwards: the calendar counts as it stood then."""
-    assert texts(ask("outside-window")) == []
+    assert texts(ask("outside-change-window")) == []
     forge(run, started_at=now())
     ChangeWindow.objects.get(rrule="", environment=run.environment)
-    assert texts(ask("outside-window")) == []
+    assert texts(ask("outside-change-window")) == []
     extra = ChangeWindow.objects.get(rrule="", environment=run.environment)
     forge(extra, cancelled_at=now())
-    assert texts(ask("outside-window")) == []
+    assert texts(ask("outside-change-window")) == []
     forge(run, started_at=now())
-    (found,) = texts(ask("outside-window"))
+    (found,) = texts(ask("outside-change-window"))
     assert str(run) in found and "The time is outside every change window" in found
 
 
 def test_a_start_in_a_freeze_is_named_though_it_was_lifted_later(run: Any, again: Any) -> None:
-    from environments.actions.freeze.lift import lift
+    from environments.operations.freeze.lift import lift
 
     moment = now()
     with again.acting_as("manager"):
@@ -52,16 +52,16 @@ def test_a_start_in_a_freeze_is_named_though_it_was_lifted_later(run: Any, again
             run.environment_id, name="年末年始", starts_at=moment - timedelta(hours=1), ends_at=moment + timedelta(hours=1),
             reason="繁忙期",
         )  # fmt: skip
-    assert texts(ask("outside-window")) == []  # it was not there yet when the run started
+    assert texts(ask("outside-change-window")) == []  # it was not there yet when the run started
     forge(run, started_at=now())
     with again.acting_as("manager"):
         lift(made.pk, reason="wrong year")
-    (found,) = texts(ask("outside-window"))
+    (found,) = texts(ask("outside-change-window"))
     assert "年末年始" in found
 
 
 def test_a_start_in_a_recurring_freeze_is_named_and_one_under_an_exception_is_not(run: Any, again: Any) -> None:
-    from environments.actions.window.freeze import freeze_recurring
+    from environments.operations.window.freeze import freeze_recurring
 
     local = now().astimezone(ZoneInfo(run.environment.zone)) - timedelta(minutes=30)
     with again.acting_as("manager"):
@@ -70,23 +70,23 @@ def test_a_start_in_a_recurring_freeze_is_named_and_one_under_an_exception_is_no
             first_day=local.date(), last_day=local.date() + timedelta(days=9), reason="繁忙期",
         )  # fmt: skip
     forge(run, started_at=now())
-    (found,) = texts(ask("outside-window"))
+    (found,) = texts(ask("outside-change-window"))
     assert "夜間" in found
-    exception = {"environment": run.environment, "gate": "freeze", "until": now() + timedelta(hours=1), "reason": "x"}
+    exception = {"environment": run.environment, "gate": "change_freeze", "until": now() + timedelta(hours=1), "reason": "x"}  # fmt: skip
     make(Waiver, release=run.release, requested_by=again.people["manager"], approved_at=now(), **exception)
     forge(run, started_at=now())
-    assert texts(ask("outside-window")) == []
+    assert texts(ask("outside-change-window")) == []
 
 
 def test_steps_without_a_change_are_named(run: Any) -> None:
     forge(run.release, number=None)
-    found = texts(ask("without-change"))
+    found = texts(ask("steps-without-change"))
     assert len(found) == run.steps.count() and "The release has no number." in found[0]
 
 
-def test_steps_without_consent_are_named(run: Any) -> None:
+def test_steps_without_approval_are_named(run: Any) -> None:
     forge(run, approval_request=None)
-    said = {line.rpartition(" | ")[2] for line in texts(ask("without-change"))}
+    said = {line.rpartition(" | ")[2] for line in texts(ask("steps-without-change"))}
     assert said == {"The deployment has no approval request."}
 
 
@@ -98,7 +98,7 @@ def test_a_step_that_the_ledger_does_not_know_is_named(run: Any, database: str) 
         "INSERT INTO releases_stepattempt (step_id, fencing_token, key, worker, started_at, probe, outcome, output_digest)"
         " SELECT step_id, 77, key, 'hand', started_at, '', '', '' FROM releases_stepattempt LIMIT 1",
     )
-    (found,) = texts(ask("without-change"))
+    (found,) = texts(ask("steps-without-change"))
     assert "hand" in found and "The ledger has no record of the step attempt." in found
 
 
@@ -110,7 +110,7 @@ def test_a_step_whose_row_is_gone_is_named(run: Any, database: str) -> None:
         f"DELETE FROM releases_stepattempt WHERE id = {gone}",
     )
     missing = "The row of the step attempt is missing."
-    assert texts(ask("without-change")) == [f"releases.StepAttempt:{gone} | — | None | — | {missing}"]
+    assert texts(ask("steps-without-change")) == [f"releases.StepAttempt:{gone} | — | None | — | {missing}"]
 
 
 def test_more_attempts_than_a_query_takes_values_are_looked_at(run: Any, database: str) -> None:
@@ -123,7 +123,7 @@ def test_more_attempts_than_a_query_takes_values_are_looked_at(run: Any, databas
         " 'inserted', '', 0, '' FROM generate_series(1000001, 1065536) AS n",
     )
     clean = StepAttempt.objects.count()
-    outcome = ask("without-change")
+    outcome = ask("steps-without-change")
     assert outcome.examined == clean + 65_536 and len(outcome.rows) == 65_536
 
 
@@ -147,27 +147,27 @@ def test_emergencies_are_counted_and_late_reviews_named(run: Any) -> None:
 
 def test_whoever_changed_a_rule_and_used_it_is_named(run: Any, people: dict[str, Any]) -> None:
     window = ChangeWindow.objects.get(rrule="", environment=run.environment)
-    assert texts(ask("changed-then-used")) == []  # the committee consented to the window: that is no edit
-    first = ask("changed-then-used").examined
+    assert texts(ask("rule-changed-then-used")) == []  # the committee approved the window: that is no edit
+    first = ask("rule-changed-then-used").examined
     assert first >= 4
     proposer = people["manager"]
     assert window.requested_by == proposer
     forge(run, verified_by=proposer)
-    (found,) = texts(ask("changed-then-used"))
+    (found,) = texts(ask("rule-changed-then-used"))
     assert "Manager | change window" in found and "verified" in found
 
 
 def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
-    from audit.change import change
+    from audit.operation import operation
 
-    with again.acting_as("second_operator"), change("test:matrix") as act:
+    with again.acting_as("second_operator"), operation("test:matrix") as op:
         rule = AccessRule.objects.get(role="operator", environment=run.environment)
         rule.level = "full"
         rule.save()
-        act.about(rule)
-    assert texts(ask("changed-then-used")) == []  # nothing was used since
+        op.about(rule)
+    assert texts(ask("rule-changed-then-used")) == []  # nothing was used since
     forge(run.monitoring_periods.get(purpose="deployment"), started_at=now())  # which is when it was verified
-    (found,) = texts(ask("changed-then-used"))
+    (found,) = texts(ask("rule-changed-then-used"))
     assert "Second Operator | access matrix" in found
 
 
@@ -175,13 +175,13 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
     run: Any, again: Any, people: dict[str, Any]
 ) -> None:
     """Not his who gave the last consent to it, though it was written in his act."""
-    from releases.actions.consent.decide import approve
-    from releases.actions.procedure.activate import load, submit
+    from releases.operations.approval_request.decide import approve
+    from releases.operations.procedure.put_into_effect import load, submit
 
     active = Procedure.objects.get(state="in_effect")
     raw = active.document.model_dump(mode="json") | {"version": "1.9.0"}
     raw["history"] = [*raw["history"], raw["history"][-1] | {"version": "1.9.0"}]
-    cell = raw["access"][0] | {"environment": "production", "level": "limited", "source": "ours"}
+    cell = raw["access"][0] | {"environment": "production", "level": "limited", "origin": "default"}
     raw["access"] += [cell | {"role": role} for role in ("committee", "release_manager")]
     with again.acting_as("manager"):
         asked = submit(load(active.document.checked(raw), reason="x").pk, reason="x")
@@ -191,14 +191,14 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
     changed = AccessRule.objects.filter(environment=run.environment, level="limited").values_list("role", flat=True)
     assert {"committee", "release_manager"} <= set(changed)
     forge(ApprovalDecision.objects.get(approval_request=run.approval_request, account=people["committee_b"]), at=now())
-    assert texts(ask("changed-then-used")) == []
+    assert texts(ask("rule-changed-then-used")) == []
     forge(run, verified_by=people["manager"])
     forge(run.monitoring_periods.get(purpose="deployment"), started_at=now())
-    assert any("Manager | access matrix" in line for line in texts(ask("changed-then-used")))
+    assert any("Manager | access matrix" in line for line in texts(ask("rule-changed-then-used")))
 
 
 def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
-    from environments.actions.freeze.lift import lift
+    from environments.operations.freeze.lift import lift
 
     moment = now()
     with again.acting_as("manager"):
@@ -208,7 +208,7 @@ def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, pe
         )  # fmt: skip
         lift(made.pk, reason="済んだ")
     forge(run, started_at=now(), scheduled_by=people["manager"])
-    found = texts(ask("changed-then-used"))
+    found = texts(ask("rule-changed-then-used"))
     assert any("Manager | lifted change freeze" in line for line in found)
 
 
@@ -219,7 +219,7 @@ def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, pe
     )  # fmt: skip
     forge(run.release, procedure=own)
     forge(run.monitoring_periods.get(purpose="deployment"), started_at=now())
-    assert "Second Operator | release procedure" in texts(ask("changed-then-used"))[0]
+    assert "Second Operator | release procedure" in texts(ask("rule-changed-then-used"))[0]
 
 
 def test_approvers_who_sleep_are_named(run: Any, people: dict[str, Any]) -> None:
@@ -242,22 +242,22 @@ def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> 
     early = start - timedelta(hours=1)
     debt = make(FollowUp, **owed, key="waiver", due_at=now() + timedelta(days=1))
     waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, follow_up=debt)
-    assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
+    assert texts(ask("expired-waivers")) == [] and ask("expired-waivers").examined == 1
     debt = forge(debt, due_at=now() - timedelta(minutes=1))
-    assert "The follow-up action of the waiver is overdue." in texts(ask("waivers-over"))[0]
+    assert "The follow-up action of the waiver is overdue." in texts(ask("expired-waivers"))[0]
     forge(debt, completed_at=now())
-    assert "The follow-up action was completed late." in texts(ask("waivers-over"))[0]
-    before = ask("waivers-over", until=now() - timedelta(seconds=30))
+    assert "The follow-up action was completed late." in texts(ask("expired-waivers"))[0]
+    before = ask("expired-waivers", until=now() - timedelta(seconds=30))
     assert "The follow-up action of the waiver is overdue." in texts(before)[0]
-    assert texts(ask("waivers-over", since=now())) == []  # that was before
+    assert texts(ask("expired-waivers", since=now())) == []  # that was before
     forge(debt, completed_at=debt.due_at - timedelta(minutes=1))
-    assert texts(ask("waivers-over")) == []
+    assert texts(ask("expired-waivers")) == []
     forge(waiver, until=start - timedelta(minutes=1))
-    assert "A deployment used the waiver after the waiver had ended." in texts(ask("waivers-over"))[0]
+    assert "A deployment used the waiver after the waiver had ended." in texts(ask("expired-waivers"))[0]
     forge(waiver, until=start + timedelta(days=1), follow_up=None)
-    assert "The waiver was used, but no follow-up action was recorded." in texts(ask("waivers-over"))[0]
+    assert "The waiver was used, but no follow-up action was recorded." in texts(ask("expired-waivers"))[0]
     forge(waiver, until=early + timedelta(minutes=1))
-    assert texts(ask("waivers-over")) == []  # it ended before anything ran
+    assert texts(ask("expired-waivers")) == []  # it ended before anything ran
 
 
 def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
@@ -277,27 +277,27 @@ def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
         Deployment, release=run.release, application=run.application, environment=run.environment,
         procedure=run.procedure, requested_by=run.requested_by, started_at=now(),
     )  # fmt: skip
-    assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
+    assert texts(ask("expired-waivers")) == [] and ask("expired-waivers").examined == 1
     past_the_ledger(
         database,
         "SET session_replication_role = replica; ALTER TABLE releases_evidence DISABLE TRIGGER ALL;"
         " DELETE FROM releases_evidence WHERE kind = 'coverage'",
     )
-    assert "A deployment used the waiver after the waiver had ended." in texts(ask("waivers-over"))[0]
+    assert "A deployment used the waiver after the waiver had ended." in texts(ask("expired-waivers"))[0]
 
 
 def test_holders_are_listed_as_of_the_date(run: Any, again: Any, people: dict[str, Any]) -> None:
-    from environments.actions.access.grant import confirm, propose
+    from environments.operations.access.grant import confirm, request_role
 
     before = now()
     with again.acting_as("administrator"):
-        grant = propose(people["tester"].pk, role="operator", reason="夜間対応", environment_id=run.environment_id)
+        grant = request_role(people["tester"].pk, role="operator", reason="夜間", environment_id=run.environment_id)
     with again.acting_as("second_administrator"):
         confirm(grant.pk)
-    assert not any("夜間対応" in line for line in texts(ask("holders", until=before)))
-    (found,) = [line for line in texts(ask("holders")) if "夜間対応" in line]
+    assert not any("夜間" in line for line in texts(ask("role-holders", until=before)))
+    (found,) = [line for line in texts(ask("role-holders")) if "夜間" in line]
     assert found.startswith("Tester | Operator | Production")
-    assert ask("holders").examined == len(people)
+    assert ask("role-holders").examined == len(people)
 
 
 def test_a_superuser_is_named_also_when_he_is_none_any_more(run: Any, database: str, people: dict[str, Any]) -> None:
@@ -322,12 +322,12 @@ def test_a_superuser_made_past_the_ledger_is_named(run: Any, database: str) -> N
 
 
 def test_who_may_approve_and_start_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
-    from environments.actions.access.grant import confirm, propose
+    from environments.operations.access.grant import confirm, request_role
 
     staging = Environment.objects.get(slug="staging")
     for where, expected in ((staging.pk, 0), (run.environment_id, 1)):
         with again.acting_as("administrator"):
-            grant = propose(people["committee_b"].pk, role="operator", reason="x", environment_id=where)
+            grant = request_role(people["committee_b"].pk, role="operator", reason="x", environment_id=where)
         with again.acting_as("second_administrator"):
             confirm(grant.pk)
         assert len(ask("approve-and-start").rows) == expected
@@ -348,18 +348,18 @@ def test_two_accounts_of_one_person_who_may_approve_and_start_are_named(run: Any
     )
 
 
-def test_a_deputy_of_an_approver_who_may_start_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
-    """A deputy approves, and does nothing else in somebody's place."""
-    from environments.actions.deputy import appoint
+def test_a_delegate_of_an_approver_who_may_start_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
+    """A delegate approves, and does nothing else in somebody's place."""
+    from environments.operations.delegation import request
 
     for absent, deputy in (("committee_a", "second_operator"), ("operator", "committee_b")):
         with again.acting_as(absent):
-            made = appoint.appoint(
+            made = request.request_delegation(
                 delegator_id=people[absent].pk, delegate_id=people[deputy].pk, starts_at=now(),
                 until=now() + timedelta(days=1), reason="休暇",
             )  # fmt: skip
         with again.acting_as("administrator"):
-            appoint.confirm(made.pk)
+            request.confirm(made.pk)
     assert texts(ask("approve-and-start")) == [
         "Second Operator | Production | Committee member, for Committee A, Operator"
     ]
@@ -379,21 +379,21 @@ def test_each_drift_of_the_period_is_listed_with_its_end(run: Any) -> None:
     assert len(ask("drift").rows) == 3 and not ask("drift", until=moment - 10 * hour).rows
 
 
-def test_what_was_changed_under_break_glass_is_named_act_by_act(run: Any, database: str, browsers: Any) -> None:
+def test_what_was_changed_under_break_glass_is_named_one_by_one(run: Any, database: str, browsers: Any) -> None:
     """Who, why and what, also where no history is kept of the table."""
     import os
 
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     address = make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=str(conninfo_to_dict(database)["dbname"]))
-    assert ask("by-hand").examined > 100 and texts(ask("by-hand")) == []
+    assert ask("break-glass-changes").examined > 100 and texts(ask("break-glass-changes")) == []
     for statement in ("UPDATE releases_approvaldecision SET comment = 'x'", "SELECT 1"):
         with psycopg.connect(address) as owner:
             owner.execute("SELECT ringi_break_glass('mori', 'it stood in the way')")
             owner.execute(statement)  # type: ignore[arg-type]
-    changed, opened = ask("by-hand").rows
+    changed, opened = ask("break-glass-changes").rows
     assert "mori" in str(changed.cells[0]) and changed.cells[1] == "it stood in the way"
     assert changed.cells[4:] == ("releases.ApprovalDecision", ApprovalDecision.objects.count())
     assert opened.cells[4:] == (None, 0)
-    page = browsers("auditor").get(reverse("audit-test", args=["by-hand"])).content.decode()
+    page = browsers("auditor").get(reverse("audit-test", args=["break-glass-changes"])).content.decode()
     assert "it stood in the way" in page and "releases.ApprovalDecision" in page

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from releases.checks.alerts import Alerts, AlertsParameters
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.metrics.alert_list import ACTIVE
 from releases.steps.base import TargetSpec
 from tests.releases.metrics.pages import Page, Site, site
@@ -45,27 +45,27 @@ def check(pages: Site, content: Any, status: int = 200, **parameters: Any) -> Ch
 
 
 @pytest.mark.parametrize(
-    ("alerts", "parameters", "verdict", "value"),
+    ("alerts", "parameters", "expected", "value"),
     [
-        ([], {}, Verdict.PASS, "0 of 0 firing"),
-        ([alert("A", "info")], {}, Verdict.PASS, "0 of 1 firing"),
-        ([alert("A", "info")], {"highest": ""}, Verdict.FAIL, "1 of 1 firing"),
-        ([alert("A", "warning")], {}, Verdict.FAIL, "1 of 1 firing"),
-        ([alert("A", "warning")], {"highest": "warning"}, Verdict.PASS, "0 of 1 firing"),
-        ([alert("A", "page-me")], {"highest": "critical"}, Verdict.FAIL, "1 of 1 firing"),
-        ([alert("A", None)], {"highest": "critical"}, Verdict.FAIL, "1 of 1 firing"),
-        ([alert("A", state="suppressed")], {}, Verdict.PASS, "0 of 0 firing"),
-        ([alert("A", endsAt="2020-01-01T00:00:00Z")], {}, Verdict.PASS, "0 of 0 firing"),
-        ([alert("A", endsAt="0001-01-01T00:00:00Z")], {}, Verdict.FAIL, "1 of 1 firing"),
-        ([alert("A")], {"labels": {"service": "other"}}, Verdict.PASS, "0 of 0 firing"),
-        ([alert("A")], {"labels": {"service": "datasets"}}, Verdict.FAIL, "1 of 1 firing"),
+        ([], {}, Result.PASSED, "0 of 0 firing"),
+        ([alert("A", "info")], {}, Result.PASSED, "0 of 1 firing"),
+        ([alert("A", "info")], {"highest": ""}, Result.FAILED, "1 of 1 firing"),
+        ([alert("A", "warning")], {}, Result.FAILED, "1 of 1 firing"),
+        ([alert("A", "warning")], {"highest": "warning"}, Result.PASSED, "0 of 1 firing"),
+        ([alert("A", "page-me")], {"highest": "critical"}, Result.FAILED, "1 of 1 firing"),
+        ([alert("A", None)], {"highest": "critical"}, Result.FAILED, "1 of 1 firing"),
+        ([alert("A", state="suppressed")], {}, Result.PASSED, "0 of 0 firing"),
+        ([alert("A", endsAt="2020-01-01T00:00:00Z")], {}, Result.PASSED, "0 of 0 firing"),
+        ([alert("A", endsAt="0001-01-01T00:00:00Z")], {}, Result.FAILED, "1 of 1 firing"),
+        ([alert("A")], {"labels": {"service": "other"}}, Result.PASSED, "0 of 0 firing"),
+        ([alert("A")], {"labels": {"service": "datasets"}}, Result.FAILED, "1 of 1 firing"),
     ],
 )
 def test_none_fires_above_the_level(
-    pages: Site, alerts: list[Any], parameters: dict[str, Any], verdict: Verdict, value: str
+    pages: Site, alerts: list[Any], parameters: dict[str, Any], expected: Result, value: str
 ) -> None:
     result = check(pages, alerts, **parameters)
-    assert (result.verdict, result.value) == (verdict, value), result.output
+    assert (result.result, result.value) == (expected, value), result.output
     assert pages.asked == [ACTIVE]
 
 
@@ -73,19 +73,19 @@ def test_a_list_of_ones_own_is_read_by_its_paths(pages: Site) -> None:
     own = {"data": {"rows": [{"title": "disk", "rank": "critical", "now": "firing"}, {"title": "x", "rank": "critical", "now": "ok"}]}}  # fmt: skip
     paths = {"shape": "json", "items": "data.rows", "name": "title", "level": "rank", "state": "now"}
     result = check(pages, own, **paths)
-    assert (result.verdict, result.value) == (Verdict.FAIL, "1 of 1 firing") and "disk" in result.output
-    assert check(pages, {"data": {}}, **paths).verdict is Verdict.ERROR
+    assert (result.result, result.value) == (Result.FAILED, "1 of 1 firing") and "disk" in result.output
+    assert check(pages, {"data": {}}, **paths).result is Result.ERROR
 
 
 @pytest.mark.parametrize("content", [{"status": "error"}, "text", [1], None])
 def test_what_is_no_list_is_an_error_and_never_quiet(pages: Site, content: Any) -> None:
-    assert check(pages, content).verdict is Verdict.ERROR
-    assert check(pages, [], status=503).verdict is Verdict.ERROR
+    assert check(pages, content).result is Result.ERROR
+    assert check(pages, [], status=503).result is Result.ERROR
 
 
 def test_a_target_without_a_list_is_no_data() -> None:
     context = CheckContext(TargetSpec("a", "e", Path("/"), {}))
-    assert Alerts().run(context, AlertsParameters()).verdict is Verdict.NO_DATA
+    assert Alerts().run(context, AlertsParameters()).result is Result.NO_DATA
 
 
 @pytest.mark.parametrize("wrong", [{"highest": "loud"}, {"levels": []}, {"shape": "xml"}, {"seconds": 9}])

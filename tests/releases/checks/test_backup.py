@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from releases.checks.backup import Backup, BackupCheckParameters
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.steps.target import Layout
 from tests.releases.steps.conftest import Target, new_database, target, versions
 
@@ -28,7 +28,7 @@ def check(made: Target, **parameters: Any) -> CheckResult:
 def dumped(target: Target) -> Path:
     """The dump of an installed target."""
     target.install_old()
-    target.step("backup", target.context("1/1/x"), prove="list")
+    target.step("backup", target.context("1/1/x"), verify="list")
     return Layout(target.spec.root).backup("deployment:1") / "database.dump"
 
 
@@ -38,13 +38,13 @@ def aged(path: Path, hours: float) -> None:
 
 @pytest.mark.parametrize("prove", ["digest", "list", "restore"])
 def test_a_fresh_whole_dump_passes(target: Target, dumped: Path, prove: str) -> None:
-    result = check(target, prove=prove)
-    assert (result.verdict, result.value) == (Verdict.PASS, "0.0 h"), result.output
+    result = check(target, verify=prove)
+    assert (result.result, result.value) == (Result.PASSED, "0.0 h"), result.output
     assert "deployment-1/database.dump" in result.output
 
 
 def test_what_was_restored_is_compared_and_leaves_nothing_behind(target: Target, dumped: Path) -> None:
-    assert "Restored: 3 tables, 25 rows." in check(target, prove="restore").output
+    assert "Restored: 3 tables, 25 rows." in check(target, verify="restore").output
     with psycopg.connect(target.database) as connection:
         left = connection.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'ringi_check_%'").fetchone()
     assert left == (0,)
@@ -52,8 +52,8 @@ def test_what_was_restored_is_compared_and_leaves_nothing_behind(target: Target,
 
 def test_an_old_one_fails(target: Target, dumped: Path) -> None:
     aged(dumped, 27)
-    assert check(target).verdict is Verdict.FAIL
-    assert check(target, within_hours=28).verdict is Verdict.PASS
+    assert check(target).result is Result.FAILED
+    assert check(target, within_hours=28).result is Result.PASSED
 
 
 @pytest.mark.parametrize("prove", ["digest", "list", "restore"])
@@ -61,32 +61,34 @@ def test_a_torn_changed_or_missing_one_fails(target: Target, dumped: Path, prove
     content = dumped.read_bytes()
     for broken in (content[: len(content) // 2], content[:-1] + b"x", b""):
         dumped.write_bytes(broken)
-        assert check(target, prove=prove).verdict is Verdict.FAIL
+        assert check(target, verify=prove).result is Result.FAILED
     dumped.unlink()
-    assert check(target, prove=prove).verdict is Verdict.FAIL
+    assert check(target, verify=prove).result is Result.FAILED
 
 
 def test_dumps_of_others_are_found_by_their_pattern(target: Target, dumped: Path) -> None:
     folder = target.spec.root / "nightly"
     folder.mkdir()
-    assert check(target, files="nightly/*.dump").verdict is Verdict.NO_DATA
+    assert check(target, files="nightly/*.dump").result is Result.NO_DATA
     (folder / "one.dump").write_bytes(dumped.read_bytes())
     (folder / "two.dump").write_bytes(b"no dump")
     aged(folder / "two.dump", 1)
-    assert check(target, files="nightly/*.dump").verdict is Verdict.PASS, "the newest counts"
-    assert check(target, files="nightly/*.dump", prove="restore").verdict is Verdict.PASS
-    assert check(target, files="nightly/*.dump", prove="digest").verdict is Verdict.NO_DATA
+    assert check(target, files="nightly/*.dump").result is Result.PASSED, "the newest counts"
+    assert check(target, files="nightly/*.dump", verify="restore").result is Result.PASSED
+    assert check(target, files="nightly/*.dump", verify="digest").result is Result.NO_DATA
     aged(folder / "one.dump", 2)
-    assert check(target, files="nightly/*.dump").verdict is Verdict.FAIL
+    assert check(target, files="nightly/*.dump").result is Result.FAILED
 
 
 def test_a_target_without_a_dump_is_no_data(target: Target) -> None:
-    assert check(target).verdict is Verdict.NO_DATA
-    target.step("backup", target.context("1/1/x", previous=None), prove="list")
-    assert check(target).verdict is Verdict.NO_DATA, "there was nothing to save"
+    assert check(target).result is Result.NO_DATA
+    target.step("backup", target.context("1/1/x", previous=None), verify="list")
+    assert check(target).result is Result.NO_DATA, "there was nothing to save"
 
 
-@pytest.mark.parametrize("wrong", [{"within_hours": 0}, {"files": "../*.dump"}, {"files": "/etc/*"}, {"prove": "hope"}])
+@pytest.mark.parametrize(
+    "wrong", [{"within_hours": 0}, {"files": "../*.dump"}, {"files": "/etc/*"}, {"verify": "hope"}]
+)
 def test_parameters_are_checked_when_the_plan_is_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         BackupCheckParameters.model_validate(wrong)

@@ -9,39 +9,39 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.checks.command import Command, CommandCheckParameters
 from releases.steps.base import TargetSpec
 
 
 def check(root: Path, code: str, **parameters: Any) -> CheckResult:
     known = {"API_TOKEN": "hidden-7"}
-    context = CheckContext(TargetSpec("a", "e", root, {}), known, ("sealed-8",))
+    context = CheckContext(TargetSpec("a", "e", root, {}), known, ("encrypted-8",))
     wanted = {"argv": [sys.executable, "-c", code], **parameters}
     return Command().run(context, CommandCheckParameters.model_validate(wanted))
 
 
 @pytest.mark.parametrize(
-    ("code", "parameters", "verdict", "value"),
+    ("code", "parameters", "expected", "value"),
     [
-        ("pass", {}, Verdict.PASS, "exit code 0"),
-        ("exit(1)", {}, Verdict.FAIL, "exit code 1"),
-        ("exit(2)", {"passes": [0, 2]}, Verdict.PASS, "exit code 2"),
-        ("exit(3)", {"unknown": [3]}, Verdict.NO_DATA, "exit code 3"),
-        ("print('lag: 4.5 s')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.PASS, "4.5"),
-        ("print('lag: 5.5 s')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.FAIL, "5.5"),
-        ("print('state ok')", {"value": r"state (\w+)", "equals": "ok"}, Verdict.PASS, "ok"),
-        ("print('lag: much')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.ERROR, "much"),
-        ("print('nothing')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.NO_DATA, ""),
-        ("import os; os.kill(os.getpid(), 9)", {}, Verdict.FAIL, "exit code -9"),
-        ("import time; time.sleep(30)", {"seconds": 0.2}, Verdict.ERROR, ""),
+        ("pass", {}, Result.PASSED, "exit code 0"),
+        ("exit(1)", {}, Result.FAILED, "exit code 1"),
+        ("exit(2)", {"passes": [0, 2]}, Result.PASSED, "exit code 2"),
+        ("exit(3)", {"unknown": [3]}, Result.NO_DATA, "exit code 3"),
+        ("print('lag: 4.5 s')", {"value": r"lag: (\S+)", "at_most": "5"}, Result.PASSED, "4.5"),
+        ("print('lag: 5.5 s')", {"value": r"lag: (\S+)", "at_most": "5"}, Result.FAILED, "5.5"),
+        ("print('state ok')", {"value": r"state (\w+)", "equals": "ok"}, Result.PASSED, "ok"),
+        ("print('lag: much')", {"value": r"lag: (\S+)", "at_most": "5"}, Result.ERROR, "much"),
+        ("print('nothing')", {"value": r"lag: (\S+)", "at_most": "5"}, Result.NO_DATA, ""),
+        ("import os; os.kill(os.getpid(), 9)", {}, Result.FAILED, "exit code -9"),
+        ("import time; time.sleep(30)", {"seconds": 0.2}, Result.ERROR, ""),
     ],
 )
 def test_exit_code_and_value_are_judged(
-    tmp_path: Path, code: str, parameters: dict[str, Any], verdict: Verdict, value: str
+    tmp_path: Path, code: str, parameters: dict[str, Any], expected: Result, value: str
 ) -> None:
     result = check(tmp_path, code, **parameters)
-    assert (result.verdict, result.value) == (verdict, value)
+    assert (result.result, result.value) == (expected, value)
     assert result.limit and result.output
 
 
@@ -54,14 +54,14 @@ def test_it_runs_in_the_targets_folder_without_a_shell_and_without_our_environme
 
 
 def test_secrets_are_masked_in_what_it_says(tmp_path: Path) -> None:
-    for secret in ("hidden-7", "sealed-8"):
+    for secret in ("hidden-7", "encrypted-8"):
         said = check(tmp_path, f"print('token {secret}')", value=r"token (\S+)", equals="ok")
         assert secret not in said.output + said.value and "token" in said.output
 
 
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     result = check(tmp_path, "", argv=["/no/such/program"])
-    assert result.verdict is Verdict.ERROR and "program" in result.output
+    assert result.result is Result.ERROR and "program" in result.output
 
 
 @pytest.mark.parametrize(

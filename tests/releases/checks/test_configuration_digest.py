@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.checks.configuration_digest import ConfigurationDigest
 from releases.steps.target import Layout
 from tests.releases.steps.conftest import Target, new_database, target, versions
@@ -16,18 +16,18 @@ def check(made: Target, configuration: dict[str, str]) -> CheckResult:
 
 
 def test_only_the_very_bytes_that_were_rolled_out_pass(target: Target) -> None:
-    assert check(target, target.configuration).verdict is Verdict.FAIL, "no file"
+    assert check(target, target.configuration).result is Result.FAILED, "no file"
     target.step("configuration_update", target.context(configuration=target.configuration))
     result = check(target, target.configuration)
-    assert result.verdict is Verdict.PASS and result.value == result.limit.removeprefix("= ")
-    assert check(target, target.configuration | {"LIMIT": "5"}).verdict is Verdict.FAIL
+    assert result.result is Result.PASSED and result.value == result.limit.removeprefix("= ")
+    assert check(target, target.configuration | {"LIMIT": "5"}).result is Result.FAILED
     path = Layout(target.spec.root).configuration
     path.write_bytes(path.read_bytes() + b"\n")
     changed = check(target, target.configuration)
-    assert changed.verdict is Verdict.FAIL
+    assert changed.result is Result.FAILED
     assert target.configuration["SECRET"] not in changed.output and "changed" in changed.output
 
 
 def test_a_run_without_configuration_is_no_data(target: Target) -> None:
-    assert check(target, {}).verdict is Verdict.NO_DATA
-    assert check(target, {"not a key": "x"}).verdict is Verdict.ERROR
+    assert check(target, {}).result is Result.NO_DATA
+    assert check(target, {"not a key": "x"}).result is Result.ERROR

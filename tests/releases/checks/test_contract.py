@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from releases.checks import KINDS, UnknownKind, kind
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Result
 from releases.steps.base import TargetSpec
 
 LEAST: dict[str, dict[str, Any]] = {
@@ -44,5 +44,5 @@ class TestEveryKind:
         context = CheckContext(TargetSpec("a", "e", tmp_path / "none", settings))
         result = known.run(context, known.parameters.model_validate(LEAST.get(known.name, {})))
         assert isinstance(result, CheckResult)
-        assert result.verdict is not Verdict.PASS
+        assert result.result is not Result.PASSED
         assert result.output

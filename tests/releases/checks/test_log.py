@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.checks.log import Log, LogParameters
 from releases.steps import log_position
 from releases.steps.base import TargetSpec
@@ -62,27 +62,27 @@ def test_the_position_decides_in_every_format(path: Path, name: str) -> None:
     position = here(path)
     append(path, good)
     result = check(path.parents[1], position)
-    assert (result.verdict, result.value) == (Verdict.PASS, "0"), result.output
+    assert (result.result, result.value) == (Result.PASSED, "0"), result.output
     append(path, bad)
     result = check(path.parents[1], position)
-    assert result.verdict is Verdict.FAIL and bad.splitlines()[0] in result.output
+    assert result.result is Result.FAILED and bad.splitlines()[0] in result.output
     assert f"app.log was read from byte {position['size']} on" in result.output
 
 
 def test_each_look_goes_on_where_the_last_one_ended(path: Path) -> None:
     append(path, "INFO a\nERROR b\nINFO")
     first = check(path.parents[1], {"inode": None, "size": 0, "mark": ""})
-    assert (first.verdict, first.value) == (Verdict.FAIL, "1")
+    assert (first.result, first.value) == (Result.FAILED, "1")
     append(path, " and the rest: ERROR c\n")
     second = check(path.parents[1], first.position)
     assert second.value == "1" and "INFO and the rest: ERROR c" in second.output, "a torn line is read whole"
-    assert check(path.parents[1], second.position).verdict is Verdict.NO_DATA
+    assert check(path.parents[1], second.position).result is Result.NO_DATA
 
 
 def test_without_a_position_nothing_is_judged_and_the_next_look_has_one(path: Path) -> None:
     append(path, "ERROR of nobody knows when\n")
     first = check(path.parents[1])
-    assert first.verdict is Verdict.NO_DATA and "The log was not read" in first.output
+    assert first.result is Result.NO_DATA and "The log was not read" in first.output
     append(path, "ERROR since\n")
     assert check(path.parents[1], first.position).value == "1"
 
@@ -115,7 +115,7 @@ def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(
     result = check(path.parents[1], position)
     assert result.value == value and "ERROR before" not in result.output
     assert "ERROR after" in result.output and "ERROR new" in result.output
-    assert check(path.parents[1], result.position).verdict is Verdict.NO_DATA
+    assert check(path.parents[1], result.position).result is Result.NO_DATA
 
 
 def test_a_log_whose_former_file_is_gone_is_never_green(path: Path) -> None:
@@ -125,9 +125,9 @@ def test_a_log_whose_former_file_is_gone_is_never_green(path: Path) -> None:
     path.with_name("app.log.1").unlink()
     append(path, "INFO new, and longer than what was there\n")
     result = check(path.parents[1], position, silent_passes=True)
-    assert result.verdict is Verdict.NO_DATA and "Lines may be missing" in result.output
+    assert result.result is Result.NO_DATA and "Lines may be missing" in result.output
     append(path, "ERROR new\n")
-    assert check(path.parents[1], position).verdict is Verdict.FAIL, "what is seen is seen"
+    assert check(path.parents[1], position).result is Result.FAILED, "what is seen is seen"
 
 
 def test_a_log_that_was_cut_and_has_grown_beyond_the_position_is_read_from_its_beginning(path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_service_that_begins_its_log_anew_when_it_starts_is_read_from_there(pa
     assert log_position.after_start(path, position) == position
     path.write_text("INFO started\n")
     fresh = log_position.after_start(path, position)
-    assert check(path.parents[1], fresh).verdict is Verdict.PASS
+    assert check(path.parents[1], fresh).result is Result.PASSED
 
 
 def test_the_targets_own_pattern_finds_errors_and_a_checks_own_overrules_it(path: Path) -> None:
@@ -158,20 +158,20 @@ def test_what_must_be_there_is_counted_too(path: Path) -> None:
     append(path, "ready\nready\n")
     start = {"inode": None, "size": 0, "mark": ""}
     assert check(path.parents[1], start, pattern="ready", at_least=2, at_most=3).limit == "2 ≤ … ≤ 3"
-    assert check(path.parents[1], start, pattern="ready", at_least=2, at_most=3).verdict is Verdict.PASS
-    assert check(path.parents[1], start, pattern="ready", at_least=3, at_most=3).verdict is Verdict.FAIL
+    assert check(path.parents[1], start, pattern="ready", at_least=2, at_most=3).result is Result.PASSED
+    assert check(path.parents[1], start, pattern="ready", at_least=3, at_most=3).result is Result.FAILED
     with pytest.raises(ValidationError):
         LogParameters(at_least=2, at_most=1)
 
 
 def test_a_missing_or_silent_log_is_no_data(path: Path) -> None:
     start = here(path)
-    assert start["inode"] is None and check(path.parents[1], start).verdict is Verdict.NO_DATA
+    assert start["inode"] is None and check(path.parents[1], start).result is Result.NO_DATA
     append(path, "ERROR old\n")
     silent = here(path)
-    assert check(path.parents[1], silent).verdict is Verdict.NO_DATA
-    assert check(path.parents[1], silent, silent_passes=True).verdict is Verdict.PASS
-    assert check(path.parents[1], start).verdict is Verdict.FAIL
+    assert check(path.parents[1], silent).result is Result.NO_DATA
+    assert check(path.parents[1], silent, silent_passes=True).result is Result.PASSED
+    assert check(path.parents[1], start).result is Result.FAILED
 
 
 def test_it_masks_secrets_and_keeps_the_proof_short(path: Path) -> None:
@@ -189,19 +189,19 @@ def test_more_than_is_read_at_once_is_no_green_and_the_next_look_goes_on(
     monkeypatch.setattr(log_position, "MOST_BYTES", 20_000)
     append(path, f"INFO {'x' * 95}\n" * 300 + "ERROR late\n")
     first = check(path.parents[1], {"inode": None, "size": 0, "mark": ""})
-    assert first.verdict is Verdict.NO_DATA and "next check continues from here" in first.output
+    assert first.result is Result.NO_DATA and "next check continues from here" in first.output
     second = check(path.parents[1], first.position)
-    assert (second.verdict, second.value) == (Verdict.FAIL, "1")
+    assert (second.result, second.value) == (Result.FAILED, "1")
 
 
 def test_a_log_outside_the_target_or_unreadable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "other.log").write_text("fine\n")
-    assert check(tmp_path / "target", None, {"log": "../other.log"}).verdict is Verdict.ERROR
+    assert check(tmp_path / "target", None, {"log": "../other.log"}).result is Result.ERROR
     os.symlink(tmp_path / "other.log", tmp_path / "target" / "link.log")
-    assert check(tmp_path / "target", None, {"log": "link.log"}).verdict is Verdict.ERROR
+    assert check(tmp_path / "target", None, {"log": "link.log"}).result is Result.ERROR
     (tmp_path / "target" / "folder").mkdir()
-    assert check(tmp_path / "target", None, {"log": "folder"}).verdict is Verdict.ERROR
+    assert check(tmp_path / "target", None, {"log": "folder"}).result is Result.ERROR
 
 
 def test_it_refuses_a_pattern_that_is_none() -> None:
@@ -220,26 +220,26 @@ def test_a_rollback_is_not_failed_by_what_the_broken_version_wrote(
     if where == "there":
         made.move_to(request.getfixturevalue("host"))
 
-    def judged(run: str) -> Verdict:
-        return Log().run(CheckContext(made.spec, run=run), LogParameters()).verdict
+    def judged(run: str) -> Result:
+        return Log().run(CheckContext(made.spec, run=run), LogParameters()).result
 
     made.step("code_deploy", made.context("1/1/x"))
     made.step("configuration_update", made.context("1/2/x"))
     made.step("service_control", made.context("1/3/x"), action="restart")
     append(log, UVICORN * 40)
-    assert judged("deployment:1") is Verdict.FAIL
+    assert judged("deployment:1") is Result.FAILED
     made.step("service_control", made.back("1/11/x", {}), action="stop")
-    made.step("code_deploy", made.back("1/12/x", {}), direction="back")
-    made.step("configuration_update", made.back("1/13/x", {}), direction="back")
+    made.step("code_deploy", made.back("1/12/x", {}), direction="rollback")
+    made.step("configuration_update", made.back("1/13/x", {}), direction="rollback")
     made.step("service_control", made.back("1/14/x", {}), action="start")
-    assert judged("deployment:1") is Verdict.PASS
+    assert judged("deployment:1") is Result.PASSED
     later = {"run_token": "deployment:2"}
     made.step("code_deploy", made.context("2/1/x", **later))
     made.step("configuration_update", made.context("2/2/x", **later))
     made.step("service_control", made.context("2/3/x", **later), action="restart")
-    assert judged("deployment:2") is Verdict.PASS
+    assert judged("deployment:2") is Result.PASSED
     append(log, UVICORN)
-    assert judged("deployment:2") is Verdict.FAIL
+    assert judged("deployment:2") is Result.FAILED
 
 
 def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_is_the_position(
@@ -252,8 +252,8 @@ def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_i
     append(log, "INFO:     restarted\n")
     bare_target.step("configuration_update", bare_target.context("1/2/x"))
     result = Log().run(CheckContext(bare_target.spec, run="deployment:1"), LogParameters())
-    assert result.verdict is Verdict.PASS and "the log was read from the start of the deployment" in result.output
-    assert Log().run(CheckContext(bare_target.spec, run="deployment:2"), LogParameters()).verdict is Verdict.NO_DATA
+    assert result.result is Result.PASSED and "the log was read from the start of the deployment" in result.output
+    assert Log().run(CheckContext(bare_target.spec, run="deployment:2"), LogParameters()).result is Result.NO_DATA
 
 
 def test_where_no_service_is_started_the_switch_of_the_code_is_the_position(bare_target: Target) -> None:
@@ -263,4 +263,4 @@ def test_where_no_service_is_started_the_switch_of_the_code_is_the_position(bare
     bare_target.step("code_deploy", bare_target.context("1/1/x"))
     append(log, "INFO:     served\n")
     context = CheckContext(bare_target.spec, run="deployment:1")
-    assert Log().run(context, LogParameters()).verdict is Verdict.PASS
+    assert Log().run(context, LogParameters()).result is Result.PASSED

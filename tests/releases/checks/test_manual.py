@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from releases.checks.base import CheckContext, Verdict
+from releases.checks.base import CheckContext, Result
 from releases.checks.manual import Manual, ManualParameters
 from releases.steps.base import TargetSpec
 
@@ -12,4 +12,4 @@ from releases.steps.base import TargetSpec
 def test_it_has_no_data_until_a_person_has_looked() -> None:
     context = CheckContext(TargetSpec("a", "e", Path("/")))
     asked = Manual().run(context, ManualParameters(question="Is the data complete?"))
-    assert (asked.verdict, asked.output) == (Verdict.NO_DATA, "Is the data complete?")
+    assert (asked.result, asked.output) == (Result.NO_DATA, "Is the data complete?")

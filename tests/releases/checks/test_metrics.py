@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.checks.metrics import Metrics, MetricsParameters
 from releases.steps.base import TargetSpec
 from tests.releases.metrics.pages import Page, Site, site
@@ -43,46 +43,46 @@ def check(pages: Site, *given: Page, limits: Any = ERRORS, **parameters: Any) ->
 
 def test_it_compares_what_happened_in_between(pages: Site) -> None:
     passed = check(pages, page(100, 90), page(200, 100))
-    assert (passed.verdict, passed.value, passed.limit) == (Verdict.PASS, "error_rate 0.1", "error_rate ≤ 0.1")
+    assert (passed.result, passed.value, passed.limit) == (Result.PASSED, "error_rate 0.1", "error_rate ≤ 0.1")
     failed = check(pages, page(100, 0), page(200, 11))
-    assert failed.verdict is Verdict.FAIL
+    assert failed.result is Result.FAILED
     assert "error_rate" in failed.output
 
 
 def test_every_limit_must_hold(pages: Site) -> None:
     limits = [*ERRORS, {"metric": "response_time", "at_most": 0.02}, {"metric": "resource_use", "at_most": 0.4}]
     result = check(pages, page(100, 0), page(200, 0), limits=limits)
-    assert result.verdict is Verdict.FAIL
+    assert result.result is Result.FAILED
     assert result.value == "error_rate 0, response_time 0.01, resource_use 0.5"
 
 
 def test_no_requests_are_no_data_unless_idle_may_pass(pages: Site) -> None:
-    assert check(pages, page(100, 0)).verdict is Verdict.NO_DATA
-    assert check(pages, page(100, 0), **IDLE).verdict is Verdict.PASS
+    assert check(pages, page(100, 0)).result is Result.NO_DATA
+    assert check(pages, page(100, 0), **IDLE).result is Result.PASSED
 
 
 def test_a_number_that_is_missing_never_counts_as_idle(pages: Site) -> None:
-    assert check(pages, Page("other 1\n"), **IDLE).verdict is Verdict.NO_DATA
-    assert check(pages, Page("broken {\n"), **IDLE).verdict is Verdict.NO_DATA
+    assert check(pages, Page("other 1\n"), **IDLE).result is Result.NO_DATA
+    assert check(pages, Page("broken {\n"), **IDLE).result is Result.NO_DATA
     time_limit = [{"metric": "response_time", "at_most": 1}]
     counts = [Page(f"http_request_duration_seconds_count {number}\n") for number in (1, 9)]
-    assert check(pages, *counts, limits=time_limit, **IDLE).verdict is Verdict.NO_DATA
+    assert check(pages, *counts, limits=time_limit, **IDLE).result is Result.NO_DATA
     use = [{"metric": "resource_use", "at_most": 1}]
-    assert check(pages, Page('http_requests_total{status="200"} 1\n'), limits=use, **IDLE).verdict is Verdict.NO_DATA
+    assert check(pages, Page('http_requests_total{status="200"} 1\n'), limits=use, **IDLE).result is Result.NO_DATA
 
 
 def test_one_look_knows_no_rates(pages: Site) -> None:
-    assert check(pages, page(100, 0), interval_seconds=0, **IDLE).verdict is Verdict.NO_DATA
+    assert check(pages, page(100, 0), interval_seconds=0, **IDLE).result is Result.NO_DATA
     use = [{"metric": "resource_use", "at_most": 0.9}]
-    assert check(pages, page(100, 0), limits=use, interval_seconds=0).verdict is Verdict.PASS
+    assert check(pages, page(100, 0), limits=use, interval_seconds=0).result is Result.PASSED
     assert len(pages.asked) == 2
 
 
 def test_a_service_that_is_down_fails_or_is_an_error(pages: Site) -> None:
     down = [{"metric": "service_down", "at_most": "0"}]
-    assert check(pages, page(1, 0), Page("", 502), limits=down).verdict is Verdict.FAIL
+    assert check(pages, page(1, 0), Page("", 502), limits=down).result is Result.FAILED
     result = check(pages, page(1, 0), Page("", 502), **IDLE)
-    assert result.verdict is Verdict.ERROR
+    assert result.result is Result.ERROR
     assert "502" in result.output
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.checks.security import Security, SecurityParameters, days_left
 from releases.steps.base import TargetSpec
 from tests.releases.metrics.pages import Page, site
@@ -91,38 +91,38 @@ def test_the_days_of_the_certificate_are_counted(tmp_path: Path) -> None:
     pem = certificate(tmp_path, 30.5)
     with over_tls(pem) as base:
         fine = check(base, pem, certificate_days=30, headers=SAFE)
-        assert (fine.verdict, fine.value) == (Verdict.PASS, "30 days left"), fine.output
-        assert check(base, pem, certificate_days=31).verdict is Verdict.FAIL
+        assert (fine.result, fine.value) == (Result.PASSED, "30 days left"), fine.output
+        assert check(base, pem, certificate_days=31).result is Result.FAILED
 
 
 def test_a_certificate_that_is_not_accepted_fails(tmp_path: Path) -> None:
     ended, other, foreign = certificate(tmp_path, -1), certificate(tmp_path, 10), certificate(tmp_path, 9, "10.0.0.1")
     with over_tls(ended) as base:
         result = check(base, ended, certificate_days=1)
-        assert result.verdict is Verdict.FAIL and "expired" in result.output
+        assert result.result is Result.FAILED and "expired" in result.output
     with over_tls(other) as base:
-        assert check(base, certificate_days=1).verdict is Verdict.FAIL, "nobody vouches for it"
-        assert check(base, tmp_path / "none.pem", certificate_days=1).verdict is Verdict.ERROR
+        assert check(base, certificate_days=1).result is Result.FAILED, "nobody vouches for it"
+        assert check(base, tmp_path / "none.pem", certificate_days=1).result is Result.ERROR
     with over_tls(foreign) as base:
-        assert check(base, foreign, certificate_days=1).verdict is Verdict.FAIL, "it names another host"
+        assert check(base, foreign, certificate_days=1).result is Result.FAILED, "it names another host"
 
 
 def test_headers_are_asked_for_and_missed() -> None:
     with site() as plain:
         plain.pages["/"] = [Page("", headers={"X-Content-Type-Options": "nosniff", "X-Powered-By": "PHP/5"})]
-        assert check(plain.base, headers={"x-content-type-options": "nosniff"}).verdict is Verdict.PASS
+        assert check(plain.base, headers={"x-content-type-options": "nosniff"}).result is Result.PASSED
         missing = check(plain.base, headers=SAFE)
-        assert missing.verdict is Verdict.FAIL and "strict-transport-security is missing" in missing.output
-        assert check(plain.base, headers={"x-content-type-options": "no"}).verdict is Verdict.FAIL, "as a whole"
-        assert check(plain.base, absent=["x-powered-by"]).verdict is Verdict.FAIL
-        assert check(plain.base, absent=["server-timing"]).verdict is Verdict.PASS
+        assert missing.result is Result.FAILED and "strict-transport-security is missing" in missing.output
+        assert check(plain.base, headers={"x-content-type-options": "no"}).result is Result.FAILED, "as a whole"
+        assert check(plain.base, absent=["x-powered-by"]).result is Result.FAILED
+        assert check(plain.base, absent=["server-timing"]).result is Result.PASSED
         assert check(plain.base, certificate_days=1).value == "no TLS"
-        assert check(plain.base, certificate_days=1).verdict is Verdict.FAIL
+        assert check(plain.base, certificate_days=1).result is Result.FAILED
 
 
 def test_no_answer_is_an_error() -> None:
-    assert check("http://127.0.0.1:1", certificate_days=1).verdict is Verdict.ERROR
-    assert check("", certificate_days=1).verdict is Verdict.ERROR
+    assert check("http://127.0.0.1:1", certificate_days=1).result is Result.ERROR
+    assert check("", certificate_days=1).result is Result.ERROR
 
 
 def test_days_are_whole_and_negative_afterwards(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.checks.service_state import ServiceState, ServiceStateParameters
 from releases.steps.service_control import running_service
 from releases.steps.target import Layout
@@ -26,22 +26,22 @@ def check(made: Target, settings: dict[str, Any] | None = None, **parameters: An
 
 
 def test_it_follows_the_process(target: Target) -> None:
-    assert check(target).verdict is Verdict.FAIL
-    assert check(target, running=False).verdict is Verdict.PASS
+    assert check(target).result is Result.FAILED
+    assert check(target, running=False).result is Result.PASSED
     target.install_old()
     target.step("service_control", target.context("0/4/x", configuration=target.configuration), action="start")
     alive = check(target)
-    assert alive.verdict is Verdict.PASS and "running" in alive.value
-    assert check(target, running=False).verdict is Verdict.FAIL
-    assert check(target, up_seconds=3600).verdict is Verdict.FAIL
+    assert alive.result is Result.PASSED and "running" in alive.value
+    assert check(target, running=False).result is Result.FAILED
+    assert check(target, up_seconds=3600).result is Result.FAILED
     target.step("code_deploy", target.context("1/1/x"))
     other = check(target)
-    assert other.verdict is Verdict.FAIL and "another version than the deployed version" in other.output
+    assert other.result is Result.FAILED and "another version than the deployed version" in other.output
     running = running_service(target.spec.root)
     assert running is not None
     os.kill(running["pid"], signal.SIGKILL)
     wait_for(lambda: running_service(target.spec.root) is None)
-    assert check(target).verdict is Verdict.FAIL
+    assert check(target).result is Result.FAILED
 
 
 def test_another_process_with_the_same_number_is_not_the_service(target: Target) -> None:
@@ -49,21 +49,21 @@ def test_another_process_with_the_same_number_is_not_the_service(target: Target)
     path = Layout(target.spec.root).service_record
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))
-    assert check(target).verdict is Verdict.FAIL
+    assert check(target).result is Result.FAILED
     path.write_text("torn")
-    assert check(target).verdict is Verdict.ERROR
+    assert check(target).result is Result.ERROR
     path.unlink()
 
 
 @pytest.mark.parametrize(
-    ("code", "verdict"),
-    [(0, Verdict.PASS), (1, Verdict.FAIL), (3, Verdict.FAIL), (4, Verdict.ERROR), (127, Verdict.ERROR)],
+    ("code", "result"),
+    [(0, Result.PASSED), (1, Result.FAILED), (3, Result.FAILED), (4, Result.ERROR), (127, Result.ERROR)],
 )
-def test_a_given_command_is_believed_as_init_scripts_speak(target: Target, code: int, verdict: Verdict) -> None:
+def test_a_given_command_is_believed_as_init_scripts_speak(target: Target, code: int, result: Result) -> None:
     settings = {"service": {"status": [sys.executable, "-c", f"exit({code})"]}}
-    assert check(target, settings).verdict is verdict
-    assert check(target, {"service": {"status": ["/no/such/program"]}}).verdict is Verdict.ERROR
+    assert check(target, settings).result is result
+    assert check(target, {"service": {"status": ["/no/such/program"]}}).result is Result.ERROR
 
 
 def test_a_target_without_a_service_is_no_data(target: Target) -> None:
-    assert check(target, {}).verdict is Verdict.NO_DATA
+    assert check(target, {}).result is Result.NO_DATA

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from releases.demo.load import NotHere, loopback, send
+from releases.demo.load import NotLocal, loopback, send
 from tests.releases.demo.conftest import Copy
 
 
@@ -30,7 +30,7 @@ from tests.releases.demo.conftest import Copy
     ],
 )
 def test_it_refuses_an_address_that_is_not_of_this_machine(address: str) -> None:
-    with pytest.raises(NotHere):
+    with pytest.raises(NotLocal):
         loopback(address)
 
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from releases.checks import kind
-from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result
 from releases.demo.load import send
 from releases.demo.repository import LAYERS, files, lay
 from releases.metrics import source
@@ -150,7 +150,7 @@ def test_1_3_0_bears_the_load_that_breaks_1_4_0(serving: Serving) -> None:
     began = log_position(copy.log)
     statuses, metrics = measured(copy, lambda: paced(copy, 300, 0.5))
     assert metrics["error_rate"] == 0, statuses
-    assert checked(copy, "log", began).verdict is Verdict.PASS
+    assert checked(copy, "log", began).result is Result.PASSED
     beyond(copy, 2000)
     statuses, metrics = measured(copy, lambda: paced(copy, 80, 1.5))
     assert metrics["error_rate"] == pytest.approx(0.2, abs=0.03), statuses
@@ -158,10 +158,10 @@ def test_1_3_0_bears_the_load_that_breaks_1_4_0(serving: Serving) -> None:
     assert healthy is not None and metrics["response_time"] is not None
     assert metrics["response_time"] > 3 * healthy
     found = checked(copy, "log", began)
-    assert found.verdict is Verdict.FAIL
+    assert found.result is Result.FAILED
     assert "CacheBusy" in found.output
     asked = checked(copy, "http", None, path="/health", json_equals={"version": "1.4.0"})
-    assert asked.verdict is Verdict.PASS
+    assert asked.result is Result.PASSED
 
 
 def checked(copy: Copy, name: str, began: dict[str, Any] | None, **parameters: object) -> CheckResult:

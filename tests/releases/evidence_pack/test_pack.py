@@ -22,36 +22,36 @@ from django.urls import reverse
 from psycopg.conninfo import make_conninfo
 
 from audit.actor import Actor, acting
-from audit.change import change as door
 from audit.clock import now
 from audit.dsse import Signer
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.models import Event
-from releases.actions.meeting.record import decide, record
-from releases.admin.happened import act_name
+from audit.operation import operation
+from releases.admin.change_history import operation_name
 from releases.evidence_pack import pack
 from releases.models import DecisionRequest, Document, Measurement, MonitoringPeriod, Release, Rollback, Waiver
+from releases.operations.meeting.record import decide, record
 from releases.steps.message import Message
 from tests.architecture.files import ROOT
 from tests.audit.envelopes import opened
 from tests.releases.audit_tests.asking import forge, make
-from tests.releases.audited import WORKER, Made, seal
+from tests.releases.audited import WORKER, Made, sign_ledger
 
 VERIFIER = ROOT / "audit" / "offline" / "ringi_verify_pack.py"
 
 
 @pytest.fixture
 def state(tmp_path: Path, made: Made, settings: Any) -> Path:
-    """A state folder of the test's own, with the public key of the sealer that signed the copied ledger."""
-    settings.STATE = tmp_path / "state"
-    (settings.STATE / "sealer").mkdir(parents=True)
-    (settings.STATE / "sealer" / "key.pub").write_bytes((made.sealer / "key.pub").read_bytes())
-    return Path(settings.STATE)
+    """A state folder of the test's own, with the public key of the ledger signer that signed the copied ledger."""
+    settings.STATE_DIR = tmp_path / "state"
+    (settings.STATE_DIR / "ledger_signer").mkdir(parents=True)
+    (settings.STATE_DIR / "ledger_signer" / "key.pub").write_bytes((made.signer / "key.pub").read_bytes())
+    return Path(settings.STATE_DIR)
 
 
 def packed(run: Any) -> bytes:
     out = io.BytesIO()
-    pack.write(run.release, out, act_name=act_name)
+    pack.write(run.release, out, operation_name=operation_name)
     return out.getvalue()
 
 
@@ -112,14 +112,16 @@ def test_a_waiver_that_was_used_stays_one_and_another_before_it_changes_nothing(
     make(Waiver, **used)
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
         change = json.loads(archive.read("change.json"))
-    (found,) = (g for ran in change["runs"] if ran["id"] == run.pk for g in ran["gates"] if g["key"] == gate)
-    assert found["verdict"] == "waived" and found["waiver"] == Waiver.objects.latest("pk").pk
+    (found,) = (g for ran in change["deployments"] if ran["id"] == run.pk for g in ran["gates"] if g["key"] == gate)
+    assert found["result"] == "waived" and found["waiver"] == Waiver.objects.latest("pk").pk
 
 
 def test_an_attempt_is_a_fact_too(run: Any, state: Path, browsers: Callable[[str], Any]) -> None:
     """Somebody without the right who tried to amend the release is in its evidence."""
     first = packed(run)
-    answer = browsers("tester").post(reverse("act", args=["release", "reopen_scope", run.release_id]), {"reason": "x"})
+    answer = browsers("tester").post(
+        reverse("operation", args=["release", "reopen_scope", run.release_id]), {"reason": "x"}
+    )
     assert answer.status_code == 403
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
         page = archive.read("index.en.html").decode()
@@ -142,24 +144,24 @@ def test_people_stay_who_they_were(run: Any, again: Any, state: Path, people: di
         forge(people[name], display_name=f"Another {name}", affiliation="elsewhere", job_title="head", employee_id=name)
     assert packed(run) == first
     change, pages = told(run)
-    editors = [who for who in change["people"] if who["duty"] == "editor"]
+    editors = [who for who in change["people"] if who["part"] == "editor"]
     assert editors and all(who["at"] and who["roles"] for who in editors)
     assert not any("Another" in page or "elsewhere" in page for page in pages.values())
 
 
 def test_a_worker_is_named_with_its_host(run: Any, state: Path) -> None:
-    with acting(Actor(account_id=None, name="host:41", kind="worker", channel="worker")), door("test:step") as act:
-        act.about(run)
+    with acting(Actor(account_id=None, name="host:41", kind="worker", channel="worker")), operation("test:step") as op:
+        op.about(run)
     assert all("<td>host:41</td>" in page for page in told(run)[1].values())
 
 
-def test_the_reports_of_a_way_back_are_in_it(run: Any, state: Path, people: dict[str, Any]) -> None:
+def test_the_reports_of_a_rollback_are_in_it(run: Any, state: Path, people: dict[str, Any]) -> None:
     """Report, cause and prevention with who wrote, checked and approved them."""
     back = make(Rollback, deployment=run, cause="error_rate", raised_by=people["operator"], raised_at=now())
     for kind in ("report", "cause", "prevention"):
         make(Document, rollback=back, kind=kind, body=f"the {kind} in full", edited_by=people["developer"])
     change, pages = told(run)
-    (there,) = (way for ran in change["runs"] for way in ran["rollbacks"])
+    (there,) = (way for ran in change["deployments"] for way in ran["rollbacks"])
     assert [(text["kind"], text["edited_by"]["name"]) for text in there["documents"]] == [
         ("report", "Developer"), ("cause", "Developer"), ("prevention", "Developer"),
     ]  # fmt: skip
@@ -196,19 +198,25 @@ def test_it_holds_all_that_auditors_ask_for(run: Any, state: Path) -> None:
         events = [json.loads(line) for line in archive.read("ledger/events.jsonl").splitlines()]
         pages = {language: archive.read(f"index.{language}.html").decode() for language in ("ja", "en")}
         evidence = {e["file"]: archive.read(e["file"]) for e in change["evidence"]}
-    (round_,) = change["rounds"]
-    assert {a["account"]["name"] for a in round_["approvals"]} == {"Committee A", "Committee B"}
-    assert all(a["signature"]["meaning"] and a["digest"] == round_["digest"] for a in round_["approvals"])
-    production = change["runs"][-1]
-    assert production["gates"] and {gate["verdict"] for gate in production["gates"]} == {"pass"}
+    (round_,) = change["approval_requests"]
+    assert {a["account"]["name"] for a in round_["approval_decisions"]} == {"Committee A", "Committee B"}
+    assert all(a["signature"]["meaning"] and a["digest"] == round_["digest"] for a in round_["approval_decisions"])
+    production = change["deployments"][-1]
+    assert production["gates"] and {gate["result"] for gate in production["gates"]} == {"passed"}
     assert {step["attempts"][0]["output_digest"] for step in production["steps"]} == {"e" * 64}
-    assert {p["duty"] for p in change["people"]} >= {"author", "applicant", "approve", "scheduler", "verifier"}
-    (scheduler,) = [p for p in change["people"] if p["duty"] == "scheduler" and p["at"]]
+    assert {p["part"] for p in change["people"]} >= {
+        "author",
+        "approval_requester",
+        "approve",
+        "deployment_scheduler",
+        "deployment_verifier",
+    }
+    (scheduler,) = [p for p in change["people"] if p["part"] == "deployment_scheduler" and p["at"]]
     assert scheduler["name"] == "Operator" and scheduler["roles"] == ["operator"]
     assert len(evidence) == 9 and b"<testsuite" in b"".join(evidence.values())
     assert set(manifest["files"]) | {"manifest.json", "manifest.dsse.json"} == names
     assert manifest["ledger"]["unproven"] == [] and len(events) == manifest["ledger"]["events"] > 100
-    assert {"ledger/checkpoint.txt", "keys/sealer.pub", "keys/statements.pub", "procedure.json"} <= names
+    assert {"ledger/checkpoint.txt", "keys/ledger-signer.pub", "keys/statements.pub", "procedure.json"} <= names
     assert "一つの変更の証跡" in pages["ja"] and "Evidence of one change" in pages["en"]
     assert all("Committee A" in page and "Second Operator" in page for page in pages.values())
     assert "03-0000-0000" not in json.dumps(change) and "hidden-production" not in json.dumps(change)
@@ -232,13 +240,15 @@ def test_each_duty_has_the_time_at_which_it_was_taken(run: Any, state: Path, peo
         events = Event.objects.filter(kind="row", object=f"{row._meta.label}:{row.pk}").order_by("ledger_entry__number")
         return next(e.contents["ts"] for e in events if (e.contents["after"] or {}).get(column) is not None)
 
-    at = {duty["duty"]: duty for duty in change["people"]}
-    assert at["scheduler"]["at"] == written("scheduled_by_id", run) and at["scheduler"]["roles"] == ["operator"]
-    assert at["scheduler"]["at"] < change["runs"][-1]["started_at"]
-    assert at["rollback"]["at"] == written("authorised_by_id", rollback)
-    assert (at["waiver proposed"]["name"], at["waiver decided"]["name"]) == ("Manager", "Project Manager")
-    assert at["waiver decided"]["at"] == waiver.approved_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    assert "回答者" in pages["ja"] and not any(duty in pages["ja"] for duty in ("decided how", "waiver decided"))
+    at = {part["part"]: part for part in change["people"]}
+    assert at["deployment_scheduler"]["at"] == written("scheduled_by_id", run) and at["deployment_scheduler"][
+        "roles"
+    ] == ["operator"]
+    assert at["deployment_scheduler"]["at"] < change["deployments"][-1]["started_at"]
+    assert at["rollback_authoriser"]["at"] == written("authorised_by_id", rollback)
+    assert (at["waiver_requester"]["name"], at["waiver_decider"]["name"]) == ("Manager", "Project Manager")
+    assert at["waiver_decider"]["at"] == waiver.approved_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert "回答者" in pages["ja"] and not any(part in pages["ja"] for part in ("decision_responder", "waiver_decider"))
 
 
 def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
@@ -246,8 +256,8 @@ def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
 ) -> None:
     """A worker records a sentence with its values, and each page puts it into words."""
     reason = str(Message("%(k)d of %(n)d measurements at or over the limit", {"k": 3, "n": 5}))
-    with acting(WORKER), door("release:close", (Release, run.release_id), reason=reason) as act:
-        act.get(Release).title = "x"
+    with acting(WORKER), operation("release:close", (Release, run.release_id), reason=reason) as op:
+        op.get(Release).title = "x"
     _change, pages = told(run)
     assert "3 of 5 measurements at or over the limit" in pages["en"] and "5 回の測定のうち 3 回" in pages["ja"]
     page = browsers("auditor").get(reverse("timeline")).content.decode()
@@ -255,7 +265,7 @@ def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
     assert not any("⟦" in one for one in (*pages.values(), page))
 
 
-def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
+def test_the_series_of_monitoring_is_in_it(run: Any, state: Path) -> None:
     from datetime import timedelta
 
     watch = MonitoringPeriod.objects.get(deployment=run)
@@ -263,7 +273,7 @@ def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
         at = watch.started_at + timedelta(minutes=n)
         Measurement.objects.create(period=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
-        lines = archive.read(f"metrics/watch-{watch.pk}.jsonl").splitlines()
+        lines = archive.read(f"measurements/{watch.pk}.jsonl").splitlines()
     assert [json.loads(line)["values"]["error_rate"]["value"] for line in lines] == ["0.0", "0.1", "0.2"]
 
 
@@ -278,7 +288,7 @@ def test_it_verifies_offline_with_keys_from_elsewhere(
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
         (tmp_path / "statements.pub").write_text(read.read("keys/statements.pub").decode())
     assert f'<code class="r-digest">{(tmp_path / "statements.pub").read_text().strip()}</code>' in shown
-    keys = ("--key", str(made.sealer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
+    keys = ("--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
     status, said = verify(archive, tmp_path, *keys)
     assert status == 0 and said.startswith(f"HOLDS: {run.release.number}")
     assert verify(b"none", tmp_path)[0] == 1
@@ -289,17 +299,19 @@ def test_a_key_from_before_its_renewal_is_no_proof_of_a_forgery(
 ) -> None:
     """Who kept the old key alone can't tell; with the later one, which the ledger's export names, it holds."""
     signer = tmp_path / "signer"
-    shutil.copytree(made.sealer, signer)
+    shutil.copytree(made.signer, signer)
     database = str(connection.settings_dict["NAME"])
-    with psycopg.connect(make_conninfo(os.environ["DATABASE_SEALER_URL"], dbname=database), autocommit=True) as own:
-        Sealer(signer).renew_key(own, "yearly")
+    with psycopg.connect(
+        make_conninfo(os.environ["DATABASE_LEDGER_SIGNER_URL"], dbname=database), autocommit=True
+    ) as own:
+        LedgerSigner(signer).renew_key(own, "yearly")
     forge(run.release, title="after the renewal")
-    seal(signer)
+    sign_ledger(signer)
     archive = packed(run)
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
         (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
     statements = ("--statements", str(tmp_path / "statements.pub"))
-    status, said = verify(archive, tmp_path, "--key", str(made.sealer / "key.pub"), *statements)
+    status, said = verify(archive, tmp_path, "--key", str(made.signer / "key.pub"), *statements)
     assert status == 2 and said.startswith("CAN'T TELL: no key that was given signed"), said
     assert verify(archive, tmp_path, "--key", str(signer / "key.pub"), *statements)[0] == 0
 
@@ -324,7 +336,7 @@ def test_every_alteration_is_found(run: Any, state: Path, tmp_path: Path) -> Non
 
 
 def test_a_forged_event_leads_to_no_signed_root(run: Any, state: Path, tmp_path: Path) -> None:
-    """Somebody with the application's key, and not the sealer's, rewrites an event and signs a new manifest."""
+    """Somebody with the application's key, and not the ledger signer's, rewrites an event and signs a new manifest."""
     import base64
     from hashlib import sha256
 
@@ -350,14 +362,14 @@ def test_a_forged_event_leads_to_no_signed_root(run: Any, state: Path, tmp_path:
     assert status == 1 and f"the proof of number {record['number']} does not lead" in said
 
 
-def test_what_is_not_sealed_yet_is_said(run: Any, state: Path, tmp_path: Path) -> None:
+def test_what_is_not_signed_yet_is_said(run: Any, state: Path, tmp_path: Path) -> None:
     forge(run.release, title="after the last checkpoint")
     status, said = verify(packed(run), tmp_path)
     assert status == 2 and "2 of " in said and "signed up to number" in said and "HOLDS" not in said
 
 
 def test_a_file_beside_those_of_the_manifest_is_found_wherever_it_stands(run: Any, state: Path, tmp_path: Path) -> None:
-    first, keys = packed(run), ("--key", str(state / "sealer" / "key.pub"))
+    first, keys = packed(run), ("--key", str(state / "ledger_signer" / "key.pub"))
     other = io.BytesIO()
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("index.en.html", "what some readers show")

@@ -20,15 +20,15 @@ from typing import Any
 from django.urls import reverse
 
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
 from audit.models import Event
-from releases.actions.release.number import next_number
+from audit.operation import operation
+from releases.admin.formatting import when
 from releases.admin.period import fiscal_year
-from releases.admin.shown import when
 from releases.evidence_pack import pack
 from releases.evidence_pack.population import STATEMENT, deployments, population, sample
 from releases.models import Deployment, Release, Rollback
+from releases.operations.release.number import next_number
 from tests.architecture.files import ROOT
 from tests.audit.envelopes import opened
 from tests.releases.audit_tests.asking import ask, forge, make, texts
@@ -45,14 +45,14 @@ def more(again: Any, count: int, event: str = "release:lock_scope") -> list[Rele
     """Number some more changes, as fixing their content does."""
     made = []
     for n in range(count):
-        with again.acting_as("manager"), change(event) as act:
+        with again.acting_as("manager"), operation(event) as op:
             release = Release.objects.create(
                 application=again.application, version=f"2.{n}.{Release.objects.count()}", title="more",
                 author=again.people["manager"], number=next_number(now()),
             )  # fmt: skip
             release.lock_scope()
             release.save()
-            act.about(release)
+            op.about(release)
         made.append(release)
     return made
 
@@ -92,7 +92,7 @@ def test_a_change_whose_row_is_gone_is_named_with_its_number(run: Any, again: An
         "SET session_replication_role = replica; ALTER TABLE releases_release DISABLE TRIGGER ALL;"
         f" DELETE FROM releases_release WHERE id = {gone.pk}",
     )
-    assert this_year().gone == [gone.number]
+    assert this_year().not_in_register == [gone.number]
 
 
 def test_a_number_that_the_ledger_does_not_know_is_named(run: Any, again: Any) -> None:
@@ -103,17 +103,17 @@ def test_a_number_that_the_ledger_does_not_know_is_named(run: Any, again: Any) -
 def test_a_change_planned_in_a_period_and_fixed_after_it_is_explained(run: Any, again: Any) -> None:
     """It is numbered by the time the period is asked about; it belongs to the next one."""
     begun = now()
-    with again.acting_as("manager"), change("release:plan") as act:
+    with again.acting_as("manager"), operation("release:plan") as op:
         release = Release.objects.create(
             application=again.application, version="3.0.0", title="later", author=again.people["manager"]
         )
-        act.about(release)
+        op.about(release)
     ended = now()
-    with again.acting_as("manager"), change("release:lock_scope") as act:
+    with again.acting_as("manager"), operation("release:lock_scope") as op:
         release.number = next_number(now())
         release.lock_scope()
         release.save()
-        act.about(release)
+        op.about(release)
     before, after = population(begun, ended), population(ended, now())
     assert (before.changes, before.unexplained) == ([], [])
     assert [c.number for c in after.changes] == [release.number] and after.whole
@@ -131,8 +131,8 @@ def test_the_sample_can_be_drawn_again_by_hand(run: Any, again: Any) -> None:
 def rolled_back(run: Any, people: dict[str, Any]) -> Any:
     """Begin a rollback, as its worker does."""
     rollback = make(Rollback, deployment=run, cause="manual", raised_at=now(), raised_by=people["operator"])
-    with acting(WORKER), change("rollback:start", (Rollback, rollback.pk)) as act:
-        act.get(Rollback).started_at = now()
+    with acting(WORKER), operation("rollback:start", (Rollback, rollback.pk)) as op:
+        op.get(Rollback).started_at = now()
     return Rollback.objects.get(pk=rollback.pk)
 
 
@@ -147,8 +147,8 @@ def test_production_deployments_are_a_population_of_their_own(
     """With all that an auditor asks of one; what never went to production is not in it, a rollback is."""
     more(again, 1)
     lower = Deployment.objects.filter(environment__protected=False)[0]
-    with acting(WORKER), change("step:claim", (Deployment, lower.pk)) as act:
-        act.get(Deployment).started_at = now()
+    with acting(WORKER), operation("step:claim", (Deployment, lower.pk)) as op:
+        op.get(Deployment).started_at = now()
     rollback = rolled_back(run, people)
     whole = production()
     assert whole.whole
@@ -163,7 +163,9 @@ def test_production_deployments_are_a_population_of_their_own(
     )
     assert (said["application"], said["environment"]) == (str(run.application), str(run.environment))
     assert (said["type"], said["result"]) == ("Regular", run.get_state_display())
-    assert said["scheduled start"] == when(run.scheduled_start_at) and said["scheduled end"] == when(run.window_end)
+    assert said["scheduled start"] == when(run.scheduled_start_at) and said["scheduled end"] == when(
+        run.scheduled_end_at
+    )
     assert said["started at"] == when(run.started_at) and said["steps ended at"]
     assert said["approved by"] == "Committee A; Committee B" and said["scheduled by"] == str(run.scheduled_by)
     assert said["executed by"] == "worker-1"
@@ -185,7 +187,7 @@ def test_a_production_deployment_whose_row_is_gone_or_that_the_ledger_does_not_k
         f" DELETE FROM releases_rollback WHERE id = {gone.pk}",
     )
     assert (
-        production().gone == [f"releases.Rollback:{gone.pk}"]
+        production().not_in_register == [f"releases.Rollback:{gone.pk}"]
         and [c.number for c in production().changes][-1] == "P-00002"
     )
     first = Deployment.objects.exclude(pk=run.pk).order_by("pk")[0]
@@ -200,11 +202,11 @@ def test_a_production_deployment_whose_row_is_gone_or_that_the_ledger_does_not_k
 def test_a_deployment_stays_in_the_population_when_its_environment_is_protected_no_more(run: Any) -> None:
     """And in the saved tests: whoever takes the protection away by hand does not empty what is signed."""
     asked = (
-        "approved-late",
-        "two-duties",
+        "approval-after-start",
+        "segregation-of-duties",
         "different-content",
-        "outside-window",
-        "changed-then-used",
+        "outside-change-window",
+        "rule-changed-then-used",
         "approve-and-start",
     )
     before = {key: ask(key).examined for key in asked}
@@ -212,7 +214,7 @@ def test_a_deployment_stays_in_the_population_when_its_environment_is_protected_
     assert [c.number for c in production().changes] == ["P-00001"] and production().whole
     assert {key: ask(key).examined for key in asked} == before and all(before.values())
     forge(run, approval_request=None)
-    assert len(texts(ask("without-change"))) == run.steps.count()
+    assert len(texts(ask("steps-without-change"))) == run.steps.count()
 
 
 def test_a_start_that_the_register_has_at_another_time_is_named(run: Any) -> None:
@@ -226,7 +228,7 @@ def test_a_start_that_the_register_has_at_another_time_is_named(run: Any) -> Non
 def test_a_sample_of_production_deployments_brings_the_evidence_of_their_changes(
     run: Any, people: dict[str, Any], browsers: Callable[[str], Any], settings: Any, tmp_path: Path
 ) -> None:
-    settings.STATE = tmp_path
+    settings.STATE_DIR = tmp_path
     rolled_back(run, people)
     client = browsers("auditor")
     html = client.get(reverse("sampling")).content.decode()
@@ -234,16 +236,16 @@ def test_a_sample_of_production_deployments_brings_the_evidence_of_their_changes
     with zipfile.ZipFile(io.BytesIO(b"".join(client.get(reverse("evidence-packs")).streaming_content))) as archive:
         drawn = json.loads(archive.read("sample.json"))
         _kind, body = opened(archive.read("population.dsse.json"), pack.signer().public)
-    assert (drawn["of"], sorted(drawn["numbers"])) == ("deployments", ["P-00001", "P-00002"])
+    assert (drawn["population"], sorted(drawn["numbers"])) == ("deployments", ["P-00001", "P-00002"])
     assert list(drawn["packs"]) == [run.release.number]
     said = json.loads(body)
-    assert (said["of"], said["count"], said["first"], said["last"]) == ("deployments", 2, "P-00001", "P-00002")
+    assert (said["population"], said["count"], said["first"], said["last"]) == ("deployments", 2, "P-00001", "P-00002")
 
 
 def test_the_count_is_signed(
     run: Any, made: Made, browsers: Callable[[str], Any], settings: Any, tmp_path: Path
 ) -> None:
-    settings.STATE = tmp_path
+    settings.STATE_DIR = tmp_path
     client = browsers("auditor")
     envelope = client.get(reverse("sampling"), {"of": "changes", "take": "statement"}).content
     kind, body = opened(envelope, pack.signer().public)
@@ -260,7 +262,7 @@ def test_the_count_is_signed(
     (script,) = re.findall(r"python3 - population\.dsse\.json [^\n]* <<'END'\n(.*?)END\n", page, re.DOTALL)
     shutil.copy(ROOT / "audit" / "offline" / "ringi_verify.py", tmp_path)
     public = base64.b64encode(pack.signer().public).decode()
-    files = {"p.json": envelope.decode(), "s.pub": public, "r.pub": (made.sealer / "key.pub").read_text()}
+    files = {"p.json": envelope.decode(), "s.pub": public, "r.pub": (made.signer / "key.pub").read_text()}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     call = [sys.executable, "-", *files]
@@ -272,7 +274,7 @@ def test_the_count_is_signed(
 
 
 def test_the_sample_is_one_archive(run: Any, browsers: Callable[[str], Any], settings: Any, tmp_path: Path) -> None:
-    settings.STATE = tmp_path
+    settings.STATE_DIR = tmp_path
     client = browsers("auditor")
     html = client.get(reverse("sampling"), {"of": "changes"}).content.decode()
     assert run.release.number in html and "no gap" in html

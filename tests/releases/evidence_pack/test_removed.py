@@ -29,7 +29,7 @@ from releases.models import (
     Milestone,
     Release,
 )
-from tests.releases.audited import Made, seal
+from tests.releases.audited import Made, sign_ledger
 from tests.releases.evidence_pack.test_pack import altered, packed, state, verify
 
 __all__ = ["state"]
@@ -48,8 +48,8 @@ def by_hand(database: str, *statements: str) -> None:
 def sign(made: Made, tmp_path: Path) -> Callable[[], Any]:
     """Return a function that signs what there is, with a copy of the key of the copied database."""
     folder = tmp_path / "signer"
-    shutil.copytree(made.sealer, folder)
-    return lambda: seal(folder)
+    shutil.copytree(made.signer, folder)
+    return lambda: sign_ledger(folder)
 
 
 def opened(archive: bytes) -> tuple[dict[str, Any], dict[str, str], list[dict[str, Any]]]:
@@ -92,7 +92,7 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
     change, pages, events = opened(archive)
     (one,) = [removed for removed in change["removed"] if removed["object"] == label]
     assert (one["outcome"], one["actor"], one["operation"]) == ("deleted", "break-glass:mori", "audit:break_glass")
-    assert one["was"]["id"] == row.pk and one["reason"] == "it stood in the way"
+    assert one["last_values"]["id"] == row.pk and one["reason"] == "it stood in the way"
     assert [e["outcome"] for e in events if e["object"] == label][-1] == "deleted"
     assert [e["outcome"] for e in events if e["object"] == label][0] == "inserted"
     for page in pages.values():
@@ -134,7 +134,7 @@ def test_a_row_that_was_moved_to_another_release_is_in_the_pack(
     sign()
     change, _pages, _events = opened(packed(run))
     (one,) = [removed for removed in change["removed"] if removed["object"] == f"releases.ChecklistItem:{item.pk}"]
-    assert one["outcome"] == "moved" and one["was"]["release_id"] == run.release_id
+    assert one["outcome"] == "moved" and one["last_values"]["release_id"] == run.release_id
 
 
 def test_a_clean_change_has_removed_nothing(run: Any, state: Any, tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""Asking one gate, and setting up what it reads: rows changed through the door, a repository of the test's own."""
+"""Asking one gate, and setting up what it reads: rows changed through the operation, a repository of the test's own."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from audit.actor import Actor, acting
-from audit.change import change
-from releases.actions.checklist import sign
-from releases.actions.document import review
-from releases.actions.rollback import agree
-from releases.gates.ask import answers
+from audit.operation import operation
 from releases.gates.base import Answer
+from releases.gates.evaluation import evaluate
 from releases.models import ChecklistItem, Deployment, Document, Procedure, Rollback
+from releases.operations.checklist import sign
+from releases.operations.document import review
+from releases.operations.rollback import confirm_late
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
 
 def alter(row: Any, **fields: Any) -> Any:
-    """Set fields of a row through the door; return it fetched again."""
-    with acting(COMMAND), change("test:alter", (type(row), row.pk)) as act:
+    """Set fields of a row through the operation; return it fetched again."""
+    with acting(COMMAND), operation("test:alter", (type(row), row.pk)) as op:
         for name, value in fields.items():
-            setattr(act.get(type(row)), name, value)
+            setattr(op.get(type(row)), name, value)
     return type(row)._default_manager.get(pk=row.pk)
 
 
@@ -38,19 +38,21 @@ def open_to_programs(target: Any, *paths: object) -> Any:
 
 
 def make(model: Any, **fields: Any) -> Any:
-    """Make a row through the door; a deployment pins a procedure, as its request does."""
+    """Make a row through the operation; a deployment pins a procedure, as its request does."""
     if model is Deployment:
         fields.setdefault("procedure", fields["release"].procedure or Procedure.objects.get(state="in_effect"))
-    with acting(COMMAND), change("test:make") as act:
+    with acting(COMMAND), operation("test:make") as op:
         row = model._default_manager.create(**fields)
-        act.about(row)
+        op.about(row)
     return row
 
 
 def shown(row: Any) -> str:
     """Return the digest of what a page shows of a row now."""
     fresh = type(row)._default_manager.get(pk=row.pk)
-    return {Rollback: agree.digest_of, Document: review.digest_of, ChecklistItem: sign.digest_of}[type(row)](fresh)
+    return {Rollback: confirm_late.digest_of, Document: review.digest_of, ChecklistItem: sign.digest_of}[type(row)](
+        fresh
+    )
 
 
 def communicated(rollback: Rollback) -> None:
@@ -63,7 +65,7 @@ def communicated(rollback: Rollback) -> None:
 
 def ask(world: Any, release: Any, gate: str, *, environment: str = "production", at: datetime | None = None) -> Answer:
     """Return one gate's answer, by the gate's key."""
-    found = answers(world.fresh(release), world.environments[environment], at)
+    found = evaluate(world.fresh(release), world.environments[environment], at)
     (answer,) = [a for a in found if a.gate == gate]
     return answer
 
@@ -89,10 +91,10 @@ def own_repository(world: Any, folder: Path) -> Path:
 
 
 def walk(row: Any, *edges: str) -> Any:
-    """Take a row along edges of its machine, a door each; return it fetched again."""
+    """Take a row along edges of its machine, an operation each; return it fetched again."""
     for edge in edges:
-        with acting(COMMAND), change("test:walk", (type(row), row.pk)) as act:
-            getattr(act.get(type(row)), edge)()
+        with acting(COMMAND), operation("test:walk", (type(row), row.pk)) as op:
+            getattr(op.get(type(row)), edge)()
     return type(row)._default_manager.get(pk=row.pk)
 
 

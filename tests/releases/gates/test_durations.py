@@ -9,10 +9,10 @@ import pytest
 
 from audit.clock import now
 from environments.models import ChangeWindow, Environment
-from releases.actions.question.ask import last_return
-from releases.actions.step.time_left import too_late
 from releases.gates.durations import ENOUGH, Durations, durations
 from releases.models import Deployment, Procedure, Release, Step, StepAttempt
+from releases.operations.decision_request.ask import last_rollback_start
+from releases.operations.step.time_left import too_late
 
 from .asking import alter, ask, make, walk
 
@@ -77,16 +77,16 @@ def planned(world: Any) -> Release:
 def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None:
     release = planned(world)
     ends = ChangeWindow.objects.get(rrule="").ends_at
-    assert "3 minutes are needed, with the rollback (by the estimates" in ask(world, release, "window").reason
-    assert ask(world, release, "window", at=ends - timedelta(seconds=180)).verdict == "pass"
+    assert "3 minutes are needed, with the rollback (by the estimates" in ask(world, release, "change_window").reason
+    assert ask(world, release, "change_window", at=ends - timedelta(seconds=180)).result == "passed"
     past(world, *[1800] * 6)
-    said = ask(world, release, "window").reason
+    said = ask(world, release, "change_window").reason
     assert "32 minutes are needed" in said and "1 of 2 steps by the 90th percentile of at least 6 earlier" in said
-    late = ask(world, release, "window", at=ends - timedelta(seconds=1919))
-    assert late.verdict == "fail" and "latest safe start" in late.reason and "90th percentile" in late.reason
-    assert ask(world, release, "window", at=ends - timedelta(seconds=1920)).verdict == "pass"
+    late = ask(world, release, "change_window", at=ends - timedelta(seconds=1919))
+    assert late.result == "not_passed" and "latest safe start" in late.reason and "90th percentile" in late.reason
+    assert ask(world, release, "change_window", at=ends - timedelta(seconds=1920)).result == "passed"
     past(world, *[600] * 5, phase="rollback")
-    both = ask(world, release, "window").reason
+    both = ask(world, release, "change_window").reason
     assert "40 minutes are needed, with the rollback (by the 90th percentile of at least 5 earlier" in both
 
 
@@ -94,11 +94,11 @@ def test_a_step_and_the_decision_time_are_reckoned_from_the_past_too(world: Any)
     release = planned(world)
     ends = now() + timedelta(hours=1)
     run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
-               window_end=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
+               scheduled_end_at=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
     step = Step(deployment=run, phase="deployment", step_type=NAME[1], label_ja=NAME[2], estimate_seconds=60)
-    assert last_return(run) == ends - timedelta(seconds=120) and not too_late(step, run, now())
+    assert last_rollback_start(run) == ends - timedelta(seconds=120) and not too_late(step, run, now())
     past(world, *[600] * 5, phase="rollback")
     past(world, *[3000] * 5)
     fresh = Deployment.objects.get(pk=run.pk)
-    assert last_return(fresh) == ends - timedelta(seconds=600)
+    assert last_rollback_start(fresh) == ends - timedelta(seconds=600)
     assert "the rollback decision time" in too_late(step, fresh, now() + timedelta(minutes=1))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from audit.refusals import Invalid, NotYou
-from releases.actions.evidence.hand_in import hand_in
+from audit.refusals import InvalidInput, NotPermitted
 from releases.gates.evidence import matrix
 from releases.models import Evidence
+from releases.operations.evidence.upload import upload
 
 from .asking import alter, ask, git, in_force, own_repository
 
@@ -33,7 +33,7 @@ def given(
 ) -> Any:
     """Hand files in as CI, all under one name; return the last."""
     with world.acting_as("ci"):
-        return hand_in(
+        return upload(
             world.application.pk,
             environment_id=world.environments[where].pk,
             kind=kind,
@@ -50,26 +50,31 @@ def coverage(covered: int, valid: int) -> bytes:
 
 def test_coverage_is_compared_unrounded(world: Any) -> None:
     release = world.planned()
-    assert ask(world, release, "coverage").verdict == "unknown", "no evidence is not a pass"
-    for covered, valid, verdict in ((8999, 10000, "fail"), (9, 10, "pass"), (89999, 100000, "fail"), (1, 1, "pass")):
+    assert ask(world, release, "coverage").result == "unknown", "no evidence is not a pass"
+    for covered, valid, result in (
+        (8999, 10000, "not_passed"),
+        (9, 10, "passed"),
+        (89999, 100000, "not_passed"),
+        (1, 1, "passed"),
+    ):
         given(world, "coverage", coverage(covered, valid))
-        assert ask(world, release, "coverage").verdict == verdict, (covered, valid)
+        assert ask(world, release, "coverage").result == result, (covered, valid)
 
 
 def test_the_newest_evidence_counts(world: Any) -> None:
     release = world.planned()
     given(world, "junit", GREEN, where="development", test_type="unit")
-    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    assert ask(world, release, "tests", environment="development").result == "passed"
     given(world, "junit", RED, where="development", test_type="unit")
-    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    assert ask(world, release, "tests", environment="development").result == "not_passed"
 
 
 def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
     release = world.planned()
     given(world, "junit", GREEN, where="development", test_type="unit")
-    assert ask(world, release, "tests", environment="staging").verdict == "pass"
+    assert ask(world, release, "tests", environment="staging").result == "passed"
     answer = ask(world, release, "tests")
-    assert answer.verdict == "fail"
+    assert answer.result == "not_passed"
     assert all(name in answer.reason for name in ("Integration", "System", "Acceptance"))
     assert "Unit" not in answer.reason and "(Staging): no evidence" in answer.reason
     for name in ("integration", "system"):
@@ -77,7 +82,7 @@ def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
     given(world, "junit", GREEN, where="development", test_type="acceptance")
     assert "Acceptance" in ask(world, release, "tests").reason, "in the wrong environment it does not count"
     given(world, "junit", GREEN, test_type="acceptance")
-    assert ask(world, release, "tests").verdict == "pass"
+    assert ask(world, release, "tests").result == "passed"
 
 
 @pytest.mark.parametrize(
@@ -86,8 +91,8 @@ def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
         (
             "review",
             "review",
-            {"reviewer": "B", "verdict": "changes_requested"},
-            {"reviewer": "B", "verdict": "approved"},
+            {"reviewer": "B", "decision": "changes_requested"},
+            {"reviewer": "B", "decision": "approved"},
         ),
         (
             "security_scan",
@@ -111,11 +116,11 @@ def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
 )
 def test_each_kind_passes_and_fails(world: Any, gate: str, kind: str, bad: Any, good: Any) -> None:
     release = world.planned()
-    assert ask(world, release, gate).verdict == "unknown"
+    assert ask(world, release, gate).result == "unknown"
     given(world, kind, json.dumps(bad).encode())
-    assert ask(world, release, gate).verdict == "fail"
+    assert ask(world, release, gate).result == "not_passed"
     given(world, kind, json.dumps(good).encode())
-    assert ask(world, release, gate).verdict == "pass"
+    assert ask(world, release, gate).result == "passed"
 
 
 def test_evidence_counts_for_every_commit_with_the_same_tree_and_no_other(world: Any, tmp_path: Path) -> None:
@@ -125,10 +130,10 @@ def test_evidence_counts_for_every_commit_with_the_same_tree_and_no_other(world:
     git(repository, "update-ref", "refs/heads/twin", twin)
     release = world.planned()
     given(world, "coverage", coverage(1, 1), commit=world.built.commits["v1.3.0-beta.1"])
-    assert ask(world, release, "coverage").verdict == "unknown", "another tree's evidence"
+    assert ask(world, release, "coverage").result == "unknown", "another tree's evidence"
     given(world, "coverage", coverage(1, 1), commit=twin)
-    assert ask(world, release, "coverage").verdict == "pass"
-    assert ask(world, alter(release, tree=""), "coverage").verdict == "unknown"
+    assert ask(world, release, "coverage").result == "passed"
+    assert ask(world, alter(release, tree=""), "coverage").result == "unknown"
 
 
 def test_a_broken_file_becomes_no_evidence(world: Any) -> None:
@@ -140,17 +145,17 @@ def test_a_broken_file_becomes_no_evidence(world: Any) -> None:
         ("no such kind", b"{}"),
         ("review", b"[]"),
     ):
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidInput):
             given(world, kind, content)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidInput):
         given(world, "coverage", coverage(1, 1), commit="0" * 40)
     assert not Evidence.objects.exists()
 
 
-def test_only_who_may_hands_in(world: Any) -> None:
+def test_only_permitted_persons_upload(world: Any) -> None:
     for name in ("operator", "committee_a", "auditor", "outsider"):
-        with world.acting_as(name), pytest.raises(NotYou):
-            hand_in(
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            upload(
                 world.application.pk,
                 environment_id=world.environments["staging"].pk,
                 kind="coverage",
@@ -161,13 +166,13 @@ def test_only_who_may_hands_in(world: Any) -> None:
 
 def test_evidence_may_come_before_its_release(world: Any) -> None:
     given(world, "coverage", coverage(1, 1))
-    assert ask(world, world.planned(), "coverage").verdict == "pass"
+    assert ask(world, world.planned(), "coverage").result == "passed"
 
 
 def test_a_test_type_that_the_procedure_does_not_know_is_refused(world: Any) -> None:
-    with pytest.raises(Invalid, match="unit, integration"):
+    with pytest.raises(InvalidInput, match="unit, integration"):
         given(world, "junit", GREEN, test_type="unti")
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidInput):
         given(world, "file", b"x", test_type="unti")
     assert not Evidence.objects.exists()
 
@@ -175,11 +180,11 @@ def test_a_test_type_that_the_procedure_does_not_know_is_refused(world: Any) -> 
 def test_an_author_of_the_commits_does_not_vouch_for_its_review(world: Any) -> None:
     """Neither by handing it in nor by being named as the reviewer; the address, the name and the account count."""
     release = world.planned()
-    statement = {"reviewer": "Somebody Else", "verdict": "approved"}
+    statement = {"reviewer": "Somebody Else", "decision": "approved"}
 
     def hand(name: str, **fields: str) -> Any:
         with world.acting_as(name):
-            return hand_in(
+            return upload(
                 world.application.pk,
                 environment_id=world.environments["staging"].pk,
                 kind="review",
@@ -187,14 +192,14 @@ def test_an_author_of_the_commits_does_not_vouch_for_its_review(world: Any) -> N
                 files=[("", json.dumps(statement | fields).encode())],
             )
 
-    with pytest.raises(NotYou, match="another person"):
+    with pytest.raises(NotPermitted, match="another person"):
         hand("developer")
     for reviewer in ("developer", "Developer", "DEVELOPER@datasets.example", "Dev <developer@datasets.example>"):
-        with pytest.raises(NotYou, match="wrote a part of this change and cannot review it"):
+        with pytest.raises(NotPermitted, match="wrote a part of this change and cannot review it"):
             hand("ci", reviewer=reviewer)
-    assert not Evidence.objects.exists() and ask(world, release, "review").verdict == "unknown"
+    assert not Evidence.objects.exists() and ask(world, release, "review").result == "unknown"
     hand("tester")
-    assert ask(world, release, "review").verdict == "pass"
+    assert ask(world, release, "review").result == "passed"
 
 
 def test_without_a_baseline_of_its_own_a_time_is_compared_with_what_is_in_force(world: Any) -> None:
@@ -202,13 +207,13 @@ def test_without_a_baseline_of_its_own_a_time_is_compared_with_what_is_in_force(
     time = {"response_time_seconds": "0.13"}
     given(world, "performance", json.dumps(time).encode())
     answer = ask(world, release, "performance")
-    assert answer.verdict == "unknown" and "baseline" in answer.reason
+    assert answer.result == "unknown" and "baseline" in answer.reason
     in_force(world, "1.2.0")
     before = {"response_time_seconds": "0.10", "baseline_seconds": "0.10"}
     given(world, "performance", json.dumps(before).encode(), commit=world.built.commits["v1.2.0"])
-    assert ask(world, release, "performance").verdict == "fail"
+    assert ask(world, release, "performance").result == "not_passed"
     given(world, "performance", json.dumps({"response_time_seconds": "0.12"}).encode())
-    assert ask(world, release, "performance").verdict == "pass"
+    assert ask(world, release, "performance").result == "passed"
 
 
 def test_the_matrix_shows_each_type_in_each_test_environment(world: Any) -> None:
@@ -222,7 +227,7 @@ def test_the_matrix_shows_each_type_in_each_test_environment(world: Any) -> None
         ("unit", "development"), ("integration", "staging"), ("system", "production_like"),
         ("acceptance", "production_like"),
     }  # fmt: skip
-    assert rows["unit"]["development"].verdict == "pass" and rows["unit"]["staging"].verdict == "unknown"
-    assert rows["integration"]["staging"].verdict == "fail" and not rows["system"]["production_like"].evidence
+    assert rows["unit"]["development"].result == "passed" and rows["unit"]["staging"].result == "unknown"
+    assert rows["integration"]["staging"].result == "failed" and not rows["system"]["production_like"].evidence
     assert len(rows["integration"]["staging"].evidence) == 1
     assert all(cell.sentence and cell.label for cells in rows.values() for cell in cells.values())

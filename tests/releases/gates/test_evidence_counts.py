@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from audit.models import Event
-from audit.refusals import Invalid
-from releases.actions.evidence.hand_in import MOST_BYTES, MOST_FILES, check_amount
+from audit.refusals import InvalidInput
 from releases.models import Evidence
+from releases.operations.evidence.upload import MOST_BYTES, MOST_FILES, check_amount
 
 from .asking import ask
 from .test_evidence import GREEN, RED, coverage, given
@@ -32,25 +32,25 @@ def test_a_clean_report_of_another_tool_hides_no_errors(world: Any) -> None:
     release = world.planned()
     given(world, "sarif", sarif("bandit", "error"))
     given(world, "sarif", sarif("ruff"))
-    assert ask(world, release, "static_analysis").verdict == "fail"
+    assert ask(world, release, "static_analysis").result == "not_passed"
     given(world, "sarif", sarif("bandit"))
-    assert ask(world, release, "static_analysis").verdict == "pass"
+    assert ask(world, release, "static_analysis").result == "passed"
 
 
 def test_a_shard_that_passes_hides_no_shard_that_fails(world: Any) -> None:
     release = world.planned()
     given(world, "junit", SHARD % (1, b"a", b"<failure/>"), where="development", test_type="unit")
     given(world, "junit", SHARD % (0, b"b", b""), where="development", test_type="unit")
-    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    assert ask(world, release, "tests", environment="development").result == "not_passed"
     given(world, "junit", SHARD % (0, b"a", b""), where="development", test_type="unit")
-    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    assert ask(world, release, "tests", environment="development").result == "passed"
 
 
-def test_a_report_handed_in_again_counts_again(world: Any) -> None:
+def test_a_report_uploaded_again_counts_again(world: Any) -> None:
     release = world.planned()
-    for content, verdict in ((RED, "fail"), (GREEN, "pass"), (RED, "fail"), (GREEN, "pass")):
+    for content, result in ((RED, "not_passed"), (GREEN, "passed"), (RED, "not_passed"), (GREEN, "passed")):
         given(world, "junit", content, where="development", test_type="unit")
-        assert ask(world, release, "tests", environment="development").verdict == verdict
+        assert ask(world, release, "tests", environment="development").result == result
 
 
 def test_what_found_nothing_wrong_is_superseded_by_the_same_and_stays_beside_another(world: Any) -> None:
@@ -69,13 +69,13 @@ def test_a_test_that_failed_counts_until_it_is_run_again(world: Any) -> None:
     release = world.planned()
     case = b'<testcase classname="c" name="%s">%s</testcase>'
     whole = b"<testsuite>" + case % (b"a", b"") + case % (b"b", b"<failure/>") + b"</testsuite>"
-    for content, verdict in (
-        (whole, "fail"),
-        (b"<testsuite>" + case % (b"a", b"") + b"</testsuite>", "fail"),
-        (b"<testsuite>" + case % (b"b", b"") + b"</testsuite>", "pass"),
+    for content, result in (
+        (whole, "not_passed"),
+        (b"<testsuite>" + case % (b"a", b"") + b"</testsuite>", "not_passed"),
+        (b"<testsuite>" + case % (b"b", b"") + b"</testsuite>", "passed"),
     ):
         given(world, "junit", content, where="development", test_type="unit")
-        assert ask(world, release, "tests", environment="development").verdict == verdict
+        assert ask(world, release, "tests", environment="development").result == result
 
 
 def test_files_with_other_names_are_other_suites_unless_a_suite_is_given(world: Any) -> None:
@@ -84,14 +84,14 @@ def test_files_with_other_names_are_other_suites_unless_a_suite_is_given(world: 
     given(world, "junit", RED, name="python-3.11.xml", **where)
     given(world, "junit", GREEN, name="python-3.12.xml", **where)
     answer = ask(world, release, "tests", environment="development")
-    assert answer.verdict == "fail"
+    assert answer.result == "not_passed"
     assert "2 reports count. Not passed: python-3.11.xml: 1 of 2 tests failed; at most 0 may fail." in answer.reason
     given(world, "junit", GREEN, name="python-3.11.xml", **where)
-    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    assert ask(world, release, "tests", environment="development").result == "passed"
     given(world, "junit", RED, name="x.xml", suite="windows", **where)
-    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    assert ask(world, release, "tests", environment="development").result == "not_passed"
     given(world, "junit", GREEN, name="y.xml", suite="windows", **where)
-    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    assert ask(world, release, "tests", environment="development").result == "passed"
 
 
 @pytest.mark.parametrize(
@@ -114,21 +114,21 @@ def test_a_sharded_run_of_one_call_counts_together(world: Any) -> None:
     where = {"where": "development", "test_type": "unit"}
     skipped = b'<testsuite name="C"><testcase classname="C" name="t"><skipped/></testcase></testsuite>'
     given(world, "junit", SHARD % (1, b"a", b"<failure/>"), SHARD % (0, b"b", b""), skipped, **where)
-    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    assert ask(world, release, "tests", environment="development").result == "not_passed"
     given(world, "junit", SHARD % (0, b"a", b""), SHARD % (0, b"b", b""), skipped, **where)
-    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    assert ask(world, release, "tests", environment="development").result == "passed"
     assert Evidence.objects.counting(world.application.pk, release.tree).count() == 3
     given(world, "junit", b"<testsuite/>", name="crashed.xml", **where)
     answer = ask(world, release, "tests", environment="development")
-    assert answer.verdict == "fail" and "crashed.xml: No test was run." in answer.reason
+    assert answer.result == "not_passed" and "crashed.xml: No test was run." in answer.reason
 
 
 def test_one_broken_file_refuses_the_call_and_names_it(world: Any) -> None:
-    with pytest.raises(Invalid, match=r"junit\.xml: The file is not well-formed XML"):
+    with pytest.raises(InvalidInput, match=r"junit\.xml: The file is not well-formed XML"):
         given(world, "junit", GREEN, b"<testsuite", name="junit.xml", test_type="unit")
     assert not Evidence.objects.exists()
     for sizes in ([], [1] * (MOST_FILES + 1), [MOST_BYTES, 1]):
-        with pytest.raises(Invalid, match="1 to 1000 files"):
+        with pytest.raises(InvalidInput, match="1 to 1000 files"):
             check_amount(sizes)
 
 
@@ -136,21 +136,21 @@ def test_each_environment_and_each_reviewer_counts(world: Any) -> None:
     release = world.planned()
     given(world, "coverage", coverage(8, 10), where="development")
     given(world, "coverage", coverage(10, 10), where="staging")
-    assert ask(world, release, "coverage").verdict == "fail"
-    for reviewer, verdict, outcome in (
-        ("A", "changes_requested", "fail"),
-        ("B", "approved", "fail"),
-        ("A", "approved", "pass"),
+    assert ask(world, release, "coverage").result == "not_passed"
+    for reviewer, result, outcome in (
+        ("A", "changes_requested", "not_passed"),
+        ("B", "approved", "not_passed"),
+        ("A", "approved", "passed"),
     ):
-        statement = json.dumps({"reviewer": reviewer, "verdict": verdict}).encode()
-        given(world, "review", statement, name=f"{reviewer}-{verdict}.json")
-        assert ask(world, release, "review").verdict == outcome
+        statement = json.dumps({"reviewer": reviewer, "decision": result}).encode()
+        given(world, "review", statement, name=f"{reviewer}-{result}.json")
+        assert ask(world, release, "review").result == outcome
 
 
 def test_a_limit_holds_for_all_reports_together(world: Any) -> None:
     from releases.sources.evidence import judge_all
 
     report = {"tests": 9, "failures": 4, "errors": 0, "skipped": 0}
-    assert judge_all("junit", [report], {"failed_tests_max": 5}).outcome == "pass"
+    assert judge_all("junit", [report], {"failed_tests_max": 5}).outcome == "passed"
     both = judge_all("junit", [report, report], {"failed_tests_max": 5})
-    assert (both.outcome, both.total) == ("fail", "8 of 18 tests failed; at most 5 may fail.")
+    assert (both.outcome, both.total) == ("failed", "8 of 18 tests failed; at most 5 may fail.")

@@ -9,20 +9,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, NotYou
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import calendar
-from environments.actions.window.freeze import freeze, freeze_recurring
 from environments.models import ChangeFreeze
-from releases.actions.release.move import move
-from releases.actions.waiver.decide import approve
-from releases.actions.waiver.propose import propose
-from releases.gates.ask import answers, blockers
+from environments.operations.window.freeze import freeze, freeze_recurring
+from releases.gates.evaluation import blockers, evaluate
+from releases.operations.release.reschedule import set_scheduled_start
+from releases.operations.waiver.decide import approve
+from releases.operations.waiver.request import request_waiver
 
 from .asking import alter, ask, make
 
 
 def test_it_reaches_one_environment_and_one_application_only(world: Any) -> None:
-    from releases.actions.application.create import create_application
+    from releases.operations.application.create import create_application
 
     release = world.planned()
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "x"}
@@ -30,19 +30,19 @@ def test_it_reaches_one_environment_and_one_application_only(world: Any) -> None
     with world.acting_as("manager"):
         other = create_application(slug="other", name="Other", repository="/srv/other.git")
     make(ChangeFreeze, name="other", environment=world.environments["production"], application=other, **span)
-    assert ask(world, release, "freeze").verdict == "pass"
+    assert ask(world, release, "change_freeze").result == "passed"
     make(ChangeFreeze, name="ours", environment=world.environments["production"], application=world.application, **span)
-    assert ask(world, release, "freeze").verdict == "fail"
+    assert ask(world, release, "change_freeze").result == "not_passed"
 
 
 def test_calendars_are_changed_by_who_may(world: Any) -> None:
-    """Case 15: a calendar is governed like the rest."""
+    """Case 15: a calendar is audited like the rest."""
     span = {"starts_at": now(), "ends_at": now() + timedelta(hours=1)}
     pk = world.environments["production"].pk
     for name in ("operator", "developer", "committee_a", "auditor", "outsider"):
-        with world.acting_as(name), pytest.raises(NotYou):
+        with world.acting_as(name), pytest.raises(NotPermitted):
             freeze(pk, name="x", reason="x", **span)
-    with world.acting_as("manager"), pytest.raises(Invalid):
+    with world.acting_as("manager"), pytest.raises(InvalidInput):
         freeze(pk, name="x", reason="x", starts_at=span["ends_at"], ends_at=span["starts_at"])
     assert not ChangeFreeze.objects.exists()
 
@@ -54,16 +54,16 @@ def test_it_binds_in_every_environment_on_which_it_is_set(world: Any, slug: str)
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "audit"}
     with world.acting_as("manager"):
         row = freeze(place.pk, name="quiet day", **span)
-    answer = ask(world, release, "freeze", environment=slug)
-    assert answer.verdict == "fail" and "quiet day" in answer.reason
+    answer = ask(world, release, "change_freeze", environment=slug)
+    assert answer.result == "not_passed" and "quiet day" in answer.reason
     assert "quiet day" in " ".join(a.reason for a in blockers(release, place))
     alter(row, lifted_at=now())
-    assert not [a for a in answers(release, place) if a.kind == "freeze"]
+    assert not [a for a in evaluate(release, place) if a.kind == "change_freeze"]
 
 
 def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) -> None:
-    from releases.actions.deployment.request import request
-    from releases.actions.deployment.schedule import schedule
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
 
     release, place = world.tested(), world.environments["staging"]
     with world.acting_as("operator"):
@@ -71,7 +71,7 @@ def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) 
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "audit"}
     with world.acting_as("manager"):
         freeze(place.pk, name="quiet day", **span)
-    with world.acting_as("operator"), pytest.raises(GateClosed, match="quiet day"):
+    with world.acting_as("operator"), pytest.raises(GateNotPassed, match="quiet day"):
         schedule(run.pk)
 
 
@@ -92,16 +92,16 @@ def test_a_recurring_freeze_holds_each_time_and_not_between(world: Any, slug: st
     release, place = world.planned(), world.environments[slug]
     row = weekly(world, slug)
     first, second = row.spans(now())[:2]
-    for at, verdict in (
-        (first.starts_at, "fail"),
-        (first.ends_at, "pass"),
-        (second.starts_at - timedelta(seconds=1), "pass"),
-        (second.starts_at, "fail"),
-        (row.ends_at, "pass"),
+    for at, result in (
+        (first.starts_at, "not_passed"),
+        (first.ends_at, "passed"),
+        (second.starts_at - timedelta(seconds=1), "passed"),
+        (second.starts_at, "not_passed"),
+        (row.ends_at, "passed"),
     ):
-        assert ask(world, release, "freeze", environment=slug, at=at).verdict == verdict, at
+        assert ask(world, release, "change_freeze", environment=slug, at=at).result == result, at
     assert any("quiet hours" in answer.reason for answer in blockers(release, place))
-    told = ask(world, release, "freeze", environment=slug).reason
+    told = ask(world, release, "change_freeze", environment=slug).reason
     assert calendar.print_time(first.ends_at, place.zone, "en") in told, "until the end of this time, not of the last"
 
 
@@ -109,7 +109,9 @@ def exception(world: Any, release: Any, environment: str = "production", hours: 
     """Let two people make an exception of the release from the freezes of an environment."""
     place, until = world.environments[environment].pk, now() + timedelta(hours=hours)
     with world.acting_as("manager"):
-        row = propose(release.pk, environment_id=place, gate="freeze", until=until, reason="the law says so")
+        row = request_waiver(
+            release.pk, environment_id=place, gate="change_freeze", until=until, reason="the law says so"
+        )
     with world.acting_as("project_manager"):
         return approve(row.pk)
 
@@ -119,28 +121,28 @@ def test_an_exception_that_a_second_person_confirms_lets_one_release_pass(world:
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}
     with world.acting_as("manager"):
         freeze(place.pk, name="year end", **span)
-        row = propose(
+        row = request_waiver(
             release.pk,
             environment_id=place.pk,
-            gate="freeze",
+            gate="change_freeze",
             until=now() + timedelta(hours=4),
             reason="the law says so",
         )
-    assert ask(world, release, "freeze").verdict == "fail", "one person makes no exception"
-    with world.acting_as("manager"), pytest.raises(NotYou):
+    assert ask(world, release, "change_freeze").result == "not_passed", "one person makes no exception"
+    with world.acting_as("manager"), pytest.raises(NotPermitted):
         approve(row.pk)
     with world.acting_as("project_manager"):
         approve(row.pk)
-    answer = ask(world, release, "freeze")
-    assert answer.verdict == "waived" and "year end" in answer.reason and "the law says so" in answer.reason
-    assert ask(world, release, "window").verdict == "pass"
-    assert ask(world, release, "freeze", at=row.until).verdict == "fail", "it ends"
-    late = ask(world, release, "window", at=row.until - timedelta(minutes=1))
-    assert late.verdict == "fail" and "latest safe start" in late.reason, "the deployment must end before it"
+    answer = ask(world, release, "change_freeze")
+    assert answer.result == "waived" and "year end" in answer.reason and "the law says so" in answer.reason
+    assert ask(world, release, "change_window").result == "passed"
+    assert ask(world, release, "change_freeze", at=row.until).result == "not_passed", "it ends"
+    late = ask(world, release, "change_window", at=row.until - timedelta(minutes=1))
+    assert late.result == "not_passed" and "latest safe start" in late.reason, "the deployment must end before it"
     with world.acting_as("manager"):
-        move(release.pk, start=now())
+        set_scheduled_start(release.pk, start=now())
     other = make(type(release), application=world.application, version="9.0.0", title="other", author=release.author)
-    assert ask(world, other, "freeze").verdict == "fail"
+    assert ask(world, other, "change_freeze").result == "not_passed"
 
 
 def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(world: Any) -> None:
@@ -149,10 +151,10 @@ def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}
     with world.acting_as("manager"):
         later = freeze(place.pk, name="set later", **span)
-    answer = ask(world, release, "freeze")
-    assert answer.verdict == "fail" and "set later" in answer.reason
+    answer = ask(world, release, "change_freeze")
+    assert answer.result == "not_passed" and "set later" in answer.reason
     alter(later, lifted_at=now())
     absolute = make(ChangeFreeze, name="absolute", environment=place, full=True, **span)
     alter(absolute, created_at=now() - timedelta(days=1))
-    answer = ask(world, release, "freeze")
-    assert answer.verdict == "fail" and "absolute" in answer.reason
+    answer = ask(world, release, "change_freeze")
+    assert answer.result == "not_passed" and "absolute" in answer.reason

@@ -8,9 +8,9 @@ import pytest
 from django.utils import translation
 
 from audit.clock import now
-from releases.actions.release.plan import plan
-from releases.gates.ask import answers, blockers
+from releases.gates.evaluation import blockers, evaluate
 from releases.models import DeployedVersion, Release
+from releases.operations.release.plan import plan
 from tests.releases.gates.asking import alter, make
 
 
@@ -71,5 +71,5 @@ def test_no_waiver_lets_it_pass(world: Any, older: Release) -> None:
         until=now() + timedelta(days=1), requested_by=world.people["manager"], decided_by=world.people["operator"],
         approved_at=now(),
     )  # fmt: skip
-    asked = {answer.kind: answer.verdict for answer in answers(older, world.environments["staging"])}
-    assert closed(older, world, "staging") and asked.get("outdated", "fail") == "fail"
+    asked = {answer.kind: answer.result for answer in evaluate(older, world.environments["staging"])}
+    assert closed(older, world, "staging") and asked.get("outdated", "not_passed") == "not_passed"

@@ -11,28 +11,28 @@ def test_each_earlier_environment_is_asked(world: Any) -> None:
     release = world.planned()
     assert "Development" in ask(world, release, "promotion", environment="staging").reason
     world.verified_run(release, "development")
-    assert ask(world, release, "promotion", environment="staging").verdict == "pass"
+    assert ask(world, release, "promotion", environment="staging").result == "passed"
     assert "Staging" in ask(world, release, "promotion").reason
     world.verified_run(release, "staging")
-    assert ask(world, release, "promotion").verdict == "pass"
+    assert ask(world, release, "promotion").result == "passed"
 
 
 def test_another_tree_was_not_verified(world: Any) -> None:
     release = world.planned()
     run = world.verified_run(release, "development")
     alter(run, previous={"wanted_tree": "0" * 40})
-    assert ask(world, release, "promotion", environment="staging").verdict == "fail"
+    assert ask(world, release, "promotion", environment="staging").result == "not_passed"
 
 
 def test_a_run_that_was_taken_back_no_longer_counts(world: Any) -> None:
     from audit.actor import acting
-    from audit.change import change
+    from audit.operation import operation
     from releases.models import Deployment
 
     from .asking import COMMAND
 
     release = world.planned()
     run = world.verified_run(release, "development")
-    with acting(COMMAND), change("test:back", (Deployment, run.pk)) as act:
-        act.get(Deployment).start_rollback()
-    assert ask(world, release, "promotion", environment="staging").verdict == "fail"
+    with acting(COMMAND), operation("test:back", (Deployment, run.pk)) as op:
+        op.get(Deployment).start_rollback()
+    assert ask(world, release, "promotion", environment="staging").result == "not_passed"

@@ -15,7 +15,13 @@ from releases.procedures.load import default
 from .asking import alter, ask, git, own_repository
 from .test_source import looked
 
-SIGNATURE = {"key": "signature", "ja": "署名必須", "en": "Signature required", "source": "ours", "ours": []}
+SIGNATURE = {
+    "key": "signature",
+    "ja": "署名必須",
+    "en": "Signature required",
+    "origin": "default",
+    "default_fields": [],
+}
 
 
 def edition(**changes: Any) -> None:
@@ -25,9 +31,9 @@ def edition(**changes: Any) -> None:
 
 
 def asking_for_signatures(tier: str) -> None:
-    rows = copy.deepcopy(Procedure.objects.get(state="in_effect").content["protections"])
+    rows = copy.deepcopy(Procedure.objects.get(state="in_effect").content["protected_branches"])
     next(row for row in rows if row["tier"] == tier)["requires"].append(SIGNATURE)
-    edition(protections=rows)
+    edition(protected_branches=rows)
 
 
 def signed_commit(world: Any, repository: Path) -> str:
@@ -43,21 +49,21 @@ def test_production_takes_a_commit_only_with_a_good_signature_of_itself_or_of_it
 ) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
-    assert ask(world, release, "protection").verdict == "unknown", "nobody has looked"
+    assert ask(world, release, "branch_protection").result == "unknown", "nobody has looked"
     looked(world, release)
-    passed = ask(world, release, "protection")
-    assert (passed.verdict, passed.reason) == ("pass", "Signature required: tag, manager@datasets.example")
+    passed = ask(world, release, "branch_protection")
+    assert (passed.result, passed.reason) == ("passed", "Signature required: tag, manager@datasets.example")
     git(repository, "tag", "-d", "v1.3.0")
     looked(world, release)
-    closed = ask(world, release, "protection")
-    assert closed.verdict == "fail" and "Neither the commit nor the release tag that points" in closed.reason
+    closed = ask(world, release, "branch_protection")
+    assert closed.result == "not_passed" and "Neither the commit nor the release tag that points" in closed.reason
     release = alter(release, commit=signed_commit(world, repository))
     looked(world, release)
-    passed = ask(world, release, "protection")
-    assert (passed.verdict, passed.reason) == ("pass", "Signature required: commit, manager@datasets.example")
+    passed = ask(world, release, "branch_protection")
+    assert (passed.result, passed.reason) == ("passed", "Signature required: commit, manager@datasets.example")
     alter(world.application, allowed_signers="")
     looked(world, release)
-    assert ask(world, release, "protection").verdict == "fail", "a signature by a key that nobody knows"
+    assert ask(world, release, "branch_protection").result == "not_passed", "a signature by a key that nobody knows"
 
 
 def test_an_edition_that_asks_signatures_for_staging_closes_staging(world: Any, tmp_path: Path) -> None:
@@ -65,19 +71,21 @@ def test_an_edition_that_asks_signatures_for_staging_closes_staging(world: Any, 
     release = world.planned()
     git(repository, "tag", "-d", "v1.3.0")
     looked(world, release)
-    assert ask(world, release, "protection", environment="staging").verdict == "pass"
+    assert ask(world, release, "branch_protection", environment="staging").result == "passed"
     asking_for_signatures("staging")
-    assert ask(world, release, "protection", environment="staging").verdict == "fail"
-    assert ask(world, release, "protection", environment="development").verdict == "pass", "as that branch says"
+    assert ask(world, release, "branch_protection", environment="staging").result == "not_passed"
+    assert ask(world, release, "branch_protection", environment="development").result == "passed", "as that branch says"
     release = alter(release, commit=signed_commit(world, repository))
     looked(world, release)
-    assert ask(world, release, "protection", environment="staging").verdict == "pass"
+    assert ask(world, release, "branch_protection", environment="staging").result == "passed"
 
 
 def test_review_and_tests_are_asked_even_where_no_gate_of_their_own_asks(world: Any) -> None:
     release = world.planned()
     looked(world, release)
-    assert ask(world, release, "protection", environment="development").verdict == "pass", "their own gates answer"
+    assert ask(world, release, "branch_protection", environment="development").result == "passed", (
+        "their own gates answer"
+    )
     gates = [
         row
         for row in Procedure.objects.get(state="in_effect").content["gates"]
@@ -85,17 +93,17 @@ def test_review_and_tests_are_asked_even_where_no_gate_of_their_own_asks(world: 
     ]
     edition(gates=gates)
     for environment in ("development", "staging"):
-        assert ask(world, release, "protection", environment=environment).verdict != "pass"
+        assert ask(world, release, "branch_protection", environment=environment).result != "passed"
     world.evidence("1.3.0")
     for environment in ("development", "staging"):
-        assert ask(world, release, "protection", environment=environment).verdict == "pass"
+        assert ask(world, release, "branch_protection", environment=environment).result == "passed"
 
 
 def test_a_procedure_whose_protection_no_gate_would_ask_is_refused() -> None:
     raw = default().model_dump(mode="json")
     for gate in raw["gates"]:
-        if gate["kind"] == "protection":
+        if gate["type"] == "branch_protection":
             gate["tiers"] = ["production"]
     with pytest.raises(ProcedureFaults) as refused:
         Content.checked(raw)
-    assert [fault.place for fault in refused.value.faults] == ["protections[1]", "protections[2]"]
+    assert [fault.place for fault in refused.value.faults] == ["protected_branches[1]", "protected_branches[2]"]

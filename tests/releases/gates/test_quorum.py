@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from audit.actor import acting
-from audit.change import change
-from audit.refusals import GateClosed, Invalid
-from releases.actions.release.observe import observe
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput
 from releases.gates.authorship import excluded, require_known_authors, unknown_authors
 from releases.gates.quorum import Rule, candidates, matched, standing
 from releases.models import Fact, Release
+from releases.operations.release.refresh_from_git import refresh_from_git
 
 from .asking import COMMAND, alter, git, own_repository
 
@@ -62,7 +62,7 @@ def test_it_is_met_when_every_stage_is(rules: list[Rule], persons: list[tuple[st
 
 
 def test_no_rule_and_nobody_asked_are_never_met() -> None:
-    """Cases 4 and 6: a missing policy and an empty quorum are no consent."""
+    """Cases 4 and 6: a missing policy and an empty quorum are no approval."""
     everybody = [(f"person:{i}", frozenset(ROLES)) for i in range(6)]
     assert not standing([], everybody).met
     assert not standing([], []).met
@@ -91,18 +91,18 @@ def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidat
     world: Any, people: dict[str, Any]
 ) -> None:
     """One of each role: whoever holds both and approves first may have filled either place."""
-    from environments.actions.access.grant import propose
-    from releases.actions.consent.decide import approve, reject
+    from environments.operations.access.grant import request_role
+    from releases.operations.approval_request.decide import approve, reject
 
     _release, round_ = world.submitted()
     rules = [{"stage": 1, "role": role, "number": 1} for role in ("committee", "project_manager")]
     alter(round_, rules=rules)
     with acting(COMMAND):
-        propose(people["committee_a"].pk, role="project_manager", reason="two hats")
+        request_role(people["committee_a"].pk, role="project_manager", reason="two hats")
     with world.acting_as("committee_a"):
         approve(round_.pk, digest=round_.digest)
     assert {account.username for account in candidates(world.fresh(round_))} == {"committee_b"}, "not who has no right"
-    with world.acting_as("committee_b"), pytest.raises(Invalid, match="Enter a reason"):
+    with world.acting_as("committee_b"), pytest.raises(InvalidInput, match="Enter a reason"):
         reject(round_.pk, digest=round_.digest, comment="")
     with world.acting_as("committee_b"):
         approve(round_.pk, digest=round_.digest)
@@ -113,8 +113,8 @@ def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[
     release = world.tested()
     rows = ("editors", "facts", "approval_requests", "waivers", "deployments", "author")
     read = Release.objects.prefetch_related(*rows).get(pk=release.pk)
-    with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
-        act.get(Release).editors.add(people["committee_b"])
+    with acting(COMMAND), operation("test:edit", (Release, release.pk)) as op:
+        op.get(Release).editors.add(people["committee_b"])
     alter(people["committee_a"], employee_id="7")
     alter(read.author, employee_id="7")
     kept_out = excluded(read)
@@ -134,7 +134,7 @@ def test_somebody_without_a_readable_address_keeps_every_approval_closed(world: 
         f"Commit {commit[:12]} gives no readable email address for Mallory, so the product cannot tell who may" in fault
     )
     assert "Write the commit anew with the address, select the new commit" in fault
-    with world.acting_as("committee_a"), pytest.raises(GateClosed, match="no readable email address"):
+    with world.acting_as("committee_a"), pytest.raises(GateNotPassed, match="no readable email address"):
         approve_(round_)
     alter(observed, value=[])
     assert "not known yet" in unknown_authors(release)[0]
@@ -158,15 +158,15 @@ def test_a_commit_without_an_author_address_in_the_repository_keeps_approval_clo
     commit = git(repository, "hash-object", "-t", "commit", "-w", "--literally", "--stdin", words=lines)
     alter(release, commit=commit)
     with world.acting_as("manager"):
-        observe(release.pk)
+        refresh_from_git(release.pk)
     assert "developer@datasets.example" in Fact.objects.get(release=release, kind="authors").value
-    with pytest.raises(GateClosed, match=f"Commit {commit[:12]} gives no readable email address for Committee A"):
+    with pytest.raises(GateNotPassed, match=f"Commit {commit[:12]} gives no readable email address for Committee A"):
         require_known_authors(world.fresh(release))
 
 
 def approve_(round_: Any) -> None:
     """Approve what was submitted."""
-    from releases.actions.consent.decide import approve
+    from releases.operations.approval_request.decide import approve
 
     approve(round_.pk, digest=round_.digest)
 
@@ -174,7 +174,7 @@ def approve_(round_: Any) -> None:
 def test_the_page_names_who_could_still_give_it(world: Any, people: dict[str, Any]) -> None:
     _release, round_ = world.submitted()
     assert {account.username for account in candidates(round_)} == {"committee_a", "committee_b"}, "not the author"
-    from releases.actions.consent.decide import approve
+    from releases.operations.approval_request.decide import approve
 
     with world.acting_as("committee_a"):
         approve(round_.pk, digest=round_.digest)

@@ -1,4 +1,4 @@
-"""The way back is rehearsed when the same plan and content went forward and back before production."""
+"""The rollback is rehearsed when the same plan and content went forward and back before production."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 from audit.clock import now
-from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.gates import rehearsal
-from releases.gates.ask import WAIVABLE
 from releases.gates.base import Answer, Known, Question, procedure_of
 from releases.gates.content import digest
+from releases.gates.evaluation import WAIVABLE
 from releases.models import Release, Step
+from releases.operations.release.final_check import NOT_MEASURED, facts_now
 from releases.procedures.parts import Gate
 
 from .asking import alter, make, walk
 
-GATE = Gate(key="rehearsed", kind="rehearsal", tiers=("production",), ja="予行", en="Rehearsal", source="ours")
+GATE = Gate(
+    key="rehearsed", type="rollback_rehearsal", tiers=("production",), ja="予行", en="Rehearsal", origin="default"
+)
 
 
 def asked(world: Any, release: Release) -> Answer:
@@ -41,28 +43,28 @@ def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
 
 def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
     release = world.tested()
-    assert asked(world, release).verdict == "fail", "forward alone is no rehearsal"
-    assert facts_now(release)["way_back_rehearsed"] == NOT_MEASURED
+    assert asked(world, release).result == "not_passed", "forward alone is no rehearsal"
+    assert facts_now(release)["rollback_rehearsed"] == NOT_MEASURED
     rehearse(world, release)
     answer = asked(world, release)
     assert (
-        answer.verdict == "pass" and "Staging" in answer.reason and "30 s" in answer.reason and "20 s" in answer.reason
+        answer.result == "passed" and "Staging" in answer.reason and "30 s" in answer.reason and "20 s" in answer.reason
     )
-    assert facts_now(release)["way_back_rehearsed"] is True
+    assert facts_now(release)["rollback_rehearsed"] is True
 
 
 def test_another_plan_or_content_was_not_rehearsed(world: Any) -> None:
     release = world.tested()
     run = rehearse(world, release)
     alter(run, previous={"wanted_tree": "0" * 40})
-    assert asked(world, release).verdict == "fail"
+    assert asked(world, release).result == "not_passed"
     alter(run, previous={"wanted_tree": release.tree})
-    assert asked(world, release).verdict == "pass"
+    assert asked(world, release).result == "passed"
     plan = release.step_plan
     plan["rollback"] = plan["rollback"][:-1]
     alter(release, step_plan=plan)
-    assert asked(world, release).verdict == "fail"
+    assert asked(world, release).result == "not_passed"
 
 
 def test_it_can_be_waived_by_two_people() -> None:
-    assert "rehearsal" in WAIVABLE
+    assert "rollback_rehearsal" in WAIVABLE

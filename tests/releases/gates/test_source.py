@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from audit.clock import now
-from releases.actions.release.observe import observe
 from releases.gates.source import wrong_branch
 from releases.models import Fact
+from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.procedures.load import default
 from releases.sources.git import create_tag
 
@@ -23,16 +23,16 @@ from .asking import alter, ask, git, own_repository
 
 def looked(world: Any, release: Any) -> None:
     with world.acting_as("manager"):
-        observe(release.pk)
+        refresh_from_git(release.pk)
 
 
 def test_a_signed_tag_that_names_everything_passes(world: Any) -> None:
     release = world.planned()
-    assert ask(world, release, "tag").verdict == "unknown", "never looked at"
+    assert ask(world, release, "tag").result == "unknown", "never looked at"
     looked(world, release)
     answer = ask(world, release, "tag")
-    assert (answer.verdict, answer.reason) == ("pass", "manager@datasets.example")
-    assert ask(world, release, "branch").verdict == "pass"
+    assert (answer.result, answer.reason) == ("passed", "manager@datasets.example")
+    assert ask(world, release, "branch").result == "passed"
 
 
 def test_a_fact_older_than_a_minute_is_unknown(world: Any) -> None:
@@ -41,9 +41,9 @@ def test_a_fact_older_than_a_minute_is_unknown(world: Any) -> None:
     for kind, gate in (("tag", "tag"), ("heads", "branch")):
         fact = Fact.objects.get(release=release, kind=kind)
         alter(fact, observed_at=now() - timedelta(seconds=55))
-        assert ask(world, release, gate).verdict == "pass"
+        assert ask(world, release, gate).result == "passed"
         alter(fact, observed_at=now() - timedelta(seconds=61))
-        assert ask(world, release, gate).verdict == "unknown"
+        assert ask(world, release, gate).result == "unknown"
 
 
 def test_the_hour_asked_about_does_not_age_what_was_just_seen(world: Any) -> None:
@@ -51,7 +51,7 @@ def test_the_hour_asked_about_does_not_age_what_was_just_seen(world: Any) -> Non
     release = world.planned()
     looked(world, release)
     for gate in ("tag", "branch"):
-        assert ask(world, release, gate, at=now() + timedelta(days=2)).verdict == "pass"
+        assert ask(world, release, gate, at=now() + timedelta(days=2)).result == "passed"
 
 
 SENTENCES = {
@@ -72,7 +72,7 @@ def test_each_thing_that_is_wrong_with_a_tag_has_its_sentence(world: Any, tmp_pa
     retag(world, repository, fault)
     looked(world, release)
     answer = ask(world, release, "tag")
-    assert (answer.verdict, answer.reason) == ("fail", SENTENCES[fault])
+    assert (answer.result, answer.reason) == ("not_passed", SENTENCES[fault])
 
 
 def retag(world: Any, repository: Path, fault: str) -> None:
@@ -122,11 +122,11 @@ def test_a_gpg_signature_counts_when_its_key_stands_among_the_signers(world: Any
         world.application = alter(world.application, allowed_signers=world.application.allowed_signers + "\n" + public)
         looked(world, release)
         answer = ask(world, release, "tag")
-        assert (answer.verdict, answer.reason) == ("pass", "Manager <manager@datasets.example>")
+        assert (answer.result, answer.reason) == ("passed", "Manager <manager@datasets.example>")
         broken = world.application.allowed_signers.replace(public.splitlines()[3], "A" * 60)
         alter(world.application, allowed_signers=broken)
         looked(world, release)
-        assert ask(world, release, "tag").verdict == "fail", "a key block that can't be read"
+        assert ask(world, release, "tag").result == "not_passed", "a key block that can't be read"
     finally:
         subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
         shutil.rmtree(home, ignore_errors=True)
@@ -144,11 +144,11 @@ def test_a_tag_that_was_moved_fails(world: Any, tmp_path: Path) -> None:
     release = world.planned()
     looked(world, release)
     seen = Fact.objects.get(release=release, kind="tag").value["object_id"]
-    assert ask(world, alter(release, tag_object=seen), "tag").verdict == "pass"
+    assert ask(world, alter(release, tag_object=seen), "tag").result == "passed"
     answer = ask(world, alter(release, tag_object="0" * 40), "tag")
-    assert (answer.verdict, answer.reason) == ("fail", "The tag was moved after it was confirmed.")
+    assert (answer.result, answer.reason) == ("not_passed", "The tag was moved after it was confirmed.")
     answer = ask(world, alter(release, tag_object="", commit=world.built.commits["v1.2.0"]), "tag")
-    assert answer.verdict == "fail" and "another commit" in answer.reason
+    assert answer.result == "not_passed" and "another commit" in answer.reason
 
 
 def test_a_tag_that_was_moved_or_removed_after_it_was_confirmed_says_so(world: Any, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_tag_that_was_moved_or_removed_after_it_was_confirmed_says_so(world: A
     release, _round = world.confirmed()
     assert release.tag_object == git(repository, "rev-parse", "v1.3.0")
     looked(world, release)
-    assert ask(world, release, "tag").verdict == "pass"
+    assert ask(world, release, "tag").result == "passed"
     retag(world, repository, "nothing")
     looked(world, release)
     assert ask(world, release, "tag").reason == "The tag was moved after it was confirmed."
@@ -179,10 +179,10 @@ def test_a_commit_on_no_accepted_head_fails(world: Any, tmp_path: Path) -> None:
         release = alter(release, commit=fix, branch=head, kind=kind)
         looked(world, release)
         for slug in world.environments:
-            verdict = ask(world, release, "branch", environment=slug).verdict
-            assert (verdict == "pass") == (slug in accepted), (head, slug)
+            result = ask(world, release, "branch", environment=slug).result
+            assert (result == "passed") == (slug in accepted), (head, slug)
     answer = ask(world, alter(release, kind="regular"), "branch")
-    assert answer.verdict == "fail" and "no branch that this environment accepts (main)" in answer.reason
+    assert answer.result == "not_passed" and "no branch that this environment accepts (main)" in answer.reason
 
 
 def test_the_named_branch_holds_the_commit(world: Any, tmp_path: Path) -> None:
@@ -192,12 +192,12 @@ def test_the_named_branch_holds_the_commit(world: Any, tmp_path: Path) -> None:
     git(repository, "update-ref", "refs/heads/release/1.3", world.built.commits["v1.2.0"])
     looked(world, release)
     answer = ask(world, release, "branch")
-    assert (answer.verdict, answer.reason) == ("fail", "The branch release/1.3 does not hold the commit.")
+    assert (answer.result, answer.reason) == ("not_passed", "The branch release/1.3 does not hold the commit.")
     git(repository, "update-ref", "-d", "refs/heads/release/1.3")
     looked(world, release)
-    assert ask(world, release, "branch").verdict == "pass", "merged into main and deleted"
+    assert ask(world, release, "branch").result == "passed", "merged into main and deleted"
     release = alter(release, branch="release/1.3.x")
-    assert ask(world, release, "branch").verdict == "unknown", "nobody has looked at that one"
+    assert ask(world, release, "branch").result == "unknown", "nobody has looked at that one"
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_a_repository_that_is_gone_fails_and_says_so(world: Any, tmp_path: Path)
     looked(world, release)
     for gate in ("tag", "branch"):
         answer = ask(world, release, gate)
-        assert answer.verdict == "fail" and answer.reason
+        assert answer.result == "not_passed" and answer.reason

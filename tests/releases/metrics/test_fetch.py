@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from environments.reach import addresses
-from environments.reach.addresses import fault_of, listed_by, networks, unwrapped
+from environments.connectivity import addresses
+from environments.connectivity.addresses import fault_of, listed_by, networks, unwrapped
 from releases.metrics.fetch import NoAnswer, ask, fetch
 from releases.steps.base import TargetSpec
 from tests.releases.metrics.pages import Page, Site, site

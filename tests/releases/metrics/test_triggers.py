@@ -31,50 +31,46 @@ ABSOLUTE, RATIO = trigger(), trigger("ratio")
 
 
 @pytest.mark.parametrize(
-    ("rule", "entry", "mean", "verdict", "limit", "why"),
+    ("rule", "entry", "mean", "result", "limit", "why"),
     [
-        (ABSOLUTE, {"value": 2.9}, None, "pass", 3, ""),
-        (ABSOLUTE, {"value": 3.0}, None, "fail", 3, ""),
-        (ABSOLUTE, {"value": 0.0}, None, "pass", 3, ""),
+        (ABSOLUTE, {"value": 2.9}, None, "passed", 3, ""),
+        (ABSOLUTE, {"value": 3.0}, None, "failed", 3, ""),
+        (ABSOLUTE, {"value": 0.0}, None, "passed", 3, ""),
         (ABSOLUTE, {"value": None}, None, "no_data", 3, ""),
         (ABSOLUTE, {}, None, "no_data", 3, ""),
-        (ABSOLUTE, {"value": None, "verdict": "stale"}, None, "stale", 3, ""),
-        (ABSOLUTE, {"value": None, "verdict": "error"}, None, "error", 3, ""),
-        (ABSOLUTE, {"value": 9.0, "verdict": "stale"}, None, "stale", 3, ""),
-        (RATIO, {"value": 0.29}, 0.1, "pass", 0.3, ""),
-        (RATIO, {"value": 0.31}, 0.1, "fail", 0.3, ""),
+        (ABSOLUTE, {"value": None, "result": "stale"}, None, "stale", 3, ""),
+        (ABSOLUTE, {"value": None, "result": "error"}, None, "error", 3, ""),
+        (ABSOLUTE, {"value": 9.0, "result": "stale"}, None, "stale", 3, ""),
+        (RATIO, {"value": 0.29}, 0.1, "passed", 0.3, ""),
+        (RATIO, {"value": 0.31}, 0.1, "failed", 0.3, ""),
         (RATIO, {"value": None}, 0.1, "no_data", 0.3, ""),
         (RATIO, {"value": 99.0}, None, "no_data", None, "no_baseline"),
-        (RATIO, {"value": 0.0}, 0.0, "pass", None, "zero_baseline"),
+        (RATIO, {"value": 0.0}, 0.0, "passed", None, "zero_baseline"),
         (RATIO, {"value": 0.001}, 0.0, "no_data", None, "zero_baseline"),
         (RATIO, {"value": None}, 0.0, "no_data", None, ""),
-        (RATIO, {"value": None, "verdict": "error"}, None, "error", None, ""),
+        (RATIO, {"value": None, "result": "error"}, None, "error", None, ""),
     ],
 )
 def test_one_value_is_judged(
-    rule: dict[str, Any], entry: dict[str, Any], mean: float | None, verdict: str, limit: float | None, why: str
+    rule: dict[str, Any], entry: dict[str, Any], mean: float | None, result: str, limit: float | None, why: str
 ) -> None:
     said = judge_one(rule, entry, baseline(mean))
-    assert (said.verdict, said.why) == (verdict, why)
+    assert (said.result, said.why) == (result, why)
     assert said.limit == (None if limit is None else pytest.approx(limit))
 
 
 def test_of_several_triggers_on_one_metric_the_worst_verdict_is_kept() -> None:
     rules = [trigger(limit="10", key="a"), trigger(limit="3", key="b"), trigger("ratio", key="c")]
-    assert judge(rules, {"time": 5.0}, {})["time"] == {"value": 5.0, "limit": 3.0, "verdict": "fail"}
-    assert judge(rules, {"time": 1.0}, {})["time"]["verdict"] == "no_data", "the ratio can't tell"
-    assert judge(rules, {}, baseline(1), {"time": "stale"})["time"] == {
-        "value": None,
-        "limit": 10.0,
-        "verdict": "stale",
-    }
+    assert judge(rules, {"time": 5.0}, {})["time"] == {"value": 5.0, "limit": 3.0, "result": "failed"}
+    assert judge(rules, {"time": 1.0}, {})["time"]["result"] == "no_data", "the ratio can't tell"
+    assert judge(rules, {}, baseline(1), {"time": "stale"})["time"] == {"value": None, "limit": 10.0, "result": "stale"}
 
 
 def slots(text: str) -> list[Slot]:
     """One sign a minute: F fails, P passes, ? no data, S stale, E error, and - no sample at all."""
     entries: dict[str, dict[str, Any]] = {
         "F": {"value": 9.0}, "P": {"value": 0.0}, "?": {"value": None},
-        "S": {"value": 9.0, "verdict": "stale"}, "E": {"value": None, "verdict": "error"},
+        "S": {"value": 9.0, "result": "stale"}, "E": {"value": None, "result": "error"},
     }  # fmt: skip
     return [Slot(60.0 * at, {"time": entries[sign]}) for at, sign in enumerate(text) if sign != "-"]
 
@@ -111,8 +107,8 @@ def test_k_of_the_last_n_places_must_fail(series: str, k: int, n: int, fires: bo
 )
 def test_an_outage_begins_with_the_first_measurement_that_failed(series: str, since: int | None) -> None:
     """Of the last five, or before them without a break."""
-    verdicts = {"F": "fail", "P": "pass"}
-    recent = [Slot(60.0 * at, {"time": {"verdict": verdicts[sign]}}) for at, sign in enumerate(series)]
+    results = {"F": "failed", "P": "passed"}
+    recent = [Slot(60.0 * at, {"time": {"result": results[sign]}}) for at, sign in enumerate(series)]
     assert failing_since(trigger(n=5), recent) == (None if since is None else 60.0 * since)
 
 
@@ -134,7 +130,7 @@ def test_k_of_n_is_what_counting_by_hand_gives(series: str, n: int, data: st.Dat
 
 
 @given(series=SERIES, n=st.integers(1, 8), data=st.data())
-def test_the_replay_fires_when_the_watch_would_have(series: str, n: int, data: st.DataObject) -> None:
+def test_the_replay_fires_when_the_monitoring_would_have(series: str, n: int, data: st.DataObject) -> None:
     rules = [trigger(k=data.draw(st.integers(1, n)), n=n, key="a"), trigger(k=1, n=3, limit="10", key="b")]
     whole = slots(series)
     live: dict[str, float] = {}
@@ -153,6 +149,6 @@ def test_a_replay_names_each_trigger_once_at_its_first_time() -> None:
 def test_no_baseline_divides_by_zero(value: float, mean: float, limit: str) -> None:
     rule = trigger("ratio", limit)
     said = judge_one(rule, {"value": value}, baseline(mean))
-    assert said.verdict in ("pass", "fail", "no_data")
+    assert said.result in ("passed", "failed", "no_data")
     assert (limit_of(rule, baseline(mean)) is None) == (mean == 0)
-    assert mean > 0 or said.verdict != "fail"
+    assert mean > 0 or said.result != "failed"

@@ -62,19 +62,19 @@ def _words(rows: Iterable[parts.Label]) -> list[str]:
 def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
     gates = {gate.key: gate.ja for gate in p.gates}
     checks = {check.key: check.ja for check in p.checks}
-    watched = [metric.ja for metric in p.metrics if metric.source == "procedure"]
+    watched = [metric.ja for metric in p.metrics if metric.origin == "written"]
     functional = [checks[key] for key in ("main_functions", "error_handling", "performance")]
-    operational = [checks[key] for key in ("watch_logs", "watch_alerts", "watch_backups")]
-    back = _words(p.plans.back)
+    operational = [checks[key] for key in ("monitoring_logs", "monitoring_alerts", "monitoring_backups")]
+    back = _words(p.plans.rollback)
 
     def side(name: str) -> list[str]:
-        return [row.ja for row in p.stakeholders if row.side == name]
+        return [row.ja for row in p.recipient_groups if row.side == name]
 
     def group(name: str) -> list[str]:
         return [row.ja for row in p.triggers if row.group == name]
 
     def protection(name: str) -> list[str]:
-        return next(_words(row.requires) for row in p.protections if row.key == name)
+        return next(_words(row.requires) for row in p.protected_branches if row.key == name)
 
     return {
         ("ReleasePlanning", "schedule", "emergency", "criteria"): _words(p.schedule.emergency.criteria),
@@ -90,11 +90,11 @@ def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
         ("ReleasePlanning", "communication", "channels", "documentation"): _words(p.documents),
         ("ReleaseProcess", "pre_release", "testing", "environments"): _words(p.testing.environments),
         ("ReleaseProcess", "pre_release", "testing", "types"): _words(p.testing.types),
-        ("ReleaseProcess", "release", "deployment", "steps"): _words(p.plans.forward),
+        ("ReleaseProcess", "release", "deployment", "steps"): _words(p.plans.deployment),
         ("ReleaseProcess", "release", "deployment", "verification"): [
             checks[key] for key in ("logs", "metrics", "functions")
         ],
-        ("ReleaseProcess", "release", "rollback", "triggers"): _words(p.rollback.grounds),
+        ("ReleaseProcess", "release", "rollback", "triggers"): _words(p.rollback.reasons),
         ("ReleaseProcess", "release", "rollback", "procedure"): back,
         ("ReleaseProcess", "post_release", "monitoring", "metrics"): watched,
         ("ReleaseProcess", "post_release", "verification", "functional"): functional,
@@ -125,7 +125,7 @@ def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
         ("RollbackProcedure", "steps", "preparation", "communication"): _words(p.rollback.communication),
         ("RollbackProcedure", "steps", "execution", "order"): back,
         ("RollbackProcedure", "steps", "execution", "verification"): [
-            checks[key] for key in ("back_logs", "back_metrics", "back_functions")
+            checks[key] for key in ("rollback_logs", "rollback_metrics", "rollback_functions")
         ],
         ("RollbackProcedure", "steps", "post_rollback", "monitoring", "metrics"): watched,
         ("RollbackProcedure", "steps", "post_rollback", "documentation", "required"): _words(p.rollback.documents),
@@ -146,7 +146,7 @@ def test_every_word_marked_as_the_procedures_stands_in_the_text(procedure: Proce
     invented = []
 
     def walk(value: Any) -> None:
-        if isinstance(value, parts.Label) and value.source == "procedure" and "ja" not in value.ours:
+        if isinstance(value, parts.Label) and value.origin == "written" and "ja" not in value.default_fields:
             invented.extend(word for word in (value.ja,) if word not in text)
         if isinstance(value, BaseModel):
             for name in type(value).model_fields:
@@ -169,7 +169,7 @@ def test_milestones_access_and_configuration_are_those_of_the_text(procedure: Pr
         assert row.ja == environment["purpose"]
         words = {name: getattr(row.configuration, name).ja for name in ("database", "cache", "storage")}
         assert words == environment["configuration"]
-        theirs = {(c.role, c.ja) for c in procedure.access if c.environment == key and c.source == "procedure"}
+        theirs = {(c.role, c.ja) for c in procedure.access if c.environment == key and c.origin == "written"}
         assert theirs == {(roles[who], level) for who, level in environment["access"].items()}
     for cell in procedure.access:
         level = procedure.level_of(cell.role, cell.environment)
@@ -186,12 +186,12 @@ def test_purpose_readers_and_history_are_those_of_the_text(procedure: Procedure)
     assert [(str(row.date), row.version, row.ja) for row in procedure.history] == rows
 
 
-def test_every_named_check_has_a_kind_and_a_watch_asks_for_24_hours(procedure: Procedure) -> None:
-    by_hand = {check.key for check in procedure.checks if check.kind == "manual"}
+def test_every_named_check_has_a_kind_and_monitoring_asks_for_24_hours(procedure: Procedure) -> None:
+    by_hand = {check.key for check in procedure.checks if check.type == "manual"}
     assert by_hand == {"data_integrity", "security_settings"}
     for check in procedure.checks:
-        kind(check.kind).parameters.model_validate(check.parameters)
-    assert (procedure.watch.duration_seconds, procedure.rollback.watch_seconds) == (86400, 86400)
+        kind(check.type).parameters.model_validate(check.parameters)
+    assert (procedure.monitoring.duration_seconds, procedure.rollback.monitoring_seconds) == (86400, 86400)
     assert procedure.threshold_values()["coverage_min"] == "0.90"
 
 
@@ -202,12 +202,12 @@ def test_measured_triggers_have_the_limits_of_the_text(procedure: Procedure) -> 
         "response_time": ("ratio", "3", 3, 5),
         "error_rate": ("absolute", "0.10", 3, 5),
         "resource_use": ("absolute", "0.90", 3, 5),
-        "odd_logs": ("absolute", "1", 1, 1),
+        "log_anomalies": ("absolute", "1", 1, 1),
         "frequent_alerts": ("absolute", "10", 1, 1),
         "failed_backups": ("absolute", "1", 1, 1),
     }
     operational = {row.key for row in procedure.triggers if row.measured and not row.critical}
-    assert operational == {"odd_logs", "frequent_alerts", "failed_backups"}
+    assert operational == {"log_anomalies", "frequent_alerts", "failed_backups"}
 
 
 def test_the_regular_window_is_the_third_wednesday_from_one_to_five(procedure: Procedure) -> None:
@@ -241,12 +241,12 @@ def test_the_json_form_comes_back_equal_with_the_same_digest(procedure: Procedur
     assert again == procedure
     assert digest(again) == digest(procedure)
     changed = procedure.model_dump(mode="json")
-    changed["watch"]["interval_seconds"] = 61
+    changed["monitoring"]["interval_seconds"] = 61
     assert digest(Procedure.checked(changed)) != digest(procedure)
 
 
 def test_every_part_says_whose_it_is(procedure: Procedure) -> None:
-    sources = procedure.sources()
-    assert len(sources) > 200
-    assert {source for _place, source, _ours in sources} == {"procedure", "ours"}
-    assert ("plans.forward[0]", "procedure") in [(place, source) for place, source, _ours in sources]
+    origins = procedure.origins()
+    assert len(origins) > 200
+    assert {origin for _place, origin, _fields in origins} == {"written", "default"}
+    assert ("plans.deployment[0]", "written") in [(place, origin) for place, origin, _fields in origins]

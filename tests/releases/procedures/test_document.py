@@ -35,7 +35,7 @@ def _line(fragment: str) -> int:
 def test_all_faults_are_listed_at_once_with_their_lines() -> None:
     text = (
         TEXT.replace(
-            'kind = "code_deploy", parameters = { direction = "forward" }', 'kind = "telepathy", parameters = {}'
+            'type = "code_deploy", parameters = { direction = "deployment" }', 'type = "telepathy", parameters = {}'
         )
         .replace('"review", tiers = ["staging", "production"]', '"review", tiers = ["staging", "moon"]')
         .replace("duration_seconds = 86400", 'duration_seconds = "long"')
@@ -46,16 +46,16 @@ def test_all_faults_are_listed_at_once_with_their_lines() -> None:
     faults = _faults(text)
     assert sorted(faults) == sorted(
         [
-            f"plans.forward[2].kind (line {_line('コードデプロイ')})",
+            f"plans.deployment[2].type (line {_line('コードデプロイ')})",
             f"gates[0].tiers[1] (line {_line('コードレビュー完了')})",
-            f"watch.duration_seconds (line {_line('duration_seconds')})",
+            f"monitoring.duration_seconds (line {_line('duration_seconds')})",
             f"schedule.regular.zone (line {_line('start = ') - 1})",
             f"schedule.regular.start (line {_line('start = ')})",
             f"triggers[4].k (line {_line('エラーレート10%以上')})",
             f"retention.forever (line {len(TEXT.splitlines()) + 1})",
         ]
     )
-    assert "telepathy" in faults[f"plans.forward[2].kind (line {_line('コードデプロイ')})"]
+    assert "telepathy" in faults[f"plans.deployment[2].type (line {_line('コードデプロイ')})"]
 
 
 def _drop(section: str, **match: str) -> Callable[[dict[str, Any]], None]:
@@ -84,24 +84,24 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (_drop("approvals", subject="regular", tier="production"), "approvals"),
-        (_drop("approvals", subject="procedure"), "approvals"),
-        (_set("approvals", 2, "number", 0), "approvals[2]"),
-        (_set("approvals", 2, "stage", 2), "approvals[2]"),
-        (_set("approvals", 2, "role", "nobody"), "approvals[2].role"),
-        (_set("approvals", 2, "role", "ci"), "approvals[2].role"),
-        (_set("approvals", 0, "number", 1), "approvals[0]"),
-        (_set("approvals", 2, {"subject": "regular", "tier": "production", "stage": 0, "role": "none",
-                              "number": 0, "source": "ours"}), "approvals[2].role"),
-        (_set("approvals", 2, "role", "project_manager"), "approvals[2].role"),
-        (_set("approvals", 5, "role", "operator"), "approvals[5].role"),
-        (_set("approvals", 8, "role", "auditor"), "approvals[8].role"),
-        (_set("approvals", 11, "role", "verifier"), "approvals[11].role"),
-        (_set("approvals", 12, "role", "developer"), "approvals[12].role"),
-        (_set("approvals", 13, "role", "project_manager"), "approvals[13].role"),
-        (_set("approvals", 14, "role", "operator"), "approvals[14].role"),
-        (_set("approvals", 1, {"subject": "regular", "tier": "staging", "stage": 1, "role": "committee",
-                               "number": 1, "source": "ours"}), "approvals[1].tier"),
+        (_drop("approval_rules", subject="regular", tier="production"), "approval_rules"),
+        (_drop("approval_rules", subject="procedure"), "approval_rules"),
+        (_set("approval_rules", 2, "number", 0), "approval_rules[2]"),
+        (_set("approval_rules", 2, "stage", 2), "approval_rules[2]"),
+        (_set("approval_rules", 2, "role", "nobody"), "approval_rules[2].role"),
+        (_set("approval_rules", 2, "role", "ci"), "approval_rules[2].role"),
+        (_set("approval_rules", 0, "number", 1), "approval_rules[0]"),
+        (_set("approval_rules", 2, {"subject": "regular", "tier": "production", "stage": 0, "role": "none",
+                              "number": 0, "origin": "default"}), "approval_rules[2].role"),
+        (_set("approval_rules", 2, "role", "project_manager"), "approval_rules[2].role"),
+        (_set("approval_rules", 5, "role", "operator"), "approval_rules[5].role"),
+        (_set("approval_rules", 8, "role", "auditor"), "approval_rules[8].role"),
+        (_set("approval_rules", 11, "role", "verifier"), "approval_rules[11].role"),
+        (_set("approval_rules", 12, "role", "developer"), "approval_rules[12].role"),
+        (_set("approval_rules", 13, "role", "project_manager"), "approval_rules[13].role"),
+        (_set("approval_rules", 14, "role", "operator"), "approval_rules[14].role"),
+        (_set("approval_rules", 1, {"subject": "regular", "tier": "staging", "stage": 1, "role": "committee",
+                               "number": 1, "origin": "default"}), "approval_rules[1].tier"),
         (_set("final_check", "signers", ["release_manager", "committee"]), "final_check.signers[1]"),
         (_set("environments", 1, "tier", "production"), "environments[2].tier"),
         (_set("environments", 1, "order", 4), "environments[2].order"),
@@ -109,11 +109,11 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("gates", 14, "tiers", ["staging", "production"]), "gates[14].tiers[0]"),
         (_set("gates", 11, "tiers", ["staging", "production"]), "gates[11].tiers[0]"),
         (_append("gates", 0), "gates[18].key"),
-        (_drop("gates", key="consent"), "environments[2].protected"),
-        (_drop("gates", key="window"), "environments[2].protected"),
+        (_drop("gates", key="approval"), "environments[2].protected"),
+        (_drop("gates", key="change_window"), "environments[2].protected"),
         (_set("gates", 16, "tiers", ["staging"]), "environments[2].protected"),
         (_append("access", 0), "access[12].role"),
-        (_drop("accepts", environment="staging"), "environments[1]"),
+        (_drop("accepted_branches", environment="staging"), "environments[1]"),
         (_set("gates", 3, "threshold", "unheard_of"), "gates[3].threshold"),
         (_set("gates", 3, "threshold", "static_errors_max"), "gates[3].threshold"),
         (_set("gates", 3, "evidence", ""), "gates[3].evidence"),
@@ -125,18 +125,18 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("access", 0, "role", "stranger"), "access[0].role"),
         (_set("triggers", 4, "metric", "mood"), "triggers[4].metric"),
         (_set("triggers", 4, "k", 0), "triggers[4]"),
-        (_set("watch", "metrics", ["mood"]), "watch.metrics[0]"),
-        (_set("duties", 0, "key", "cook"), "duties[0].key"),
-        (_set("duties", 0, "key", "cook"), "duties"),
+        (_set("monitoring", "metrics", ["mood"]), "monitoring.metrics[0]"),
+        (_set("team_roles", 0, "key", "cook"), "team_roles[0].key"),
+        (_set("team_roles", 0, "key", "cook"), "team_roles"),
         (_set("document_states", 2, "key", "signed"), "document_states[2].key"),
         (_set("versions", "tag_requirements", 0, "key", "codename"), "versions.tag_requirements[0].key"),
         (_set("rollback", "assessment", 2, "key", "weather"), "rollback.assessment"),
         (_set("thresholds", 0, "key", "bugs_max"), "thresholds[0].key"),
-        (_set("obligations", 0, "key", "cake"), "obligations[0].key"),
-        (_set("plans", "forward", 0, "parameters", {"seconds": 1.5}), "plans.forward[0].parameters"),
-        (_set("plans", "forward", []), "plans.forward"),
-        (_set("checks", 0, "kind", "hunch"), "checks[0].kind"),
-        (_set("checks", 9, "kind", "manual"), "checks[9].kind"),
+        (_set("follow_ups", 0, "key", "cake"), "follow_ups[0].key"),
+        (_set("plans", "deployment", 0, "parameters", {"seconds": 1.5}), "plans.deployment[0].parameters"),
+        (_set("plans", "deployment", []), "plans.deployment"),
+        (_set("checks", 0, "type", "hunch"), "checks[0].type"),
+        (_set("checks", 9, "type", "manual"), "checks[9].type"),
         (_set("milestones", 1, "days_before", 14), "milestones[1].days_before"),
         (_set("milestones", 4, "days_before", 1), "milestones[4].days_before"),
         (_set("schedule", "emergency", "milestones", 0, "key", "nap"),
@@ -147,14 +147,14 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("history", 1, "date", "2023-01-01"), "history[1].date"),
         (_set("history", 1, "date", 5), "history[1].date"),
         (_set("testing", "matrix", 0, "type", "smoke"), "testing.matrix"),
-        (_set("versions", "meanings", 1, "kinds", ["breaking"]), "versions.meanings[1].kinds[0]"),
+        (_set("versions", "meanings", 1, "change_types", ["breaking"]), "versions.meanings[1].change_types[0]"),
         (_set("versions", "tag_format", "v"), "versions.tag_format"),
         (_set("thresholds", 0, "value", 0.9), "thresholds[0].value"),
         (_set("thresholds", 0, "value", "NaN"), "thresholds[0].value"),
         (_set("final_check", "signers", ["king"]), "final_check.signers[0]"),
         (_set("purpose", 0, "ja", " "), "purpose[0].ja"),
-        (_set("purpose", 0, "source", "hearsay"), "purpose[0].source"),
-        (_set("gates", 0, "ours", ["colour"]), "gates[0]"),
+        (_set("purpose", 0, "origin", "hearsay"), "purpose[0].origin"),
+        (_set("gates", 0, "default_fields", ["colour"]), "gates[0]"),
         (_set("environments", 0, "protected", "yes"), "environments[0].protected"),
         (_set("format", 2), "format"),
     ],
@@ -177,7 +177,7 @@ def test_an_empty_text_names_every_missing_part() -> None:
 def test_no_part_may_be_of_another_shape(section: str) -> None:
     for shape in ({}, [], [[]], [3], "text", -1, None, {"a": {"b": []}}):
         raw = {**RAW, section: shape}
-        if shape == [] and section in ("messages", "workflows", "obligations"):
+        if shape == [] and section in ("notification_rules", "workflows", "follow_ups"):
             continue
         with pytest.raises(ProcedureFaults):
             Procedure.checked(raw)
@@ -196,9 +196,9 @@ def test_a_broken_row_hides_no_fault_elsewhere() -> None:
 
 def test_more_kinds_may_be_named_by_the_caller() -> None:
     raw = copy.deepcopy(RAW)
-    raw["checks"][10]["kind"] = "smoke"
-    kinds = {check["kind"] for check in raw["checks"]}
-    assert Procedure.checked(raw, check_kinds=kinds).checks[10].kind == "smoke"
+    raw["checks"][10]["type"] = "smoke"
+    kinds = {check["type"] for check in raw["checks"]}
+    assert Procedure.checked(raw, check_types=kinds).checks[10].type == "smoke"
     with pytest.raises(ProcedureFaults, match="smoke"):
         Procedure.checked(raw)
 
@@ -206,8 +206,8 @@ def test_more_kinds_may_be_named_by_the_caller() -> None:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (_set("plans", "forward", 0, "parameters", {"proof": "full"}), "plans.forward[0].parameters.proof"),
-        (_set("plans", "back", 0, "parameters", {"on": "perhaps"}), "plans.back[0].parameters.on"),
+        (_set("plans", "deployment", 0, "parameters", {"proof": "full"}), "plans.deployment[0].parameters.proof"),
+        (_set("plans", "rollback", 0, "parameters", {"on": "perhaps"}), "plans.rollback[0].parameters.on"),
         (_set("checks", 0, "parameters", {"pattern": "("}), "checks[0].parameters.pattern"),
         (_set("checks", 0, "parameters", {"patern": "x"}), "checks[0].parameters.patern"),
     ],
@@ -216,10 +216,10 @@ def test_parameters_that_a_kind_does_not_take_are_found_when_it_is_read(
     change: Callable[[dict[str, Any]], None], place: str
 ) -> None:
     raw = copy.deepcopy(RAW)
-    assert Procedure.checked(raw, step_kinds=steps.shapes(), check_kinds=checks.shapes())
+    assert Procedure.checked(raw, step_types=steps.shapes(), check_types=checks.shapes())
     change(raw)
     with pytest.raises(ProcedureFaults) as caught:
-        Procedure.checked(raw, step_kinds=steps.shapes(), check_kinds=checks.shapes())
+        Procedure.checked(raw, step_types=steps.shapes(), check_types=checks.shapes())
     assert place in [fault.place for fault in caught.value.faults]
 
 
@@ -247,4 +247,4 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_procedure_cannot_be_changed() -> None:
     procedure = Procedure.from_toml(TEXT)
     with pytest.raises(ValueError, match="frozen"):
-        procedure.watch.duration_seconds = 1  # type: ignore[misc]
+        procedure.monitoring.duration_seconds = 1  # type: ignore[misc]

@@ -6,13 +6,13 @@ from releases.procedures.document import Procedure
 from releases.procedures.load import DEFAULT, default
 from releases.procedures.origin import marked
 
-ROW = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", source = "procedure" },\n'
+ROW = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", origin = "written" },\n'
 
 
-def edited(*replacements: tuple[str, str], edition: str = "ours") -> Procedure:
+def edited(*replacements: tuple[str, str], edition: str = "default") -> Procedure:
     """Return the default procedure, edited as a text and marked against the default itself."""
     text = DEFAULT.read_text("utf-8").replace('version = "1.0.1"\n', 'version = "1.1.0"\n', 1)
-    row = f'  {{ date = 2026-12-01, version = "1.1.0", ja = "改訂", en = "Revised", source = "{edition}" }},\n'
+    row = f'  {{ date = 2026-12-01, version = "1.1.0", ja = "改訂", en = "Revised", origin = "{edition}" }},\n'
     for wanted, put in ((ROW, ROW + row), *replacements):
         assert wanted in text
         text = text.replace(wanted, put, 1)
@@ -22,9 +22,9 @@ def edited(*replacements: tuple[str, str], edition: str = "ours") -> Procedure:
 def test_a_changed_field_is_ours_and_its_neighbours_stay_the_written_procedures() -> None:
     found = edited(('key = "coverage_min", value = "0.90"', 'key = "coverage_min", value = "0.80"'))
     changed = next(row for row in found.thresholds if row.key == "coverage_min")
-    assert changed.source == "procedure" and "value" in changed.ours
-    before = {(place, source) for place, source, _ours in default().sources()}
-    assert {(place, source) for place, source, _ours in found.sources()} - before == {("history[2]", "ours")}
+    assert changed.origin == "written" and "value" in changed.default_fields
+    before = {(place, origin) for place, origin, _fields in default().origins()}
+    assert {(place, origin) for place, origin, _fields in found.origins()} - before == {("history[2]", "default")}
 
 
 def test_a_section_and_a_nested_label_are_compared_as_well() -> None:
@@ -32,23 +32,23 @@ def test_a_section_and_a_nested_label_are_compared_as_well() -> None:
         ("duration_seconds = 86400", "duration_seconds = 24"),
         ('time = { ja = "深夜1:00-5:00"', 'time = { ja = "深夜2:00-4:00"'),
     )
-    assert "duration_seconds" in found.watch.ours
-    assert found.schedule.regular.time.ours == ("ja",) and "time" not in found.schedule.regular.ours
+    assert "duration_seconds" in found.monitoring.default_fields
+    assert found.schedule.regular.time.default_fields == ("ja",) and "time" not in found.schedule.regular.default_fields
 
 
 def test_a_row_that_was_not_there_is_ours() -> None:
     line = '  { key = "dependencies", group = "technical", ja = "依存関係の確認"'
-    new = '  { key = "licences", group = "technical", ja = "ライセンス", en = "Licences", source = "procedure" },\n'
+    new = '  { key = "licences", group = "technical", ja = "ライセンス", en = "Licences", origin = "written" },\n'
     found = edited((line, new + line))
-    assert {row.key: row.source for row in found.checklist}["licences"] == "ours"
+    assert {row.key: row.origin for row in found.checklist}["licences"] == "default"
 
 
 def test_a_default_of_ours_does_not_become_the_written_procedures() -> None:
-    found = edited(('milestones_due", "name"]', 'name"]'), ('key = "tester", ja = "テスト担当者", en = "Tester", account = "person", source = "ours"', 'key = "tester", ja = "テスト担当者", en = "Tester", account = "person", source = "procedure"'))  # fmt: skip
-    assert "milestones_due" in found.schedule.regular.ours
-    assert next(row for row in found.roles if row.key == "tester").source == "ours"
+    found = edited(('milestones_due", "name"]', 'name"]'), ('key = "tester", ja = "テスト担当者", en = "Tester", account = "person", origin = "default"', 'key = "tester", ja = "テスト担当者", en = "Tester", account = "person", origin = "written"'))  # fmt: skip
+    assert "milestones_due" in found.schedule.regular.default_fields
+    assert next(row for row in found.roles if row.key == "tester").origin == "default"
 
 
 def test_a_new_edition_of_the_written_procedure_says_itself_what_it_holds() -> None:
-    found = edited(('value = "0.90"', 'value = "0.95"'), edition="procedure")
-    assert "value" not in next(row for row in found.thresholds if row.key == "coverage_min").ours
+    found = edited(('value = "0.90"', 'value = "0.95"'), edition="written")
+    assert "value" not in next(row for row in found.thresholds if row.key == "coverage_min").default_fields

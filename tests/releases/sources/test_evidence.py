@@ -53,7 +53,7 @@ OK, BAD, SKIP = (
 ERROR = '<testcase name="e" classname="c"><error message="no">x</error></testcase>'
 
 
-def _verdict(kind: str, content: bytes) -> str:
+def _result(kind: str, content: bytes) -> str:
     return judge(kind, read(kind, content).values, LIMITS)[0]
 
 
@@ -81,23 +81,23 @@ def test_a_report_that_is_cut_edited_or_hostile_is_refused(content: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("covered", "valid", "stated", "verdict"),
+    ("covered", "valid", "stated", "result"),
     [
-        (9, 10, "0.9", "pass"),
-        (8999, 10000, "0.8999", "fail"),
-        (89999, 100000, "0.9", "fail"),
-        (10, 10, "1", "pass"),
+        (9, 10, "0.9", "passed"),
+        (8999, 10000, "0.8999", "failed"),
+        (89999, 100000, "0.9", "failed"),
+        (10, 10, "1", "passed"),
         (0, 0, "0", "unknown"),
     ],
 )
-def test_coverage_is_compared_unrounded(covered: int, valid: int, stated: str, verdict: str) -> None:
+def test_coverage_is_compared_unrounded(covered: int, valid: int, stated: str, result: str) -> None:
     content = _coverage(lines_valid=valid, lines_covered=covered, line_rate=stated)
-    assert _verdict("coverage", content) == verdict
+    assert _result("coverage", content) == result
 
 
 def test_a_rate_alone_is_compared_as_it_is_written() -> None:
-    assert _verdict("coverage", _coverage(line_rate="0.8999")) == "fail"
-    assert _verdict("coverage", _coverage(line_rate="0.90")) == "pass"
+    assert _result("coverage", _coverage(line_rate="0.8999")) == "failed"
+    assert _result("coverage", _coverage(line_rate="0.90")) == "passed"
     assert read("coverage", _coverage(line_rate="0.90")).values == {"line_rate": "0.90"}
 
 
@@ -151,13 +151,13 @@ def test_sarif_is_counted_by_level_with_the_rules_default() -> None:
         "incomplete": 0,
         "runs": 1,
     }
-    assert _verdict("sarif", _sarif({"level": "error"})) == "fail"
-    assert _verdict("sarif", _sarif({"level": "warning"})) == "pass"
+    assert _result("sarif", _sarif({"level": "error"})) == "failed"
+    assert _result("sarif", _sarif({"level": "warning"})) == "passed"
 
 
 def test_an_analysis_that_did_not_run_or_end_is_no_pass() -> None:
-    assert _verdict("sarif", b'{"version": "2.1.0", "runs": []}') == "unknown"
-    assert _verdict("sarif", _sarif(invocations=[{"executionSuccessful": False}])) == "unknown"
+    assert _result("sarif", b'{"version": "2.1.0", "runs": []}') == "unknown"
+    assert _result("sarif", _sarif(invocations=[{"executionSuccessful": False}])) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -182,20 +182,20 @@ def test_what_is_not_sarif_is_refused(content: bytes) -> None:
 
 
 def test_statements_of_people_and_tools_are_judged() -> None:
-    assert _verdict("review", b'{"reviewer": "Sato", "verdict": "approved"}') == "pass"
-    assert _verdict("review", b'{"reviewer": "Sato", "verdict": "changes_requested"}') == "fail"
+    assert _result("review", b'{"reviewer": "Sato", "decision": "approved"}') == "passed"
+    assert _result("review", b'{"reviewer": "Sato", "decision": "changes_requested"}') == "failed"
     scan = {"tool": "scanner", "critical": 0, "high": 0, "medium": 4, "low": 9}
-    assert _verdict("security_scan", json.dumps(scan).encode()) == "pass"
-    assert _verdict("security_scan", json.dumps({**scan, "high": 1}).encode()) == "fail"
-    assert _verdict("performance", b'{"tool": "load", "measured": 0.12, "baseline": "0.1"}') == "pass"
-    assert _verdict("performance", b'{"tool": "load", "measured": 0.1201, "baseline": 0.1}') == "fail"
+    assert _result("security_scan", json.dumps(scan).encode()) == "passed"
+    assert _result("security_scan", json.dumps({**scan, "high": 1}).encode()) == "failed"
+    assert _result("performance", b'{"tool": "load", "measured": 0.12, "baseline": "0.1"}') == "passed"
+    assert _result("performance", b'{"tool": "load", "measured": 0.1201, "baseline": 0.1}') == "failed"
 
 
 @pytest.mark.parametrize(
     ("kind", "content"),
     [
-        ("review", b'{"reviewer": "Sato", "verdict": "fine"}'),
-        ("review", b'{"reviewer": " ", "verdict": "approved"}'),
+        ("review", b'{"reviewer": "Sato", "decision": "fine"}'),
+        ("review", b'{"reviewer": " ", "decision": "approved"}'),
         ("review", b"[]"),
         ("security_scan", b'{"tool": "t", "critical": 0, "high": 0, "medium": 0}'),
         ("security_scan", b'{"tool": "t", "critical": false, "high": 0, "medium": 0, "low": 0}'),
@@ -267,7 +267,7 @@ def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
         reading = read("sarif", content)
     except BadEvidence:
         return
-    assert judge("sarif", reading.values, LIMITS)[0] in ("pass", "fail", "unknown")
+    assert judge("sarif", reading.values, LIMITS)[0] in ("passed", "failed", "unknown")
 
 
 def test_every_kind_is_registered_once_under_its_file() -> None:
@@ -320,21 +320,21 @@ def test_both_forms_of_the_k6_summary_are_read(summary: Any) -> None:
     reading = read("performance", json.dumps(summary).encode())
     assert reading.values == {"tool": "k6", "measured": "0.12", "requests": 1000, "failed_share": "0.002"}
     assert judge("performance", reading.values, LIMITS)[0] == "unknown", "a summary alone has no baseline"
-    for baseline, verdict in (("0.1", "pass"), (0.1, "pass"), ("0.0999", "fail")):
-        assert _verdict("performance", json.dumps({**summary, "baseline_seconds": baseline}).encode()) == verdict
+    for baseline, result in (("0.1", "passed"), (0.1, "passed"), ("0.0999", "failed")):
+        assert _result("performance", json.dumps({**summary, "baseline_seconds": baseline}).encode()) == result
 
 
 def test_plain_times_are_compared_unrounded() -> None:
-    for measured, verdict in (("1.2", "pass"), (1.2, "pass"), ("1.200001", "fail"), (0.4, "pass")):
+    for measured, result in (("1.2", "passed"), (1.2, "passed"), ("1.200001", "failed"), (0.4, "passed")):
         content = json.dumps({"response_time_seconds": measured, "baseline_seconds": 1})
-        assert _verdict("performance", content.encode()) == verdict, measured
-    assert _verdict("performance", b'{"response_time_seconds": 1}') == "unknown"
+        assert _result("performance", content.encode()) == result, measured
+    assert _result("performance", b'{"response_time_seconds": 1}') == "unknown"
 
 
 def test_a_load_test_without_requests_or_without_answers_says_nothing() -> None:
     for metric, values in (("http_reqs", {"count": 0}), ("http_req_failed", {"rate": 1})):
         summary = {"metrics": {**K6_OLD["metrics"], metric: values}, "baseline_seconds": 1}
-        assert _verdict("performance", json.dumps(summary).encode()) == "unknown", metric
+        assert _result("performance", json.dumps(summary).encode()) == "unknown", metric
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_times_that_are_none_are_refused(content: bytes) -> None:
 
 
 def test_names_are_kept_as_people_write_them() -> None:
-    statement = {"reviewer": "佐藤\u3000太郎", "verdict": "approved"}
+    statement = {"reviewer": "佐藤\u3000太郎", "decision": "approved"}
     assert read("review", json.dumps(statement).encode()).values["reviewer"] == "佐藤\u3000太郎"
     for name in ("a\x00b", "\ud800", "a\nb"):
         with pytest.raises(BadEvidence):
@@ -377,6 +377,6 @@ def test_any_file_is_kept_and_passes_no_gate() -> None:
 def test_a_gate_of_the_procedure_reads_no_plain_file() -> None:
     from typing import get_args
 
-    from releases.procedures.values import EvidenceKind
+    from releases.procedures.values import EvidenceType
 
-    assert set(get_args(EvidenceKind)) - {""} == set(NAMES) - {"file"}
+    assert set(get_args(EvidenceType)) - {""} == set(NAMES) - {"file"}

@@ -144,7 +144,7 @@ def test_without_known_signers_no_signature_is_good(repository: Repository) -> N
 
 def test_a_signed_tag_altered_afterwards_is_not_good(repository: Repository) -> None:
     repository.tag("v1.2.0")
-    body = repository.git("cat-file", "tag", "v1.2.0").replace("a table of tags", "a back door")
+    body = repository.git("cat-file", "tag", "v1.2.0").replace("a table of tags", "a back operation")
     forged = subprocess.run(
         ["git", "-C", str(repository.path), "hash-object", "-t", "tag", "-w", "--stdin"],
         input=body + "\n", capture_output=True, text=True, check=True,

@@ -43,7 +43,7 @@ def _english() -> Iterator[None]:
         yield
 
 
-def _verdict(content: bytes) -> str:
+def _result(content: bytes) -> str:
     return judge("junit", read("junit", content).values, LIMITS)[0]
 
 
@@ -51,8 +51,8 @@ def test_it_is_counted_from_its_cases() -> None:
     reading = read("junit", _junit(OK, BAD, SKIP, ERROR, tests=4, failures=1, errors=1, skipped=1))
     assert reading.values == {"tests": 4, "failures": 1, "errors": 1, "skipped": 1, "passed": 1, "flaky": 0}
     assert reading.sentence == "1 of 4 tests passed."
-    assert _verdict(_junit(OK, BAD)) == _verdict(_junit(OK, ERROR)) == "fail"
-    assert _verdict(_junit(OK, SKIP)) == "pass"
+    assert _result(_junit(OK, BAD)) == _result(_junit(OK, ERROR)) == "failed"
+    assert _result(_junit(OK, SKIP)) == "passed"
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -60,7 +60,7 @@ def test_the_reports_of_the_tools_are_read(name: str) -> None:
     values = read("junit", (SAMPLES / name).read_bytes()).values
     found = tuple(values[key] for key in ("tests", "failures", "errors", "skipped", "passed", "flaky"))
     assert found == COUNTS[name]
-    assert judge("junit", values, LIMITS)[0] == "fail"
+    assert judge("junit", values, LIMITS)[0] == "failed"
     assert set(COUNTS) == {path.name for path in SAMPLES.iterdir()}
 
 
@@ -98,19 +98,19 @@ def test_what_failed_around_tests_is_cleared_by_a_test_from_there(name: str, goo
     ],
 )
 def test_tests_that_did_not_run_are_no_pass(case: str) -> None:
-    assert _verdict(_junit()) == "unknown"
+    assert _result(_junit()) == "unknown"
     assert read("junit", _junit(case)).values["skipped"] == 1
-    assert _verdict(_junit(case)) == "unknown" and _verdict(_junit(case, OK)) == "pass"
+    assert _result(_junit(case)) == "unknown" and _result(_junit(case, OK)) == "passed"
 
 
 def test_a_failure_that_only_an_attribute_states_is_one() -> None:
-    assert _verdict(_junit('<testcase name="x" classname="c" status="fail"/>', OK)) == "fail"
+    assert _result(_junit('<testcase name="x" classname="c" status="fail"/>', OK)) == "failed"
 
 
 def test_reruns_make_no_test_more_and_a_flaky_one_is_shown() -> None:
     twice = '<testcase name="b" classname="c"><error message="while cleaning up">x</error></testcase>'
     assert read("junit", _junit(BAD, twice, tests=1, failures=1, errors=1)).values["tests"] == 1
-    assert _verdict(_junit(BAD, '<testcase name="b" classname="c"/>')) == "fail", "two tests may share a name"
+    assert _result(_junit(BAD, '<testcase name="b" classname="c"/>')) == "failed", "two tests may share a name"
     reading = read("junit", (SAMPLES / "surefire.xml").read_bytes())
     assert reading.sentence == "3 of 4 tests passed. 1 of them passed only when they were run again."
 
@@ -119,12 +119,12 @@ def test_an_error_of_a_suite_itself_counts() -> None:
     content = (
         b'<testsuites><testsuite name="s" tests="1" errors="1"><error/><testcase name="a"/></testsuite></testsuites>'
     )
-    assert read("junit", content).values["errors"] == 1 and _verdict(content) == "fail"
+    assert read("junit", content).values["errors"] == 1 and _result(content) == "failed"
 
 
 def test_tests_that_are_still_to_be_written_are_no_pass() -> None:
     todo = '<testcase classname="sum todo" name="sum todo"/>'
-    assert _verdict(_junit(todo, tests=0)) == "unknown"
+    assert _result(_junit(todo, tests=0)) == "unknown"
     assert read("junit", _junit(todo, OK, tests=1)).values["passed"] == 1
 
 

@@ -41,8 +41,8 @@ def trivy(*results: dict[str, Any]) -> dict[str, Any]:
 def test_trivy_counts_vulnerabilities_failed_settings_and_secrets() -> None:
     settings = {"Misconfigurations": [{"Status": "FAIL", "Severity": "HIGH"}, {"Status": "PASS", "Severity": "HIGH"}]}
     found = told("security_scan", trivy(vulnerable("CRITICAL", "LOW"), settings, {"Secrets": [{"Severity": "HIGH"}]}))
-    assert counts(found) == [1, 2, 0, 1, 0] and found.tool == "Trivy" and outcome("security_scan", found) == "fail"
-    assert outcome("security_scan", told("security_scan", trivy({"Target": "app"}))) == "pass"
+    assert counts(found) == [1, 2, 0, 1, 0] and found.tool == "Trivy" and outcome("security_scan", found) == "failed"
+    assert outcome("security_scan", told("security_scan", trivy({"Target": "app"}))) == "passed"
 
 
 def test_a_finding_without_a_severity_never_passes() -> None:
@@ -58,13 +58,13 @@ def test_trivy_that_scanned_nothing_is_refused() -> None:
 def test_grype_counts_its_matches() -> None:
     matches = [{"vulnerability": {"severity": word}} for word in ("High", "Negligible", "Unknown")]
     found = told("security_scan", {"matches": matches, "descriptor": {"name": "grype"}})
-    assert counts(found) == [0, 1, 0, 1, 1] and outcome("security_scan", found) == "fail"
+    assert counts(found) == [0, 1, 0, 1, 1] and outcome("security_scan", found) == "failed"
 
 
 def test_npm_audit_counts_and_its_error_is_no_report() -> None:
     metadata = {"vulnerabilities": {"info": 1, "low": 0, "moderate": 2, "high": 0, "critical": 0, "total": 3}}
     found = told("security_scan", {"auditReportVersion": 2, "vulnerabilities": {}, "metadata": metadata})
-    assert counts(found) == [0, 0, 2, 1, 0] and outcome("security_scan", found) == "pass"
+    assert counts(found) == [0, 0, 2, 1, 0] and outcome("security_scan", found) == "passed"
     with pytest.raises(BadEvidence, match="npm could not audit"):
         sample("security_scan", "npm-audit-error.json")
 
@@ -72,7 +72,7 @@ def test_npm_audit_counts_and_its_error_is_no_report() -> None:
 def test_pip_audit_passes_only_when_every_package_was_examined() -> None:
     assert outcome("security_scan", sample("security_scan", "pip-audit.json")) == "unknown"
     clean = {"dependencies": [{"name": "jinja2", "version": "3.1.6", "vulns": []}], "fixes": []}
-    assert outcome("security_scan", told("security_scan", clean)) == "pass"
+    assert outcome("security_scan", told("security_scan", clean)) == "passed"
     clean["dependencies"][0]["vulns"] = [{"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"]}]  # type: ignore[index]
     assert outcome("security_scan", told("security_scan", clean)) == "unknown"
 
@@ -87,7 +87,7 @@ def test_snyk_counts_an_issue_once_and_a_failed_project_is_no_report() -> None:
 
 def test_bandit_counts_its_issues_and_the_files_that_it_could_not_read() -> None:
     found = sample("security_scan", "bandit.json")
-    assert counts(found) == [0, 2, 1, 2, 0] and outcome("security_scan", found) == "fail"
+    assert counts(found) == [0, 2, 1, 2, 0] and outcome("security_scan", found) == "failed"
     unread = {"metrics": {}, "results": [], "errors": [{"filename": "x.py", "reason": "syntax error"}]}
     assert outcome("security_scan", told("security_scan", unread)) == "unknown"
 
@@ -121,7 +121,7 @@ def test_sarif_counts_by_the_security_severity_of_its_rules_else_by_level() -> N
     dangling = {**run, "results": [{"ruleIndex": 99}]}
     assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [dangling]})) == "unknown"
     clean = {**run, "results": []}
-    assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [clean]})) == "pass"
+    assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [clean]})) == "passed"
 
 
 @pytest.mark.parametrize("listed", [{"bomFormat": "CycloneDX", "components": []}, {"spdxVersion": "SPDX-2.3"}])
@@ -193,8 +193,8 @@ def test_a_crossed_threshold_of_k6_fails_whatever_the_times_say(crossed: Any, fi
             "baseline_seconds": "0.01",
         }
 
-    assert outcome("performance", told("performance", summary(crossed))) == "fail"
-    assert outcome("performance", told("performance", summary(fine))) == "pass"
+    assert outcome("performance", told("performance", summary(crossed))) == "failed"
+    assert outcome("performance", told("performance", summary(fine))) == "passed"
 
 
 def test_a_refusal_shows_the_forms_that_are_read() -> None:

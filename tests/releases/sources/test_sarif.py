@@ -30,7 +30,7 @@ def sarif(*results: Any, tool: Any = LINT, **run: Any) -> bytes:
     return json.dumps({"version": "2.1.0", "runs": [{"tool": tool, "results": list(results), **run}]}).encode()
 
 
-def verdict(content: bytes) -> str:
+def judged(content: bytes) -> str:
     return judge("sarif", read("sarif", content).values, LIMITS)[0]
 
 
@@ -59,7 +59,7 @@ def verdict(content: bytes) -> str:
 )
 def test_an_error_is_found_however_its_rule_is_named(tool: Any, result: Any) -> None:
     assert read("sarif", sarif(result, tool=tool)).values["errors"] == 1
-    assert verdict(sarif(result, tool=tool)) == "fail"
+    assert judged(sarif(result, tool=tool)) == "failed"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_an_error_is_found_however_its_rule_is_named(tool: Any, result: Any) -> 
     ],
 )
 def test_what_is_no_error_passes(result: Any) -> None:
-    assert verdict(sarif(result)) == "pass"
+    assert judged(sarif(result)) == "passed"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_what_is_no_error_passes(result: Any) -> None:
 )
 def test_a_level_that_cannot_be_resolved_is_unknown(result: Any) -> None:
     assert read("sarif", sarif(result)).values["unresolved"] == 1
-    assert verdict(sarif(result)) == "unknown"
-    assert verdict(sarif(result, {"level": "error"})) == "fail"
+    assert judged(sarif(result)) == "unknown"
+    assert judged(sarif(result, {"level": "error"})) == "failed"
 
 
 def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
@@ -106,15 +106,15 @@ def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
 
     up, down = overriding("error", {"id": "N1"}), overriding("note", {"index": 1})
     for result, invocations, outcome in (
-        ({"ruleId": "N1", "provenance": {"invocationIndex": 0}}, [up], "fail"),
-        ({"ruleId": "N1"}, [up], "fail"),
-        ({"ruleId": "N1"}, [{}, up], "fail"),
-        ({"ruleId": "N1", "provenance": {"invocationIndex": 0}}, [{}, up], "pass"),
-        ({"ruleId": "CA1000", "provenance": {"invocationIndex": 0}}, [down], "pass"),
-        ({"ruleId": "CA1000"}, [down, {}], "fail"),
+        ({"ruleId": "N1", "provenance": {"invocationIndex": 0}}, [up], "failed"),
+        ({"ruleId": "N1"}, [up], "failed"),
+        ({"ruleId": "N1"}, [{}, up], "failed"),
+        ({"ruleId": "N1", "provenance": {"invocationIndex": 0}}, [{}, up], "passed"),
+        ({"ruleId": "CA1000", "provenance": {"invocationIndex": 0}}, [down], "passed"),
+        ({"ruleId": "CA1000"}, [down, {}], "failed"),
         ({"ruleId": "N1"}, [overriding("note", {"index": 9})], "unknown"),
     ):
-        assert verdict(sarif(result, invocations=invocations)) == outcome, (result, invocations)
+        assert judged(sarif(result, invocations=invocations)) == outcome, (result, invocations)
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,20 @@ def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
 )
 def test_a_run_that_did_not_end_well_or_lies_elsewhere_is_unknown(run: Any) -> None:
     tool = {"driver": {"name": "lint", "notifications": [{"id": "crash", **ERROR}]}}
-    assert verdict(sarif(tool=tool, **run)) == "unknown"
+    assert judged(sarif(tool=tool, **run)) == "unknown"
     warned = {"invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [{"level": "warning"}]}]}
-    assert verdict(sarif(tool=tool, **warned)) == "pass"
+    assert judged(sarif(tool=tool, **warned)) == "passed"
 
 
 def test_results_that_are_only_in_an_external_file_are_unknown() -> None:
     run = {"tool": LINT, "externalPropertyFileReferences": {"results": [{"location": {"uri": "x"}}]}}
-    assert verdict(json.dumps({"version": "2.1.0", "runs": [run]}).encode()) == "unknown"
+    assert judged(json.dumps({"version": "2.1.0", "runs": [run]}).encode()) == "unknown"
     inline = {
         "version": "2.1.0",
         "runs": [{"tool": LINT, "results": []}],
         "inlineExternalProperties": [{"results": []}],
     }
-    assert verdict(json.dumps(inline).encode()) == "unknown"
+    assert judged(json.dumps(inline).encode()) == "unknown"
     with pytest.raises(BadEvidence, match="no list of results"):
         read("sarif", json.dumps({"version": "2.1.0", "runs": [{"tool": LINT}]}).encode())
 

@@ -222,7 +222,7 @@ def test_a_pre_release_may_go_below_production_and_be_followed_by_its_release() 
 
 
 def test_the_kinds_of_the_default_procedure_are_those_known_here() -> None:
-    assert default().change_kinds() == KINDS
+    assert default().change_types() == KINDS
     assert part_for(["small", "breaking"]) == "major"
 
 

@@ -225,13 +225,13 @@ class Target:
             earlier={},
             deadline_seconds=30,
             output=self.shown.extend,
-            beat=lambda: None,
+            heartbeat=lambda: None,
             secrets=(self.configuration["SECRET"],),
         )
         return replace(context, **changes)
 
     def back(self, key: str, earlier: Mapping[str, Any], **changes: Any) -> StepContext:
-        """Return an attempt of a step of the way back."""
+        """Return an attempt of a step of the rollback."""
         usual: dict[str, Any] = {
             "wanted": self.versions.old,
             "previous": self.versions.new,
@@ -252,7 +252,7 @@ class Target:
         begin = replace(begin, run_token="deployment:0", previous_configuration={})
         self.step("code_deploy", begin)
         self.step("configuration_update", replace(begin, key="0/2/x"))
-        self.step("database_update", replace(begin, key="0/3/x"), direction="forward")
+        self.step("database_update", replace(begin, key="0/3/x"), direction="deployment")
         self.sql("INSERT INTO dataset SELECT n, 'title ' || n FROM generate_series(1, 20) n")
         self.sql("INSERT INTO label VALUES (1, 'a', 1.5), (1, 'a', 1.5), (2, E'tab\\t\\\\', NULL)")
 

@@ -55,14 +55,14 @@ def test_back_lays_again_what_was_changed_on_the_target(target: Target) -> None:
     old = Layout(target.spec.root).current.resolve()
     target.step("code_deploy", target.context())
     (old / "run").write_text("changed")
-    facts = target.step("code_deploy", target.back("1/9/x", {}), direction="back")
+    facts = target.step("code_deploy", target.back("1/9/x", {}), direction="rollback")
     assert facts["code"] == target.versions.old.tree == tree_digest(Layout(target.spec.root).current.resolve())
     assert len([name for name in _left(target) if name.startswith(".changed-")]) == 1
 
 
 def test_back_to_nothing_removes_the_link(target: Target) -> None:
     target.step("code_deploy", target.context(previous=None))
-    facts = target.step("code_deploy", replace(target.back("1/9/x", {}), wanted=None), direction="back")
+    facts = target.step("code_deploy", replace(target.back("1/9/x", {}), wanted=None), direction="rollback")
     assert facts["code"] == "" and not Layout(target.spec.root).current.is_symlink()
 
 

@@ -95,10 +95,10 @@ def test_a_file_is_rolled_out_and_taken_back_by_digest(bare_target: Target, sett
     assert READERS[setting.get("format", "env")](file.read_text())["LIMIT"] == "5"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert measure(target.spec, {}).configuration == new
-    back = target.step("configuration_update", target.back("1/2/x", {}), direction="back", digest=old)
+    back = target.step("configuration_update", target.back("1/2/x", {}), direction="rollback", digest=old)
     assert back["configuration"] == configuration_digest(target.spec) == old
     nothing = target.back("1/3/x", {}, configuration={})
-    assert target.step("configuration_update", nothing, direction="back")["configuration"] == ""
+    assert target.step("configuration_update", nothing, direction="rollback")["configuration"] == ""
     assert not file.exists()
 
 
@@ -123,11 +123,11 @@ def test_a_command_takes_the_values_and_is_proven_by_what_is_in_force(stored: Ta
     update = kind("configuration_update")
     assert update.probe(stored.context("1/1/x", fencing_token=2), update.parameters())[0] is Probe.DONE
     assert (
-        stored.step("configuration_update", stored.back("1/2/x", {}), direction="back")["configuration_before"]
+        stored.step("configuration_update", stored.back("1/2/x", {}), direction="rollback")["configuration_before"]
         == (forward["configuration"])
     )
     assert json.loads((root / "kept.json").read_text()) == stored.configuration
-    stored.step("configuration_update", stored.back("1/3/x", {}, configuration={}), direction="back")
+    stored.step("configuration_update", stored.back("1/3/x", {}, configuration={}), direction="rollback")
     assert configuration_digest(stored.spec) == "" and not (root / "kept.json").exists()
     assert not Layout(root).configuration.exists(), "no file of ours beside the store"
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from releases.steps import KINDS, UnknownKind, kind
-from releases.steps.base import Fenced, Probe, StepKind, StillRunning
+from releases.steps.base import Fenced, Probe, StepType, StillRunning
 from releases.steps.target import holding, journal_lines
 
 from .conftest import Target
@@ -31,7 +31,7 @@ class Case:
 PYTHON = sys.executable
 CASES = [
     Case("backup", {}, ("backup:dumped", "backup:proved")),
-    Case("backup", {"prove": "list"}, ("backup:dumped", "backup:proved")),
+    Case("backup", {"verify": "list"}, ("backup:dumped", "backup:proved")),
     Case("maintenance_mode", {"on": True}, ("maintenance_mode:on",)),
     Case("maintenance_mode", {"on": False}, ("maintenance_mode:off",)),
     Case("code_deploy", {}, ("code_deploy:laid", "code_deploy:switched")),
@@ -109,7 +109,7 @@ def test_it_refuses_unknown_parameters(case: Case) -> None:
         kind(case.name).parameters(**case.parameters, surprise=1)
 
 
-def _ready(target: Target, case: Case) -> tuple[StepKind, Any, Any]:
+def _ready(target: Target, case: Case) -> tuple[StepType, Any, Any]:
     known = kind(case.name)
     receiver = target.receiver.host
     given = {n: v.replace("{receiver}", receiver) if isinstance(v, str) else v for n, v in case.parameters.items()}
@@ -166,9 +166,9 @@ def test_a_held_lock_is_still_running(bare: Target, case: Case) -> None:
 def test_an_attempt_that_is_no_longer_ours_has_no_effect(bare: Target, case: Case) -> None:
     known, context, parameters = _ready(bare, case)
 
-    def beat() -> None:
+    def heartbeat() -> None:
         raise Fenced("taken over")
 
     with pytest.raises(Fenced):
-        known.run(replace(context, beat=beat), parameters)
+        known.run(replace(context, heartbeat=heartbeat), parameters)
     assert not journal_lines(bare.spec, key=context.key)

@@ -45,7 +45,7 @@ def _write_after(target: Target) -> None:
 
 def _back(target: Target, earlier: dict[str, Any], fencing_token: int = 1, **changes: Any) -> dict[str, Any]:
     return target.step(
-        "database_update", target.back("1/8/x", earlier, fencing_token=fencing_token, **changes), direction="back"
+        "database_update", target.back("1/8/x", earlier, fencing_token=fencing_token, **changes), direction="rollback"
     )
 
 
@@ -90,13 +90,13 @@ def test_a_second_attempt_after_the_restore_keeps_the_first_count(out: tuple[Tar
     first = _back(target, earlier)
     known = kind("database_update")
     back = target.back("1/8/x", earlier, fencing_token=2)
-    verdict, found = known.probe(back, known.parameters(direction="back"))
-    assert verdict is Probe.DONE and found["written_since"] == first["written_since"]
+    result, found = known.probe(back, known.parameters(direction="rollback"))
+    assert result is Probe.DONE and found["written_since"] == first["written_since"]
     assert _back(target, earlier, fencing_token=3)["written_since"] == first["written_since"]
     # The outcome lost before the journal's last line was written: the same again.
     path = Layout(target.spec.root).journal
     path.write_text("".join(line for line in path.read_text().splitlines(True) if ":restored" not in line))
-    assert known.probe(replace(back, fencing_token=4), known.parameters(direction="back"))[0] is Probe.NOT_DONE
+    assert known.probe(replace(back, fencing_token=4), known.parameters(direction="rollback"))[0] is Probe.NOT_DONE
     assert _back(target, earlier, fencing_token=5)["written_since"] == first["written_since"]
     assert len(Path(first["dump"]).read_text().splitlines()) == 7
 
@@ -150,7 +150,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[st
     holder = psycopg.connect(target.database)
     holder.execute("SELECT 1 FROM dataset WHERE id = 9 FOR UPDATE")
     context = target.context("1/4/x", 1, earlier=earlier)
-    known, parameters = kind("database_update"), kind("database_update").parameters(direction="forward")
+    known, parameters = kind("database_update"), kind("database_update").parameters(direction="deployment")
     seen, shown = os.pipe()
     worker = os.fork()
     if worker == 0:
@@ -168,11 +168,11 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[st
     holder.rollback()
     holder.close()
 
-    verdict = Probe.RUNNING
-    while verdict is Probe.RUNNING:
-        verdict, _facts = known.probe(replace(context, fencing_token=2), parameters)
-    assert verdict is Probe.NOT_DONE
-    halted = known.parameters(direction="forward", repeatable=False)
+    result = Probe.RUNNING
+    while result is Probe.RUNNING:
+        result, _facts = known.probe(replace(context, fencing_token=2), parameters)
+    assert result is Probe.NOT_DONE
+    halted = known.parameters(direction="deployment", repeatable=False)
     assert known.probe(replace(context, fencing_token=2), halted)[0] is Probe.UNKNOWN and not known.repeats(halted)
     _forward(target, earlier, fencing_token=3)
     effects = [line["effect"] for line in journal_lines(target.spec, key="1/4/x")]
@@ -199,7 +199,7 @@ def test_a_check_that_fails_is_unknown_not_done(out: tuple[Target, dict[str, Any
     target.spec = TargetSpec("sample", "production", target.spec.root, settings)
     known = kind("database_update")
     context = target.context("1/4/x", 2, earlier=earlier)
-    assert known.probe(context, known.parameters(direction="forward"))[0] is Probe.UNKNOWN
+    assert known.probe(context, known.parameters(direction="deployment"))[0] is Probe.UNKNOWN
 
 
 def test_back_to_the_empty_state_empties_the_database_and_keeps_every_row(target: Target) -> None:
@@ -210,7 +210,7 @@ def test_back_to_the_empty_state_empties_the_database_and_keeps_every_row(target
     earlier["database_update"] = target.step("database_update", replace(begin, key="1/4/x", earlier=earlier))
     target.sql("INSERT INTO dataset VALUES (1, 'first')")
     back = target.back("1/8/x", earlier, configuration={})
-    facts = target.step("database_update", replace(back, wanted=None), direction="back")
+    facts = target.step("database_update", replace(back, wanted=None), direction="rollback")
     assert facts["written_since"] == {"dataset": 1} and facts["data"] == ""
     assert measure(target.spec, target.configuration).data == ""
 
@@ -221,8 +221,8 @@ def test_reverse_runs_the_tree_that_is_left(out: tuple[Target, dict[str, Any]]) 
     settings = dict(target.spec.settings) | {"migrate_back": [sys.executable, "-c", code, "{tree}"]}
     target.spec = TargetSpec("sample", "production", target.spec.root, settings)
     _forward(target, earlier)
-    target.step("code_deploy", target.back("1/7/x", earlier), direction="back")
-    target.step("database_update", target.back("1/8/x", earlier), direction="back", way_back="reverse")
+    target.step("code_deploy", target.back("1/7/x", earlier), direction="rollback")
+    target.step("database_update", target.back("1/8/x", earlier), direction="rollback", rollback_method="reverse")
     assert b"reverse by " in target.shown
     assert f"1.1.0-{target.versions.new.commit[:12]}".encode() in target.shown.split(b"reverse by ")[1]
 
@@ -231,12 +231,14 @@ def test_a_reverse_migration_of_what_never_began_changes_nothing(out: tuple[Targ
     target, earlier = out
     settings = dict(target.spec.settings) | {"migrate_back": ["/bin/false"]}
     target.spec = TargetSpec("sample", "production", target.spec.root, settings)
-    facts = target.step("database_update", target.back("1/8/x", earlier), direction="back", way_back="reverse")
+    facts = target.step(
+        "database_update", target.back("1/8/x", earlier), direction="rollback", rollback_method="reverse"
+    )
     assert facts == {"nothing": True, "data": measure(target.spec, target.configuration).data}
 
 
 def test_a_session_that_a_killed_migration_left_holds_nobody_up(out: tuple[Target, dict[str, Any]]) -> None:
-    """It still holds its lock: who counts gives up after a time, and the way back ends it before it looks."""
+    """It still holds its lock: who counts gives up after a time, and the rollback ends it before it looks."""
     target, earlier = out
     _forward(target, earlier)
     left = psycopg.connect(target.database)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from environments.reach import addresses
+from environments.connectivity import addresses
 from releases.steps import kind
 from releases.steps.base import StepFailed
 from releases.steps.configuration_file import Kept, render_configuration

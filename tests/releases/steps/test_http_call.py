@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from environments.reach import addresses
+from environments.connectivity import addresses
 from releases.steps import kind
-from releases.steps.base import Overdue, Probe, StepContext, StepFailed, StopAsked, Unanswered
+from releases.steps.base import Overdue, Probe, StepContext, StepFailed, StopRequested, Unanswered
 from releases.steps.http_call import LONGEST_TAIL, HttpCallParameters, faults_of_hosts
 from releases.steps.target import journal_lines
 
@@ -155,12 +155,12 @@ def test_a_request_without_an_answer_is_in_doubt_unless_it_may_be_repeated(bare_
 def test_a_stop_ends_a_request_that_hangs(bare_target: Target) -> None:
     bare_target.receiver.held = threading.Event()
 
-    def beat() -> None:
+    def heartbeat() -> None:
         if bare_target.receiver.arrived.is_set():
-            raise StopAsked
+            raise StopRequested
 
-    with pytest.raises(StopAsked):
-        call(bare_target, bare_target.context(beat=beat), seconds=25)
+    with pytest.raises(StopRequested):
+        call(bare_target, bare_target.context(heartbeat=heartbeat), seconds=25)
     assert look(bare_target) is Probe.UNKNOWN
 
 

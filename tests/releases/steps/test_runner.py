@@ -41,9 +41,9 @@ def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: py
     shown = json.loads(target.shown)
     assert shown.keys() - {"LC_CTYPE"} == {
         *("PATH", "HOME", "TMPDIR", "LANG", "PYTHONDONTWRITEBYTECODE"),
-        *("RINGI_TARGET_ROOT", "RINGI_KEY", "RINGI_EPOCH"),
+        *("RINGI_TARGET_ROOT", "RINGI_IDEMPOTENCY_KEY", "RINGI_FENCING_TOKEN"),
     }
-    assert (shown["RINGI_KEY"], shown["RINGI_EPOCH"]) == ("1/1/x", "7")
+    assert (shown["RINGI_IDEMPOTENCY_KEY"], shown["RINGI_FENCING_TOKEN"]) == ("1/1/x", "7")
 
 
 def test_output_streams_masked_and_failure_names_command_and_code(target: Target) -> None:
@@ -92,17 +92,17 @@ def test_a_member_that_outlives_its_leader_is_ended(tmp_path: Path) -> None:
 
 
 def test_it_beats_and_a_fenced_attempt_is_ended_at_once(tmp_path: Path) -> None:
-    beats: list[float] = []
+    heartbeats: list[float] = []
 
-    def beat() -> None:
-        beats.append(time.monotonic())
-        if len(beats) == 2:
+    def heartbeat() -> None:
+        heartbeats.append(time.monotonic())
+        if len(heartbeats) == 2:
             raise Fenced("taken over")
 
     began = time.monotonic()
     with pytest.raises(Fenced):
-        _run("import os, time; open(f'{os.getpid()}.pid', 'w').close(); time.sleep(60)", tmp_path, beat=beat)
-    assert beats[0] - began < 1.5 and beats[1] - beats[0] < 1.5
+        _run("import os, time; open(f'{os.getpid()}.pid', 'w').close(); time.sleep(60)", tmp_path, heartbeat=heartbeat)
+    assert heartbeats[0] - began < 1.5 and heartbeats[1] - heartbeats[0] < 1.5
     (pid,) = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert start_time(pid) is None
 
@@ -111,7 +111,7 @@ def test_stopping_asks_before_it_kills(tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
-    def beat() -> None:
+    def heartbeat() -> None:
         raise Stop
 
     code = (
@@ -119,7 +119,7 @@ def test_stopping_asks_before_it_kills(tmp_path: Path) -> None:
         "signal.signal(signal.SIGTERM, lambda *_: (open('asked', 'w').close(), sys.exit()))\ntime.sleep(60)"
     )
     with pytest.raises(Stop):
-        _run(code, tmp_path, beat=beat)
+        _run(code, tmp_path, heartbeat=heartbeat)
     assert (tmp_path / "asked").exists()
 
 

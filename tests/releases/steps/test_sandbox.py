@@ -151,14 +151,14 @@ def test_no_setting_opens_what_is_ringis_own(
     target: TargetSpec, tmp_path: Path, state_folder: Path, place: str
 ) -> None:
     (tmp_path / "link").symlink_to(state_folder)
-    path = place.format(state=state_folder, above=state_folder.parent, link=tmp_path / "link" / "sealer")
+    path = place.format(state=state_folder, above=state_folder.parent, link=tmp_path / "link" / "ledger_signer")
     target.settings["programs"] = {"read": [path]}  # type: ignore[index]
     with pytest.raises(StepFailed, match="belongs to Ringi"):
         look(target)
 
 
 def test_a_target_does_not_lie_in_ringis_own_folder_but_in_a_trial(state_folder: Path) -> None:
-    for name, own in (("sealer", True), ("targets", False)):
+    for name, own in (("ledger_signer", True), ("targets", False)):
         (state_folder / name).mkdir()
         assert bool(sandbox.opens_ours(str(state_folder / name))) is own
 
@@ -301,7 +301,7 @@ def test_no_step_follows_a_link_out_of_the_folder(bare_target: Target, tmp_path:
     bare_target.step("configuration_update", bare_target.context("1/1/x"))
     _linked(bare_target, place, leads_to)
     steps: list[tuple[str, dict[str, Any]]] = [
-        ("backup", {"prove": "list"}), ("configuration_update", {}), ("code_deploy", {}), ("maintenance_mode", {"on": True}),
+        ("backup", {"verify": "list"}), ("configuration_update", {}), ("code_deploy", {}), ("maintenance_mode", {"on": True}),
     ]  # fmt: skip
     for name, parameters in steps:
         with pytest.raises(StepFailed, match="leads out of the folder"):

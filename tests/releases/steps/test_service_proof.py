@@ -235,8 +235,8 @@ def test_a_process_that_died_later_or_was_replaced_is_found(anywhere: Target) ->
     pid = restart(anywhere)["pid"]
     os.kill(pid, 9)
     wait_for(lambda: running_service(anywhere.spec.root) is None)
-    verdict, facts = looked(anywhere)
-    assert verdict is Probe.NOT_DONE and "has ended" in facts["why"]
+    result, facts = looked(anywhere)
+    assert result is Probe.NOT_DONE and "has ended" in facts["why"]
     with by_hand(anywhere):
         assert looked(anywhere)[0] is Probe.NOT_DONE
 

@@ -16,13 +16,13 @@ from django.db import connection
 from django.utils import translation
 
 from audit.actor import Actor, acting
-from releases.actions.consent.decide import approve
-from releases.actions.deployment.queue import queue
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import schedule
-from releases.actions.release.confirm import confirm
-from releases.actions.release.submit import submit
 from releases.models import Deployment, Step
+from releases.operations.approval_request.decide import approve
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import schedule
+from releases.operations.release.final_check import sign
+from releases.operations.release.submit import submit
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter, open_to_programs
 
@@ -90,7 +90,7 @@ def valkey(settings: Any) -> Iterator[redis.Redis]:
 @pytest.fixture(autouse=True)
 def short_times(settings: Any) -> None:
     """Leases that a test can wait for."""
-    settings.LEASE, settings.BEAT, settings.SWEEP = 2.0, 0.1, 0.05
+    settings.LEASE_DURATION, settings.HEARTBEAT_INTERVAL, settings.POLL_INTERVAL = 2.0, 0.1, 0.05
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
             run = request(release.pk, environment_id=world.environments["development"].pk)
             schedule(run.pk)
         with acting(WORKER):
-            queue(run.pk)
+            enqueue(run.pk)
         return world.fresh(run)  # type: ignore[no-any-return]
 
     return make
@@ -119,7 +119,7 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
 
 @pytest.fixture
 def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
-    """Return a function: a run in production with this plan, consented to and scheduled by `operator`."""
+    """Return a function: a run in production with this plan, approved and scheduled by `operator`."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
         open_to_programs(world.targets["production"], tmp_path)
@@ -131,7 +131,7 @@ def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
                 approve(round_.pk, digest=round_.digest)
         for name in ("manager", "operator"):
             with world.acting_as(name):
-                confirm(release.pk)
+                sign(release.pk)
         with world.acting_as("operator"):
             run = request(release.pk, environment_id=world.environments["production"].pk)
             schedule(run.pk)
@@ -156,7 +156,7 @@ def jobs(queue_name: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def expire(step: Step) -> None:
-    """Let a lease end, as if its holder had stopped beating; the column is no governed fact."""
+    """Let a lease end, as if its holder had stopped beating; the column is no audited fact."""
     from datetime import timedelta
 
     from audit.clock import now

@@ -18,24 +18,24 @@ from psycopg.conninfo import conninfo_to_dict
 from audit import standing
 from audit.actor import acting
 from audit.clock import now
-from audit.ledger.checkpoint import Sealer
+from audit.ledger.checkpoint import LedgerSigner
 from audit.models import Event, Verification
-from audit.refusals import GateClosed
+from audit.refusals import GateNotPassed
 from audit.roles import Roles, grant
-from environments.actions.ledger import go_on
-from releases.actions.consent.decide import approve
-from releases.actions.deployment.queue import queue
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import cancel, schedule
-from releases.actions.deployment.verify import verify
-from releases.actions.rollback import decide, run as rollback
-from releases.actions.window.propose import propose
+from environments.operations.ledger import resume
 from releases.models import Deployment, Release
-from releases.worker import sweeper
+from releases.operations.approval_request.decide import approve
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import cancel, schedule
+from releases.operations.deployment.verify import verify
+from releases.operations.rollback import decide, start as rollback
+from releases.operations.window.request import request_window
+from releases.worker import poll
 from releases.worker.executor import run_from
 from tests.audit.tampered import as_owner, set_event
-from tests.conftest import seal
-from tests.operations import DECLARED
+from tests.conftest import sign_ledger
+from tests.operation_roles import DECLARED
 from tests.releases.gates.asking import alter, communicated, shown
 
 from .conftest import TRUE, WORKER, at_work, first, row
@@ -46,10 +46,10 @@ BROKEN = "decode('7b7d', 'hex')"
 @pytest.fixture
 def check(state_folder: Path) -> Callable[[], Verification]:
     """Return a function: sign what there is, and verify the ledger as the scheduler has it done."""
-    sealer = Sealer(state_folder / "sealer")
+    signer = LedgerSigner(state_folder / "ledger_signer")
 
     def make() -> Verification:
-        seal(sealer)
+        sign_ledger(signer)
         with acting(WORKER):
             row = standing.run()
         assert row is not None
@@ -77,10 +77,10 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
     flag = tmp_path / "go"
     run = consented(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
     with world.acting_as("manager"):
-        window = propose(run.environment_id, application_id=run.application_id, name="extra", reason="for the test",
-                         starts_at=run.release.scheduled_start_at, ends_at=run.release.window_end)  # fmt: skip
+        window = request_window(run.environment_id, application_id=run.application_id, name="extra", reason="for the test",
+                         starts_at=run.release.scheduled_start_at, ends_at=run.release.scheduled_end_at)  # fmt: skip
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     worker = at_work(first(run).pk)
     while world.fresh(run).state != "running":
         time.sleep(0.01)
@@ -96,12 +96,12 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
     assert world.fresh(run).state == "verifying"
     with world.acting_as("second_operator"):
         verify(run.pk, confirmed=("data_integrity", "security_settings"))
-    with world.acting_as("operator"), pytest.raises(GateClosed, match=f"event {number}"):
+    with world.acting_as("operator"), pytest.raises(GateNotPassed, match=f"event {number}"):
         request(run.release_id, environment_id=run.environment_id)
-    with world.acting_as("committee_a"), pytest.raises(GateClosed, match=f"event {number}"):
+    with world.acting_as("committee_a"), pytest.raises(GateNotPassed, match=f"event {number}"):
         approve(window.pk, digest=window.digest)
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="slower", note="the lists")
+        alarm = decide.raise_(run.pk, cause="performance_drop", note="the lists")
     with world.acting_as("manager"):
         decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
     with acting(WORKER):
@@ -110,7 +110,7 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
     with world.acting_as("second_operator"):
         decide.authorise(alarm.pk, digest=shown(alarm))
     with acting(WORKER):
-        run_from(rollback.run(alarm.pk))
+        run_from(rollback.start_rollback(alarm.pk))
     assert world.fresh(run).state == "rolled_back"
     set_event(number, mended)
     found = check()
@@ -128,18 +128,18 @@ def test_what_is_scheduled_waits_until_two_people_have_accepted_it(
     with acting(WORKER):
         found = standing.run(whole=True)
     assert found is not None and found.number == number
-    with acting(WORKER), pytest.raises(GateClosed, match="two people accept"):
-        queue(run.pk)
+    with acting(WORKER), pytest.raises(GateNotPassed, match="two people accept"):
+        enqueue(run.pk)
     with world.acting_as("operator"):
         cancel(run.pk, reason="again")
     with world.acting_as("administrator"):
-        proposed = go_on.propose(reason="the disk flipped a bit, and no copy has the event")
-    with acting(WORKER), pytest.raises(GateClosed):
+        proposed = resume.request_resumption(reason="the disk flipped a bit, and no copy has the event")
+    with acting(WORKER), pytest.raises(GateNotPassed):
         _again(world, run)
     with world.acting_as("committee_a"):
-        go_on.confirm(proposed.pk)
+        resume.confirm(proposed.pk)
     with acting(WORKER):
-        queue(_again(world, run).pk)
+        enqueue(_again(world, run).pk)
     found = check()
     assert (found.result, found.number, found.accepted) == ("failed", number, True), "it is said for ever"
     other = number + 5
@@ -159,31 +159,31 @@ def _again(world: Any, run: Deployment) -> Deployment:
 
 
 def test_an_emergency_passes(world: Any, check: Callable[[], Verification], state_folder: Path) -> None:
-    from releases.gates import ask
+    from releases.gates import evaluation
 
     release = world.tested()
     check()
     number, _mended = broken()
     with acting(WORKER):
         standing.run(whole=True)
-    asked = [one for one in ask.answers(release, world.environments["production"]) if one.gate == "ledger"]
-    assert [one.verdict for one in asked] == ["fail"] and f"event {number}" in asked[0].reason
-    assert not [one for one in ask.answers(release, world.environments["staging"]) if one.gate == "ledger"]
+    asked = [one for one in evaluation.evaluate(release, world.environments["production"]) if one.gate == "ledger"]
+    assert [one.result for one in asked] == ["not_passed"] and f"event {number}" in asked[0].reason
+    assert not [one for one in evaluation.evaluate(release, world.environments["staging"]) if one.gate == "ledger"]
     emergency = alter(release, kind=Release.Kind.EMERGENCY)
-    assert not [one for one in ask.answers(emergency, world.environments["production"]) if one.gate == "ledger"]
+    assert not [one for one in evaluation.evaluate(emergency, world.environments["production"]) if one.gate == "ledger"]
 
 
 def test_a_signer_that_does_not_sign_stops_what_is_new(
     world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], settings: Any
 ) -> None:
     run = consented(row(TRUE))
-    settings.SILENT_SECONDS = 0.001
-    with acting(WORKER), pytest.raises(GateClosed, match="signer is unresponsive"):
-        queue(run.pk)
-    settings.SILENT_SECONDS = 60.0
+    settings.HEARTBEAT_TIMEOUT = 0.001
+    with acting(WORKER), pytest.raises(GateNotPassed, match="signer is unresponsive"):
+        enqueue(run.pk)
+    settings.HEARTBEAT_TIMEOUT = 60.0
     check()
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
 
 
 def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
@@ -193,16 +193,16 @@ def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
 
     run = consented(row(TRUE))
     assert check().result == "passed"
-    (state_folder / "sealer" / "key.pub").unlink()
+    (state_folder / "ledger_signer" / "key.pub").unlink()
     (state_folder / "verifier" / "verified.json").unlink()
     with acting(WORKER):
         found = standing.run()
-        queue(run.pk)
+        enqueue(run.pk)
     assert found is not None and found.result == "inconclusive" and "no public key" in found.finding
     assert Outbox.objects.filter(event="ledger:alarm", object=f"audit.Verification:{found.pk}").count() == 1
     set_event(1, f"bytes = {BROKEN}")
     assert check().result == "failed"
-    (state_folder / "sealer" / "key.pub").write_text("no key")
+    (state_folder / "ledger_signer" / "key.pub").write_text("no key")
     with acting(WORKER):
         found = standing.run()
     assert found is not None and found.result == "inconclusive"
@@ -214,17 +214,17 @@ def test_the_scheduler_has_a_process_of_its_own_verify_it(
 ) -> None:
     """With the scheduler's own role, and what each role may cause as it is declared."""
     with as_owner() as owner, owner.transaction():
-        grant(owner.cursor(), Roles(**settings.RINGI_ROLES), DECLARED)
-    seal(Sealer(state_folder / "sealer"))
+        grant(owner.cursor(), Roles(**settings.DATABASE_ROLES), DECLARED)
+    sign_ledger(LedgerSigner(state_folder / "ledger_signer"))
     own = urlsplit(os.environ["DATABASE_SCHEDULER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
     monkeypatch.setenv("DATABASE_URL", own.geturl())
     assert not standing.due(now()), "the first one comes an hour after the first event"
-    sweeper.ledger_verification(now() + timedelta(hours=2))
-    (child,) = sweeper._verifying
+    poll.ledger_verification(now() + timedelta(hours=2))
+    (child,) = poll._verifying
     child.wait(120)
-    sweeper.ledger_verification(now())
+    poll.ledger_verification(now())
     assert child.returncode == 0, caplog.text
-    assert not sweeper._verifying and not standing.due(now())
+    assert not poll._verifying and not standing.due(now())
     found = Verification.objects.get()
     assert (found.result, found.whole, found.altered) == ("passed", True, [])
     assert Event.objects.get(kind="operation", operation="ledger:verify").contents["session_user"] == own.username

@@ -24,9 +24,9 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from audit.actor import acting
-from audit.change import change
 from audit.export import lines
-from environments.actions.configuration.create import create
+from audit.operation import operation
+from environments.operations.configuration.create import create
 from releases.models import Deployment, StepOutput
 from tests.releases.api.conftest import ask, managing
 
@@ -180,7 +180,7 @@ def test_the_search_finds_what_is_there(database: str, valkey: redis.Redis) -> N
         assert name in found_in(b"before " + text + b" after"), name
     valkey.set("kept", zlib.compress(ENCODED["URL"]))
     valkey.hset("hash", mapping={"a": ENCODED["hex"]})
-    with acting(WORKER), change("tests:plant", reason=ENCODED["JSON"].decode()):
+    with acting(WORKER), operation("tests:plant", reason=ENCODED["JSON"].decode()):
         pass
     found = look_everywhere(database, valkey, "said " + ENCODED["base64"].decode())
     assert "base64" in found["log"] and set().union(*found.values()) >= {"URL", "hex", "base64", "JSON"}

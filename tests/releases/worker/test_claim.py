@@ -13,16 +13,16 @@ import pytest
 from django.db import connection
 
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
 from audit.models import Event
-from audit.refusals import GateClosed
+from audit.operation import operation
+from audit.refusals import GateNotPassed
 from environments.models import ChangeFreeze
-from releases.actions.deployment.queue import AHEAD, queue
-from releases.actions.deployment.schedule import cancel
-from releases.actions.step.claim import claim
-from releases.actions.step.finish import doubt, fail, finish
 from releases.models import ApprovalRequest, Deployment, Release, Step, StepAttempt
+from releases.operations.deployment.enqueue import AHEAD, enqueue
+from releases.operations.deployment.schedule import cancel
+from releases.operations.step.claim import claim
+from releases.operations.step.outcome import fail, mark_unknown, record_success
 from releases.steps.base import Fenced
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, walk
@@ -69,7 +69,7 @@ def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_wo
                 cancel(run.pk, reason="not now")
         time.sleep(seconds)
 
-    monkeypatch.setattr("releases.actions.step.claim.time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("releases.operations.step.claim.time", SimpleNamespace(sleep=sleep))
     with acting(WORKER):
         assert claim(step.pk, worker="one") is None
     assert world.fresh(run).state == "cancelled"
@@ -135,28 +135,28 @@ def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Cal
         claim(first(run).pk, worker="two")
         kept = rows_of(run)
         for outcome in (
-            lambda: finish(first(run), fencing_token=1, result={"late": True}),
+            lambda: record_success(first(run), fencing_token=1, result={"late": True}),
             lambda: fail(first(run), fencing_token=1, message="late"),
-            lambda: doubt(first(run), fencing_token=1, message="late"),
-            lambda: finish(first(run), fencing_token=3, result={}),
+            lambda: mark_unknown(first(run), fencing_token=1, message="late"),
+            lambda: record_success(first(run), fencing_token=3, result={}),
         ):
             with pytest.raises(Fenced):
                 outcome()
             assert rows_of(run) == kept
-        finish(first(run), fencing_token=2, result={"by": "two"})
+        record_success(first(run), fencing_token=2, result={"by": "two"})
         kept = rows_of(run)
         with pytest.raises(Fenced):
-            finish(first(run), fencing_token=2, result={"by": "two, again"})
+            record_success(first(run), fencing_token=2, result={"by": "two, again"})
         assert rows_of(run) == kept
     assert first(run).result == {"by": "two"}
 
 
-def test_the_first_claim_consumes_the_consent_and_starts_the_release(consented: Callable[..., Deployment]) -> None:
+def test_the_first_claim_consumes_the_approval_and_starts_the_release(consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
     round_ = run.approval_request
     assert round_ is not None and round_.state == "approved"
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved", "not by queueing"
         claim(first(run).pk, worker="one")
     assert ApprovalRequest.objects.get(pk=round_.pk).state == "used"
@@ -166,11 +166,11 @@ def test_the_first_claim_consumes_the_consent_and_starts_the_release(consented: 
     assert (started.state, started.previous["wanted_tree"]) == ("running", release.tree)
 
 
-def test_a_second_run_on_the_same_consent_is_refused(world: Any, consented: Callable[..., Deployment]) -> None:
+def test_a_second_run_on_the_same_approval_is_refused(world: Any, consented: Callable[..., Deployment]) -> None:
     """Single use: what was approved once is not run again at any time."""
     run = consented(row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         claim(first(run).pk, worker="one")
     walk(run, "fail", "resolve")
     second = make(
@@ -182,11 +182,11 @@ def test_a_second_run_on_the_same_consent_is_refused(world: Any, consented: Call
         requested_by=world.people["operator"],
         scheduled_by=world.people["operator"],
         scheduled_start_at=now(),
-        window_end=run.window_end,
+        scheduled_end_at=run.scheduled_end_at,
     )
     walk(second, "schedule")
-    with acting(WORKER), pytest.raises(GateClosed, match="has been used"):
-        queue(second.pk)
+    with acting(WORKER), pytest.raises(GateNotPassed, match="has been used"):
+        enqueue(second.pk)
     assert not second.steps.exists()
 
 
@@ -195,7 +195,7 @@ def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
 ) -> None:
     run = consented(row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     make(
         ChangeFreeze,
         name="storm",
@@ -217,7 +217,7 @@ def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
 def test_content_that_changed_after_queueing_is_not_started(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     alter(run.release, rollback_pre_authorised=True)
     with acting(WORKER):
         run_from(first(run).pk)
@@ -234,17 +234,17 @@ def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Call
         claim(first(run).pk, worker="one")
     assert world.fresh(run).previous["deployed_version"]["version"] == "1.2.0"
     assert world.fresh(run).previous["deployed_version"]["configuration"] == pointer.configuration_id
-    with acting(COMMAND), change("test:read", (Deployment, run.pk)) as act:
-        assert act.get(Deployment).baseline["metrics"] == {}
+    with acting(COMMAND), operation("test:read", (Deployment, run.pk)) as op:
+        assert op.get(Deployment).baseline["metrics"] == {}
 
 
 def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[..., Deployment]) -> None:
-    """Two acts with their own events, one after the other in the ledger, in one transaction."""
+    """Two operations with their own events, one after the other in the ledger, in one transaction."""
     run = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
         taken = claim(first(run).pk, worker="one")
         assert taken is not None
-        following = finish(taken.step, fencing_token=1, result={}, worker="one")
+        following = record_success(taken.step, fencing_token=1, result={}, worker="one")
         assert following is not None and claim(following.pk, worker="two") is None
     second = run.steps.get(ordinal=2)
     assert (second.state, second.owner, second.fencing_token) == ("running", "one", 1) and second.lease_until > now()
@@ -271,5 +271,5 @@ def test_a_run_that_was_stopped_meanwhile_gives_the_next_step_to_nobody(queued: 
         taken = claim(first(run).pk, worker="one")
         assert taken is not None
         assert walk(run, "stop").state == "stopping"
-        assert finish(taken.step, fencing_token=1, result={}, worker="one") is None
+        assert record_success(taken.step, fencing_token=1, result={}, worker="one") is None
     assert states(run) == ["succeeded", "cancelled", "cancelled"]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
-from releases.actions.deployment import decide
-from releases.actions.deployment.queue import queue
 from releases.models import Deployment, StepOutput
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
 from releases.procedures.document import Procedure as Content
 from releases.worker.executor import run_from
 
@@ -120,7 +120,7 @@ def test_what_may_have_been_done_is_asked_of_a_person(
     """Stopped in the middle of what may not be made twice: nobody can tell, so nobody guesses."""
     run = consented(limited(python("time.sleep(60)"), deadline=1.0), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     work(run)
     step = first(run)
     assert (world.fresh(run).state, step.state) == ("awaiting_decision", "outcome_unknown")
@@ -135,14 +135,14 @@ def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
     script = python(f"open({str(effect)!r}, 'a').write('x')", "time.sleep(60)")
     run = consented(limited(script, silence=1.0, probe_argv=probe), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     work(run)
     assert (
         first(run).state == "outcome_unknown"
         and "The deployment target shows the effect of this step" in first(run).failure
     )
     with world.acting_as("second_operator"):
-        decide.confirm_done(first(run).pk, reason="the command hung after its work")
+        decide.mark_succeeded(first(run).pk, reason="the command hung after its work")
     assert effect.read_text() == "x" and states(run)[:2] == ["succeeded", "ready"]
 
 
@@ -181,15 +181,15 @@ def test_a_stop_tells_in_what_state_the_target_is(
 
 
 def test_limits_come_from_the_procedure(world: Any) -> None:
-    """A step plan of the procedure names them; the plan of a release holds them, and so does what is consented to."""
-    from releases.actions.release.steps import step_plan
+    """A step plan of the procedure names them; the plan of a release holds them, and so does what is approved."""
     from releases.models import Procedure
+    from releases.operations.release.step_plan import step_plan
 
     row_ = Procedure.objects.get(state="in_effect")
     text = dict(row_.content)
-    steps = [dict(step) for step in text["plans"]["forward"]]
+    steps = [dict(step) for step in text["plans"]["deployment"]]
     steps[0] |= {"deadline_seconds": 900, "no_output_timeout_seconds": 120}
-    text["plans"] = {**text["plans"], "forward": steps}
+    text["plans"] = {**text["plans"], "deployment": steps}
     plan = step_plan(Content.model_validate(text))
     assert (plan["deployment"][0]["deadline_seconds"], plan["deployment"][0]["no_output_timeout_seconds"]) == (900, 120)
     assert "deadline_seconds" not in plan["deployment"][1]

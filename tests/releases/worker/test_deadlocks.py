@@ -17,14 +17,14 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
 from environments.models import AccessGrant, Account
-from releases.actions.channel.change_channel import enable
-from releases.actions.delivery.disable import use_again
-from releases.actions.step.claim import claim
-from releases.actions.step.finish import finish
 from releases.models import Deployment, NotificationChannel, NotificationDelivery, Step, SuppressedAddress
-from tests.releases.actions.telling import announced, outsider
+from releases.operations.notification_channel.change import enable
+from releases.operations.notification_delivery.disable import enable_address
+from releases.operations.step.claim import claim
+from releases.operations.step.outcome import record_success
 from tests.releases.api.conftest import ask, token_for
 from tests.releases.gates.asking import alter, make
+from tests.releases.operations.notifying import announced, outsider
 
 from .conftest import TRUE, WORKER, first, row
 
@@ -74,14 +74,14 @@ def blamed(world: Any) -> tuple[NotificationChannel, SuppressedAddress, Notifica
     )
 
 
-def test_a_button_whose_act_was_ended_by_a_deadlock_does_it_again(
+def test_a_button_whose_operation_was_ended_by_a_deadlock_does_it_again(
     database: str,
     blamed: tuple[NotificationChannel, SuppressedAddress, NotificationDelivery],
     browsers: Callable[[str], Client],
 ) -> None:
     channel, address, failed = blamed
     browser = browsers("manager")
-    path = f"/admin/act/notification_channel/enable/{channel.pk}/"
+    path = f"/admin/operation/notification_channel/enable/{channel.pk}/"
     answer = beside(database, address, channel, lambda: browser.post(path, {"reason": "the relay takes mail again"}))
     assert answer.status_code == 302
     assert NotificationChannel.objects.get(pk=channel.pk).disabled_at is None
@@ -99,14 +99,14 @@ def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
 
     def ends() -> None:
         with acting(WORKER):
-            finish(step, fencing_token=1, result={"by": "one"})
+            record_success(step, fencing_token=1, result={"by": "one"})
 
     beside(database, step, run, ends)
     assert (first(run).state, first(run).result) == ("succeeded", {"by": "one"})
     assert Event.objects.filter(operation="step:succeed", kind="operation").count() == 1
 
 
-def test_a_call_of_the_api_whose_act_was_ended_by_a_deadlock_does_it_again(
+def test_a_call_of_the_api_whose_operation_was_ended_by_a_deadlock_does_it_again(
     database: str, world: Any, queued: Callable[..., Deployment]
 ) -> None:
     run = queued(row(TRUE))
@@ -120,7 +120,7 @@ def test_a_call_of_the_api_whose_act_was_ended_by_a_deadlock_does_it_again(
     assert Event.objects.filter(operation="deployment:cancel", kind="operation").count() == 1
 
 
-def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
+def test_two_operations_on_a_channel_and_its_addresses_wait_for_each_other(
     world: Any, blamed: tuple[NotificationChannel, SuppressedAddress, NotificationDelivery]
 ) -> None:
     channel, address, failed = blamed
@@ -129,7 +129,7 @@ def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
 
     def run(act: Callable[[], Any], table: str, mine: threading.Event, other: threading.Event) -> None:
         def meets(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            """Wait, before the second of the two rows is locked, until the other act has its first."""
+            """Wait, before the second of the two rows is locked, until the other operation has its first."""
             if f'FROM "{table}"' in sql and "UPDATE" in sql and 'WHERE "id" = %s' not in sql:
                 mine.set()
                 other.wait(5)
@@ -145,7 +145,7 @@ def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
 
     acts = [
         (lambda: enable(channel.pk, reason="x"), "releases_suppressedaddress", has_mail, has_address),
-        (lambda: use_again(address.pk, reason="x"), "releases_notificationdelivery", has_address, has_mail),
+        (lambda: enable_address(address.pk, reason="x"), "releases_notificationdelivery", has_address, has_mail),
     ]
     threads = [threading.Thread(target=run, args=act) for act in acts]
     for thread in threads:

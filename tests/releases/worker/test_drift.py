@@ -11,14 +11,14 @@ import pytest
 from audit.actor import acting
 from audit.clock import now
 from audit.models import Event, Outbox
-from audit.refusals import NotYou
-from releases.actions.in_force.adopt import adopt
-from releases.actions.notice.make import drain
-from releases.actions.target import measure
+from audit.refusals import NotPermitted
 from releases.models import DeployedVersion, Drift, Notification, TargetMeasurement
-from releases.worker import sweeper
-from tests.releases.actions.test_in_force import configured, laid, proposed
+from releases.operations.deployed_version.register import register
+from releases.operations.notification.create import process_outbox
+from releases.operations.target import measure
+from releases.worker import poll
 from tests.releases.gates.asking import alter
+from tests.releases.operations.test_deployed_version import configured, laid, proposed
 
 from .conftest import WORKER, jobs
 
@@ -30,7 +30,7 @@ def active(laid: Any) -> Any:
     """Version 1.2.0 runs in production and is registered there by two people."""
     pointer = proposed(laid)
     with laid.acting_as("second_operator"):
-        adopt(pointer.pk)
+        register(pointer.pk)
     return laid
 
 
@@ -132,8 +132,8 @@ def test_a_measurement_during_which_another_version_became_active_is_void(
 def test_each_target_with_an_active_version_is_measured_every_day_and_after_a_change(active: Any) -> None:
     target = active.targets["production"]
     with acting(WORKER):
-        sweeper.due_measurements(now())
-        sweeper.due_measurements(now())
+        poll.due_measurements(now())
+        poll.due_measurements(now())
     wanted = ("releases.jobs.measure_target", {"target_id": target.pk})
     assert jobs("checks") == [wanted], "only the one where something is active, and once"
     row = measured(active)
@@ -147,7 +147,7 @@ def test_each_target_with_an_active_version_is_measured_every_day_and_after_a_ch
 def test_whoever_configures_targets_has_one_measured_at_once(active: Any) -> None:
     target = active.targets["production"]
     for name in ("auditor", "developer", "outsider"):
-        with active.acting_as(name), pytest.raises(NotYou):
+        with active.acting_as(name), pytest.raises(NotPermitted):
             measure.ask(target.pk)
     with active.acting_as("operator"):
         measure.ask(target.pk)
@@ -159,7 +159,7 @@ def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(activ
     edit(active)
     measured(active)
     with acting(WORKER):
-        while drain():
+        while process_outbox():
             pass
     notice = Notification.objects.get(event="drift:detect")
     assert notice.path == f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/#drift"

@@ -13,10 +13,10 @@ from django.db import connection
 from django.urls import reverse
 
 from audit.models import Event
-from environments.actions.configuration.create import create
+from environments.operations.configuration.create import create
 from releases import steps
-from releases.actions.release.plan import set_configuration
 from releases.models import Release
+from releases.operations.release.plan import set_configuration
 from releases.worker.dry_run import dry_run
 from tests.releases.api.conftest import ask, managing, token_for
 from tests.releases.gates.asking import alter
@@ -72,10 +72,10 @@ def test_it_names_each_command_of_each_step(world: Any, planned: Release) -> Non
         for phase in ("deployment", "verification", "rollback", "rollback_verification")
         for step in planned.step_plan[phase]
     ]
-    assert [step.kind for step in found] == kinds
+    assert [step.step_type for step in found] == kinds
     assert [step.ordinal for step in found] == list(range(1, len(found) + 1))
     assert all(step.lines or step.fault for step in found)
-    said = {step.kind: "\n".join(step.lines) for step in found if step.phase == "deployment"}
+    said = {step.step_type: "\n".join(step.lines) for step in found if step.phase == "deployment"}
     root = world.targets["staging"].root
     assert "pg_dump --format=custom" in said["backup"]
     assert f"{root}/shared/maintenance" in said["maintenance_mode"] or "nothing" in said["maintenance_mode"]
@@ -89,7 +89,7 @@ def test_a_target_without_a_database_is_told_of_none(world: Any) -> None:
     """A migration is the application's own, of whatever it keeps; what Ringi dumps and restores is a database."""
     release = world.planned()
     assert not any("DATABASE_URL" in {**c.values, **c.encrypted} for c in world.configurations.values())
-    said = {(s.phase, s.kind): s.lines for s in dry_run(release, world.environments["staging"])}
+    said = {(s.phase, s.step_type): s.lines for s in dry_run(release, world.environments["staging"])}
     assert said["deployment", "backup"] == ("no database is configured: nothing to dump",)
     assert said["rollback", "database_update"] == ("no database is configured: nothing to restore",)
 
@@ -141,7 +141,7 @@ def test_every_kind_describes_without_a_target(world: Any, planned: Release) -> 
     alter(world.targets["staging"], root="/nowhere/at/all")
     found = dry_run(world.fresh(planned), world.environments["staging"])
     in_no_default_plan = {"command", "ansible_playbook", "http_call", "manual", "wait"}
-    assert {step.kind for step in found} >= {kind.name for kind in steps.KINDS} - in_no_default_plan
+    assert {step.step_type for step in found} >= {kind.name for kind in steps.KINDS} - in_no_default_plan
     assert not [step.fault for step in found if step.fault]
 
 
@@ -170,5 +170,5 @@ def test_it_is_answered_to_programs_with_the_log_right_only(world: Any, planned:
     assert ask("get", path, token=token_for(world, world.people["ci"], "staging")).status_code == 403
     answer = ask("get", path, token=managing)
     assert answer.status_code == 200, answer.content
-    assert {entry["kind"] for entry in answer.json()} >= {"backup", "code_deploy", "check"}
+    assert {entry["step_type"] for entry in answer.json()} >= {"backup", "code_deploy", "check"}
     assert "hidden-word" not in answer.content.decode()

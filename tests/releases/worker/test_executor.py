@@ -13,19 +13,19 @@ import psycopg
 import pytest
 
 from audit.actor import acting
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import key_ring
 from environments.models import DeploymentTarget
 from releases import steps
-from releases.actions.deployment import decide
-from releases.actions.deployment.queue import queue
-from releases.actions.step.claim import claim
-from releases.actions.step.finish import finish
 from releases.models import DeployedVersion, Deployment, Step, StepAttempt, StepOutput
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step.claim import claim
+from releases.operations.step.outcome import record_success
 from releases.steps.base import StepFailed
 from releases.worker.context import context_of, facts_of
 from releases.worker.executor import run_from
-from releases.worker.sweeper import stopping_deployments
+from releases.worker.poll import stopping_deployments
 from tests.releases.gates.asking import alter
 
 from .conftest import TRUE, WORKER, at_work, expire, first, row, states
@@ -80,7 +80,7 @@ def test_nothing_begins_in_a_folder_that_became_another_targets(
 def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     assert (
         facts_of(first(run)).target.settings == DeploymentTarget.objects.get(pk=world.targets["production"].pk).options
     )
@@ -140,7 +140,7 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
     script = f"open({str(seen)!r}, 'a').write('x'); raise SystemExit(1)"
     run = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         lost_attempt(first(run))
         run_from(first(run).pk)
     assert seen.read_text() == "x"
@@ -148,11 +148,11 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
     assert world.fresh(run).state == "awaiting_decision"
     with (
         world.acting_as("operator"),
-        pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
+        pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
-        decide.confirm_done(first(run).pk, reason="I saw it")
+        decide.mark_succeeded(first(run).pk, reason="I saw it")
     with world.acting_as("second_operator"):
-        decide.confirm_done(first(run).pk, reason="I saw it on the target")
+        decide.mark_succeeded(first(run).pk, reason="I saw it on the target")
     assert states(run) == ["succeeded", "ready", "pending"]
     assert first(run).decision["name"] == "Second Operator"
     with acting(WORKER):
@@ -175,25 +175,25 @@ def test_a_failed_step_of_production_waits_for_another_person(
     command = ["/usr/bin/env", "python3", "-c", f"import os; raise SystemExit(not os.path.exists({str(flag)!r}))"]
     run = consented(row(command, repeatable=True), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)
     assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "failed")
     flag.touch()
     with (
         world.acting_as("operator"),
-        pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
+        pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
         decide.retry(first(run).pk, reason="repaired")
     for name in ("manager", "committee_a", "developer", "auditor", "ci"):
-        with world.acting_as(name), pytest.raises(NotYou):
+        with world.acting_as(name), pytest.raises(NotPermitted):
             decide.retry(first(run).pk, reason="repaired")
     with world.acting_as("second_operator"):
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidInput):
             decide.retry(first(run).pk, reason=" ")
-        with pytest.raises(WrongState, match="required"):
+        with pytest.raises(NotPossible, match="required"):
             decide.skip(first(run).pk, reason="no need")
-        with pytest.raises(WrongState):
-            decide.confirm_done(first(run).pk, reason="it failed, that is no doubt")
+        with pytest.raises(NotPossible):
+            decide.mark_succeeded(first(run).pk, reason="it failed, that is no doubt")
         decide.retry(first(run).pk, reason="repaired")
     with acting(WORKER):
         run_from(first(run).pk)
@@ -203,7 +203,7 @@ def test_a_failed_step_of_production_waits_for_another_person(
 def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(["/bin/false"], required=False), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)
     with world.acting_as("second_operator"):
         decide.skip(first(run).pk, reason="the notice can wait")
@@ -216,13 +216,13 @@ def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Call
 def test_giving_up_ends_the_run_and_drops_the_rest(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)
-    with world.acting_as("operator"), pytest.raises(NotYou):
-        decide.give_up(run.pk, reason="hopeless")
+    with world.acting_as("operator"), pytest.raises(NotPermitted):
+        decide.fail(run.pk, reason="hopeless")
     with world.acting_as("second_operator"):
-        decide.give_up(run.pk, reason="hopeless")
-        with pytest.raises(WrongState):
+        decide.fail(run.pk, reason="hopeless")
+        with pytest.raises(NotPossible):
             decide.retry(first(run).pk, reason="after all")
     assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "cancelled", "cancelled"])
 
@@ -283,14 +283,14 @@ def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
     root.rename(root.with_name("unmounted"))
     root.write_text("not a folder")
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)
     assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
 
 
 @contextmanager
 def another_ring() -> Iterator[None]:
-    """Let this machine have a ring of keys that opens nothing which was sealed before."""
+    """Let this machine have a ring of keys that opens nothing which was encrypted before."""
     own = key_ring.path().read_bytes()
     key_ring.path().unlink()
     key_ring.read()
@@ -307,10 +307,10 @@ def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_i
     """Nothing was done yet, so the step failed; unless an earlier attempt died, of which nobody knows how far it came."""
     run = consented(row(TRUE), row(TRUE, repeatable=True))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         taken = claim(first(run).pk, worker="has the keys")
         assert taken is not None
-        finish(taken.step, fencing_token=taken.fencing_token, result={})
+        record_success(taken.step, fencing_token=taken.fencing_token, result={})
         second = run.steps.get(ordinal=2)
         if died:
             claim(second.pk, worker="dies")

@@ -1,4 +1,4 @@
-"""Leases of one process are renewed by one thread, which costs nothing where a step takes less than a beat."""
+"""Leases of one process are renewed by one thread, which costs nothing where a step takes less than a heartbeat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .conftest import TRUE, WORKER, first, row
 @pytest.fixture
 def step(world: Any, queued: Callable[..., Deployment]) -> Step:
     """A step that this process has taken."""
-    from releases.actions.step.claim import claim
+    from releases.operations.step.claim import claim
 
     run = queued(row(TRUE))
     with acting(WORKER):
@@ -60,7 +60,7 @@ def sessions() -> int:
 
 
 def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, settings: Any) -> None:
-    settings.BEAT = 0.05
+    settings.HEARTBEAT_INTERVAL = 0.05
     before = until(step)
     with Lease(step.pk, step.fencing_token, longest=60):
         comes(lambda: until(step) > before)
@@ -71,7 +71,7 @@ def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, sett
 
 
 def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: Step, settings: Any) -> None:
-    settings.BEAT = 0.2
+    settings.HEARTBEAT_INTERVAL = 0.2
     before, met = until(step), set()
     for _ in range(5):
         with Lease(step.pk, step.fencing_token, longest=60):
@@ -84,7 +84,7 @@ def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: S
 
 
 def test_a_lease_that_went_to_another_is_lost_and_the_others_go_on(step: Step, settings: Any) -> None:
-    settings.BEAT = 0.05
+    settings.HEARTBEAT_INTERVAL = 0.05
     with (
         Lease(step.pk, step.fencing_token, longest=60) as held,
         Lease(step.pk, step.fencing_token + 1, longest=60) as gone,

@@ -15,19 +15,19 @@ from django.utils import translation
 
 from audit.actor import acting
 from audit.clock import now
-from audit.refusals import Invalid
-from environments.actions.configuration.create import create
+from audit.refusals import InvalidInput
 from environments.models import ConfigurationVersion, DeploymentTarget
-from releases.actions.dump.delete import delete
-from releases.actions.release.confirm import NOT_MEASURED, facts_now
-from releases.actions.target.sound import require_sound
-from releases.actions.watch.place import configuration_of, spec_of
+from environments.operations.configuration.create import create
 from releases.models import DeployedVersion, Deployment, Release, StepOutput
+from releases.operations.dump.delete import delete
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.operations.release.final_check import NOT_MEASURED, facts_now
+from releases.operations.target.validity import require_valid
 from releases.steps.target import journal_lines
 from releases.worker.dry_run import dry_run
 from releases.worker.executor import run_from
-from tests.releases.actions.test_dumps import backup
 from tests.releases.gates.asking import alter, make
+from tests.releases.operations.test_dumps import backup
 from tests.releases.steps.conftest import Host, host, wait_for
 from tests.releases.steps.ssh.conftest import processes
 
@@ -117,7 +117,7 @@ def test_a_key_that_is_no_secret_is_not_taken(world: Any, host: Host) -> None:
     assert "TARGET_SSH_KEY" not in configuration_of(made.pk)[0]
 
 
-def test_a_version_that_nobody_consented_to_brings_no_key(world: Any, reached: Any, host: Host) -> None:
+def test_a_version_that_nobody_approved_brings_no_key(world: Any, reached: Any, host: Host) -> None:
     target = reached("staging")
     place = {"application": world.application, "environment": world.environments["staging"]}
     agreed = ConfigurationVersion.objects.filter(**place).order_by("-number").first()
@@ -142,7 +142,7 @@ def test_the_dry_run_says_where(world: Any, reached: Any, host: Host) -> None:
     target = reached("staging")
     place = f"{host.settings['user']}@127.0.0.1:{host.settings['port']}: "
     found = dry_run(world.planned(), world.environments["staging"])
-    lines = [line for step in found if step.kind != "check" for line in step.lines]
+    lines = [line for step in found if step.step_type != "check" for line in step.lines]
     assert lines and all(line.startswith(place) for line in lines)
     assert not any(step.fault for step in found)
     assert list(Path(target.root).iterdir()) == [], "a dry run connects to nothing"
@@ -169,6 +169,6 @@ def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> N
 
 
 def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:
-    with translation.override("en"), pytest.raises(Invalid, match=r"ssh\.known_hosts"):
-        require_sound({"ssh": {"host": "host.example", "user": "deploy", "known_hosts": ""}})
+    with translation.override("en"), pytest.raises(InvalidInput, match=r"ssh\.known_hosts"):
+        require_valid({"ssh": {"host": "host.example", "user": "deploy", "known_hosts": ""}})
     assert DeploymentTarget._meta.get_field("options")

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from audit.actor import acting
-from releases.actions.deployment.queue import queue
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import schedule
-from releases.actions.release.plan import plan as plan_release
-from releases.actions.release.prepare import fix_content
-from releases.actions.rollback import decide
-from releases.actions.watch.begin import begin_before, wants_before
 from releases.jobs import prepare_rollback
 from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Procedure, Rollback
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import schedule
+from releases.operations.monitoring.start import needs_baseline, start_baseline
+from releases.operations.release.plan import plan as plan_release
+from releases.operations.release.prepare import lock_scope
+from releases.operations.rollback import decide
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 
@@ -34,7 +34,7 @@ def in_force(world: Any, environment: str) -> None:
 def newer_procedure() -> Procedure:
     """Activate another version of the procedure, which asks for a longer monitoring after a rollback."""
     active = Procedure.objects.get(state="in_effect")
-    content = {**active.content, "rollback": {**active.content["rollback"], "watch_seconds": 4321}}
+    content = {**active.content, "rollback": {**active.content["rollback"], "monitoring_seconds": 4321}}
     walk(active, "retire")
     made: Procedure = make(Procedure, version="9.9.9", content=content, digest="9" * 64, reason="longer")
     walk(made, "submit", "put_into_effect")
@@ -77,7 +77,7 @@ def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_w
     alarm = taken_back(world, run)
     assert world.fresh(run).procedure == pinned
     monitoring = MonitoringPeriod.objects.get(rollback=alarm)
-    assert monitoring.duration_seconds == pinned.document.rollback.watch_seconds != 4321
+    assert monitoring.duration_seconds == pinned.document.rollback.monitoring_seconds != 4321
 
 
 def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
@@ -88,12 +88,12 @@ def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
         run = request(release.pk, environment_id=world.environments["development"].pk)
     before, after = run.procedure, newer_procedure()
     with world.acting_as("manager"):
-        fix_content(release.pk)
+        lock_scope(release.pk)
     with world.acting_as("developer"):
         schedule(run.pk)
     assert world.fresh(run).procedure == before
     with acting(COMMAND):
-        queue(run.pk)
+        enqueue(run.pk)
     assert world.fresh(run).procedure == after
 
 
@@ -108,6 +108,6 @@ def test_a_draft_has_its_baseline_measured_before_it_begins(world: Any) -> None:
     with world.acting_as("developer"):
         run = request(release.pk, environment_id=world.environments["development"].pk)
         schedule(run.pk, at=now() + timedelta(minutes=5))
-    assert wants_before(now()) == [run.pk]
+    assert needs_baseline(now()) == [run.pk]
     with acting(COMMAND):
-        assert begin_before(run.pk) is not None
+        assert start_baseline(run.pk) is not None

@@ -13,17 +13,17 @@ from psycopg.conninfo import conninfo_to_dict
 
 from audit.actor import acting
 from audit.capture import set_context
-from releases.actions.consent.decide import approve
-from releases.actions.consent.lapse import lapse_stale
-from releases.actions.deployment.queue import queue
-from releases.actions.deployment.request import request
-from releases.actions.deployment.schedule import schedule
-from releases.actions.step.claim import claim
-from releases.actions.waiver import decide
 from releases.models import FinalCheck, FollowUp, Milestone
+from releases.operations.approval_request.decide import approve
+from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import schedule
+from releases.operations.step.claim import claim
+from releases.operations.waiver import decide
 from tests.conftest import _connected
-from tests.releases.actions.test_waiver import proposed
 from tests.releases.gates.asking import alter
+from tests.releases.operations.test_waiver import proposed
 from tests.releases.worker.conftest import TRUE, WORKER, first, plan, row
 
 AsProcess = Callable[[str], AbstractContextManager[None]]
@@ -40,7 +40,7 @@ def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_
     release, round_ = world.confirmed()
     alter(release, rollback_pre_authorised=True)
     with as_process("scheduler"), acting(WORKER):
-        assert lapse_stale() == [release.pk]
+        assert invalidate_stale() == [release.pk]
     assert world.fresh(round_).state == "invalidated"
     assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
 
@@ -56,7 +56,7 @@ def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world:
         run = request(release.pk, environment_id=world.environments["production"].pk)
         schedule(run.pk)
     with as_process("scheduler"), acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     with as_process("worker"), acting(WORKER):
         assert claim(first(run).pk, worker="one") is not None
     assert world.fresh(waiver).follow_up == FollowUp.objects.get(key="waiver")

@@ -10,15 +10,15 @@ from django.utils import translation
 
 from audit.actor import acting
 from audit.models import Event
-from audit.refusals import WrongState
-from releases.actions.deployment import decide
-from releases.actions.deployment.queue import queue
-from releases.actions.rollback import decide as rollbacks
-from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
+from audit.refusals import NotPossible
 from releases.gates.content import document
 from releases.jobs import prepare_rollback
 from releases.models import DecisionRequest, Deployment, Rollback
 from releases.models.release import preauthorisation_words
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.rollback import decide as rollbacks
+from releases.operations.rollback.causes import cause_of, raiser_of, seen_of
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
 
@@ -36,7 +36,7 @@ def failing(world: Any, consented: Callable[..., Deployment]) -> Callable[..., D
         run = consented(*forward, **options)
         alter(run.approval_request, document={**run.approval_request.document, "rollback_pre_authorised": agreed})  # type: ignore[union-attr]
         with acting(WORKER):
-            queue(run.pk)
+            enqueue(run.pk)
             run_from(first(run).pk)
         return world.fresh(run)  # type: ignore[no-any-return]
 
@@ -89,7 +89,7 @@ def test_an_unknown_outcome_asks(world: Any, consented: Callable[..., Deployment
     run = consented(row(TRUE))
     alter(run.approval_request, document={**run.approval_request.document, "rollback_pre_authorised": AGREED})  # type: ignore[union-attr]
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         die(first(run), 3)
         run_from(first(run).pk)
     assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
@@ -120,16 +120,16 @@ def test_nobody_goes_on_once_it_is_authorised(world: Any, failing: Callable[...,
     run = failing(row(["/bin/false"]))
     with acting(WORKER):
         assert rollbacks.pre_authorise(Rollback.objects.get(deployment=run).pk, rows={})
-    with world.acting_as("second_operator"), pytest.raises(WrongState, match="about to start"):
+    with world.acting_as("second_operator"), pytest.raises(NotPossible, match="about to start"):
         decide.retry(first(run).pk, reason="repaired")
 
 
 def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: Callable[..., Deployment]) -> None:
-    from releases.actions.switch.press import press
+    from releases.operations.emergency_stop.activate import activate
 
     run = failing(row(["/bin/false"]))
     with world.acting_as("operator"):
-        press(reason="something is wrong")
+        activate(reason="something is wrong")
     prepare_rollback(Rollback.objects.get(deployment=run).pk)
     assert world.fresh(run).state == "rolled_back"
 

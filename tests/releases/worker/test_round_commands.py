@@ -19,7 +19,7 @@ def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, b
     alter(target, options={"migrate": MIGRATE})
     release, round_ = world.submitted()
     for address in (
-        reverse("act", args=["approval", "approve", round_.pk]),
+        reverse("operation", args=["approval", "approve", round_.pk]),
         reverse("release", args=[release.pk]),
         reverse("sign-all", args=[release.pk]),
     ):
@@ -42,6 +42,6 @@ def test_what_differs_from_what_ran_there_last_is_named(world: Any, browsers: An
     alter(target, options={"migrate": MIGRATE, "log": "app.log"})
     _release, round_ = world.submitted()
     page = unescape(
-        browsers("committee_a").get(reverse("act", args=["approval", "approve", round_.pk])).content.decode()
+        browsers("committee_a").get(reverse("operation", args=["approval", "approve", round_.pk])).content.decode()
     )
     assert "migrate: old → /srv/tools/migrate --database 'two words'" in page and "log: app.log" not in page

@@ -1,4 +1,4 @@
-"""The RQ worker: one queue, a sign of life beside a long job, and an end that does not disturb the job at work."""
+"""The RQ worker: one queue, a heartbeat beside a long job, and an end that does not disturb the job at work."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rq.worker import BaseWorker
 
 from audit.actor import acting
 from audit.models import Event, Outbox
-from releases import dispatch, jobs, silence
-from releases.actions.deployment.queue import queue as queue_run
+from releases import dispatch, jobs, liveness
 from releases.models import Deployment
+from releases.operations.deployment.enqueue import enqueue as queue_run
 from releases.worker.rq_worker import RingiJob, RingiWorker
 
 from .conftest import TRUE, WORKER, first, row
@@ -41,7 +41,7 @@ def worker_of(queue: Any) -> Worker:
 
 
 def forget_then_sleep(key: str, seconds: float) -> None:
-    """A job in which the worker's own sign of life runs out."""
+    """A job in which the worker's own heartbeat runs out."""
     django_rq.get_connection("production").expire(key, 2)
     time.sleep(seconds)
 
@@ -227,17 +227,17 @@ def test_nobody_ends_or_suspends_it_through_redis(worker: Worker, valkey: redis.
 def test_emptied_redis_knows_it_again_with_its_next_sign_of_life(worker: Worker, valkey: redis.Redis) -> None:
     worker.register_birth()
     valkey.flushdb()
-    assert not silence.listeners()["production"]
+    assert not liveness.listeners()["production"]
     worker.heartbeat()
-    (known,) = silence.listeners()["production"]
+    (known,) = liveness.listeners()["production"]
     assert known[0] == worker.name and known[2]
     valkey.flushdb()
     queue = django_rq.get_queue("production")
     job = queue.enqueue(forget_then_sleep, worker.key, 0, result_ttl=0)
     worker.maintain_heartbeats(job, worker.prepare_execution(job))
-    assert len(silence.listeners()["production"]) == 1
+    assert len(liveness.listeners()["production"]) == 1
     worker.register_death()
-    assert not silence.listeners()["production"]
+    assert not liveness.listeners()["production"]
 
 
 def test_the_allowed_jobs_are_those_of_the_module_by_name() -> None:

@@ -32,8 +32,8 @@ def place(request: pytest.FixtureRequest, state_folder: Path) -> Iterator[tuple[
     account: dict[str, Any] = {}
     folder = Path(tempfile.mkdtemp(prefix="ringi-sandbox-"))
     shutil.copytree(state_folder, folder / "state")
-    (folder / "state" / "sealer").mkdir()
-    for path in ("state/sealer/key", "state/secrets/other.keys"):
+    (folder / "state" / "ledger_signer").mkdir()
+    for path in ("state/ledger_signer/key", "state/secrets/other.keys"):
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text("secret")
     (folder / "target").mkdir()
@@ -61,14 +61,14 @@ def test_a_release_finds_nothing_of_ringis(
     folder, account = place
     state, key = folder / "state", folder / "state" / "secrets" / "configuration.keys"
     alter(world.targets["development"], root=str(folder / "target"))
-    secret = {"RINGI_METRICS_TOKEN": "of-ringi", "RINGI_STATE": str(state), "SECRET_KEY": "of-ringi"}
+    secret = {"RINGI_METRICS_TOKEN": "of-ringi", "RINGI_STATE_DIR": str(state), "SECRET_KEY": "of-ringi"}
     address = urlsplit(os.environ["DATABASE_WORKER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
     own = {"DATABASE_URL": address.geturl(), "REDIS_URL": settings.RQ_QUEUES["development"]["URL"], **secret}
     argv = [sys.executable, "manage.py", "worker", "development"]
     log = tmp_path / "worker.log"
     worker = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL, **account)
     try:
-        files = [state / "sealer" / "key", key, state / "secrets" / "other.keys", folder]
+        files = [state / "ledger_signer" / "key", key, state / "secrets" / "other.keys", folder]
         run = queued(row(asked(files=files, pids=[worker.pid, os.getpid()])))
         wait_for(lambda: world.fresh(run).state in ("succeeded", "failed", "awaiting_decision"), seconds=90)
     finally:

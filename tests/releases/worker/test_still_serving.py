@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
-from releases.actions.deployment.decide import confirm_done
-from releases.actions.deployment.queue import queue
 from releases.models import Deployment
+from releases.operations.deployment.decide import mark_succeeded
+from releases.operations.deployment.enqueue import enqueue
 from releases.steps.service_control import running_service, stop_service
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
@@ -87,14 +87,14 @@ def test_a_start_that_nothing_proves_waits_for_a_person_and_goes_on_with_that_pe
     place("production", ready=None)
     run = consented(START, verify=(row(TRUE),))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
     work(run)
     run = world.fresh(run)
     step = first(run)
     assert (run.state, step.state) == ("awaiting_decision", "outcome_unknown")
     assert "service.version" in step.failure and step.result["pid"]
     with world.acting_as("second_operator"):
-        confirm_done(step.pk, reason="looked at it: it serves")
+        mark_succeeded(step.pk, reason="looked at it: it serves")
     with acting(WORKER):
         run_from(run.steps.last().pk)  # type: ignore[union-attr]
     assert states(run) == ["succeeded", "succeeded"], [row.failure for row in run.steps.all()]

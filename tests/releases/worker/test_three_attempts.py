@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
-from releases.actions.deployment import decide
-from releases.actions.deployment.queue import queue
-from releases.actions.rollback.run import retry
-from releases.actions.step import finish as outcomes
-from releases.actions.step.claim import ATTEMPTS, Exhausted, claim
 from releases.models import DecisionRequest, Deployment, Rollback, Step
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.rollback.start import retry
+from releases.operations.step import outcome as outcomes
+from releases.operations.step.claim import ATTEMPTS, Exhausted, claim
 from releases.worker.executor import run_from
 
 from .conftest import TRUE, WORKER, expire, first, row, states
@@ -39,7 +39,7 @@ def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
 ) -> None:
     run = consented(AGAIN)
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         die(first(run), ATTEMPTS)
         with pytest.raises(Exhausted):
             claim(first(run).pk, worker="a fourth")
@@ -54,7 +54,7 @@ def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
 def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(AGAIN)
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         die(first(run), ATTEMPTS)
         run_from(first(run).pk)
     with world.acting_as("second_operator"):
@@ -77,7 +77,7 @@ def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
 ) -> None:
     run = consented(AGAIN)
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         with monkeypatch.context() as broken:
             broken.setattr(outcomes, place, _asserts)
             for _ in range(ATTEMPTS):
@@ -88,7 +88,7 @@ def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
     assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
     assert "AssertionError: seven is not eight" in first(run).failure
     with world.acting_as("second_operator"):
-        decide.confirm_done(first(run).pk, reason="seen on the target")
+        decide.mark_succeeded(first(run).pk, reason="seen on the target")
     with acting(WORKER):
         run_from(run.steps.get(ordinal=2).pk)
     assert (states(run), world.fresh(run).state) == (["succeeded", "succeeded"], "verifying")
@@ -112,13 +112,13 @@ def test_a_lower_tier_fails_and_can_be_rolled_back(world: Any, queued: Callable[
 def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, ordinal: int
 ) -> None:
-    """A rollback is proved (`restored`) or ended in the act of its last step: what raises there ends the worker."""
+    """A rollback is proved (`complete`) or ended in the operation of its last step: what raises there ends the worker."""
     in_force(world, "development")
     run = queued(AGAIN)
     with acting(WORKER):
         run_from(first(run).pk)
     with monkeypatch.context() as broken:
-        broken.setattr(outcomes, "restored" if ordinal == 3 else "back_checked", _asserts)
+        broken.setattr(outcomes, "complete" if ordinal == 3 else "complete_verification", _asserts)
         with pytest.raises(AssertionError):
             taken_back(world, run)
         alarm, step = Rollback.objects.get(deployment=run), run.steps.get(ordinal=ordinal)

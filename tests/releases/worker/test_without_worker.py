@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
-from audit.change import change
 from audit.clock import now
 from audit.models import Event
-from audit.refusals import Invalid, NotYou, WrongState
-from releases.actions.deployment import decide
-from releases.actions.deployment.queue import queue
-from releases.actions.step.confirm import assign, confirm
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from releases.models import DecisionRequest, Deployment, Step
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step.confirm_manual import assign, confirm_manual
 from releases.worker.executor import run_from
-from releases.worker.sweeper import idle_steps, stopping_deployments
-from tests.releases.actions.telling import forget, only, tell
+from releases.worker.poll import idle_steps, stopping_deployments
+from tests.releases.operations.notifying import forget, only, tell
 
 from .conftest import TRUE, WORKER, expire, first, jobs, row, states
 from .test_executor import lost_attempt
@@ -40,7 +40,7 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
 ) -> None:
     run = consented(row(TRUE), manual(**who), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)  # returns: nobody is held
     second, named = run.steps.get(ordinal=2).pk, who.get("person", "second_operator")
     assert (world.fresh(run).state, states(run)) == (
@@ -52,17 +52,17 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
     assert world.fresh(run).blockers == [Step.objects.get(pk=second).failure]
     # `operator` has the role, but has scheduled the run; the manager has neither the name nor the role.
     for name in {"operator", "manager", "auditor", "ci", "outsider"} - {named}:
-        with world.acting_as(name), pytest.raises(NotYou):
-            confirm(second, reason="done")
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            confirm_manual(second, reason="done")
     with (
         world.acting_as("second_operator"),
-        pytest.raises(WrongState, match="This step must be confirmed by the person or role that the step names"),
+        pytest.raises(NotPossible, match="This step must be confirmed by the person or role that the step names"),
     ):
-        decide.confirm_done(second, reason="I saw it")
+        decide.mark_succeeded(second, reason="I saw it")
     with world.acting_as(named):
-        with pytest.raises(Invalid):
-            confirm(second, reason=" ")
-        confirm(second, reason="switched to B at the console")
+        with pytest.raises(InvalidInput):
+            confirm_manual(second, reason=" ")
+        confirm_manual(second, reason="switched to B at the console")
     done = Step.objects.get(pk=second)
     assert done.state == "succeeded" and done.result["note"] == "switched to B at the console" and done.failure == ""
     assert done.attempts.get().outcome == "asked"
@@ -73,14 +73,14 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
 
 
 @pytest.mark.parametrize(("who", "told"), [({"person": "developer"}, {"developer"}), ({"role": "tester"}, {"tester"})])
-def test_whom_it_names_is_told_beside_the_first_of_the_roster(
+def test_whom_it_names_is_told_beside_the_first_of_the_team(
     world: Any, consented: Callable[..., Deployment], who: dict[str, str], told: set[str]
 ) -> None:
     run = consented(manual(**who), row(TRUE))
     only(("deployment:await_decision", None, "admin"))
     forget()
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)
     (notice,) = (one for one in tell() if one.event == "deployment:await_decision")
     messages = list(notice.inbox_items.all())
@@ -96,7 +96,7 @@ def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
         run_from(first(run).pk)
     assert world.fresh(run).state == "awaiting_decision"
     with world.acting_as("developer"):
-        confirm(run.steps.get(ordinal=2).pk, reason="done")
+        confirm_manual(run.steps.get(ordinal=2).pk, reason="done")
     assert world.fresh(run).state == "verifying"
     with acting(WORKER):
         run_from(run.steps.get(ordinal=3).pk)
@@ -110,28 +110,28 @@ def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
     with acting(WORKER):
         run_from(first(run).pk)
     step = first(run).pk
-    with world.acting_as("developer"), pytest.raises(NotYou):
+    with world.acting_as("developer"), pytest.raises(NotPermitted):
         assign(step)
     with world.acting_as("operator"):
         assert assign(step).assignee == world.people["operator"]
-        with pytest.raises(WrongState, match="already"):
+        with pytest.raises(NotPossible, match="already"):
             assign(step)
     with world.acting_as("second_operator"):
-        with pytest.raises(NotYou, match="Operator has claimed this step"):
-            confirm(step, reason="done")
-        with pytest.raises(Invalid, match="Say why you take it over"):
+        with pytest.raises(NotPermitted, match="Operator has claimed this step"):
+            confirm_manual(step, reason="done")
+        with pytest.raises(InvalidInput, match="Say why you take it over"):
             assign(step)
         assign(step, reason="the operator has gone home")
-        confirm(step, reason="done")
+        confirm_manual(step, reason="done")
     taken = Event.objects.filter(kind="operation", operation="step:assign").latest("at")
     assert taken.contents["after"]["taken_over_from"] == "Operator"
     assert first(run).state == "succeeded" and first(run).assignee == world.people["second_operator"]
-    with world.acting_as("operator"), pytest.raises(WrongState):
+    with world.acting_as("operator"), pytest.raises(NotPossible):
         assign(step, reason="late")
 
 
 def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Callable[..., Deployment]) -> None:
-    from releases.actions.step.claim import claim
+    from releases.operations.step.claim import claim
 
     run = queued(manual(person="developer"))
     with acting(WORKER):
@@ -148,8 +148,8 @@ def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[
     with world.acting_as("operator"):
         decide.stop(run.pk, reason="wrong version")
     assert (world.fresh(run).state, states(run)) == ("stopped", ["failed", "cancelled", "cancelled"])
-    with world.acting_as("developer"), pytest.raises(WrongState):
-        confirm(first(run).pk, reason="done")
+    with world.acting_as("developer"), pytest.raises(NotPossible):
+        confirm_manual(first(run).pk, reason="done")
 
 
 def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
@@ -164,8 +164,8 @@ def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
         idle_steps(now())
         run_from(step.pk)  # a wake-up that came too early is dropped
         assert first(run).fencing_token == 1 and jobs("development")[1:] == []
-        with change("test:ten_minutes_pass", (Step, step.pk)) as act:
-            act.get(Step).started_at -= timedelta(seconds=601)
+        with operation("test:ten_minutes_pass", (Step, step.pk)) as op:
+            op.get(Step).started_at -= timedelta(seconds=601)
         expire(step)
         idle_steps(now())
         assert jobs("development")[-1] == ("releases.jobs.run_step", {"step_id": step.pk})
@@ -202,7 +202,7 @@ def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
     script = f"import os; open({str(seen)!r}, 'a').write('x'); raise SystemExit(not os.path.exists({str(flag)!r}))"
     run = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
     with acting(WORKER):
-        queue(run.pk)
+        enqueue(run.pk)
         run_from(first(run).pk)
     assert (states(run)[0], seen.read_text()) == ("failed", "x")
     with world.acting_as("second_operator"):

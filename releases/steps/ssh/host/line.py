@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from releases.steps.base import Fenced, StopAsked
+from releases.steps.base import Fenced, StopRequested
 from releases.steps.ssh.wire import read, written
 from releases.steps.words import gettext as _
 
@@ -18,10 +18,10 @@ CUT_OFF = 75
 
 
 class Line:
-    """Reads requests, beats and files from one descriptor and writes events to another.
+    """Reads requests, heartbeats and files from one descriptor and writes events to another.
 
-    A beat is an empty line. After `patience` seconds without any byte, or at the end of the input, the line is cut:
-    beat() raises Fenced, and what does not ask is ended with the process GRACE_SECONDS later; its child dies with it.
+    A heartbeat is an empty line. After `patience` seconds without any byte, or at the end of the input, the line is cut:
+    heartbeat() raises Fenced, and what does not ask is ended with the process GRACE_SECONDS later; its child dies with it.
     """
 
     def __init__(self, incoming: int = 0, outgoing: int = 1) -> None:
@@ -58,20 +58,20 @@ class Line:
         """Pass on what a command wrote, masked already."""
         self.say(output=base64.b64encode(chunk).decode())
 
-    def beat(self) -> None:
-        """Raise Fenced when the line is cut, StopAsked when a person stops the run; that once."""
+    def heartbeat(self) -> None:
+        """Raise Fenced when the line is cut, StopRequested when a person stops the run; that once."""
         if self.cut.is_set():
             raise Fenced(_("the connection to the worker is lost"))
         if self.stopping.is_set() and not self._stop_told:
             self._stop_told = True
-            raise StopAsked
+            raise StopRequested
 
     def fetch(self, path: Path) -> None:
         """Ask the worker for the wanted tree's tar file and write it to `path`."""
         self._awaited = path
         self.say(want="tree")
         while not self.arrived.wait(0.2):
-            self.beat()
+            self.heartbeat()
 
     def _line(self) -> bytes:
         while b"\n" not in self._held:

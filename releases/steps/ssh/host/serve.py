@@ -7,10 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from releases.steps.base import Fenced, Overdue, StepContext, StepFailed, StillRunning, StopAsked, TargetSpec, Version
+from releases.steps.base import (
+    Fenced,
+    Overdue,
+    StepContext,
+    StepFailed,
+    StillRunning,
+    StopRequested,
+    TargetSpec,
+    Version,
+)
 from releases.steps.masking import masked, passwords_in
 from releases.steps.ssh.host.line import Line
-from releases.steps.ssh.host.told import tell
+from releases.steps.ssh.host.texts import tell
 from releases.steps.words import gettext as _
 
 # Needs the library of PostgreSQL's client, which a host without a database may do without.
@@ -31,7 +40,7 @@ def main() -> None:
             if "psycopg" not in str(error) and "pq wrapper" not in str(error):
                 raise
             raise StepFailed(_("the host lacks libpq, the library of PostgreSQL's client")) from error
-    except (Fenced, Overdue, StepFailed, StillRunning, StopAsked) as fault:
+    except (Fenced, Overdue, StepFailed, StillRunning, StopRequested) as fault:
         told = {"fault": type(fault).__name__, "message": str(fault)}
         line.say(**told, state=getattr(fault, "state", ""), facts=getattr(fault, "facts", {}))
     except Exception as fault:  # noqa: BLE001  whatever it is, the worker must hear of it
@@ -47,8 +56,8 @@ def _done(request: dict[str, Any], line: Line) -> Any:
         context = _context(request, target, line)
         if what == "run":
             return kind.run(context, parameters)
-        verdict, facts = kind.probe(context, parameters)
-        return [verdict.value, facts]
+        result, facts = kind.probe(context, parameters)
+        return [result.value, facts]
     configuration = request.get("configuration", {})
     if what == "measure":
         from releases.steps.target import measure
@@ -69,7 +78,7 @@ def _done(request: dict[str, Any], line: Line) -> Any:
 
         return examine.answers_of(examine.examine(target)) if what == "examine" else examine.layout_of(target)
     if what == "shared_with":
-        from releases.steps.lies import shared_with
+        from releases.steps.path_identity import shared_with
 
         return shared_with(target, request["roots"])
     if what == "look":
@@ -108,7 +117,7 @@ def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepCon
         deadline_seconds=given["deadline_seconds"],
         no_output_timeout_seconds=given["no_output_timeout_seconds"],
         output=line.output,
-        beat=line.beat,
+        heartbeat=line.heartbeat,
         secrets=tuple(request["secrets"]),
         fetch=line.fetch,
     )

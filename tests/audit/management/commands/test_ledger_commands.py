@@ -1,4 +1,4 @@
-"""The sealer and audit_verify as the processes that people and supervisors start."""
+"""The ledger signer and audit_verify as the processes that people and supervisors start."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import pytest
 from audit import capture
 from audit.apps import table_of
 from audit.roles import Roles
-from tests.audit.conftest import GOVERNED, TABLE_OF, LedgerDatabase, Listed, events, fill
+from tests.audit.conftest import AUDITED_TABLES, TABLE_OF, LedgerDatabase, Listed, events, fill
 from tests.audit.ledger.test_delivery import _enter, dripping
-from tests.audit.ledger.test_going_on import _consent
+from tests.audit.ledger.test_resumption import _consent
 
 PROJECT = Path(__file__).parents[4]
 
@@ -51,9 +51,9 @@ def _run(ledger: LedgerDatabase, state: Path, *arguments: str) -> tuple[int, str
 
 @pytest.fixture
 def captured(ledger: LedgerDatabase) -> LedgerDatabase:
-    """The ledger with the tables governed that the audit app has itself, as a migrated database has them."""
+    """The ledger with the tables audited that the audit app has itself, as a migrated database has them."""
     own = ("audit.LedgerResumption", "audit.Verification", "audit.CheckpointDelivery")
-    listed = (*GOVERNED, *map(Listed, own))
+    listed = (*AUDITED_TABLES, *map(Listed, own))
     owner = ledger.as_owner()
     with owner.transaction():
         capture.install(
@@ -62,9 +62,9 @@ def captured(ledger: LedgerDatabase) -> LedgerDatabase:
     return ledger
 
 
-def test_a_sealed_ledger_is_verified_and_exported(captured: LedgerDatabase, tmp_path: Path) -> None:
+def test_a_signed_ledger_is_verified_and_exported(captured: LedgerDatabase, tmp_path: Path) -> None:
     fill(captured.as_app(), 7)
-    assert _run(captured, tmp_path, "sealer", "--once")[:2] == (0, "sealed 7 events\n")
+    assert _run(captured, tmp_path, "ledger_signer", "--once")[:2] == (0, "signed 7 events\n")
     file = tmp_path / "export.jsonl"
     status, out, _ = _run(captured, tmp_path, "audit_verify", "--export", str(file))
     assert status == 0 and "1" in out and "7" in out
@@ -82,9 +82,9 @@ def test_what_nobody_signed_does_not_hold(captured: LedgerDatabase, tmp_path: Pa
     assert (status, err) == (2, "") and "no checkpoint was compared with events 1 to 3" in out
 
 
-def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_a_changed_row_is_named_and_the_ledger_signer_refuses(ledger: LedgerDatabase, tmp_path: Path) -> None:
     fill(ledger.as_app(), 7)
-    assert _run(ledger, tmp_path, "sealer", "--once")[0] == 0
+    assert _run(ledger, tmp_path, "ledger_signer", "--once")[0] == 0
     admin = ledger.as_superuser()
     admin.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
     admin.execute("ALTER TABLE audit_ledgerentry DISABLE TRIGGER ALL")
@@ -95,8 +95,8 @@ def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, t
     assert status == 1
     assert json.loads(out)["finding"] == {"number": 4, "what": "column reason is not what the bytes say"}
     admin.execute("DELETE FROM audit_ledgerentry WHERE number = 7")
-    status, _, err = _run(ledger, tmp_path, "sealer", "--once")
-    assert status == 1 and "the sealer refuses" in err and "Traceback" not in err
+    status, _, err = _run(ledger, tmp_path, "ledger_signer", "--once")
+    assert status == 1 and "the ledger signer refuses" in err and "Traceback" not in err
 
 
 def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
@@ -104,31 +104,31 @@ def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
 ) -> None:
     """Two persons agreed, or the owner wrote so: it takes somebody on the signer's host, and the code that is shown there."""
     fill(captured.as_app(), 4)
-    assert _run(captured, tmp_path, "sealer", "--once")[0] == 0
-    assert _run(captured, tmp_path, "sealer", "--resume")[:2] == (0, "The signer refuses nothing.\n")
+    assert _run(captured, tmp_path, "ledger_signer", "--once")[0] == 0
+    assert _run(captured, tmp_path, "ledger_signer", "--resume")[:2] == (0, "The signer refuses nothing.\n")
     backup = clone(captured)
     fill(captured.as_app(), 3)
-    assert _run(captured, tmp_path, "sealer", "--once")[0] == 0
-    assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
-    status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
+    assert _run(captured, tmp_path, "ledger_signer", "--once")[0] == 0
+    assert _run(backup, tmp_path, "ledger_signer", "--once")[0] == 1
+    status, out, _ = _run(backup, tmp_path, "ledger_signer", "--resume")
     assert status == 0 and "The first 4 are those" in out and "Nothing can be accepted yet." in out
     (digest,) = [e["after"]["digest"] for e in events(backup.as_app()) if e["operation"] == "audit:refuse_signing"]
     backup.as_superuser().execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
     _consent(backup.as_superuser(), digest)
-    assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
-    status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
+    assert _run(backup, tmp_path, "ledger_signer", "--once")[0] == 1
+    status, out, _ = _run(backup, tmp_path, "ledger_signer", "--resume")
     assert status == 0 and "person:1:a" in out and "Ask both persons yourself" in out
     code = out.split()[-1]
-    status, _, err = _run(backup, tmp_path, "sealer", "--resume", code[:-1] + "x")
+    status, _, err = _run(backup, tmp_path, "ledger_signer", "--resume", code[:-1] + "x")
     assert status == 1 and "is not the code" in err
-    assert "The signer signs again" in _run(backup, tmp_path, "sealer", "--resume", code)[1]
+    assert "The signer signs again" in _run(backup, tmp_path, "ledger_signer", "--resume", code)[1]
     fill(backup.as_app(), 1)
-    assert _run(backup, tmp_path, "sealer", "--once")[0] == 0
+    assert _run(backup, tmp_path, "ledger_signer", "--once")[0] == 0
 
 
 def test_without_a_key_or_a_database_it_can_not_tell(captured: LedgerDatabase, tmp_path: Path) -> None:
     fill(captured.as_app(), 2)
-    _run(captured, tmp_path, "sealer", "--once")
+    _run(captured, tmp_path, "ledger_signer", "--once")
     assert _run(captured, tmp_path / "elsewhere", "audit_verify", "--json")[0] == 2
     captured.password = "wrong"
     gone = LedgerDatabase("nowhere", captured.server, captured.owner, captured.app, captured.password)
@@ -136,19 +136,19 @@ def test_without_a_key_or_a_database_it_can_not_tell(captured: LedgerDatabase, t
     assert status == 2 and "Traceback" not in err
 
 
-def test_the_sealer_follows_the_ledger_and_ends_on_sigterm(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_follows_the_ledger_and_ends_on_sigterm(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 1)
-    process = _command(ledger, tmp_path, "sealer", "--every", "0.05")
+    process = _command(ledger, tmp_path, "ledger_signer", "--interval", "0.05")
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == "sealed 1 events\n"
+        assert process.stdout.readline() == "signed 1 events\n"
         fill(app, 2, per_transaction=2)
-        assert process.stdout.readline() == "sealed 3 events\n"
+        assert process.stdout.readline() == "signed 3 events\n"
         _terminate_backends(ledger)  # a lost connection is opened again
         with psycopg.connect(ledger.url(ledger.app), autocommit=True) as again:
             fill(again, 1)
-        assert process.stdout.readline() == "sealed 4 events\n"
+        assert process.stdout.readline() == "signed 4 events\n"
         process.send_signal(signal.SIGTERM)
         process.communicate()
         assert process.returncode == 0
@@ -158,15 +158,15 @@ def test_the_sealer_follows_the_ledger_and_ends_on_sigterm(ledger: LedgerDatabas
 
 
 def test_a_change_is_signed_within_ten_seconds(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    """By the sealer as it is run, at its own pace; both times are the database's."""
+    """By the ledger signer as it is run, at its own pace; both times are the database's."""
     app = ledger.as_app()
     fill(app, 1)
-    process = _command(ledger, tmp_path, "sealer")
+    process = _command(ledger, tmp_path, "ledger_signer")
     try:
-        assert process.stdout is not None and process.stdout.readline() == "sealed 1 events\n"
+        assert process.stdout is not None and process.stdout.readline() == "signed 1 events\n"
         for size in (2, 3):
             fill(app, 1)
-            assert process.stdout.readline() == f"sealed {size} events\n"
+            assert process.stdout.readline() == f"signed {size} events\n"
         waited = app.execute(
             "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry l USING (number)"
             " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 1 ORDER BY c.number"
@@ -188,16 +188,16 @@ def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tm
         for address in (refusing, *(f"{url}/{n}" for n in range(3))):
             _enter(ledger, "post", address)
         _enter(ledger, "mail", "auditor@datasets.example")
-        process = _command(ledger, tmp_path, "sealer", "--every", "0.2", mail=mail.removeprefix("http://"))
+        process = _command(ledger, tmp_path, "ledger_signer", "--interval", "0.2", mail=mail.removeprefix("http://"))
         try:
-            assert process.stdout is not None and process.stdout.readline() == "sealed 1 events\n"
-            assert process.stdout.readline() == "sealed 2 events\n"  # that an address refuses is an event
+            assert process.stdout is not None and process.stdout.readline() == "signed 1 events\n"
+            assert process.stdout.readline() == "signed 2 events\n"  # that an address refuses is an event
             assert [event["outcome"] for event in events(app) if event["operation"] == "audit:deliver"] == ["failed"]
             while not calls:
                 time.sleep(0.01)
             for size in (3, 4, 5):
                 fill(app, 1)
-                assert process.stdout.readline() == f"sealed {size} events\n"
+                assert process.stdout.readline() == f"signed {size} events\n"
             waited = app.execute(
                 "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry l USING (number)"
                 " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 2 ORDER BY c.number"

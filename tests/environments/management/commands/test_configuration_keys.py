@@ -1,4 +1,4 @@
-"""Changing the key: everything is sealed anew, a killed change goes on where it ended, and no old key opens anything."""
+"""Changing the key: everything is re-encrypted, a killed change goes on where it ended, and no old key opens anything."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from django.core.management import CommandError, call_command
 from psycopg.conninfo import conninfo_to_dict
 
 from audit.actor import Actor, acting
-from audit.change import change
 from audit.models import Event
+from audit.operation import operation
 from environments import key_ring
-from environments.actions.configuration import reseal
-from environments.actions.configuration.create import create
 from environments.models import ConfigurationVersion, Environment
-from environments.secrets import key_of, open_sealed, seal
-from environments.sign_in import SEALED_AS
-from releases.actions.application.create import create_application
+from environments.operations.configuration import reencrypt
+from environments.operations.configuration.create import create
+from environments.secrets import decrypt, encrypt, key_of
+from environments.sign_in import FACTOR_AAD
+from releases.operations.application.create import create_application
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -34,13 +34,13 @@ ROOT = Path(__file__).resolve().parents[4]
 @pytest.fixture(autouse=True)
 def own_state(settings: Any, tmp_path: Path) -> None:
     """A ring of the test's own."""
-    settings.STATE = tmp_path
+    settings.STATE_DIR = tmp_path
 
 
 @pytest.fixture
 def versions(people: dict[str, Any], acting_as: Callable[..., Any]) -> list[ConfigurationVersion]:
-    """Four versions with two secrets each; the cast's second factors are keys, of which nothing is sealed."""
-    with acting(Actor(account_id=None, name="tests", kind="command", channel="command")), change("test:keys"):
+    """Four versions with two secrets each; the cast's second factors are keys, of which nothing is encrypted."""
+    with acting(Actor(account_id=None, name="tests", kind="command", channel="command")), operation("test:keys"):
         for row in Authenticator.objects.all():
             row.type, row.data = Authenticator.Type.WEBAUTHN, {}
             row.save()
@@ -62,16 +62,16 @@ def retire(monkeypatch: pytest.MonkeyPatch) -> str:
     return run("retire")
 
 
-def test_everything_is_sealed_anew_and_says_the_same(
+def test_everything_is_reencrypted_and_says_the_same(
     versions: list[ConfigurationVersion], people: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = key_ring.read().current
-    with acting(Actor(account_id=None, name="tests", kind="command", channel="command")), change("tests:make"):
-        data = {"seed": seal("SEED", SEALED_AS), "used_mask": 5, "migrated_codes": [seal("C", SEALED_AS)]}
+    with acting(Actor(account_id=None, name="tests", kind="command", channel="command")), operation("tests:make"):
+        data = {"seed": encrypt("SEED", FACTOR_AAD), "used_mask": 5, "migrated_codes": [encrypt("C", FACTOR_AAD)]}
         codes = Authenticator.objects.create(user=people["operator"], type="recovery_codes", data=data)
     run("rotate")
     new = key_ring.read().current
-    assert new != old and dict(reseal.in_use()) == {new: 10}
+    assert new != old and dict(reencrypt.in_use()) == {new: 10}
     retire(monkeypatch)
     assert set(key_ring.read().keys) == {new}
     for n, version in enumerate(versions):
@@ -79,8 +79,8 @@ def test_everything_is_sealed_anew_and_says_the_same(
         assert fresh.opened() == {"A": f"a{n}", "B": f"b{n}"}
         assert fresh.digest == version.digest == fresh.present_digest()
     kept = Authenticator.objects.get(pk=codes.pk).data
-    assert open_sealed(kept["seed"], SEALED_AS) == "SEED" and kept["used_mask"] == 5
-    assert open_sealed(kept["migrated_codes"][0], SEALED_AS) == "C"
+    assert decrypt(kept["seed"], FACTOR_AAD) == "SEED" and kept["used_mask"] == 5
+    assert decrypt(kept["migrated_codes"][0], FACTOR_AAD) == "C"
 
 
 def test_the_ledger_proves_it_row_by_row(versions: list[ConfigurationVersion]) -> None:
@@ -98,7 +98,7 @@ def test_a_killed_change_goes_on_where_it_ended(
     old = key_ring.read().current
     known = conninfo_to_dict(database)
     url = "postgres://{user}:{password}@{host}:{port}/{dbname}".format(**{"password": "", **known})
-    environment = {**os.environ, "DATABASE_URL": url, "RINGI_STATE": str(tmp_path)}
+    environment = {**os.environ, "DATABASE_URL": url, "RINGI_STATE_DIR": str(tmp_path)}
     # The view of activity stands still inside a transaction, so that another connection looks.
     with psycopg.connect(database) as holding, psycopg.connect(database, autocommit=True) as looking:
         holding.execute("SELECT FROM environments_configurationversion WHERE id = %s FOR UPDATE", [versions[2].pk])
@@ -114,12 +114,12 @@ def test_a_killed_change_goes_on_where_it_ended(
         process.kill()
         process.wait()
     new = key_ring.read().current
-    assert new != old and dict(reseal.in_use()) == {new: 4, old: 4}
+    assert new != old and dict(reencrypt.in_use()) == {new: 4, old: 4}
     with pytest.raises(CommandError, match=f"still in use: {old}"):
         run("retire")
-    assert "2 rows sealed anew" in run("rotate")
+    assert "2 rows re-encrypted" in run("rotate")
     assert key_ring.read().current == new, "it goes on with the key that it had begun to use"
-    assert dict(reseal.in_use()) == {new: 8}
+    assert dict(reencrypt.in_use()) == {new: 8}
     assert [v.opened()["A"] for v in ConfigurationVersion.objects.order_by("pk")] == ["a0", "a1", "a2", "a3"]
 
 
@@ -135,7 +135,7 @@ def test_a_key_is_carried_to_other_machines_before_it_is_used(versions: list[Con
     added = key_ring.read()
     assert added.newest != added.current
     shown = run("show")
-    assert f"{added.current}  {key_ring.fingerprint(added.keys[added.current])}  seals  8 values" in shown
+    assert f"{added.current}  {key_ring.fingerprint(added.keys[added.current])}  encrypts  8 values" in shown
     assert all(key.hex() not in shown for key in added.keys.values())
     run("rotate")
     assert key_ring.read().current == added.newest and len(key_ring.read().keys) == 2

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from releases.steps import kind
-from releases.steps.base import Fenced, Overdue, Probe, StepFailed, StopAsked
+from releases.steps.base import Fenced, Overdue, Probe, StepFailed, StopRequested
 from releases.steps.ssh import connection
 from releases.steps.ssh.connection import Lost
 from releases.steps.target import journal_lines
@@ -122,32 +122,32 @@ def test_a_worker_that_stalls_is_cut_off_by_the_host(there: Target, monkeypatch:
             wait_for(lambda: gone(there), 30)
 
     with pytest.raises(Fenced, match="the connection to the worker is lost"):
-        there.step("command", there.context(beat=stalls), argv=argv(there))
+        there.step("command", there.context(heartbeat=stalls), argv=argv(there))
     assert [line["effect"] for line in journal_lines(there.here)] == ["command:started"]
 
 
 def _when_begun(there: Target, error: Exception) -> Callable[[], None]:
     told: list[Exception] = []
 
-    def beat() -> None:
+    def heartbeat() -> None:
         if (there.spec.root / "begun").exists() and not told:
             told.append(error)
             raise error
 
-    return beat
+    return heartbeat
 
 
 def test_a_person_who_stops_it_lets_it_end_gently(there: Target) -> None:
     code = WAITS.replace("time.sleep(600)", "\ntry: time.sleep(600)\nexcept BaseException: print('tidied up'); raise")
     code = f"import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)\n{code}"
-    with pytest.raises(StopAsked):
-        there.step("command", there.context(beat=_when_begun(there, StopAsked())), argv=argv(there, code))
+    with pytest.raises(StopRequested):
+        there.step("command", there.context(heartbeat=_when_begun(there, StopRequested())), argv=argv(there, code))
     assert gone(there)
 
 
 def test_a_step_that_is_taken_over_is_killed_there(there: Target) -> None:
     with pytest.raises(Fenced, match="taken over"):
-        there.step("command", there.context(beat=_when_begun(there, Fenced("taken over"))), argv=argv(there))
+        there.step("command", there.context(heartbeat=_when_begun(there, Fenced("taken over"))), argv=argv(there))
     wait_for(lambda: gone(there), 30)
 
 

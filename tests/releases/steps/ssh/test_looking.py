@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from releases import checks, metrics
-from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
+from releases.checks.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.metrics.base import TargetSource
 from releases.steps.base import TargetSpec
 from releases.steps.ssh import call
@@ -21,7 +21,7 @@ CHECKS: dict[str, dict[str, Any]] = {
     "log": {"pattern": "ERROR", "at_most": 1, "at_least": 1},
     "service_state": {"up_seconds": 0},
     "configuration_digest": {},
-    "backup": {"prove": "restore"},
+    "backup": {"verify": "restore"},
     "command": {"argv": PRINTS, "value": r"pass (\d+)", "at_least": "6.5"},
     "sql": {"statement": "SELECT count(*) FROM dataset", "equals": "20"},
 }
@@ -59,7 +59,7 @@ def test_a_check_says_there_what_it_says_here(at_work: Target, host: Host) -> No
     here = {name: _checked(name, at_work.spec, at_work) for name in CHECKS}
     at_work.move_to(host)
     there = {name: _checked(name, at_work.spec, at_work) for name in CHECKS}
-    assert {name: result.verdict for name, result in there.items()} == dict.fromkeys(CHECKS, Verdict.PASS)
+    assert {name: result.result for name, result in there.items()} == dict.fromkeys(CHECKS, Result.PASSED)
     for name in CHECKS.keys() - {"service_state", "log"}:
         assert there[name] == here[name], name
     assert there["log"].value == here["log"].value and there["log"].position is not None
@@ -81,7 +81,7 @@ def test_a_source_reads_there_what_it_reads_here(at_work: Target, host: Host) ->
 def test_a_host_that_is_not_reached_is_no_pass_and_no_number(there: Target, host: Host) -> None:
     there.move_to(host, port=9)
     result = _checked("log", there.spec, there)
-    assert result.verdict is Verdict.ERROR and "cannot be reached" in result.output
+    assert result.result is Result.ERROR and "cannot be reached" in result.output
     reading = metrics.source("command").read(
         there.spec, metrics.source("command").parameters.model_validate(SOURCES["command"])
     )

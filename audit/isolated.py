@@ -1,0 +1,31 @@
+"""One of many that fails alone: what a poll does when a row of its round can't be dealt with."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import InterfaceError, OperationalError, connection
+
+
+@contextmanager
+def isolated(log: logging.Logger, words: str, *about: object) -> Iterator[None]:
+    """Log what goes wrong inside, so that the others have their turn. A lost connection is everybody's, and raised; what
+    the database refuses about one row (a constraint, a deadlock, a time limit) is that row's own.
+    """
+    try:
+        yield
+    except Exception:
+        if connection_lost():
+            raise
+        log.exception(words, *about)
+
+
+def connection_lost() -> bool:
+    """Tell whether the database's connection of this thread is gone, so that nothing can be asked on it."""
+    return connection.connection is None or bool(connection.connection.closed)
+
+
+def is_unavailable(fault: BaseException | None) -> bool:
+    """Tell whether an exception means that the database is down, or takes no writes."""
+    read_only = fault is not None and getattr(fault.__cause__, "sqlstate", "") == "25006"
+    return read_only or isinstance(fault, OperationalError | InterfaceError)

@@ -1,0 +1,390 @@
+"""The operation: every change of state, from the admin, the API, a worker or a command, goes through `operation()`."""
+
+import json
+import time
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache, wraps
+from hashlib import sha256
+from typing import Any, cast
+
+import rfc8785
+from django.conf import settings
+from django.db import DataError, IntegrityError, OperationalError, connection, models, transaction
+from django.utils.translation import gettext as _
+from django_fsm import TransitionNotAllowed
+
+from audit import capture
+from audit.actor import Actor, current
+from audit.refusals import (
+    InvalidInput,
+    NotPermitted,
+    NotPossible,
+    OperationRefused,
+    SignatureRequired,
+    refused_by_the_database,
+)
+from audit.statements import at_once, insert, lock, plain, send, update
+
+_reason: ContextVar[str] = ContextVar("ringi_reason", default="")
+_is_open: ContextVar[bool] = ContextVar("ringi_operation_open", default=False)
+# Whether something was signed since it was last set to False: a proof of identity is good for one request.
+signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
+_committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
+_signature_checks: list[Callable[[str, Iterable[models.Model]], None]] = []
+
+
+def add_signature_check(question: Callable[[str, Iterable[models.Model]], None]) -> None:
+    """Have the operation call `question(event, rows)` for every operation that signs; it raises an OperationRefused. Apps call it at start.
+
+    It is asked twice: with the locked rows before anything is done, and with the rows made inside on the way out. What it
+    finds lacking in the proof of identity (SignatureRequired) is said on the way out, with what would have been signed.
+    """
+    if question not in _signature_checks:
+        _signature_checks.append(question)
+
+
+def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
+    """Return a call that is made once more where a deadlock ended it before it committed, and so did, anything outside."""
+
+    @wraps(call)
+    def called(*args: P.args, **given: P.kwargs) -> R:
+        before = _committed.get()
+        try:
+            return call(*args, **given)
+        except OperationalError as fault:
+            if getattr(fault.__cause__, "sqlstate", "") not in ("40P01", "40001") or _committed.get() != before:
+                raise
+        _committed.set(before + 1)  # the caller does not do it a third time
+        time.sleep(0.25)  # the other one takes first what it waited for
+        return call(*args, **given)
+
+    return called
+
+
+def current_reason() -> str:
+    """Return the reason given at the operation that is open now."""
+    return _reason.get()
+
+
+def label(instance: models.Model) -> str:
+    """Return how the ledger names a row: `app.Model:pk`."""
+    return f"{instance._meta.label}:{instance.pk}"
+
+
+@dataclass
+class Operation:
+    """What happens inside the operation: the locked rows, and what the operation event will say of it.
+
+    at: the database's time when the operation opened, before any row was waited for; opened: this process's own then.
+    """
+
+    event: str
+    actor: Actor
+    id: uuid.UUID
+    rows: dict[tuple[type[models.Model], Any], models.Model] = field(default_factory=dict)
+    states: dict[tuple[type[models.Model], Any], str] = field(default_factory=dict)
+    original: dict[tuple[type[models.Model], Any], dict[str, Any]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    object: str = ""
+    created: list[models.Model] = field(default_factory=list)
+    notified_as: str = ""
+    added_events: list[tuple[str, str, str]] = field(default_factory=list)
+    at: datetime = datetime.min.replace(tzinfo=UTC)
+    started: float = 0.0
+    continued: "Operation | None" = None
+    to_insert: list[models.Model] = field(default_factory=list)
+
+    def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
+        """Return the locked row of a model, the only one or the one with `pk`."""
+        found = [row for (kind, key), row in self.rows.items() if kind is model and pk in (None, key)]
+        if len(found) != 1:
+            raise LookupError(f"{model.__name__} {pk or ''}: {len(found)} rows behind this operation")
+        return cast(M, found[0])
+
+    def continue_with(self, event: str, row: models.Model) -> "Operation":
+        """Go on with another operation of the same actor on a row that a locked one guards, in the same commit: its own
+        number, its own events, after everything of this one. Call it before the row is changed.
+        """
+        if self.continued is not None:
+            raise RuntimeError(f"{event}: {self.continued.event} follows already")
+        op = Operation(event, self.actor, uuid.uuid4(), object=label(row), at=self.at, started=self.started)
+        op.track(row, row.pk)
+        self.continued = op
+        return op
+
+    def track(self, row: models.Model, pk: Any) -> None:
+        """Keep a row as it was found, to be written on the way out if it was changed."""
+        key = (type(row), pk)
+        self.rows[key], self.original[key] = row, _values(row)
+        if hasattr(row, "state"):
+            self.states[key] = row.state
+
+    def now(self) -> datetime:
+        """Return the database's present time: that of the opening and what has passed here since."""
+        return self.at + timedelta(seconds=time.monotonic() - self.started)
+
+    def about(self, instance: models.Model, **details: Any) -> None:
+        """Name the row that the operation event is about (for rows made inside the operation) and add details to it."""
+        self.object = label(instance)
+        self.created.append(instance)
+        self.details.update(details)
+
+    def notify_as(self, event: str) -> None:
+        """Say what people are told has happened, where that is more than the operation's own name: a claim that starts a run."""
+        self.notified_as = event
+
+    def add_event(self, event: str, row: models.Model, **details: Any) -> None:
+        """Say what people are told has happened to another row in the same operation. details: as of the operation, JSON only."""
+        self.added_events.append((event, label(row), json.dumps(details, ensure_ascii=False)))
+
+    def require_reason(self) -> None:
+        """Raise InvalidInput where no reason was given."""
+        if not _reason.get().strip():
+            raise InvalidInput(_("Enter a reason."))
+
+    def signature(self, digest: str = "", role: str = "") -> dict[str, Any]:
+        """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event.
+
+        Its meaning is the operation. digest: of what is signed (11.70), which a record that a row keeps too must have;
+        else that of the event itself.
+        """
+        record: dict[str, Any] = {
+            "name": self.actor.name,
+            "role": role or ", ".join(self.actor.roles),
+            "meaning": self.event,
+            "method": self.actor.method,
+            "authenticated_at": self.actor.authenticated_at.isoformat() if self.actor.authenticated_at else "",
+            "digest": digest,
+            "address": self.actor.address,
+            "operation_id": str(self.id),
+        }
+        self.details["signature"] = record
+        return record
+
+
+def _digest_signature(op: Operation, reason: str) -> None:
+    """Give a signature that is about no digest of its own that of the event: anybody can compute it anew from its bytes."""
+    record = op.details.get("signature")
+    if record is None or record["digest"]:
+        return
+    after = {name: value for name, value in op.details.items() if name != "signature"}
+    content: Any = {"operation": op.event, "object": op.object, "reason": reason, "after": after}
+    record["digest"] = sha256(unicodedata.normalize("NFC", rfc8785.dumps(content).decode()).encode()).hexdigest()
+
+
+def _missing_proof(op: Operation) -> SignatureRequired | None:
+    """Return what is missing in the signer's proof of identity: first the proof itself, then what apps ask."""
+    since = op.actor.authenticated_at
+    if since is None or (datetime.now(UTC) - since).total_seconds() > settings.REAUTHENTICATION_TIMEOUT:
+        return SignatureRequired(_("Confirm who you are: this is a signature."))
+    try:
+        for question in _signature_checks:
+            question(op.event, [*op.rows.values(), *op.created])
+    except SignatureRequired as lacking:
+        return lacking
+    return None
+
+
+def _require_proof(op: Operation, lacking: SignatureRequired | None) -> None:
+    """Ask the signer for the proof of identity that is missing, now that it is known what they sign.
+
+    A passkey signs digests: its assertion counts for these and is kept in the event. Raises SignatureRequired.
+    """
+    digest, assertion = op.details["signature"]["digest"], op.actor.assertion
+    if digest and assertion is not None and digest not in assertion["digests"]:
+        lacking = SignatureRequired(_("Confirm who you are: this is a signature."))
+    if lacking is not None:
+        lacking.digests = (digest,) if digest else ()
+        raise lacking
+    if digest and assertion is not None:
+        op.details["assertion"] = dict(assertion)
+
+
+def _begin(op: Operation, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
+    """Name who acts and lock the rows in their order, in one trip; the time is that before any of them was waited for."""
+    ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
+    context = capture.context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
+    op.started = time.monotonic()  # before the answers: they come together, when the last row has been waited for
+    with at_once():
+        named = send(capture.SET_CONTEXT, [context, True])
+        locks = [(model, pk, lock(model, pk)) for model, pk in ordered]
+        op.at = capture.moment(named.fetchone()[0])
+        for model, pk, found in locks:
+            row = found()
+            if row is None:
+                raise InvalidInput(
+                    _("The %(what)s %(pk)s does not exist.") % {"what": model._meta.verbose_name, "pk": pk}
+                )
+            op.track(row, pk)
+
+
+def _values(row: models.Model) -> dict[str, Any]:
+    """Return a row's columns as they are now; what can be changed in place is copied."""
+    values = {column.attname: getattr(row, column.attname) for column in row._meta.concrete_fields}
+    return {name: deepcopy(value) if isinstance(value, dict | list) else value for name, value in values.items()}
+
+
+@cache
+def _stamps(model: type[models.Model]) -> tuple[str, ...]:
+    """Return the columns that say when a row was last written; they are written with any other."""
+    return tuple(str(c.attname) for c in model._meta.concrete_fields if getattr(c, "auto_now", False))
+
+
+def _changed(op: Operation) -> list[tuple[models.Model, tuple[str, ...]]]:
+    """Return the rows that were changed and the columns to write, each gone through one edge of its machine at most."""
+    written = []
+    for key, row in op.rows.items():
+        before = op.states.get(key)
+        after = getattr(row, "state", None)
+        if before != after:
+            edges = row._meta.get_field("state").get_all_transitions(type(row))  # type: ignore[union-attr]
+            if not any(str(e.source) == before and str(e.target) == after for e in edges):
+                raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
+        # A row that was only locked is not written: it would leave a snapshot that says nothing.
+        if changed := [name for name, value in op.original[key].items() if value != getattr(row, name)]:
+            written.append((row, tuple(dict.fromkeys((*changed, *_stamps(type(row)))))))
+    return written
+
+
+def _end(op: Operation, reason: str) -> None:
+    """Write the rows, the event and the message of an operation and of the one that follows it, in one trip where it can be."""
+    acts = [op] if op.continued is None else [op, op.continued]
+    changes = [_changed(one) for one in acts]
+    rows = [row for changed in changes for row, _names in changed] + [row for one in acts for row in one.to_insert]
+    with at_once() if all(plain(type(row)) for row in rows) else nullcontext():
+        answers = []
+        for one, changed in zip(acts, changes, strict=True):
+            answers += [update(row, names) for row, names in changed]
+            answers += [insert(row) for row in one.to_insert]
+            answers += [send(POST_ADDED_EVENT, [one.id, *entry]).fetchone for entry in one.added_events]
+            answers.append(_append_and_post(one, reason if one is op else ""))
+        for answer in answers:
+            answer()
+
+
+@contextmanager
+def operation(
+    event: str, *targets: tuple[type[models.Model], Any], reason: str = "", sign: bool = False
+) -> Iterator[Operation]:
+    """Open an operation on the rows named (`(Model, pk)`), locked in lock order; yield the Operation.
+
+    event: `noun:verb`. reason: why, in the actor's words. sign: the operation is a signature and needs an identity proved
+    within REAUTHENTICATION_TIMEOUT, and whatever apps ask of signatures. On the way out each row that was changed is saved through at most one edge of its machine,
+    one operation event is written and one outbox row. Operations never nest. Raises MissingActor, an OperationRefused (which is itself written
+    as an event after the rollback), or whatever the body raises; then the database is unchanged.
+    """
+    actor = current()
+    if _is_open.get():
+        raise RuntimeError(f"{event}: operations never nest")
+    op = Operation(event, actor, uuid.uuid4(), object=f"{targets[0][0]._meta.label}:{targets[0][1]}" if targets else "")
+    opened, reasoned = _is_open.set(True), _reason.set(reason)
+    try:
+        if sign and actor.kind != "person":
+            raise NotPermitted(_("Only a person can sign this."))
+        with transaction.atomic(durable=True):
+            _begin(op, targets, reason)
+            lacking = _missing_proof(op) if sign else None
+            try:
+                yield op
+            except (OperationRefused, TransitionNotAllowed) as why:
+                if lacking is not None:
+                    raise lacking from why
+                raise
+            if sign:
+                if "signature" not in op.details:
+                    op.signature()
+                _require_proof(op, lacking or (_missing_proof(op) if op.created else None))
+            _digest_signature(op, reason)
+            _end(op, reason)
+        if sign:
+            signed.set(True)
+        _committed.set(_committed.get() + 1)
+    except TransitionNotAllowed as refusal:
+        wrong = NotPossible(_wrong_state(refusal))
+        _record(op, wrong)
+        raise wrong from refusal
+    except OperationRefused as refused:
+        # A person who is asked to prove who they are is not refused: the operation is repeated with the proof, or never done.
+        if not (isinstance(refused, SignatureRequired) and actor.kind == "person"):
+            _record(op, refused)
+        raise
+    except (DataError, IntegrityError) as fault:
+        limit = refused_by_the_database(fault)
+        if limit is None:
+            raise
+        _record(op, limit)
+        raise limit from fault
+    finally:
+        _is_open.reset(opened)
+        _reason.reset(reasoned)
+
+
+def _wrong_state(refusal: TransitionNotAllowed) -> str:
+    row = getattr(refusal, "object", None)
+    state = row.get_state_display() if row is not None and hasattr(row, "get_state_display") else "?"
+    return _("This operation is not possible in the state “%(state)s”.") % {"state": state}
+
+
+def _record(op: Operation, refused: OperationRefused) -> None:
+    """Write the refusal as an event of its own, after everything else was rolled back."""
+    refused.written = True
+    op.details = {"kind": refused.kind, "reasons": [str(reason) for reason in refused.reasons]}
+    _append_alone(op, "refusal", "refused", durable=True)
+
+
+def _append_alone(op: Operation, kind: str, outcome: str, *, durable: bool = False) -> None:
+    with transaction.atomic(durable=durable):
+        capture.set_context(op.actor, operation=op.event, operation_id=op.id, reason="")
+        append(kind, op, reason="", outcome=outcome)
+    _committed.set(_committed.get() + 1)
+
+
+def append(kind: str, op: Operation, *, reason: str, outcome: str) -> None:
+    """Append one event to the ledger within the open transaction; its bytes are made by the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT ringi_append(%s, %s, %s, NULL, %s::jsonb, %s, %s)",
+            [kind, op.event, op.object, json.dumps(op.details, ensure_ascii=False), reason, outcome],
+        )
+
+
+APPEND_AND_POST = """
+WITH appended AS (SELECT ringi_append('operation', %s, %s, NULL, %s::jsonb, %s, 'done') AS event), posted AS (
+  INSERT INTO audit_outbox (operation_id, event, object, payload)
+  SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL RETURNING 1)
+SELECT set_config('ringi.context', %s, true) FROM posted
+"""
+
+
+POST_ADDED_EVENT = "INSERT INTO audit_outbox (operation_id, event, object, payload) VALUES (%s, %s, %s, %s) RETURNING 1"
+
+
+def _append_and_post(op: Operation, reason: str) -> Callable[[], Any]:
+    """Append the operation event, put its message into the outbox, and name the operation that follows, in one statement."""
+    details = json.dumps(op.details, ensure_ascii=False)
+    then = op.continued or op
+    context = capture.context(
+        then.actor, operation=then.event, operation_id=then.id, reason=reason if then is op else ""
+    )
+    told = [op.id, op.notified_as or op.event, op.object, details]
+    return send(APPEND_AND_POST, [op.event, op.object, details, reason, *told, context]).fetchone
+
+
+def record_event(event: str, *, object: str = "", outcome: str = "done", **details: Any) -> None:
+    """Write an event that changes no audited row: a sign-in, an export. outcome: `done` or `failed`."""
+    _append_alone(Operation(event, current(), uuid.uuid4(), object=object, details=details), "access", outcome)
+
+
+def record_refusal(
+    event: str, *reasons: str, object: str = "", kind: str = OperationRefused.kind, **details: Any
+) -> None:
+    """Write a refusal from outside any operation. reasons: at least one sentence; kind: that of the OperationRefused it stands for."""
+    details = {"kind": kind, "reasons": [str(reason) for reason in reasons], **details}
+    _append_alone(Operation(event, current(), uuid.uuid4(), object=object, details=details), "refusal", "refused")

@@ -1,0 +1,193 @@
+"""Who might do what at a past moment, told by the ledger alone; `environments.access` answers for now.
+
+Rules, grants, delegates and accounts are read as they were; what a level or a role means is code, and so as it is today.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from audit import as_of
+from audit.as_of import Life, Past, moment_of
+from environments.models import Account, Environment
+from environments.models.account import FACTORS
+from environments.roles import DECIDING, LEVELS, READING, ROLE_PERMISSIONS, in_environment
+
+
+@dataclass(frozen=True)
+class Held:
+    """A role as an account held it: by which grant, in which environment (None: all), and as whose delegate."""
+
+    account: int
+    role: str
+    environment: int | None
+    grant: Past
+    deputy_for: int | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account as it was."""
+
+    pk: int
+    name: str
+    person_key: str
+    kind: str
+    active: bool
+
+
+class AccessAsOf:
+    """The history of access, read once and asked for any moment; it holds what few people cause, not what runs cause."""
+
+    def __init__(self, until: datetime | None = None) -> None:
+        """until: read no further; moments after it are answered as at it."""
+        self.until = until
+
+    def _lives(self, name: str) -> dict[str, Life]:
+        return as_of.lives_of(f"environments.{name}", self.until)
+
+    @cached_property
+    def rules(self) -> dict[str, Life]:
+        """The cells of the matrix."""
+        return self._lives("AccessRule")
+
+    @cached_property
+    def grants(self) -> dict[str, Life]:
+        """The grants."""
+        return self._lives("AccessGrant")
+
+    @cached_property
+    def accounts(self) -> dict[str, Life]:
+        """The accounts."""
+        return self._lives("Account")
+
+    @cached_property
+    def deputies(self) -> dict[str, Life]:
+        """Who stood in for whom."""
+        return self._lives("Delegation")
+
+    @cached_property
+    def factors(self) -> dict[str, Life]:
+        """The second factors."""
+        return as_of.lives_of("mfa.Authenticator", self.until)
+
+    def account(self, account: int, moment: datetime) -> Account | None:
+        """Return the row of an account as it was, unsaved; None before it was there."""
+        life = self.accounts.get(str(account))
+        past = life.at(moment) if life is not None else None
+        return as_of.instance(Account, past) if past is not None else None
+
+    def person(self, account: int, moment: datetime) -> Person | None:
+        """Return what counts of an account as it was; None before it was there."""
+        row = self.account(account, moment)
+        return Person(account, str(row), row.person_key, row.kind, row.is_active) if row is not None else None
+
+    def people(self, moment: datetime) -> dict[int, Person]:
+        """Return pk → account of all that were there."""
+        found = {int(pk): self.person(int(pk), moment) for pk in self.accounts}
+        return {pk: person for pk, person in found.items() if person is not None}
+
+    def levels(self, moment: datetime) -> dict[tuple[str, int], str]:
+        """Return (role, environment) → level of the matrix as it was."""
+        cells = [past.values for life in self.rules.values() if (past := life.at(moment)) is not None]
+        return {(cell["role"], cell["environment_id"]): cell["level"] for cell in cells}
+
+    def held(self, moment: datetime, account: int | None = None) -> list[Held]:
+        """Return the roles in force at a moment, of everyone or of one account, without those of delegates."""
+        found = []
+        for life in self.grants.values():
+            grant = life.at(moment)
+            if grant is None or (account is not None and grant.values["account_id"] != account):
+                continue
+            decides = grant.values["role"] in DECIDING
+            open_ = self._open(grant.values["account_id"], moment, decides=decides)
+            if _counts(grant.values, moment) and open_:
+                values = grant.values
+                found.append(Held(values["account_id"], values["role"], values["environment_id"], grant))
+        return found
+
+    def stood_in_for(self, account: int, moment: datetime) -> list[int]:
+        """Return the accounts for which one was a delegate in force."""
+        found = []
+        for life in self.deputies.values():
+            past = life.at(moment)
+            if past is not None and past.values["delegate_id"] == account and _counts(past.values, moment):
+                absent = past.values["delegator_id"]
+                if self._open(absent, moment) and self._open(account, moment, decides=True):
+                    found.append(absent)
+        return found
+
+    def with_deputies(self, moment: datetime) -> list[Held]:
+        """Return all roles in force, and again those that delegates had in somebody's place."""
+        found = self.held(moment)
+        people = {held.account for held in found}
+        for life in self.deputies.values():
+            past = life.at(moment)
+            if past is None or not _counts(past.values, moment):
+                continue
+            absent, deputy = past.values["delegator_id"], past.values["delegate_id"]
+            if absent in people and self._open(deputy, moment, decides=True):
+                found += [
+                    Held(deputy, h.role, h.environment, h.grant, absent)
+                    for h in found
+                    if h.account == absent and h.deputy_for is None
+                ]
+        return found
+
+    def roles(self, account: int, moment: datetime, environment: int | None = None) -> set[str]:
+        """Return the roles of an account, in one environment or anywhere."""
+        held = self.held(moment, account)
+        return {h.role for h in held if environment is None or h.environment in (None, environment)}
+
+    def may(self, account: int, permission: str, moment: datetime, environment: int | None = None) -> bool:
+        """Answer as `environments.access.may` would have then."""
+        levels = self.levels(moment) if in_environment(permission) and environment is not None else {}
+        return any(allows(held, permission, environment, levels) for held in self.held(moment, account))
+
+    def _open(self, account: int, moment: datetime, *, decides: bool = False) -> bool:
+        """Tell whether an account was open, and where a person decides, enrolled with a second factor."""
+        life = self.accounts.get(str(account))
+        past = life.at(moment) if life is not None else None
+        if past is None or past.values["is_active"] is not True:
+            return False
+        if not decides or past.values["kind"] == Account.Kind.SERVICE:
+            return True
+        return past.values["enrolled_at"] is not None and self._has_factor(account, moment)
+
+    def _has_factor(self, account: int, moment: datetime) -> bool:
+        found = (life.at(moment) for life in self.factors.values())
+        return any(
+            row is not None and row.values["user_id"] == account and row.values["type"] in FACTORS for row in found
+        )
+
+
+def allows(held: Held, permission: str, environment: int | None, levels: dict[tuple[str, int], str]) -> bool:
+    """Tell whether a role held allows a permission in an environment (None: none in particular)."""
+    if environment is not None and held.environment not in (None, environment):
+        return False
+    if in_environment(permission) and environment is not None:
+        return permission in LEVELS[levels.get((held.role, environment), "none")]
+    if environment is None and held.environment is not None and permission not in READING:
+        return False
+    return permission in ROLE_PERMISSIONS.get(held.role, frozenset())
+
+
+def _counts(values: dict[str, Any], moment: datetime) -> bool:
+    """Tell whether a grant or a delegate counts at a moment: confirmed, begun, not ended, not withdrawn."""
+    begins, until = moment_of(values["starts_at"]), moment_of(values["until"])
+    confirmed, withdrawn = moment_of(values["confirmed_at"]), moment_of(values["revoked_at"])
+    return (
+        confirmed is not None
+        and withdrawn is None
+        and begins is not None
+        and begins <= moment
+        and (until is None or until > moment)
+    )
+
+
+def once_protected() -> set[int]:
+    """Return the environments that are protected, and those that were so at some time, as the ledger tells."""
+    lives = as_of.lives_of(Environment._meta.label)
+    told = {int(pk) for pk, life in lives.items() if any(past.values.get("protected") for past in life.states)}
+    return told | set(Environment.objects.filter(protected=True).values_list("pk", flat=True))

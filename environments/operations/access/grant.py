@@ -1,0 +1,142 @@
+"""access:grant, access:confirm, access:revoke: giving people their roles (E3)."""
+
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+
+from audit.actor import current
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.departures import leaving
+from environments.models import AccessGrant, AccessRequest, Account, Environment
+from environments.roles import DECIDING, ROLE_CHOICES
+
+
+def request_role(
+    account_id: int,
+    *,
+    role: str,
+    reason: str,
+    environment_id: int | None = None,
+    starts_at: datetime | None = None,
+    until: datetime | None = None,
+) -> AccessGrant:
+    """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person. Raises
+    NotPermitted, InvalidInput, NotPossible.
+    """
+    with operation("access:grant", (Account, account_id), reason=reason, sign=current().kind != "command") as op:
+        account = op.get(Account)
+        environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
+        if environment_id and environment is None:
+            raise InvalidInput(_("The selected environment does not exist."))
+        giver = None if current().kind == "command" else access.require("manage_access", environment)
+        if giver is not None and giver.is_among(account.identities):
+            raise NotPermitted(_("You cannot grant access to yourself."))
+        grant = new_grant(account, role, environment, giver, reason=reason, starts_at=starts_at, until=until)
+        if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
+            op.details["without_second"] = "there has never been a second administrator"
+            grant.confirmed_at, grant.confirmed_by = now(), giver
+        grant.save()
+        if giver is not None:
+            op.signature()
+        op.about(grant, role=role, waits=grant.confirmed_at is None)
+    return grant
+
+
+def new_grant(
+    account: Account,
+    role: str,
+    environment: Environment | None,
+    giver: Account | None,
+    *,
+    reason: str,
+    starts_at: datetime | None = None,
+    until: datetime | None = None,
+) -> AccessGrant:
+    """Return a grant that is not saved yet, from inside an operation; a deciding role of a person's giving is unconfirmed.
+    Raises InvalidInput, NotPossible.
+    """
+    moment = now()
+    if role not in dict(ROLE_CHOICES):
+        raise InvalidInput(_("The selected role does not exist."))
+    if not account.is_active:
+        raise NotPossible(_("This account is deactivated."))
+    if not reason.strip():
+        raise InvalidInput(_("A grant needs a reason."))
+    if account.kind == Account.Kind.SERVICE and role != "ci":
+        raise InvalidInput(_("A service account can only hold the role CI."))
+    if account.kind == Account.Kind.PERSON and role == "ci":
+        raise InvalidInput(_("Only a service account holds the role CI."))
+    if giver is not None and role in DECIDING and account.kind == Account.Kind.PERSON and account.enrolled_at is None:
+        text = _("%(name)s has not enrolled yet. Invite them first; grant the deciding role after that.")
+        raise NotPossible(text % {"name": account})
+    if until is not None and until <= moment:
+        raise InvalidInput(_("The end lies in the past."))
+    if until is not None and starts_at is not None and until <= starts_at:
+        raise InvalidInput(_("The end of this grant is before its start."))
+    grant = AccessGrant(
+        account=account,
+        role=role,
+        environment=environment,
+        starts_at=starts_at or moment,
+        until=until,
+        reason=reason,
+        granted_by=giver,
+    )
+    if giver is None or role not in DECIDING:
+        grant.confirmed_at, grant.confirmed_by = moment, giver
+    return grant
+
+
+def _only_one_ever() -> bool:
+    """Tell whether there has been one administrator only, since the beginning: then nobody could confirm a second.
+
+    Since the beginning, and not now: else one would only have to end the others to decide alone. Accounts are counted
+    and not persons: an employee id can be edited afterwards.
+    """
+    earlier = AccessGrant.objects.filter(role="administrator", confirmed_at__isnull=False)
+    accounts = earlier.values("account").distinct()
+    if accounts.count() != 1:
+        return False
+    # Counted anew under a lock, so that of two given at once one is the third.
+    list(earlier.select_for_update(of=("self",), no_key=True).order_by("pk"))
+    return accounts.count() == 1
+
+
+def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
+    """Confirm a deciding role as the second person; what was asked for some hours lasts so long from now."""
+    with operation("access:confirm", (AccessGrant, grant_id), reason=reason, sign=True) as op:
+        grant = op.get(AccessGrant)
+        second = access.require("manage_access", grant.environment)
+        if grant.confirmed_at is not None or grant.revoked_at is not None:
+            raise NotPossible(_("This grant is not awaiting confirmation."))
+        first = grant.granted_by
+        if first is not None and second.is_among(first.identities):
+            raise NotPermitted(_("A second person must confirm this."))
+        if second.is_among(grant.account.identities):
+            raise NotPermitted(_("You cannot grant access to yourself."))
+        access.require_still(first, "manage_access", grant.environment)
+        moment = now()
+        asked = AccessRequest.objects.filter(grant=grant).first()
+        if asked is not None:
+            grant.starts_at, grant.until = moment, moment + timedelta(hours=asked.hours)
+        grant.confirmed_by, grant.confirmed_at = second, moment
+        op.signature()
+    return grant
+
+
+def revoke(grant_id: int, *, reason: str) -> AccessGrant:
+    """End a grant now; it also ends what it was to allow later. Raises GateNotPassed when a rule could be met no more."""
+    with operation("access:revoke", (AccessGrant, grant_id), reason=reason, sign=True) as op:
+        grant = op.get(AccessGrant)
+        access.require("manage_access", grant.environment)
+        if grant.revoked_at is not None:
+            raise NotPossible(_("This grant has already ended."))
+        if not reason.strip():
+            raise InvalidInput(_("Revoking a grant needs a reason."))
+        leaving(op, [grant.pk], refuses=True)
+        grant.revoked_at = now()
+        op.signature()
+    return grant

@@ -1,0 +1,95 @@
+"""account:deactivate and account:reactivate: an account that is closed may nothing from that moment on."""
+
+from datetime import datetime
+
+from allauth.mfa.models import Authenticator
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.departures import leaving
+from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Delegation, Token
+
+
+def deactivate(account_id: int, *, reason: str) -> Account:
+    """Close an account: all that it could come back by ends in the same transaction."""
+    with operation("account:deactivate", (Account, account_id), reason=reason, sign=True) as op:
+        closer = access.require("manage_accounts")
+        account = op.get(Account)
+        if not account.is_active:
+            raise NotPossible(_("This account is already deactivated."))
+        if account.person_key == closer.person_key:
+            raise NotPermitted(_("You cannot deactivate your own account. Ask another administrator."))
+        if not reason.strip():
+            raise InvalidInput(_("Deactivating an account needs a reason."))
+        account.is_active = False
+        account.invitation, account.invited_until, account.enrolled_at = "", None, None
+        moment = now()
+        # Never refused: who has left must be out at once. What can be met no more is told.
+        leaving(
+            op,
+            list(AccessGrant.objects.in_effect().filter(account=account).values_list("pk", flat=True)),
+            refuses=False,
+        )
+        ended = {
+            "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
+            "grants": _end(AccessGrant.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
+            "deputies": _end(
+                Delegation.objects.filter(Q(delegator=account) | Q(delegate=account), revoked_at=None),
+                "revoked_at",
+                moment,
+            ),
+            "requests": _end(AccessRequest.objects.filter(account=account, decided_at=None), "decided_at", moment),
+            "feeds": _end(CalendarFeed.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
+            "factors": end_factors(account),
+            "sessions": end_sessions(account),
+        }
+        op.signature()
+        op.about(account, ended=ended)
+    return account
+
+
+def reactivate(account_id: int, *, reason: str) -> Account:
+    """Open a closed account again, without role, token or password: each is given anew."""
+    with operation("account:reactivate", (Account, account_id), reason=reason, sign=True) as op:
+        opener = access.require("manage_accounts")
+        account = op.get(Account)
+        if account.is_active:
+            raise NotPossible(_("This account is active."))
+        if account.person_key == opener.person_key:
+            raise NotPermitted(_("You cannot reactivate your own account. Ask another administrator."))
+        if not reason.strip():
+            raise InvalidInput(_("Reactivating an account needs a reason."))
+        account.is_active = True
+        account.set_unusable_password()
+        op.signature()
+    return account
+
+
+def _end(rows: object, column: str, moment: datetime) -> int:
+    count = 0
+    for row in rows.select_for_update(of=("self",), no_key=True).order_by("pk"):  # type: ignore[attr-defined]
+        setattr(row, column, moment)
+        row.save()
+        count += 1
+    return count
+
+
+def end_factors(account: Account) -> int:
+    """Delete the second factors and recovery codes of an account, from inside an operation; return how many there were."""
+    count: int = Authenticator.objects.filter(user=account).delete()[0]
+    return count
+
+
+def end_sessions(account: Account) -> int:
+    """Delete every session of an account, from inside an operation; return how many there were."""
+    count = 0
+    for session in Session.objects.filter(expire_date__gt=now()).iterator():
+        if session.get_decoded().get("_auth_user_id") == str(account.pk):
+            session.delete()
+            count += 1
+    return count

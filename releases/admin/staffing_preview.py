@@ -1,0 +1,35 @@
+"""Which rules could be met no more: the lines of the previews of operations that take people or their roles away. Read only."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from environments.models import AccessGrant, Account
+from releases.gates.staffing import shortfalls, worse
+from releases.models import Procedure
+
+Lines = list[tuple[str, str]]
+
+
+def of_ending(grant: AccessGrant, values: dict[str, Any]) -> Lines:
+    """Return what could be met no more without a grant."""
+    return _lines(without=[grant.pk])
+
+
+def of_closing(account: Account, values: dict[str, Any]) -> Lines:
+    """Return what could be met no more without any grant of an account."""
+    return _lines(without=list(account.grants.values_list("pk", flat=True)))
+
+
+def of_absence(instance: Any, values: dict[str, Any]) -> Lines:
+    """Return what cannot be met while a person is away and another one acts in that place."""
+    pair = (Account.objects.get(pk=values["delegator_id"]), Account.objects.get(pk=values["delegate_id"]))
+    return _lines(at=values["starts_at"], absences=[pair])
+
+
+def _lines(**then: Any) -> Lines:
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    if procedure is None:
+        return []
+    found = worse(shortfalls(procedure.document, at=then.get("at")), shortfalls(procedure.document, **then))
+    return [(_("Rules that could no longer be met"), "\n".join(map(str, found)) or _("none"))]

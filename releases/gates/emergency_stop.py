@@ -1,0 +1,57 @@
+"""The emergency stop: while it is on, nothing begins or goes on in production, whatever the procedure's gates say."""
+
+from django.db import connection
+from django.utils.translation import get_language
+
+from environments import calendar
+from environments.models import Environment
+from releases.gates.base import Answer, Known
+from releases.models import EmergencyStop
+from releases.steps.words import gettext as _
+
+KEY = "emergency_stop"
+LABELS = ("緊急停止", "Emergency stop")
+
+
+def sentence(switch: EmergencyStop, zone: str) -> str:
+    """Return why nothing starts, with who pressed it, when and why."""
+    at = calendar.print_time(switch.activated_at, zone, get_language() or "ja")
+    if switch.application is None:
+        text = _("All production has been stopped since %(at)s (by %(who)s). Reason: %(reason)s")
+        if switch.pauses:
+            text = _("All production has been paused since %(at)s (by %(who)s). Reason: %(reason)s")
+    else:
+        text = _("Production of %(application)s has been stopped since %(at)s (by %(who)s). Reason: %(reason)s")
+        if switch.pauses:
+            text = _("Production of %(application)s has been paused since %(at)s (by %(who)s). Reason: %(reason)s")
+    return text % {"application": switch.application, "at": at, "who": switch.activated_by, "reason": switch.reason}
+
+
+def closed(environment: Environment, application_id: int) -> str:
+    """Return why nothing of an application may begin or go on in an environment; empty when it may, and below production.
+
+    Inside an open operation it stays true until the operation closes: a press waits for it.
+    """
+    if environment.tier != Environment.Tier.PRODUCTION:
+        return ""
+    _hold("pg_advisory_xact_lock_shared")
+    switches = EmergencyStop.on(application_id)
+    return sentence(switches[0], environment.zone) if switches else ""
+
+
+def hold_alone() -> None:
+    """Wait, inside an open operation, for every claim that has looked at the switch, and let none look until it closes."""
+    _hold("pg_advisory_xact_lock")
+
+
+def _hold(function: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtext('ringi_emergency_stop'))")
+
+
+def answer(environment: Environment, known: Known) -> Answer | None:
+    """Return the switch as a gate that is closed, or None while none reaches the application; no waiver lets it pass."""
+    reaching = [s for s in known.emergency_stops if s.application_id in (None, known.release.application_id)]
+    if environment.tier != Environment.Tier.PRODUCTION or not reaching:
+        return None
+    return Answer(KEY, "not_passed", sentence(reaching[0], environment.zone), "gates", *LABELS, kind=KEY)

@@ -1,0 +1,151 @@
+"""Which rules of a procedure the people there are cannot meet: approval rules, final check and checklist.
+
+Asked before roles are taken away, before a procedure is applied for, and by previews. Read only.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from audit.operation import Operation
+from audit.refusals import GateNotPassed
+from environments import access
+from environments.models import Account, Environment
+from environments.roles import PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
+from releases.gates.quorum import Rule, empty
+from releases.models import ApprovalRequest, Procedure
+from releases.procedures.document import Procedure as Content
+from releases.procedures.values import TIERLESS
+from releases.steps.words import gettext as _
+
+FINAL_CHECK, CHECKLIST = "final_check", "checklist"
+UNMET = "procedure:report_overdue"
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """What a rule lacks: so many persons of a role, for a subject, in an environment (its key; empty: in all).
+
+    binding: it is an approval rule without which nothing of a protected environment, or of all, can be approved.
+    """
+
+    subject: str
+    environment: str
+    role: str
+    missing: int
+    binding: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The rule that lacks it."""
+        return self.subject, self.environment
+
+    def __str__(self) -> str:
+        subjects = dict(ApprovalRequest.Subject.choices) | {FINAL_CHECK: _("Final check"), CHECKLIST: _("Checklist")}
+        roles = dict(ROLE_CHOICES) | {CHECKLIST: PERMISSION_LABELS["sign_checklist"]}
+        place = Environment.objects.filter(slug=self.environment).first()
+        words = {
+            "subject": subjects.get(self.subject, self.subject),
+            "where": place or _("all environments"),
+            "role": roles.get(self.role, self.role),
+            "missing": self.missing,
+        }
+        return _("%(subject)s (%(where)s): %(role)s, %(missing)d more needed") % words
+
+
+def shortfalls(
+    content: Content,
+    *,
+    without: Collection[int] = (),
+    at: datetime | None = None,
+    absences: Iterable[tuple[Account, Account]] = (),
+) -> list[Shortfall]:
+    """Return what the rules of a procedure lack at a time (None: now), each person counted once, over all stages.
+
+    without: grants that do not count; absences: (absent, delegate) beside those in force. Who is kept out of one release is
+    that release's own matter, and so are the duties of its team.
+    """
+    absences = list(absences)
+    found: list[Shortfall] = []
+    roles = {role.key for role in content.roles}
+    # Without a place last: what is asked of all environments is answered by holders of a role in any of them.
+    for place in (*Environment.objects.all(), None):
+        people = access.roles_by_person(place, at, without=without, absences=absences)
+        persons = [(key, frozenset(held)) for key, held in people.items()]
+        # A word about the procedure takes the right in all environments.
+        able = access.roles_by_person(place, at, right="approve_change", without=without, absences=absences)
+        tier = place.tier if place is not None else "all"
+        subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
+        for subject in subjects:
+            rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
+            theirs = {key: held for key, held in people.items() if key in able or subject == "emergency_stop_lift"}
+            voices = [(key, frozenset(held)) for key, held in theirs.items()]
+            found += _lacks(subject, place, rules, voices, binding=place is None or place.protected)
+        if place is not None and place.protected:
+            signers = [Rule(1, role, 1) for role in content.final_check.signers]
+            found += _lacks(FINAL_CHECK, place, signers, persons, binding=False)
+            ticks = [
+                (key, held | {CHECKLIST})
+                for key, held in persons
+                if any("sign_checklist" in ROLE_PERMISSIONS[r] for r in held)
+            ]
+            found += _lacks(CHECKLIST, place, [Rule(1, CHECKLIST, 1)], ticks, binding=False)
+    return found
+
+
+def _lacks(
+    subject: str,
+    place: Environment | None,
+    rules: list[Rule],
+    persons: list[tuple[str, frozenset[str]]],
+    *,
+    binding: bool,
+) -> list[Shortfall]:
+    slug = place.slug if place is not None else ""
+    return [Shortfall(subject, slug, role, missing, binding) for role, missing in sorted(empty(rules, persons).items())]
+
+
+def worse(before: Iterable[Shortfall], after: Iterable[Shortfall]) -> list[Shortfall]:
+    """Return what rules lack afterwards that they did not lack before."""
+    lacked = {(*s.key, s.role): s.missing for s in before}
+    return [s for s in after if s.missing > lacked.get((*s.key, s.role), 0)]
+
+
+def of_departure(op: Operation, grants: Collection[int], refuses: bool) -> None:
+    """Refuse that grants end with which an approval rule that can be met now could be met no more; tell of what else.
+    Two operations at once are counted one after the other.
+    """
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    if procedure is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_staffing'))")
+    before = shortfalls(procedure.document)
+    found = worse(before, shortfalls(procedure.document, without=grants))
+    unmet = {s.key for s in before}
+    ruin = [s for s in found if s.binding and s.key not in unmet]
+    if ruin and refuses:
+        raise GateNotPassed(
+            _(
+                "Without this role the rules of the release procedure can no longer be met. Grant the role to "
+                "another person first."
+            ),
+            *(str(s) for s in ruin),
+        )
+    tell_unmet(op, procedure, found)
+
+
+def tell_unmet(op: Operation, procedure: Procedure, found: list[Shortfall]) -> None:
+    """Write into an operation what can be met no more, and tell those who give roles and those who plan."""
+    if found:
+        entries = [asdict(s) for s in found]
+        op.details["unmet"] = entries
+        op.add_event(UNMET, procedure, unmet=entries)
+
+
+def words_of(entries: Iterable[dict[str, Any]]) -> str:
+    """Return what an operation has written of what can be met no more, one rule a line."""
+    return "\n".join(str(Shortfall(**entry)) for entry in entries)

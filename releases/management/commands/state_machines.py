@@ -1,0 +1,84 @@
+"""manage.py state_machines [--check]: write docs/reference/machines.md from the transitions, or say that it is stale."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from releases.state_machines.edges import Edge, edges, initial
+from releases.state_machines.guard import machines
+
+PAGE = Path("docs") / "reference" / "machines.md"
+HEAD = """\
+# State machines
+
+`manage.py state_machines` writes this page from the transitions in `releases/state_machines/`. Do not edit the page by hand
+(`manage.py state_machines --check` and a test say when it is stale). A row changes its state along one of these
+transitions and in no other way. An operation (`audit/operation.py`) saves at most one transition for each row. A trigger
+in PostgreSQL, made from the same list after each migration, refuses every other change, also from raw SQL. The pages
+[execution](../explanation/execution.md) and [approval](../explanation/consent.md) explain the transitions.
+"""
+
+
+def _machine(model: type[Any]) -> type[Any]:
+    return next(base for base in model.__mro__ if base.__module__.startswith("releases.state_machines."))
+
+
+def _sentence(documented: Any) -> str:
+    return " ".join((documented.__doc__ or "").split())
+
+
+def _diagram(begins: str, listed: list[Edge], ends: list[str]) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begins}"]
+    lines += [f"    {edge.source} --> {edge.target} : {edge.verb}" for edge in listed]
+    lines += [f"    {state} --> [*]" for state in ends]
+    return [*lines, "```"]
+
+
+def _section(model: type[Any]) -> list[str]:
+    machine, begins = _machine(model), initial(model)
+    order = [str(value) for value in machine.State.values]
+    listed = sorted(edges(model), key=lambda e: (order.index(e.source), order.index(e.target), e.verb))
+    ends = [state for state in order if state in machine.ENDS]
+    lines = [f"## {model.__name__}", "", f"`{machine.__module__}` · table `{model._meta.db_table}`", ""]
+    lines += [_sentence(machine), ""]
+    lines += _diagram(begins, listed, ends)
+    lines += ["", f"First state: `{begins}`.", f"Final states: {', '.join(f'`{state}`' for state in ends)}.", ""]
+    lines += ["| transition | from | to | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {edge.verb} | {edge.source} | {edge.target} | {_sentence(getattr(machine, edge.verb))} |" for edge in listed
+    ]
+    return [*lines, ""]
+
+
+def page() -> str:
+    """Return the text of the page for the state machines that the code has now."""
+    known = sorted(machines(), key=lambda model: model.__name__)
+    lines = [HEAD]
+    for model in known:
+        lines += _section(model)
+    return "\n".join(lines)
+
+
+class Command(BaseCommand):
+    """Write or check the page."""
+
+    help = "Writes docs/reference/machines.md from the transitions; --check writes nothing and fails if it is stale."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --check."""
+        parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write the page, or compare it."""
+        place = Path(settings.BASE_DIR) / PAGE
+        text = page()
+        if not options["check"]:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+            self.stdout.write(f"{PAGE}: {len(machines())} state machines")
+        elif not place.exists() or place.read_text(encoding="utf-8") != text:
+            raise CommandError(f"{PAGE} is stale; run manage.py state_machines")

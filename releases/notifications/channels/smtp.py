@@ -1,0 +1,97 @@
+"""Django's SMTP backend within one deadline for everything, however slowly a server answers; used by the channel mail."""
+
+import contextlib
+import smtplib
+import socket
+import threading
+import time
+from functools import partial
+from ipaddress import ip_network
+from typing import Any
+
+from django.core.mail.backends.smtp import EmailBackend
+
+from environments.connectivity.addresses import NotAllowed, UnknownHost, places_of
+
+# A mail server may be anywhere: its address is set by whoever runs this installation.
+ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+# Seconds for the farewell: the mail is taken or refused by then.
+FAREWELL = 2.0
+
+
+class Bounded(EmailBackend):
+    """One conversation of `seconds` at most. stage: the last command, or connect; late: it was cut at the deadline."""
+
+    def __init__(self, *, seconds: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.stage, self.late, self.seconds = "connect", threading.Event(), seconds
+        self.watches = contextlib.ExitStack()
+
+    @property
+    def connection_class(self) -> Any:
+        """Return what makes the connection: one that knows this backend."""
+        talk: Any = _TlsTalk if self.use_ssl else _Talk
+        return partial(talk, backend=self)
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Send within the deadline. Raises OSError, SMTPException."""
+        with self.watches:
+            return super().send_messages(email_messages) or 0
+
+    def watch(self, sock: socket.socket, until: float) -> None:
+        """Cut a connection at the deadline; what TLS is laid over is known by its number."""
+        held = self.watches.enter_context(sock.dup())
+
+        def cut() -> None:
+            self.late.set()
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+        guard = threading.Timer(max(0.0, until - time.monotonic()), cut)
+        guard.daemon = True
+        guard.start()
+        self.watches.callback(guard.cancel)
+
+    def _close_connection(self, connection: Any) -> None:
+        """Say goodbye; a server that does not answer to it has the mail all the same."""
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            if connection.sock is not None and not self.late.is_set():
+                connection.sock.settimeout(FAREWELL)
+                connection.docmd("QUIT")
+        connection.close()
+
+
+class _Talk(smtplib.SMTP):
+    """A conversation that notes its stage, and whose connection is made and watched within the deadline."""
+
+    def __init__(self, *args: Any, backend: Bounded, **options: Any) -> None:
+        self._backend, self._until = backend, time.monotonic() + backend.seconds
+        super().__init__(*args, **options)
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        """Send a command."""
+        self._backend.stage = cmd.partition(" ")[0].upper()
+        super().putcmd(cmd, args)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        try:
+            places = places_of(host, port, listed=ANYWHERE, seconds=self._backend.seconds)
+        except (UnknownHost, NotAllowed) as unknown:
+            raise OSError(str(unknown)) from unknown
+        fault: OSError = TimeoutError()
+        for place in places:
+            sock = socket.socket(place.family, socket.SOCK_STREAM)
+            try:
+                sock.settimeout(max(0.001, self._until - time.monotonic()))
+                sock.connect(place.sockaddr)
+            except OSError as error:
+                sock.close()
+                fault = error
+            else:
+                self._backend.watch(sock, self._until)
+                return sock
+        raise fault
+
+
+class _TlsTalk(smtplib.SMTP_SSL, _Talk):
+    """The same over TLS from the beginning."""

@@ -1,0 +1,27 @@
+"""application:create: what is released, and the repository that it comes from."""
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.refusals import InvalidInput
+from environments import access
+from environments.models import Application
+from releases.sources import git, versions
+
+
+def create_application(
+    *, slug: str, name: str, repository: str, signers: str = "", tag_format: str = "v{version}", reason: str = ""
+) -> Application:
+    """Make an application: its repository and whose signatures on its tags are known."""
+    wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format)
+    with operation("application:create", reason=reason, sign=True) as op:
+        access.require("plan")
+        if Application.objects.filter(slug=slug).exists():
+            raise InvalidInput(_("There is already an application “%(name)s”.") % {"name": slug})
+        if wrong:
+            raise InvalidInput(wrong)
+        application = Application.objects.create(
+            slug=slug, name=name, repository=repository, allowed_signers=signers, tag_format=tag_format
+        )
+        op.about(application)
+    return application

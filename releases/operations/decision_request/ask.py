@@ -1,0 +1,129 @@
+"""decision_request:escalate, decision_request:expire: what a waiting run asks of its team, to whom it goes on, and how it ends.
+
+A question is put inside the operation that lets the run wait, and answered inside the operation of the decision.
+"""
+
+from datetime import datetime, timedelta
+from functools import partial
+
+from audit.clock import now
+from audit.operation import Operation, operation
+from audit.refusals import NotPossible
+from environments.models import Account
+from releases import dispatch
+from releases.gates.durations import Needed, durations
+from releases.models import DecisionRequest, Deployment, Rollback, Step, TeamMember
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.operations.rollback.causes import NO_RESPONSE
+from releases.operations.rollback.decide import raise_
+from releases.steps.words import gettext as _, gettext_noop
+
+# However late it is, somebody has this long to answer.
+LEAST = timedelta(minutes=1)
+
+
+def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float | None = None) -> DecisionRequest:
+    """Ask the first of the team how a waiting run goes on, inside an open operation.
+
+    The answer is due after the procedure's minutes (or `minutes`, where these are more), and not later than the last
+    moment from which the rollback still fits into the window (切戻し判断時刻); what happens without one was approved.
+    """
+    moment, release, content = now(), deployment.release, deployment.procedure.document
+    due = moment + timedelta(minutes=max(minutes or 0, content.rollback.decision_request_minutes))
+    if (safe := last_rollback_start(deployment)) is not None:
+        due = max(moment + LEAST, min(due, safe))
+    agreed = deployment.approval_request.document.get("on_timeout") if deployment.approval_request is not None else None
+    question = DecisionRequest.objects.create(
+        deployment=deployment, step=step, requested_at=moment, due_at=due, on_timeout=agreed or release.on_timeout
+    )
+    op.details["question"] = question.pk
+    op.details["asked"] = [str(entry) for entry in asked_of(question)]
+    return question
+
+
+def close(deployment: Deployment, answer: str, account: Account | None = None) -> None:
+    """Close the open question of a run, inside an open operation; the answer is the key of the operation that gave it."""
+    for question in DecisionRequest.objects.select_for_update(no_key=True).filter(
+        deployment=deployment, answered_at=None
+    ):
+        question.answer, question.answered_by, question.answered_at = answer, account, now()
+        question.save()
+
+
+def asked_of(question: DecisionRequest) -> list[TeamMember]:
+    """Return the entries of the team that have been asked so far, in the order in which it goes on."""
+    roster = TeamMember.objects.filter(release=question.deployment.release_id).select_related("account")
+    by_duty = {entry.team_role: entry for entry in roster}
+    return [by_duty[duty] for duty in DecisionRequest.ORDER[: question.roles_asked] if duty in by_duty]
+
+
+def last_rollback_start(deployment: Deployment) -> datetime | None:
+    """Return the last moment from which the rollback still fits into the window; None without a window."""
+    if deployment.scheduled_end_at is None:
+        return None
+    return deployment.scheduled_end_at - timedelta(seconds=rollback_needed(deployment).seconds)
+
+
+def rollback_needed(deployment: Deployment) -> Needed:
+    """Return how long the whole rollback of a deployment takes, and by what that was reckoned."""
+    release = deployment.release
+    return durations(release, deployment.environment_id).needed(
+        release.step_plan, ("rollback", "rollback_verification")
+    )
+
+
+def escalation_level(question: DecisionRequest, moment: datetime) -> int:
+    """Return how many duties should have been asked by a moment: each has an equal share of the time."""
+    share = (question.due_at - question.requested_at) / len(DecisionRequest.ORDER)
+    return min(len(DecisionRequest.ORDER), 1 + int((moment - question.requested_at) / share))
+
+
+def escalate_or_expire(moment: datetime) -> None:
+    """Let open questions go on to the next of the team, and end those that nobody answered (the poll's act)."""
+    for question in DecisionRequest.objects.filter(answered_at=None).select_related("deployment"):
+        if question.deployment.state != "awaiting_decision" or moment >= question.due_at:
+            follow = partial(_expire, question)
+        elif escalation_level(question, moment) > question.roles_asked:
+            follow = partial(_escalate, question.pk, moment)
+        else:
+            continue
+        with_retry_limit("decision_request", question, follow, deployment_id=question.deployment_id)
+
+
+def _escalate(question_id: int, moment: datetime) -> None:
+    with operation("decision_request:escalate", (DecisionRequest, question_id)) as op:
+        question = op.get(DecisionRequest)
+        before = asked_of(question)
+        question.roles_asked = max(question.roles_asked, escalation_level(question, moment))
+        op.details["asked"] = [str(entry) for entry in asked_of(question) if entry not in before]
+        op.details["until"] = question.due_at.isoformat()
+
+
+def _expire(seen: DecisionRequest) -> None:
+    run = seen.deployment
+    goes_back = run.state == "awaiting_decision" and seen.on_timeout == "roll_back"
+    alarm = Rollback.objects.filter(deployment=run).exclude(state__in=list(Rollback.ENDS)).first()
+    if goes_back and alarm is None:
+        # First the alarm, then the end of the question: a scheduler that dies between the two finds the question again.
+        try:
+            text = _("No one responded in time, so the deployment is rolled back as approved.")
+            raise_(run.pk, cause=NO_RESPONSE, note=text)
+        except NotPossible:
+            return  # decided meanwhile
+    raised = [(Rollback, alarm.pk)] if goes_back and alarm is not None else []
+    with operation("decision_request:expire", (DecisionRequest, seen.pk), (Deployment, run.pk), *raised) as op:
+        question, deployment = op.get(DecisionRequest), op.get(Deployment)
+        if question.answered_at is not None:
+            return
+        question.answered_at = now()
+        question.answer = question.on_timeout if deployment.state == "awaiting_decision" else deployment.state
+        op.details["default"] = question.answer
+        if raised and deployment.state == "awaiting_decision":
+            # What a person has raised goes back as was agreed too; what has been written since is counted anew.
+            rollback = op.get(Rollback)
+            rollback.facts = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
+            dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
+        if deployment.state == "awaiting_decision" and question.on_timeout == "keep":
+            deployment.blockers = [
+                gettext_noop("No one responded in time, so the deployment stays as it is, as approved.")
+            ]

@@ -1,0 +1,192 @@
+"""deployed_version:register and deployed_version:confirm: taking over what already runs on a target, measured there, by two people."""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.models import Account, ConfigurationVersion, DeploymentTarget
+from releases.models import DeployedVersion, Deployment, Release
+from releases.operations.deployed_version.compare import RUNS, Row, compare
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.operations.release.repository import refreshed
+from releases.sources import git, versions
+from releases.steps.base import StepFailed
+from releases.steps.examine import layout_of
+from releases.steps.masking import clean
+from releases.steps.target import Measured, measure
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A target beside the version and the configuration that are said to run there."""
+
+    target: DeploymentTarget
+    configuration: ConfigurationVersion
+    version: str
+    tag: str
+    seen: git.CommitFacts
+    measured: Measured
+    rows: list[Row]
+
+
+def look(target_id: int, *, version: str, configuration_id: int, service: str) -> Looked:
+    """Measure a target and compare it with a version, a configuration of its environment and what a person says of the
+    service ("runs", "stopped" or "none"). Raises InvalidInput where that cannot be done.
+    """
+    target = target_named(target_id)
+    access.require("register_version", target.environment)
+    configuration = ConfigurationVersion.objects.filter(
+        pk=configuration_id, application=target.application, environment=target.environment
+    ).first()
+    if configuration is None:
+        raise InvalidInput(_("Choose a configuration of %(target)s.") % {"target": target})
+    if service not in RUNS:
+        raise InvalidInput(_("Say whether the service runs now."))
+    values, secrets = configuration_of(configuration.pk)
+    try:
+        text = versions.normalised(version)
+        tag = target.application.tag_format.format(version=text)
+        seen = git.commit_facts(refreshed(target.application), tag)
+        spec = spec_of(target)
+        measured, lies = measure(spec, values), layout_of(spec)
+        rows = compare(
+            spec,
+            lies,
+            measured,
+            tag=tag,
+            tree=seen.tree,
+            number=configuration.number,
+            values=values,
+            secrets=secrets,
+            service=service,
+        )
+    except (versions.BadVersion, git.SourceUnavailable, git.NoSuchRevision, StepFailed) as fault:
+        raise InvalidInput(clean(str(fault), secrets)) from fault
+    return Looked(target, configuration, text, tag, seen, measured, rows)
+
+
+def request_registration(
+    target_id: int, *, version: str, configuration_id: int, service: str, reason: str
+) -> DeployedVersion:
+    """Say as the first person which version runs on a target; what is measured there must be as it says."""
+    where = target_named(target_id).environment
+    if not access.may(access.current_account(), "register_version", where):
+        with operation("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True):
+            raise access.lacking("register_version", where)
+    looked = look(target_id, version=version, configuration_id=configuration_id, service=service)
+    target, configuration, measured, seen = looked.target, looked.configuration, looked.measured, looked.seen
+    text, tag = looked.version, looked.tag
+    with operation("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True) as op:
+        account = access.require("register_version", target.environment)
+        require_untouched(target)
+        if wrong := [row for row in looked.rows if row.result == "failed"]:
+            raise GateNotPassed(*(_difference(row) for row in wrong))
+        op.details["service"] = service
+        release = Release.objects.filter(application=target.application, version=text, state="imported").first()
+        if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
+            text = _("%(version)s was imported with commit %(recorded)s, but %(tag)s is %(seen)s.")
+            raise GateNotPassed(
+                text
+                % {"version": release.version, "recorded": release.commit[:12], "tag": tag, "seen": seen.commit[:12]}
+            )
+        if release is None:
+            release = Release.objects.create(
+                application=target.application,
+                version=text,
+                title=_("Registered deployed version: %(version)s") % {"version": text},
+                author=account,
+                tag=tag,
+                commit=seen.commit,
+                tree=seen.tree,
+            )
+            release.mark_imported()
+            release.save()
+        pointer, _made = DeployedVersion.objects.update_or_create(
+            application=target.application,
+            environment=target.environment,
+            defaults={
+                "release": release,
+                "configuration": configuration,
+                "code": measured.code,
+                "configuration_digest": measured.configuration,
+                "data": measured.data,
+                "schema": measured.schema,
+                "unknown": True,
+                "since": now(),
+                "basis": DeployedVersion.REQUESTED,
+                "requested_by": account,
+            },
+        )
+        op.about(pointer, by=account.pk, person=account.person_key)
+        op.signature(measured.code)
+    return pointer
+
+
+def register(pointer_id: int, *, reason: str = "") -> DeployedVersion:
+    """Confirm it as the second person; the target is measured again and must be as the first one saw it."""
+    unlocked = DeployedVersion.objects.select_related("application", "environment").get(pk=pointer_id)
+    target = DeploymentTarget.objects.get(application=unlocked.application, environment=unlocked.environment)
+    if unlocked.configuration_id is None:
+        raise InvalidInput(_("No configuration chosen for: %(environments)s") % {"environments": unlocked.environment})
+    try:
+        measured = measure(spec_of(target), configuration_of(unlocked.configuration_id)[0])
+    except StepFailed as fault:
+        raise InvalidInput(str(fault)) from fault
+    with operation("deployed_version:confirm", (DeployedVersion, pointer_id), reason=reason, sign=True) as op:
+        pointer = op.get(DeployedVersion)
+        account = access.require("register_version", pointer.environment)
+        if pointer.basis != DeployedVersion.REQUESTED:
+            raise NotPossible(_("No registration of a deployed version awaits confirmation here."))
+        if why := why_not_permitted(account, pointer):
+            raise NotPermitted(why)
+        access.require_still(pointer.requested_by, "register_version", pointer.environment)
+        if (measured.code, measured.configuration) != (pointer.code, pointer.configuration_digest):
+            raise GateNotPassed(_("The deployment target has changed since the registration was requested."))
+        pointer.basis, pointer.unknown, pointer.since = "registered", False, now()
+        op.signature(measured.code)
+    return pointer
+
+
+def why_not_permitted(account: Account, pointer: DeployedVersion) -> str:
+    """Return why a person may not confirm an adoption; empty when he may."""
+    first = pointer.requested_by
+    if first is not None and account.is_among(first.identities):
+        return _("A second person must confirm this.")
+    return ""
+
+
+def target_named(target_id: int) -> DeploymentTarget:
+    """Return a target with its application and environment; raises InvalidInput for no such one."""
+    target = DeploymentTarget.objects.select_related("application", "environment").filter(pk=target_id).first()
+    if target is None:
+        raise InvalidInput(_("This deployment target or configuration does not exist."))
+    return target
+
+
+def _difference(row: Row) -> str:
+    text = _("%(what)s: expected %(expected)s, found %(found)s. %(says)s")
+    words = {"what": part_words()[row.key], "expected": row.expected, "found": row.found, "says": row.says}
+    return (text % words).strip()
+
+
+def part_words() -> dict[str, str]:
+    """Return how people call what is compared."""
+    return {
+        "layout": _("layout"),
+        "code": _("code"),
+        "configuration": _("configuration"),
+        "service": _("service"),
+        "schema": _("database schema"),
+    }
+
+
+def require_untouched(target: DeploymentTarget) -> None:
+    """Raise NotPossible where Ringi has run already, or something is registered."""
+    if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
+        raise NotPossible(_("This deployment target already has a deployment by Ringi."))
+    if DeployedVersion.established(target.application, target.environment) is not None:
+        raise NotPossible(_("A deployed version is already registered for this deployment target."))

@@ -1,0 +1,90 @@
+"""Moving the pointer of what is in force, and what follows for releases and watches, inside an open operation."""
+
+from django.db.models import Q
+
+from audit.clock import now
+from environments.models import ConfigurationVersion
+from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Release, Rollback
+from releases.operations.document.publish import publish_with
+from releases.operations.monitoring.start import start_period
+
+
+def set_deployed_version(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> DeployedVersion:
+    """Point at this deployment's release, with the digests that were measured last, by its checks if by nobody since."""
+    measured = measured or deployment.measured.get("verification", {})
+    pointer, _made = DeployedVersion.objects.update_or_create(
+        application=deployment.application,
+        environment=deployment.environment,
+        defaults={
+            "release": deployment.release,
+            "configuration_id": deployment.release.configurations.get(deployment.environment.slug),
+            "code": measured.get("code", ""),
+            "configuration_digest": measured.get("configuration", ""),
+            "data": measured.get("data", ""),
+            "schema": measured.get("schema", ""),
+            "unknown": False,
+            "since": now(),
+            "basis": how,
+        },
+    )
+    return pointer
+
+
+def complete_release(release: Release, deployment: Deployment) -> None:
+    """Complete a release whose run in production is watched no longer, inside an open operation, and publish its documents."""
+    if deployment.environment.tier != "production" or release.state != "monitoring":
+        return  # no other run moves a release
+    release.complete()
+    publish_with(release)
+
+
+def mark_release_rolled_back(release: Release) -> None:
+    """Let a release be what was taken back, inside an open operation, and retract what it had published."""
+    release.mark_rolled_back()
+    for document in release.documents.filter(Q(state="published") | Q(publish_at__isnull=False)):
+        if document.state == "published":
+            document.retract()
+        document.publish_at = None
+        document.save()
+
+
+def restore_previous_version(deployment: Deployment, measured: dict[str, str]) -> DeployedVersion:
+    """Point at what was in force before this deployment, as measured after the rollback."""
+    base = deployment.previous.get("deployed_version", {})
+    pointer, _made = DeployedVersion.objects.update_or_create(
+        application=deployment.application,
+        environment=deployment.environment,
+        defaults={
+            "release": Release.objects.filter(pk=base.get("release")).first(),
+            "configuration": ConfigurationVersion.objects.filter(pk=base.get("configuration")).first(),
+            "code": measured.get("code", ""),
+            "configuration_digest": measured.get("configuration", ""),
+            "data": measured.get("data", ""),
+            "schema": measured.get("schema", ""),
+            "unknown": False,
+            "since": now(),
+            "basis": "restored",
+        },
+    )
+    _resume_monitoring(deployment)
+    return pointer
+
+
+def _resume_monitoring(deployment: Deployment) -> None:
+    moment = now()
+    paused = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True).filter(
+        Q(deployment__state="monitoring") | Q(rollback__state="monitoring"),
+        deployment__application=deployment.application,
+        deployment__environment=deployment.environment,
+        ended_at=None,
+        paused_at__isnull=False,
+        result="",  # whose time is over waits for a person and looks no more
+    )
+    for watch in paused.order_by("pk"):
+        watch.resume(moment)
+        watch.save()
+
+
+def start_monitoring(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
+    """Begin the watch that the procedure asks for, inside an open operation."""
+    return start_period(deployment, deployment.procedure.document, rollback=rollback)

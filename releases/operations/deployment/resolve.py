@@ -1,0 +1,118 @@
+"""deployment:resolve: in what state a run that failed left its target; whoever says so is held to what lies there."""
+
+from dataclasses import asdict
+from typing import Literal, get_args
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, OperationRefused
+from environments import access
+from environments.models import Account, DeploymentTarget
+from releases.models import DeployedVersion, Deployment, Release
+from releases.operations.deployment.completion import (
+    mark_release_rolled_back,
+    restore_previous_version,
+    set_deployed_version,
+)
+from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.operations.step.outcome import cancel_rest
+from releases.steps.base import StepFailed
+from releases.steps.configuration_file import digest_of, rendered
+from releases.steps.target import measure
+
+How = Literal["previous", "planned", "unknown"]
+
+
+def resolve(deployment_id: int, *, how: str, reason: str) -> Deployment:
+    """Say in what state a failed run left the target: as_before, as_planned or unknown; the pointer follows.
+
+    The first two are measured there before they count. Raises InvalidInput, NotPermitted; GateNotPassed where something else lies.
+    """
+    unlocked = Deployment.objects.select_related("environment").get(pk=deployment_id)
+    looked = _looked(unlocked, how) if how in ("previous", "planned") and _may(unlocked) else {}
+    own: tuple[tuple[type, int], ...] = ((Deployment, deployment_id), (Release, unlocked.release_id))
+    earlier = superseded_by(unlocked) if how in ("planned", "unknown") else Superseded((), ())
+    with operation("deployment:resolve", *own, *earlier.targets, reason=reason, sign=True) as op:
+        deployment, release = op.get(Deployment, deployment_id), op.get(Release, unlocked.release_id)
+        account = access.require("resolve", deployment.environment)
+        if why := why_not_permitted(account, deployment):
+            raise NotPermitted(why)
+        if how not in get_args(How):
+            raise InvalidInput(_("Choose previous, planned or unknown."))
+        op.require_reason()
+        if isinstance(looked, OperationRefused):
+            raise looked
+        if how != "unknown" and not looked:  # the right came only after the look that it would have allowed
+            raise access.lacking("resolve", deployment.environment)
+        deployment.resolve()
+        deployment.resolved_as = how
+        deployment.ended_at = now()
+        cancel_rest(deployment)
+        op.signature()
+        if looked:
+            deployment.measured = {**deployment.measured, "resolve": looked}
+            op.details["measured"] = looked
+        _follow(deployment, release, how, looked)
+        supersede(op, earlier, known=how != "unknown")
+    return deployment
+
+
+def why_not_permitted(account: Account, deployment: Deployment) -> str:
+    """Return why a person may not settle a run; empty when he may."""
+    if deployment.environment.protected and deployment.was_started_by(account):
+        return _("You have scheduled this deployment; another person must resolve it.")
+    return ""
+
+
+def _follow(deployment: Deployment, release: Release, how: str, found: dict[str, str]) -> None:
+    """Let pointer and release stand where the target does."""
+    moves = deployment.environment.tier == "production"  # no other run moves a release
+    if how == "previous":
+        restore_previous_version(deployment, found)
+        if moves and release.state == "releasing":
+            release.abort()
+        elif moves and release.state in ("monitoring", "completed"):
+            mark_release_rolled_back(release)
+        return
+    if how == "planned":
+        set_deployed_version(deployment, "resolved", found)
+    for row in DeployedVersion.objects.filter(application=deployment.application, environment=deployment.environment):
+        row.unknown = how == "unknown"
+        row.save()
+    if moves and release.state in ("releasing", "monitoring"):
+        release.fail()
+
+
+def _may(deployment: Deployment) -> bool:
+    """Tell whether who acts may have the target looked at; the operation says why not."""
+    try:
+        return access.may(access.current_account(), "resolve", deployment.environment)
+    except NotPermitted:
+        return False
+
+
+def _looked(deployment: Deployment, how: str) -> dict[str, str] | OperationRefused:
+    """Return the target's digests; the refusal where it cannot be reached, or something else lies there."""
+    target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
+    before, planned = deployment.previous.get("deployed_version", {}), deployment.previous.get("wanted_configuration")
+    values = configuration_of(before.get("configuration") if how == "previous" else planned)[0]
+    try:
+        spec = spec_of(target, planned)
+        found = measure(spec, values)
+        code, settings = before.get("code", ""), before.get("configuration_digest", "")
+        if how == "planned":
+            code = deployment.previous.get("wanted_tree", "")
+            settings = digest_of(rendered(spec, values)) if planned else settings
+    except StepFailed as fault:
+        return InvalidInput(
+            _("The deployment target cannot be read, so its state is unknown: %(why)s") % {"why": fault}
+        )
+    if found.code != code:
+        text = _("The Git tree hash on the deployment target is not the expected one: %(tree)s.")
+        return GateNotPassed(text % {"tree": found.code[:12] or _("none")})
+    if found.configuration != settings:
+        return GateNotPassed(_("The configuration on the deployment target is not the expected one."))
+    return asdict(found)

@@ -1,0 +1,64 @@
+"""deployment:verify: the second person's word that a run is as it should be."""
+
+from django.utils.translation import get_language, gettext as _
+
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.language import listed
+from environments.models import Account
+from releases.models import Deployment, Release, Step
+from releases.operations.deployment.completion import set_deployed_version, start_monitoring
+from releases.operations.deployment.superseded import supersede, superseded_by
+from releases.operations.release.step_plan import manual_checks
+
+
+def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:
+    """Say, as another person than the starter, that the run is as it should be; the watch begins.
+
+    confirmed: keys of the checks that only a person can make; each one must be there. What is watched there until now is
+    no longer what runs: those watches are cut short, with all that their end brings about.
+    """
+    unlocked = Deployment.objects.filter(pk=deployment_id).first()
+    if unlocked is None:
+        raise InvalidInput(_("This deployment does not exist."))
+    earlier = superseded_by(unlocked)
+    own: tuple[tuple[type, int], ...] = ((Deployment, deployment_id), (Release, unlocked.release_id))
+    with operation("deployment:verify", *own, *earlier.targets, reason=reason, sign=True) as op:
+        deployment, release = op.get(Deployment, deployment_id), op.get(Release, unlocked.release_id)
+        account = access.require("verify", deployment.environment)
+        if why := why_not_permitted(account, deployment):
+            raise NotPermitted(why)
+        if deployment.state != "verifying":
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise NotPossible(text % {"state": deployment.get_state_display()})
+        open_steps = deployment.steps.filter(phase__in=["deployment", "verification"]).exclude(state__in=Step.FINISHED)
+        if open_steps.exists():
+            raise NotPossible(_("The checks are not finished yet."))
+        asked = manual_checks(deployment.procedure.document, "deployment")
+        owed = [c for c in asked if c.required and c.key not in confirmed]
+        if owed:
+            language = get_language() or "ja"
+            raise InvalidInput(_("Not confirmed: %(items)s") % {"items": listed(c.label(language) for c in owed)})
+        if not deployment.measured.get("verification"):
+            raise GateNotPassed(
+                _("The deployment target was not measured after the last check. Roll back or resolve the deployment.")
+            )
+        op.signature(deployment.plan_digest)
+        op.details["confirmed"] = list(confirmed)
+        deployment.start_monitoring()
+        deployment.verified_by = account
+        set_deployed_version(deployment, "verified")
+        start_monitoring(deployment)
+        production = deployment.environment.tier == "production"  # no other run moves a release
+        if production and release.state == "releasing":
+            release.start_monitoring()
+        supersede(op, earlier)
+    return deployment
+
+
+def why_not_permitted(account: Account, deployment: Deployment) -> str:
+    """Return why a person may not verify a run; empty when he may."""
+    if deployment.was_started_by(account):
+        return _("You have scheduled this deployment; another person must verify it.")
+    return ""

@@ -1,0 +1,134 @@
+"""dump:delete: the backup of a deployment is deleted from its target once it is past the retention of the procedure (J5)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Max
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from environments.models import DeploymentTarget
+from releases.models import DeployedVersion, Deployment, Rollback, Step
+from releases.operations.monitoring.target_spec import spec_of
+from releases.steps.backup import DropBackup, DropParameters
+from releases.steps.base import Fenced, StepContext, StepFailed, StillRunning
+
+SECONDS = 600.0
+# A target that could not be reached is asked again after this time.
+AGAIN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A backup that lies on a target. until: the end of its retention; kept_for: why it stays all the same, else empty."""
+
+    step: Step
+    taken: datetime
+    until: datetime
+    kept_for: str = ""
+
+
+def dumps() -> list[Dump]:
+    """Return the backups that lie on targets, the oldest first, each with the end of its retention.
+
+    The newest of each target, that of the release in force, and those of deployments that are under way or whose rollback
+    is open stay whatever their age.
+    """
+    lying = Step.objects.filter(step_type="backup", phase="deployment", state="succeeded", result__dump__isnull=False)
+    lying = lying.filter(result__deleted_at__isnull=True, ended_at__isnull=False).order_by("ended_at")
+    steps = list(lying.select_related("deployment__procedure", "deployment__application", "deployment__environment"))
+    newest, held = _newest(steps), _held()
+    found = []
+    for step in steps:
+        taken, run = step.ended_at, step.deployment
+        assert taken is not None
+        days = run.procedure.document.retention.backups_days
+        why = ""
+        if run.pk in newest:
+            why = _("the newest backup of the deployment target, or the backup of the deployed version")
+        elif run.pk in held:
+            why = _("the deployment or its rollback has not ended")
+        found.append(Dump(step, taken, taken + timedelta(days=days), why))
+    return found
+
+
+def expired(moment: datetime) -> list[Step]:
+    """Return the backups that are to be deleted now."""
+    due = [dump.step for dump in dumps() if dump.until < moment and not dump.kept_for]
+    return [step for step in due if not _tried_lately(step, moment)]
+
+
+def delete(step_id: int) -> bool:
+    """Delete one backup that has expired from its target, and record it; return whether it was deleted now.
+
+    What cannot be done now (host out of reach, target locked) is recorded with its reason and tried again.
+    """
+    step = next((row for row in expired(now()) if row.pk == step_id), None)
+    if step is None:
+        return False
+    run, failure, done = step.deployment, "", {}
+    target = (
+        DeploymentTarget.objects.select_related("application", "environment")
+        .filter(application=run.application, environment=run.environment)
+        .first()
+    )
+    try:
+        if target is None:
+            raise StepFailed(_("The deployment target has been removed."))
+        parameters = DropParameters(sha256=step.result["sha256"])
+        done = DropBackup().run(_context(step, target), parameters)
+    except (StepFailed, StillRunning, Fenced) as fault:
+        failure = str(fault)[:300]
+    with operation("dump:fail_deletion" if failure else "dump:delete", (Step, step_id), reason=failure) as op:
+        row, at = op.get(Step), now().isoformat()
+        row.result = {
+            **row.result,
+            **({"deletion_failed_at": at, "deletion_failure": failure} if failure else {"deleted_at": at}),
+        }
+        op.details.update({"path": row.result["dump"], "sha256": row.result["sha256"], **done})
+    return not failure
+
+
+def _newest(steps: Collection[Step]) -> set[int]:
+    """Return the deployments whose backup is the newest of its target, or brought what is in force there."""
+    last = {(step.deployment.application_id, step.deployment.environment_id): step.deployment_id for step in steps}
+    pointers = DeployedVersion.objects.exclude(release=None).values_list("application", "environment", "release")
+    brought = Deployment.objects.filter(state__in=Deployment.VERIFIED).values("application", "environment", "release")
+    runs = {(r["application"], r["environment"], r["release"]): r["last"] for r in brought.annotate(last=Max("pk"))}
+    return {*last.values(), *(runs[key] for key in pointers if key in runs)}
+
+
+def _held() -> set[int]:
+    under_way = Deployment.objects.filter(state__in=Deployment.OCCUPYING).values_list("pk", flat=True)
+    open_ = Rollback.objects.exclude(state__in=list(Rollback.ENDS)).values_list("deployment", flat=True)
+    return {*under_way, *open_}
+
+
+def _tried_lately(step: Step, moment: datetime) -> bool:
+    failed = parse_datetime(step.result.get("deletion_failed_at", ""))
+    return failed is not None and moment < failed + AGAIN
+
+
+def _context(step: Step, target: DeploymentTarget) -> StepContext:
+    def nothing(*given: Any) -> None:
+        """Take what a run would write or ask."""
+
+    return StepContext(
+        key=f"{step.deployment_id}/dump",
+        fencing_token=1,
+        run_token=f"deployment:{step.deployment_id}",
+        target=spec_of(target),
+        repository="",
+        wanted=None,
+        previous=None,
+        configuration={},
+        previous_configuration={},
+        earlier={},
+        deadline_seconds=SECONDS,
+        output=nothing,
+        heartbeat=nothing,
+    )

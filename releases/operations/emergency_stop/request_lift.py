@@ -1,0 +1,59 @@
+"""emergency_stop:request_lift: apply for production to be let go on; who applies does not approve, so it takes two."""
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.refusals import AlreadyExists, GateNotPassed, NotPermitted, NotPossible
+from environments import access
+from environments.models import Environment
+from releases.gates.content import digest
+from releases.models import ApprovalRequest, EmergencyStop
+from releases.operations.emergency_stop.activate import may_activate
+from releases.operations.release.plan import active_procedure
+
+SUBJECT = ApprovalRequest.Subject.EMERGENCY_STOP_LIFT
+
+
+def request_lift(switch_id: int, *, reason: str) -> ApprovalRequest:
+    """Open the approval request that releases the switch. Raises GateNotPassed when the procedure asks nobody for it."""
+    try:
+        with operation("emergency_stop:request_lift", (EmergencyStop, switch_id), reason=reason, sign=True) as op:
+            switch, applicant = op.get(EmergencyStop), access.current_account()
+            if not may_activate(applicant):
+                raise NotPermitted(_("You do not have permission to use the emergency stop."))
+            environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
+            op.require_reason()
+            if switch.lifted_at is not None:
+                raise NotPossible(_("The emergency stop was lifted already."))
+            rules = active_procedure().document.rules_for(SUBJECT, Environment.Tier.PRODUCTION)
+            if not any(rule["role"] != "none" and rule["number"] > 0 for rule in rules):
+                raise GateNotPassed(
+                    _("The release procedure has no approval rule for this, so no approval is possible.")
+                )
+            document = {
+                "pressed": switch.activated_at.isoformat(),
+                "activated_by": str(switch.activated_by),
+                "stopped_because": switch.reason,
+                "application": switch.application.slug if switch.application is not None else None,
+                "pauses": switch.pauses,
+                "reason": reason,
+                "switch": switch.pk,
+            }
+            round_ = ApprovalRequest.objects.create(
+                subject=SUBJECT,
+                emergency_stop=switch,
+                environment=environment,
+                document=document,
+                digest=digest(document),
+                rules=rules,
+                requested_by=applicant,
+            )
+            op.created.append(round_)
+            op.signature(round_.digest)
+            op.details["round"] = round_.pk
+            op.notify_as("approval:request")
+    except AlreadyExists as conflict:
+        if conflict.constraint != "approval_request_one_per_emergency_stop":
+            raise
+        raise NotPossible(_("Lifting this emergency stop has already been requested.")) from conflict
+    return round_

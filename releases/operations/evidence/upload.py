@@ -1,0 +1,173 @@
+"""evidence:upload: take in a report or a statement about a commit (R2)."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted
+from environments import access
+from environments.language import listed
+from environments.models import Account, Application, Environment, sign_in_name
+from releases.models import DeployedVersion, Evidence, Procedure
+from releases.operations.release.repository import holding
+from releases.sources import evidence as reading, git
+
+# A time or a number that a tool or a pipeline puts into the name of each new file.
+_CHANGING = re.compile(r"\d{4}-\d\d-\d\d([T_-]?\d\d([-:_.]?\d\d)*)?|\d{8,}", re.ASCII)
+# Files of one call, and bytes of all together: they are in memory at the same time.
+MOST_FILES, MOST_BYTES = 1000, 5 * reading.LARGEST
+# So many readings stand in the event.
+MOST_SHOWN = 50
+
+
+def upload(
+    application_id: int,
+    *,
+    environment_id: int,
+    kind: str,
+    commit: str,
+    files: Sequence[tuple[str, bytes]],
+    test_type: str = "",
+    suite: str = "",
+) -> list[Evidence]:
+    """Read files (name, content) and keep all of them with their values, or none: one that is broken refuses the call.
+
+    An earlier report of the same suite (without one: the same file name) is superseded when the new ones speak again
+    about all that it found wrong. The release may come later: evidence belongs to the commit's tree. A review is never
+    vouched for by its author.
+    """
+    application = Application.objects.filter(pk=application_id).first()
+    if application is None:
+        raise InvalidInput(_("The selected application does not exist."))
+    if not Environment.objects.filter(pk=environment_id).exists():
+        raise InvalidInput(_("The selected environment does not exist."))
+    check_amount([len(content) for _name, content in files])
+    try:
+        readings = _read(kind, files)
+        repository = holding(application, commit)
+        seen = git.commit_facts(repository, commit)
+        authors = _authors(application, repository, seen) if kind == "review" else []
+    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
+        raise InvalidInput(str(fault))
+    _known_type(kind, test_type)
+    # The application's row is locked, so that two callers come one after the other.
+    with operation("evidence:upload", (Application, application_id)) as op:
+        account = access.require("upload_evidence")
+        for read in readings if kind == "review" else ():
+            _not_the_author(account, str(read.values["reviewer"]), authors)
+        environment = Environment.objects.get(pk=environment_id)
+        same = {"application": application, "environment": environment, "kind": kind, "test_type": test_type}
+        made, earlier = list[Evidence](), list(Evidence.objects.counting(application.pk, seen.tree).filter(**same))
+        for (name, content), read in zip(files, readings, strict=True):
+            row = Evidence.objects.create(
+                **same,
+                suite=suite or _suite(kind, name),
+                tool=read.tool[:200],
+                commit=seen.commit,
+                tree=seen.tree,
+                digest=hashlib.sha256(content).hexdigest(),
+                values=read.values,
+                summary=read.sentence[:300],
+                content=content,
+                uploaded_by=account,
+            )
+            made.append(row)
+        ended = _supersede(earlier, made, readings)
+        for row in made:
+            op.about(row)
+        op.details.update(
+            kind=kind,
+            files=len(made),
+            readings=[" ".join(filter(None, (row.source, row.summary))) for row in made[:MOST_SHOWN]],
+            superseded=[old.pk for old in ended],
+        )
+    return made
+
+
+def check_amount(sizes: Sequence[int]) -> None:
+    """Refuse the files of a call by their number and their sizes in bytes, before they are read. Raises InvalidInput."""
+    if not 0 < len(sizes) <= MOST_FILES or sum(sizes) > MOST_BYTES:
+        text = _("One call takes 1 to %(files)d files of together %(size)d MB. Split them into several calls.")
+        raise InvalidInput(text % {"files": MOST_FILES, "size": MOST_BYTES // 1024 // 1024})
+
+
+def _read(kind: str, files: Sequence[tuple[str, bytes]]) -> list[reading.Reading]:
+    readings, faults = [], []
+    for name, content in files:
+        try:
+            readings.append(reading.read(kind, content))
+        except reading.BadEvidence as fault:
+            faults.append(f"{name}: {fault}" if len(files) > 1 else str(fault))
+    if faults:
+        raise InvalidInput(*faults)
+    return readings
+
+
+def _suite(kind: str, name: str) -> str:
+    """Return the suite of a report by its file's name, without what changes from one file to the next."""
+    return _CHANGING.sub("*", name)[-100:] if reading.is_named(kind) else ""
+
+
+def _supersede(
+    earlier: Sequence[Evidence], made: Sequence[Evidence], readings: Sequence[reading.Reading]
+) -> list[Evidence]:
+    """End what earlier reports say where the new ones of their suite, taken together, speak about the same again."""
+    spoken: dict[str, frozenset[str]] = {}
+    newest: dict[str, Evidence] = {}
+    for row, read in zip(made, readings, strict=True):
+        spoken[row.suite] = spoken.get(row.suite, frozenset()) | read.speaks_of
+        newest[row.suite] = row
+    ended = []
+    for old in earlier:
+        if old.suite not in newest:
+            continue
+        try:
+            needed = reading.read(old.kind, bytes(old.content)).must_be_repeated
+        except reading.BadEvidence:
+            # It was taken by an older reader: that it says something wrong cannot be ruled out.
+            continue
+        if needed <= spoken[old.suite]:
+            old.superseded_by = newest[old.suite]
+            old.save(update_fields=["superseded_by"])
+            ended.append(old)
+    return ended
+
+
+def _known_type(kind: str, test_type: str) -> None:
+    """A type that the procedure does not know would fill no cell of its matrix, so a slip is told at once."""
+    if kind == "junit" and not test_type:
+        raise InvalidInput(_("A test report needs a test type."))
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    known = [row.key for row in procedure.document.testing.types] if procedure is not None else []
+    if test_type and known and test_type not in known:
+        text = _("“%(type)s” is not a test type of the release procedure. Known test types: %(known)s.")
+        raise InvalidInput(text % {"type": test_type[:60], "known": listed(known)})
+
+
+def _authors(application: Application, repository: Path, seen: git.CommitFacts) -> list[str]:
+    """Return the addresses of who wrote what the commit brings beyond what is in force in production."""
+    pointer = (
+        DeployedVersion.objects.filter(application=application, environment__tier=Environment.Tier.PRODUCTION)
+        .select_related("release")
+        .first()
+    )
+    base = pointer.release.commit if pointer is not None and pointer.release is not None else ""
+    return sorted({*seen.authors, *git.authors(repository, base or None, seen.commit)})
+
+
+def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None:
+    """Refuse a review that an author hands in, or that names an author as the reviewer."""
+    everybody = list(Account.objects.all())
+    own = [a for a in everybody if {str(g).lower() for g in (*a.git_addresses, *a.former_identities)} & set(authors)]
+    persons = {identity for a in own for identity in a.identities}
+    wrote = [a for a in everybody if a.is_among(persons)]
+    if account in wrote:
+        raise NotPermitted(_("You wrote a part of this change; another person must upload its review."))
+    named = sign_in_name(reviewer)
+    names = {sign_in_name(name) for a in wrote for name in (a.username, a.display_name)} | set(authors)
+    if named in names or any(f"<{address}>" in named for address in authors):
+        raise NotPermitted(_("%(reviewer)s wrote a part of this change and cannot review it.") % {"reviewer": reviewer})

@@ -1,0 +1,64 @@
+"""What comes due afterwards, and when: follow-up actions are made inside the operation that incurs them (P2, P3, J1)."""
+
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from environments import calendar
+from environments.models import Environment, Holiday
+from releases.gates.base import procedure_of
+from releases.models import FollowUp, Release, Waiver
+from releases.procedures.parts import FollowUpRule
+
+END_OF_DAY = time(18)
+
+
+def create(
+    release: Release, key: str, since: datetime, zone: str, *, about: str = "", blocks: str = "next"
+) -> FollowUp:
+    """Make the follow-up action `key` of the procedure, due counted from `since`; `about` says what exactly is owed.
+
+    Raises LookupError for a key that the procedure does not have: it is code that names it.
+    """
+    rule = next((r for r in procedure_of(release).follow_ups if r.key == key), None)
+    if rule is None:
+        raise LookupError(f"the procedure has no obligation {key!r}")
+    return FollowUp.objects.create(
+        application=release.application,
+        release=release,
+        key=key,
+        label_ja=rule.ja,
+        label_en=rule.en,
+        about=about[:200],
+        blocks=blocks,
+        due_at=due(rule, since, zone, procedure_of(release).schedule.regular.country),
+    )
+
+
+def create_at_start(release: Release, environment: Environment, moment: datetime) -> list[FollowUp]:
+    """Make what a run owes that starts now: each waiver that lets it start, and what an emergency skips."""
+    owed = []
+    waivers = Waiver.objects.select_for_update(no_key=True).filter(
+        release=release,
+        environment=environment,
+        approved_at__isnull=False,
+        revoked_at=None,
+        follow_up=None,
+        until__gt=moment,
+    )
+    for waiver in waivers:
+        waiver.follow_up = create(release, "waiver", moment, environment.zone, about=waiver.gate)
+        waiver.save(update_fields=["follow_up"])
+        owed.append(waiver.follow_up)
+    if environment.protected and release.kind == Release.Kind.EMERGENCY:
+        owed.append(create(release, "retrospective_review", moment, environment.zone))
+        owed.append(create(release, "full_review", moment, environment.zone))
+    return owed
+
+
+def due(rule: FollowUpRule, since: datetime, zone: str, country: str) -> datetime:
+    """Return when a follow-up action is due: hours on the clock; working days of the country, the last one until 18:00 in the zone."""
+    if rule.unit == "hours":
+        return since + timedelta(hours=rule.within)
+    company = {h.day: h.name_ja for h in Holiday.objects.filter(removed_at=None)}
+    day = calendar.working_days_after(since.astimezone(ZoneInfo(zone)).date(), rule.within, country, company=company)
+    return calendar.instant(datetime.combine(day, END_OF_DAY), zone)

@@ -1,0 +1,94 @@
+"""milestone:remind: the owners of a milestone are told before it is due, and once when it is late (P3)."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
+from audit.clock import now
+from audit.operation import operation
+from releases.gates.base import procedure_of
+from releases.models import Milestone, Release
+from releases.operations.poll.retry_limit import with_retry_limit
+
+OWNERS = {
+    "lock_scope": "release_manager",
+    "complete_testing": "release_manager",
+    "mark_approved": "committee",
+    "complete_final_check": "release_manager",
+    "start": "operator",
+}
+# Edge that a milestone guards → the states in which it is its turn.
+TURNS = {
+    "lock_scope": ("draft",),
+    "complete_testing": ("scope_locked",),
+    "mark_approved": ("testing_completed", "in_review"),
+    "complete_final_check": ("approved",),
+    "start": ("final_check_completed",),
+}
+LATE = 0
+
+
+class _NotDue(Exception):
+    """What had come due was done or moved, now that it is locked."""
+
+
+def turn_of(release: Release) -> Milestone | None:
+    """Return the milestone that a release is to reach next; None where it has none that is open."""
+    return next((m for m in release.milestones.all() if m.done_at is None and release.state in TURNS[m.guards]), None)
+
+
+def remind_due() -> list[int]:
+    """Remind of every milestone whose lead has come, each lead once; return the milestones (the poll's act)."""
+    reminded = []
+    leads_of: dict[int | None, list[int]] = {}
+    rows = Milestone.objects.filter(done_at=None, release__state__in=Release.PREPARING).exclude(guards="start")
+    for row in rows.exclude(reminded__contains=LATE).select_related("release"):
+        pinned = row.release.procedure_id
+        if pinned not in leads_of:
+            leads_of[pinned] = sorted(procedure_of(row.release).reminders.hours_before, reverse=True)
+        if not _passed(row, leads_of[pinned]):
+            continue
+        if with_retry_limit("milestone", row, partial(_reminded, row, leads_of[pinned])):
+            reminded.append(row.pk)
+    return reminded
+
+
+def _reminded(row: Milestone, leads: Sequence[int]) -> bool:
+    with suppress(_NotDue):
+        _remind(row, leads)
+        return True
+    return False
+
+
+def _remind(row: Milestone, leads: Sequence[int]) -> None:
+    """Tell of the last lead that has passed; the event's details name milestone, owner's role, lead in hours (0: it is
+    late) and when it is due.
+    """
+    with operation("milestone:remind", (Milestone, row.pk)) as op:
+        held = op.get(Milestone)
+        passed = _passed(held, leads)
+        if held.done_at is not None or not passed:
+            raise _NotDue
+        # A release planned late has passed several leads at once: one reminder tells of the last.
+        held.reminded = sorted({*held.reminded, *passed}, reverse=True)
+        op.about(
+            held,
+            release=str(row.release),
+            milestone=held.key,
+            role=OWNERS[held.guards],
+            lead_hours=passed[-1],
+            due=held.due_at.isoformat(),
+        )
+
+
+def _passed(milestone: Milestone, leads: Sequence[int]) -> list[int]:
+    """Return the leads that have passed, the last at the end; empty when nobody is to be told of that one any more.
+
+    Nothing is late before its turn has come: what must come first is, and that is told.
+    """
+    moment = now()
+    if milestone.due_at <= moment and milestone.release.state not in TURNS[milestone.guards]:
+        return []
+    passed = [lead for lead in (*leads, LATE) if milestone.due_at - timedelta(hours=lead) <= moment]
+    return passed if passed and passed[-1] not in milestone.reminded else []

@@ -1,0 +1,110 @@
+"""The checks beside the metrics of a watch (no operation: a measured series): logs, alerts, backups (R7, G5, B2)."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from pydantic import ValidationError
+
+from audit.clock import now
+from releases import checks
+from releases.checks.base import CheckContext, CheckResult, Result
+from releases.metrics.triggers import Slot, firing, named_after
+from releases.models import MonitoringCheck, MonitoringPeriod
+from releases.operations.monitoring.react import react
+from releases.operations.monitoring.target_spec import configuration_for, spec_for
+from releases.procedures.values import MOST_PLACES
+from releases.steps.masking import clean
+from releases.steps.words import gettext as _
+
+log = logging.getLogger(__name__)
+
+FLAGS = {"failed": 1.0, "passed": 0.0}
+
+
+def run_checks(watch_id: int, *, due: datetime) -> list[MonitoringCheck]:
+    """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
+
+    Each reads the log from where its last look ended, the first from the start of the service, so that none is lost with a
+    worker or the queue; what happened in a pause is not the watch's. A second round for the same due time is dropped.
+    """
+    watch = (
+        MonitoringPeriod.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
+    )
+    if watch is None:
+        return []
+    # After a pause the start of the service lies before it, and what was written in between is of other deployments.
+    run = "" if watch.resumed_at is not None else f"deployment:{watch.deployment_id}"
+    context, ends = CheckContext(spec_for(watch), *configuration_for(watch), run=run), _ends(watch)
+    kept = []
+    for row in watch.checks:
+        own = dataclasses.replace(context, position=ends.get(row["key"]))
+        if (made := _kept(watch, row, due, made_by(row, own))) is not None:
+            kept.append(made)
+    if kept:
+        feed(watch)
+    return kept
+
+
+def _ends(watch: MonitoringPeriod) -> dict[str, Any]:
+    """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
+    rounds = MonitoringCheck.objects.filter(
+        period=watch, position__isnull=False, at__gte=watch.resumed_at or watch.started_at
+    )
+    last = rounds.order_by("key", "-due_at").distinct("key")
+    return dict(last.values_list("key", "position"))
+
+
+def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
+    """Make one check as it was frozen, without secrets in what it says; one that fails to be made is an error."""
+    try:
+        kind = checks.kind(row["kind"])
+        result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
+    except (checks.UnknownKind, ValidationError) as fault:
+        said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["kind"], "why": fault}
+        result = CheckResult(Result.ERROR, output=said)
+    except Exception as fault:  # noqa: BLE001  the checks after it have their turn, and silence is no health
+        result = CheckResult(Result.ERROR, output=f"{type(fault).__name__}: {fault}")
+        log.error("check %s: %s", row["key"], clean(result.output, context.secrets))
+    shown = {name: clean(getattr(result, name), context.secrets).replace("\0", "") for name in ("value", "output")}
+    return dataclasses.replace(result, **shown)
+
+
+def _kept(
+    watch: MonitoringPeriod, row: Mapping[str, Any], due: datetime, result: CheckResult
+) -> MonitoringCheck | None:
+    try:
+        with transaction.atomic():
+            return MonitoringCheck.objects.create(
+                period=watch,
+                key=row["key"],
+                due_at=due,
+                at=now(),
+                result=result.result.value,
+                value=result.value[:200],
+                limit=result.limit[:200],
+                output=result.output,
+                position=result.position,
+            )
+    except IntegrityError:
+        return None
+
+
+def slots_of(watch: MonitoringPeriod, most: int = MOST_PLACES) -> list[Slot]:
+    """Return the last rounds of checks as places of the grid, oldest first: key → {value: 1 failed, 0 passed}."""
+    rounds: dict[float, dict[str, Any]] = {}
+    rows = MonitoringCheck.objects.filter(period=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
+    for row in rows:
+        entry = {"value": FLAGS.get(row.result), "result": row.result}
+        rounds.setdefault(row.due_at.timestamp(), {})[row.key] = entry
+    return [Slot(due, values) for due, values in sorted(rounds.items())]
+
+
+def feed(watch: MonitoringPeriod) -> None:
+    """Ask the triggers that are named after a check."""
+    _sampled, triggers = named_after(watch.checks, watch.triggers)
+    slots = slots_of(watch)
+    react(watch.deployment_id, watch.rollback_id, firing(triggers, slots, watch.baseline, watch.check_seconds), slots)

@@ -1,0 +1,102 @@
+"""notification:approve_external and notification:cancel: what goes to people outside, by another person than who caused it."""
+
+import hashlib
+
+import rfc8785
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.models import Account
+from releases.models import Notification, NotificationDelivery
+from releases.notifications import channels
+from releases.notifications.templates.events import notification_event
+from releases.operations.notification.recipients import Recipient, not_before
+from releases.operations.notification.superseded import end_waiting, moved_since
+
+
+def digest_of(notice: Notification) -> str:
+    """Return the SHA-256 over what is released: the texts in both languages and who gets them."""
+    to = sorted(notice.inbox_items.filter(external=True).values_list("recipient", flat=True))
+    return hashlib.sha256(rfc8785.dumps({"texts": notice.texts, "to": to})).hexdigest()
+
+
+def approve_external(notice_id: int, *, digest: str, reason: str = "") -> Notification:
+    """Let a notification go outside, as a second person who was shown exactly this. Raises NotPermitted, NotPossible, InvalidInput."""
+    with operation("notification:approve_external", (Notification, notice_id), reason=reason, sign=True) as op:
+        account = access.require("approve_external")
+        notice = op.get(Notification)
+        if not notice.waits:
+            raise NotPossible(_("This notification is not awaiting approval for external recipients."))
+        if why := why_not(notice, account):
+            raise NotPermitted(why)
+        if outdated := outdated_by(notice):
+            raise NotPossible(outdated)
+        if digest != digest_of(notice):
+            raise InvalidInput(
+                _("The text or the recipients shown to you differ from the current ones. Read them again.")
+            )
+        moment = now()
+        notice.external_approved_at, notice.external_approved_by = moment, account
+        waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
+            inbox_item__notification=notice, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
+        )
+        for row in waiting.select_related(
+            "inbox_item__group_recipient__group", "inbox_item__account", "channel"
+        ).order_by("pk"):
+            if channels.kind(row.channel.channel_type).within:
+                row.outcome, row.ended_at = NotificationDelivery.Outcome.SENT, moment
+            else:
+                row.due_at = row.next_at = not_before(_heard(row), moment, notice.urgent)
+            row.save()
+        op.signature(digest)
+        op.details["messages"] = notice.inbox_items.filter(external=True).count()
+    return notice
+
+
+def cancel(notice_id: int, *, reason: str) -> Notification:
+    """Withdraw what waits: nobody outside is told. What was sent inside stays sent. Raises NotPossible, InvalidInput."""
+    with operation("notification:cancel", (Notification, notice_id), reason=reason, sign=True) as op:
+        access.require("approve_external")
+        notice = op.get(Notification)
+        if not notice.waits:
+            raise NotPossible(_("This notification is not awaiting approval for external recipients."))
+        op.require_reason()
+        notice.cancelled_at, notice.cancelled_because = now(), reason.strip()[:300]
+        end_waiting(notice, NotificationDelivery.Outcome.CANCELLED)
+        op.signature()
+    return notice
+
+
+def outdated_by(notice: Notification) -> str:
+    """Return the sentence that the release has moved on since a notification was written; empty while it has not."""
+    if not (event := moved_since(notice)):
+        return ""
+    known = notification_event(event)
+    return _("This notification is out of date, because the release has changed since it was written: %(event)s.") % {
+        "event": known.label if known is not None else _("The scope was reopened")
+    }
+
+
+def why_not(notice: Notification, account: Account) -> str:
+    """Return why this person can't release a notification; empty when they can."""
+    if notice.cause in account.identities:
+        return _("You have caused this notification; another person must approve it for external recipients.")
+    if notice.writer in account.identities:
+        return _("You have written this text; another person must approve it for external recipients.")
+    if notice.release is not None and account.is_among(notice.release.author.identities):
+        return _("You have planned this release; another person must approve its announcement for external recipients.")
+    return ""
+
+
+def _heard(row: NotificationDelivery) -> Recipient:
+    """Return the recipient of a delivery with the quiet hours of his group."""
+    member, account = row.inbox_item.group_recipient, row.inbox_item.account
+    quiet = []
+    if member is not None:
+        quiet = [(member.group.quiet_from, member.group.quiet_until, member.group.zone)]
+        if account is not None and account.quiet_from is not None and account.quiet_until is not None:
+            quiet = [(account.quiet_from, account.quiet_until, member.group.zone)]
+    return Recipient(row.inbox_item.recipient, row.inbox_item.name, row.inbox_item.language, True, quiet=quiet)

@@ -1,0 +1,80 @@
+"""notification:supersede: what tells how a release goes on is not sent once the release has gone on further."""
+
+import logging
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils.translation import gettext_noop
+
+from audit.clock import now
+from audit.isolated import isolated
+from audit.models import Outbox
+from audit.operation import label, operation
+from releases.models import Deployment, InboxItem, Notification, NotificationDelivery, Release, Rollback
+from releases.notifications.templates.events import ANNOUNCE
+
+log = logging.getLogger(__name__)
+# The course of a release as people are told it. What is further down the list is no end of what is above it by itself:
+# any of them makes an earlier one untrue, and a plan ends also with the approval to it.
+PLANS = (ANNOUNCE, "release:reschedule")
+MOVES = (*PLANS, "release:cancel", "deployment:start", "deployment:succeed", "deployment:fail", "deployment:mark_missed",
+         "rollback:authorise", "rollback:complete", "rollback:fail")  # fmt: skip
+COURSE = (*MOVES, "deployment:cancel", "rollback:notify_stakeholders", "rollback:notify_users")
+PLAN_ENDS = (*MOVES, "release:reopen_scope", "release:end_approval")
+NEWER = gettext_noop("A newer notification about the same release replaces this one.")
+# After so long inside as well only the newest is sent.
+LATE = timedelta(minutes=15)
+
+
+def moved_since(notice: Notification) -> str:
+    """Return the event by which a release has moved on since what a notification tells of it; empty while it has not."""
+    if notice.release is None or notice.event not in COURSE:
+        return ""
+    newer = PLAN_ENDS if notice.event in PLANS else MOVES
+    found = Outbox.objects.filter(pk__gt=notice.outbox, event__in=newer, object__in=_labels(notice.release))
+    return found.order_by("-pk").values_list("event", flat=True).first() or ""
+
+
+def is_superseded(row: NotificationDelivery) -> bool:
+    """Tell whether a message is not sent any more because a newer one says how it went on."""
+    notice = row.inbox_item.notification
+    if row.inbox_item.external:
+        return bool(moved_since(notice))
+    if notice.release is None or notice.event not in COURSE or notice.made_at > now() - LATE:
+        return False
+    labels = _labels(notice.release)
+    newer = Q(notification__outbox__gt=notice.outbox, notification__event__in=MOVES, notification__object__in=labels)
+    return notice.object in labels and InboxItem.objects.filter(newer, recipient=row.inbox_item.recipient).exists()
+
+
+def supersede_waiting() -> None:
+    """End what waits for its second person and tells of a release that has moved on since."""
+    waiting = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None, event__in=COURSE)
+    for notice in waiting.select_related("release"):
+        if not moved_since(notice):
+            continue
+        with (
+            isolated(log, "notice %s", notice.pk),
+            operation("notification:supersede", (Notification, notice.pk)) as op,
+        ):
+            held = op.get(Notification)
+            if held.waits:
+                held.cancelled_at, held.cancelled_because = now(), NEWER
+                end_waiting(held, NotificationDelivery.Outcome.SUPERSEDED, NEWER)
+
+
+def end_waiting(notice: Notification, outcome: str, why: str = "") -> None:
+    """End the deliveries of a notification that wait for its second person, inside an open operation."""
+    waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
+        inbox_item__notification=notice, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
+    )
+    for row in waiting:
+        row.outcome, row.ended_at, row.last_error = outcome, notice.cancelled_at, why
+        row.save()
+
+
+def _labels(release: Release) -> list[str]:
+    """Return how the ledger names a release, its runs in protected environments, and their rollbacks."""
+    runs = Deployment.objects.filter(release=release, environment__protected=True)
+    rows = [release, *runs, *Rollback.objects.filter(deployment__in=runs)]
+    return [label(row) for row in rows]

@@ -1,0 +1,205 @@
+"""notification_delivery:record: what a lane has taken is sent outside any transaction, and its outcome kept. At least once.
+
+A process that dies between sending and keeping leaves the lane taken; when that runs out the letter is sent again under
+the same key, by which a receiver drops the second one.
+"""
+
+import logging
+import re
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.utils.translation import gettext_noop, override
+
+from audit.clock import now
+from audit.operation import operation
+from environments.connectivity.addresses import networks
+from environments.secrets import decrypt
+from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
+from releases.notifications import channels
+from releases.notifications.channels.base import Address, ChannelKind, NotDelivered, NotSetUp, OutgoingMessage
+from releases.notifications.templates.events import KEYS
+from releases.notifications.templates.html import html_of
+from releases.operations.notification.create import ADDRESS_OFF, CHANNEL_OFF, page_address
+from releases.operations.notification.subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
+from releases.operations.notification.superseded import NEWER, is_superseded
+from releases.operations.notification_delivery import lane
+from releases.operations.notification_delivery.disable import disable_address, disable_channel
+
+log = logging.getLogger(__name__)
+# Seconds after which a try that one recipient refused is made again; after a day it is given up.
+AGAIN = (15, 60, 300, 900, 3600, 4 * 3600)
+GIVEN_UP = timedelta(days=1)
+# So many addresses that are refused for good in the same words within this time show a fault of the channel.
+SEVERAL, AT_ONCE = 3, timedelta(minutes=10)
+WITHDRAWN = gettext_noop("The notification was cancelled.")
+LEFT = gettext_noop("This person is no longer a recipient of this notification.")
+DONE = gettext_noop("The task was completed before this notification was sent.")
+MOVED = gettext_noop("The date changed before this notification was sent.")
+
+LATER = """
+    UPDATE releases_notificationdelivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s
+     WHERE id = %s AND outcome = 'pending' AND tries = %s
+"""
+
+
+def send(delivery_id: int, tries: int) -> None:
+    """Send one delivery that this process has claimed, keep what became of it, and give its lane back."""
+    along = (
+        "inbox_item__notification__parent",
+        "inbox_item__notification__release",
+        "inbox_item__account",
+        "inbox_item__group_recipient",
+        "channel",
+    )
+    row = NotificationDelivery.objects.select_related(*along).get(pk=delivery_id)
+    channel = row.channel
+    if (end := _end_of(row)) is not None:
+        _record(row, *end)
+        lane.free(channel, took=False)
+        return
+    try:
+        kind = channels.kind(channel.channel_type)
+        # Kept in one language, and put into the reader's when it is shown.
+        with override("en"):
+            answer = kind.send(message_of(row), address_of(channel, kind, row.address))
+    except NotSetUp as missing:
+        _record(row, NotificationDelivery.Outcome.FAILED, str(missing))
+        lane.free(channel, took=False)
+    except NotDelivered as fault:
+        _undelivered(row, tries, fault)
+    except Exception as fault:  # a channel's own fault must not keep the others from their turn
+        log.exception("delivery %s", delivery_id)
+        _undelivered(row, tries, NotDelivered(type(fault).__name__, whose="either"))
+    else:
+        _record(row, NotificationDelivery.Outcome.SENT, answer=answer)
+        lane.free(channel, took=True)
+
+
+def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, str] | None:
+    """Return the outcome of what is not to be sent any more, and why; None for what is."""
+    if row.inbox_item.notification.cancelled_at is not None and row.inbox_item.external:
+        return NotificationDelivery.Outcome.CANCELLED, WITHDRAWN
+    if _left(row):
+        return NotificationDelivery.Outcome.CANCELLED, LEFT
+    if over := _over(row):
+        return NotificationDelivery.Outcome.CANCELLED, over
+    if is_superseded(row):
+        return NotificationDelivery.Outcome.SUPERSEDED, NEWER
+    if row.channel.disabled_at is not None:
+        return NotificationDelivery.Outcome.FAILED, CHANNEL_OFF
+    if row.address and SuppressedAddress.of(row.address) is not None:
+        return NotificationDelivery.Outcome.FAILED, ADDRESS_OFF
+    return None
+
+
+def message_of(row: NotificationDelivery) -> OutgoingMessage:
+    """Return what is sent for a delivery; the same key at each try."""
+    message, notice = row.inbox_item, row.inbox_item.notification
+    # People outside can open no page of ours.
+    words, url = message.words, "" if message.external else page_address(notice)
+    return OutgoingMessage(
+        key=f"msg_{message.key.hex}",
+        event=notice.event,
+        language=message.language,
+        subject=words["subject"],
+        text=words["body"],
+        html=html_of(words["subject"], words["body"], url, message.language),
+        url=url,
+        at=notice.made_at,
+        urgent=notice.urgent,
+    )
+
+
+def address_of(channel: NotificationChannel, kind: ChannelKind, to: str) -> Address:
+    """Return where a channel's letter goes, with what the settings allow."""
+    if kind.personal:
+        return Address(to, hosts=tuple(settings.MAIL_DOMAINS))
+    opened = {name: decrypt(text, channel.bound_to(name)) for name, text in channel.encrypted.items()}
+    return Address(
+        opened.get("url", ""),
+        secret=opened.get("secret", ""),
+        networks=networks(settings.NOTIFICATION_NETWORKS),
+        hosts=tuple(settings.NOTIFICATION_HOSTS),
+    )
+
+
+def _left(row: NotificationDelivery) -> bool:
+    """Tell whether an account was closed, or somebody outside taken out of the group, since the message was made."""
+    message = row.inbox_item
+    if message.account is not None:
+        return not message.account.is_active
+    return message.group_recipient is not None and message.group_recipient.removed_at is not None
+
+
+def _over(row: NotificationDelivery) -> str:
+    """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
+    notice = row.inbox_item.notification
+    if not notice.required_action or not (KEYS[notice.event].duty or notice.event in TOLD_AGAIN):
+        return ""
+    thing = row_of(notice.required_action)
+    return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notice)) else ""
+
+
+def _undelivered(row: NotificationDelivery, tries: int, fault: NotDelivered) -> None:
+    """Keep a failed try, and hold the lane if it is the channel's fault; an address is disabled for its own only."""
+    why, whose = str(fault), fault.whose
+    dead = fault.lasting and whose == "recipient"
+    alike = SuppressedAddress.objects.filter(reason__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
+    if dead and alike.exclude(address__iexact=row.address).count() + 1 >= SEVERAL:
+        lane.found_faulty(row.channel, why, alike)
+        dead, whose = False, "channel"
+    if dead or (fault.lasting and not row.address):
+        _record(row, NotificationDelivery.Outcome.FAILED, why, disables=True)
+        lane.free(row.channel, took=False)
+        return
+    if whose == "either" and _another_met(row, why):
+        whose = "channel"
+    if row.due_at is not None and row.due_at < now() - GIVEN_UP:
+        _record(row, NotificationDelivery.Outcome.FAILED, why)
+    else:
+        # What the channel does not take stays the next in its lane; what one recipient refuses lets the others pass.
+        own = AGAIN[min(tries, len(AGAIN)) - 1] if fault.whose != "channel" else None
+        with connection.cursor() as cursor:
+            cursor.execute(LATER, [own, why[:300], row.pk, tries])
+    if whose == "channel":
+        lane.fault(row.channel, why, fault.wait or 0.0)
+    else:
+        lane.free(row.channel, took=False)
+
+
+def _said(why: str) -> str:
+    """Return what two answers have in common that mean the same: their codes, or how they begin."""
+    code = re.match(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?", why)
+    return code[0] if code is not None else why[:30]
+
+
+def _another_met(row: NotificationDelivery, why: str) -> bool:
+    """Tell whether another recipient, or another message to the same place, has met the same and still waits."""
+    others = NotificationDelivery.objects.filter(channel=row.channel, outcome="pending", tries__gt=0).exclude(pk=row.pk)
+    if row.address:
+        others = others.exclude(address__iexact=row.address)
+    return others.filter(last_error__startswith=_said(why)).exists()
+
+
+def _record(
+    row: NotificationDelivery, outcome: str, error: str = "", *, answer: str = "", disables: bool = False
+) -> None:
+    """Keep the end of a delivery; one that shows its address to be dead disables it in the same operation."""
+    targets = [(NotificationDelivery, row.pk)]
+    with operation(
+        "notification_delivery:record", *targets, *([(NotificationChannel, row.channel_id)] if disables else [])
+    ) as op:
+        held = op.get(NotificationDelivery)
+        if held.outcome != NotificationDelivery.Outcome.PENDING:
+            return
+        held.outcome, held.ended_at = outcome, now()
+        held.response, held.last_error = answer[:300], error[:300] or held.last_error
+        op.details.update(outcome=outcome, tries=held.tries, answer=held.response or held.last_error)
+        if disables and held.address:
+            disable_address(op, held.address, error, held.ended_at)
+        elif disables:
+            channel = op.get(NotificationChannel)
+            disable_channel(channel, error)
+            op.add_event("notification_channel:mark_unavailable", channel, because=error[:300])

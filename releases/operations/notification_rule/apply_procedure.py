@@ -1,0 +1,54 @@
+"""What a procedure lays out about messages when it is put in force: groups, channels, rules, and a row for each text."""
+
+from audit.clock import now
+from releases.models import NotificationChannel, NotificationRule, NotificationTemplate, RecipientGroup
+from releases.notifications import channels
+from releases.notifications.templates.events import EVENTS, notification_event
+from releases.procedures.document import Procedure as Content
+
+
+def apply_notification_settings(content: Content) -> None:
+    """Make what a procedure names, inside an open operation; rules of the one before that it lacks are withdrawn.
+
+    Groups and channels keep what people have entered since: members, hours, addresses. Which side a group is on
+    is the procedure's.
+    """
+    groups, ways = {}, {}
+    for group in content.recipient_groups:
+        made = {"label_ja": group.ja, "label_en": group.en, "side": group.side, "from_procedure": True}
+        there, _new = RecipientGroup.objects.get_or_create(key=group.key, defaults=made)
+        if there.from_procedure and there.side != group.side:
+            there.side = group.side
+            there.save()
+        groups[group.key] = there
+    for channel in content.channels:
+        made = {"label_ja": channel.ja, "label_en": channel.en, "channel_type": channel.type, "from_procedure": True}
+        ways[channel.key], _new = NotificationChannel.objects.get_or_create(key=channel.key, defaults=made)
+    for event in EVENTS:
+        NotificationTemplate.objects.get_or_create(event=event.key)
+    wanted = set()
+    for rule in content.notification_rules:
+        known = notification_event(rule.event)
+        if known is None:
+            continue
+        to = [groups[key] for key in rule.recipient_groups] + [None] * rule.must_act
+        leads: tuple[int | None, ...] = rule.lead_hours if rule.lead_hours and known.leads else (None,)
+        wanted |= {
+            (rule.event, group.pk if group is not None else None, ways[key].pk, lead)
+            for group in to for key in rule.channels for lead in leads
+            # A room that the procedure names is ours. For people outside there are channels and rules of their own; else
+            # what is told inside would wait until it is released for outside.
+            if not (group is not None and group.outside) or channels.kind(ways[key].channel_type).personal
+        }  # fmt: skip
+    present = NotificationRule.objects.select_for_update(no_key=True).filter(removed_at=None)
+    for row in present:
+        found = (row.event, row.group_id, row.channel_id, row.lead_hours)
+        if found in wanted:
+            wanted.discard(found)
+        elif row.from_procedure:
+            row.removed_at = now()
+            row.save()
+    for event_key, group_id, channel_id, lead in sorted(wanted, key=str):
+        NotificationRule.objects.create(
+            event=event_key, group_id=group_id, channel_id=channel_id, lead_hours=lead, from_procedure=True
+        )

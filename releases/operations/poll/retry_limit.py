@@ -1,0 +1,90 @@
+"""poll:suspend and poll:resume: what is tried again by itself is tried three times, and then people are asked."""
+
+import logging
+import re
+from collections.abc import Callable
+
+from django.db.models import F, Model
+
+from audit.clock import now
+from audit.isolated import connection_lost
+from audit.operation import label, operation
+from audit.refusals import NotPossible
+from environments import access
+from releases.models import PollFailure
+from releases.steps.masking import clean, passwords_in
+from releases.steps.words import gettext as _
+
+log = logging.getLogger(__name__)
+TRIES = 3
+
+
+def with_retry_limit[T](
+    part: str, row: Model | str, do: Callable[[], T], *, deployment_id: int | None = None, beforehand: bool = False
+) -> T | None:
+    """Do what the scheduler or a worker does again and again until it succeeds; return its result, None when it failed.
+
+    What fails here keeps nobody else from their turn. After TRIES failures in a row it is suspended: not done any more, told,
+    and shown with its error until a person lets it be tried anew. part: a key of PollFailure.PARTS. row: what it is about.
+    beforehand: each try is noted before it begins, so that one that takes its process with it counts too. A refusal
+    that is no answer to `do` itself is a failure like any other. Raises what is everybody's: a lost
+    connection to the database.
+    """
+    about = row if isinstance(row, str) else label(row)
+    known = PollFailure.objects.filter(part=part, object=about)
+    before = known.first()
+    if before is not None and before.tries >= TRIES:
+        _suspend(before)
+        return None
+    if beforehand:
+        _note(part, about, deployment_id, tries=1)
+    try:
+        found = do()
+    except Exception as fault:
+        if connection_lost():
+            raise
+        log.exception("%s of %s", part, about)
+        said = f"{type(fault).__name__}: {fault}"
+        said = clean(said, passwords_in(re.findall(r"[^\s'\"<>]+", said)))
+        failure = _note(part, about, deployment_id, tries=0 if beforehand else 1, error=said)
+        if failure.tries >= TRIES:
+            _suspend(failure)
+        return None
+    if before is not None or beforehand:
+        known.delete()
+    return found
+
+
+def _note(part: str, about: str, deployment_id: int | None, *, tries: int, error: str = "") -> PollFailure:
+    made = {"deployment_id": deployment_id, "failed_at": now()}
+    failure, _made = PollFailure.objects.get_or_create(part=part, object=about, defaults=made)
+    rows = PollFailure.objects.filter(pk=failure.pk)
+    rows.update(tries=F("tries") + tries, failed_at=now(), error=error or failure.error)
+    return rows.get()
+
+
+def _suspend(failure: PollFailure) -> None:
+    """Ask people about what has failed TRIES times, once."""
+    if failure.suspended_at is not None:
+        return
+    with operation("poll:suspend", (PollFailure, failure.pk)) as op:
+        held = op.get(PollFailure)
+        held.suspended_at = op.at
+        # Without words of its own, the process that tried it has ended each time.
+        held.error = held.error or _("The process ended at each attempt.")
+        op.details.update(part=held.part, about=held.object, tries=held.tries, error=held.error)
+
+
+def resume(failure_id: int, *, reason: str) -> None:
+    """Let it be tried anew, TRIES times."""
+    with operation("poll:resume", (PollFailure, failure_id), reason=reason) as op:
+        failure = op.get(PollFailure)
+        if failure.deployment is not None:
+            access.require("decide", failure.deployment.environment)
+        else:
+            access.require("prepare")
+        op.require_reason()
+        if failure.suspended_at is None:
+            raise NotPossible(_("Ringi is still retrying this automatically."))
+        failure.tries, failure.suspended_at = 0, None
+        op.details.update(part=failure.part, about=failure.object, error=failure.error)

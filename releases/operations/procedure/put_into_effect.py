@@ -1,0 +1,312 @@
+"""procedure:load and procedure:put_into_effect: the first one by the command, every later one by approval."""
+
+from datetime import time
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.actor import current
+from audit.clock import now
+from audit.operation import Operation, operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPossible
+from environments import access, calendar
+from environments.language import listed
+from environments.models import AccessRule, ChangeWindow, Environment
+from releases.gates import staffing
+from releases.gates.content import digest as content_digest
+from releases.models import ApprovalRequest, Procedure, Release
+from releases.notifications.templates.events import notification_event
+from releases.operations.approval_request.end import end_requests
+from releases.operations.notification_rule.apply_procedure import apply_notification_settings
+from releases.operations.procedure import replay
+from releases.operations.release.milestones import lay
+from releases.operations.release.step_plan import create_checklist_and_documents, production_of, step_plan
+from releases.procedures import parts
+from releases.procedures.document import Procedure as Content
+from releases.procedures.load import digest
+from releases.procedures.origin import marked
+
+
+def load(content: Content, *, reason: str) -> Procedure:
+    """Store a version of the procedure as a draft; the same version with other content is refused.
+
+    A value that differs from the version in effect is marked as not of the written procedure, see procedures/origin.py.
+    Raises InvalidInput also for a notification rule of an event that Ringi does not know, which would notify no one.
+    """
+    if unknown := [rule.event for rule in content.notification_rules if notification_event(rule.event) is None]:
+        raise InvalidInput(
+            _("`messages` names events that Ringi does not know: %(events)s.") % {"events": listed(unknown)}
+        )
+    active = Procedure.objects.filter(state="in_effect").first()
+    if active is not None:
+        content = marked(content, active.document)
+    existing = Procedure.objects.filter(version=content.version).first()
+    if existing is not None:
+        if existing.digest == digest(content):
+            return existing
+        raise InvalidInput(
+            _("Version %(version)s already exists with different content.") % {"version": content.version}
+        )
+    with operation("procedure:load", reason=reason) as op:
+        author = None if current().kind == "command" else access.require("create_procedure")
+        procedure = Procedure.objects.create(
+            version=content.version,
+            content=content.model_dump(mode="json"),
+            digest=digest(content),
+            reason=reason,
+            author=author,
+        )
+        op.about(procedure, digest=procedure.digest)
+    return procedure
+
+
+def put_first_into_effect(procedure_id: int) -> Procedure:
+    """Activate the first procedure of an empty system: the one activation without approval, and its event says so."""
+    if Procedure.objects.get(pk=procedure_id).state == "draft":
+        with operation(
+            "procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system"
+        ) as op:
+            _only_first()
+            op.get(Procedure).submit()
+    with operation(
+        "procedure:put_into_effect", (Procedure, procedure_id), reason="first procedure of an empty system"
+    ) as op:
+        _only_first()
+        procedure = op.get(Procedure)
+        put_into_effect(procedure)
+        op.details["without_consent"] = True
+    return procedure
+
+
+def _only_first() -> None:
+    if current().kind != "command" or Procedure.objects.filter(state__in=["in_effect", "retired"]).exists():
+        raise GateNotPassed(_("Only the first release procedure of an empty system can take effect without approval."))
+
+
+def open_releases(procedure: Procedure) -> list[Release]:
+    """Return the releases that are under way under an earlier version and could be moved to this one."""
+    rows = Release.objects.filter(state__in=Release.FIXED).exclude(procedure=procedure)
+    return list(rows.select_related("application", "procedure").order_by("pk"))
+
+
+def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ApprovalRequest:
+    """Apply for the activation of a draft under the rules of the active procedure.
+
+    moved: the open releases that will follow the new version, which voids their approval; every other one stays
+    under the version it was fixed under, for the reason given. Both lists are part of what is approved, and so is,
+    where measured triggers change, what they would have done to the last watches.
+    """
+    replayed = replayed_for(Procedure.objects.get(pk=procedure_id))
+    with operation("procedure:submit", (Procedure, procedure_id), reason=reason) as op:
+        applicant = access.require("create_procedure")
+        procedure = op.get(Procedure)
+        procedure.submit()
+        op.require_reason()
+        if faults := environment_faults(procedure.document):
+            raise InvalidInput(*faults)
+        now_active = Procedure.objects.get(state="in_effect")
+        unmet = staffing.worse(staffing.shortfalls(now_active.document), staffing.shortfalls(procedure.document))
+        if ruin := [s for s in unmet if s.binding]:
+            text = _(
+                "The available people cannot meet these rules. Grant the roles to more people first, or "
+                "require fewer people."
+            )
+            raise GateNotPassed(text, *(str(s) for s in ruin))
+        candidates = {row.pk: str(row) for row in open_releases(procedure)}
+        strange = sorted(set(moved) - candidates.keys())
+        if strange:
+            raise InvalidInput(_("These releases are not under way: %(keys)s") % {"keys": listed(map(str, strange))})
+        rules = now_active.document.rules_for("procedure", "all")
+        if not rules:
+            raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
+        content = {
+            "base": in_effect(),
+            "version": procedure.version,
+            "digest": procedure.digest,
+            "moved": [[pk, name] for pk, name in candidates.items() if pk in moved],
+            "kept": [[pk, name] for pk, name in candidates.items() if pk not in moved],
+            "reason": reason,
+        }
+        if replayed is not None:
+            content["replay"] = replayed
+        round_ = ApprovalRequest.objects.create(
+            subject="procedure",
+            procedure=procedure,
+            document=content,
+            digest=content_digest(content),
+            rules=rules,
+            requested_by=applicant,
+        )
+        op.about(procedure, round=round_.pk)
+        op.notify_as("approval:request")
+        staffing.tell_unmet(op, procedure, unmet)
+    return round_
+
+
+def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
+    """Return which measured triggers a draft changes and what that would have done; None when it changes none."""
+    active = Procedure.objects.filter(state="in_effect").first()
+    if active is None:
+        return None
+    differ = replay.changed(active.document, procedure.document)
+    return {"triggers": differ, "watches": replay.report(procedure.document)} if differ else None
+
+
+def in_effect() -> dict[str, str]:
+    """Return version and digest of the active procedure, as an application for a new one names them."""
+    active = Procedure.objects.get(state="in_effect")
+    return {"version": active.version, "digest": active.digest}
+
+
+def end_other_requests(granted: ApprovalRequest) -> None:
+    """Send back what was applied for under the rules that have just been replaced, inside an open operation."""
+    rounds = ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="in_review")
+    for other in rounds.exclude(pk=granted.pk):
+        assert other.procedure is not None
+        other.invalidate()
+        other.invalidated_by, other.ended_at = "base", now()
+        other.save()
+        other.procedure.send_back()
+        other.procedure.save()
+
+
+def withdraw_request(procedure_id: int, *, reason: str) -> Procedure:
+    """引戻し: take the application for a new version back; it is a draft again."""
+    with operation("procedure:withdraw_request", (Procedure, procedure_id), reason=reason) as op:
+        access.require("create_procedure")
+        procedure = op.get(Procedure)
+        procedure.send_back()
+        for round_ in ApprovalRequest.objects.select_for_update(no_key=True).filter(
+            procedure=procedure, state="in_review"
+        ):
+            round_.withdraw_request()
+            round_.ended_at = now()
+            round_.save()
+    return procedure
+
+
+def discard(procedure_id: int, *, reason: str) -> Procedure:
+    """Give a draft up."""
+    with operation("procedure:discard", (Procedure, procedure_id), reason=reason) as op:
+        access.require("create_procedure")
+        procedure = op.get(Procedure)
+        if procedure.state != "draft":
+            raise NotPossible(_("Only a draft can be discarded; send it back first."))
+        procedure.discard()
+    return procedure
+
+
+def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
+    """Let an open release follow another version, inside an open operation: its approval is void, and what is new is asked."""
+    if release.state not in Release.FIXED:
+        return
+    if ended := end_requests(release, "invalidated", "procedure", tells=op):
+        op.add_event("release:end_approval", release, key="procedure", rounds=[one.pk for one in ended])
+    content = procedure.document
+    release.procedure, release.step_plan = procedure, step_plan(content)
+    create_checklist_and_documents(release, content)
+    if release.scheduled_start_at is not None:
+        lay(release, content, production_of(release), release.scheduled_start_at, now())
+    if release.state in ("in_review", "approved", "final_check_completed"):
+        release.end_approval()
+
+
+def environment_faults(content: Content) -> list[str]:
+    """Return why a procedure cannot be followed where environments are already: what runs, and what was approved,
+    rests on which there are, on their tiers, their protection, and the order in which a release goes through them.
+    """
+    there = list(Environment.objects.order_by("order"))
+    named = {row.key: row for row in content.environments}
+    faults = [_("The environment “%(name)s” is missing.") % {"name": e} for e in there if e.slug not in named]
+    faults += [
+        _("The tier and the protection of the environment “%(name)s” cannot be changed.") % {"name": place}
+        for place in there
+        if (row := named.get(place.slug)) and (row.tier, row.protected) != (place.tier, place.protected)
+    ]
+    orders = [named[place.slug].order for place in there if place.slug in named]
+    if orders != sorted(orders):
+        faults.append(
+            _("The order of the existing environments cannot be changed. A new environment may be added between them.")
+        )
+    return faults
+
+
+def _environments(content: Content) -> list[tuple[parts.Environment, Environment]]:
+    """Make the environments that a procedure names as it says, and return them."""
+    if faults := environment_faults(content):
+        raise InvalidInput(*faults)
+    there = {place.slug: place for place in Environment.objects.select_for_update(no_key=True)}
+    orders = {row.key: row.order for row in content.environments}
+    last = max([*orders.values(), *(place.order for place in there.values())])
+    for number, place in enumerate(there.values(), 1):
+        # Out of the way first: no two may have one place in the order, not even for a moment.
+        if place.order != orders[place.slug]:
+            place.order = last + number
+            place.save()
+    found = []
+    for row in content.environments:
+        place = there.get(row.key) or Environment(slug=row.key)
+        values = {
+            "name_ja": row.name_ja,
+            "name_en": row.name_en,
+            "purpose_ja": row.ja,
+            "purpose_en": row.en,
+            "tier": row.tier,
+            "order": row.order,
+            "protected": row.protected,
+            "zone": row.zone,
+        }
+        if place.pk is None or any(getattr(place, name) != value for name, value in values.items()):
+            for name, value in values.items():
+                setattr(place, name, value)
+            place.save()
+        found.append((row, place))
+    return found
+
+
+def put_into_effect(procedure: Procedure) -> None:
+    """Retire the active procedure and activate this one, inside an open operation; make what it names exist."""
+    for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect"):
+        earlier.retire()
+        earlier.save()
+    procedure.put_into_effect()
+    procedure.in_effect_at = now()
+    procedure.save()
+    content = procedure.document
+    laid, regular = _environments(content), content.schedule.regular
+    if fault := calendar.country_fault(regular.country):
+        raise InvalidInput(fault)
+    own = ChangeWindow.objects.filter(from_procedure=True, cancelled_at=None)
+    for window in own.exclude(rrule=regular.rrule, environment__protected=True):
+        window.cancelled_at = now()
+        window.save()
+    for environment in Environment.objects.filter(protected=True):
+        ChangeWindow.objects.update_or_create(
+            environment=environment,
+            application=None,
+            from_procedure=True,
+            rrule=regular.rrule,
+            defaults={
+                "name": regular.name.ja,
+                "name_en": regular.name.en,
+                "day_offset": regular.day_offset,
+                "on_holiday": regular.on_holiday,
+                "country": regular.country,
+                "zone": regular.zone,
+                "start": time.fromisoformat(regular.start),
+                "length_minutes": regular.length_minutes,
+                "in_effect_at": now(),
+                "cancelled_at": None,
+                "reason": content.version,
+            },
+        )
+    for row, environment in laid:
+        for role in content.roles:
+            level = content.level_of(role.key, row.key)
+            AccessRule.objects.update_or_create(
+                role=role.key, environment=environment, defaults={"level": level.key if level is not None else "none"}
+            )
+    for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]).exclude(level="none"):
+        rule.level = "none"
+        rule.save()
+    apply_notification_settings(content)

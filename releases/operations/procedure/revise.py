@@ -1,0 +1,117 @@
+"""procedure:revise: change values of the procedure without its document; the next version is a draft."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPossible
+from environments import access
+from releases import checks, steps
+from releases.models import Procedure
+from releases.operations.procedure.put_into_effect import load
+from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.procedures.load import digest
+from releases.procedures.origin import marked
+from releases.sources import versions
+
+# What a page changes: part of the document → the columns of its rows.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "thresholds": ("value",),
+    "triggers": ("limit", "k", "n"),
+    "approval_rules": ("role", "number"),
+    "checklist": ("ja", "en"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value that a page may change: its name in the form, its row in the document, its column, and the value."""
+
+    name: str
+    part: str
+    row: Mapping[str, Any]
+    column: str
+    value: str | int
+
+
+def cells(content: Mapping[str, Any], parts: Iterable[str]) -> list[Cell]:
+    """Return the values of some parts that a page may change, in the document's order; content: JSON of a procedure."""
+    return [
+        Cell(f"{part}__{number}__{column}", part, row, column, row[column])
+        for part in parts
+        for number, row in enumerate(content[part])
+        for column in COLUMNS[part]
+        if row.get(column) is not None and not (part == "triggers" and not row["metric"])
+    ]
+
+
+def next_version(content: Mapping[str, Any]) -> str:
+    """Return the first patch version after a procedure's that no stored version has."""
+    version = versions.parse(content["version"]).finalize_version()
+    while Procedure.objects.filter(version=str(version)).exists():
+        version = version.bump_patch()
+    return str(version)
+
+
+def revise(
+    procedure_id: int,
+    *,
+    reason: str,
+    values: Mapping[str, str | int],
+    removed: Iterable[tuple[str, int]] = (),
+    added: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Procedure:
+    """Change values of a version: of the one in effect as a new draft, of a draft in place.
+
+    values: name of a cell → its value. removed: (part, number of the row). added: part → a row. Raises InvalidInput with every
+    fault of the document that would come of it, and where nothing differs.
+    """
+    base = Procedure.objects.get(pk=procedure_id)
+    wanted = copy.deepcopy(base.content)
+    for cell in cells(base.content, COLUMNS):
+        if cell.name in values:
+            part, number, column = cell.name.split("__")
+            # A number stays a number, a fraction stays text.
+            put = values[cell.name]
+            wanted[part][int(number)][column] = int(put) if isinstance(cell.value, int) else str(put).strip()
+    for part, place in sorted(removed, reverse=True):
+        del wanted[part][place]
+    for part, row in (added or {}).items():
+        wanted[part].append({"origin": "default", "default_fields": [], **row})
+    if wanted == base.content:
+        raise InvalidInput(
+            _("Nothing differs from version %(version)s. Change a value first.") % {"version": base.version}
+        )
+    if base.state == "in_effect":
+        _add_to_history(wanted, reason)
+        return load(_checked(wanted), reason=reason)
+    content = _checked(wanted)
+    with operation("procedure:revise", (Procedure, procedure_id), reason=reason) as op:
+        account, draft = access.require("create_procedure"), op.get(Procedure)
+        if draft.state != "draft" or draft.digest != base.digest:
+            raise NotPossible(_("This version has changed in the meantime, or is no draft any more. Open it again."))
+        active = Procedure.objects.get(state="in_effect")
+        content = marked(content, active.document)
+        draft.content, draft.digest = content.model_dump(mode="json"), digest(content)
+        draft.writers = sorted({*draft.writers, account.pk})
+        op.about(draft, digest=draft.digest)
+    return draft
+
+
+def _checked(wanted: Mapping[str, Any]) -> Content:
+    try:
+        return Content.checked(wanted, step_types=steps.shapes(), check_types=checks.shapes())
+    except ProcedureFaults as faults:
+        raise InvalidInput(*(str(fault) for fault in faults.faults))
+
+
+def _add_to_history(wanted: dict[str, Any], reason: str) -> None:
+    wanted["version"] = next_version(wanted)
+    row = {"date": timezone.localdate(now()).isoformat(), "version": wanted["version"], "ja": reason, "en": reason}
+    wanted["history"].append({**row, "origin": "default", "default_fields": []})

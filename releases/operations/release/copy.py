@@ -1,0 +1,61 @@
+"""release:copy: the next release, or the same one again after it failed, begun from what is written already."""
+
+import re
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.plain import plain
+from audit.refusals import InvalidInput
+from environments import access
+from environments.models import Application
+from releases.models import ChangeEntry, Release
+from releases.operations.release.plan import active_procedure
+from releases.operations.release.step_plan import step_plan
+from releases.operations.release.used_versions import require_free
+from releases.sources import versions
+
+
+def copy(release_id: int, *, version: str, title: str = "", with_changes: bool = False, reason: str = "") -> Release:
+    """Start a draft with the words of another release: no source, date, configuration, consent or signature comes along.
+
+    title: left empty, the earlier one with the new version in the old one's place. with_changes: also take its changes.
+    """
+    source = Release.objects.get(pk=release_id)
+    with operation("release:copy", (Application, source.application_id), (Release, release_id), reason=reason) as op:
+        author = access.require("plan")
+        earlier, application = op.get(Release), op.get(Application)
+        try:
+            text = versions.normalised(version)
+        except versions.BadVersion as fault:
+            raise InvalidInput(str(fault))
+        require_free(application, text)
+        content = active_procedure().document
+        made = Release.objects.create(
+            application=application,
+            version=text,
+            kind=earlier.kind,
+            criterion=earlier.criterion,
+            title=plain(title, _("title")) if title else _retitled(earlier, text),
+            author=author,
+            copied_from=earlier,
+            step_plan=step_plan(content),
+            on_timeout=content.rollback.decision_request_on_timeout,
+            tag=application.tag_format.format(version=text),
+            **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},
+        )
+        # Whose words they are does not approve them under another name.
+        made.editors.add(earlier.author, *earlier.editors.all())
+        if with_changes:
+            for row in earlier.changes.all():
+                ChangeEntry.objects.create(
+                    release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author
+                )
+                made.editors.add(row.author)
+        op.about(made, copied_from=str(earlier))
+    return made
+
+
+def _retitled(earlier: Release, version: str) -> str:
+    old = rf"(?<![0-9.]){re.escape(earlier.version)}(?![0-9]|[.+-][0-9A-Za-z])"
+    return re.sub(old, version, earlier.title)[: Release._meta.get_field("title").max_length]

@@ -1,0 +1,167 @@
+"""release:plan, release:edit, release:add_change_entry: writing a release while it is a draft."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.plain import plain
+from audit.refusals import InvalidInput, NotPossible
+from environments import access
+from environments.language import listed
+from environments.models import Account, Application, ConfigurationVersion
+from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
+from releases.operations.release.step_plan import step_plan
+from releases.operations.release.used_versions import require_free
+from releases.sources import versions
+
+EDITABLE = (
+    "title", "branch", "commit", "tree", "tag", "reason", "ticket", "impact", "security_impact", "risk",
+    "test_plan", "rollback_plan", "criterion", "rollback_pre_authorised", "data_loss_limit",
+    "rollback_on_failure", "on_timeout",
+)  # fmt: skip
+
+# What checklist and documents are about; the rest of the application may change without anyone looking again.
+LOOKED_AT = frozenset(EDITABLE) - {
+    "ticket", "risk", "rollback_pre_authorised", "data_loss_limit", "rollback_on_failure", "on_timeout", "criterion",
+}  # fmt: skip
+
+
+def criteria() -> dict[str, tuple[str, str]]:
+    """Return emergency criterion → (Japanese, English) of the active procedure."""
+    found = active_procedure().document.schedule.emergency.criteria
+    return {item.key: (item.ja, item.en) for item in found}
+
+
+def plan(
+    *, application_id: int, version: str, title: str, kind: str = "regular", reason: str = "", criterion: str = ""
+) -> Release:
+    """Start a release as a draft; the version is read as SemVer, full-width input included."""
+    with operation("release:plan", (Application, application_id), reason=reason) as op:
+        author = access.require("plan")
+        application = op.get(Application)
+        try:
+            text = versions.normalised(version)
+        except versions.BadVersion as fault:
+            raise InvalidInput(str(fault))
+        if kind == Release.Kind.EMERGENCY and criterion not in criteria():
+            raise InvalidInput(
+                _("An emergency release needs one of these criteria: %(keys)s") % {"keys": listed(criteria())}
+            )
+        require_free(application, text)
+        content = active_procedure().document
+        release = Release.objects.create(
+            application=application,
+            version=text,
+            kind=kind,
+            title=plain(title, _("title")),
+            author=author,
+            criterion=criterion if kind == Release.Kind.EMERGENCY else "",
+            step_plan=step_plan(content),
+            on_timeout=content.rollback.decision_request_on_timeout,
+            tag=application.tag_format.format(version=text),
+        )
+        op.about(release, version=text)
+    return release
+
+
+def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Release:
+    """Set fields of a draft; clears the checklist signatures that stood on what was edited."""
+    with operation("release:edit", (Release, release_id), reason=reason) as op:
+        release = op.get(Release)
+        account = _editor()
+        _draft(release)
+        strange = sorted(set(fields) - set(EDITABLE))
+        if strange:
+            raise InvalidInput(_("These fields cannot be edited: %(fields)s") % {"fields": listed(strange)})
+        if "title" in fields:
+            fields = {**fields, "title": plain(fields["title"], _("title"))}
+        changed = [name for name, value in fields.items() if getattr(release, name) != value]
+        for name in changed:
+            setattr(release, name, fields[name])
+        release.editors.add(account)
+        if set(changed) & LOOKED_AT:
+            clear_signatures(release)
+        op.about(release, fields=sorted(changed))
+    return release
+
+
+def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reason: str = "") -> ChangeEntry:
+    """Add a change to a draft."""
+    with operation("release:add_change_entry", (Release, release_id), reason=reason) as op:
+        release = op.get(Release)
+        account = access.current_account()
+        if not (access.may(account, "edit_changes") or access.may(account, "plan")):
+            raise access.lacking("edit_changes")
+        _draft(release)
+        if kind not in ChangeEntry.Kind.values:
+            raise InvalidInput(_("Unknown change type: %(kind)s") % {"kind": kind})
+        text = plain(text, _("change entry"))
+        added = ChangeEntry.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
+        release.editors.add(account)
+        clear_signatures(release)
+        op.about(added)
+    return added
+
+
+def set_configuration(release_id: int, *, configuration_id: int, reason: str = "") -> Release:
+    """Choose which version of the configuration an environment will get."""
+    with operation("release:set_configuration", (Release, release_id), reason=reason) as op:
+        release = op.get(Release)
+        account = _editor()
+        _draft(release)
+        version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
+        if version is None:
+            raise InvalidInput(_("This application does not have the selected configuration."))
+        if release.configurations.get(version.environment.slug) != version.pk:
+            clear_signatures(release, group="technical")
+        release.configurations = {**release.configurations, version.environment.slug: version.pk}
+        release.editors.add(account)
+        op.about(release, environment=version.environment.slug, number=version.number)
+    return release
+
+
+def clear_signatures(release: Release, group: str = "") -> None:
+    """Unsign the checklist (or one group of it) inside an open operation, because what it was about has changed.
+
+    Without a group the documents begin anew as well: they tell of the changes.
+    """
+    items = ChecklistItem.objects.filter(release=release, signed_at__isnull=False)
+    for item in items.filter(group=group) if group else items:
+        item.signed_at, item.signed_by, item.evidence = None, None, ""
+        item.save()
+    if group:
+        return
+    for document in release.documents.select_for_update(no_key=True).filter(
+        state__in=["content_checked", "approved", "ready_to_publish"]
+    ):
+        document.revise()
+        document.checked_by = document.approved_by = None
+        document.save()
+
+
+def clear_final_check(release: Release, moment: Any) -> None:
+    """Clear the two signatures of the final check, inside an open operation."""
+    for row in FinalCheck.objects.filter(release=release, invalidated_at=None):
+        row.invalidated_at = moment
+        row.save(update_fields=["invalidated_at"])  # the scheduler may write no other column of it
+
+
+def active_procedure() -> Procedure:
+    """Return the active procedure; raises InvalidInput when there is none."""
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    if procedure is None:
+        raise InvalidInput(_("No release procedure is in effect."))
+    return procedure
+
+
+def _editor() -> Account:
+    account = access.current_account()
+    if not (access.may(account, "plan") or access.may(account, "prepare")):
+        raise access.lacking("plan")
+    return account
+
+
+def _draft(release: Release) -> None:
+    if release.state != "draft":
+        raise NotPossible(_("Only a draft can be edited. Reopen the scope first."))

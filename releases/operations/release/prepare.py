@@ -1,0 +1,170 @@
+"""The release manager's verbs from fixed content to the application for approval, and the ways out before it."""
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import Operation, operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPossible
+from environments import access
+from environments.language import listed
+from environments.models import Account, Environment
+from releases.gates.evaluation import evaluate
+from releases.models import Deployment, Release, Waiver
+from releases.operations.approval_request.end import end_requests
+from releases.operations.follow_up.create import create
+from releases.operations.release.number import next_number
+from releases.operations.release.plan import active_procedure, clear_final_check
+from releases.operations.release.step_plan import create_checklist_and_documents, production_of, step_plan
+from releases.operations.release.suggest_version import wrong
+
+
+def lock_scope(release_id: int, *, reason: str = "") -> Release:
+    """T-14: fix version, commit, changes and plan; pins the procedure, gives the number, drafts the documents."""
+    with operation("release:lock_scope", (Release, release_id), reason=reason) as op:
+        access.require("prepare")
+        release = op.get(Release)
+        release.lock_scope()
+        _complete(release)
+        if faults := wrong(release):
+            raise InvalidInput(*faults)
+        require_in_time(release, "lock_scope")
+        procedure = active_procedure()
+        release.procedure = procedure
+        release.number = release.number or next_number(now())
+        content = procedure.document
+        release.step_plan = step_plan(content)
+        create_checklist_and_documents(release, content)
+        _done(op, release, "lock_scope")
+    return release
+
+
+def complete_testing(release_id: int, *, reason: str = "") -> Release:
+    """T-7: every earlier environment has verified the same content and the evidence holds."""
+    with operation("release:complete_testing", (Release, release_id), reason=reason) as op:
+        access.require("prepare")
+        release = op.get(Release)
+        release.complete_testing()
+        last = Environment.objects.filter(targets__application=release.application).order_by("order").last()
+        if last is None:
+            raise InvalidInput(_("The application has no deployment target."))
+        asked = [a for a in evaluate(release, last) if a.kind in ("evidence", "promotion", "checklist")]
+        closed = [a.reason or a.gate for a in asked if not a.passes]
+        if release.kind == Release.Kind.PRE_RELEASE:
+            closed = []
+            if not Deployment.objects.filter(release=release, state__in=Deployment.VERIFIED).exists():
+                closed = [_("The release has not been verified in any environment yet.")]
+        if closed:
+            raise GateNotPassed(*closed)
+        require_in_time(release, "complete_testing")
+        _done(op, release, "complete_testing")
+    return release
+
+
+def close(release_id: int, *, reason: str = "") -> Release:
+    """End a release that is not bound for production."""
+    with operation("release:close", (Release, release_id), reason=reason) as op:
+        access.require("prepare")
+        release = op.get(Release)
+        if release.bound_for_production:
+            raise NotPossible(_("This release is planned for production, so it cannot be closed without production."))
+        release.close()
+    return release
+
+
+def reopen_scope(release_id: int, *, reason: str) -> Release:
+    """Open the content again; ends the round, and what rests on unchanged facts stays signed."""
+    with operation("release:reopen_scope", (Release, release_id), reason=reason) as op:
+        access.require("prepare")
+        release = op.get(Release)
+        op.require_reason()
+        _not_occupied(release)
+        release.reopen_scope()
+        ended = end_requests(release, "invalidated", "amended", tells=op)
+        clear_final_check(release, now())
+        for milestone in release.milestones.exclude(done_at=None):
+            milestone.done_at = milestone.done_by = None
+            milestone.save()
+        op.details["rounds_ended"] = [r.digest[:12] for r in ended]
+    return release
+
+
+def withdraw_request(release_id: int, *, reason: str = "") -> Release:
+    """引戻し: take the application back for now."""
+    with operation("release:withdraw_request", (Release, release_id), reason=reason) as op:
+        access.require("prepare")
+        release = op.get(Release)
+        release.withdraw_request()
+        end_requests(release, "withdrawn", tells=op)
+    return release
+
+
+def cancel(release_id: int, *, reason: str) -> Release:
+    """Give the release up for good."""
+    with operation("release:cancel", (Release, release_id), reason=reason) as op:
+        access.require("prepare")
+        release = op.get(Release)
+        _not_occupied(release)
+        release.cancel()
+        end_requests(release, "invalidated", "cancelled")
+    return release
+
+
+def _complete(release: Release) -> None:
+    missing = [
+        str(getattr(release._meta.get_field(name), "verbose_name", name))
+        for name in (*Release.APPLICATION_FIELDS, "commit", "tree", "branch")
+        if not str(getattr(release, name)).strip()
+    ]
+    if missing:
+        raise InvalidInput(_("Still empty: %(fields)s") % {"fields": listed(missing)})
+    if not release.changes.exists():
+        raise InvalidInput(_("The release has no change entries yet."))
+    if release.bound_for_production and release.scheduled_start_at is None:
+        raise InvalidInput(_("No scheduled start has been set yet."))
+    targets = Environment.objects.filter(targets__application=release.application)
+    if not release.bound_for_production:
+        targets = targets.exclude(tier="production")
+    lacking = [str(e) for e in targets if e.slug not in release.configurations]
+    if lacking:
+        raise InvalidInput(_("No configuration chosen for: %(environments)s") % {"environments": listed(lacking)})
+
+
+def require_in_time(release: Release, verb: str) -> None:
+    """Raise GateNotPassed when the milestone that guards an edge is past and not waived; inside an open operation. What is late
+    under a waiver is owed from then on.
+    """
+    moment = now()
+    late = list(release.milestones.filter(guards=verb, done_at=None, due_immediately=False, due_at__lt=moment))
+    if not late:
+        return
+    environment = production_of(release)
+    waivers = Waiver.objects.select_for_update(no_key=True).filter(release=release, environment=environment)
+    counting = {waiver.gate: waiver for waiver in waivers if waiver.counts(moment)}
+    for milestone in late:
+        waiver = counting.get(f"milestone:{milestone.key}")
+        if waiver is None:
+            text = _("“%(milestone)s” is overdue. Move the release to a later change window, or request a waiver.")
+            raise GateNotPassed(text % {"milestone": milestone})
+        if waiver.follow_up is None:
+            waiver.follow_up = create(release, "waiver", moment, environment.zone, about=str(milestone))
+            waiver.save()
+
+
+def _done(op: Operation, release: Release, verb: str) -> None:
+    done_milestone(release, verb, access.current_account() if op.actor.account_id else None)
+
+
+def done_milestone(release: Release, verb: str, account: Account | None) -> None:
+    """Mark the milestone that guards an edge as done, inside an open operation."""
+    for milestone in release.milestones.filter(guards=verb, done_at=None):
+        milestone.done_at, milestone.done_by = now(), account
+        milestone.save(update_fields=["done_at"] if account is None else ["done_at", "done_by"])
+
+
+def _not_occupied(release: Release) -> None:
+    busy = Deployment.objects.filter(
+        release=release, environment__protected=True, state__in=Deployment.OCCUPYING
+    ).exclude(state="queued")
+    if busy.exists():
+        text = _("A deployment is in progress in the protected environment. Stop or resolve the deployment first.")
+        raise NotPossible(text)

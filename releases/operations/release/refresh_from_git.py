@@ -1,0 +1,133 @@
+"""release:refresh_from_git: look at the repository and keep what was seen, outside any transaction, for gates to read."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from audit.actor import current
+from audit.clock import now
+from audit.operation import operation
+from environments import access
+from environments.models import Environment
+from releases.models import DeployedVersion, Fact, Release
+from releases.operations.release import since
+from releases.operations.release.repository import place_of, refreshed
+from releases.sources import git, migrations
+
+RIGHTS = ("prepare", "plan", "edit_changes", "upload_evidence", "sign_final_check")
+SOURCE = ("heads", "branch", "authors", "committers", "signature")
+
+
+def refresh_from_git(release_id: int) -> dict[str, Any]:
+    """Look at tag, branches, authors and committers with the real git; store and return the facts by kind. A repository
+    that lies elsewhere is fetched first.
+    """
+    release = Release.objects.select_related("application").get(pk=release_id)
+    if current().account_id is not None:
+        _may_refresh(release)
+    seen = _look(release)
+    keep(release_id, {(kind, None): value for kind, value in seen.items()} | _content(release, seen))
+    return seen
+
+
+def keep(release_id: int, seen: since.Facts) -> None:
+    """Store what was read of the repository about a release, with the present time."""
+    with operation("release:refresh_from_git", (Release, release_id)) as op:
+        moment = now()
+        for (kind, environment), value in seen.items():
+            Fact.objects.update_or_create(
+                release=op.get(Release),
+                environment=environment,
+                kind=kind,
+                defaults={"value": value, "observed_at": moment},
+            )
+
+
+def _content(release: Release, seen: dict[str, Any]) -> since.Facts:
+    """Read the commit's own words and its distance from what is active, each once for a pair of commits; or the fault."""
+    if not release.commit:
+        return {}
+    repository, places = place_of(release.application), since.active(release)
+    known = {row.environment for row in since.kept(release, places) if row.known}
+    wanted = [(environment, pointer) for environment, pointer in places if environment not in known]
+    heads = seen.get("heads")
+    if isinstance(heads, dict):
+        lost = {
+            e: pointer.release.commit for e, pointer in wanted if pointer is not None and pointer.release is not None
+        }
+        return {("since", e): {"base": base, "commit": release.commit, **heads} for e, base in lost.items()}
+    found: since.Facts = {}
+    if since.commit_of(release) is None:
+        try:
+            found["commit", None] = dataclasses.asdict(git.described(repository, release.commit))
+        except (git.SourceUnavailable, git.NoSuchRevision):
+            return {}
+    return found | {("since", key): value for key, value in since.seen_of(repository, wanted, release.commit).items()}
+
+
+def _may_refresh(release: Release) -> None:
+    """Refuse who has none of the rights, neither for all environments nor in one to which the release goes."""
+    account = access.current_account()
+    places = [None, *Environment.objects.filter(targets__application=release.application_id)]
+    if not any(access.may(account, right, place) for place in places for right in RIGHTS):
+        with operation("release:refresh_from_git", (Release, release.pk)):  # the refusal is an event
+            access.require(RIGHTS[0])
+
+
+def _look(release: Release) -> dict[str, Any]:
+    try:
+        repository = refreshed(release.application)
+    except git.SourceUnavailable as fault:
+        return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
+    production = DeployedVersion.objects.filter(application=release.application, environment__tier="production")
+    pointer = production.exclude(basis=DeployedVersion.REQUESTED).first()
+    base = pointer.release.commit if pointer is not None and pointer.release is not None else None
+    seen: dict[str, Any] = {}
+    try:
+        with git.known(release.application.allowed_signers) as signers:
+            seen["signature"] = _signature(release, repository, signers)
+            facts = git.facts(repository, tag=release.tag, signers=signers, version=release.version)
+        seen["tag"] = dataclasses.asdict(facts)
+    except git.NoSuchTag as fault:
+        seen["tag"] = {"fault": str(fault), "missing": True}
+    except (git.SourceUnavailable, git.BadKey) as fault:
+        seen["tag"] = {"fault": str(fault)}
+        seen.setdefault("signature", {"fault": str(fault)})
+    try:
+        seen["heads"] = git.contains(repository, release.commit) if release.commit else []
+        seen["branch"] = {"name": release.branch, "there": git.has_branch(repository, release.branch)}
+        seen["authors"] = git.authors(repository, base, release.commit) if release.commit else []
+        seen["committers"] = git.committers(repository, base, release.commit) if release.commit else []
+    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
+        seen |= dict.fromkeys(SOURCE, {"fault": str(fault)})
+    return seen | _migrations(release, repository, base)
+
+
+def _signature(release: Release, repository: Path, signers: git.Signers) -> dict[str, Any]:
+    """Return what git says of the signature of the commit itself; raises SourceUnavailable."""
+    try:
+        found = git.commit_signature(repository, release.commit, signers) if release.commit else None
+    except git.NoSuchRevision as fault:
+        return {"fault": str(fault)}
+    return dataclasses.asdict(found or git.Signature(signed=False, good=False, signer=""))
+
+
+def _migrations(release: Release, repository: Path, base: str | None) -> dict[str, Any]:
+    """Read the migrations between what is in force and the release, once for each pair of commits.
+
+    It is part of what is approved: what can't be read leaves the fact as it was, so that a repository that does not
+    answer for a moment voids no approval; `submit` asks for it.
+    """
+    known = Fact.objects.filter(release=release, kind="migrations", environment=None).values_list("value", flat=True)
+    span = {"base": base, "commit": release.commit}
+    if not release.commit or any(value.items() >= span.items() for value in known):
+        return {}
+    try:
+        try:
+            files = git.changed_files(repository, base, release.commit, migrations.is_migration)
+        except git.NoSuchRevision:
+            # What is in force came from elsewhere: all migrations of the release are read then.
+            files = git.changed_files(repository, None, release.commit, migrations.is_migration)
+    except (git.SourceUnavailable, git.NoSuchRevision):
+        return {}
+    return {"migrations": {**span, "files": migrations.report(files)}}

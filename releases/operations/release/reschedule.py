@@ -1,0 +1,68 @@
+"""release:set_scheduled_start and release:reschedule: choosing the window, and with it every milestone (P1, P3)."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPossible
+from environments import access
+from releases.gates.base import Known, procedure_of
+from releases.gates.window import closed_sentence, opening
+from releases.models import Release
+from releases.operations.approval_request.end import end_requests
+from releases.operations.release.milestones import lay
+from releases.operations.release.plan import active_procedure, clear_final_check
+from releases.operations.release.step_plan import production_of
+
+
+def set_scheduled_start(release_id: int, *, start: datetime, reason: str = "") -> Release:
+    """Plan the release for the window that holds `start`; refused outside with the next window named."""
+    with operation("release:set_scheduled_start", (Release, release_id), reason=reason) as op:
+        account = access.require("plan")
+        release = op.get(Release)
+        if release.state not in ("draft", "scope_locked", "testing_completed"):
+            raise NotPossible(
+                _(
+                    "The scheduled start can be set only before the release is submitted for approval. Reschedule the "
+                    "release instead."
+                )
+            )
+        _set_window(release, start)
+        release.editors.add(account)
+        op.about(release, start=start.isoformat())
+    return release
+
+
+def reschedule(release_id: int, *, start: datetime, reason: str) -> Release:
+    """Move an approved release to another window; ends its approval request."""
+    with operation("release:reschedule", (Release, release_id), reason=reason) as op:
+        account = access.require("prepare")
+        release = op.get(Release)
+        release.editors.add(account)
+        release.reschedule()
+        end_requests(release, "invalidated", "window")
+        _set_window(release, start, reopened=("mark_approved", "complete_final_check"))
+    return release
+
+
+def _set_window(release: Release, start: datetime, reopened: Collection[str] = ()) -> None:
+    moment = now()
+    environment = production_of(release)
+    emergency = release.kind == Release.Kind.EMERGENCY
+    frozen = Known(release, moment).freezes(environment)
+    answer = opening(release.application, environment, max(start, moment), emergency=emergency, frozen=frozen)
+    if not answer.open:
+        raise GateNotPassed(closed_sentence(answer, environment))
+    if start < moment - timedelta(hours=12):
+        raise InvalidInput(_("That time lies in the past."))
+    procedure = procedure_of(release) if release.procedure else active_procedure().document
+    release.scheduled_start_at = start
+    if emergency:
+        release.scheduled_end_at = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
+    else:
+        release.scheduled_end_at = answer.until
+    lay(release, procedure, environment, start, moment, reopened=reopened)
+    clear_final_check(release, moment)

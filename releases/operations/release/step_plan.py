@@ -1,0 +1,96 @@
+"""What a procedure lays out for a release: its step plan (frozen on it), checklist and documents, and where it goes."""
+
+from typing import Any
+
+from django.utils.translation import get_language, gettext as _
+
+from audit.refusals import InvalidInput
+from environments.models import Environment
+from releases.models import ChecklistItem, Document, Release
+from releases.notifications.templates import notes
+from releases.operations.release.facts import facts_of
+from releases.procedures import parts
+from releases.procedures.document import Procedure as Content
+
+CHECK_SECONDS = 5
+LIMITS = ("deadline_seconds", "no_output_timeout_seconds")
+
+
+def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
+    """Return phase → steps (kind, parameters, label_ja, label_en, required, estimate_seconds), in order.
+
+    A check is a step of kind `check`; one that only a person can make is left to whoever verifies the run.
+    """
+    return {
+        "deployment": [_step(step) for step in content.plans.deployment],
+        "verification": [
+            *_checks(content, "deployment", "during"),
+            *(_step(step) for step in content.plans.after_deployment),
+            *_checks(content, "deployment", "after"),
+        ],
+        "rollback": [_step(step) for step in (*content.plans.before_rollback, *content.plans.rollback)],
+        "rollback_verification": [
+            *_checks(content, "rollback", "during"),
+            *(_step(step) for step in content.plans.after_rollback),
+            *_checks(content, "rollback", "after"),
+        ],
+    }
+
+
+def create_checklist_and_documents(release: Release, content: Content) -> None:
+    """Make the checklist and the first texts of the documents that a procedure asks for, inside an open operation."""
+    for item in content.checklist:
+        ChecklistItem.objects.get_or_create(
+            release=release, group=item.group, key=item.key, defaults={"label_ja": item.ja, "label_en": item.en}
+        )
+    for row in content.documents:
+        Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+
+
+def drafted(release: Release, kind: str) -> str:
+    """Return a first text of a document, made from the facts of the release in the language of who acts."""
+    language = "ja" if get_language() == "ja" else "en"
+    makes = {Document.Kind.CHANGELOG: notes.changelog, Document.Kind.TECHNICAL: notes.technical}
+    return makes.get(Document.Kind(kind), notes.release_notes)(facts_of(release, language), language)
+
+
+def production_of(release: Release) -> Environment:
+    """Return the protected environment that a release is bound for: the last of its targets' in order."""
+    environment = (
+        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
+    )
+    if environment is None:
+        raise InvalidInput(_("The application has no deployment target in production."))
+    return environment
+
+
+def manual_checks(content: Content, when: str) -> list[parts.Check]:
+    """Return the checks that the verifying person confirms by signature."""
+    return [check for check in content.checks if check.when == when and check.type == "manual"]
+
+
+def _step(step: parts.Step) -> dict[str, Any]:
+    return {
+        "step_type": step.type,
+        "parameters": step.parameters,
+        "label_ja": step.ja,
+        "label_en": step.en,
+        "required": step.required,
+        "estimate_seconds": step.estimate_seconds,
+        **{name: limit for name in LIMITS if (limit := getattr(step, name)) is not None},
+    }
+
+
+def _checks(content: Content, when: str, maintenance: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "step_type": "check",
+            "parameters": {"check": check.type, "parameters": check.parameters},
+            "label_ja": check.ja,
+            "label_en": check.en,
+            "required": check.required,
+            "estimate_seconds": CHECK_SECONDS,
+        }
+        for check in content.checks
+        if check.when == when and check.maintenance == maintenance and check.type != "manual"
+    ]

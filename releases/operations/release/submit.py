@@ -1,0 +1,64 @@
+"""release:submit: open the approval request about exactly this content."""
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput
+from environments import access
+from releases.gates import authorship
+from releases.gates.content import digest, document
+from releases.models import ApprovalRequest, Release
+from releases.operations.release.plan import clear_final_check
+from releases.operations.release.prepare import require_in_time
+from releases.operations.release.refresh_from_git import refresh_from_git
+from releases.operations.release.rollback_plan import faults
+from releases.operations.release.step_plan import production_of
+from releases.operations.release.suggest_version import wrong
+
+
+def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
+    """Apply for approval: rules and content are frozen on the round; refused while another release holds the window."""
+    refresh_from_git(release_id)
+    with operation("release:submit", (Release, release_id), reason=reason) as op:
+        applicant = access.require("prepare")
+        release = op.get(Release)
+        release.submit()
+        environment = production_of(release)
+        # What is in force may have changed since the content was fixed.
+        if unsuitable := wrong(release):
+            raise InvalidInput(*unsuitable)
+        if missing := faults(release):
+            raise GateNotPassed(*missing)
+        require_in_time(release, "mark_approved")
+        authorship.require_known_authors(release)
+        subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
+        other = ApprovalRequest.objects.filter(
+            release__application=release.application,
+            environment=environment,
+            valid_from=release.scheduled_start_at,
+            state__in=["in_review", "approved"],
+        ).exclude(release=release)
+        if subject == "regular" and other.exists():
+            text = _("Another release has an approval request for this change window: %(r)s")
+            raise GateNotPassed(text % {"r": other[0].release})
+        assert release.procedure is not None
+        rules = release.procedure.document.rules_for(subject, environment.tier)
+        if not rules:
+            raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
+        # What was signed at T-1 of an earlier attempt says nothing about this one.
+        clear_final_check(release, now())
+        content = document(release, environment)
+        round_ = ApprovalRequest.objects.create(
+            subject=subject,
+            release=release,
+            environment=environment,
+            document=content,
+            digest=digest(content),
+            rules=rules,
+            requested_by=applicant,
+            valid_from=release.scheduled_start_at,
+            valid_until=release.scheduled_end_at,
+        )
+        op.about(release, round=round_.pk, digest=round_.digest)
+    return round_

@@ -1,0 +1,104 @@
+"""The version that fits next, for pages and refusals; and release:set_version, which takes another one into a draft."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPossible
+from environments import access
+from environments.models import Application
+from releases.gates.base import procedure_of
+from releases.models import DeployedVersion, Procedure, Release
+from releases.operations.release.plan import clear_signatures
+from releases.operations.release.used_versions import require_free, used_versions
+from releases.sources import versions
+
+
+@dataclass(frozen=True)
+class Next:
+    """What would follow on the version in force (None: nothing is): after fixes, features, breaking changes."""
+
+    in_force: str | None
+    patch: str
+    minor: str
+    major: str
+
+
+def deployed_version(application: Application) -> str | None:
+    """Return the version in force in production, None for nothing."""
+    pointer = (
+        DeployedVersion.objects.filter(application=application, environment__tier="production")
+        .select_related("release")
+        .first()
+    )
+    return pointer.release.version if pointer is not None and pointer.release is not None else None
+
+
+def next_versions(application: Application) -> Next:
+    """Return the versions that would fit next, by the gravest kind of change."""
+    previous, taken = deployed_version(application), used_versions(application)
+    by_part = {"patch": "fix", "minor": "feature", "major": "breaking"}
+    found = {part: versions.next_version(previous, [kind], taken=taken) for part, kind in by_part.items()}
+    return Next(previous, **found)
+
+
+def next_version(application: Application, kinds: Sequence[str], *, kind: str = "regular", but: int = 0) -> str:
+    """Return the next free version of an application for these kinds of change, a beta of it for a pre-release.
+
+    but: primary key of a release whose own version does not count as taken. Raises InvalidInput for an unknown kind.
+    """
+    taken = used_versions(application, but)
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    raises = procedure.document.change_types() if procedure is not None else versions.KINDS
+    try:
+        found = versions.next_version(deployed_version(application), kinds, raises, taken)
+        return found if kind != Release.Kind.PRE_RELEASE else versions.next_pre_release(found, taken)
+    except versions.BadVersion as fault:
+        raise InvalidInput(str(fault))
+
+
+def for_release(release: Release) -> str:
+    """Return the version that fits the changes of a release; its own one where that fits."""
+    kinds = list(release.changes.values_list("kind", flat=True))
+    if not wrong(release):
+        return release.version
+    return next_version(release.application, kinds, kind=release.kind, but=release.pk)
+
+
+def wrong(release: Release) -> list[str]:
+    """Return every reason why the version of a release does not fit its changes, a sentence each."""
+    return versions.faults(
+        release.version,
+        deployed_version(release.application),
+        list(release.changes.values_list("kind", flat=True)),
+        production=release.bound_for_production,
+        raises=procedure_of(release).change_types(),
+        taken=used_versions(release.application, release.pk),
+    )
+
+
+def set_version(release_id: int, *, version: str = "", reason: str = "") -> Release:
+    """Give a draft another version, and with it its tag; left empty, the suggested one. Clears its signatures."""
+    # The application is locked as well, so that plans and this never give one version twice.
+    owner = Release.objects.filter(pk=release_id).values_list("application_id", flat=True).first()
+    targets = [(Release, release_id), *([(Application, owner)] if owner is not None else [])]
+    with operation("release:set_version", *targets, reason=reason) as op:
+        release = op.get(Release)
+        account = access.current_account()
+        if not (access.may(account, "plan") or access.may(account, "prepare")):
+            raise access.lacking("plan")
+        if release.state != "draft":
+            raise NotPossible(_("Only a draft can be edited. Reopen the scope first."))
+        try:
+            text = versions.normalised(version) if version.strip() else for_release(release)
+        except versions.BadVersion as fault:
+            raise InvalidInput(str(fault))
+        require_free(release.application, text, release.pk)
+        before, release.version = release.version, text
+        release.tag = release.application.tag_format.replace(versions.PLACE, text)
+        release.editors.add(account)
+        clear_signatures(release)
+        op.about(release, version=text, before=before)
+    return release

@@ -1,0 +1,75 @@
+"""rollback:communicate: whom the preparation of a rollback tells, each item of the procedure with its record (B3)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.models import Outbox
+from audit.operation import Operation, label, operation
+from audit.refusals import InvalidInput, NotPossible
+from environments import access
+from releases.models import FollowUp, Rollback
+from releases.notifications.templates.events import KEYS
+from releases.operations.notification.create import planned
+from releases.operations.rollback.communications import OBLIGATION, communications, event_of, uncommunicated
+
+SHARES_PLAN = "share_plan"
+
+
+def communicate(rollback_id: int, *, items: Sequence[str], stated: str = "") -> Rollback:
+    """Record that the people of some items (keys of the procedure) were told: by a notification that Ringi sends now, or,
+    with `stated`, as the person says who has told them otherwise. Raises NotPermitted, InvalidInput, NotPossible.
+    """
+    with operation("rollback:communicate", (Rollback, rollback_id), reason=stated) as op:
+        rollback = op.get(Rollback)
+        account = access.current_account()
+        if not access.may(account, "authorise_rollback", rollback.deployment.environment):
+            access.require("assess_rollback")
+        if rollback.state in Rollback.ENDS:
+            raise NotPossible(_("This rollback has ended."))
+        open_ = {row.key: row.label for row in communications(rollback) if row.at is None}
+        if not items or not set(items) <= open_.keys():
+            raise InvalidInput(_("Choose at least one item that has not been communicated yet."))
+        if not rollback.impact and not (stated.strip() and SHARES_PLAN not in items):
+            raise InvalidInput(_("Write down impact, method and timing first: they are the plan that is shared."))
+        if not stated.strip():
+            for key in items:
+                _send(op, rollback, key, open_[key])
+        entry = {
+            "by": account.pk,
+            "name": str(account),
+            "at": now().isoformat(),
+            "stated": stated.strip(),
+            "act": str(op.id),
+        }
+        done = {**rollback.facts.get("communication", {}), **dict.fromkeys(items, entry)}
+        rollback.facts = {**rollback.facts, "communication": done}
+        op.details["items"] = list(items)
+        if not uncommunicated(rollback):
+            _settle(rollback, account)
+    return rollback
+
+
+def _send(op: Operation, rollback: Rollback, key: str, words: str) -> None:
+    """Have the outbox tell of an item; raises InvalidInput where that would reach nobody."""
+    entry = Outbox(operation_id=op.id, event=event_of(key), object=label(rollback), payload={}, created_at=op.at)
+    plan = planned(entry) if entry.event in KEYS else None
+    if plan is None or not plan.recipients:
+        text = _(
+            "The notification rules have no recipient for “%(item)s”. Notify the recipients yourself and state how "
+            "you did."
+        )
+        raise InvalidInput(text % {"item": words})
+    op.add_event(entry.event, rollback)
+
+
+def _settle(rollback: Rollback, account: Any) -> None:
+    owed = FollowUp.objects.select_for_update(no_key=True).filter(
+        release=rollback.deployment.release_id, key=OBLIGATION, completed_at=None
+    )
+    for row in owed:
+        text = _("The items were communicated on the rollback page.")
+        row.completed_at, row.completed_by, row.note = (now(), account, text)
+        row.save()

@@ -1,0 +1,80 @@
+"""rollback:complete_manually: a rollback that faltered was finished by hand; two people stand for it with their names."""
+
+from typing import Any, get_args
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.models import Account
+from releases.models import Deployment, Rollback
+from releases.operations.rollback import manual_completion
+from releases.operations.rollback.draft import draft_documents
+from releases.operations.step.outcome import cancel_rest
+
+
+def complete_manually(
+    rollback_id: int,
+    *,
+    maintenance: manual_completion.Maintenance,
+    service: manual_completion.Service,
+    reason: str,
+    accepted: bool = False,
+) -> Rollback:
+    """Say that the target was brought back by hand: the first call writes it down, another person's makes it so.
+
+    maintenance, service: in what state the person leaves them; both are measured on the target too, where it can be reached,
+    and kept with the statement. accepted: the person knows that maintenance is still on or that the service does not run;
+    without it that is refused.
+
+    The run itself is then settled (deployment:resolve), and the rollback is reported and closed as any other.
+    """
+    unlocked = Rollback.objects.select_related("deployment__environment").get(pk=rollback_id)
+    run = unlocked.deployment
+    may_look = access.may(access.current_account(), "roll_back", run.environment) and unlocked.state == "failed"
+    measured = (
+        manual_completion.looked(run) if may_look else {"maintenance": "unknown", "service": "unknown", "said": ""}
+    )
+    with operation(
+        "rollback:complete_manually",
+        (Rollback, rollback_id),
+        (Deployment, unlocked.deployment_id),
+        reason=reason,
+        sign=True,
+    ) as op:
+        rollback, deployment = op.get(Rollback), op.get(Deployment)
+        account = access.require("roll_back", deployment.environment)
+        if not reason.strip():
+            raise InvalidInput(_("Say what was done."))
+        op.signature()
+        entry: dict[str, Any] = {"account": account.pk, "name": str(account), "note": reason, "at": now().isoformat()}
+        entry |= {"maintenance": maintenance, "service": service, "measured": measured}
+        if maintenance not in get_args(manual_completion.Maintenance) or service not in get_args(
+            manual_completion.Service
+        ):
+            raise InvalidInput(_("Say whether maintenance mode is on and whether the service runs."))
+        first = rollback.facts.get("by_hand", [])
+        if why := why_not_permitted(account, rollback):
+            raise NotPermitted(why)
+        if rollback.state != "failed":
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise NotPossible(text % {"state": rollback.get_state_display()})
+        if (wrong := manual_completion.troubles(entry)) and not accepted:
+            raise InvalidInput(*wrong, _("Correct the problem first, or tick the box to leave it as it is."))
+        op.details.update(maintenance=maintenance, service=service, measured=measured, left_so=wrong)
+        rollback.facts = {**rollback.facts, "by_hand": [*first, entry]}
+        if first:
+            rollback.complete_manually()
+            cancel_rest(deployment)
+            draft_documents(rollback)
+    return rollback
+
+
+def why_not_permitted(account: Account, rollback: Rollback) -> str:
+    """Return why a person may not say that it was done by hand; empty when he may: two persons say it."""
+    first = rollback.facts.get("by_hand", [])
+    if first and first[0]["account"] in account.accounts:
+        return _("A different person from the one before must do this.")
+    return ""

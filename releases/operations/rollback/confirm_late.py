@@ -1,0 +1,153 @@
+"""rollback:confirm_late: what a late rollback asks beside 切戻し判断者, after the watch has ended (approval rule late_rollback)."""
+
+from collections.abc import Collection
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import Operation, operation
+from audit.refusals import GateNotPassed, NotPermitted, NotPossible
+from environments import access
+from environments.language import listed
+from environments.models import Account
+from releases import dispatch
+from releases.gates import quorum
+from releases.gates.content import digest as digest_of_content
+from releases.models import Rollback
+from releases.operations.rollback.possible import is_late
+
+# Whose consent is `rollback:authorise` itself.
+DECIDER = "rollback_decision_maker"
+# Of an alarm, what people say go to: the assessment and what has been counted belong to it.
+SHOWN = ("cause", "critical", "note", "impact", "method", "timing")
+
+
+def digest_of(rollback: Rollback) -> str:
+    """Return the SHA-256 over what is agreed to and authorised: cause, assessment and counted rows."""
+    counted = {key: value for key, value in rollback.facts.items() if key.startswith("rows")}
+    return digest_of_content({name: getattr(rollback, name) for name in SHOWN} | {"counted": counted})
+
+
+def require_shown(rollback: Rollback, digest: str) -> None:
+    """Refuse a word that was given to another alarm than today's; raises GateNotPassed."""
+    if digest != digest_of(rollback):
+        text = _("The assessment or the row counts shown to you differ from the current ones. Read them again.")
+        raise GateNotPassed(text)
+
+
+def confirmations(rollback: Rollback) -> list[dict[str, Any]]:
+    """Return who has agreed to the alarm as it is now."""
+    today = digest_of(rollback)
+    return [entry for entry in rollback.facts.get("agreed", []) if entry["digest"] == today]
+
+
+def clear_changed(rollback: Rollback, op: Operation) -> None:
+    """Take back, inside an open operation, what was agreed to the alarm as it was before this operation."""
+    holds = confirmations(rollback)
+    gone = [entry["name"] for entry in rollback.facts.get("agreed", []) if entry not in holds]
+    if gone:
+        rollback.facts = {**rollback.facts, "agreed": holds}
+        text = _("The late rollback has changed. These people must approve it again: %(who)s")
+        op.details["agreed_again"] = text % {"who": listed(gone)}
+
+
+def late_rules(rollback: Rollback) -> list[Any]:
+    """Return the procedure's approval rules for a late rollback."""
+    deployment = rollback.deployment
+    return list(deployment.procedure.document.rules_for("late_rollback", deployment.environment.tier))
+
+
+def standing(rollback: Rollback) -> quorum.Standing | None:
+    """Return where the agreement to a late rollback stands, as rows read now say; None where nobody is asked beside
+    the rollback decider. An agreement counts while its person has the role then and now, and has not authorised as well.
+    """
+    if not is_late(rollback.deployment):
+        return None
+    asked = [quorum.Rule(r["stage"], r["role"], r["number"]) for r in late_rules(rollback)]
+    rules = [rule for rule in asked if rule.role not in (DECIDER, "none")]
+    if not rules:
+        return None
+    entries = {entry["account"]: entry["roles"] for entry in confirmations(rollback)}
+    people = Account.objects.filter(Q(pk__in=entries) | Q(pk=rollback.authorised_by_id)).in_bulk()
+    decider = people.get(rollback.authorised_by_id or 0)
+    held, place = access.held(entries), rollback.deployment.environment_id
+    counting = {
+        people[pk].person_key: access.roles_in(held[pk], place) & set(roles)
+        for pk, roles in entries.items()
+        if decider is None or not people[pk].is_among(decider.identities)
+    }
+    return quorum.standing(rules, [(person, frozenset(roles)) for person, roles in counting.items()])
+
+
+def missing(rollback: Rollback) -> dict[str, int]:
+    """Return role → how many persons must still agree before a late rollback is authorised; empty for one in time."""
+    where = standing(rollback)
+    return where.missing if where is not None else {}
+
+
+def confirmed_by(rollback: Rollback) -> set[str]:
+    """Return the persons (Account.identities) who have agreed."""
+    found = Account.objects.filter(pk__in=[entry["account"] for entry in confirmations(rollback)])
+    return {identity for account in found for identity in account.identities}
+
+
+def why_not_approved(rollback: Rollback) -> str:
+    """Return why an authorised rollback may not begin, the watch having ended since; empty when it may."""
+    if not is_late(rollback.deployment):
+        return ""
+    if rollback.authorised_by is None:
+        return _(
+            "Monitoring has ended, and the pre-authorised rollback has expired with it. Dismiss this rollback "
+            "and raise a new one."
+        )
+    if not late_rules(rollback):
+        return _("The release procedure has no approval rule for this, so no approval is possible.")
+    if owed := missing(rollback):
+        return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": quorum.words_for(owed)}
+    return ""
+
+
+def why_not_permitted(account: Account, rollback: Rollback, held: Collection[str] | None = None) -> str:
+    """Return why a person may not agree to a late rollback; empty when he may. held: his roles there, where known."""
+    roles = access.roles_of(account, rollback.deployment.environment) if held is None else held
+    where = standing(rollback)
+    if where is None or not where.wanted & set(roles) or account.kind != Account.Kind.PERSON:
+        return _("This late rollback does not need approval from your role.")
+    decider = rollback.authorised_by
+    if decider is not None and account.is_among(decider.identities):
+        return _("A different person from the one before must do this.")
+    return _("You have already approved this late rollback.") if account.is_among(confirmed_by(rollback)) else ""
+
+
+def confirm_late(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
+    """Agree to a late rollback, as one of the roles that the procedure asks; each person once.
+
+    digest: of what the page showed. One that was authorised in time and has become late is agreed to as well.
+    """
+    with operation("rollback:confirm_late", (Rollback, rollback_id), reason=reason, sign=True) as op:
+        rollback = op.get(Rollback)
+        account = access.current_account()
+        if rollback.state not in ("assessed", "authorised"):
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise NotPossible(text % {"state": rollback.get_state_display()})
+        if not is_late(rollback.deployment):
+            text = _("Monitoring has not ended, so the rollback decision maker alone authorises this rollback.")
+            raise NotPossible(text)
+        held = access.roles_of(account, rollback.deployment.environment)
+        if why := why_not_permitted(account, rollback, held):
+            raise NotPermitted(why)
+        if "rows_total" not in rollback.facts:
+            raise GateNotPassed(
+                _(
+                    "Ringi is still counting the rows written since the backup. No decision is possible without this count."
+                )
+            )
+        require_shown(rollback, digest)
+        roles = sorted(held)
+        entry = {"account": account.pk, "name": str(account), "roles": roles, "at": now().isoformat(), "digest": digest}
+        rollback.facts = {**rollback.facts, "agreed": [*confirmations(rollback), entry]}
+        op.signature(digest, role=", ".join(roles))
+        dispatch.wake_on_commit(rollback.deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
+    return rollback

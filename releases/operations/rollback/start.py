@@ -1,0 +1,89 @@
+"""rollback:start and rollback:retry: laying the steps of the rollback and letting them go."""
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPossible
+from environments import access
+from releases import dispatch
+from releases.models import Deployment, MonitoringPeriod, Rollback, Step
+from releases.operations.decision_request.ask import close
+from releases.operations.deployment.enqueue import create_steps
+from releases.operations.rollback.confirm_late import why_not_approved
+from releases.operations.rollback.possible import refusal
+from releases.operations.step.outcome import cancel_rest
+
+
+def not_possible(deployment: Deployment) -> str:
+    """Return why a rollback may not begin now; empty when it may."""
+    if deployment.steps.filter(state="running").exists():
+        return _("A step of the deployment has not ended yet.")
+    return refusal(deployment, begins=True)
+
+
+def start_rollback(rollback_id: int) -> int:
+    """Begin an authorised rollback; returns the first step's id. Never stopped by window, freeze or gate."""
+    unlocked = Rollback.objects.get(pk=rollback_id)
+    with operation("rollback:start", (Rollback, rollback_id), (Deployment, unlocked.deployment_id)) as op:
+        rollback, deployment = op.get(Rollback), op.get(Deployment)
+        reason = not_possible(deployment)
+        if reason:
+            raise NotPossible(reason)
+        rollback.start()
+        # It may have become late since it was authorised.
+        if why := why_not_approved(rollback):
+            raise GateNotPassed(why)
+        rollback.started_at = now()
+        deployment.start_rollback()
+        close(deployment, "rollback:start")
+        deployment.blockers = []
+        cancel_rest(deployment)
+        for watch in MonitoringPeriod.objects.filter(deployment=deployment, ended_at=None):
+            watch.ended_at, watch.result, watch.next_at = now(), "rolled_back", None
+            watch.save()
+        first = create_steps(deployment, ("rollback", "rollback_verification"))[0]
+        first.mark_ready()
+        first.ready_at = now()
+        first.save()
+        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=first.pk)
+    return first.pk
+
+
+def retry(rollback_id: int, *, reason: str) -> Rollback:
+    """Try the step of the rollback again that failed."""
+    unlocked = Rollback.objects.get(pk=rollback_id)
+    failed = Step.objects.filter(
+        deployment_id=unlocked.deployment_id,
+        phase__in=["rollback", "rollback_verification"],
+        state__in=["failed", "outcome_unknown"],
+    ).first()
+    if failed is None:
+        raise InvalidInput(_("No step of the rollback has failed."))
+    with operation(
+        "rollback:retry",
+        (Rollback, rollback_id),
+        (Deployment, unlocked.deployment_id),
+        (Step, failed.pk),
+        reason=reason,
+        sign=True,
+    ) as op:
+        rollback, deployment, step = op.get(Rollback), op.get(Deployment), op.get(Step)
+        access.require("roll_back", deployment.environment)
+        rollback.retry()
+        # What one person said of the work by hand was about the step as it stood; the next time two say it anew.
+        rollback.facts = {key: value for key, value in rollback.facts.items() if key != "by_hand"}
+        if deployment.state == "rollback_failed":
+            deployment.retry_rollback()
+        elif deployment.state != "rolled_back":
+            text = _("The deployment is “%(state)s”. Complete its rollback manually instead of retrying it.")
+            raise NotPossible(text % {"state": deployment.get_state_display()})
+        else:
+            rollback.save()
+            op.states[Rollback, rollback_id] = rollback.state
+            rollback.start_verification()
+        step.retry()
+        step.failure = ""
+        op.signature()
+        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
+    return rollback

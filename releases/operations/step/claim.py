@@ -1,0 +1,258 @@
+"""step:claim: one worker takes one step under a new fencing token; the first claim of a run is its start.
+
+The worker that ends a step takes the next one in the same commit (`follow`), under an operation of its own.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from audit.clock import now
+from audit.operation import Operation, operation, retry_on_deadlock
+from audit.refusals import GateNotPassed
+from releases.gates import emergency_stop, evaluation
+from releases.models import ApprovalRequest, DeployedVersion, Deployment, MonitoringPeriod, Release, Step, StepAttempt
+from releases.operations.deployment.enqueue import AHEAD, require_starter
+from releases.operations.follow_up.create import create_at_start
+from releases.operations.monitoring.start import baseline
+from releases.operations.release.prepare import done_milestone
+from releases.operations.step.time_left import hold_late
+from releases.steps.words import gettext as _
+
+# Read before the operation opens: nothing that is asked at the start lies in their own columns alone.
+READ = ("application", "scheduled_by", "procedure")
+# So many attempts in a row may end their worker; then a person is asked instead of a further one.
+ATTEMPTS = 3
+RUNS_IN = {
+    "deployment": "running",
+    "verification": "verifying",
+    "rollback": "rolling_back",
+    "rollback_verification": "rolled_back",
+}
+
+
+class Exhausted(Exception):
+    """The step has ended its worker ATTEMPTS times in a row: no worker takes it up again before a person has decided."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(f"step {step.pk}: {ATTEMPTS} attempts in a row ended their worker")
+        self.step = step
+
+
+class _Dropped(Exception):
+    """The message is out of date: the step is finished, running under a lease, or not its turn."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A step taken: its row, the fencing token, and whether an earlier attempt must be probed first."""
+
+    step: Step
+    fencing_token: int
+    taken_over: bool
+
+    @classmethod
+    def of(cls, step: Step, *, taken_over: bool = False) -> "Claim":
+        """Return what was taken; each fencing token is an attempt, and the first one has none before it."""
+        return cls(step, step.fencing_token, taken_over or step.fencing_token > 1)
+
+
+@retry_on_deadlock
+def claim(step_id: int, *, worker: str) -> Claim | None:
+    """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
+
+    For the start of a run whose hour is all but there, it waits until then.
+    Raises GateNotPassed when this is the run's start and a gate has closed since it was queued; Exhausted, with the step as
+    it was left, when its attempts so far have ended their workers.
+    """
+    unlocked = Step.objects.select_related(*(f"deployment__{name}" for name in READ)).filter(pk=step_id).first()
+    if unlocked is None or unlocked.state not in ("ready", "running"):
+        return None
+    if unlocked.state == "ready" and unlocked.deployment.state == "running" and hold_late(step_id, now()):
+        return None
+    starts = unlocked.deployment.state == "queued"
+    targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, unlocked.deployment_id)]
+    if starts:
+        targets.append((Release, unlocked.deployment.release_id))
+        if unlocked.deployment.approval_request_id is not None:
+            targets.append((ApprovalRequest, unlocked.deployment.approval_request_id))
+        read = Release.objects.select_related("procedure").get(pk=unlocked.deployment.release_id)
+        # Whoever took the run back meanwhile has taken its steps away.
+        if _waited_until(unlocked.deployment.due_at) and not Step.objects.filter(pk=step_id).exists():
+            return None
+    try:
+        with operation("step:claim", *targets) as op:
+            step, deployment = op.get(Step), op.get(Deployment)
+            _attach_related(unlocked.deployment, deployment, *READ)
+            moment = op.at
+            taken_over = step.state == "running"
+            if step.phase in ("deployment", "verification") and (
+                why := emergency_stop.closed(deployment.environment, deployment.application_id)
+            ):
+                if deployment.state == "queued":
+                    raise GateNotPassed(why)
+                raise _Dropped
+            if taken_over and (step.lease_until is None or step.lease_until > moment):
+                raise _Dropped
+            if not taken_over and (step.state != "ready" or not _is_its_turn(step, deployment)):
+                raise _Dropped
+            if deployment.state == "queued":
+                if not starts or (deployment.due_at is not None and op.at < deployment.due_at):
+                    raise _Dropped
+                _attach_related(read, op.get(Release), "procedure")
+                _start(op, deployment)
+            elif deployment.state != RUNS_IN[step.phase]:
+                raise _Dropped
+            if taken_over:
+                if lost_in_a_row(step) >= ATTEMPTS:
+                    raise Exhausted(unlocked)
+                step.reclaim()
+                StepAttempt.objects.filter(step=step, fencing_token=step.fencing_token, ended_at=None).update(
+                    ended_at=moment, outcome="lost"
+                )
+            else:
+                step.claim()
+                step.started_at = moment
+            step.deployment = deployment
+            _take(op, step, worker, taken_over=taken_over)
+    except _Dropped:
+        return None
+    return Claim.of(step, taken_over=taken_over)
+
+
+def lost_in_a_row(step: Step) -> int:
+    """Return how many of a step's last attempts ended their worker, whatever the cause; the present one, whose lease has
+    ended, is one of them. One that has an outcome, or that found the target still at work, ends the row.
+    """
+    last = step.attempts.order_by("-fencing_token").values_list("outcome", flat=True)[:ATTEMPTS]
+    return sum(1 for _outcome in takewhile(lambda outcome: outcome in ("", "lost"), last))
+
+
+def _is_its_turn(step: Step, deployment: Deployment) -> bool:
+    before = step.ordinal - 1
+    if step.phase not in ("deployment", "verification") or not before:
+        return True
+    return deployment.steps.filter(ordinal__lte=before, state__in=Step.FINISHED).count() == before
+
+
+def _waited_until(hour: datetime | None) -> bool:
+    """Wait for what is left of AHEAD, by the database's clock; tell whether there was anything to wait for."""
+    waited = False
+    while hour is not None and timedelta(0) < (left := hour - now()) <= AHEAD:
+        time.sleep(left.total_seconds())
+        waited = True
+    return waited
+
+
+def claim_next(op: Operation, step: Step, *, worker: str) -> bool:
+    """Take the step after the one that ends in this open operation, which holds their run, in the same commit.
+
+    False, and nothing is changed, while its run is elsewhere or its production is stopped.
+    """
+    deployment = step.deployment
+    if deployment.state != RUNS_IN[step.phase]:
+        return False
+    if step.phase in ("deployment", "verification") and emergency_stop.closed(
+        deployment.environment, deployment.application_id
+    ):
+        return False
+    then = op.continue_with("step:claim", step)
+    step.claim_next()
+    step.ready_at = step.started_at = op.at
+    _take(then, step, worker, taken_over=False)
+    return True
+
+
+def _attach_related[Row: (Deployment, Release)](read: Row, locked: Row, *names: str) -> None:
+    """Give a locked row what it points at, as read before; what it points at elsewhere by now is read when asked."""
+    for name in names:
+        if getattr(read, f"{name}_id") == getattr(locked, f"{name}_id"):
+            setattr(locked, name, getattr(read, name))
+
+
+def _take(op: Operation, step: Step, worker: str, *, taken_over: bool) -> None:
+    step.fencing_token += 1
+    step.owner = worker
+    # From now on, however long rows were waited for.
+    step.lease_until = op.now() + timedelta(seconds=settings.LEASE_DURATION)
+    op.to_insert.append(
+        StepAttempt(step=step, fencing_token=step.fencing_token, key=step.key, worker=worker, started_at=op.at)
+    )
+    op.details.update(fencing_token=step.fencing_token, worker=worker, taken_over=taken_over)
+
+
+def _start(op: Operation, deployment: Deployment) -> None:
+    release = deployment.release = op.get(Release)
+    environment = deployment.environment
+    evaluation.require(release, environment)
+    require_starter(deployment)
+    _require_steps_as_planned(deployment, release)
+    if release.state not in release.MAY_RUN[environment.tier]:
+        raise GateNotPassed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
+    deployment.start()
+    op.notify_as("deployment:start")
+    moment = deployment.started_at = op.at
+    pointer = DeployedVersion.established(deployment.application, environment)
+    deployment.previous = {
+        "deployed_version": recorded(pointer),
+        "wanted": {"version": release.version, "tag": release.tag, "commit": release.commit, "tree": release.tree},
+        "wanted_tree": release.tree,
+        "wanted_configuration": release.configurations.get(environment.slug),
+    }
+    deployment.baseline = baseline(deployment, moment, pointer)
+    if deployment.approval_request_id is not None:
+        round_ = op.get(ApprovalRequest)
+        round_.use()
+        round_.ended_at = moment
+    owed = create_at_start(release, environment, moment)
+    if owed:
+        op.details["owed"] = [str(debt) for debt in owed]
+    own = Q(deployment=deployment, purpose=MonitoringPeriod.Purpose.BASELINE)
+    until_now = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True)
+    for watch in until_now.filter(own | Q(_baseline_before(deployment), paused_at=None), ended_at=None).order_by("pk"):
+        if watch.deployment_id == deployment.pk:
+            watch.ended_at, watch.result = moment, "measured"
+        else:
+            watch.paused_at, watch.no_data_at = moment, None
+        watch.next_at = None
+        watch.save()
+    if environment.tier == "production" and release.state == "final_check_completed":
+        release.start()
+        done_milestone(release, "start", None)
+
+
+def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
+    planned = [
+        (row["step_type"], row["parameters"])
+        for phase in ("deployment", "verification")
+        for row in release.step_plan[phase]
+    ]
+    if planned != list(deployment.steps.order_by("ordinal").values_list("step_type", "parameters")):
+        raise GateNotPassed(_("The steps differ from the approved step plan."))
+
+
+def _baseline_before(deployment: Deployment) -> Q:
+    there = Deployment.objects.filter(application=deployment.application, environment=deployment.environment)
+    return Q(deployment__in=there.filter(state="monitoring")) | Q(deployment__in=there, rollback__state="monitoring")
+
+
+def recorded(pointer: DeployedVersion | None) -> dict[str, Any]:
+    """Return what a pointer says, as the rollback will need it; empty when nothing is in force."""
+    if pointer is None or pointer.release is None:
+        return {}
+    release = pointer.release
+    return {
+        "release": release.pk,
+        "version": release.version,
+        "tag": release.tag,
+        "commit": release.commit,
+        "tree": release.tree,
+        "configuration": pointer.configuration_id,
+        "code": pointer.code,
+        "configuration_digest": pointer.configuration_digest,
+    }

@@ -1,0 +1,89 @@
+"""step:assign and step:confirm_manual: the named person, or one with the named role, claims a manual step and says that it was done."""
+
+from collections.abc import Collection
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.models import Account
+from releases.models import Deployment, Step
+from releases.operations.decision_request.ask import close
+from releases.operations.deployment.decide import resume_after
+from releases.steps.manual import ManualParameters
+from releases.steps.words import gettext as _
+
+
+def confirm_manual(step_id: int, *, reason: str) -> Step:
+    """Confirm a manual step with a note (`reason`), and let the run go on."""
+    unlocked = Step.objects.get(pk=step_id)
+    with operation(
+        "step:confirm_manual", (Step, step_id), (Deployment, unlocked.deployment_id), reason=reason, sign=True
+    ) as op:
+        step, deployment = op.get(Step), op.get(Deployment)
+        account = access.current_account()
+        if why := why_not_permitted(account, step):
+            raise NotPermitted(why)
+        if deployment.state != "awaiting_decision":
+            raise NotPossible(_("This deployment is not awaiting a decision."))
+        if not reason.strip():
+            raise InvalidInput(_("Say what was done."))
+        step.mark_succeeded()
+        step.deployment = deployment
+        moment = now()
+        step.ended_at, step.failure = moment, ""
+        step.decision = {"by": account.pk, "name": str(account), "verb": "step:confirm_manual", "reason": reason}
+        step.result = {"confirmed_by": str(account), "confirmed_at": moment.isoformat(), "note": reason}
+        op.signature(deployment.plan_digest)
+        resume_after(op, step)
+        close(deployment, "step:confirm_manual", account)
+    return step
+
+
+def assign(step_id: int, *, reason: str = "") -> Step:
+    """Claim a manual step that a deployment waits for; one that another person has claimed is taken over with a reason."""
+    unlocked = Step.objects.get(pk=step_id)
+    with operation("step:assign", (Step, step_id), (Deployment, unlocked.deployment_id), reason=reason) as op:
+        step, deployment = op.get(Step), op.get(Deployment)
+        account = access.current_account()
+        if why := not_named(account, step):
+            raise NotPermitted(why)
+        if deployment.state != "awaiting_decision" or step.state != "outcome_unknown":
+            raise NotPossible(_("This deployment is not awaiting a decision."))
+        if step.assignee is not None:
+            if step.assignee.person_key == account.person_key:
+                raise NotPossible(_("You have claimed this step already."))
+            if not reason.strip():
+                raise InvalidInput(
+                    _("%(name)s has claimed this step. Say why you take it over.") % {"name": step.assignee}
+                )
+            op.details["taken_over_from"] = str(step.assignee)
+        step.assignee = account
+    return step
+
+
+def why_not_permitted(account: Account, step: Step, held: Collection[str] | None = None) -> str:
+    """Return why a person may not confirm a step; empty when they may: also who claimed it, while that is another person."""
+    if why := not_named(account, step, held):
+        return why
+    if step.assignee is not None and step.assignee.person_key != account.person_key:
+        return _("%(name)s has claimed this step. Take it over first, with a reason.") % {"name": step.assignee}
+    return ""
+
+
+def not_named(account: Account, step: Step, held: Collection[str] | None = None) -> str:
+    """Return why a step is none of a person's; empty when it is. held: their roles there, where known.
+
+    Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
+    """
+    if step.step_type != "manual":
+        return _("A worker runs this step; a person cannot confirm it.")
+    wanted = ManualParameters(**step.parameters)
+    environment = step.deployment.environment
+    roles = access.roles_of(account, environment) if held is None else held
+    named = wanted.person == account.username or wanted.role in roles
+    if not (named and account.is_active and account.kind == Account.Kind.PERSON):
+        return _("Only %(who)s can confirm this step.") % {"who": wanted.who}
+    if wanted.role and environment.protected and step.deployment.was_started_by(account):
+        return _("You have scheduled this deployment; another person confirms the step.")
+    return ""

@@ -1,0 +1,284 @@
+"""step:succeed, fail, doubt, stop, ask, pause, wait_for_target: the outcome of an attempt, and what the run does next. Fenced by the fencing token."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from audit.clock import now
+from audit.operation import Operation, operation, retry_on_deadlock
+from audit.statements import columns_of, read
+from releases.models import Deployment, Release, Rollback, Step
+from releases.operations.decision_request import ask
+from releases.operations.deployment.completion import set_deployed_version
+from releases.operations.rollback.completion import complete, complete_verification
+from releases.operations.rollback.decide import raise_after_failure
+from releases.operations.step.claim import claim_next
+from releases.operations.step.time_left import hold, too_late
+from releases.steps.base import Fenced
+from releases.steps.words import gettext_noop
+
+# Between two steps each millisecond counts, and building these anew took longer than running them.
+ENDED = """
+UPDATE releases_stepattempt SET ended_at = %s, outcome = %s, output_digest = %s, probe = %s
+WHERE step_id = %s AND fencing_token = %s
+"""
+SAID = """
+INSERT INTO releases_stepoutput (step_id, fencing_token, at, text) SELECT step_id, fencing_token, ended_at, %s FROM ended
+"""
+NEXT = f"""
+SELECT {columns_of(Step, "next")}
+FROM ended LEFT JOIN releases_step next ON next.deployment_id = %s AND next.phase = %s AND next.ordinal = %s
+"""
+ENDED_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *) {NEXT}"
+ENDED_SAID_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *), said AS ({SAID}) {NEXT}"
+
+
+@retry_on_deadlock
+def record_success(
+    claimed: Step,
+    *,
+    fencing_token: int,
+    result: dict[str, Any],
+    output: str = "",
+    output_digest: str = "",
+    probe: str = "",
+    measured: dict[str, str] | None = None,
+    worker: str = "",
+) -> Step | None:
+    """Record that a step's effect was made, and return the next one: running for `worker`, else ready for any.
+
+    output: the end of what it said, not yet written. measured: the target's digests (code, configuration, data), given
+    with the last step of a phase. Raises Fenced.
+    """
+    with operation("step:succeed", *_targets(claimed)) as op:
+        step, deployment = _held(op, claimed, fencing_token)
+        step.succeed()
+        following = _ended_and_next(op, step, fencing_token, output, output_digest, probe)
+        step.result = result
+        op.details.update(kind=step.step_type, fencing_token=fencing_token)
+        if measured is not None:
+            deployment.measured = {**deployment.measured, step.phase: measured}
+        if deployment.state == "stopping":
+            deployment.mark_stopped()
+            cancel_rest(deployment)
+            return None
+        if following is None:
+            following = _phase_ends(op, step, deployment)
+        if following is not None:
+            following.deployment = deployment
+            deployment.release = claimed.deployment.release  # read once a run
+            if why := too_late(following, deployment, op.at):
+                hold(op, deployment, following, why)
+                following.save()
+                return None
+            if not (worker and claim_next(op, following, worker=worker)):
+                following.mark_ready()
+                following.ready_at = op.at
+                following.save()
+        return following
+
+
+@retry_on_deadlock
+def fail(
+    claimed: Step,
+    *,
+    fencing_token: int,
+    message: str,
+    output_digest: str = "",
+    probe: str = "",
+    result: dict[str, Any] | None = None,
+    asks: bool = False,
+) -> None:
+    """Record that a step failed: a protected run waits for a decision, or is rolled back where that was approved; another
+    fails at once. Raises Fenced.
+
+    asks: it is no fault of the step, so that a person decides whatever was approved. result: what it did before it failed, as facts. The message may hold lines of the log, so that only the step's own
+    row keeps it: a reason would stand in the event of every row of the operation.
+    """
+    with operation("step:fail", *_targets(claimed)) as op:
+        step, deployment = _held(op, claimed, fencing_token)
+        step.fail()
+        step.failure = message
+        step.result = result or step.result
+        _ended(op, step, fencing_token, "failed", output_digest, probe)
+        _trouble(op, step, deployment)
+        if deployment.state == "awaiting_decision" and not asks:
+            raise_after_failure(op, deployment, step)
+
+
+@retry_on_deadlock
+def mark_unknown(
+    claimed: Step,
+    *,
+    fencing_token: int,
+    message: str,
+    output_digest: str = "",
+    probe: str = "unknown",
+    result: dict[str, Any] | None = None,
+) -> None:
+    """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced.
+    result: what is known of the effect, as facts.
+    """
+    with operation("step:mark_unknown", *_targets(claimed)) as op:
+        step, deployment = _held(op, claimed, fencing_token)
+        step.mark_unknown()
+        step.failure = message
+        step.result = result or step.result
+        _ended(op, step, fencing_token, "unknown", output_digest, probe)
+        _trouble(op, step, deployment)
+
+
+@retry_on_deadlock
+def stop(claimed: Step, *, fencing_token: int, message: str, output_digest: str = "", probe: str = "") -> None:
+    """Record that a step was ended because its run is stopped, and in what state it left the target. Raises Fenced."""
+    with operation("step:stop", *_targets(claimed)) as op:
+        step, deployment = _held(op, claimed, fencing_token)
+        if deployment.state != "stopping":
+            raise Fenced(f"step {step.pk}: its run is not being stopped")
+        step.stop()
+        step.failure = message
+        _ended(op, step, fencing_token, "stopped", output_digest, probe)
+        op.details.update(kind=step.step_type, fencing_token=fencing_token, probe=probe)
+        deployment.mark_stopped()
+        cancel_rest(deployment)
+
+
+def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: float | None = None) -> None:
+    """Let the run wait until a person says that a step was done; no worker holds it meanwhile. Raises Fenced.
+
+    task: what is to be done and who confirms it. minutes: how long there is for it, at least the procedure's.
+    """
+    with operation("step:request_manual", *_targets(claimed)) as op:
+        step, deployment = _held(op, claimed, fencing_token)
+        step.mark_unknown()
+        step.failure = task
+        _ended(op, step, fencing_token, "asked", "", "")
+        op.details.update(kind=step.step_type, fencing_token=fencing_token, task=task)
+        if step.phase in ("rollback", "rollback_verification") or deployment.state == "stopping":
+            _trouble(op, step, deployment)
+            return
+        deployment.await_decision()
+        ask.create(op, deployment, step, minutes=minutes)
+        op.notify_as("deployment:await_decision")
+        deployment.blockers = [task]
+
+
+def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
+    """Let a step wait for a time: its lease lasts until then and nobody holds it, so that any worker takes it up
+    again. Raises Fenced.
+    """
+    with operation("step:wait", *_targets(claimed)) as op:
+        step, deployment = _held(op, claimed, fencing_token)
+        if deployment.state == "stopping":
+            step.stop()
+            _ended(op, step, fencing_token, "stopped", "", "")
+            deployment.mark_stopped()
+            cancel_rest(deployment)
+            return
+        _ended(op, step, fencing_token, "waits", "", "")
+        step.ended_at, step.owner, step.lease_until = None, "", until
+        op.details.update(kind=step.step_type, fencing_token=fencing_token, until=until.isoformat())
+
+
+def wait_for_target(claimed: Step, *, fencing_token: int) -> None:
+    """End an attempt that found an earlier one still at work on the target; the step is taken up again when the lease
+    that begins now has ended. Raises Fenced.
+    """
+    with operation("step:wait_for_target", *_targets(claimed)) as op:
+        step, _deployment = _held(op, claimed, fencing_token)
+        _ended(op, step, fencing_token, "still_running", "", "running")
+        step.ended_at, step.lease_until = None, op.at + timedelta(seconds=settings.LEASE_DURATION)
+        op.details.update(kind=step.step_type, fencing_token=fencing_token)
+
+
+def cancel_rest(deployment: Deployment) -> None:
+    """Drop the steps that will not run and give up those in doubt, inside an open operation."""
+    for step in deployment.steps.filter(state__in=["pending", "ready", "on_hold", "outcome_unknown"]):
+        if step.state == "outcome_unknown":
+            step.mark_failed()
+        else:
+            step.cancel()
+        step.ended_at = now()
+        step.save()
+
+
+def _targets(step: Step) -> list[tuple[type, int]]:
+    targets: list[tuple[type, int]] = [(Step, step.pk), (Deployment, step.deployment_id)]
+    if step.phase in ("rollback", "rollback_verification"):
+        open_one = Rollback.objects.exclude(state__in=list(Rollback.ENDS)).get(deployment_id=step.deployment_id)
+        targets += [(Rollback, open_one.pk), (Release, step.deployment.release_id)]
+    return targets
+
+
+def _held(op: Operation, claimed: Step, fencing_token: int) -> tuple[Step, Deployment]:
+    step, deployment = op.get(Step), op.get(Deployment)
+    if step.fencing_token != fencing_token or step.state != "running":
+        raise Fenced(f"step {step.pk}: fencing_token {fencing_token} no longer holds it")
+    deployment.environment = (
+        claimed.deployment.environment
+    )  # read once a run: what is asked of it here no operation changes
+    step.deployment = deployment
+    return step, deployment
+
+
+def _ended(op: Operation, step: Step, fencing_token: int, outcome: str, output_digest: str, probe: str) -> None:
+    step.ended_at = op.at
+    step.lease_until = None
+    with connection.cursor() as cursor:
+        cursor.execute(ENDED, [op.at, outcome, output_digest, probe, step.pk, fencing_token])
+        if cursor.rowcount != 1:
+            raise Fenced(f"step {step.pk}: there is no attempt {fencing_token}")
+
+
+def _ended_and_next(
+    op: Operation, step: Step, fencing_token: int, output: str, output_digest: str, probe: str
+) -> Step | None:
+    """End an attempt that was done; return the next step of its phase, in one trip to the database."""
+    step.ended_at = op.at
+    step.lease_until = None
+    values = [op.at, "succeeded", output_digest, probe, step.pk, fencing_token, *([output] if output else [])]
+    statement = ENDED_SAID_AND_NEXT if output else ENDED_AND_NEXT
+    following = read(Step, statement, [*values, step.deployment_id, step.phase, step.ordinal + 1])
+    if following is None:
+        raise Fenced(f"step {step.pk}: there is no attempt {fencing_token}")
+    return following if following.pk is not None else None
+
+
+def _phase_ends(op: Operation, step: Step, deployment: Deployment) -> Step | None:
+    if step.phase == Step.Phase.DEPLOYMENT:
+        deployment.start_verification()
+        return deployment.steps.filter(phase="verification").first()
+    if step.phase == Step.Phase.VERIFICATION:
+        if not deployment.environment.protected:
+            deployment.start_monitoring()
+            set_deployed_version(deployment, "verified")
+        return None
+    rollback = op.get(Rollback)
+    if step.phase == Step.Phase.ROLLBACK:
+        return complete(op, rollback, deployment, op.get(Release))
+    complete_verification(rollback, deployment)
+    return None
+
+
+def _trouble(op: Operation, step: Step, deployment: Deployment) -> None:
+    if step.phase in ("rollback", "rollback_verification"):
+        op.get(Rollback).fail()
+        op.notify_as("rollback:fail")
+        if deployment.state == "rolling_back":
+            deployment.fail_rollback()
+        return
+    if deployment.state == "stopping":
+        deployment.mark_stopped()
+        cancel_rest(deployment)
+    elif deployment.environment.protected:
+        deployment.await_decision()
+        ask.create(op, deployment, step)
+        op.notify_as("deployment:await_decision")
+        deployment.blockers = [gettext_noop("A step waits for a decision.")]
+    else:
+        deployment.fail()
+        op.notify_as("deployment:fail")
+        deployment.ended_at = now()
+        cancel_rest(deployment)

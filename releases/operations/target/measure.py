@@ -1,0 +1,177 @@
+"""target:measure, drift:detect, drift:end: whether a deployment target is still as it was deployed, measured every day.
+
+What is measured of it (code, configuration file, database schema) is compared with what is active there. A target on which
+a deployment is not over is left alone.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef, Q
+
+from audit.clock import now
+from audit.operation import operation
+from environments import access
+from environments.models import DeploymentTarget
+from releases import dispatch
+from releases.models import DeployedVersion, Deployment, Drift, TargetMeasurement
+from releases.models.drift import PARTS
+from releases.operations.monitoring.target_spec import configuration_of, spec_of
+from releases.steps.base import StepFailed
+from releases.steps.masking import clean
+from releases.steps.target import measure
+
+EVERY, AGAIN = timedelta(days=1), timedelta(minutes=15)
+# As long as one measurement of a target on another host may take.
+SECONDS = 600.0
+# Slow looks have a queue of their own: a deployment's worker is not kept from its steps.
+QUEUE = "checks"
+Result, Reason = TargetMeasurement.Result, TargetMeasurement.Reason
+# What passes by itself, so that the next measurement does not wait for a day.
+PASSING = (Reason.DEPLOYMENT_RUNNING, Reason.CHANGED_MEANWHILE, Reason.NOT_REACHED)
+
+
+class _Moved(Exception):
+    """What was measured is of the past by now."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One measurement beside what is active. pointer: what was active when it began; None: nothing."""
+
+    pointer: DeployedVersion | None
+    result: str
+    reason: str = ""
+    detail: str = ""
+    expected: dict[str, str] = field(default_factory=dict)
+    found: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> list[str]:
+        """Return what differs."""
+        return [part for part in PARTS if self.expected.get(part) != self.found.get(part)]
+
+
+def ask(target_id: int) -> DeploymentTarget:
+    """Have a target measured now, by the worker of the checks; the result stands on the target's page."""
+    with operation("target:measure", (DeploymentTarget, target_id)) as op:
+        access.require("edit_target")
+        target = op.get(DeploymentTarget)
+        TargetMeasurement.objects.update_or_create(target=target, defaults={"next_at": now() + AGAIN})
+        dispatch.wake_on_commit(QUEUE, "measure_target", target_id=target_id)
+    return target
+
+
+def due(moment: datetime) -> list[int]:
+    """Return the targets with something active that are to be measured now: every day, and soon after another version
+    became active.
+    """
+    active = DeployedVersion.objects.filter(application=OuterRef("application"), environment=OuterRef("environment"))
+    active = active.exclude(basis=DeployedVersion.REQUESTED)
+    later, soon = Q(measurement__next_at__gt=moment), Q(measurement__next_at__lte=moment + AGAIN)
+    moved = Exists(active.filter(since__gt=OuterRef("measurement__at")))
+    rows = DeploymentTarget.objects.filter(Exists(active)).filter(~later | (moved & ~soon))
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def wake(target_id: int, moment: datetime) -> None:
+    """Have a target measured, and look again only after a while should nobody do it."""
+    TargetMeasurement.objects.update_or_create(target_id=target_id, defaults={"next_at": moment + AGAIN})
+    dispatch.wake(QUEUE, "measure_target", target_id=target_id)
+
+
+def take(target_id: int) -> TargetMeasurement:
+    """Measure a target and keep the result; a difference that begins or ends is an operation of its own."""
+    target = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
+    compared = _compared(target)
+    return _keep(target, _kept(target, compared) if compared.expected else compared)
+
+
+def give_up(target_id: int, why: str) -> TargetMeasurement:
+    """Keep that a target could not be measured: the measurement was cut off."""
+    return _keep(DeploymentTarget.objects.get(pk=target_id), Compared(None, Result.UNKNOWN, Reason.NOT_REACHED, why))
+
+
+def _keep(target: DeploymentTarget, compared: Compared) -> TargetMeasurement:
+    moment = now()
+    kept = {"at": moment, "result": compared.result, "reason": compared.reason, "detail": compared.detail[:300]}
+    kept["next_at"] = moment + (AGAIN if compared.reason in PASSING else EVERY)
+    return TargetMeasurement.objects.update_or_create(target=target, defaults=kept)[0]
+
+
+def occupied(target: DeploymentTarget) -> bool:
+    """Tell whether a deployment or a rollback on the target is not over."""
+    place = {"application": target.application_id, "environment": target.environment_id}
+    return Deployment.objects.filter(**place, state__in=Deployment.OCCUPYING).exists()
+
+
+def _compared(target: DeploymentTarget) -> Compared:
+    pointer = DeployedVersion.established(target.application, target.environment)
+    if pointer is None or pointer.release is None:
+        return Compared(None, Result.UNKNOWN, Reason.NOTHING_ACTIVE)
+    if pointer.unknown:
+        return Compared(None, Result.UNKNOWN, Reason.UNKNOWN_CONTENT)
+    if occupied(target):
+        return Compared(None, Result.UNKNOWN, Reason.DEPLOYMENT_RUNNING)
+    secrets: tuple[str, ...] = ()
+    try:
+        values, secrets = configuration_of(pointer.configuration_id)
+        measured = measure(spec_of(target), values, seconds=SECONDS, data=False)
+    except (StepFailed, OSError) as fault:
+        return Compared(pointer, Result.UNKNOWN, Reason.NOT_REACHED, clean(str(fault), secrets))
+    expected = {"code": pointer.code, "configuration": pointer.configuration_digest, "schema": pointer.schema}
+    found = {"code": measured.code, "configuration": measured.configuration, "schema": measured.schema}
+    result = Result.PASSED if expected == found else Result.DRIFT
+    return Compared(pointer, result, expected=expected, found=found)
+
+
+def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
+    """Begin or end a drift as it was measured; return what counts in the end.
+
+    Nothing is kept of a measurement during which something changed: a deployment began, or another version became active.
+    """
+    pointer = compared.pointer
+    assert pointer is not None
+    before = Drift.objects.filter(target=target, ended_at=None).first()
+    drifted = compared.result == Result.DRIFT
+    if before is not None and drifted and (before.expected, before.found) == (compared.expected, compared.found):
+        before, drifted = None, False  # known already
+    if not _as_measured(target, pointer):
+        return _void(compared)
+    try:
+        if before is not None:
+            with operation("drift:end", (Drift, before.pk), (DeployedVersion, pointer.pk)) as op:
+                _require_as_measured(target, pointer)
+                op.get(Drift).ended_at = op.now()
+                op.details["parts"] = before.parts
+        if drifted:
+            with operation("drift:detect", (DeployedVersion, pointer.pk)) as op:
+                _require_as_measured(target, pointer)
+                row = Drift.objects.create(
+                    target=target,
+                    parts=compared.parts,
+                    expected=compared.expected,
+                    found=compared.found,
+                    found_at=op.now(),
+                )
+                op.about(row, parts=row.parts, expected=row.expected, found=row.found)
+    except _Moved:
+        return _void(compared)
+    return compared
+
+
+def _as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> bool:
+    """Tell whether nothing has begun on the target and nothing else become active since it was measured."""
+    return (
+        not occupied(target)
+        and DeployedVersion.objects.filter(pk=pointer.pk, since=pointer.since, basis=pointer.basis).exists()
+    )
+
+
+def _require_as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> None:
+    if not _as_measured(target, pointer):
+        raise _Moved
+
+
+def _void(compared: Compared) -> Compared:
+    return Compared(compared.pointer, Result.UNKNOWN, Reason.CHANGED_MEANWHILE)

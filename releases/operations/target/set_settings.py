@@ -1,0 +1,145 @@
+"""target:create, target:set_options, target:set_outbound_hosts, target:set_monitoring: where a deployment target lies, how it is run and
+what monitors it. In a protected environment a second person accepts each of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
+from environments import access
+from environments.models import Account, Application, DeploymentTarget, Environment, RequestedChange
+from environments.operations.requested_change.decide import OPERATIONS, apply_or_request
+from releases.models import Deployment, Rollback
+from releases.operations.monitoring.target_spec import spec_of
+from releases.operations.monitoring.try_sources import not_over, why_not_permitted
+from releases.operations.target.validity import require_separate, require_valid, shared
+from releases.steps.base import StepFailed
+
+# What target:set_monitoring and target:set_outbound_hosts say.
+OWN = ("watch", "private_networks", "http_hosts")
+
+
+def create_target(
+    *, application_id: int, environment_id: int, root: str, settings: dict[str, Any], reason: str = ""
+) -> Any:
+    """Name the folder and the commands of an application's copy in an environment; return the target or the proposal."""
+    target = DeploymentTarget(
+        application=Application.objects.get(pk=application_id),
+        environment=Environment.objects.get(pk=environment_id),
+        root=root,
+        options=settings,
+    )
+    other = _shared_there(target)
+    with operation("target:create", reason=reason, sign=True) as op:
+        account = access.require("edit_target")
+        _require_unshared(other)
+        values = {"root": root, "options": settings}
+        return apply_or_request(op, target, values, by=account, two=target.environment.protected, reason=reason)
+
+
+def set_settings(
+    target_id: int, *, root: str, settings: dict[str, Any], reason: str
+) -> DeploymentTarget | RequestedChange:
+    """Say anew in which folder a target lives and by which commands, without what has operations of its own (OWN).
+
+    Refused while a deployment there is scheduled, under way, monitored or rolled back. What was approved with other
+    commands is invalidated.
+    """
+    given = {name: value for name, value in settings.items() if name not in OWN}
+    return _set("target:set_options", target_id, reason, given, keeps=OWN, root=root)
+
+
+def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> DeploymentTarget | RequestedChange:
+    """Name the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
+    Refused and invalidating as `set_settings` is.
+    """
+    return _set("target:set_outbound_hosts", target_id, reason, {"http_hosts": list(hosts)})
+
+
+def set_watch(
+    target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
+) -> DeploymentTarget | RequestedChange:
+    """Say by which sources a target is monitored from its next sample on; refused with the place of every fault."""
+    given = {"watch": list(sources), "private_networks": list(private_networks)}
+    return _set("target:set_monitoring", target_id, reason, given)
+
+
+def _set(
+    event: str, target_id: int, reason: str, given: Mapping[str, Any], *, keeps: Sequence[str] = (), root: str = ""
+) -> Any:
+    other = ""
+    if root:
+        seen = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
+        seen.root, seen.options = root, dict(given)
+        other = _shared_there(seen)
+    with operation(event, (DeploymentTarget, target_id), reason=reason, sign=True) as op:
+        account = access.require("edit_target")
+        _require_unshared(other)
+        op.require_reason()
+        target = op.get(DeploymentTarget)
+        kept = {name: value for name, value in target.options.items() if not keeps or name in keeps}
+        values: dict[str, Any] = {"options": {**kept, **given}}
+        if root:
+            values["root"] = root
+        return apply_or_request(op, target, values, by=account, two=target.environment.protected, reason=reason)
+
+
+def _require_possible(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+    require_valid(target.options)
+    require_separate(target)
+
+
+def _shared_there(target: DeploymentTarget) -> str:
+    """Return which target lies in the same folder of another host, asked before the operation opens.
+
+    A host that cannot be reached yet is asked when a deployment starts, which it holds up.
+    """
+    if "ssh" in target.options and access.may(access.current_account(), "edit_target"):
+        with suppress(StepFailed):
+            return shared(target, spec_of(target))
+    return ""
+
+
+def _require_unshared(other: str) -> None:
+    if other:
+        raise InvalidInput(_("Another deployment target is already there: %(target)s") % {"target": other})
+
+
+def _require_new(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+    known = DeploymentTarget.objects.filter(application=target.application, environment=target.environment).first()
+    if known is not None:
+        text = _(
+            "This application already has a deployment target in %(environment)s: %(root)s. "
+            "Change the folder and commands of that deployment target instead."
+        )
+        raise InvalidInput(text % {"environment": target.environment, "root": known.root})
+    _require_possible(target, persons)
+
+
+def _require_idle(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+    _require_possible(target, persons)
+    deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
+    back = Rollback.objects.filter(deployment__in=deployments).exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
+    if run := not_over(target).first() or (back and back.deployment):
+        raise GateNotPassed(
+            _("%(run)s has not ended. The deployment target cannot be changed until then.") % {"run": run}
+        )
+
+
+def _require_others(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+    for account in persons:
+        if why := why_not_permitted(account, target):
+            raise NotPermitted(why)
+    _require_possible(target, persons)
+
+
+OPERATIONS |= {
+    "target:create": ("edit_target", _require_new),
+    "target:set_options": ("edit_target", _require_idle),
+    "target:set_outbound_hosts": ("edit_target", _require_idle),
+    "target:set_monitoring": ("edit_target", _require_others),
+}

@@ -1,0 +1,47 @@
+"""window:cancel: a window stops counting at once, and what waits for approval to it ends."""
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import NotPossible
+from environments import access
+from environments.models import ChangeWindow
+from releases.models import ApprovalRequest
+
+
+def cancel(window_id: int, *, reason: str) -> ChangeWindow:
+    """Withdraw a window, extra or recurring, for good; what it had replaced does not come back."""
+    rounds = ApprovalRequest.objects.filter(window=window_id, state__in=["in_review", "approved"]).values_list(
+        "pk", flat=True
+    )
+    targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ApprovalRequest, pk) for pk in rounds)]
+    with operation("window:cancel", *targets, reason=reason, sign=True) as op:
+        window = op.get(ChangeWindow)
+        access.require("request_window", window.environment)
+        op.require_reason()
+        if fault := over(window):
+            raise NotPossible(fault)
+        moment = now()
+        window.cancelled_at = moment
+        for (model, _pk), round_ in op.rows.items():
+            if (
+                model is ApprovalRequest
+                and isinstance(round_, ApprovalRequest)
+                and round_.state in ("in_review", "approved")
+            ):
+                round_.withdraw_request() if round_.state == "in_review" else round_.invalidate()
+                round_.invalidated_by, round_.ended_at = "window", moment
+    return window
+
+
+def over(window: ChangeWindow) -> str:
+    """Return why a window cannot be withdrawn; empty when it can."""
+    if window.cancelled_at is not None:
+        return _("This entry was already removed or cancelled.")
+    if window.from_procedure:
+        return _(
+            "This change window comes from the procedure. Set a change freeze, or put another version of the "
+            "procedure into effect."
+        )
+    return ""

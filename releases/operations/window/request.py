@@ -1,0 +1,85 @@
+"""window:request: ask the committee for one extra window (P1)."""
+
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import operation
+from audit.refusals import GateNotPassed, InvalidInput
+from environments import access
+from environments.models import Account, Application, ChangeWindow, Environment
+from releases.gates.content import digest
+from releases.models import ApprovalRequest
+from releases.operations.release.plan import active_procedure
+
+
+def request_window(
+    environment_id: int,
+    *,
+    application_id: int | None = None,
+    name: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+) -> ApprovalRequest:
+    """Apply for an extra window, of one application or of all; it opens when its approval request is granted."""
+    with operation("window:request", (Environment, environment_id), reason=reason) as op:
+        environment = op.get(Environment)
+        applicant = access.require("request_window", environment)
+        if not reason.strip():
+            raise InvalidInput(_("An extra window needs a reason."))
+        if ends_at <= starts_at or ends_at <= now():
+            raise InvalidInput(_("The end lies before the beginning or in the past."))
+        window = ChangeWindow.objects.create(
+            name=name,
+            environment=environment,
+            application=application_named(application_id),
+            zone=environment.zone,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            reason=reason,
+            requested_by=applicant,
+        )
+        content = {"start": starts_at.isoformat(), "end": ends_at.isoformat(), "window": window.pk}
+        round_ = open_round(window, applicant, content, ends=ends_at)
+        op.about(window, round=round_.pk)
+        op.notify_as("approval:request")
+    return round_
+
+
+def application_named(application_id: int | None) -> Application | None:
+    """Return the application that a window is for, or None for the whole environment; raises InvalidInput for no such one."""
+    if application_id is None:
+        return None
+    application = Application.objects.filter(pk=application_id).first()
+    if application is None:
+        raise InvalidInput(_("The selected application does not exist."))
+    return application
+
+
+def open_round(
+    window: ChangeWindow, applicant: Account, content: dict[str, Any], *, ends: datetime | None
+) -> ApprovalRequest:
+    """Open the round that the procedure asks for an extra window, inside an open operation; without a rule it is refused."""
+    environment, application = window.environment, window.application
+    rules = active_procedure().document.rules_for("extra_window", environment.tier)
+    if not rules:
+        raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
+    document = {
+        "application": application.slug if application is not None else None,
+        "environment": environment.slug,
+        "reason": window.reason,
+        **content,
+    }
+    return ApprovalRequest.objects.create(
+        subject="extra_window",
+        window=window,
+        environment=environment,
+        document=document,
+        digest=digest(document),
+        rules=rules,
+        requested_by=applicant,
+        valid_until=ends,
+    )

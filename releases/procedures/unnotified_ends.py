@@ -1,0 +1,34 @@
+"""Who hears of a plan hears how it ends: asked of a procedure's notification rules, and of each rule that is changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from releases.procedures.places import Path
+
+PLAN = "release:announce"
+ENDS = ("release:reschedule", "release:cancel", "deployment:cancel", "deployment:mark_missed", "deployment:fail",
+        "deployment:succeed", "rollback:complete")  # fmt: skip
+
+
+def unnotified_ends(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[Path, str]]:
+    """Yield (path, sentence) for each group that is told of the plan, but of some end by none of the same channels."""
+    told = {
+        (row.get("event"), group, way)
+        for _path, row in rows
+        for group in _texts(row, "recipient_groups")
+        for way in _texts(row, "channels")
+    }
+    for path, row in rows:
+        for group in _texts(row, "recipient_groups") if row.get("event") == PLAN else ():
+            ways = _texts(row, "channels")
+            untold = [end for end in ENDS if not any((end, group, way) in told for way in ways)]
+            if untold:
+                yield (
+                    (*path, "recipient_groups"),
+                    f"tells {group!r} of the plan, but nothing tells it of {', '.join(untold)}",
+                )
+
+
+def _texts(row: Mapping[str, Any], name: str) -> list[str]:
+    value = row.get(name)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else []

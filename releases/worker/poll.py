@@ -1,0 +1,294 @@
+"""What the scheduler finds to do: each function looks once in PostgreSQL and acts or wakes. Lost wake-ups end here."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.conf import settings
+from django.db.models import Count, Exists, F, Min, OuterRef, Q
+
+from audit import cover, standing
+from audit.isolated import isolated
+from audit.reconciliation import nightly
+from audit.refusals import GateNotPassed
+from audit.trace import tracing
+from releases import dispatch
+from releases.models import Deployment, Document, Fact, MonitoringPeriod, Rollback, Step
+from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.decision_request.ask import escalate_or_expire
+from releases.operations.deployment.decide import succeed
+from releases.operations.deployment.enqueue import AHEAD, delay, enqueue, mark_missed
+from releases.operations.deployment.mark_stopped import mark_stopped
+from releases.operations.dump.delete import expired
+from releases.operations.emergency_stop.activate import stop_runs
+from releases.operations.milestone.remind import remind_due
+from releases.operations.monitoring.measure import advance, end_due
+from releases.operations.monitoring.start import needs_baseline, start_baseline
+from releases.operations.monitoring.unclear import notify_unclear
+from releases.operations.notification.remind import remind_open
+from releases.operations.notification_delivery.lanes import waits
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.operations.release import import_past
+from releases.operations.release.refresh_from_git import SOURCE, refresh_from_git
+from releases.operations.target import measure
+from releases.steps.spawn import start
+
+log = logging.getLogger(__name__)
+_verifying: list[subprocess.Popen[bytes]] = []
+
+
+def seen_lately(release_id: int, moment: datetime) -> bool:
+    """Tell whether the source was looked at so lately that the gates will still trust it when the first step starts."""
+    asked = ("tag", *SOURCE)
+    facts = Fact.objects.filter(release=release_id, environment=None, kind__in=asked)
+    oldest = facts.aggregate(oldest=Min("observed_at"), found=Count("pk"))
+    return oldest["found"] == len(asked) and oldest["oldest"] > moment - timedelta(seconds=settings.FACT_MAX_AGE / 2)
+
+
+def coming_deployments(moment: datetime) -> None:
+    """Look at the source of what is due soon, so that at its hour nothing but the gates has to be asked."""
+    soon = moment + timedelta(seconds=settings.FACT_MAX_AGE / 4)
+    coming = Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=moment, scheduled_start_at__lte=soon)
+    for release_id in coming.values_list("release_id", flat=True).distinct():
+        # What cannot be seen now is looked at again when it is queued, and counts there.
+        with isolated(log, "the source of release %s cannot be looked at", release_id):
+            if not seen_lately(release_id, moment):
+                refresh_from_git(release_id)
+
+
+def due_deployments(moment: datetime) -> None:
+    """Miss what is past its window; queue what is all but due, its gates asked anew; put off what they hold."""
+    waiting = Deployment.objects.filter(state__in=["scheduled", "queued"])
+    for deployment in waiting.filter(scheduled_end_at__lte=moment):
+        with_retry_limit("mark_missed", deployment, partial(mark_missed, deployment.pk), deployment_id=deployment.pk)
+    due = Deployment.objects.filter(
+        Q(not_before=None) | Q(not_before__lte=moment + AHEAD),
+        state="scheduled",
+        scheduled_start_at__lte=moment + AHEAD,
+    )
+    for deployment in due.order_by("scheduled_start_at"):
+        # One that cannot be queued must not keep those that are due after it.
+        with tracing(deployment=str(deployment.pk)):
+            prepared = partial(_queue, deployment, moment)
+            with_retry_limit("enqueue", deployment, prepared, deployment_id=deployment.pk, beforehand=True)
+
+
+def _queue(deployment: Deployment, moment: datetime) -> None:
+    try:
+        if not seen_lately(deployment.release_id, moment):
+            refresh_from_git(deployment.release_id)
+        enqueue(deployment.pk)
+    except GateNotPassed as closed:
+        delay(deployment.pk, tuple(str(reason) for reason in closed.reasons))
+
+
+def idle_steps(moment: datetime) -> None:
+    """Wake workers for ready steps that nobody took, and for running ones whose lease has ended."""
+    late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
+    lost = Step.objects.filter(
+        Q(state="ready", ready_at__lt=late) | Q(state="running", lease_until__lt=moment)
+    ).values_list("pk", "deployment__environment__slug")
+    for pk, slug in lost:
+        with isolated(log, "nobody can be woken for step %s", pk):
+            dispatch.wake(slug, "run_step", step_id=pk)
+
+
+def stopping_deployments(moment: datetime) -> None:
+    """End a stop whose worker is gone: nothing of it runs once the lease has ended."""
+    gone = Deployment.objects.filter(state="stopping").exclude(steps__state="running", steps__lease_until__gt=moment)
+    for deployment in gone:
+        with_retry_limit("mark_stopped", deployment, partial(mark_stopped, deployment.pk), deployment_id=deployment.pk)
+
+
+def unended_runs(moment: datetime) -> None:
+    """End runs of lower tiers, which nobody watches, whose worker was gone between their last step and their end."""
+    late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
+    watched = MonitoringPeriod.objects.filter(deployment=OuterRef("pk"), ended_at=None)
+    lately = Step.objects.filter(deployment=OuterRef("pk"), ended_at__gt=late)
+    left = Deployment.objects.filter(
+        ~Exists(watched), ~Exists(lately), state="monitoring", environment__protected=False
+    )
+    for deployment in left:
+        with_retry_limit("succeed", deployment, partial(succeed, deployment.pk), deployment_id=deployment.pk)
+
+
+def stopped_production(moment: datetime) -> None:
+    """Stop what still runs in production while the emergency stop is on, should who pressed it have got no further."""
+    stop_runs()
+
+
+def open_questions(moment: datetime) -> None:
+    """Take questions to the team on to the next person, and end those whose time is over."""
+    escalate_or_expire(moment)
+
+
+def waiting_rollbacks(moment: datetime) -> None:
+    """Wake workers for alarms that were not prepared, and for authorised rollbacks that have not begun."""
+    late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
+    waiting = Rollback.objects.filter(
+        Q(state__in=["raised", "assessed"], facts__rows_total__isnull=True) | Q(state="authorised"), raised_at__lt=late
+    ).values_list("pk", "deployment__environment__slug")
+    for pk, slug in waiting:
+        with isolated(log, "nobody can be woken for rollback %s", pk):
+            dispatch.wake(slug, "prepare_rollback", rollback_id=pk)
+
+
+def due_samples(moment: datetime) -> None:
+    """Wake the sampling worker for each watch that is due, and end those whose time is over."""
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, next_at__lte=moment):
+        due = watch.next_at
+        if due is None:
+            continue
+        with isolated(log, "watch %s cannot be sampled", watch.pk):
+            if moment >= watch.ends_at and watch.paused_at is None:
+                with_retry_limit("end_monitoring", watch, partial(end_due, watch.pk), deployment_id=watch.deployment_id)
+                continue
+            advance(watch.pk)
+            dispatch.wake("measurements", "monitor", watch_id=watch.pk, due=dispatch.microseconds(due))
+
+
+def due_checks(moment: datetime) -> None:
+    """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
+    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, next_checks_at__lte=moment):
+        due = watch.next_checks_at
+        if due is None or moment >= watch.ends_at:
+            continue
+        with isolated(log, "watch %s cannot be checked", watch.pk):
+            advance(watch.pk, "checks")
+            dispatch.wake("checks", "run_monitoring_checks", watch_id=watch.pk, due=dispatch.microseconds(due))
+
+
+def unclear_watches(moment: datetime) -> None:
+    """Tell the team of watches that cannot tell, whether sampler, source or target is unresponsive."""
+    notify_unclear(moment)
+
+
+def coming_baselines(moment: datetime) -> None:
+    """Begin to look at targets whose run is so near that its baseline is measured from now on."""
+    for pk in needs_baseline(moment):
+        with_retry_limit("baseline", f"releases.Deployment:{pk}", partial(start_baseline, pk), deployment_id=pk)
+
+
+def due_measurements(moment: datetime) -> None:
+    """Wake the checks' worker for each target that is to be measured: every day, and after its version changed."""
+    for pk in measure.due(moment):
+        with isolated(log, "target %s cannot be measured", pk):
+            measure.wake(pk, moment)
+
+
+def stale_rounds(moment: datetime) -> None:
+    """Lapse approval requests whose content or window is no longer what was approved."""
+    invalidate_stale()
+
+
+def due_reminders(moment: datetime) -> None:
+    """Remind the owners of milestones that come due."""
+    remind_due()
+
+
+def undone_duties(moment: datetime) -> None:
+    """Remind again of what is not done, and tell others when nobody acts."""
+    remind_open()
+
+
+def unpublished_documents(moment: datetime) -> None:
+    """Wake a worker for documents that are still to be committed to a repository."""
+    waiting = Document.objects.filter(state="ready_to_publish", publish_at__lte=moment).order_by("release")
+    for release_id in waiting.values_list("release", flat=True).distinct():
+        dispatch.wake("checks", "publish_documents", release_id=release_id)
+
+
+def expired_dumps(moment: datetime) -> None:
+    """Wake the environment's worker at night for backups on its targets whose retention is over."""
+    if moment.hour != settings.RECONCILIATION_HOUR:
+        return
+    for step in expired(moment):
+        dispatch.wake(step.deployment.environment.slug, "delete_dump", step_id=step.pk)
+
+
+def unsent_messages(moment: datetime) -> None:
+    """Wake the messages' worker when something is to be told; it looks for all that is due itself."""
+    if waits():
+        dispatch.wake_once("notifications", "deliver_notifications")
+
+
+def ledger_verification(moment: datetime) -> None:
+    """Have a process of its own verify the ledger when that is due, and say in the log how it ended."""
+    if _verifying and _verifying[0].poll() is not None:
+        child = _verifying.pop()
+        said = child.communicate()[0].decode(errors="replace").strip()
+        log.log(logging.ERROR if child.returncode else logging.INFO, "the ledger was verified: %s", said)
+    if not _verifying and standing.due(moment):
+        command = [sys.executable, "manage.py", "audit_verify", "--scheduled"]
+        _verifying.append(start(command, environment=os.environ, folder=settings.BASE_DIR))
+
+
+def uncovered_rows(moment: datetime) -> None:
+    """Write the digests of output, samples, checks and outbox entries into events, every few minutes."""
+    if cover.due(moment):
+        cover.cover()
+
+
+def nightly_comparison(moment: datetime) -> None:
+    """Compare history rows and audited rows with the ledger once a night, a slice of each round at a time."""
+    if nightly.due(moment):
+        nightly.reconcile(nightly.SLICE, moment)
+
+
+# What decides about the minute; and what reads every open release, and so has its turn more rarely.
+OFTEN = (
+    stopped_production,
+    due_deployments,
+    idle_steps,
+    unended_runs,
+    stopping_deployments,
+    open_questions,
+    waiting_rollbacks,
+    due_samples,
+    due_checks,
+    coming_deployments,
+    unsent_messages,
+)
+RARELY = (
+    due_measurements,
+    import_past.wake_left,
+    stale_rounds,
+    due_reminders,
+    undone_duties,
+    unclear_watches,
+    coming_baselines,
+    unpublished_documents,
+    expired_dumps,
+    uncovered_rows,
+    ledger_verification,
+    nightly_comparison,
+)
+
+
+def poll_once(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:
+    """Do one round; what fails in one part does not keep the others from their turn."""
+    for part in parts:
+        with isolated(log, "poll: %s", part.__name__):
+            part(moment)
+
+
+def next_due(after: datetime) -> datetime | None:
+    """Return when the next scheduled run is to be queued, or the next sample is due, later than a moment."""
+    run = (
+        Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=after + AHEAD)
+        .annotate(at=F("scheduled_start_at"))
+        .filter(Q(not_before=None) | Q(not_before__lte=F("scheduled_start_at")))
+        .order_by("at")
+        .values_list("at", flat=True)
+        .first()
+    )
+    watch = (
+        MonitoringPeriod.objects.filter(ended_at=None, next_at__gt=after)
+        .order_by("next_at")
+        .values_list("next_at", flat=True)
+    ).first()
+    return min(filter(None, [run and run - AHEAD, watch]), default=None)

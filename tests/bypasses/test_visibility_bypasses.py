@@ -1,0 +1,85 @@
+"""What a reader may not see can't be found by searching either, and the log of a run stays with those who may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.operation import operation
+from environments.operations.configuration.create import create
+from releases.models import Step, StepAttempt, StepOutput
+from releases.operations.rollback import decide
+from releases.operations.rollback.draft import draft_documents
+from releases.operations.step import outcome
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+
+Browsers = Callable[[str], Any]
+
+
+def found(client: Any, **asked: str) -> tuple[int, int]:
+    """Return how many events the timeline shows, and how many it counts."""
+    page = client.get(reverse("timeline"), {"count": "1", **asked})
+    return len(page.context["happenings"]), page.context["counted"]
+
+
+def test_a_search_tells_nothing_of_hidden_configuration(world: Any, browsers: Browsers) -> None:
+    """Who may not see a configuration finds nothing by its values, in its history or anywhere; an overseer does."""
+    kept = {}
+    for place in ("production", "development"):
+        with world.acting_as("manager"):
+            made = create(
+                application_id=world.application.pk, environment_id=world.environments[place].pk,
+                values={"INTERNAL_HOST": f"{place}7.corp.example"}, secrets={}, reason="a new host",
+            )  # fmt: skip
+        kept[place] = f"environments.ConfigurationVersion:{made.pk}"
+    developer, manager = browsers("developer"), browsers("manager")
+    for object in (kept["production"], "environments.ConfigurationVersion", ""):
+        assert found(developer, object=object, words="production7.c") == (0, 0)
+        assert min(found(manager, object=object, words="production7.c")) > 0
+    assert min(found(developer, words="development7.c")) > 0, "he reads that one"
+    assert min(found(developer, object=kept["production"])) > 0, "that something happened is no secret"
+
+
+def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browsers) -> None:
+    """What a step said stands in its failure, in drafts and in their history: all of it is closed as the log is."""
+    run = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
+    step = make(
+        Step, deployment=run, phase="deployment", ordinal=1, step_type="command", label_ja="a", label_en="a", parameters={},
+        estimate_seconds=1, started_at=now(), result={"host": "FACT-Zq7x"},
+    )  # fmt: skip
+    step = walk(step, "mark_ready", "claim")
+    make(StepAttempt, step=step, fencing_token=step.fencing_token, worker="WORKER-Zq7x", started_at=now())
+    StepOutput.objects.create(step=step, fencing_token=step.fencing_token, text="LINE-Zq7x\n")
+    with acting(COMMAND):
+        outcome.fail(step, fencing_token=step.fencing_token, message="ended with exit code 1: WHY-Zq7x")
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+    with acting(COMMAND), operation("test:draft") as op:
+        draft_documents(alarm)
+        op.about(alarm)
+    label, report = f"releases.Step:{step.pk}", alarm.documents.get(kind="report")
+    addresses = [
+        reverse("deployment", args=[run.pk]), reverse("rollback", args=[alarm.pk]),
+        reverse("rollback-report", args=[alarm.pk]), reverse("timeline"), reverse("timeline") + f"?object={label}",
+        reverse("as-of") + f"?object={label}", reverse("as-of") + f"?object=releases.Document:{report.pk}",
+    ]  # fmt: skip
+    addresses += [
+        reverse("event", args=[e.ledger_entry.number]) for e in Event.objects.filter(object=label, kind="row")
+    ]
+    for name in ("developer", "administrator"):
+        client = browsers(name)
+        for address in addresses:
+            page = client.get(address)
+            assert page.status_code in (200, 403) and "Zq7x" not in page.content.decode(), (name, address)
+        assert found(client, words="Zq7x") == (0, 0)
+    tester, operator = browsers("tester"), browsers("operator")
+    assert "LINE-Zq7x" not in tester.get(addresses[2]).content.decode()
+    assert "LINE-Zq7x" in tester.get(addresses[1]).content.decode(), "he checks the report"
+    assert "WHY-Zq7x" not in tester.get(addresses[0]).content.decode()
+    assert all("Zq7x" in operator.get(address).content.decode() for address in addresses[:3])
+    assert "Zq7x" in operator.get(addresses[5]).content.decode()

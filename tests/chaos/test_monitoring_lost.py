@@ -1,0 +1,83 @@
+"""A watch outlives its sampler, its scheduler and the queue: rates and triggers go on from the last sample that was kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.actor import Actor, acting
+from audit.operation import operation
+from config.processes import identity
+from tests.chaos.running import Running, children, queues_url, until
+from tests.releases.conftest import World
+from tests.releases.metrics.pages import Page, Site, site
+
+INTERVAL = 4.0
+BAD = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.4",
+       "k": 4, "n": 5, "owed": True}  # fmt: skip
+
+
+@pytest.fixture
+def failing() -> Iterator[Site]:
+    """A service of whose requests half fail, at each look ten more."""
+    with site() as running:
+        running.pages["/metrics"] = [
+            Page(f'http_requests_total{{status="200"}} {5 * n}\nhttp_requests_total{{status="500"}} {5 * n}\n')
+            for n in range(1, 200)
+        ]
+        yield running
+
+
+def _kill(*processes: Any) -> None:
+    for process in processes:
+        for pid in (*children(process.pid), process.pid):
+            if identity(pid):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.timeout(180)
+def test_monitoring_goes_on_after_everything_was_killed_and_the_queue_emptied(
+    world: World, database: str, tmp_path: Path, settings: Any, failing: Site
+) -> None:
+    from audit.clock import now
+    from environments.models import DeploymentTarget
+    from releases.models import Measurement, MonitoringPeriod, Rollback
+
+    settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
+    run = world.verified_run(world.planned(), "development")
+    with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), operation("test:watch") as op:
+        target = DeploymentTarget.objects.get(pk=world.targets["development"].pk)
+        target.options = {"metrics_url": f"{failing.base}/metrics"}
+        target.save()
+        watch = MonitoringPeriod.objects.create(
+            deployment=run, interval_seconds=INTERVAL, duration_seconds=3600, triggers=[BAD],
+            started_at=now() + timedelta(seconds=1), next_at=now() + timedelta(seconds=1),
+        )  # fmt: skip
+        op.about(watch)
+    running = Running(database, run, Path(world.targets["development"].root), tmp_path)
+    try:
+        running.redis.flushdb()
+        first = [running.process("scheduler"), running.process("worker", "measurements")]
+        until("three samples", lambda: Measurement.objects.count() >= 3)
+        _kill(*first)
+        running.redis.flushdb()
+        kept = Measurement.objects.count()
+        running.process("scheduler")
+        running.process("worker", "measurements")
+        until("three more", lambda: Measurement.objects.count() >= kept + 3)
+    finally:
+        running.end()
+    samples = list(Measurement.objects.order_by("due_at"))
+    assert len({sample.due_at for sample in samples}) == len(samples), "no place is filled twice"
+    results = [sample.values["error_rate"]["result"] for sample in samples]
+    assert results == ["no_data", *["failed"] * (len(samples) - 1)], "no rate was lost with the processes"
+    waits = [(b.due_at - a.due_at).total_seconds() for a, b in zip(samples, samples[1:], strict=False)]
+    assert all(wait == pytest.approx(INTERVAL, abs=0.01) for wait in waits[: kept - 1])
+    assert not Rollback.objects.exists(), "a run that has ended is not taken back"

@@ -1,0 +1,286 @@
+"""Not you: no button. What a person can never do for the separation of duties is neither offered, nor in My tasks, nor done."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.clock import now
+from audit.operation import operation
+from environments.admin.rights import read_rights
+from environments.models import AccessReview, AccessReviewItem, Account, CalendarFeed, ChangeWindow, Environment
+from environments.operations.access.grant import request_role
+from releases.admin.approval_requests import standing_of
+from releases.admin.formatting import buttons
+from releases.admin.links import page_of
+from releases.admin.verbs import verb as find
+from releases.models import ApprovalDecision, Deployment, Document, FollowUp, Notification, Rollback, Waiver
+from releases.operations.document import review
+from tests.conftest import give_factor
+from tests.releases.admin.seed import walk
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown
+
+
+class Asked:
+    """What one row's page, its verb's own page and My tasks say to a person."""
+
+    def __init__(self, browsers: Callable[[str], Any], row: Any, key: str) -> None:
+        self.browsers, self.row, self.key = browsers, row, key
+        verb = find(*key.split(":"))
+        assert verb is not None
+        self.form = verb.url(row.pk)
+
+    def offers(self, name: str) -> bool:
+        """Tell whether the button leads to the form, and hold that the form agrees."""
+        client = self.browsers(name)
+        html = client.get(page_of(self.row)).content.decode()
+        offered = f'href="{self.form}"' in html
+        assert (client.get(self.form).status_code == 200) == offered, (name, self.key)
+        return offered
+
+    def why(self, name: str) -> str:
+        """Return what the form says to whom it refuses, reading and posting."""
+        client = self.browsers(name)
+        read, sent = client.get(self.form), client.post(self.form, {"reason": "x", "note": "x", "result": "passed"})
+        assert (read.status_code, sent.status_code) == (403, 403)
+        found = re.search(r'role="alert">(?:<b>[^<]*</b><ul><li>)?([^<]+)<', sent.content.decode())
+        alert = re.search(r'role="alert">([^<]+)<', read.content.decode())
+        assert found and alert and found[1] == alert[1]
+        return alert[1]
+
+    def waits(self, name: str, what: str) -> bool:
+        """Tell whether My tasks has such an entry that leads to the row's page."""
+        rows = self.browsers(name).get(reverse("admin:index")).context["waits"]
+        return any(
+            what in row.what and row.url.partition("#")[0] == page_of(self.row).partition("#")[0] for row in rows
+        )
+
+
+@pytest.fixture
+def asked(browsers: Callable[[str], Any]) -> Callable[..., Asked]:
+    """Return a function: what is said about a verb on a row."""
+    return lambda row, key: Asked(browsers, row, key)
+
+
+def walked(row: Any, *verbs: str) -> Any:
+    """Take a row along edges through the operation."""
+    for verb in verbs:
+        with acting(COMMAND), operation("test:walk", (type(row), row.pk)) as op:
+            walk(op.get(type(row)), verb)
+            op.states[type(row), row.pk] = op.get(type(row)).state
+    return type(row)._default_manager.get(pk=row.pk)
+
+
+def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """Giving up, and trying the failed step again, or saying that it was done."""
+    run = world["waiting"]
+    step = walked(run.steps.get(ordinal=3), "fail")
+    for row, key in ((run, "deployment:fail"), (step, "step:retry")):
+        one = asked(row, key)
+        assert not one.offers("operator") and one.offers("second_operator")
+        assert one.why("operator") == "You have scheduled this deployment; another person must decide."
+        assert one.why("auditor") == "You do not have permission to do this."
+    assert not asked(run, "deployment:fail").waits("operator", "Decide how to continue")
+    assert asked(run, "deployment:fail").waits("second_operator", "Decide how to continue")
+    assert Deployment.objects.get(pk=run.pk).state == "awaiting_decision"
+
+
+def test_who_started_a_run_neither_verifies_it_nor_judges_its_monitoring(
+    world: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    run, watch = walked(world["running"], "start_verification"), alter(world["watch"], result="inconclusive")
+    verify, judge = asked(run, "deployment:verify"), asked(watch, "monitoring:record_result")
+    assert not verify.offers("operator") and verify.offers("second_operator")
+    assert not judge.offers("operator") and judge.offers("second_operator")
+    assert "another person must verify it" in verify.why("operator")
+    assert "another person must judge its monitoring result" in judge.why("operator")
+    for one, what in ((verify, "Verify deployment"), (judge, "Record monitoring result")):
+        assert one.waits("second_operator", what) and not one.waits("operator", what)
+
+
+def test_whoever_approved_schedules_nothing(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """A member of the committee who is an operator as well."""
+    with acting(COMMAND):
+        request_role(Account.objects.get(username="committee_a").pk, role="operator", reason="both")
+    release, manager = world["review"], Account.objects.get(username="manager")
+    run = make(Deployment, release=release, application=release.application, requested_by=manager,
+               environment=Environment.objects.get(slug="production"))  # fmt: skip
+    one = asked(run, "deployment:schedule")
+    assert one.offers("operator") and not one.offers("committee_a")
+    assert one.waits("operator", "Schedule deployment") and not one.waits("committee_a", "Schedule deployment")
+    assert one.why("committee_a") == "You have approved this release; another person must schedule its deployment."
+
+
+def test_the_writer_checks_and_approves_no_text_of_his(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked], acting_as: Callable[..., Any]
+) -> None:
+    """Nor does the checker approve it; another account of the writer's is he himself."""
+    document = Document.objects.filter(release=world["review"]).first()
+    assert document is not None
+    for name in ("manager", "developer"):
+        with acting_as(name):
+            review.write(document.pk, body=f"by {name}")
+    check, approve = asked(document, "document:check_content"), asked(document, "document:approve")
+    assert not check.offers("manager") and not check.offers("developer") and check.offers("project_manager")
+    assert check.waits("tester", "Check document content")
+    with acting_as("project_manager"):
+        review.check_content(document.pk, digest=shown(document))
+    with acting(COMMAND):
+        for name in ("second_operator", "committee_b"):
+            request_role(people[name].pk, role="release_manager", reason="more")
+    assert approve.offers("committee_b") and approve.waits("committee_b", "Approve document")
+    for name in ("manager", "project_manager"):
+        assert not approve.offers(name) and not approve.waits(name, f"Approve document: {document}")
+        assert "A different person" in approve.why(name)
+    alter(people["developer"], employee_id="E-7")
+    alter(people["second_operator"], employee_id="Ｅ-7")
+    assert not approve.offers("second_operator")
+    assert not approve.waits("second_operator", f"Approve document: {document}")
+
+
+def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """The proposer decides nothing; who has given his word may still say no."""
+    with acting(COMMAND):
+        for name in ("committee_a", "second_operator"):
+            request_role(people[name].pk, role="project_manager", reason="both")
+    waiver = make(Waiver, release=world["review"], environment=Environment.objects.get(slug="production"),
+                  gate="coverage", reason="x", until=now() + timedelta(hours=1),
+                  requested_by=people["second_operator"])  # fmt: skip
+    yes, no = asked(waiver, "waiver:confirm"), asked(waiver, "waiver:reject")
+    assert [yes.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, False]
+    assert [no.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, True]
+    assert "has made an approval decision" in yes.why("committee_a")
+    what = "Decide on waiver request"
+    assert yes.waits("project_manager", what)
+    assert not yes.waits("second_operator", what) and not yes.waits("committee_a", what)
+
+
+def test_the_teams_decider_alone_authorises_a_rollback(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """An operator has the right and is not the one whom the team names."""
+    walked(world["rollback"], "close")
+    row = make(Rollback, deployment=world["back"], cause="error_rate", raised_at=now(), impact="x", method="x",
+               timing="x", raised_by=people["operator"])  # fmt: skip
+    communicated(row)
+    one = asked(walked(row, "assess"), "rollback:authorise")
+    assert one.offers("manager") and not one.offers("operator")
+    assert one.why("operator") == "The release team names another rollback decision maker: Manager"
+    assert one.waits("manager", "Authorise rollback") and not one.waits("operator", "Authorise rollback")
+
+
+def test_the_author_completes_no_follow_up_of_his_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """And a condition of the committee is settled by one of its members, who has no part in the release."""
+    debt = FollowUp.objects.filter(release=world["released"]).earliest("pk")
+    one = asked(debt, "follow_up:complete")
+    assert one.offers("project_manager") and not one.offers("manager")
+    said = "You are the author of this release; another person must complete the follow-up action."
+    assert one.why("manager") == said
+    what = "Complete follow-up action"
+    assert one.waits("project_manager", what) and not one.waits("manager", what)
+    alter(debt, blocks="start")
+    assert one.offers("committee_b") and not one.offers("project_manager")
+
+
+def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """Two may release such a message: each is kept from his own."""
+    texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
+    for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
+        row = make(Notification, event="release:announce", outbox=9000 + number, operation_id=str(uuid.uuid4()), object="x:1", texts=texts,
+                   path="/admin/", made_at=now(), external=True, **{field: people["manager"].person_key})  # fmt: skip
+        one, what = asked(row, "notification:approve_external"), "Approve for external recipients"
+        assert one.offers("project_manager") and not one.offers("manager")
+        assert one.waits("project_manager", what) and not one.waits("manager", what)
+        assert words in one.why("manager")
+
+
+def test_a_role_of_one_environment_is_asked_where_the_action_asks_it(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """To assess takes a role for all environments: a release manager of production alone is not offered what he may not do."""
+    with acting(COMMAND):
+        where = Environment.objects.get(slug="production").pk
+        request_role(people["outsider"].pk, role="release_manager", environment_id=where, reason="a part")
+    back: Iterable[str] = ("rollback:assess", "rollback:close")
+    for key in back:
+        assert asked(world["rollback"], key).offers("manager")
+        assert not asked(world["rollback"], key).offers("outsider")
+
+
+def test_who_gives_roles_in_one_environment_does_so_there_on_the_pages_too(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """As the actions let him: his form offers that environment alone, and he reviews its grants and no others."""
+    places = {place.slug: place for place in Environment.objects.all()}
+    give_factor(people["outsider"])
+    with acting(COMMAND):
+        request_role(people["outsider"].pk, role="administrator", environment_id=places["staging"].pk, reason="a part")
+        grants = [
+            request_role(people["tester"].pk, role="developer", environment_id=places[slug].pk, reason="x")
+            for slug in ("staging", "production")
+        ]
+    review = make(AccessReview, opened_by=people["administrator"], due_at=now() + timedelta(days=1), reason="x")
+    client = browsers("outsider")
+    for grant, status in zip(grants, (200, 403), strict=True):
+        item = make(AccessReviewItem, review=review, grant=grant)
+        for name in ("keep", "revoke"):
+            assert client.get(reverse("operation", args=["access_review", name, item.pk])).status_code == status
+    address = reverse("operation", args=["access", "grant", people["tester"].pk])
+    form = client.get(address).context["form"]
+    field = form.fields["environment_id"]
+    assert field.required and list(field.queryset) == [places["staging"]]
+    whole = browsers("administrator").get(address).context["form"].fields["environment_id"]
+    assert not whole.required and set(whole.queryset) == set(places.values())
+    assert browsers("tester").get(address).status_code == 403
+
+
+def test_the_owner_of_a_calendar_address_ends_it_without_any_role(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """And nobody else does who takes part in releases only."""
+    feed = make(CalendarFeed, application=world["review"].application, account=people["outsider"], digest="x" * 64)
+    address = reverse("operation", args=["calendar_feed", "revoke", feed.pk])
+    found = {name: browsers(name).get(address).status_code for name in ("outsider", "administrator", "manager")}
+    assert found == {"outsider": 200, "administrator": 200, "manager": 403}
+
+
+def test_whose_word_a_delegate_gave_has_spoken(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """His page offers no button, and he proposes no waiver of the release."""
+    with acting(COMMAND):
+        request_role(people["committee_b"].pk, role="release_manager", reason="both")
+    approve, waive = asked(world["round"], "approval:approve"), asked(world["review"], "waiver:request")
+    assert waive.offers("committee_b") and waive.offers("manager")
+    word = make(ApprovalDecision, approval_request=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
+                decision="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
+    assert word.approval_request_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
+    assert not waive.offers("committee_b") and waive.offers("manager")
+    assert "has made an approval decision" in waive.why("committee_b")
+    assert not approve.offers("committee_b")
+    assert "already made your approval decision" in approve.why("committee_b")
+    assert not approve.offers("manager") and not approve.offers("committee_a")
+
+
+def test_no_button_leads_to_what_is_always_refused(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """A condition for what is no release; the end of a window that comes with the procedure."""
+    for name, has in (("round", True), ("extra", False)):
+        row = world[name]
+        shown = {one.key for one in buttons(read_rights(people["committee_b"]), row)}
+        assert "approval:approve" in shown and ("approval:approve_with_condition" in shown) == has, name
+    regular = ChangeWindow.objects.filter(from_procedure=True, cancelled_at=None).earliest("pk")
+    found = {one.key: one.reason for one in buttons(read_rights(people["manager"]), regular)}
+    assert "comes from the procedure" in found["window:cancel"]

@@ -1,0 +1,63 @@
+"""The team, kept by a release manager: whom the form offers, and who is refused as the one that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from environments import access
+from environments.models import Account, Environment
+from environments.operations.access.grant import request_role
+from environments.operations.account.deactivate import deactivate
+from releases.models import TeamMember
+from tests.releases.gates.asking import COMMAND
+
+
+def _page(world: dict[str, Any]) -> str:
+    return reverse("operation", args=["team", "assign", world["review"].pk])
+
+
+def test_whoever_keeps_it_chooses_from_people_without_a_right_on_accounts(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    """All open accounts of persons; neither services nor closed ones."""
+    assert not access.may(people["manager"], "manage_accounts")
+    with acting_as("administrator"):
+        deactivate(people["tester"].pk, reason="left")
+    offered = set(browsers("manager").get(_page(world)).context["form"].fields["account_id"].queryset)
+    assert offered == set(Account.objects.filter(kind="person").exclude(username="tester"))
+
+
+@pytest.mark.parametrize("where", ["", "staging"])
+def test_a_decider_is_one_who_may_decide_there(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], where: str
+) -> None:
+    """Neither a developer nor an operator of staging decides about production: the form says so and keeps its values."""
+    place = Environment.objects.filter(slug=where).first()
+    with acting(COMMAND):
+        if place is not None:
+            request_role(people["developer"].pk, role="operator", environment_id=place.pk, reason="a part")
+    sent = {"duty": "rollback_decision_maker", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
+    answer = browsers("manager").post(_page(world), sent)
+    html, said = answer.content.decode(), "Developer does not have permission to authorise a rollback in Production"
+    assert answer.status_code == 400 and said in html
+    assert 'value="03-9999-9999"' in html
+    entry = TeamMember.objects.get(release=world["review"], team_role="rollback_decision_maker")
+    assert entry.account.username == "manager"
+    answer = browsers("manager").post(_page(world), sent | {"account_id": people["second_operator"].pk})
+    assert answer.status_code == 302
+    assert TeamMember.objects.get(pk=entry.pk).account.username == "second_operator"
+
+
+def test_a_closed_account_is_put_on_no_duty(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("administrator"):
+        deactivate(people["operator"].pk, reason="left")
+    sent = {"duty": "implementer", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
+    assert browsers("manager").post(_page(world), sent).status_code == 400
+    assert TeamMember.objects.get(release=world["review"], team_role="implementer").telephone == "03-1234-5678"

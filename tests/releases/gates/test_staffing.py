@@ -1,0 +1,201 @@
+"""The last people whom a rule needs do not lose their role by accident, and what cannot be met any more is told."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import GateNotPassed
+from environments.models import AccessGrant, AccessReviewItem, Delegation
+from environments.operations.access import review
+from environments.operations.access.grant import revoke
+from environments.operations.account.deactivate import deactivate
+from environments.operations.delegation import request
+from releases.gates.quorum import lacking
+from releases.gates.staffing import FINAL_CHECK, shortfalls
+from releases.models import Procedure
+from releases.operations.approval_request.decide import approve
+from releases.operations.procedure import put_into_effect
+from releases.procedures.document import Procedure as Content
+
+from .asking import alter, make
+
+
+def grant_of(world: Any, name: str, role: str = "committee") -> AccessGrant:
+    return AccessGrant.objects.in_effect().get(account=world.people[name], role=role)
+
+
+def end(world: Any, name: str, role: str = "committee") -> None:
+    with world.acting_as("administrator"):
+        revoke(grant_of(world, name, role).pk, reason="moved to another team")
+
+
+def last_withdrawal() -> dict[str, Any]:
+    event = Event.objects.filter(kind="operation", operation="access:revoke").order_by("-pk").first()
+    assert event is not None
+    details: dict[str, Any] = event.contents["after"]
+    return details
+
+
+def active() -> Content:
+    return Procedure.objects.get(state="in_effect").document
+
+
+def test_the_last_committee_members_are_not_withdrawn(world: Any) -> None:
+    """Three of them, and production asks two: one may go, the next one only when somebody else has the role."""
+    assert shortfalls(active()) == []
+    end(world, "committee_a")
+    with world.acting_as("administrator"), pytest.raises(GateNotPassed) as refused:
+        revoke(grant_of(world, "committee_b").pk, reason="moved")
+    said = [str(reason) for reason in refused.value.reasons]
+    assert "Grant the role to another person first" in said[0]
+    assert any("Production" in line and "Committee member, 1 more needed" in line for line in said[1:])
+    assert grant_of(world, "committee_b")
+    make(
+        AccessGrant, account=world.people["tester"], role="committee", starts_at=now(), confirmed_at=now(), reason="new"
+    )
+    end(world, "committee_b")
+
+
+def test_a_review_does_not_withdraw_them_either(world: Any) -> None:
+    end(world, "committee_a")
+    with world.acting_as("administrator"):
+        review.open_review(due_at=now() + timedelta(days=9), reason="yearly")
+        item = AccessReviewItem.objects.get(grant=grant_of(world, "committee_b"))
+        with pytest.raises(GateNotPassed):
+            review.revoke(item.pk, note="moved")
+
+
+def test_a_role_that_no_rule_needs_is_withdrawn_and_one_of_the_final_check_is_told(world: Any) -> None:
+    end(world, "tester", "tester")
+    assert "unmet" not in last_withdrawal()
+    end(world, "operator", "operator")
+    assert not [s for s in shortfalls(active()) if s.subject == FINAL_CHECK]
+    end(world, "second_operator", "operator")
+    (lack,) = [s for s in shortfalls(active()) if s.subject == FINAL_CHECK]
+    assert (lack.role, lack.missing, lack.binding) == ("operator", 1, False)
+    assert [entry["role"] for entry in last_withdrawal()["unmet"]] == ["operator"]
+
+
+def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_told(world: Any) -> None:
+    from tests.releases.operations.notifying import forget, only, tell
+
+    only(("procedure:report_overdue", None, "admin"))
+    end(world, "committee_a")
+    forget()
+    with world.acting_as("administrator"):
+        account = deactivate(world.people["committee_b"].pk, reason="left the company")
+    assert not account.is_active
+    (notice,) = [one for one in tell() if one.event == "procedure:report_overdue"]
+    told = {message.account.username for message in notice.inbox_items.all() if message.account}
+    assert {"administrator", "manager", "project_manager"} <= told
+    assert (
+        "Committee member, 1 more needed" in notice.texts["en"]["body"]
+        and "left the company" in notice.texts["en"]["body"]
+    )
+    assert "あと1名" in notice.texts["ja"]["body"]
+
+
+def test_what_could_not_be_met_before_holds_up_no_other_withdrawal(world: Any) -> None:
+    raw = active().model_dump(mode="json")
+    next(r for r in raw["approval_rules"] if (r["subject"], r["tier"]) == ("regular", "production"))["number"] = 5
+    alter(Procedure.objects.get(state="in_effect"), content=raw)
+    end(world, "committee_a")
+    (entry,) = last_withdrawal()["unmet"]
+    assert (entry["subject"], entry["missing"]) == ("regular", 3), "told all the same"
+
+
+def drafted(number: int) -> Procedure:
+    """A draft that asks so many of the committee for a regular release to production."""
+    raw = copy.deepcopy(active().model_dump(mode="json"))
+    raw["version"] = "1.1.0"
+    raw["history"].append({**raw["history"][-1], "version": "1.1.0", "date": "2026-11-01"})
+    next(r for r in raw["approval_rules"] if (r["subject"], r["tier"]) == ("regular", "production"))["number"] = number
+    return put_into_effect.load(Content.checked(raw), reason="more eyes")
+
+
+@pytest.mark.parametrize(("number", "refused"), [(3, False), (4, True)])
+def test_a_procedure_that_asks_for_more_people_than_there_are_is_not_applied_for(
+    world: Any, number: int, refused: bool
+) -> None:
+    with world.acting_as("manager"):
+        draft = drafted(number)
+        if not refused:
+            assert put_into_effect.submit(draft.pk, reason="more eyes").state == "in_review"
+            return
+        with pytest.raises(GateNotPassed, match="require fewer people") as closed:
+            put_into_effect.submit(draft.pk, reason="more eyes")
+    assert any("1 more needed" in str(reason) for reason in closed.value.reasons)
+    assert Procedure.objects.get(pk=draft.pk).state == "draft"
+
+
+def test_people_are_counted_once_over_all_rules(world: Any) -> None:
+    """A person with two roles fills one place; an absent one's place is the delegate's, who is one person still."""
+    alter(grant_of(world, "committee_a"), revoked_at=now())
+    assert shortfalls(active()) == []
+    pair = (world.people["committee_b"], world.people["author_on_committee"])
+    assert {s.role for s in shortfalls(active(), absences=[pair]) if s.binding} == {"committee"}
+    other = (world.people["committee_b"], world.people["developer"])
+    assert shortfalls(active(), absences=[other]) == []
+
+
+def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
+    """The author is kept out, so that both others are needed: at T-0 too, and by no delegate who is kept out."""
+    release, place = world.planned(), world.environments["production"]
+    assert lacking(release, place) == {}
+    t0 = now() + timedelta(days=20)
+    later = alter(release, scheduled_start_at=t0, scheduled_end_at=t0 + timedelta(hours=4))
+    alter(grant_of(world, "committee_a"), until=t0 - timedelta(days=1))
+    assert lacking(later, place) == {"committee": 1}, "a role that ends before T-0"
+    alter(grant_of(world, "committee_a"), until=None)
+    make(Delegation, delegator=world.people["committee_b"], delegate=world.people["author_on_committee"], reason="leave",
+         starts_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), requested_by=world.people["manager"],
+         confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
+    assert lacking(world.fresh(later), place) == {"committee": 1}, "the deputy is the author"
+
+
+def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(world: Any) -> None:
+    release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    place, t0 = world.environments["production"], now() + timedelta(days=20)
+    later = alter(release, scheduled_start_at=t0)
+    assert lacking(later, place) == {}
+    make(Delegation, delegator=world.people["committee_b"], delegate=world.people["author_on_committee"], reason="leave",
+         starts_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), requested_by=world.people["manager"],
+         confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
+    assert lacking(later, place) == {"committee": 1}, "the deputy is the author, and the other has approved already"
+
+
+def test_an_approved_release_is_warned_of_an_approval_that_will_not_count_at_t_0(world: Any, browsers: Any) -> None:
+    release, _round = world.granted()
+    page, client = reverse("release", args=[release.pk]), browsers("manager")
+    alter(release, scheduled_start_at=now() + timedelta(days=20))
+    assert "data-uncounted" not in client.get(page).content.decode()
+    alter(grant_of(world, "committee_b"), until=now() + timedelta(days=10))
+    html = client.get(page).content.decode()
+    assert "data-uncounted" in html and "The approval of Committee B does not count" in html
+
+
+def test_the_forms_show_what_could_no_longer_be_met(world: Any, browsers: Any) -> None:
+    end(world, "committee_a")
+    client = browsers("administrator")
+    closing = reverse("operation", args=["account", "deactivate", world.people["committee_b"].pk])
+    html = client.post(closing, {"reason": "left"}).content.decode()
+    assert "Rules that could no longer be met" in html and "Committee member, 1 more needed" in html
+    ending = reverse("operation", args=["access", "revoke", grant_of(world, "committee_b").pk])
+    assert "Committee member, 1 more needed" in client.post(ending, {"reason": "moved"}).content.decode()
+    given = {
+        "delegator_id": world.people["committee_b"].pk, "delegate_id": world.people["author_on_committee"].pk, "reason": "leave",
+        "starts_at": (now() + timedelta(days=1)).isoformat(), "until": (now() + timedelta(days=9)).isoformat(),
+    }  # fmt: skip
+    html = client.post(reverse("operation-new", args=["delegation", "request"]), given).content.decode()
+    assert "Committee member, 1 more needed" in html and not Delegation.objects.exists()
+    with world.acting_as("administrator"):
+        request.request_delegation(**{**given, "starts_at": now(), "until": now() + timedelta(days=1)})

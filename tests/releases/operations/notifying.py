@@ -1,0 +1,109 @@
+"""Telling people in tests: members, an empty outbox, and the two things that the messages' worker does."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import connection
+
+from audit.actor import Actor, acting
+from audit.clock import now
+from audit.models import Outbox
+from audit.operation import label, operation
+from releases.models import (
+    GroupRecipient,
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationRule,
+    RecipientGroup,
+    Release,
+)
+from releases.operations.notification.create import process_outbox
+from releases.operations.notification_delivery.lanes import due_channels, run_lane
+from tests.releases.gates.asking import COMMAND, alter, make
+
+WORKER = Actor(account_id=None, name="notifications", kind="worker", channel="worker")
+
+
+def forget() -> None:
+    """Take out what has happened so far, so that only what follows is told."""
+    for row in Outbox.objects.filter(sent_at=None):
+        row.sent_at = row.created_at
+        row.save(update_fields=["sent_at"])
+
+
+def tell() -> list[Notification]:
+    """Make messages of what waits, and of what that brings about; return the notifications made."""
+    before = set(Notification.objects.values_list("pk", flat=True))
+    with acting(WORKER):
+        while process_outbox():
+            pass
+    return list(Notification.objects.exclude(pk__in=before).order_by("pk"))
+
+
+def deliver() -> int:
+    """Send what is due."""
+    with acting(WORKER):
+        return sum(run_lane(pk) for pk in due_channels())
+
+
+def due_now(delivery: NotificationDelivery) -> None:
+    """Let the next try be due now: the waiting time is the only thing that a test does not wait for."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE releases_notificationdelivery SET next_at = clock_timestamp() WHERE id = %s", [delivery.pk]
+        )
+        cursor.execute("UPDATE releases_notificationchannel SET next_send_at = NULL")
+
+
+def join(group: str, account: Any, email: str = "") -> GroupRecipient:
+    """Put a member of the cast into a group, with an address."""
+    if email:
+        alter(account, email=email)
+    return make(GroupRecipient, group=RecipientGroup.objects.get(key=group), account=account, language=account.language)
+
+
+def outsider(group: str, address: str, language: str = "ja") -> GroupRecipient:
+    """Put somebody outside into a group."""
+    return make(
+        GroupRecipient, group=RecipientGroup.objects.get(key=group), name=address, address=address, language=language
+    )
+
+
+def announced(release: Release, *members: GroupRecipient) -> Notification:
+    """Let the announcement of a release have reached people outside."""
+    words = {"subject": "予告", "body": "予告"}
+    notice: Notification = make(Notification, event="release:announce", outbox=-release.pk, operation_id=uuid.uuid4(), object=label(release),
+                          release=release, texts={"ja": words, "en": words}, path="/admin/", external=True, made_at=now(),
+                          external_approved_at=now())  # fmt: skip
+    for member in members:
+        message = make(InboxItem, notification=notice, recipient=f"address:{member.address}", group_recipient=member, name=str(member),
+                       language=member.language, external=True)  # fmt: skip
+        make(NotificationDelivery, inbox_item=message, channel=NotificationChannel.objects.get(key="mail"), address=member.address,
+             outcome="sent", ended_at=now(), due_at=now())  # fmt: skip
+    return notice
+
+
+def rule(event: str, group: str | None, channel: str, lead: int | None = None) -> NotificationRule:
+    """Add a rule."""
+    to = RecipientGroup.objects.get(key=group) if group else None
+    return make(
+        NotificationRule, event=event, group=to, channel=NotificationChannel.objects.get(key=channel), lead_hours=lead
+    )
+
+
+def only(*rules: tuple[str, str | None, str]) -> None:
+    """Leave nothing but these rules (event, group, channel)."""
+    with acting(COMMAND), operation("test:alter"):
+        NotificationRule.objects.filter(removed_at=None).update(removed_at=now())
+    for event, group, channel in rules:
+        rule(event, group, channel)
+
+
+def outcomes(notice: Notification) -> dict[tuple[str, str], str]:
+    """Return (name, channel) → outcome of each delivery of a notification."""
+    rows = NotificationDelivery.objects.filter(inbox_item__notification=notice).select_related("inbox_item", "channel")
+    return {(row.inbox_item.name, row.channel.key): row.outcome for row in rows}

@@ -1,0 +1,151 @@
+"""Causes of rollbacks, and what a waiver waives, are said in the reader's words wherever they are told or shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import time
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+from django.urls import reverse
+from django.utils import translation
+
+from audit.actor import acting
+from environments.admin.rights import Rights
+from releases.admin.approval_requests import clauses
+from releases.gates.base import procedure_of
+from releases.gates.content import document
+from releases.models import Deployment, Notification, Rollback
+from releases.operations.monitoring.react import react
+from releases.operations.rollback import decide
+from releases.operations.rollback.causes import (
+    FAILED_CHECK,
+    FAILED_STEP,
+    NO_RESPONSE,
+    OWN,
+    REHEARSAL,
+    cause_of,
+    raiser_of,
+    seen_of,
+    words_of,
+)
+from tests.releases.gates.asking import alter, walk
+from tests.releases.notifications.channels.receivers import MailHost
+from tests.releases.operations.notifying import WORKER, deliver, forget, only, tell
+from tests.releases.operations.test_waiver import proposed
+
+WORDS = {
+    NO_RESPONSE: ("期限までに応答なし", "No one responded in time"),
+    FAILED_STEP: ("デプロイのステップが失敗", "A step of the deployment failed"),
+    FAILED_CHECK: ("検証が失敗", "The verification failed"),
+    REHEARSAL: ("ロールバックの予行", "Rollback rehearsal"),
+    "error_rate": ("エラーレート", "rror rate"),
+    "data_inconsistent": ("データ", "ata"),
+}
+
+
+@pytest.fixture
+def run(world: Any) -> Deployment:
+    """A run in production that is watched; nothing has been told so far."""
+    found: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    only(("rollback:raise", None, "mail"))
+    for name in ("second_operator", "manager"):
+        alter(world.people[name], email=f"{name}@datasets.example", quiet_from=time(0), quiet_until=time(0))
+    forget()
+    return found
+
+
+def raised(world: Any, run: Deployment, cause: str) -> Rollback:
+    """Raise an alarm as what raises it does: the watch, the end of a question, a person."""
+    if cause == "error_rate":
+        with acting(WORKER):
+            react(run.pk, None, [{"key": cause, "critical": True, "k": 3, "n": 5}], [])
+    elif cause == NO_RESPONSE:
+        with acting(WORKER), translation.override("ja"):
+            decide.raise_(run.pk, cause=cause, note="機械の言葉")
+    else:
+        with world.acting_as("operator"):
+            decide.raise_(run.pk, cause=cause, note="two totals differ")
+    return Rollback.objects.get()
+
+
+@pytest.mark.parametrize("cause", ["error_rate", "data_inconsistent", NO_RESPONSE])
+def test_each_alarm_names_its_cause_in_both_languages_by_mail_and_on_its_page(
+    world: Any, run: Deployment, host: MailHost, browsers: Callable[[str], Any], cause: str
+) -> None:
+    alarm = raised(world, run, cause)
+    (notice,) = [one for one in tell() if one.event == "rollback:raise"]
+    for language, said in zip(("ja", "en"), WORDS[cause], strict=True):
+        assert said in notice.texts[language]["body"] and cause not in notice.texts[language]["body"]
+        client = browsers("manager")
+        client.cookies[configured.LANGUAGE_COOKIE_NAME] = language
+        for page in ("rollback", "rollback-report"):
+            html = client.get(reverse(page, args=[alarm.pk]), headers={"accept-language": language}).content.decode()
+            assert said in html, (page, language)
+        with translation.override(language):
+            assert said in cause_of(alarm)
+    deliver()
+    assert len(host.mails) == 2 and all(
+        WORDS[cause][0] in str(mail.get_body(("plain",)).get_content()) for mail in host.mails
+    )
+
+
+def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_as_it_stands(
+    world: Any, run: Deployment
+) -> None:
+    alarm = raised(world, run, NO_RESPONSE)
+    with translation.override("en"):
+        assert (
+            seen_of(alarm).startswith("No one responded in time, so the deployment")
+            and raiser_of(alarm) == "a decision request without a response in time"
+        )
+    with translation.override("ja"):
+        assert "期限までに" in seen_of(alarm)
+
+
+def test_the_monitoring_says_how_many_samples_and_a_person_what_he_wrote(world: Any, run: Deployment) -> None:
+    alarm = raised(world, run, "error_rate")
+    with translation.override("ja"):
+        assert seen_of(alarm) == "5 回の測定のうち 3 回がしきい値以上" and raiser_of(alarm) == "監視"
+    walk(alarm, "dismiss")
+    with world.acting_as("operator"):
+        said = decide.raise_(run.pk, cause="error_rate", note="two totals differ")
+    assert (seen_of(said), raiser_of(said)) == ("two totals differ", "Operator")
+
+
+def test_every_cause_that_begins_without_a_person_has_its_words(world: Any) -> None:
+    content = procedure_of(world.planned())
+    for place, language in enumerate(("ja", "en")):
+        with translation.override(language):
+            assert {key: words_of(content)[key] for key in OWN} == {key: WORDS[key][place] for key in OWN}
+
+
+@pytest.mark.parametrize(
+    ("gate", "ja", "en"), [("coverage", "カバレッジ", "overage"), ("milestone:testing_completed", "テスト", "est")]
+)
+def test_what_is_waived_is_named_in_both_languages(world: Any, gate: str, ja: str, en: str) -> None:
+    only(("waiver:request", None, "admin"))
+    release = world.planned()
+    forget()
+    waiver = proposed(world, release, gate=gate)
+    (notice,) = [one for one in tell() if one.event == "waiver:request"]
+    for language, said in (("ja", ja), ("en", en)):
+        assert said in notice.texts[language]["body"] and gate not in notice.texts[language]["body"]
+    assert Notification.objects.get().path.endswith("#waivers") and waiver.gate == gate
+
+
+def test_the_waivers_that_are_approved_are_shown_in_words(world: Any) -> None:
+    from releases.operations.waiver import decide as waivers
+
+    release, round_ = world.submitted()
+    nobody = Rights(None)
+    assert next(one.text for one in clauses(round_, nobody) if one.key == "waivers") == "—"
+    release = world.planned("1.4.0")
+    waiver = proposed(world, release)
+    with world.acting_as("project_manager"):
+        waivers.approve(waiver.pk)
+    round_.document |= {"waivers": document(release, world.environments["production"])["waivers"]}
+    for language, said in (("ja", "カバレッジ"), ("en", "overage")):
+        with translation.override(language):
+            assert said in next(one.text for one in clauses(round_, nobody) if one.key == "waivers")

@@ -1,0 +1,126 @@
+"""Recipient groups, users and the plan: each item of a rollback's preparation is an operation with a record (B3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
+from releases.models import Deployment, Document, FollowUp, Notification, Rollback
+from releases.operations.rollback import decide
+from releases.operations.rollback.communicate import communicate
+from releases.operations.rollback.communications import communications, uncommunicated
+from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
+from tests.releases.operations.notifying import forget, join, only, tell
+
+ITEMS = ("notify_stakeholders", "notify_users", "share_plan")
+
+
+@pytest.fixture
+def run(world: Any) -> Deployment:
+    """A run that is watched in production."""
+    deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    return deployment
+
+
+def raised(run: Deployment) -> Rollback:
+    """Raise a critical alarm as the watch does, and count the rows that would be lost."""
+    with acting(COMMAND):
+        found = decide.raise_(run.pk, cause="error_rate", note="3 of 5")
+        decide.pre_authorise(found.pk, rows={})
+    return Rollback.objects.get(pk=found.pk)
+
+
+@pytest.fixture
+def alarm(world: Any, run: Deployment) -> Rollback:
+    """An alarm in production, assessed and counted, of which nobody has been told."""
+    found = raised(run)
+    with world.acting_as("manager"):
+        decide.assess(found.pk, impact="writes fail", method="restore the dump", timing="at once")
+    decided = world.fresh(found)
+    forget()
+    return decided
+
+
+def test_nobody_authorises_before_everybody_was_told(world: Any, alarm: Rollback) -> None:
+    with (
+        world.acting_as("second_operator"),
+        pytest.raises(GateNotPassed, match="Notify stakeholders, Notify users, Share"),
+    ):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    with world.acting_as("manager"):
+        communicate(alarm.pk, items=ITEMS[:2], stated="called the help desk of both")
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="Not communicated yet: Share"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    with world.acting_as("manager"):
+        communicate(alarm.pk, items=ITEMS[2:], stated="read out on the bridge")
+    with world.acting_as("second_operator"):
+        assert decide.authorise(alarm.pk, digest=shown(alarm)).state == "authorised"
+
+
+def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, alarm: Rollback, browsers: Any) -> None:
+    only(*((f"rollback:{key}", "operations_team", "admin") for key in ITEMS[:1] + ITEMS[2:]))
+    join("operations_team", world.people["second_operator"])
+    with world.acting_as("manager"):
+        with pytest.raises(InvalidInput, match="have no recipient for “Notify users”"):
+            communicate(alarm.pk, items=ITEMS)
+        communicate(alarm.pk, items=("notify_stakeholders", "share_plan"))
+    made = {notice.event: notice for notice in tell()}
+    assert set(made) == {"rollback:notify_stakeholders", "rollback:share_plan"}
+    assert "restore the dump" in made["rollback:share_plan"].texts["en"]["body"]
+    told, users, plan = communications(world.fresh(alarm))
+    assert told.by == "Manager" and told.at is not None and users.at is None
+    assert told.notice == Notification.objects.get(event="rollback:notify_stakeholders")
+    assert [(group.group, group.sent) for group in plan.groups] == [("Operations team", 1)]
+    with world.acting_as("manager"):
+        communicate(alarm.pk, items=["notify_users"], stated="the status page says so")
+        with pytest.raises(InvalidInput, match="not been communicated yet"):
+            communicate(alarm.pk, items=["notify_users"], stated="again")
+    for page in (reverse("rollback", args=[alarm.pk]), reverse("rollback-report", args=[alarm.pk])):
+        text = browsers("manager").get(page).content.decode()
+        assert "the status page says so" in text and "Operations team" in text and "Manager" in text
+
+
+def test_who_neither_assesses_nor_decides_tells_nobody(world: Any, alarm: Rollback) -> None:
+    with world.acting_as("developer"), pytest.raises(NotPermitted):
+        communicate(alarm.pk, items=ITEMS, stated="x")
+    with world.acting_as("manager"), pytest.raises(InvalidInput):
+        communicate(alarm.pk, items=[], stated="x")
+
+
+def test_the_plan_is_shared_only_once_there_is_one(world: Any, run: Deployment) -> None:
+    alarm = raised(run)
+    with world.acting_as("manager"):
+        with pytest.raises(InvalidInput, match="impact, method and timing first"):
+            communicate(alarm.pk, items=["share_plan"], stated="x")
+        communicate(alarm.pk, items=["notify_users"], stated="the status page says so")
+
+
+def test_what_a_rollback_agreed_beforehand_skipped_is_owed_and_keeps_it_open(world: Any, run: Deployment) -> None:
+    alter(
+        run.approval_request,
+        document={**run.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 0}},
+    )
+    alarm = raised(run)
+    assert alarm.state == "authorised"
+    owed = FollowUp.objects.get(key="communication")
+    assert owed.completed_at is None and owed.release == run.release
+    for kind in ("report", "cause", "prevention"):
+        walk(make(Document, rollback=alarm, kind=kind, body="x"), "check_content", "approve")
+    walk(alarm, "start", "start_verification", "start_reporting")
+    with world.acting_as("manager"):
+        decide.assess(alarm.pk, impact="i", method="m", timing="t")
+        with pytest.raises(GateNotPassed, match="Not communicated yet"):
+            decide.close(alarm.pk)
+        communicate(alarm.pk, items=ITEMS, stated="told them afterwards")
+        decide.close(alarm.pk)
+    owed = world.fresh(owed)
+    assert owed.completed_at is not None and owed.completed_by.username == "manager"
+
+
+def test_in_an_environment_without_protection_nobody_must_be_told(world: Any, run: Deployment) -> None:
+    alter(run.environment, protected=False)
+    assert uncommunicated(raised(world.fresh(run))) == []

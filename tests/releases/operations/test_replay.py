@@ -1,0 +1,139 @@
+"""Changed triggers are tried on the last watches before anybody accepts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from releases.admin.trigger_replay import replay_lines
+from releases.metrics.triggers import judge
+from releases.models import Deployment, Measurement, MonitoringCheck, MonitoringPeriod, Rollback
+from releases.operations.monitoring.start import triggers_of
+from releases.operations.procedure import replay
+from releases.operations.procedure.put_into_effect import load, submit
+from releases.operations.release.plan import active_procedure
+from releases.operations.rollback.causes import NO_RESPONSE
+from releases.procedures.document import Procedure as Content
+from tests.releases.gates.asking import COMMAND, make, walk
+
+
+def edited(version: str, **triggers: dict[str, Any]) -> Content:
+    """The active procedure with other fields of some triggers."""
+    raw = active_procedure().document.model_dump(mode="json")
+    raw["version"] = version
+    raw["history"].append({**raw["history"][-1], "version": version})
+    for row in raw["triggers"]:
+        row.update(triggers.get(row["key"], {}))
+    return Content.checked(raw)
+
+
+@pytest.fixture
+def watched(world: Any) -> Callable[..., MonitoringPeriod]:
+    """Return a function: a watch under the active procedure whose error rate was, minute by minute, as given."""
+
+    def lay(rates: list[float | None], **fields: Any) -> MonitoringPeriod:
+        release = world.planned()
+        run = make(
+            Deployment, release=release, application=release.application,
+            environment=world.environments["development"], requested_by=world.people["ci"],
+        )  # fmt: skip
+        walk(run, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
+        triggers, began = triggers_of(active_procedure().document), now() - timedelta(hours=3)
+        watch = make(
+            MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=600, started_at=began,
+            triggers=triggers, checks=[{"key": "monitoring_logs", "required": False}], **fields,
+        )  # fmt: skip
+        for place, rate in enumerate(rates):
+            values = judge(triggers, {"error_rate": rate, "service_down": 0.0}, {})
+            due = began + timedelta(minutes=place)
+            make(Measurement, period=watch, due_at=due, at=due, up=True, values=values)
+        return watch  # type: ignore[no-any-return]
+
+    return lay
+
+
+def test_only_measured_triggers_that_differ_count_as_changed(world: Any) -> None:
+    active = active_procedure().document
+    assert replay.changed(active, edited("9.0.0")) == []
+    assert replay.changed(active, edited("9.0.0", error_rate={"ja": "別の名"})) == []
+    assert replay.changed(active, edited("9.0.0", error_rate={"limit": "0.2"}, display={"ja": "x"})) == ["error_rate"]
+    without = {"metric": "", "comparison": "", "limit": None, "k": 0, "n": 0}
+    assert replay.changed(active, edited("9.0.0", log_anomalies=without)) == ["log_anomalies"]
+
+
+def test_it_says_what_fired_and_what_would_have(watched: Callable[..., MonitoringPeriod]) -> None:
+    watch = watched([0.0, 0.15, 0.15, 0.15, 0.15])
+    (same,) = replay.report(edited("9.0.0"))
+    assert (
+        same["was"]
+        == same["would"]
+        == [["error_rate", True, f"{watch.started_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
+    )
+    (deaf,) = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
+    assert (deaf["would"], deaf["missed"], deaf["samples"]) == ([], False, 5), "nobody went back"
+    (quick,) = replay.report(edited("9.0.0", error_rate={"k": 1, "n": 1}))
+    assert quick["would"][0][2] < same["would"][0][2] and not quick["louder"]
+
+
+def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
+    watch = watched([0.15] * 5)
+    alarm = make(Rollback, deployment=watch.deployment, cause="error_rate", critical=True, raised_at=now())
+    rows = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
+    assert replay.missed(rows) == [str(watch.deployment)]
+    assert replay.missed(replay.report(edited("9.0.0"))) == []
+    walk(alarm, "dismiss")
+    assert replay.missed(replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
+
+
+def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(watched: Callable[..., MonitoringPeriod]) -> None:
+    watch = watched([0.0] * 3)
+    alarm = make(Rollback, deployment=watch.deployment, cause=NO_RESPONSE, critical=True, raised_at=now())
+    assert replay.missed(replay.report(edited("9.0.0"))) == [], "nobody answered, which no trigger measures"
+    walk(alarm, "dismiss")
+    make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=watch.started_at, at=now(), result="failed")
+    make(Rollback, deployment=watch.deployment, cause="log_anomalies", critical=False, raised_at=now())
+    assert replay.missed(replay.report(edited("9.0.0"))) == []
+    assert replay.missed(replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))) == [str(watch.deployment)]
+
+
+def test_a_new_alarm_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
+    watched([0.05] * 5)
+    (row,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05"}))
+    assert row["louder"] and row["was"] == []
+    (mild,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05", "critical": False}))
+    assert not mild["louder"] and mild["would"][0][:2] == ["error_rate", False]
+
+
+def test_checks_are_replayed_too(watched: Callable[..., MonitoringPeriod]) -> None:
+    watch = watched([0.0] * 3)
+    for hour in (1, 2):
+        make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=watch.started_at + timedelta(hours=hour), at=now(), result="failed")  # fmt: skip
+    (row,) = replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))
+    assert [key for key, _critical, _at in row["was"]] == ["log_anomalies"]
+    assert row["would"][0][2] > row["was"][0][2]
+
+
+def test_the_application_holds_the_replay_and_shows_it(
+    watched: Callable[..., MonitoringPeriod], world: Any, browsers: Any
+) -> None:
+    watch = watched([0.15] * 5)
+    make(Rollback, deployment=watch.deployment, cause="error_rate", critical=True, raised_at=now())
+    with acting(COMMAND):
+        draft = load(edited("9.0.0", error_rate={"limit": "0.2"}), reason="less noise")
+        same = load(edited("9.1.0"), reason="words only")
+    page = browsers("manager").get(f"/admin/operation/procedure/submit/{draft.pk}/")
+    assert "A REAL ALARM WOULD HAVE BEEN MISSED" in page.content.decode()
+    with world.acting_as("manager"):
+        round_ = submit(draft.pk, reason="less noise")
+        assert "replay" not in submit(same.pk, reason="words").document
+    kept = round_.document["replay"]
+    assert kept["triggers"] == ["error_rate"] and kept["watches"][0]["missed"]
+    lines = replay_lines(kept)
+    assert "MISSED" in lines[1] and "Error rate of 10% or more" in lines[0]
+    shown = browsers("committee_a").get(f"/admin/approval-request/{round_.pk}/")
+    assert "A REAL ALARM WOULD HAVE BEEN MISSED" in shown.content.decode()

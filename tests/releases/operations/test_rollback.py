@@ -1,0 +1,122 @@
+"""The decisions of going back: a form that can't be skipped, the one whom the team names, and no close without report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from releases.models import Deployment, Document, Rollback, Step
+from releases.operations.document import review
+from releases.operations.rollback import decide
+from releases.operations.rollback.completion import digests
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
+
+
+@pytest.fixture
+def run(world: Any) -> Deployment:
+    """A run that is watched in production."""
+    deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    return deployment
+
+
+def test_impact_method_and_timing_come_first_and_the_team_names_who_decides(world: Any, run: Deployment) -> None:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+        with pytest.raises(NotPossible):
+            decide.raise_(run.pk, cause="major_failure", note="again")
+    with world.acting_as("second_operator"), pytest.raises(NotPossible):
+        decide.authorise(alarm.pk, digest=shown(alarm), reason="at once")
+    with world.acting_as("manager"):
+        with pytest.raises(InvalidInput):
+            decide.assess(alarm.pk, impact="all users", method=" ", timing="now")
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
+    with acting(COMMAND):
+        decide.pre_authorise(alarm.pk, rows={})
+    communicated(alarm)
+    for name in ("operator", "manager"):
+        with world.acting_as(name), pytest.raises(NotPermitted, match="Second Operator"):
+            decide.authorise(alarm.pk, digest=shown(alarm))
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    assert (world.fresh(alarm).state, world.fresh(alarm).authorised_by.username) == ("authorised", "second_operator")
+
+
+def test_an_alarm_is_dismissed_with_a_reason_and_may_then_be_raised_again(world: Any, run: Deployment) -> None:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="performance_drop", critical=False, note="the lists")
+        with pytest.raises(NotPermitted):
+            decide.dismiss(alarm.pk, reason="no")
+    with world.acting_as("manager"):
+        with pytest.raises(InvalidInput):
+            decide.dismiss(alarm.pk, reason=" ")
+        decide.dismiss(alarm.pk, reason="the network")
+    with world.acting_as("operator"):
+        decide.raise_(run.pk, cause="performance_drop", critical=False, note="still")
+    assert Rollback.objects.filter(deployment=run).count() == 2
+
+
+def test_it_does_not_close_without_report_cause_prevention_and_assessment(world: Any, run: Deployment) -> None:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="major_failure", note="down")
+    walk(alarm, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
+    papers = [
+        make(Document, rollback=alarm, kind=kind, body="as it was", edited_by=world.people["developer"])
+        for kind in ("report", "cause", "prevention")
+    ]
+    for paper in papers:
+        with world.acting_as("manager"), pytest.raises(GateNotPassed, match="Not approved yet"):
+            decide.close(alarm.pk)
+        with world.acting_as("tester"):
+            review.check_content(paper.pk, digest=shown(paper))
+        with world.acting_as("manager"):
+            review.approve(paper.pk, digest=shown(paper))
+    with world.acting_as("manager"):
+        with pytest.raises(GateNotPassed, match="assessment"):
+            decide.close(alarm.pk)
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="at once")
+        communicated(alarm)
+        decide.close(alarm.pk)
+    assert world.fresh(alarm).state == "closed" and world.fresh(alarm).closed_at is not None
+
+
+def test_what_was_raised_by_a_process_names_no_person(world: Any, run: Deployment) -> None:
+    with acting(COMMAND):
+        alarm = decide.raise_(run.pk, cause="error_rate", note="3 of 5")
+    assert alarm.raised_by is None
+
+
+BACKUP = {"configuration": "c", "data": "d", "schema": "s"}
+
+
+@pytest.mark.parametrize(
+    ("backup", "said", "expected"),
+    [
+        (BACKUP, {"restored": True, "data": "d"}, None),
+        (BACKUP, {"restored": False, "data": "with what people wrote"}, {"data": "with what people wrote"}),
+        (BACKUP, {"nothing": True, "data": "with what people wrote"}, {"data": "with what people wrote"}),
+        (BACKUP, {"data": "with what people wrote", "schema": "s"}, {"data": "with what people wrote"}),
+        (BACKUP, {"data": "with what people wrote", "schema": "another"}, None),
+        (BACKUP, {}, None),
+        (BACKUP, None, {"data": "after"}),
+        (None, {"restored": False, "data": "as it is"}, {"data": "as it is"}),
+    ],
+)
+def test_what_a_rollback_must_leave_is_what_was_before_but_for_data_that_it_kept(
+    world: Any, run: Deployment, backup: dict[str, str] | None, said: dict[str, Any] | None, expected: Any
+) -> None:
+    """backup: what the run's backup says (None: it failed); said: what the rollback's database step says, if any."""
+    base = {"deployed_version": {"tree": "t", "configuration_digest": "c"}}
+    run = alter(run, previous=base, measured={"rollback": {"code": "t", "configuration": "c", "data": "after"}})
+    for kind, phase, result in (("backup", "deployment", backup), ("database_update", "rollback", said)):
+        if result is not None:
+            row = make(
+                Step, deployment=run, phase=phase, ordinal=len(kind), step_type=kind, parameters={}, result=result
+            )
+            walk(row, "mark_ready", "claim", "succeed")
+    found = digests(run)
+    before = {"code": "t", "configuration": "c", "data": "d" if backup else ""}
+    assert found["before"] == before
+    assert found.get("expected") == (before | expected if expected else None)

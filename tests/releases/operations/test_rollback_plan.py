@@ -1,0 +1,380 @@
+"""Which runs may be taken back, by whose word, and that a plan without a rollback is found before anyone consents."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from environments.operations.access.grant import request_role
+from releases.models import DeployedVersion, Deployment, Fact, Release, Rollback, Step, StepOutput
+from releases.operations.deployment.resolve import resolve
+from releases.operations.release.refresh_from_git import refresh_from_git
+from releases.operations.release.submit import submit
+from releases.operations.rollback import decide
+from releases.operations.rollback.complete_manually import complete_manually
+from releases.operations.rollback.confirm_late import confirm_late
+from releases.operations.rollback.start import not_possible, retry
+from releases.steps.target import Layout
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
+
+
+def pointing(world: Any, release: Release, environment: str = "production") -> DeployedVersion:
+    """Say that a release is in force."""
+    where = {"application": world.application, "environment": world.environments[environment]}
+    pointer: DeployedVersion = make(DeployedVersion, **where, release=release, since=now(), basis="verified")
+    return pointer
+
+
+@pytest.fixture
+def ended(world: Any) -> Deployment:
+    """A run in production whose watch has ended; its release is in force."""
+    run: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", "succeed")
+    pointing(world, run.release)
+    return alter(run, started_at=now())  # type: ignore[no-any-return]
+
+
+def assessed(world: Any, run: Deployment) -> Rollback:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+    with world.acting_as("manager"):
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="tonight")
+    communicated(alarm)
+    return Rollback.objects.get(pk=alarm.pk)
+
+
+def counted(alarm: Rollback, **rows: int) -> bool:
+    with acting(COMMAND):
+        return decide.pre_authorise(alarm.pk, rows=rows)
+
+
+def test_after_the_monitoring_the_decider_and_one_of_the_committee_say_so_anew(world: Any, ended: Deployment) -> None:
+    ended = alter(ended, approval_request=None)
+    alarm = assessed(world, ended)
+    counted(alarm)
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="still needed from: Committee member"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    for name in ("operator", "second_operator", "manager", "developer"):
+        with world.acting_as(name), pytest.raises(NotPermitted, match="your role"):
+            confirm_late(alarm.pk, digest=shown(alarm))
+    with world.acting_as("committee_a"):
+        confirm_late(alarm.pk, digest=shown(alarm), reason="the totals are wrong")
+    with world.acting_as("committee_a"), pytest.raises(NotPermitted):
+        confirm_late(alarm.pk, digest=shown(alarm))
+    with world.acting_as("committee_b"), pytest.raises(NotPermitted, match="your role"):
+        confirm_late(alarm.pk, digest=shown(alarm))
+    with world.acting_as("operator"), pytest.raises(NotPermitted, match="Second Operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    assert world.fresh(alarm).state == "authorised"
+    assert [entry["roles"] for entry in world.fresh(alarm).facts["agreed"]] == [["committee"]]
+
+
+def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_does_not_count(
+    world: Any, ended: Deployment
+) -> None:
+    procedure = ended.procedure
+    late = {
+        "subject": "late_rollback",
+        "tier": "production",
+        "stage": 1,
+        "number": 1,
+        "origin": "default",
+        "default_fields": [],
+    }
+    kept = [
+        row
+        for row in procedure.content["approval_rules"]
+        if (row["subject"], row["tier"]) != (late["subject"], late["tier"])
+    ]
+    rows = [{**late, "role": role} for role in ("rollback_decision_maker", "committee", "project_manager")]
+    ended = alter(
+        alter(ended, approval_request=None),
+        procedure=alter(procedure, content={**procedure.content, "approval_rules": kept + rows}),
+    )
+    alarm = assessed(world, ended)
+    counted(alarm)
+    with acting(COMMAND):
+        grant = request_role(world.people["committee_a"].pk, role="project_manager", reason="two hats")
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            confirm_late(alarm.pk, digest=shown(alarm))
+    alter(grant, revoked_at=now())
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="still needed from: Project manager"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    with world.acting_as("project_manager"):
+        confirm_late(alarm.pk, digest=shown(alarm))
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+
+
+def test_after_the_monitoring_nothing_was_authorised_beforehand(world: Any, ended: Deployment) -> None:
+    """The approval allowed it for the hours of the watch, and it is asked anew."""
+    document = {**ended.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}  # type: ignore[union-attr]
+    alter(ended.approval_request, document=document)
+    with acting(COMMAND):
+        alarm = decide.raise_(ended.pk, cause="error_rate", note="3 of 5")
+    assert not counted(alarm)
+    assert world.fresh(alarm).state == "raised"
+
+
+def test_within_the_monitoring_the_committee_is_not_asked(world: Any) -> None:
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    counted(alarm)
+    with world.acting_as("committee_a"), pytest.raises(NotPossible, match="Monitoring has not ended"):
+        confirm_late(alarm.pk, digest=shown(alarm))
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+
+
+def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
+    other = make(
+        Release, application=world.application, version="1.9.0", title="newer", author=world.people["operator"]
+    )
+    alter(DeployedVersion.objects.get(), release=other)
+    with world.acting_as("operator"), pytest.raises(NotPossible, match=r"with the newest version.*1\.9\.0; roll"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    newer = make(
+        Deployment,
+        release=other,
+        application=ended.application,
+        environment=ended.environment,
+        requested_by=world.people["operator"],
+    )
+    walk(newer, "schedule", "enqueue", "start")
+    with world.acting_as("operator"), pytest.raises(NotPossible, match="A newer deployment is in progress"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+
+
+def test_of_two_runs_of_one_release_the_later_goes_first(world: Any, ended: Deployment) -> None:
+    where = {"application": ended.application, "environment": ended.environment}
+    again = make(Deployment, release=ended.release, **where, requested_by=world.people["operator"])
+    walk(again, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
+    with world.acting_as("operator"):
+        with pytest.raises(NotPossible, match="Rollbacks start with the newest version"):
+            decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+        assert not_possible(world.fresh(again)) == ""
+        decide.raise_(again.pk, cause="data_inconsistent", note="x")
+
+
+def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: Any, ended: Deployment) -> None:
+    ended = alter(ended, started_at=now() - timedelta(days=89))
+    with world.acting_as("operator"):
+        alarm = decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    alter(ended, started_at=now() - timedelta(days=91))
+    assert "higher patch" in not_possible(world.fresh(ended)), "it is asked again when it begins"
+    with world.acting_as("manager"):
+        decide.dismiss(alarm.pk, reason="the dump is gone")
+    with world.acting_as("operator"), pytest.raises(NotPossible, match="90 days. Release a higher patch"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    plan = ended.release.step_plan
+    plan["rollback"] = [row for row in plan["rollback"] if row["step_type"] != "database_update"]
+    alter(ended.release, step_plan=plan)
+    with world.acting_as("operator"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="nothing is restored")
+
+
+def test_a_rollback_is_not_taken_back_and_says_what_to_do(world: Any, ended: Deployment) -> None:
+    walk(ended, "start_rollback")
+    with (
+        world.acting_as("operator"),
+        pytest.raises(NotPossible, match="retry the failed step, or complete the rollback manually"),
+    ):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    walk(ended, "complete_rollback")
+    with (
+        world.acting_as("operator"),
+        pytest.raises(NotPossible, match="is already rolled back.*release a higher patch"),
+    ):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+
+
+def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(world: Any) -> None:
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="still counting the rows"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+
+    with acting(COMMAND):
+        assert not decide.pre_authorise(alarm.pk, rows={}, exact=False, fault="connection refused")
+    facts = world.fresh(alarm).facts
+    assert (facts["rows_total"], facts["rows_fault"]) == (None, "connection refused")
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+
+
+def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) -> None:
+    with (
+        world.acting_as("operator"),
+        pytest.raises(InvalidInput, match="The release procedure does not name this cause"),
+    ):
+        decide.raise_(ended.pk, cause="rehearsal", note="x")
+    staged = world.verified_run(ended.release, "staging")
+    pointing(world, ended.release, "staging")
+    with world.acting_as("operator"):
+        alarm = decide.raise_(staged.pk, cause="rehearsal", note="before production")
+    assert not alarm.critical
+
+
+@pytest.mark.parametrize("way", ["none", "reverse", "restore"])
+def test_a_plan_without_a_rollback_is_found_before_anyone_approves(world: Any, way: str) -> None:
+    """1.4.0 brings a migration that is a program: nobody can tell by reading it whether it can be undone."""
+    release = world.tested("1.4.0")
+    plan = release.step_plan
+    for row in plan["rollback"]:
+        if row["step_type"] == "database_update":
+            row["parameters"]["rollback_method"] = way
+    release = alter(release, step_plan=plan)
+    with world.acting_as("manager"):
+        if way == "restore":
+            assert submit(release.pk).document["migrations"]["commit"] == release.commit
+            return
+        with pytest.raises(GateNotPassed, match=r"0003_normalised_titles\.py"):
+            submit(release.pk)
+    assert world.fresh(release).state == "testing_completed"
+
+
+def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(world: Any) -> None:
+    release, round_ = world.submitted()
+    fact = Fact.objects.get(release=release, kind="migrations")
+    paths = [row["path"] for row in fact.value["files"]]
+    assert any(path.endswith("0002_tags.sql") for path in paths)
+    alter(world.application, repository="/nowhere")
+    with world.acting_as("manager"):
+        refresh_from_git(release.pk)
+    again = Fact.objects.get(pk=fact.pk)
+    assert (again.value, again.observed_at) == (fact.value, fact.observed_at)
+    assert round_.document["migrations"] == fact.value
+
+
+LEFT: dict[str, Any] = {"maintenance": "off", "service": "none"}
+
+
+def faltered(world: Any) -> tuple[Deployment, Rollback]:
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    walk(alarm, "apply_pre_authorisation", "start", "fail")
+    return walk(run, "start_rollback", "fail_rollback"), alarm
+
+
+def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(world: Any) -> None:
+    run, alarm = faltered(world)
+    with world.acting_as("manager"), pytest.raises(NotPermitted):
+        complete_manually(alarm.pk, **LEFT, reason="I did it")
+    with world.acting_as("operator"):
+        with pytest.raises(InvalidInput):
+            complete_manually(alarm.pk, **LEFT, reason=" ")
+        complete_manually(alarm.pk, **LEFT, reason="restored from the dump by hand")
+        with pytest.raises(NotPermitted, match="A different person from the one before"):
+            complete_manually(alarm.pk, **LEFT, reason="and so say I")
+    assert world.fresh(alarm).state == "failed"
+    with world.acting_as("second_operator"):
+        complete_manually(alarm.pk, **LEFT, reason="I compared the totals")
+    assert world.fresh(alarm).state == "reporting"
+    report = alarm.documents.get(kind="report").body
+    assert "Operator" in report and "Second Operator" in report
+    with world.acting_as("second_operator"), pytest.raises(NotPossible):
+        complete_manually(alarm.pk, **LEFT, reason="again")
+    with world.acting_as("second_operator"):
+        resolve(run.pk, how="unknown", reason="by hand")
+    assert world.fresh(run).state == "resolved"
+
+
+def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(world: Any) -> None:
+    _run, alarm = faltered(world)
+    flag = Layout(Path(world.targets["production"].root)).maintenance
+    flag.parent.mkdir(parents=True, exist_ok=True)
+    flag.touch()
+    with world.acting_as("operator"):
+        with pytest.raises(InvalidInput, match="still on .as measured"):
+            complete_manually(alarm.pk, **LEFT, reason="restored by hand")
+        complete_manually(alarm.pk, **LEFT, reason="restored by hand", accepted=True)
+    (entry,) = world.fresh(alarm).facts["by_hand"]
+    assert (entry["maintenance"], entry["measured"]["maintenance"]) == ("off", "on")
+    event = Event.objects.filter(kind="operation", operation="rollback:complete_manually").latest("at")
+    assert event.contents["after"]["left_so"] == ["Maintenance mode is still on (as measured)."]
+    flag.unlink()
+    with world.acting_as("second_operator"):
+        with pytest.raises(InvalidInput, match="does not run as it should .as stated"):
+            complete_manually(alarm.pk, maintenance="off", service="stopped", reason="compared")
+        with pytest.raises(InvalidInput, match="still on .as stated"):
+            complete_manually(alarm.pk, maintenance="on", service="none", reason="compared")
+        complete_manually(alarm.pk, **LEFT, reason="compared")
+    report = alarm.documents.get(kind="report").body
+    assert "メンテナンスモード" in report and "⚠" in report
+
+
+def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> None:
+    _run, alarm = faltered(world)
+    alter(world.targets["production"], options={"service": {"start": ["/bin/true"]}})
+    with world.acting_as("operator"), pytest.raises(InvalidInput, match="does not run as it should .as measured"):
+        complete_manually(alarm.pk, maintenance="off", service="running", reason="restored by hand")
+    assert "by_hand" not in world.fresh(alarm).facts
+
+
+def test_a_rollback_of_a_run_that_was_resolved_is_not_tried_again(world: Any) -> None:
+    """Its steps would run in no state of the run; by hand it still comes to its end."""
+    run, alarm = faltered(world)
+    step = make(Step, deployment=run, phase="rollback", ordinal=90, step_type="command", parameters={})
+    walk(step, "mark_ready", "claim", "fail")
+    with world.acting_as("second_operator"):
+        resolve(run.pk, how="unknown", reason="by hand")
+    with world.acting_as("operator"):
+        with pytest.raises(NotPossible, match="Complete its rollback manually instead of retrying it"):
+            retry(alarm.pk, reason="again")
+        complete_manually(alarm.pk, **LEFT, reason="restored from the dump by hand")
+    assert world.fresh(alarm).state == "failed"
+    with world.acting_as("second_operator"):
+        complete_manually(alarm.pk, **LEFT, reason="I compared the totals")
+    assert world.fresh(alarm).state == "reporting"
+
+
+def test_only_what_faltered_is_taken_over(world: Any) -> None:
+    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    with world.acting_as("operator"), pytest.raises(NotPossible):
+        complete_manually(alarm.pk, **LEFT, reason="by hand")
+    assert "by_hand" not in world.fresh(alarm).facts
+
+
+def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: Any) -> None:
+    run, alarm = faltered(world)
+    step = make(
+        Step, deployment=run, ordinal=90, phase="deployment", step_type="command", parameters={}, label_ja="移行", label_en="Migrate",
+        started_at=now(), failure="exit code 7",
+    )  # fmt: skip
+    walk(step, "mark_ready", "claim", "fail")
+    with acting(COMMAND):
+        StepOutput.objects.create(step=step, fencing_token=1, text="line one\nTraceback: totals differ\n")
+    alter(run, started_at=alarm.raised_at - timedelta(minutes=5))
+    alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
+    with translation.override("en"):  # whatever the language of the operation: the documents are the company's
+        draft_documents_of(alarm)
+    texts = {document.kind: document.body for document in alarm.documents.all()}
+    report = texts["report"]
+    assert "two totals differ" in report and "all users" in report and "dataset: 3" in report and "コード abc" in report
+    assert "Traceback: totals differ" in report
+    assert report.index("デプロイ開始（予約：") < report.index("警報：Operator")
+    assert "exit code 7" in texts["cause"] and "Datasets can be tagged" in texts["cause"]
+    assert "原因をもとに記入" in texts["prevention"]
+
+
+def draft_documents_of(alarm: Rollback) -> None:
+    from audit.operation import operation
+    from releases.operations.rollback.draft import draft_documents
+
+    with acting(COMMAND), operation("test:draft", (Rollback, alarm.pk)) as op:
+        draft_documents(op.get(Rollback))

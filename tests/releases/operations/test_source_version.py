@@ -1,0 +1,157 @@
+"""The next version is suggested from what is in force and what is planned, and a draft can take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from releases.models import Release
+from releases.operations.release import suggest_version
+from releases.operations.release.copy import copy
+from releases.operations.release.plan import add_change, plan
+from releases.operations.release.prepare import cancel, lock_scope
+from tests.releases.gates.asking import alter, in_force, walk
+
+
+def draft(world: Any, version: str, *kinds: str, kind: str = "regular") -> Release:
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version=version, title=version, kind=kind)
+        for name in kinds:
+            add_change(release.pk, kind=name, text="a change")
+    return release
+
+
+def test_the_next_versions_follow_the_one_in_force(world: Any) -> None:
+    assert suggest_version.next_versions(world.application) == suggest_version.Next(None, "1.0.0", "1.0.0", "1.0.0")
+    in_force(world, "1.2.0")
+    assert suggest_version.next_versions(world.application) == suggest_version.Next("1.2.0", "1.2.1", "1.3.0", "2.0.0")
+
+
+def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(world: Any) -> None:
+    in_force(world, "1.2.0")
+    planned = draft(world, "1.3.0")
+    assert suggest_version.next_versions(world.application).minor == "1.4.0"
+    with world.acting_as("manager"):
+        cancel(planned.pk, reason="no")
+    assert suggest_version.next_versions(world.application).minor == "1.3.0"
+
+
+def deployed(world: Any, release: Release, environment: str) -> Release:
+    """Deploy a release to an environment, roll it back there, and give it up."""
+    run = world.verified_run(world.fresh(release), environment)
+    alter(
+        walk(run, "start_rollback", "complete_rollback"),
+        started_at=now(),
+        previous={"wanted": {"version": release.version}},
+    )
+    with world.acting_as("manager"):
+        cancel(release.pk, reason="it does not work")
+    return release
+
+
+def test_a_version_that_reached_an_environment_is_not_planned_again(world: Any) -> None:
+    in_force(world, "1.2.0")
+    used = deployed(world, draft(world, "1.3.0", "feature"), "staging")
+    assert suggest_version.next_versions(world.application).minor == "1.4.0"
+    other = draft(world, "1.5.0", "feature")
+    with world.acting_as("manager"):
+        for again in (
+            lambda: plan(application_id=world.application.pk, version="1.3.0", title="again"),
+            lambda: copy(used.pk, version="1.3.0", with_changes=True),
+            lambda: suggest_version.set_version(other.pk, version="1.3.0"),
+        ):
+            with pytest.raises(InvalidInput, match=r"1\.3\.0 was deployed to Staging before.*1\.3\.1 is free"):
+                again()
+    assert suggest_version.for_release(draft(world, "1.2.1", "feature")) == "1.4.0"
+
+
+def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: Any) -> None:
+    release = draft(world, "1.3.0")
+    run = world.verified_run(release, "development")
+    alter(run, started_at=now(), previous={"wanted": {"version": "1.3.0"}})
+    with world.acting_as("manager"):
+        suggest_version.set_version(release.pk, version="1.4.0")
+        with pytest.raises(InvalidInput, match="1.3.1 is free"):
+            plan(application_id=world.application.pk, version="1.3.0", title="again")
+        suggest_version.set_version(release.pk, version="1.3.0")
+    assert world.fresh(release).version == "1.3.0", "its own version is its own"
+
+
+def test_what_would_fit_is_never_a_used_version(world: Any) -> None:
+    in_force(world, "1.2.0")
+    draft(world, "1.3.0")
+    release = draft(world, "1.2.1", "feature")
+    (said,) = suggest_version.wrong(release)
+    assert "A suitable version is 1.4.0." in said
+
+
+def test_a_copy_has_its_own_version_in_its_title(world: Any) -> None:
+    with world.acting_as("manager"):
+        first = plan(application_id=world.application.pk, version="1.3.0", title="v1.3.0: 検索 (1.3.0-beta.1, 11.3.0)")
+        assert copy(first.pk, version="1.4.0").title == "v1.4.0: 検索 (1.3.0-beta.1, 11.3.0)"
+        assert copy(first.pk, version="1.5.0", title="Tags").title == "Tags"
+
+
+def test_a_draft_is_told_what_fits_its_changes(world: Any) -> None:
+    in_force(world, "1.2.0")
+    for version, kinds, fits in (
+        ("1.3.0", ["feature"], "1.3.0"),
+        ("1.2.1", ["feature"], "1.4.0"),
+        ("1.5.0", ["breaking"], "2.0.0"),
+        ("1.1.0", ["fix"], "1.2.2"),
+    ):
+        assert suggest_version.for_release(draft(world, version, *kinds)) == fits, version
+
+
+def test_a_pre_release_is_told_the_next_beta(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release = draft(world, "1.2.1-beta.1", "feature", kind="pre_release")
+    assert suggest_version.for_release(release) == "1.3.0-beta.1"
+    draft(world, "1.3.0-beta.1", kind="pre_release")
+    assert suggest_version.for_release(release) == "1.3.0-beta.2"
+
+
+def test_a_draft_takes_the_suggested_version_and_its_tag(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release = draft(world, "1.2.1", "feature")
+    with world.acting_as("manager"):
+        suggest_version.set_version(release.pk)
+    fresh = world.fresh(release)
+    assert (fresh.version, fresh.tag) == ("1.3.0", "v1.3.0")
+    with world.acting_as("project_manager"):
+        suggest_version.set_version(release.pk, version="１.４.0")
+    fresh = world.fresh(release)
+    assert (fresh.version, fresh.tag, fresh.history.count()) == ("1.4.0", "v1.4.0", 3)
+    assert {row.username for row in fresh.editors.all()} >= {"manager", "project_manager"}
+
+
+def test_another_version_is_refused_where_it_may_not_be(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release, other = draft(world, "1.3.0"), draft(world, "1.4.0")
+    with world.acting_as("manager"):
+        for version in ("1.3.0", "1.2.0"):
+            with pytest.raises(InvalidInput, match="already planned or released"):
+                suggest_version.set_version(other.pk, version=version)
+        with pytest.raises(InvalidInput, match="semantic"):
+            suggest_version.set_version(other.pk, version="next")
+        with pytest.raises(InvalidInput, match="The release 0 does not exist"):
+            suggest_version.set_version(0, version="1.9.0")
+        cancel(release.pk, reason="no")
+        with pytest.raises(NotPossible):
+            suggest_version.set_version(release.pk, version="1.9.0")
+    for name in ("developer", "operator", "committee_a", "auditor"):
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            suggest_version.set_version(other.pk, version="1.9.0")
+    assert world.fresh(other).version == "1.4.0"
+
+
+def test_the_refusal_to_fix_the_content_names_what_would_fit(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release = world.planned("1.3.0")
+    with world.acting_as("manager"):
+        add_change(release.pk, kind="breaking", text="another form of answers")
+        with pytest.raises(InvalidInput, match=r"A suitable version is 2\.0\.0\."):
+            lock_scope(release.pk)

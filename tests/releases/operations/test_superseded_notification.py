@@ -1,0 +1,172 @@
+"""What waits follows the release: dropped when it moves on, refused when it is out of date; who heard hears the end (P5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from releases.models import Notification, NotificationChannel, NotificationDelivery, NotificationRule, RecipientGroup
+from releases.notifications.templates.events import KEYS
+from releases.operations.notification.approve_external import approve_external, digest_of
+from releases.operations.notification_rule.change import add, remove
+from releases.operations.release.prepare import cancel as call_off
+from releases.procedures.document import Procedure, ProcedureFaults
+from releases.procedures.load import DEFAULT
+from releases.procedures.unnotified_ends import ENDS, PLAN
+from tests.releases.gates.asking import alter
+from tests.releases.notifications.channels.receivers import MailHost
+from tests.releases.operations.notifying import WORKER, deliver, only, outcomes, outsider, tell
+from tests.releases.operations.test_lanes import draft, happens
+
+__all__ = ["draft"]
+
+
+@pytest.fixture
+def waiting(world: Any, draft: Any) -> Notification:
+    """The announcement of a release waits for its second person."""
+    only(
+        *((event, "users", "mail") for event in (PLAN, *ENDS)), ("notification:await_external_approval", None, "admin")
+    )
+    outsider("users", "kita@users.example")
+    happens(draft, PLAN)
+    notice = Notification.objects.get(event=PLAN)
+    assert notice.waits
+    return notice
+
+
+def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_the_end_alone(
+    world: Any, draft: Any, waiting: Notification, host: MailHost
+) -> None:
+    with world.acting_as("manager"):
+        call_off(draft.pk, reason="計画変更")
+    tell()
+    waiting = world.fresh(waiting)
+    assert not waiting.waits and "newer" in waiting.cancelled_because
+    assert outcomes(waiting) == {("kita@users.example", "mail"): "superseded"}
+    assert not Notification.objects.filter(event="release:cancel").exists(), (
+        "nobody hears of the end of what he never heard of"
+    )
+    assert Event.objects.filter(operation="notification:supersede", kind="operation").count() == 1
+    assert deliver() == 0 and not host.mails
+
+
+def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: Any, waiting: Notification) -> None:
+    with world.acting_as("manager"):
+        call_off(draft.pk, reason="計画変更")
+    with world.acting_as("project_manager"), pytest.raises(NotPossible, match="cancelled"):
+        approve_external(waiting.pk, digest=digest_of(waiting))
+
+
+@pytest.mark.parametrize(
+    "event", ["release:reschedule", "release:reopen_scope", "release:end_approval", "deployment:start"]
+)
+def test_every_move_of_the_release_ends_its_plan(world: Any, draft: Any, waiting: Notification, event: str) -> None:
+    happens(draft, event)
+    assert not world.fresh(waiting).waits
+
+
+def test_a_run_that_is_cancelled_alone_leaves_the_plan(world: Any, draft: Any, waiting: Notification) -> None:
+    happens(draft, "deployment:cancel", "milestone:remind")
+    assert world.fresh(waiting).waits
+
+
+def test_what_was_approved_and_waits_for_the_morning_is_not_sent_once_the_release_is_called_off(
+    world: Any, draft: Any, waiting: Notification, host: MailHost
+) -> None:
+    with world.acting_as("project_manager"):
+        approve_external(waiting.pk, digest=digest_of(waiting))
+    with world.acting_as("manager"):
+        call_off(draft.pk, reason="計画変更")
+    tell()
+    deliver()
+    assert outcomes(waiting) == {("kita@users.example", "mail"): "superseded"} and not host.mails
+    assert not Notification.objects.filter(event="release:cancel").exists()
+
+
+def test_whoever_planned_the_release_does_not_confirm_its_announcement(
+    world: Any, draft: Any, waiting: Notification
+) -> None:
+    planner = draft.author.username
+    asked = Notification.objects.get(event="notification:await_external_approval")
+    assert planner not in {message.account.username for message in asked.inbox_items.all()}
+    with world.acting_as(planner), pytest.raises(NotPermitted, match="planned"):
+        approve_external(waiting.pk, digest=digest_of(waiting))
+    with world.acting_as("project_manager"):
+        approve_external(waiting.pk, digest=digest_of(waiting))
+
+
+@pytest.mark.parametrize("end", [event for event in ENDS if event.startswith("release:")])
+def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with_it(
+    world: Any, draft: Any, host: MailHost, end: str
+) -> None:
+    for group in ("users", "partners", "vendors"):
+        outsider(group, f"{group}@outside.example")
+    happens(draft, PLAN)
+    notice = Notification.objects.get(event=PLAN)
+    with world.acting_as("project_manager"):
+        approve_external(notice.pk, digest=digest_of(notice))
+    deliver()
+    happens(draft, end)
+    ending = Notification.objects.get(event=end)
+    assert {message.name for message in ending.inbox_items.filter(external=True)} == {
+        f"{group}@outside.example" for group in ("users", "partners", "vendors")
+    }
+
+
+def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(people: dict[str, Any]) -> None:
+    mail = NotificationRule.objects.filter(removed_at=None, channel__key="mail")
+    for group in RecipientGroup.objects.filter(side="external"):
+        heard = set(mail.filter(group=group).values_list("event", flat=True))
+        assert {PLAN, "rollback:authorise", *ENDS} <= heard, group
+    assert all(KEYS[end].follows for end in ENDS)
+
+
+def test_a_procedure_that_tells_a_group_the_beginning_and_not_the_end_is_refused_with_its_place() -> None:
+    text = DEFAULT.read_text("utf-8")
+    line = next(row for row in text.splitlines() if '"deployment:fail"' in row)
+    with pytest.raises(ProcedureFaults) as faults:
+        Procedure.from_toml(text.replace(line, line.replace('"partners", ', "")))
+    (fault,) = faults.value.faults
+    assert (
+        fault.place.startswith("notification_rules")
+        and "'partners'" in str(fault)
+        and "deployment:fail" in str(fault)
+        and "line" in fault.place
+    )
+
+
+def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without_an_end_is_not_made(
+    world: Any, draft: Any
+) -> None:
+    only(*((event, "users", "mail") for event in (PLAN, *ENDS)))
+    mail, vendors = NotificationChannel.objects.get(key="mail"), RecipientGroup.objects.get(key="vendors")
+    with world.acting_as("manager"):
+        with pytest.raises(InvalidInput, match="so it must also be notified of the outcome"):
+            remove(NotificationRule.objects.get(event="deployment:fail", removed_at=None).pk, reason="x")
+        with pytest.raises(InvalidInput, match="deployment has failed"):
+            add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
+        for end in ENDS:
+            add(event=end, group_id=vendors.pk, channel_id=mail.pk)
+        add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
+
+
+def test_inside_what_comes_late_is_overtaken_by_what_the_same_reader_is_told_next(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    from tests.releases.operations.notifying import join
+
+    only(*((event, "development_team", "mail") for event in ("release:reschedule", "release:cancel")))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    happens(draft, "release:reschedule", "release:cancel")
+    first = Notification.objects.get(event="release:reschedule")
+    with acting(WORKER):
+        alter(first, made_at=now() - timedelta(hours=1))
+    deliver()
+    assert outcomes(first) == {("Developer", "mail"): "superseded"} and len(host.mails) == 1
+    assert "newer" in NotificationDelivery.objects.get(inbox_item__notification=first).last_error

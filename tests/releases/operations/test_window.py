@@ -1,0 +1,155 @@
+"""Choosing the window: outside is refused with the next one named; moving and postponing move every date."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from audit.clock import now
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from releases.gates.window import opening
+from releases.models import ApprovalRequest, FinalCheck
+from releases.operations.approval_request.decide import approve, reject
+from releases.operations.release.plan import plan
+from releases.operations.release.reschedule import reschedule, set_scheduled_start
+from releases.operations.window.request import request_window
+from tests.releases.gates.asking import alter
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+
+
+def next_regular(world: Any) -> datetime:
+    """Return when the next third Wednesday opens, after the extra window of today."""
+    answer = opening(world.application, world.environments["production"], now() + timedelta(hours=7))
+    assert answer.next_start is not None
+    return answer.next_start
+
+
+def test_outside_a_window_it_is_refused_and_the_next_is_named(world: Any) -> None:
+    start = next_regular(world)
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        with pytest.raises(GateNotPassed) as closed:
+            set_scheduled_start(release.pk, start=start - timedelta(seconds=1))
+    assert f"{start.astimezone(TOKYO):%d}" in closed.value.reasons[0] and "01:00" in closed.value.reasons[0]
+    assert world.fresh(release).scheduled_start_at is None and not release.milestones.exists()
+
+
+def test_the_regular_window_gives_every_date(world: Any) -> None:
+    """The third Wednesday, 01:00 to 05:00, with T-14, T-7, T-3, T-1 and T-0."""
+    start = next_regular(world)
+    local = start.astimezone(TOKYO)
+    assert (local.weekday(), local.hour) == (2, 1) and 15 <= local.day <= 21
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        set_scheduled_start(release.pk, start=start)
+    release = world.fresh(release)
+    assert release.scheduled_end_at - release.scheduled_start_at == timedelta(hours=4)
+    days = {"lock_scope": 14, "complete_testing": 7, "mark_approved": 3, "complete_final_check": 1, "start": 0}
+    assert {m.guards for m in release.milestones.all()} == set(days)
+    for milestone in release.milestones.all():
+        if milestone.due_immediately:
+            assert milestone.due_at <= now(), "what lies in the past is due at once"
+        else:
+            due = milestone.due_at.astimezone(TOKYO).date()
+            assert local.date() - due == timedelta(days=days[milestone.guards]), milestone.guards
+
+
+def test_a_time_in_the_past_is_refused(world: Any) -> None:
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        with pytest.raises(InvalidInput, match="past"):
+            set_scheduled_start(release.pk, start=now() - timedelta(days=2))
+
+
+def test_after_the_application_it_is_postponed_and_not_moved(world: Any) -> None:
+    release, _round = world.submitted()
+    with world.acting_as("manager"), pytest.raises(NotPossible, match="Reschedule the release instead"):
+        set_scheduled_start(release.pk, start=next_regular(world))
+    for name in ("operator", "committee_a", "developer"):
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            reschedule(release.pk, start=next_regular(world), reason="x")
+
+
+def test_postponing_ends_the_round_the_run_and_the_final_check(world: Any) -> None:
+    deployment = world.scheduled()
+    release, start = deployment.release, next_regular(world)
+    with world.acting_as("manager"):
+        with pytest.raises(GateNotPassed, match="Next window"):
+            reschedule(release.pk, start=start - timedelta(hours=1), reason="fair")
+        assert world.fresh(deployment).state == "scheduled", "a refused postponement ends nothing"
+        reschedule(release.pk, start=start, reason="the fair is on")
+    release = world.fresh(release)
+    assert (release.state, release.scheduled_start_at) == ("testing_completed", start)
+    assert world.fresh(deployment).state == "cancelled"
+    round_ = ApprovalRequest.objects.get(release=release)
+    assert (round_.state, round_.invalidated_by) == ("invalidated", "window")
+    assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
+    assert (
+        not release.milestones.filter(guards__in=["mark_approved", "complete_final_check"])
+        .exclude(done_at=None)
+        .exists()
+    )
+    assert release.checklist.exclude(signed_at=None).count() == 6, "what rests on unchanged facts stays signed"
+
+
+def extra(world: Any, who: str = "manager", **fields: Any) -> ApprovalRequest:
+    given = {
+        "application_id": world.application.pk,
+        "name": "second extra",
+        "starts_at": now() + timedelta(days=1),
+        "ends_at": now() + timedelta(days=1, hours=4),
+        "reason": "a customer waits",
+    }
+    with world.acting_as(who):
+        return request_window(world.environments["production"].pk, **given | fields)
+
+
+def test_an_extra_window_opens_with_the_second_approval_only(world: Any) -> None:
+    round_ = extra(world)
+    middle = now() + timedelta(days=1, hours=1)
+    for name, opens in (("committee_a", False), ("committee_b", True)):
+        with world.acting_as(name):
+            approve(round_.pk, digest=round_.digest)
+        answer = opening(world.application, world.environments["production"], middle)
+        assert answer.open == opens
+
+
+def test_who_asks_for_a_window_does_not_approve_it(world: Any) -> None:
+    round_ = extra(world, "author_on_committee")
+    with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="submitted it"):
+        approve(round_.pk, digest=round_.digest)
+
+
+def test_a_rejected_window_stays_closed(world: Any) -> None:
+    round_ = extra(world)
+    with world.acting_as("committee_a"):
+        reject(round_.pk, digest=round_.digest, comment="too soon")
+    with world.acting_as("committee_b"), pytest.raises(NotPossible):
+        approve(round_.pk, digest=round_.digest)
+    answer = opening(world.application, world.environments["production"], now() + timedelta(days=1, hours=1))
+    assert answer.window is None or answer.window.name != "second extra"
+
+
+def test_a_window_without_reason_or_backwards_is_refused(world: Any) -> None:
+    with pytest.raises(InvalidInput):
+        extra(world, reason=" ")
+    with pytest.raises(InvalidInput):
+        extra(world, ends_at=now() + timedelta(hours=23))
+    for name in ("operator", "developer", "committee_a", "auditor"):
+        with pytest.raises(NotPermitted):
+            extra(world, name)
+
+
+def test_a_second_application_for_the_same_window_is_refused_and_names_the_first(world: Any) -> None:
+    from releases.operations.release.submit import submit
+
+    first, _round = world.submitted()
+    start = world.fresh(first).scheduled_start_at
+    second = world.tested("1.4.0")
+    alter(second, scheduled_start_at=start)
+    with world.acting_as("manager"), pytest.raises(GateNotPassed, match=r"1\.3\.0"):
+        submit(second.pk)

@@ -1,0 +1,350 @@
+"""The emergency stop: one presses, everything of production stops and stays stopped, two let it go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.models import Event
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
+from environments.models import AccessGrant
+from releases.models import ApprovalRequest, Deployment, EmergencyStop, Procedure
+from releases.operations.approval_request import decide as consent
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.deployment.request import request
+from releases.operations.deployment.schedule import schedule
+from releases.operations.emergency_stop.activate import activate
+from releases.operations.emergency_stop.request_lift import request_lift
+from releases.operations.step.claim import claim
+from releases.worker.executor import run_from
+from releases.worker.poll import poll_once
+from tests.releases.api.conftest import ask, managing, token_for
+from tests.releases.gates.asking import alter, communicated, shown
+
+from .conftest import TRUE, WORKER, at_work, first, row, states
+
+__all__ = ["managing"]
+
+
+def pressed(world: Any, who: str = "operator", **fields: Any) -> EmergencyStop:
+    with world.acting_as(who):
+        return activate(reason="the data centre burns", **fields)
+
+
+def released(world: Any, switch: EmergencyStop, applicant: str = "operator", member: str = "committee_a") -> None:
+    with world.acting_as(applicant):
+        round_ = request_lift(switch.pk, reason="the fire is out")
+    with world.acting_as(member):
+        consent.approve(round_.pk, digest=round_.digest)
+
+
+@pytest.mark.parametrize("name", ["operator", "manager", "committee_a"])
+def test_one_person_presses_it_without_approval_or_signature(world: Any, name: str) -> None:
+    with world.acting_as(name, proved=False):
+        switch = activate(reason="the data centre burns")
+    assert switch.activated_by == world.people[name] and EmergencyStop.on() == [switch]
+    event = Event.objects.get(kind="operation", operation="emergency_stop:activate").contents
+    assert event["object"] == f"releases.EmergencyStop:{switch.pk}" and event["reason"] == "the data centre burns"
+
+
+def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
+    for name in ("developer", "tester", "auditor", "outsider", "administrator", "ci"):
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            activate(reason="for fun")
+    with world.acting_as("operator"), pytest.raises(InvalidInput):
+        activate(reason=" ")
+    assert not EmergencyStop.on()
+    assert Event.objects.filter(operation="emergency_stop:activate", kind="refusal").count() == 7
+
+
+def test_an_operator_of_one_production_environment_presses_it_too(world: Any, browsers: Callable[[str], Any]) -> None:
+    for grant in AccessGrant.objects.filter(account=world.people["second_operator"]):
+        alter(grant, environment=world.environments["production"])
+    for grant in AccessGrant.objects.filter(account=world.people["operator"]):
+        alter(grant, environment=world.environments["staging"])
+    page = reverse("admin:releases_emergencystop_changelist")
+    assert "emergency_stop:activate" in browsers("second_operator").get(page).content.decode()
+    assert "emergency_stop:activate" not in browsers("operator").get(page).content.decode()
+    with world.acting_as("operator"), pytest.raises(NotPermitted):
+        activate(reason="not mine")
+    assert pressed(world, "second_operator")
+
+
+def test_it_is_pressed_once_at_a_time(world: Any) -> None:
+    pressed(world)
+    with world.acting_as("manager"), pytest.raises(NotPossible, match="already"):
+        activate(reason="me too")
+    assert EmergencyStop.objects.count() == 1
+
+
+def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Deployment]) -> None:
+    """Neither scheduling, nor queueing what is due, nor the claim of what is queued."""
+    run = consented(row(TRUE))
+    switch = pressed(world)
+    with acting(WORKER), pytest.raises(GateNotPassed, match="data centre burns"):
+        enqueue(run.pk)
+    with world.acting_as("operator"):
+        decide_cancel(run)
+        other = request(run.release_id, environment_id=run.environment_id)
+        with pytest.raises(GateNotPassed, match="All production has been stopped since"):
+            schedule(other.pk)
+    released(world, switch)
+    with world.acting_as("operator"):
+        schedule(other.pk)
+    with acting(WORKER):
+        enqueue(other.pk)
+    pressed(world)
+    with acting(WORKER), pytest.raises(GateNotPassed, match="data centre burns"):
+        claim(first(other).pk, worker="w")
+    with acting(WORKER):
+        run_from(first(other).pk)
+    back = world.fresh(other)
+    assert back.state == "scheduled" and "data centre burns" in back.blockers[0], "put back with its reason"
+    assert world.fresh(back.approval_request).state == "approved", "the consent is not used up"
+
+
+def decide_cancel(run: Deployment) -> None:
+    from releases.operations.deployment.schedule import cancel
+
+    cancel(run.pk, reason="another one")
+
+
+def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
+    """A real process of a real step; it is told to end, and what comes after it is dropped."""
+    told, running = tmp_path / "told", tmp_path / "running"
+    script = (
+        "import os, pathlib, signal, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).touch(), os._exit(1)))\n"
+        f"pathlib.Path({str(running)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    run = consented(row([sys.executable, "-c", script]), row(TRUE))
+    with acting(WORKER):
+        enqueue(run.pk)
+    worker = at_work(first(run).pk)
+    try:
+        _until(lambda: running.exists() and running.read_text())
+        pressed(world)
+        assert world.fresh(run).state == "stopping"
+        worker.join(20)
+        assert not worker.is_alive()
+    finally:
+        with suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.kill(int(running.read_text()), signal.SIGKILL)
+            pytest.fail("the process went on")
+        worker.join(30)
+    assert told.exists(), "it was asked to end before it was killed"
+    stopped = world.fresh(run)
+    assert (stopped.state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+    event = Event.objects.filter(kind="operation", operation="deployment:stop").get().contents
+    assert event["after"]["switch"] == EmergencyStop.objects.get().pk
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("worker", ["", "w"], ids=["offered", "followed"])
+def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_further(
+    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, worker: str
+) -> None:
+    """Who pressed it was killed before the runs were stopped: the claim refuses, and the poll stops the run."""
+    run = consented(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        enqueue(run.pk)
+        taken = claim(first(run).pk, worker="w")
+        assert taken is not None
+    monkeypatch.setattr("releases.operations.emergency_stop.activate.stop_runs", lambda: [])
+    pressed(world)
+    from releases.operations.step.outcome import record_success
+
+    with acting(WORKER):
+        following = record_success(first(run), fencing_token=1, result={}, worker=worker)
+        assert following is not None and following.state == "ready" and claim(following.pk, worker="w") is None
+        monkeypatch.undo()
+        assert world.fresh(run).state == "running"
+        from audit.clock import now
+
+        poll_once(now())
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["succeeded", "cancelled", "cancelled"])
+
+
+def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: Any, database: str) -> None:
+    """A claim that has seen the switch off commits before the press does; so the press finds its run and stops it."""
+    done = threading.Event()
+
+    def pressing() -> None:
+        try:
+            pressed(world)
+            done.set()
+        finally:
+            connection.close()
+
+    with psycopg.connect(database) as claiming:
+        claiming.execute("SELECT pg_advisory_xact_lock_shared(hashtext('ringi_emergency_stop'))")
+        thread = threading.Thread(target=pressing)
+        thread.start()
+        with psycopg.connect(database, autocommit=True) as looking:
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            _until(lambda: looking.execute(waits).fetchone() == (1,))
+        assert not done.is_set() and not EmergencyStop.on()
+        claiming.commit()
+    thread.join(20)
+    assert done.is_set() and EmergencyStop.on()
+
+
+def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(["/bin/false"]), row(TRUE))
+    with acting(WORKER):
+        enqueue(run.pk)
+        run_from(first(run).pk)
+    switch = pressed(world)
+    assert world.fresh(run).state == "awaiting_decision", "nothing of it runs: it is left for a decision"
+    with (
+        world.acting_as("second_operator"),
+        pytest.raises(GateNotPassed, match="All production has been stopped since"),
+    ):
+        decide.retry(first(run).pk, reason="again")
+    released(world, switch)
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="again")
+    assert world.fresh(run).state == "running"
+
+
+def test_the_rollback_is_never_stopped(world: Any, consented: Callable[..., Deployment]) -> None:
+    from releases.operations.rollback import decide as rollbacks
+    from releases.operations.rollback.start import start_rollback as begin
+
+    run = consented(row(TRUE), row(["/bin/false"]))
+    with acting(WORKER):
+        enqueue(run.pk)
+        run_from(first(run).pk)
+    pressed(world)
+    with world.acting_as("operator"):
+        rollback = rollbacks.raise_(run.pk, cause="major_failure")
+    with world.acting_as("manager"):
+        rollbacks.assess(rollback.pk, impact="i", method="m", timing="t")
+    communicated(rollback)
+    with world.acting_as("second_operator"):
+        rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="roll back")
+    with acting(WORKER):
+        run_from(begin(rollback.pk))
+    assert set(run.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
+
+
+def test_lower_tiers_go_on(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    pressed(world)
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_it_takes_two_to_release_it(world: Any) -> None:
+    switch = pressed(world, "committee_a")
+    with world.acting_as("committee_a", proved=False), pytest.raises(SignatureRequired):
+        request_lift(switch.pk, reason="over")
+    with world.acting_as("committee_a"):
+        round_ = request_lift(switch.pk, reason="over")
+        with pytest.raises(NotPossible, match="Lifting this emergency stop has already been requested"):
+            request_lift(switch.pk, reason="over")
+        with pytest.raises(NotPermitted, match="submitted it for approval"):
+            consent.approve(round_.pk, digest=round_.digest)
+    for name in ("operator", "manager", "ci", "auditor"):
+        with world.acting_as(name), pytest.raises((NotPermitted, SignatureRequired)):
+            consent.approve(round_.pk, digest=round_.digest)
+    assert EmergencyStop.on() == [switch]
+    with world.acting_as("committee_b"):
+        consent.approve(round_.pk, digest=round_.digest)
+    assert not EmergencyStop.on() and world.fresh(switch).lifted_at is not None
+    with world.acting_as("committee_a"), pytest.raises(NotPossible, match="The emergency stop was lifted already"):
+        request_lift(switch.pk, reason="over")
+
+
+def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -> None:
+    switch = pressed(world)
+    with world.acting_as("operator"):
+        round_ = request_lift(switch.pk, reason="over")
+    with world.acting_as("committee_a"):
+        consent.reject(round_.pk, digest=round_.digest, comment="it still burns")
+    assert EmergencyStop.on() == [switch]
+    released(world, switch, member="committee_b")
+    assert not EmergencyStop.on()
+
+
+def test_without_a_rule_nobody_releases_it(world: Any) -> None:
+    switch = pressed(world)
+    procedure = Procedure.objects.get(state="in_effect")
+    text = dict(procedure.content)
+    text["approval_rules"] = [rule for rule in text["approval_rules"] if rule["subject"] != "emergency_stop_lift"]
+    alter(procedure, content=text)
+    with world.acting_as("operator"), pytest.raises(GateNotPassed, match="no approval rule"):
+        request_lift(switch.pk, reason="over")
+    assert not ApprovalRequest.objects.filter(emergency_stop=switch).exists()
+
+
+def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
+    client = browsers("operator")
+    pages = [reverse("admin:index"), reverse("queues"), reverse("calendar"), reverse("timeline"), "/account/mfa/",
+             reverse("admin:releases_release_changelist"), reverse("operation-new", args=["release", "plan"])]  # fmt: skip
+    for address in pages:
+        assert "data-stop-switch" not in client.get(address).content.decode(), address
+    switch = pressed(world)
+    for address in pages:
+        html = client.get(address).content.decode()
+        assert f'data-stop-switch="{switch.pk}"' in html and "the data centre burns" in html, address
+    client.cookies["django_language"] = "ja"
+    assert "緊急停止中" in client.get(pages[0]).content.decode()
+    assert "data centre" not in browsers("outsider").get("/account/login/").content.decode()
+
+
+def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[[str], Any]) -> None:
+    operator, member = browsers("operator"), browsers("committee_a")
+    assert (
+        operator.post(reverse("operation-new", args=["emergency_stop", "activate"]), {"reason": "fire"}).status_code
+        == 302
+    )
+    switch = EmergencyStop.objects.get()
+    page = reverse("admin:releases_emergencystop_change", args=[switch.pk])
+    assert "emergency_stop:request_lift" in operator.get(page).content.decode()
+    answer = operator.post(reverse("operation", args=["emergency_stop", "request_lift", switch.pk]), {"reason": "out"})
+    round_ = ApprovalRequest.objects.get(emergency_stop=switch)
+    assert answer["location"] == reverse("approval-request", args=[round_.pk])
+    shown = member.get(answer["location"]).content.decode()
+    assert "fire" in shown and "approval:approve" in shown
+    assert str(round_.emergency_stop) in member.get(reverse("admin:index")).content.decode(), "it waits on My tasks"
+    member.post(reverse("operation", args=["approval", "approve", round_.pk]), {"digest": round_.digest})
+    assert not EmergencyStop.on()
+
+
+def test_programs_press_it_as_far_as_their_rights_reach(world: Any, managing: str) -> None:
+    ci = token_for(world, world.people["ci"])
+    assert ask("get", "/emergency-stop", token=ci).json() == {"stopped": False, "stops": []}
+    assert ask("post", "/emergency-stop/activate", {"reason": "x"}, token=ci).status_code == 403
+    assert ask("post", "/emergency-stop/activate", {"reason": ""}, token=managing).status_code in (400, 422)
+    answer = ask("post", "/emergency-stop/activate", {"reason": "alarm of the monitor"}, token=managing)
+    (stop,) = answer.json()["stops"]
+    assert answer.status_code == 200 and answer.json()["stopped"] and stop["activated_by"] == "Managing"
+    assert (stop["application"], stop["pauses"]) == (None, False)
+    assert ask("post", "/emergency-stop/activate", {"reason": "again"}, token=managing).status_code == 409
+    refused = ask("post", "/emergency-stop/request_lift", {"reason": "over"}, token=managing)
+    assert refused.status_code in (401, 403) and EmergencyStop.on()
+    with acting(WORKER), pytest.raises(NotPermitted):
+        request_lift(EmergencyStop.objects.get().pk, reason="over")

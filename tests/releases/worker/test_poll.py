@@ -1,0 +1,355 @@
+"""The scheduler's round: what is due, missed, lost or stale is found in PostgreSQL; Valkey may forget everything."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.operation import operation
+from environments.models import ChangeFreeze
+from releases import dispatch
+from releases.models import Deployment, MonitoringPeriod, Rollback, Step
+from releases.operations.deployment.enqueue import AHEAD, enqueue
+from releases.operations.step.claim import claim
+from releases.worker import poll, scheduler as scheduler_module
+from releases.worker.executor import run_from
+from releases.worker.poll import next_due, poll_once
+from releases.worker.scheduler import Scheduler
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+
+from .conftest import TRUE, WORKER, expire, first, jobs, row, states
+
+
+def test_what_is_due_is_queued_and_its_worker_woken(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        poll_once(now())
+    assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
+    assert jobs("production") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+
+
+def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    with acting(WORKER):
+        poll_once(now())
+    assert world.fresh(run).state == "scheduled"
+    assert next_due(now()) == run.scheduled_start_at - AHEAD
+    with acting(WORKER):
+        poll_once(run.scheduled_start_at + timedelta(seconds=1))
+    assert world.fresh(run).state == "queued"
+
+
+def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    with acting(WORKER):
+        poll_once(run.scheduled_start_at - AHEAD)
+        assert world.fresh(run).state == "queued"
+        run = alter(run, scheduled_start_at=now() + 0.9 * AHEAD)
+        taken = claim(first(run).pk, worker="one")
+    assert taken is not None and taken.step.started_at >= run.scheduled_start_at
+
+
+def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    begins, ends = now() + timedelta(minutes=50), now() + timedelta(hours=2)
+    make(ChangeFreeze, name="audit", environment=run.environment, starts_at=begins, ends_at=ends, reason="of the year")
+    with acting(WORKER):
+        poll_once(run.scheduled_start_at - AHEAD)
+    held = world.fresh(run)
+    assert held.state == "scheduled" and any("audit" in reason for reason in held.blockers)
+    assert held.not_before == run.scheduled_start_at + AHEAD, "at the hour itself it may be open again"
+
+
+def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:
+    """The scheduler was off the whole window."""
+    run = consented(row(TRUE))
+    after = run.scheduled_end_at + timedelta(seconds=1)
+    with acting(WORKER):
+        for _round in range(3):
+            poll_once(after)
+    assert world.fresh(run).state == "missed" and not run.steps.exists()
+    assert Event.objects.filter(operation="deployment:mark_missed", kind="operation").count() == 1
+    assert jobs("production") == []
+
+
+def test_a_queued_run_that_nobody_took_is_missed_too(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        enqueue(run.pk)
+        step = first(run).pk
+        poll_once(run.scheduled_end_at + timedelta(seconds=1))
+        run_from(step)
+    assert world.fresh(run).state == "missed"
+    assert world.fresh(run.release).state == "final_check_completed", "nothing of it began"
+
+
+def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable[..., Deployment]) -> None:
+    """Case 9: who scheduled it and has lost the right since does not run it."""
+    from environments.models import AccessGrant
+    from environments.operations.access.grant import revoke
+
+    run = consented(row(TRUE))
+    grant = AccessGrant.objects.get(account=world.people["operator"])
+    with world.acting_as("administrator"):
+        revoke(grant.pk, reason="left the team")
+    with acting(WORKER):
+        poll_once(now())
+    run = world.fresh(run)
+    assert run.state == "scheduled" and "The person who scheduled this deployment no longer has" in run.blockers[0]
+    assert run.not_before > now() + timedelta(seconds=55), "the next try is a minute later"
+    with acting(WORKER):
+        poll_once(now())
+    assert Event.objects.filter(operation="deployment:delay", kind="operation").count() == 1
+
+
+def test_a_wake_up_that_was_lost_is_given_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
+    run = queued(row(TRUE))
+    assert len(jobs("development")) == 1
+    valkey.flushdb()
+    with acting(WORKER):
+        poll_once(now() + timedelta(seconds=1))
+    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+
+
+def test_a_step_whose_lease_ended_is_offered_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
+    run = queued(row(TRUE))
+    valkey.flushdb()
+    with acting(WORKER):
+        claim(first(run).pk, worker="dies")
+        poll_once(now())
+        assert jobs("development") == [], "its lease is renewed, so nobody else is woken"
+        expire(first(run))
+        poll_once(now())
+    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+
+
+def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[..., Deployment], settings: Any) -> None:
+    run = consented(row(TRUE))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
+        url = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
+        kept = settings.RQ_QUEUES
+        settings.RQ_QUEUES = {name: {**config, "URL": url} for name, config in kept.items()}
+        with acting(WORKER):
+            poll_once(now())
+        assert world.fresh(run).state == "queued"
+        settings.RQ_QUEUES = kept
+    with acting(WORKER):
+        poll_once(now() + timedelta(seconds=1))
+    assert len(jobs("production")) == 1
+
+
+def test_a_wake_up_given_twice_runs_the_step_once(world: Any, queued: Callable[..., Deployment], tmp_path: Any) -> None:
+    seen = tmp_path / "seen"
+    script = f"open({str(seen)!r}, 'a').write('x')"
+    run = queued(row(["/usr/bin/env", "python3", "-c", script]))
+    step = first(run).pk
+    with acting(WORKER):
+        for _wake in range(3):
+            run_from(step)
+    assert seen.read_text() == "x"
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_rounds_that_went_stale_lapse(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    alter(run.release, on_timeout="keep")
+    with acting(WORKER):
+        poll_once(now() - timedelta(hours=1))
+    assert world.fresh(run.release).state == "testing_completed"
+    assert (world.fresh(run.approval_request).state, world.fresh(run.approval_request).invalidated_by) == (
+        "invalidated",
+        "on_timeout",
+    )
+    assert world.fresh(run).state == "cancelled"
+
+
+def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    walk(run, "start", "start_verification")
+    alarm = make(Rollback, deployment=run, cause="error_rate", raised_at=now() - timedelta(minutes=1))
+    with acting(WORKER):
+        poll_once(now())
+    assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("development")
+
+
+def test_a_part_that_breaks_does_not_keep_the_others_from_their_turn(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    def breaks(moment: Any) -> None:
+        raise ValueError("this part is broken")
+
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        poll_once(now(), (breaks, *poll.OFTEN))
+    assert world.fresh(run).state == "queued"
+
+
+def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plan is half written; the one that is due after it is queued all the same."""
+    good = queued(row(TRUE))
+    walk(good, "return_to_scheduled")
+    bad = make(
+        Deployment,
+        release=good.release,
+        application=good.application,
+        environment=world.environments["development"],
+        requested_by=world.people["developer"],
+        scheduled_by=world.people["developer"],
+        scheduled_start_at=now() - timedelta(hours=1),
+    )
+    walk(bad, "schedule")
+    true_queue = poll.enqueue
+
+    def breaks(pk: int) -> Any:
+        if pk == bad.pk:
+            raise KeyError("forward")
+        return true_queue(pk)
+
+    monkeypatch.setattr(poll, "enqueue", breaks)
+    with acting(COMMAND), operation("test:clear", (Deployment, good.pk)):
+        good.steps.all().delete()
+    with acting(WORKER):
+        poll_once(now())
+    assert (world.fresh(bad).state, world.fresh(good).state) == ("scheduled", "queued")
+
+
+def test_of_two_schedulers_one_acts(
+    world: Any, consented: Callable[..., Deployment], database: str, settings: Any
+) -> None:
+    run = consented(row(TRUE))
+    settings.POLL_INTERVAL = 0.01
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('ringi_scheduler'))")
+        with acting(WORKER):
+            Scheduler()._hold()
+        assert world.fresh(run).state == "scheduled", "the other one holds the lock"
+
+
+def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
+    world: Any, consented: Callable[..., Deployment], settings: Any
+) -> None:
+    """It sleeps until the hour itself, not until the next round."""
+    import time
+
+    from django.db import connection
+
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=0.6))
+    settings.POLL_INTERVAL = 60.0
+    scheduler = Scheduler()
+
+    def work() -> None:
+        try:
+            with acting(WORKER):
+                scheduler._hold()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    until = time.monotonic() + 20
+    while world.fresh(run).state == "scheduled" and time.monotonic() < until:
+        time.sleep(0.02)
+    queued_at = now()
+    scheduler.end()
+    with connection.cursor() as cursor:
+        cursor.execute("NOTIFY ringi_due")
+    thread.join(20)
+    assert not thread.is_alive() and os.getpid()
+    assert world.fresh(run).state == "queued"
+    assert queued_at - run.scheduled_start_at < timedelta(seconds=5)
+
+
+def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing_that_comes(
+    world: Any, consented: Callable[..., Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that no round can deal with: the scheduler sleeps until the run that is due after it, and no shorter."""
+    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
+    make(
+        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, result="inconclusive",
+        started_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
+    )  # fmt: skip
+    settings.POLL_INTERVAL = 60.0
+    scheduler, rounds, last_of_a_round = Scheduler(), [], scheduler_module.next_due
+
+    def counted(after: Any) -> Any:
+        rounds.append(after)
+        if world.fresh(run).state == "queued":
+            scheduler.end()
+            settings.POLL_INTERVAL = 0.01
+        return last_of_a_round(after)
+
+    monkeypatch.setattr(scheduler_module, "next_due", counted)
+    with acting(WORKER):
+        scheduler._hold()
+    assert world.fresh(run).state == "queued"
+    assert len(rounds) <= 3, "one before it, one at its time, and one more where the first wait ended a little early"
+
+
+def test_a_queue_that_this_machine_lacks_keeps_nobody_from_going_on(
+    world: Any, consented: Callable[..., Deployment], settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = consented(row(TRUE))
+    settings.RQ_QUEUES = {name: config for name, config in settings.RQ_QUEUES.items() if name != "production"}
+    with acting(WORKER):
+        enqueue(run.pk)
+        dispatch.wake_once("nowhere", "deliver_notifications")
+    assert world.fresh(run).state == "queued"
+    assert "queue production is missing from RINGI_QUEUES" in caplog.text
+
+
+@pytest.mark.parametrize("broken", ["development", "staging"])
+def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
+    world: Any, queued: Callable[..., Deployment], settings: Any, valkey: redis.Redis, broken: str
+) -> None:
+    run = queued(row(TRUE))
+    other = make(
+        Deployment, release=run.release, application=run.application, environment=world.environments["staging"],
+        requested_by=world.people["developer"], scheduled_by=world.people["developer"],
+    )  # fmt: skip
+    walk(other, "schedule", "enqueue")
+    fields = {"step_type": "command", "parameters": {"argv": TRUE}, "label_ja": "命令", "label_en": "Command"}
+    step = walk(make(Step, deployment=other, ordinal=1, phase="deployment", **fields), "mark_ready")
+    alter(step, ready_at=now())
+    valkey.flushdb()
+    config = {**settings.RQ_QUEUES[broken], "SERIALIZER": "nowhere.Serializer"}
+    settings.RQ_QUEUES = {**settings.RQ_QUEUES, broken: config}
+    with acting(WORKER):
+        poll_once(now() + timedelta(seconds=1))
+    whole = run if broken == "staging" else other
+    assert jobs(whole.environment.slug) == [("releases.jobs.run_step", {"step_id": first(whole).pk})]
+
+
+def test_a_run_whose_worker_died_before_its_end_is_ended(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last outcome is committed, and nobody is left to say that the run of a lower tier is over."""
+    run = queued(row(TRUE))
+
+    def gone(_run: int) -> None:
+        raise SystemExit
+
+    with acting(WORKER):
+        with monkeypatch.context() as patched:
+            patched.setattr("releases.worker.executor.succeed", gone)
+            with pytest.raises(SystemExit):
+                run_from(first(run).pk)
+        poll_once(now())
+        assert world.fresh(run).state == "monitoring", "its worker may just be about to say so"
+        poll_once(now() + timedelta(minutes=1))
+    assert world.fresh(run).state == "succeeded" and world.fresh(run).ended_at is not None

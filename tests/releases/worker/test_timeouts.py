@@ -1,0 +1,110 @@
+"""A step whose Python code hangs is cut off too, a little after its deadline, and the target is looked at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from releases.models import Deployment
+from releases.worker import ending, executor
+from releases.worker.executor import run_from
+from releases.worker.lease import Lease
+from releases.worker.timeouts import TimedOut, interrupt_after
+
+from .conftest import TRUE, WORKER, first, row, states
+
+
+@pytest.fixture
+def job_alarm() -> Iterator[None]:
+    """The alarm that RQ sets for a whole job."""
+    before = signal.signal(signal.SIGALRM, lambda *_a: None)
+    signal.setitimer(signal.ITIMER_REAL, 3000)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_step_that_hangs_outside_a_command_is_cut_off(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, job_alarm: None
+) -> None:
+    """Where the configuration lies is a pipe into which nobody writes: to open it takes for ever."""
+    for module, name in ((executor, "MARGIN_SECONDS"), (ending, "MARGIN_SECONDS"), (ending, "PROBE_SECONDS")):
+        monkeypatch.setattr(module, name, 0.5)
+    shared = Path(world.targets["development"].root) / "shared"
+    shared.mkdir()
+    os.mkfifo(shared / "config.env")
+    update = {**row(TRUE), "step_type": "configuration_update", "parameters": {}, "deadline_seconds": 0.5}
+    run = queued(update, row(TRUE))
+    began = time.monotonic()
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert time.monotonic() - began < 30
+    step = first(run)
+    assert "did not finish within 1 s and was stopped" in step.failure
+    assert "The state of the deployment target is unknown" in step.failure
+    assert states(run)[0] != "running" and states(run)[1] in ("cancelled", "pending")
+    assert 2000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
+
+
+def test_digests_may_take_as_long_as_the_backup_that_reads_as_much(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, job_alarm: None
+) -> None:
+    """The check before them has a deadline of its own; a target that is slow to be digested ends no run."""
+    monkeypatch.setattr(executor, "MARGIN_SECONDS", 0.1)
+    slow: Any = executor.measure
+    given = []
+
+    def measure_slowly(*arguments: Any, seconds: float) -> Any:
+        given.append(seconds)
+        signal.sigtimedwait([], 1.0)
+        return slow(*arguments, seconds=seconds)
+
+    monkeypatch.setattr(executor, "measure", measure_slowly)
+    backup = {**row(TRUE), "step_type": "backup", "parameters": {"verify": "list"}, "deadline_seconds": 90}
+    run = queued(backup, row(TRUE), verify=({**row(TRUE), "deadline_seconds": 0.5},))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert given == [90] and world.fresh(run).measured["verification"]
+
+
+@pytest.mark.usefixtures("job_alarm")
+def test_a_query_that_hangs_is_cut_off_and_the_next_one_is_answered(database: str) -> None:
+    with pytest.raises(TimedOut), interrupt_after(0.3), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(30)")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.usefixtures("job_alarm")
+def test_nothing_inside_takes_it_for_a_fault_of_its_own() -> None:
+    """A check that tries again after a fault, or a host that is asked again, would go on."""
+    looks = 0
+    with pytest.raises(TimedOut), interrupt_after(0.3):
+        for _again in range(2):
+            try:
+                looks += 1
+                time.sleep(2)
+            except Exception:  # noqa: BLE001  as such code does
+                continue
+    assert looks == 1
+
+
+def test_a_lease_is_not_renewed_for_ever(world: Any, queued: Callable[..., Deployment]) -> None:
+    """What nothing can interrupt loses its step, so that another worker looks at the target."""
+    from releases.operations.step.claim import claim
+
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        taken = claim(first(run).pk, worker="host:1")
+        assert taken is not None
+        with Lease(taken.step.pk, taken.fencing_token, longest=0.3) as lease:
+            assert lease.lost.wait(10)

@@ -1,0 +1,370 @@
+"""Every history of approval: random acts by random people against a reference model written independently.
+
+Most acts are first brought to where they can succeed, so that the run is not void: each of COUNTED must have succeeded
+at least LEAST times. A refusal that the model allows, or an operation that it forbids, fails.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings, strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from audit.actor import acting
+from audit.reconciliation import nightly
+from environments.models import AccessGrant, Account, Delegation
+from environments.operations.access import grant as grants
+from environments.operations.account.create import create
+from environments.operations.delegation import request as deputies
+from releases.models import Deployment, Waiver
+from releases.operations.approval_request import decide
+from releases.operations.deployment.enqueue import mark_missed
+from releases.operations.deployment.schedule import cancel
+from releases.operations.release import prepare
+from releases.operations.release.plan import edit
+from releases.operations.release.reschedule import reschedule
+from releases.operations.waiver import decide as waivers
+from releases.operations.waiver.request import request_waiver
+from tests.conftest import enrolled
+from tests.releases.gates.asking import COMMAND, alter
+from tests.scenarios.history import COMMITTEE, DONE, FAULTS, PEOPLE, REFUSED, History
+from tests.scenarios.reference import BEFORE, WAITING
+from tests.scenarios.stock import Stock
+
+LEAST = int(os.environ.get("RINGI_TEST_MIN_OPERATIONS", "5"))  # make chaos asks for 100
+TOGGLED = (*COMMITTEE, "project_manager", "operator", "developer")
+GATES = ("coverage", "review", "performance")
+COUNTED = (
+    "submit", "approve", "approve_with_condition", "approve_for_another", "send_back", "reject", "take_back", "amend",
+    "edit", "lock_scope", "complete_testing", "postpone", "withdraw", "waive", "end_waiver", "lapse", "expire", "confirm",
+    "request", "schedule", "queue", "claim", "cancel", "miss", "settle", "settle_condition", "give_role", "end_role",
+)  # fmt: skip
+RUN = settings(
+    max_examples=400,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+LUCK, PICK = st.integers(0, 9), st.integers(0, 999)
+
+
+class ApprovalRequestMachine(History):
+    """Releases of one application, one after the other, and the people around them."""
+
+    def approve(self, luck: int, number: int, shown: int) -> None:
+        """Approve, once in a while what one was not shown."""
+        self.bring(luck, "in_review")
+        fitting = [name for name in PEOPLE if self.model.may_approve(name)]
+        self.to_approve(self.pick(fitting, luck, number), shown=shown > 0)
+
+    def approve_with_condition(self, luck: int, number: int) -> None:
+        """Approve with a condition."""
+        self.bring(luck, "in_review")
+        fitting = [name for name in PEOPLE if self.model.may_approve(name)]
+        self.to_approve(self.pick(fitting, luck, number), condition=True)
+
+    def approve_for_another(self, luck: int, number: int, other: int) -> None:
+        """Approve as a delegate, or without being one."""
+        self.bring(luck, "in_review")
+        pairs = sorted(pair for pair in self.model.deputies if self.model.may_approve(*pair))
+        if not pairs and luck < 8:
+            self.appoint(number, other)
+            pairs = sorted(pair for pair in self.model.deputies if self.model.may_approve(*pair))
+        deputy, absent = pairs[number % len(pairs)] if pairs else (PEOPLE[number % 11], PEOPLE[other % 7])
+        if deputy != absent:
+            self.to_approve(deputy, absent=absent)
+
+    def appoint(self, number: int, other: int) -> None:
+        """Appoint a delegate who is not one yet."""
+        absent, deputy = COMMITTEE[number % 5], PEOPLE[other % 11]
+        taken = {one for _deputy, one in self.model.deputies}
+        if absent == deputy or absent in taken:
+            return
+        moment, world = datetime.now(UTC), self.stock.world
+        with world.acting_as(absent):
+            row = deputies.request_delegation(
+                delegator_id=self.people[absent].pk,
+                delegate_id=self.people[deputy].pk,
+                starts_at=moment - timedelta(seconds=5),
+                until=moment + timedelta(hours=8),
+                reason="away",
+            )
+        with world.acting_as("administrator"):
+            deputies.confirm(row.pk)
+        self.model.deputies.add((deputy, absent))
+
+    def end_deputy(self, number: int) -> None:
+        """Let somebody come back."""
+        if self.model.deputies:
+            deputy, absent = sorted(self.model.deputies)[number % len(self.model.deputies)]
+            row = Delegation.objects.get(delegator__username=absent, revoked_at=None)
+            with self.stock.world.acting_as(absent):
+                deputies.revoke(row.pk, reason="back")
+            self.model.deputies.discard((deputy, absent))
+
+    def refuse(self, luck: int, number: int, final: bool) -> None:
+        """Send back or reject."""
+        self.bring(luck, "in_review")
+        row, model = self.real_round(), self.model
+        if row is None:
+            return
+        who = self.pick([name for name in PEOPLE if model.may_speak(name)], luck, number)
+        verb, call = ("reject", decide.reject) if final else ("send_back", decide.send_back)
+
+        def effect() -> None:
+            model.say(who)
+            model.move("rejected" if final else "draft", "rejected" if final else "sent_back")
+
+        self.act(verb, who, lambda: call(row.pk, digest=row.digest, comment="no"), model.may_speak(who), effect)
+
+    def take_back(self, luck: int, number: int) -> None:
+        """Take the application back."""
+        self.bring(luck, "in_review")
+        self.to_take_back(self.pick(self.who("release_manager"), luck, number))
+
+    def amend_and_edit(self, luck: int, number: int) -> None:
+        """Open the content, and write in it; who edits is kept out from now on."""
+        self.bring(
+            luck, *(("in_review", "approved", "final_check_completed", "testing_completed", "scheduled")[number % 5],)
+        )
+        model = self.model
+        who = self.pick(self.who("release_manager"), luck, number)
+        fits = model.has(who, "release_manager") and model.state in BEFORE and model.state != "draft"
+        self.act("amend", who, lambda: prepare.reopen_scope(self.release.pk, reason="more"), fits,
+                 lambda: model.move("draft", "invalidated"))  # fmt: skip
+        who = self.pick(self.who("release_manager", "project_manager"), luck, number + 1)
+        ticket = f"T-{number % 3}"
+
+        def effect() -> None:
+            model.editors.add(who)
+            model.content["ticket"] = ticket
+
+        fits = model.has(who, "release_manager", "project_manager") and model.state == "draft"
+        self.act("edit", who, lambda: edit(self.release.pk, fields={"ticket": ticket}), fits, effect)
+
+    def postpone(self, luck: int, number: int) -> None:
+        """Choose another window."""
+        self.bring(luck, ("approved", "final_check_completed", "scheduled")[number % 3])
+        model, who = self.model, self.pick(self.who("release_manager"), luck, number)
+
+        def effect() -> None:
+            self.window += 1
+            model.content["window"] = self.window
+            model.move("testing_completed", "invalidated")
+
+        fits = model.has(who, "release_manager") and model.state in ("approved", "final_check_completed")
+        self.act(
+            "postpone", who, lambda: reschedule(self.release.pk, start=datetime.now(UTC), reason="later"), fits, effect
+        )
+
+    def withdraw(self, luck: int, number: int) -> None:
+        """Give it up."""
+        model, who = self.model, self.pick(self.who("release_manager"), luck, number)
+        fits = model.has(who, "release_manager") and model.state in BEFORE
+        self.act("withdraw", who, lambda: prepare.cancel(self.release.pk, reason="no"), fits,
+                 lambda: model.move("cancelled", "invalidated"))  # fmt: skip
+
+    def waive(self, luck: int, number: int) -> None:
+        """Propose and approve a waiver; it is part of the content."""
+        self.bring(luck, ("testing_completed", "in_review", "approved")[number % 3])
+        model, gate = self.model, GATES[number % 3]
+        first = self.need("release_manager", "manager")
+        if gate in model.waivers or model.state not in BEFORE:
+            return
+        with self.stock.world.acting_as(first):
+            row = request_waiver(
+                self.release.pk,
+                environment_id=self.stock.world.environments["production"].pk,
+                gate=gate,
+                until=datetime.now(UTC) + timedelta(hours=3),
+                reason="tool",
+            )
+        model.waivers[gate] = (first, False)
+        second = self.pick(self.who("project_manager"), luck, number)
+
+        def effect() -> None:
+            model.waived_by |= {first, second}
+            model.waivers[gate] = (first, True)
+            model.content["waivers"].add(f"{gate}:{row.pk}")
+
+        fits = model.has(second, "project_manager") and second not in (first, model.author)
+        self.act("waive", second, lambda: waivers.approve(row.pk), fits, effect)
+
+    def end_waiver(self, luck: int, number: int) -> None:
+        """Withdraw a waiver."""
+        row = Waiver.objects.filter(release=self.release, revoked_at=None).order_by("pk").first()
+        if row is None:
+            return
+        model, who = self.model, self.pick(self.who("project_manager", "release_manager"), luck, number)
+
+        def effect() -> None:
+            model.waivers.pop(row.gate)
+            model.content["waivers"].discard(f"{row.gate}:{row.pk}")
+
+        fits = model.has(who, "project_manager", "release_manager")
+        self.act("end_waiver", who, lambda: waivers.revoke(row.pk, reason="back"), fits, effect)
+
+    def tamper(self, luck: int, number: int) -> None:
+        """Change something that the digest covers from outside; sometimes the poll sees it at once."""
+        self.bring(luck, ("in_review", "approved", "queued")[number % 3])
+        value = ("roll_back", "keep")[number % 2]
+        alter(self.release, on_timeout=value)
+        self.model.content["on_timeout"] = value
+        if luck % 2:
+            self.lapse()
+
+    def expire(self, luck: int, number: int) -> None:
+        """Let the window of the round pass."""
+        self.bring(luck, ("in_review", "final_check_completed", "queued")[number % 3])
+        row, live = self.real_round(), self.model.live
+        if row is not None and live is not None and not live.expired:
+            alter(row, valid_until=datetime.now(UTC) - timedelta(seconds=1))
+            live.expired = True
+            DONE["expire"] += 1
+        self.anything(number)
+
+    def anything(self, number: int) -> None:
+        """Try whatever comes next on the way to a start, whether it is allowed or not."""
+        who = PEOPLE[number % 11]
+        tries = (self.to_submit, self.to_approve, self.to_confirm, self.to_request, self.to_schedule)
+        tries[number % 5](who)
+        (self.to_queue, self.to_claim, self.lapse)[number % 3]()
+
+    def start(self, luck: int, number: int) -> None:
+        """Start a run, and settle it as before, by whoever."""
+        self.bring(luck, "queued")
+        self.to_claim()
+        if luck % 2:
+            self.to_settle(PEOPLE[number % 11])
+            self.to_settle()
+
+    def end_run(self, luck: int, number: int, missed: bool) -> None:
+        """Cancel or miss a run that has not begun: the approval stays good."""
+        self.bring(luck, ("requested", "scheduled", "queued")[number % 3] if not missed else "scheduled")
+        run: Deployment | None = self.real_run()
+        model = self.model
+        if run is None:
+            return
+        if missed:
+            self.act("miss", "", lambda: mark_missed(run.pk) or True, model.run in ("scheduled", "queued"),
+                     lambda: setattr(model, "run", "missed"))  # fmt: skip
+            return
+        who = self.pick(self.who("release_manager", "operator"), luck, number)
+        fits = model.has(who, "release_manager", "operator") and model.run in WAITING
+        self.act("cancel", who, lambda: cancel(run.pk, reason="no"), fits, lambda: setattr(model, "run", "cancelled"))
+
+    def settle_condition(self, number: int) -> None:
+        """Settle what was promised, by whoever."""
+        if not self.model.conditions:
+            self.approve_with_condition(0, number)
+        self.to_settle_condition(self.pick(self.who("committee"), number % 10, number))
+
+    def change_roles(self, number: int) -> None:
+        """Take a role from somebody, or give it."""
+        who = TOGGLED[number % len(TOGGLED)]
+        role = "operator" if who == "operator" else "committee"
+        if not self.model.has(who, role):
+            self.give(who, role)
+            return
+        row = AccessGrant.objects.get(account=self.people[who], role=role, revoked_at=None)
+        self.act("end_role", "administrator", lambda: grants.revoke(row.pk, reason="moved"), True,
+                 lambda: self.model.roles[who].discard(role))  # fmt: skip
+
+    @rule(luck=LUCK, number=PICK, other=PICK)
+    def lacking(self, luck: int, number: int, other: int) -> None:
+        """Mostly what has succeeded least so far, so that no operation is rare; nothing more once all are done often enough."""
+        if self.over():
+            return
+        if other % 8 < 3:
+            (lambda: self.tamper(luck, number), lambda: self.anything(number), lambda: self.end_deputy(number))[
+                other % 8
+            ]()
+            return
+        rare = min(COUNTED, key=lambda verb: DONE[verb])
+        doing: dict[str, Any] = {
+            "approve_with_condition": lambda: self.approve_with_condition(luck, number),
+            "approve_for_another": lambda: self.approve_for_another(luck, number, other),
+            "send_back": lambda: self.refuse(luck, number, False),
+            "reject": lambda: self.refuse(luck, number, True),
+            "take_back": lambda: self.take_back(luck, number),
+            "amend": lambda: self.amend_and_edit(luck, number),
+            "edit": lambda: self.amend_and_edit(luck, number),
+            "postpone": lambda: self.postpone(luck, number),
+            "withdraw": lambda: self.withdraw(luck, number),
+            "waive": lambda: self.waive(luck, number),
+            "end_waiver": lambda: (self.waive(luck, number), self.end_waiver(luck, number)),
+            "expire": lambda: self.expire(luck, number),
+            "lapse": lambda: (self.expire(luck, number), self.lapse()),
+            "cancel": lambda: self.end_run(luck, number, False),
+            "miss": lambda: self.end_run(luck, number, True),
+            "settle_condition": lambda: self.settle_condition(number),
+            "give_role": lambda: self.change_roles(number),
+            "end_role": lambda: self.change_roles(number),
+            "settle": lambda: self.start(luck | 1, number),
+        }
+        doing.get(rare, lambda: self.start(luck, number))()
+
+    def over(self) -> bool:
+        """Tell whether every operation has been done often enough; then what is left of the run is empty."""
+        return min(DONE[verb] for verb in COUNTED) >= LEAST
+
+    def teardown(self) -> None:
+        """Each attempt in production has used an approval of its own; then make room for the next release."""
+        if not hasattr(self, "release"):
+            return
+        runs = Deployment.objects.filter(environment__slug="production").exclude(
+            state__in=[*WAITING, "cancelled", "missed"]
+        )
+        used = [run.approval_request for run in runs.select_related("approval_request")]
+        assert all(consent is not None and consent.state == "used" for consent in used)
+        assert len({consent.pk for consent in used if consent is not None}) == len(used), "single use"
+        self.put_back()
+        self.stock.end(self.release)
+
+    def put_back(self) -> None:
+        """Leave people as they were found, so that no history depends on another."""
+        for name, held in self.restore.items():
+            for role in self.model.roles[name] - held:
+                alter(
+                    AccessGrant.objects.get(account=self.people[name], role=role, revoked_at=None),
+                    revoked_at=datetime.now(UTC),
+                )
+            for role in held - self.model.roles[name]:
+                with acting(COMMAND):
+                    grants.request_role(self.people[name].pk, role=role, reason="back")
+        for row in Delegation.objects.filter(revoked_at=None):
+            alter(row, revoked_at=datetime.now(UTC))
+
+
+@pytest.mark.timeout(900)
+def test_in_every_history_approval_means_what_the_rules_say(stock: Stock) -> None:
+    with acting(COMMAND):
+        for name in COMMITTEE[2:]:
+            made = enrolled(create(username=name, display_name=name, kind="person"))
+            stock.world.people[name] = made
+            grants.request_role(made.pk, role="committee", reason="a seat")
+    people: dict[str, Account] = stock.world.people
+    machine: Any = type("Machine", (ApprovalRequestMachine,), {"stock": stock, "people": people})
+    DONE.clear()
+    REFUSED.clear()
+    FAULTS.clear()
+    try:
+        run_state_machine_as_test(machine, settings=RUN)
+    except Exception:
+        if FAULTS:
+            pytest.fail(FAULTS[0])
+        raise
+    print(f"done {sorted(DONE.items())}\nrefused {sorted(REFUSED.items())}")
+    rare = {verb: DONE[verb] for verb in COUNTED if DONE[verb] < LEAST}
+    assert not rare, f"void: {rare} succeeded less than {LEAST} times"
+    # Whatever was done by the rules, and whatever was refused: nothing of it raises an alarm at night.
+    with acting(COMMAND):
+        night_ = nightly.reconcile()
+    assert night_ is not None and night_.found["rows"] > sum(DONE.values()) and night_.found["alarms"] == []
