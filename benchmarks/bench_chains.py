@@ -16,7 +16,7 @@ from benchmarks.bench_peers import PROJECT, empty_database  # noqa: F401
 from benchmarks.bench_steps import STEPS, Nothing, run_all
 from benchmarks.chains.__main__ import PEERS
 from benchmarks.report import Report, Spread
-from releases import steps
+from releases import step_types
 from tests.releases.conftest import World
 
 
@@ -35,7 +35,7 @@ def bench_chain(
     if importlib.util.find_spec(PEERS[peer][0]) is None:
         report.add("chains", name, "absent", note="not installed; `make bench PEERS=1` measures it")
         return
-    monkeypatch.setattr(steps, "KINDS", (*steps.KINDS, Nothing()))
+    monkeypatch.setattr(step_types, "STEP_TYPES", (*step_types.STEP_TYPES, Nothing()))
     made = runs.release(world)
     run_all(world, runs.plan(5, "bench_nothing", {}), made)  # warms plans and caches up
     ours = run_all(world, runs.plan(STEPS, "bench_nothing", {}), made)

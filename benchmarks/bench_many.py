@@ -21,8 +21,8 @@ from benchmarks.bench_wake import began_on_the_target, until
 from benchmarks.report import Report, Spread
 from environments.models import AccessRule, Environment
 from releases.models import Deployment, StepAttempt
-from releases.operations.monitoring.target_spec import spec_of
 from releases.operations.release.plan import active_procedure
+from releases.queries.target_spec import spec_of
 from releases.worker.context import target_of
 from tests.conftest import seconded
 from tests.releases.conftest import World

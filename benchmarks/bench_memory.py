@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import runs
 from benchmarks.bench_wake import until
 from benchmarks.report import Report
-from config.processes import rows
+from config.development.processes import rows
 from releases.models import Deployment
 from tests.releases.conftest import World
 

@@ -22,7 +22,7 @@ from releases.models import Measurement, MonitoringPeriod
 from releases.operations.monitoring.start import triggers_of
 from releases.operations.release.plan import active_procedure
 from tests.releases.conftest import World
-from tests.releases.metrics.pages import Page, Site, site
+from tests.releases.metric_sources.pages import Page, Site, site
 
 WATCHES = int(os.environ.get("RINGI_BENCH_MONITORING_PERIODS", "200"))
 INTERVAL = float(os.environ.get("RINGI_BENCH_MONITORING_INTERVAL", "60"))

@@ -12,8 +12,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit.clock import now
 from benchmarks.report import Report
-from releases.audit_tests import TESTS
-from releases.audit_tests.base import Scope
 from releases.models import (
     ApprovalDecision,
     ApprovalRequest,
@@ -25,6 +23,8 @@ from releases.models import (
     Step,
     StepAttempt,
 )
+from releases.reporting.audit_tests import TESTS
+from releases.reporting.audit_tests.base import Scope
 from tests.releases import audited
 
 # One change that was made by the rules, of which the others are copies.

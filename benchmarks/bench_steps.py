@@ -18,11 +18,11 @@ from audit.actor import Actor, acting
 from audit.models import Event
 from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
-from releases import steps
+from releases import step_types
 from releases.models import Step, StepAttempt
-from releases.steps.base import Parameters, Probe, StepContext, StepType
-from releases.steps.command import Command, CommandParameters
-from releases.steps.runner import base_environment
+from releases.step_types.base import Parameters, Probe, StepContext, StepType
+from releases.step_types.command import Command, CommandParameters
+from releases.step_types.runner import base_environment
 from tests.releases.conftest import World
 
 STEPS = int(os.environ.get("RINGI_BENCH_STEPS", "200"))
@@ -108,7 +108,7 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
 
 def context(root: Path, ordinal: int) -> StepContext:
     """Return a context like the executor's, for the kind alone."""
-    from releases.steps.base import TargetSpec
+    from releases.step_types.base import TargetSpec
 
     return StepContext(
         key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, run_token="deployment:0",
@@ -122,7 +122,7 @@ def bench_own_cost_per_step(
     world: World, report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quiet: None
 ) -> None:
     """Run STEPS steps that do nothing through the executor, beside two commits and beside spawning /bin/true."""
-    monkeypatch.setattr(steps, "KINDS", (*steps.KINDS, Nothing()))
+    monkeypatch.setattr(step_types, "STEP_TYPES", (*step_types.STEP_TYPES, Nothing()))
     made = runs.release(world)
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
         owner.execute("CREATE TABLE IF NOT EXISTS bench_commit (id int PRIMARY KEY, n int)")

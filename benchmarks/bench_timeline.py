@@ -17,8 +17,8 @@ from benchmarks.bench_ledger import ACTOR, freezes
 from benchmarks.bench_pages import look
 from benchmarks.report import Report
 from environments.models import ChangeFreeze
-from releases.evidence_pack import pack
 from releases.models import Release
+from releases.reporting.evidence_pack import pack
 from tests.conftest import sign_ledger
 from tests.releases.admin import seed
 

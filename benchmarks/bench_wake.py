@@ -16,10 +16,10 @@ from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
 from releases.models import Deployment, StepAttempt
 from releases.operations.deployment.enqueue import AHEAD
-from releases.operations.monitoring.target_spec import spec_of
 from releases.operations.release.refresh_from_git import refresh_from_git
-from releases.steps.base import TargetSpec
-from releases.steps.target import journal_lines
+from releases.queries.target_spec import spec_of
+from releases.step_types.base import TargetSpec
+from releases.step_types.target import journal_lines
 from releases.worker.context import target_of
 from tests.releases.conftest import World
 

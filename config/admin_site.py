@@ -25,7 +25,7 @@ class RingiAdminSite(UnfoldAdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show My tasks."""
-        from releases.admin.my_tasks import my_tasks
+        from releases.admin.pages.my_tasks.page import my_tasks
 
         return my_tasks(request, self)
 

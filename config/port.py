@@ -1,4 +1,4 @@
-"""The port of the web process in a trial, bound before it starts; config.processes calls it."""
+"""The port of the web process in a trial, bound before it starts; config.development.processes calls it."""
 
 import contextlib
 import socket

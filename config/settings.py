@@ -72,7 +72,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "releases" / "templates"],
+        "DIRS": [BASE_DIR / "releases" / "admin", BASE_DIR / "releases", BASE_DIR / "releases" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -269,7 +269,7 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": False,
-    "SIDEBAR": {"navigation": "releases.admin.navigation.navigation", "show_search": False},
+    "SIDEBAR": {"navigation": "releases.admin.components.navigation.navigation", "show_search": False},
     "STYLES": [lambda request: "/static/ringi/ringi.css"],
     # The accent of ringi.css; 500 is for dark pages and 600 for light ones, each readable on its ground.
     "COLORS": {

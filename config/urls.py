@@ -13,37 +13,37 @@ import environments.admin  # noqa: F401
 import releases.admin  # noqa: F401
 from environments.passkeys import SigningView
 from environments.sign_in import closed, invitation
-from releases.admin.access_page import access
-from releases.admin.access_report_page import access_report
-from releases.admin.approval_request_page import approval_request
-from releases.admin.as_of_page import as_of_page
-from releases.admin.audit_tests_page import audit_test, audit_tests
-from releases.admin.calendar_page import calendar
-from releases.admin.configuration_page import configuration_difference
-from releases.admin.deployment_page import deployment, step_log
-from releases.admin.dry_run_page import dry_run_page
-from releases.admin.event_page import event
-from releases.admin.export_page import ledger_export
-from releases.admin.feed import feed
-from releases.admin.glossary_page import glossary
-from releases.admin.monitoring_page import monitoring
-from releases.admin.my_tasks import my_tasks
-from releases.admin.notification_preview import inbox, preview as notification_preview
-from releases.admin.operation_page import operation
-from releases.admin.prints import approval_request_form, contact_list, rollback_report, runbook
-from releases.admin.procedure_difference import procedure_difference
-from releases.admin.procedure_document import procedure_document
-from releases.admin.published_page import published
-from releases.admin.queue_page import queues
-from releases.admin.release_import_page import progress, release_import
-from releases.admin.release_page import release
-from releases.admin.retention_page import retention
-from releases.admin.review_page import review
-from releases.admin.rollback_page import rollback
-from releases.admin.sampling_page import evidence_pack, evidence_packs, sampling
-from releases.admin.sign_page import sign_all
-from releases.admin.statistics_page import statistics
-from releases.admin.timeline_page import timeline
+from releases.admin.pages.access.page import access
+from releases.admin.pages.access_report.page import access_report
+from releases.admin.pages.approval_request.page import approval_request
+from releases.admin.pages.as_of.page import as_of_page
+from releases.admin.pages.audit_tests.page import audit_test, audit_tests
+from releases.admin.pages.calendar.feed import feed
+from releases.admin.pages.calendar.page import calendar
+from releases.admin.pages.configuration.page import configuration_difference
+from releases.admin.pages.deployment.page import deployment, step_log
+from releases.admin.pages.dry_run.page import dry_run_page
+from releases.admin.pages.event.page import event
+from releases.admin.pages.export.page import ledger_export
+from releases.admin.pages.glossary.page import glossary
+from releases.admin.pages.monitoring.page import monitoring
+from releases.admin.pages.my_tasks.page import my_tasks
+from releases.admin.pages.notification_preview.page import inbox, preview as notification_preview
+from releases.admin.pages.operation.page import operation
+from releases.admin.pages.prints.page import approval_request_form, contact_list, rollback_report, runbook
+from releases.admin.pages.procedure.difference import procedure_difference
+from releases.admin.pages.procedure.document import procedure_document
+from releases.admin.pages.published.page import published
+from releases.admin.pages.queue.page import queues
+from releases.admin.pages.release.page import release
+from releases.admin.pages.release_import.page import progress, release_import
+from releases.admin.pages.retention.page import retention
+from releases.admin.pages.review.page import review
+from releases.admin.pages.rollback.page import rollback
+from releases.admin.pages.sampling.page import evidence_pack, evidence_packs, sampling
+from releases.admin.pages.sign.page import sign_all
+from releases.admin.pages.statistics.page import statistics
+from releases.admin.pages.timeline.page import timeline
 from releases.api import api
 
 

@@ -16,17 +16,17 @@ from releases.operations.document.publish import publish
 from releases.operations.dump.delete import delete
 from releases.operations.monitoring.checks import run_checks
 from releases.operations.monitoring.measure import record_measurement
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
 from releases.operations.notification_delivery.lanes import deliver_all
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.release import import_past
 from releases.operations.rollback.confirm_late import why_not_approved
 from releases.operations.rollback.decide import pre_authorise, uncounted
-from releases.operations.rollback.possible import restores
 from releases.operations.rollback.start import not_possible, start_rollback
 from releases.operations.target import measure
-from releases.steps.masking import clean
-from releases.steps.written_rows import written_since
+from releases.queries.rollback_candidates import restores
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.step_types.masking import clean
+from releases.step_types.written_rows import written_since
 from releases.worker.context import target_of
 from releases.worker.executor import run_from, worker_name
 from releases.worker.timeouts import TimedOut, interrupt_after

@@ -56,7 +56,7 @@ class ReadOnlyAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     paginator = RoughPaginator
-    change_list_template = "ringi/list.html"
+    change_list_template = "lists/list.html"
 
     @property
     def media(self) -> Media:
@@ -170,7 +170,7 @@ class ReadOnlyAdmin(ModelAdmin):
         }
         return render(request, self.detail_template, context)
 
-    detail_template: ClassVar[str] = "ringi/detail.html"
+    detail_template: ClassVar[str] = "lists/detail.html"
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Return what else the page of one row needs."""

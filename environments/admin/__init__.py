@@ -69,7 +69,7 @@ class TargetAdmin(SeenOnly):
     list_select_related = ("application", "environment")
     list_filter = ("environment",)
     shown_fields = ("application", "environment", "root", "options")
-    detail_template = "ringi/target.html"
+    detail_template = "lists/target.html"
     hint = _(
         "A deployment target is the folder of an application in an environment, with the options for running the "
         "application there."
@@ -85,7 +85,7 @@ class ConfigurationAdmin(SeenOnly):
     list_filter = ("application", "environment")
     shown_fields = ("application", "environment", "number", "keys", "digest", "created_by", "created_at", "reason")
     hint = _("A version is never changed once it is made; a change is a new version.")
-    detail_template = "ringi/configuration.html"
+    detail_template = "lists/configuration.html"
 
     digest_shown = cell(lambda v: v[:12], "digest", _("digest"))
     made = cell(stamp, "created_at environment.zone", _("created"), "created_at")

@@ -1,3 +1,3 @@
 """The admin of releases; config/urls.py imports it, and with it the lists."""
 
-from releases.admin import committee as committee, registry as registry
+from releases.admin.lists import committee as committee, registry as registry

@@ -27,7 +27,7 @@ from releases.models import Deployment, Step, StepOutput
 from releases.operations.deployment import decide
 from releases.operations.deployment.request import request as request_operation
 from releases.operations.deployment.schedule import cancel, schedule
-from releases.steps.words import told
+from releases.step_types.words import told
 
 router = Router(tags=["deployments"])
 ci = Router(tags=["ci"])

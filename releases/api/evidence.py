@@ -11,15 +11,15 @@ from pydantic import StringConstraints
 
 from audit.refusals import InvalidInput
 from environments.language import listed
+from releases import evidence_readers as reading
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
-from releases.api.words import EvidenceKind, Line, Revision, Slug
+from releases.api.words import EvidenceType, Line, Revision, Slug
 from releases.gates.evidence import count_with
 from releases.models import Evidence, Procedure, Release
 from releases.operations.evidence.upload import check_amount, upload
-from releases.sources import evidence as reading
 
 router = Router(tags=["evidence"])
 
@@ -29,7 +29,7 @@ class EvidenceIn(Schema):
 
     application: Slug
     environment: Slug
-    kind: EvidenceKind
+    kind: EvidenceType
     commit: Revision
     test_type: Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]*$", max_length=60)] = ""
     suite: Line = ""
@@ -77,7 +77,7 @@ def list_evidence(
     request: HttpRequest,
     commit: Revision = "",
     application: Slug | None = None,
-    kind: EvidenceKind | None = None,
+    kind: EvidenceType | None = None,
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",
 ) -> Any:

@@ -48,10 +48,10 @@ from releases.operations.release import (
     refresh_from_git,
     reschedule,
     select_commit,
-    since,
     submit,
     suggest_version,
 )
+from releases.queries import changes_since
 from releases.worker.dry_run import dry_run
 
 router = Router(tags=["releases"])
@@ -227,9 +227,9 @@ def environment_statuses(caller: Caller, release: Release) -> list[shapes.Enviro
     found = []
     known = Known(release)
     ready = release.procedure is not None or Procedure.objects.filter(state="in_effect").exists()
-    places = since.active(release)
-    contents = {row.environment.pk: row for row in since.kept(release, places)}
-    pointers, chosen = {place.pk: pointer for place, pointer in places}, since.chosen(release)
+    places = changes_since.active(release)
+    contents = {row.environment.pk: row for row in changes_since.kept(release, places)}
+    pointers, chosen = {place.pk: pointer for place, pointer in places}, changes_since.chosen(release)
     for environment in caller.readable:
         production = environment.tier == Environment.Tier.PRODUCTION
         if not environment.targets.filter(application=release.application).exists():
@@ -299,7 +299,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     )
     return shapes.ReleaseDetail(
         **shapes.release_fields(release),
-        source=CommitOut(**commit) if (commit := since.commit_of(release)) is not None else None,
+        source=CommitOut(**commit) if (commit := changes_since.commit_of(release)) is not None else None,
         environments=environment_statuses(caller, release),
         changes=[shapes.ChangeOut(kind=c.kind, text=c.text, ticket=c.ticket) for c in release.changes.all()],
         milestones=[

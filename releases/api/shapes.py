@@ -9,7 +9,7 @@ from releases.api.since import CommitOut, SinceOut
 from releases.api.words import (
     ChangeKind,
     DeploymentState,
-    EvidenceKind,
+    EvidenceType,
     Permission,
     ReleaseKind,
     ReleaseState,
@@ -21,7 +21,7 @@ from releases.gates.base import Answer
 from releases.gates.content import clause_labels
 from releases.models import Deployment, Evidence, Release, Step
 from releases.operations.decision_request.ask import asked_of
-from releases.steps.words import told
+from releases.step_types.words import told
 
 
 class GateOut(Schema):
@@ -202,7 +202,7 @@ class EvidenceOut(Schema):
     id: int
     application: str
     environment: str
-    kind: EvidenceKind
+    kind: EvidenceType
     test_type: str
     suite: str
     tool: str

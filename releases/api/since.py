@@ -5,7 +5,7 @@ from ninja import Schema
 from environments.difference import difference
 from environments.models import ConfigurationVersion
 from releases.models import DeployedVersion
-from releases.operations.release.since import Since
+from releases.queries.changes_since import Since
 
 
 class CommitOut(Schema):

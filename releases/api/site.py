@@ -37,7 +37,7 @@ class ApiPage(DocsBase):
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         """Show it."""
-        return render(request, "ringi/api.html", {"openapi": self.get_openapi_url(api, kwargs)})
+        return render(request, "api/api.html", {"openapi": self.get_openapi_url(api, kwargs)})
 
 
 def token_or_person(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

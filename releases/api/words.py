@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
+from releases import evidence_readers
 from releases.models import ChangeEntry, Deployment, Release, Rollback, Step
-from releases.sources import evidence
-from releases.steps import KINDS
+from releases.step_types import STEP_TYPES
 
 # No control characters in a line; in a text the line break and the tab are allowed.
 _LINE = r"^[^\x00-\x1f\x7f]*$"
@@ -42,10 +42,10 @@ ReleaseState = Annotated[str, one_of(Release.State.values)]
 ReleaseKind = Annotated[str, one_of(Release.Kind.values)]
 DeploymentState = Annotated[str, one_of(Deployment.State.values)]
 StepState = Annotated[str, one_of(Step.State.values)]
-StepType = Annotated[str, one_of(sorted({*(kind.name for kind in KINDS), "check"}))]
+StepType = Annotated[str, one_of(sorted({*(kind.name for kind in STEP_TYPES), "check"}))]
 RollbackState = Annotated[str, one_of(Rollback.State.values)]
 ChangeKind = Annotated[str, one_of(ChangeEntry.Kind.values)]
-EvidenceKind = Annotated[str, one_of(evidence.NAMES)]
+EvidenceType = Annotated[str, one_of(evidence_readers.NAMES)]
 Permission = Annotated[str, one_of(PERMISSIONS)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]

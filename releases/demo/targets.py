@@ -22,12 +22,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from releases.demo.repository import Built
-from releases.steps.base import StepContext, TargetSpec, Version
-from releases.steps.code_deploy import CodeDeploy
-from releases.steps.configuration_update import ConfigurationUpdate
-from releases.steps.processes import start_time
-from releases.steps.service_control import ServiceControl, running_service, stop_service
-from releases.steps.target import Measured, journal_lines, measure
+from releases.step_types.base import StepContext, TargetSpec, Version
+from releases.step_types.code_deploy import CodeDeploy
+from releases.step_types.configuration_update import ConfigurationUpdate
+from releases.step_types.processes import start_time
+from releases.step_types.service_control import ServiceControl, running_service, stop_service
+from releases.step_types.target import Measured, journal_lines, measure
 
 ENVIRONMENTS = ("development", "staging", "production")
 ROWS = {"development": 200, "staging": 200, "production": 3000}

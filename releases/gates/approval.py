@@ -6,7 +6,7 @@ from releases.gates.content import clause_labels, difference, digest, document
 from releases.gates.evidence import worse_since
 from releases.models import ApprovalRequest
 from releases.procedures.parts import Gate
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def ask(question: Question, gate: Gate) -> Answer:

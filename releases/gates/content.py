@@ -10,7 +10,7 @@ from releases.gates.base import procedure_of
 from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
 from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
 from releases.notifications.templates.events import PRE_RELEASED
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 # What stands for the known keys of an application that has none.
 NO_SIGNERS = hashlib.sha256(b"").hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from releases.models import Release, Step
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 # From how many deployments on the past is believed, and how many of the latest are looked at.
 ENOUGH, LATEST = 5, 100

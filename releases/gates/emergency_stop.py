@@ -7,7 +7,7 @@ from environments import calendar
 from environments.models import Environment
 from releases.gates.base import Answer, Known
 from releases.models import EmergencyStop
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 KEY = "emergency_stop"
 LABELS = ("緊急停止", "Emergency stop")

@@ -23,7 +23,7 @@ from releases.gates import (
 )
 from releases.gates.base import Answer, Ask, Known, Question
 from releases.models import Release, Waiver
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 # One line a kind: the name that the procedure's gates use, and who answers.
 GATES: tuple[tuple[str, Ask], ...] = (

@@ -9,7 +9,7 @@ from environments.models import ChangeFreeze
 from releases.gates.base import Answer, Question, not_passed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def _active(question: Question, freezes: list[ChangeFreeze]) -> list[ChangeFreeze]:

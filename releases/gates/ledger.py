@@ -10,7 +10,7 @@ from audit.standing import Standing, standing
 from environments.models import Environment
 from releases.gates.base import Answer, Known
 from releases.models import Release
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 KEY = "ledger"
 

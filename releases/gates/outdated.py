@@ -6,7 +6,7 @@ from environments.models import Environment
 from releases.gates.base import Answer, Known
 from releases.models import Release
 from releases.sources import versions
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 KEY = "outdated"
 

@@ -6,7 +6,7 @@ from environments.language import listed
 from releases.gates.base import Answer, Question, not_passed, passed
 from releases.models import DeployedVersion, TeamMember
 from releases.procedures.parts import Gate
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def checklist(question: Question, gate: Gate) -> Answer:

@@ -2,7 +2,7 @@
 
 from releases.gates.base import Answer, Question, not_passed, passed
 from releases.procedures.parts import Gate
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def ask(question: Question, gate: Gate) -> Answer:

@@ -17,7 +17,7 @@ from releases.gates import authorship
 from releases.gates.base import procedure_of
 from releases.models import ApprovalDecision, ApprovalRequest, Release
 from releases.procedures.document import Procedure as Content
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 # Under this name a round that a page shows keeps its count.
 SHOWN = "_shown_count"

@@ -8,7 +8,7 @@ from releases.gates.base import Answer, Question, not_passed, passed
 from releases.gates.content import digest
 from releases.models import Deployment, Release
 from releases.procedures.parts import Gate
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def rehearsed(release: Release, environment: Environment) -> Deployment | None:

@@ -14,7 +14,7 @@ from releases.models import Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.sources import git, versions
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def tag(question: Question, gate: Gate) -> Answer:

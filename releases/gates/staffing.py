@@ -19,7 +19,7 @@ from releases.gates.quorum import Rule, empty
 from releases.models import ApprovalRequest, Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.values import TIERLESS
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 FINAL_CHECK, CHECKLIST = "final_check", "checklist"
 UNMET = "procedure:report_overdue"

@@ -11,7 +11,7 @@ from releases.gates.base import Answer, Known, Question, not_passed, passed
 from releases.gates.durations import durations
 from releases.models import Release
 from releases.procedures.parts import Gate
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 
 def opening(

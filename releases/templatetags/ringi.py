@@ -20,18 +20,18 @@ from django.utils.translation import gettext as _
 
 from environments import times
 from environments.language import listed
-from releases.steps.words import told as in_words
+from releases.step_types.words import told as in_words
 
 if TYPE_CHECKING:
-    from releases.admin.change_history import Difference, HistoryEntry
-    from releases.admin.formatting import Button
+    from releases.admin.components.change_history import Difference, HistoryEntry
+    from releases.admin.components.formatting import Button
 
 register = template.Library()
 SELECTED = mark_safe(" selected")
 
 
 def _shown() -> Any:
-    from releases.admin import formatting
+    from releases.admin.components import formatting
 
     return formatting
 
@@ -86,7 +86,7 @@ def short(digest: Any) -> str:
     return str(digest)[:12] if digest else "—"
 
 
-@register.inclusion_tag("ringi/buttons.html", takes_context=True)
+@register.inclusion_tag("components/buttons.html", takes_context=True)
 def verbs(context: dict[str, Any], row: Model, main: str = "") -> dict[str, list[Button]]:
     """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first."""
     request: HttpRequest = context["request"]
@@ -94,14 +94,14 @@ def verbs(context: dict[str, Any], row: Model, main: str = "") -> dict[str, list
     return {"now": [b for b in found if not b.reason], "later": [b for b in found if b.reason]}
 
 
-@register.inclusion_tag("ringi/buttons.html", takes_context=True)
+@register.inclusion_tag("components/buttons.html", takes_context=True)
 def these_verbs(context: dict[str, Any], row: Model, keys: str) -> dict[str, list[Button]]:
     """Show only these of the verbs (keys, space separated) that the reader may use on a row."""
     shown = verbs(context, row, main=keys)
     return {place: [b for b in found if b.key in keys.split()] for place, found in shown.items()}
 
 
-@register.inclusion_tag("ringi/buttons.html", takes_context=True)
+@register.inclusion_tag("components/buttons.html", takes_context=True)
 def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
     """Show the verb that makes a row of the model with these options (a class would be called by the template)."""
     return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}
@@ -158,9 +158,9 @@ def programs(target: Any) -> Any:
     """Return what programs of a deployment target see, as a look shows it."""
     from pathlib import Path
 
-    from releases.admin.verbs.base import Shown
-    from releases.steps.base import TargetSpec
-    from releases.steps.sandbox import described
+    from releases.admin.operations.base import Shown
+    from releases.step_types.base import TargetSpec
+    from releases.step_types.sandbox import described
 
     return Shown("", *described(TargetSpec("", "", Path(target.root), target.options)))
 
@@ -171,7 +171,7 @@ def exactly(at: datetime) -> str:
     return times.stamp(at, exact=True)
 
 
-@register.inclusion_tag("ringi/results.html")
+@register.inclusion_tag("components/results.html")
 def results(cl: Any) -> dict[str, Any]:
     """Show the rows of a list; unfold's own table sends four times as much for them."""
     rows = [(cl.url_for_result(row), [_shown_of(cl, row, name) for name in cl.list_display]) for row in cl.result_list]
@@ -183,11 +183,11 @@ def _shown_of(cl: Any, row: Any, name: str) -> Any:
     return format_html('<span class="r-chip {}">{}</span>', tone(row.state), shown) if name == "state" else shown
 
 
-@register.inclusion_tag("ringi/happenings.html")
+@register.inclusion_tag("components/happenings.html")
 def history(row: Model) -> dict[str, list[HistoryEntry] | str]:
     """Show the acts on one row, newest first."""
     from audit.operation import label
-    from releases.admin.change_history import of_objects
+    from releases.admin.components.change_history import of_objects
 
     return {"happenings": of_objects([label(row)]), "zone": ""}
 
@@ -199,19 +199,19 @@ def words_of_events() -> dict[str, str]:
     return {**words, "number": _("number"), "before": _("before"), "after": _("after")}
 
 
-@register.inclusion_tag("ringi/clauses.html", takes_context=True)
+@register.inclusion_tag("components/clauses.html", takes_context=True)
 def consented(context: dict[str, Any], round_: Any, zone: str = "") -> dict[str, Any]:
     """Show what an approval request is about."""
     from environments.admin.rights import rights_of
-    from releases.admin.approval_requests import clauses
+    from releases.admin.pages.approval_request.rows import clauses
 
     return {"clauses": clauses(round_, rights_of(context["request"]), zone)}
 
 
-@register.inclusion_tag("ringi/release_notifications.html")
+@register.inclusion_tag("components/release_notifications.html")
 def told_of(release: Any, zone: str = "") -> dict[str, Any]:
     """Show the status text of a release and what has been told of it."""
-    from releases.admin.notification_preview import told_so_far
+    from releases.admin.pages.notification_preview.page import told_so_far
 
     return {"release": release, "zone": zone, **told_so_far(release, zone)}
 
@@ -219,7 +219,7 @@ def told_of(release: Any, zone: str = "") -> dict[str, Any]:
 @register.filter
 def said(delivery: Any) -> str:
     """Return what became of a delivery in the reader's words."""
-    from releases.admin.notification_preview import said_of
+    from releases.admin.pages.notification_preview.page import said_of
 
     return said_of(delivery)
 
@@ -257,15 +257,15 @@ def colon() -> str:
 @register.filter
 def operation_name(operation: Any) -> str:
     """Return an operation in words."""
-    from releases.admin import change_history
+    from releases.admin.components import change_history
 
     return change_history.operation_name(str(operation))
 
 
-@register.inclusion_tag("ringi/emergency_stop_banner.html", takes_context=True)
+@register.inclusion_tag("components/emergency_stop_banner.html", takes_context=True)
 def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     """Say on every page that production is stopped, of all applications or of one, while it is."""
-    from releases.admin.emergency_stop_page import banner
+    from releases.admin.pages.emergency_stop.page import banner
     from releases.models import EmergencyStop
 
     request = context.get("request")
@@ -273,10 +273,10 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     return {"stops": banner(switches), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
-@register.inclusion_tag("ringi/unresponsive_banner.html", takes_context=True)
+@register.inclusion_tag("components/unresponsive_banner.html", takes_context=True)
 def unresponsive_banner(context: dict[str, Any]) -> dict[str, Any]:
     """Say on every page of the staff what is unresponsive: the page itself asks, so that nothing unresponsive has to report."""
-    from releases.admin.queue_page import unresponsive_lines
+    from releases.admin.pages.queue.page import unresponsive_lines
 
     staff = getattr(getattr(context.get("request"), "user", None), "is_staff", False)
     return {"unresponsive": unresponsive_lines() if staff else [], "linked": staff}
@@ -290,7 +290,7 @@ def altered(*shown: Any) -> str:
     return format_html('<p class="r-error" role="alert">{}</p>', said) if (said := warning(*shown)) else ""
 
 
-@register.inclusion_tag("ringi/term.html")
+@register.inclusion_tag("components/term.html")
 def term(key: str) -> dict[str, str]:
     """Offer the explanation of a term of the glossary, by its key."""
     from releases.glossary import terms
@@ -303,7 +303,7 @@ def term(key: str) -> dict[str, str]:
 @register.filter
 def cause(round_: Any) -> str:
     """Return why the approvals of a round do not count any more; empty while they do."""
-    from releases.admin.approval_requests import ended_because
+    from releases.admin.pages.approval_request.rows import ended_because
 
     return ended_because(round_)
 

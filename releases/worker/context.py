@@ -7,10 +7,10 @@ from typing import Any
 from environments.models import DeploymentTarget
 from releases.gates.content import target_digest
 from releases.models import Deployment, Step
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
-from releases.operations.release.repository import place_of
-from releases.steps.base import StepContext, StepFailed, TargetSpec, Version
-from releases.steps.words import gettext as _
+from releases.queries.repository import place_of
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.step_types.base import StepContext, StepFailed, TargetSpec, Version
+from releases.step_types.words import gettext as _
 
 BACK = ("rollback", "rollback_verification")
 

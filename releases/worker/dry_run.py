@@ -7,18 +7,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from environments.models import DeploymentTarget, Environment
-from releases import checks, steps
-from releases.checks.base import TargetCheck
+from releases import check_types, step_types
+from releases.check_types.base import TargetCheck
 from releases.gates.content import digest
 from releases.models import DeployedVersion, Release, Step
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
-from releases.operations.release.repository import place_of
 from releases.operations.step.claim import recorded
-from releases.steps.base import StepContext, StepFailed, Version
-from releases.steps.masking import masked
-from releases.steps.runner import secrets_of
-from releases.steps.ssh import call, place as ssh
-from releases.steps.target import TargetStep
+from releases.queries.repository import place_of
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.step_types.base import StepContext, StepFailed, Version
+from releases.step_types.masking import masked
+from releases.step_types.runner import secrets_of
+from releases.step_types.ssh import call, place as ssh
+from releases.step_types.target import TargetStep
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 
@@ -95,16 +95,16 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
         if planned["step_type"] == "check":
             given = json.dumps(planned["parameters"]["parameters"], ensure_ascii=False, sort_keys=True)
             lines = [f"{planned['parameters']['check']} {given}"]
-            check = checks.kind(planned["parameters"]["check"])
+            check = check_types.by_name(planned["parameters"]["check"])
             if ssh.lies_elsewhere(context.target) and isinstance(check, TargetCheck):
                 fault = call.refuses(check)
         else:
-            kind = steps.kind(planned["step_type"])
+            kind = step_types.by_name(planned["step_type"])
             lines = kind.describe(context, kind.parameters(**planned["parameters"]))
             if ssh.lies_elsewhere(context.target) and isinstance(kind, TargetStep):
                 lines = [f"{ssh.place_of(context.target).label}: {line}" for line in lines]
                 fault = call.refuses(kind)
-    except (StepFailed, ValidationError, steps.UnknownKind, checks.UnknownKind) as wrong:
+    except (StepFailed, ValidationError, step_types.UnknownType, check_types.UnknownType) as wrong:
         fault = str(wrong)
     secrets = secrets_of(context)
     return Planned(

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from releases import steps
+from releases import step_types
 from releases.models import Step
-from releases.steps.base import Fenced, Probe, StepContext
-from releases.steps.words import gettext as _
+from releases.step_types.base import Fenced, Probe, StepContext
+from releases.step_types.words import gettext as _
 from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 
 PROBE_SECONDS = 60
@@ -26,7 +26,7 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
     }
     short = replace(context, deadline_seconds=min(context.deadline_seconds, PROBE_SECONDS))
     try:
-        kind = steps.kind(step.step_type)
+        kind = step_types.by_name(step.step_type)
         with interrupt_after(PROBE_SECONDS + MARGIN_SECONDS):
             result, _facts = kind.probe(short, kind.parameters(**step.parameters))
     except Fenced:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from audit.clock import now
 from audit.refusals import GateNotPassed
 from audit.trace import tracing
-from releases import checks, steps
-from releases.checks.base import CheckContext, Result
+from releases import check_types, step_types
+from releases.check_types.base import CheckContext, Result
 from releases.models import Step
 from releases.operations.deployment.decide import succeed
 from releases.operations.deployment.enqueue import return_to_scheduled
@@ -31,12 +31,21 @@ from releases.operations.step.outcome import (
     wait,
     wait_for_target,
 )
-from releases.operations.target.validity import shared
-from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopRequested, Unproven
-from releases.steps.masking import clean
-from releases.steps.runner import secrets_of
-from releases.steps.target import measure
-from releases.steps.words import gettext as _
+from releases.queries.target_validity import shared
+from releases.step_types.base import (
+    Fenced,
+    Overdue,
+    Probe,
+    StepContext,
+    StepFailed,
+    StillRunning,
+    StopRequested,
+    Unproven,
+)
+from releases.step_types.masking import clean
+from releases.step_types.runner import secrets_of
+from releases.step_types.target import measure
+from releases.step_types.words import gettext as _
 from releases.worker.context import RunFacts, context_of, facts_of, target_of
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
@@ -208,7 +217,7 @@ def _without_worker(step: Step, fencing_token: int) -> bool:
     if step.step_type == "check":
         return False
     try:
-        kind, parameters = _planned(steps, step.step_type, step.parameters)
+        kind, parameters = _planned(step_types, step.step_type, step.parameters)
     except StepFailed:
         return False  # the attempt says so
     if task := kind.asks(parameters):
@@ -231,7 +240,7 @@ class _Doubt(Exception):
 
 
 def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
-    kind, parameters = _planned(steps, step.step_type, step.parameters)
+    kind, parameters = _planned(step_types, step.step_type, step.parameters)
     if taken_over:
         proof, facts = kind.probe(context, parameters)
         context.output(f"probe: {proof.value}\n".encode())
@@ -253,15 +262,15 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
 def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any]:
     """Return a step's kind and parameters; one that was removed, or takes them no more, fails instead of looping."""
     try:
-        kind = registry.kind(name)
+        kind = registry.by_name(name)
         return kind, kind.parameters(**values)
-    except (registry.UnknownKind, ValidationError) as fault:
+    except (registry.UnknownType, ValidationError) as fault:
         text = _("“%(kind)s” cannot run as it was planned: %(why)s")
         raise StepFailed(text % {"kind": name, "why": fault}) from fault
 
 
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
-    kind, parameters = _planned(checks, step.parameters["check"], step.parameters["parameters"])
+    kind, parameters = _planned(check_types, step.parameters["check"], step.parameters["parameters"])
     secrets = secrets_of(context)
     looked = CheckContext(context.target, context.configuration, secrets, run=context.run_token)
     result = kind.run(looked, parameters)

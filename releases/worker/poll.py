@@ -35,7 +35,7 @@ from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.release import import_past
 from releases.operations.release.refresh_from_git import SOURCE, refresh_from_git
 from releases.operations.target import measure
-from releases.steps.spawn import start
+from releases.step_types.spawn import start
 
 log = logging.getLogger(__name__)
 _verifying: list[subprocess.Popen[bytes]] = []

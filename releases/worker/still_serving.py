@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from releases import steps
+from releases import step_types
 from releases.models import Step
-from releases.steps.base import Probe, StepContext, StepFailed, StillRunning, Unproven
-from releases.steps.words import gettext as _
+from releases.step_types.base import Probe, StepContext, StepFailed, StillRunning, Unproven
+from releases.step_types.words import gettext as _
 from releases.worker.ending import PROBE_SECONDS
 from releases.worker.timeouts import MARGIN_SECONDS, interrupt_after
 
@@ -28,7 +28,7 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     )
     if start is None:
         return
-    kind = steps.kind(start.step_type)
+    kind = step_types.by_name(start.step_type)
     least = min(context.deadline_seconds, PROBE_SECONDS)
     own = replace(context, key=start.key, fencing_token=start.fencing_token, deadline_seconds=least)
     with interrupt_after(PROBE_SECONDS + MARGIN_SECONDS):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from releases.steps.service_control import running_service, stop_service
+from releases.step_types.service_control import running_service, stop_service
 from tests.applications.organisation import Application, Organisation, running
 from tests.chaos.tree import copied
 

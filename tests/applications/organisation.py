@@ -26,8 +26,8 @@ from releases.demo.repository import ZONE, Built, Workshop
 from releases.demo.site import until
 from releases.demo.stage import Stage
 from releases.procedures.load import DEFAULT
-from releases.steps.base import TargetSpec
-from releases.steps.target import Measured, measure
+from releases.step_types.base import TargetSpec
+from releases.step_types.target import Measured, measure
 from tests.chaos.tree import Tree, clean_environment
 
 ENVIRONMENTS = ("development", "staging", "production")

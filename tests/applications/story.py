@@ -8,8 +8,8 @@ from collections import Counter
 from typing import Any
 
 from releases.demo.site import plain, until
-from releases.steps.configuration_file import render_configuration
-from releases.steps.target import journal_lines
+from releases.step_types.configuration_file import render_configuration
+from releases.step_types.target import journal_lines
 from tests.applications.organisation import ENVIRONMENTS, Organisation, Target
 
 

@@ -8,8 +8,8 @@ import re
 from .files import APPS, imports, python, tree
 
 PRODUCT = tuple(f"{app}/" for app in APPS)
-LEAVES = ("releases/steps/", "releases/checks/", "releases/metrics/", "releases/sources/", "releases/procedures/",
-          "releases/notifications/channels/", "releases/notifications/templates/")  # fmt: skip
+LEAVES = ("releases/step_types/", "releases/check_types/", "releases/metric_sources/", "releases/sources/", "releases/procedures/",
+          "releases/channel_types/", "releases/notifications/templates/")  # fmt: skip
 # Writes that name no row of an operation, each inside an operation or of columns that are no audited facts.
 WRITES = {
     "releases/operations/notification/create.py": {

@@ -9,7 +9,7 @@ from .files import APPS, ROOT, python, tracked
 
 LONGEST = 400
 LONG = {
-    "docs/reference/machines.md": "made from the edges",
+    "docs/reference/state-machines.md": "made from the edges",
     "releases/glossary.toml": "a list of terms, one entry each",
     "releases/notifications/templates/default_en.toml": "a text for each event",
     "releases/notifications/templates/default_ja.toml": "a text for each event",

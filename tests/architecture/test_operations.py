@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from releases.admin.change_history import OTHER_OPERATIONS
-from releases.admin.verbs import VERBS
+from releases.admin.components.change_history import OTHER_OPERATIONS
+from releases.admin.operations import VERBS
 from tests.operation_roles import DECLARED
 
 PROJECT = Path(__file__).parents[2]

@@ -9,10 +9,9 @@ import psycopg
 import pytest
 
 from audit.audited_tables import AUDITED_TABLES, NOT_AUDITED, is_history
-from releases import checks, metrics, steps
-from releases.admin.change_history import operation_name
+from releases import channel_types, check_types, metric_sources, step_types
+from releases.admin.components.change_history import operation_name
 from releases.gates.evaluation import GATES
-from releases.notifications import channels
 
 from .files import ROOT, python, tracked
 
@@ -70,10 +69,10 @@ def test_every_audited_column_that_is_left_out_is_no_fact() -> None:
 @pytest.mark.parametrize(
     ("folder", "names"),
     [
-        ("steps", [kind.name for kind in steps.KINDS]),
-        ("checks", [kind.name for kind in checks.KINDS]),
-        ("metrics", [kind.name for kind in metrics.SOURCES]),
-        ("notifications/channels", [kind.name for kind in channels.KINDS]),
+        ("step_types", [kind.name for kind in step_types.STEP_TYPES]),
+        ("check_types", [kind.name for kind in check_types.CHECK_TYPES]),
+        ("metric_sources", [kind.name for kind in metric_sources.SOURCES]),
+        ("channel_types", [kind.name for kind in channel_types.CHANNEL_TYPES]),
     ],
 )
 def test_every_kind_has_its_test(folder: str, names: list[str]) -> None:
@@ -94,10 +93,10 @@ def test_every_gate_has_its_test() -> None:
 
 def test_kinds_are_named_once() -> None:
     for names in (
-        [kind.name for kind in steps.KINDS],
-        [kind.name for kind in checks.KINDS],
-        [kind.name for kind in metrics.SOURCES],
-        [kind.name for kind in channels.KINDS],
+        [kind.name for kind in step_types.STEP_TYPES],
+        [kind.name for kind in check_types.CHECK_TYPES],
+        [kind.name for kind in metric_sources.SOURCES],
+        [kind.name for kind in channel_types.CHANNEL_TYPES],
         [name for name, _ask in GATES],
     ):
         assert len(names) == len(set(names))

@@ -14,7 +14,7 @@ from django.db import connection
 from psycopg.conninfo import conninfo_to_dict
 
 from audit.schema import WrongSchema, differences, require_own_schema
-from config.processes import PROJECT
+from config.development.processes import PROJECT
 from tests.conftest import _named
 
 COMMANDS = {

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict
 
-from config import processes
+from config.development import processes
 
 
 def database_url(address: str) -> str:

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from audit.clock import now
 from tests.browser.person import Person
-from tests.releases.statistics import past
+from tests.releases.reporting.statistics import past
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("RINGI_DOCS_PICTURES", ROOT / "var" / "test" / "pictures" / "docs"))

@@ -21,8 +21,8 @@ from releases.models import (
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
+from tests.releases.channel_types.receivers import mail_host, use_mail
 from tests.releases.gates.asking import alter, make
-from tests.releases.notifications.channels.receivers import mail_host, use_mail
 from tests.releases.operations.notifying import announced, deliver, forget, join, outsider, tell
 
 LISTS = (

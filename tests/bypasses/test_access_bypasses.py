@@ -37,7 +37,7 @@ from environments.operations.freeze.lift import lift
 from environments.operations.token.issue import issue_token
 from environments.operations.window.freeze import freeze
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABELS, ROLE_PERMISSIONS
-from releases.admin.verbs import VERBS
+from releases.admin.operations import VERBS
 from tests.conftest import PASSWORD, enrolled
 from tests.releases.api.conftest import ask, token_for
 from tests.releases.api.test_once import together

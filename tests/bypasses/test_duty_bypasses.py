@@ -18,9 +18,8 @@ from environments.operations.access.grant import request_role as grant
 from environments.operations.configuration.create import create as configure
 from environments.operations.requested_change.decide import confirm_change, reject_change
 from environments.operations.window.freeze import freeze
-from releases.audit_tests.segregation_of_duties import Authors, duties_of
 from releases.gates import authorship
-from releases.metrics.collection import USUAL
+from releases.metric_sources.collection import USUAL
 from releases.models import (
     ApprovalRequest,
     DeployedVersion,
@@ -44,6 +43,7 @@ from releases.operations.release.submit import submit
 from releases.operations.target.set_settings import set_hosts, set_settings, set_watch
 from releases.operations.waiver import decide as waivers
 from releases.operations.waiver.request import request_waiver
+from releases.reporting.audit_tests.segregation_of_duties import Authors, duties_of
 from tests.bypasses.test_approval_bypasses import approved, say_yes, scheduled, submitted
 from tests.conftest import seconded
 from tests.releases.gates.asking import COMMAND, alter, ask as answer, make, walk

@@ -25,8 +25,8 @@ from environments.models import Application, CalendarFeed, Environment
 from environments.operations.account import deactivate as closing
 from environments.operations.calendar_feed import create as feeds
 from environments.signing import environments_of
-from releases.admin.verbs import VERBS
-from releases.admin.verbs.base import Verb
+from releases.admin.operations import VERBS
+from releases.admin.operations.base import Verb
 from releases.models import Deployment
 from releases.operations.deployment import decide
 from releases.operations.team.assign import assign

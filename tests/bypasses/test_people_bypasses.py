@@ -19,7 +19,7 @@ from environments.models import Account, ChangeWindow
 from environments.operations.account import edit as editing
 from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.gates import authorship
-from releases.metrics.collection import USUAL
+from releases.metric_sources.collection import USUAL
 from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release
 from releases.operations.approval_request import decide, invalidate
 from releases.operations.evidence.upload import upload

@@ -15,8 +15,8 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, OperationRefused
 from environments.models import Account
 from environments.operations.account.create import create
-from releases.admin.verbs import VERBS
-from releases.admin.verbs.base import Verb
+from releases.admin.operations import VERBS
+from releases.admin.operations.base import Verb
 from tests.bypasses.test_factor_bypasses import arguments
 from tests.releases.api.conftest import ask, call, managing
 from tests.releases.gates.asking import COMMAND

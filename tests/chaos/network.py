@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.processes import identity
+from config.development.processes import identity
 
 NAMES_FOLDER = Path("/run/netns")
 BRIDGE = "ringi0"

@@ -18,7 +18,7 @@ import psycopg
 import redis
 from psycopg.conninfo import conninfo_to_dict
 
-from config.processes import PROJECT, identity, spawn
+from config.development.processes import PROJECT, identity, spawn
 from tests.chaos.tree import clean_environment
 
 # On a machine that does much else, a lease of a second ends while its holder is not let run: CHAOS_LEASE is longer then.
@@ -181,8 +181,8 @@ class Running:
 
     def journal(self, effect: str = "", ordinal: int = 0) -> list[dict[str, Any]]:
         """Return lines of the target's own journal, of one effect or one step."""
-        from releases.steps.base import TargetSpec
-        from releases.steps.target import journal_lines
+        from releases.step_types.base import TargetSpec
+        from releases.step_types.target import journal_lines
 
         lines = journal_lines(
             TargetSpec("datasets", "production", self.root, {}), run=f"deployment:{self.deployment_id}"
@@ -211,7 +211,7 @@ def queues_url() -> str:
 
 def alone(case: str, state: Path) -> str:
     """Run a file of cases in a run of its own, with servers of its own; return what it printed. Fails with it."""
-    argv = ["-m", "config.embedded", "exec", "--with-parent", "--state", str(state), "--"]
+    argv = ["-m", "config.development.embedded", "exec", "--with-parent", "--state", str(state), "--"]
     cases = ["-m", "pytest", "-q", "-rP", "-p", "no:cacheprovider", f"tests/chaos/{case}"]
     ran = subprocess.run(
         [sys.executable, *argv, sys.executable, *cases],

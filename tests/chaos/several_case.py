@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from config.processes import PROJECT
+from config.development.processes import PROJECT
 from releases import dispatch
 from tests.chaos.network import ADDRESSES, Network
 from tests.chaos.running import Point, Running, command, step, until

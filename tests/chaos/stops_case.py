@@ -21,7 +21,7 @@ import pytest
 from audit.actor import Actor, acting
 from audit.operation import operation
 from audit.refusals import GateNotPassed
-from config.processes import identity, spawn
+from config.development.processes import identity, spawn
 from tests.chaos.running import LEASE, Running, command, step, until
 from tests.conftest import seconded
 from tests.releases.conftest import World
@@ -198,8 +198,8 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
 def _right(deployment_id: int, root: Path, seed: str) -> bool:
     """Compare a run's rows with what the target itself counted; return whether a person is asked about it."""
     from releases.models import Deployment
-    from releases.steps.base import TargetSpec
-    from releases.steps.target import journal_lines
+    from releases.step_types.base import TargetSpec
+    from releases.step_types.target import journal_lines
 
     run = Deployment.objects.get(pk=deployment_id)
     lines = journal_lines(TargetSpec("datasets", "any", root, {}), run=f"deployment:{deployment_id}")

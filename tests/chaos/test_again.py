@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.processes import identity
+from config.development.processes import identity
 from tests.chaos.running import children, until
 from tests.chaos.tree import Tree
 
@@ -23,7 +23,7 @@ def _below(pid: int) -> set[int]:
 
 def _supervisor(pid: int) -> int:
     """Return the process below `make` that keeps the others running."""
-    return next(found for found in _below(pid) if _words(found)[1:3] == [b"-m", b"config.processes"])
+    return next(found for found in _below(pid) if _words(found)[1:3] == [b"-m", b"config.development.processes"])
 
 
 def _words(pid: int) -> list[bytes]:

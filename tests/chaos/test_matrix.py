@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from releases.demo.targets import own_database
-from releases.steps.service_control import running_service
+from releases.step_types.service_control import running_service
 from tests.chaos.running import LEASE, SCRIPT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
-from tests.releases.steps.receiver import Receiver, receiving
+from tests.releases.step_types.receiver import Receiver, receiving
 
 Begin = Callable[[list[dict[str, Any]]], Running]
 # Where a worker is held, by the function that begins there.
@@ -69,7 +69,7 @@ VICTIMS = (
            {"configuration_update:written": 1}),
     Victim("service_control", lambda f, r: step("service_control", action="restart"),
            "call _wait_until_serving service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
-    Victim("check", _check, "call look checks/command.py", {}),
+    Victim("check", _check, "call look check_types/command.py", {}),
     Victim("command", lambda f, r: command("victim", repeatable=True, point=f), "",
            {"command:started": 1, "command:done": 1}, {"command:started": 1}),
     Victim("command_once", lambda f, r: command("victim", point=f), "",

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from config.processes import identity
+from config.development.processes import identity
 from tests.chaos.running import Running, children, queues_url, until
+from tests.releases.channel_types.receivers import MailHost, mail_host
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
-from tests.releases.notifications.channels.receivers import MailHost, mail_host
 from tests.releases.operations.notifying import announced, forget, join, only, outsider
 
 HOLD = 100.0

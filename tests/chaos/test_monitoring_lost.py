@@ -13,10 +13,10 @@ import pytest
 
 from audit.actor import Actor, acting
 from audit.operation import operation
-from config.processes import identity
+from config.development.processes import identity
 from tests.chaos.running import Running, children, queues_url, until
 from tests.releases.conftest import World
-from tests.releases.metrics.pages import Page, Site, site
+from tests.releases.metric_sources.pages import Page, Site, site
 
 INTERVAL = 4.0
 BAD = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.4",

@@ -42,7 +42,7 @@ SABOTAGES = (
     Sabotage(
         "Prove",
         "coverage is compared with two digits",
-        "releases/sources/evidence/coverage.py",
+        "releases/evidence_readers/coverage.py",
         'if rate >= Fraction(Decimal(limits["coverage_min"]))',
         'if round(rate, 2) >= Fraction(Decimal(limits["coverage_min"]))',
     ),
@@ -70,7 +70,7 @@ SABOTAGES = (
     Sabotage(
         "Roll back",
         "one digit of the restored configuration is another",
-        "releases/steps/configuration_update.py",
+        "releases/step_types/configuration_update.py",
         "        wanted = digest_of(content)\n",
         '        if parameters.direction == "rollback":\n'
         """            content = content.replace(b'CACHE_SECONDS="5"', b'CACHE_SECONDS="6"')\n"""

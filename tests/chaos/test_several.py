@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.processes import PROJECT
+from config.development.processes import PROJECT
 from tests.chaos.network import NAMES_FOLDER, Network, unavailable
 from tests.chaos.tree import clean_environment
 from tests.releases.sources.repositories import SSHD

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.embedded import ROOTS_FOLDER
-from config.processes import PROJECT, identity
+from config.development.embedded import ROOTS_FOLDER
+from config.development.processes import PROJECT, identity
 
 # What the run above sets for its own servers; the copy starts servers of its own.
 FOREIGN = ("DATABASE_", "REDIS_", "POSTGRES_", "RINGI_", "PYTEST_", "DJANGO_", "SECRET_KEY", "MAKE", "MFLAGS")

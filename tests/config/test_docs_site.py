@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
-from config.docs_site import FILES, on_page_markdown, page
+from config.development.docs_site import FILES, on_page_markdown, page
 from releases.glossary import terms
 from tests.architecture.files import ROOT, tracked
 

@@ -1,4 +1,4 @@
-"""Tests of config.embedded with the real servers, each in a state folder of its own."""
+"""Tests of config.development.embedded with the real servers, each in a state folder of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import redis
 
-from config import embedded, processes
+from config.development import embedded, processes
 from config.secret_files import Unavailable
 
 GIVEN = ("DATABASE_", "REDIS_", "RINGI_", "POSTGRES_BIN")
@@ -27,14 +27,14 @@ PRINT = "import json, os; print(json.dumps(dict(os.environ)), flush=True)"
 
 
 def execute(state: Path, *command: str, **given: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "config.embedded", "exec", "--state", str(state), "--", *command]
+    argv = [sys.executable, "-m", "config.development.embedded", "exec", "--state", str(state), "--", *command]
     options = {"cwd": processes.PROJECT, "env": PLAIN | given, "stdin": subprocess.DEVNULL}
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
 def begin(state: Path, *command: str) -> tuple[subprocess.Popen[str], dict[str, Any], list[int]]:
     """Start `exec` and return it with what its command saw and the servers' process numbers."""
-    argv = [sys.executable, "-m", "config.embedded", "exec", "--state", str(state), "--", *command]
+    argv = [sys.executable, "-m", "config.development.embedded", "exec", "--state", str(state), "--", *command]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen(argv, cwd=processes.PROJECT, env=PLAIN, **pipes)
     assert process.stdout
@@ -266,7 +266,7 @@ def test_an_ordinary_user_keeps_everything_in_the_state_folder() -> None:
     nobody = pwd.getpwnam("nobody")
     runs_as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "env": PLAIN}
     try:
-        reach = [sys.executable, "-c", "import config.embedded"]
+        reach = [sys.executable, "-c", "import config.development.embedded"]
         subprocess.run(reach, cwd=processes.PROJECT, check=True, **runs_as)
     except PermissionError:
         pytest.skip("nobody may not read this clone")
@@ -274,7 +274,7 @@ def test_an_ordinary_user_keeps_everything_in_the_state_folder() -> None:
     top.mkdir(mode=0o700)
     os.chown(top, nobody.pw_uid, nobody.pw_gid)
     try:
-        argv = [sys.executable, "-m", "config.embedded", "exec", "--state", str(top / "s"), "--", "true"]
+        argv = [sys.executable, "-m", "config.development.embedded", "exec", "--state", str(top / "s"), "--", "true"]
         ran = subprocess.run(argv, cwd=processes.PROJECT, capture_output=True, text=True, check=False, **runs_as)
         assert ran.returncode == 0, ran.stderr
         assert (top / "s" / "servers" / "postgres" / "PG_VERSION").exists()

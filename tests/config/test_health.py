@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from audit.actor import acting
 from audit.ledger.checkpoint import LedgerSigner
 from audit.operation import operation
-from config.processes import PROJECT, spawn
+from config.development.processes import PROJECT, spawn
 from releases.liveness import read_liveness
 from tests.conftest import sign_ledger
 from tests.releases.gates.asking import COMMAND

@@ -14,8 +14,8 @@ import pytest
 
 from audit.models import Event
 from audit.trace import about, tracing
+from config.development.processes import PROJECT
 from config.logs import JsonLine
-from config.processes import PROJECT
 
 
 class Kept(logging.Handler):

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from config import port as ports, processes
+from config import port as ports
+from config.development import processes
 from config.secret_files import Unavailable, load_or_create_secrets
 
 DRIVER = """
 import os, sys
 from pathlib import Path
-from config.processes import ShutdownRequested, Row, Supervisor
+from config.development.processes import ShutdownRequested, Row, Supervisor
 
 state = Path(sys.argv[1])
 rows = [Row(**row) for row in {rows!r}]
@@ -188,7 +189,7 @@ def test_the_port_is_bound_at_once_and_a_taken_one_is_refused_or_passed_over(mon
 def test_on_a_taken_port_it_ends_with_one_sentence_and_announces_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        argv = [sys.executable, "-m", "config.processes", "up", "--served"]
+        argv = [sys.executable, "-m", "config.development.processes", "up", "--served"]
         environment = {**os.environ, "RINGI_PORT": port}
         done = subprocess.run(
             argv, cwd=processes.PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -236,7 +237,7 @@ def test_each_process_sees_its_own_address_and_keys_and_no_others(tmp_path: Path
     }
     ours = {"DATABASE_URL": "postgres://APP@host", "SECRET_KEY": "of-web", "RINGI_METRICS_TOKEN": "of-web", **owners}
     driver = (
-        "import dataclasses, os, sys; from pathlib import Path; from config import processes as p\n"
+        "import dataclasses, os, sys; from pathlib import Path; from config.development import processes as p\n"
         f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in p.rows(3)]\n"
         "s = p.Supervisor(rows, Path(sys.argv[1]), dict(os.environ), print); s.start(); print('started', flush=True)\n"
         "try:\n s.tend(60)\nexcept p.ShutdownRequested:\n s.stop()"

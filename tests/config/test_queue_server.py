@@ -17,9 +17,9 @@ import redis
 from django.core.cache import caches
 from django.test import Client
 
-from config import embedded
+from config.development import embedded
+from config.development.processes import PROJECT
 from config.health import queue_answers
-from config.processes import PROJECT
 from config.queue_server import NoAddress, behind, client, queue_settings
 from releases import dispatch
 

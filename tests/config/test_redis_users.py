@@ -18,7 +18,7 @@ from django.core.cache import caches
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from rq.serializers import JSONSerializer
 
-from config.processes import PROJECT
+from config.development.processes import PROJECT
 from config.queue_server import queue_settings
 from releases import dispatch, liveness
 from releases.worker.rq_worker import RingiJob

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.processes import PROJECT
+from config.development.processes import PROJECT
 from releases.api.rate import parsed
 
 REFUSED = {

@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import DEFAULT
 from releases.procedures.values import STEP_TYPES
-from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepType, TargetSpec
-from releases.steps.target import holding, journal_lines
+from releases.step_types.base import Fenced, Probe, StepContext, StepFailed, StepType, TargetSpec
+from releases.step_types.target import holding, journal_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "add-a-step.md").read_text(encoding="utf-8")
-NAME = "releases.steps.clear_cache"
+NAME = "releases.step_types.clear_cache"
 
 
 def blocks(language: str) -> list[str]:
@@ -55,7 +55,7 @@ def steps(tmp_path: Path) -> Iterator[ModuleType]:
     (block,) = blocks("python")
     file = tmp_path / "clear_cache.py"
     file.write_text(block, encoding="utf-8")
-    registry = (ROOT / "releases" / "steps" / "__init__.py").read_text(encoding="utf-8")
+    registry = (ROOT / "releases" / "step_types" / "__init__.py").read_text(encoding="utf-8")
     for diff in blocks("diff"):
         registry = patched(registry, diff)
     changed = tmp_path / "registry.py"
@@ -71,7 +71,7 @@ def steps(tmp_path: Path) -> Iterator[ModuleType]:
 @pytest.fixture
 def known(steps: ModuleType) -> StepType:
     """The new kind, found by its name."""
-    found: StepType = steps.kind("clear_cache")
+    found: StepType = steps.by_name("clear_cache")
     return found
 
 
@@ -100,10 +100,10 @@ def context(tmp_path: Path) -> StepContext:
 
 
 def test_the_page_registers_the_kind_beside_the_others(steps: ModuleType) -> None:
-    from releases.steps import KINDS
+    from releases.step_types import STEP_TYPES
 
-    names = [kind.name for kind in steps.KINDS]
-    assert names == [*(kind.name for kind in KINDS), "clear_cache"]
+    names = [kind.name for kind in steps.STEP_TYPES]
+    assert names == [*(kind.name for kind in STEP_TYPES), "clear_cache"]
 
 
 def test_it_makes_its_effect_once_and_finds_it_again(known: StepType, context: StepContext) -> None:

@@ -19,7 +19,7 @@ import yaml
 from django.core.management import get_commands
 from psycopg import sql
 
-from config.processes import WORKERS, rows
+from config.development.processes import WORKERS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -54,7 +54,7 @@ def documented() -> set[str]:
 
 def read_by_the_code() -> set[str]:
     """Return the variables that the product reads."""
-    files = [*(ROOT / "config").glob("*.py"), ROOT / "releases" / "steps" / "sandbox.py"]
+    files = [*(ROOT / "config").rglob("*.py"), ROOT / "releases" / "step_types" / "sandbox.py"]
     pattern = re.compile(r"env\.\w+\(\s*\"([A-Z_]+)\"|environ(?:ment)?(?:\.get\(|\[)\"([A-Z_]+)\"")
     return {a or b for file in files for a, b in pattern.findall(file.read_text(encoding="utf-8"))}
 

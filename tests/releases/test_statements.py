@@ -50,7 +50,7 @@ def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
 
 def test_what_is_read_along_is_what_django_would_prefetch(world: Any) -> None:
     """Every row in the same order, each knowing whose it is, and a narrower question is still asked about that row alone."""
-    from releases.admin.release_page import BELONGING
+    from releases.admin.pages.release.page import BELONGING
     from releases.models import ChangeEntry
 
     release, _round = world.confirmed()

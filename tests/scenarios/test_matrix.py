@@ -29,8 +29,8 @@ from audit.audited_tables import AUDITED_TABLES
 from audit.operation import operation
 from audit.refusals import OperationRefused, SignatureRequired
 from environments.models import Account
-from releases.admin.verbs import VERBS
-from releases.admin.verbs.base import FilesField, Verb
+from releases.admin.operations import VERBS
+from releases.admin.operations.base import FilesField, Verb
 from releases.models import Deployment, Procedure, Release
 from releases.state_machines.edges import edges, initial
 from tests.releases.gates.asking import COMMAND
@@ -218,7 +218,9 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
                 except OperationRefused as no:
                     # Whoever is only asked who they are is not refused: that leaves nothing at all.
                     refused += not (isinstance(no, SignatureRequired) and current().kind == "person")
-                    early += no.kind == "invalid_input"  # what makes no sense may be refused before an operation is open
+                    early += (
+                        no.kind == "invalid_input"
+                    )  # what makes no sense may be refused before an operation is open
                     transaction.savepoint_commit(point)
                     tally[f"{verb.key} refused"] += 1
                     continue

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from releases.models import ApprovalRequest, Deployment, Release
-from releases.operations.rollback.possible import FROM
+from releases.queries.rollback_candidates import FROM
 from releases.state_machines.edges import edges
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actor import Actor, acting
 from audit.refusals import OperationRefused
-from releases import checks, steps
+from releases import check_types, step_types
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect
 from releases.procedures.document import ProcedureFaults
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         is how a system starts, and its procedure may have gone its own way since.
         """
         try:
-            content = read(options["file"], step_types=steps.shapes(), check_types=checks.shapes())
+            content = read(options["file"], step_types=step_types.shapes(), check_types=check_types.shapes())
         except ProcedureFaults as faults:
             raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
         in_force = Procedure.objects.filter(state="in_effect").first()

@@ -1,4 +1,4 @@
-"""manage.py state_machines [--check]: write docs/reference/machines.md from the transitions, or say that it is stale."""
+"""manage.py state_machines [--check]: write docs/reference/state-machines.md from the transitions, or say that it is stale."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from releases.state_machines.edges import Edge, edges, initial
 from releases.state_machines.guard import machines
 
-PAGE = Path("docs") / "reference" / "machines.md"
+PAGE = Path("docs") / "reference" / "state-machines.md"
 HEAD = """\
 # State machines
 
@@ -18,7 +18,7 @@ HEAD = """\
 (`manage.py state_machines --check` and a test say when it is stale). A row changes its state along one of these
 transitions and in no other way. An operation (`audit/operation.py`) saves at most one transition for each row. A trigger
 in PostgreSQL, made from the same list after each migration, refuses every other change, also from raw SQL. The pages
-[execution](../explanation/execution.md) and [approval](../explanation/consent.md) explain the transitions.
+[execution](../explanation/execution.md) and [approval](../explanation/approval.md) explain the transitions.
 """
 
 
@@ -65,7 +65,7 @@ def page() -> str:
 class Command(BaseCommand):
     """Write or check the page."""
 
-    help = "Writes docs/reference/machines.md from the transitions; --check writes nothing and fails if it is stale."
+    help = "Writes docs/reference/state-machines.md; --check writes nothing and fails if the page is stale."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from rq.serializers import JSONSerializer
 
 from audit.roles import guard
 from releases.jobs import JOBS
-from releases.steps import words
+from releases.step_types import words
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.rq_worker import RingiJob, RingiWorker
 

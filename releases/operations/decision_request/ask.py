@@ -14,9 +14,9 @@ from releases import dispatch
 from releases.gates.durations import Needed, durations
 from releases.models import DecisionRequest, Deployment, Rollback, Step, TeamMember
 from releases.operations.poll.retry_limit import with_retry_limit
-from releases.operations.rollback.causes import NO_RESPONSE
 from releases.operations.rollback.decide import raise_
-from releases.steps.words import gettext as _, gettext_noop
+from releases.queries.rollback_causes import NO_RESPONSE
+from releases.step_types.words import gettext as _, gettext_noop
 
 # However late it is, somebody has this long to answer.
 LEAST = timedelta(minutes=1)

@@ -7,12 +7,12 @@ from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import DeploymentTarget
 from releases.operations.deployed_version.register import require_untouched, target_named
-from releases.operations.monitoring.target_spec import spec_of
-from releases.operations.release.repository import refreshed
+from releases.queries.repository import refreshed
+from releases.queries.target_spec import spec_of
 from releases.sources import git, versions
-from releases.steps.base import StepContext, StepFailed, StillRunning, Version
-from releases.steps.code_deploy import CodeDeploy
-from releases.steps.examine import layout_of
+from releases.step_types.base import StepContext, StepFailed, StillRunning, Version
+from releases.step_types.code_deploy import CodeDeploy
+from releases.step_types.examine import layout_of
 
 SECONDS = 120.0
 

@@ -10,14 +10,14 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from environments import access
 from environments.models import Account, ConfigurationVersion, DeploymentTarget
 from releases.models import DeployedVersion, Deployment, Release
-from releases.operations.deployed_version.compare import RUNS, Row, compare
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
-from releases.operations.release.repository import refreshed
+from releases.queries.repository import refreshed
+from releases.queries.target_comparison import RUNS, Row, compare
+from releases.queries.target_spec import configuration_of, spec_of
 from releases.sources import git, versions
-from releases.steps.base import StepFailed
-from releases.steps.examine import layout_of
-from releases.steps.masking import clean
-from releases.steps.target import Measured, measure
+from releases.step_types.base import StepFailed
+from releases.step_types.examine import layout_of
+from releases.step_types.masking import clean
+from releases.step_types.target import Measured, measure
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from releases.operations.deployment.completion import (
     set_deployed_version,
 )
 from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
 from releases.operations.step.outcome import cancel_rest
-from releases.steps.base import StepFailed
-from releases.steps.configuration_file import digest_of, rendered
-from releases.steps.target import measure
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.step_types.base import StepFailed
+from releases.step_types.configuration_file import digest_of, rendered
+from releases.step_types.target import measure
 
 How = Literal["previous", "planned", "unknown"]
 

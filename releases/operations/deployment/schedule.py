@@ -16,7 +16,7 @@ from releases.gates import evaluation, quorum
 from releases.gates.durations import durations
 from releases.models import ApprovalRequest, Deployment, Release
 from releases.operations.release.refresh_from_git import refresh_from_git
-from releases.steps.words import gettext_noop
+from releases.step_types.words import gettext_noop
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:

@@ -18,7 +18,7 @@ from environments.models import Account
 from releases import dispatch
 from releases.models import Document, Procedure, Release
 from releases.operations.document.review import digest_of
-from releases.operations.release.repository import credentials_of, place_of
+from releases.queries.repository import credentials_of, place_of
 from releases.sources import git
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from audit.clock import now
 from audit.operation import operation
 from environments.models import DeploymentTarget
 from releases.models import DeployedVersion, Deployment, Rollback, Step
-from releases.operations.monitoring.target_spec import spec_of
-from releases.steps.backup import DropBackup, DropParameters
-from releases.steps.base import Fenced, StepContext, StepFailed, StillRunning
+from releases.queries.target_spec import spec_of
+from releases.step_types.backup import DropBackup, DropParameters
+from releases.step_types.base import Fenced, StepContext, StepFailed, StillRunning
 
 SECONDS = 600.0
 # A target that could not be reached is asked again after this time.

@@ -12,9 +12,10 @@ from audit.refusals import InvalidInput, NotPermitted
 from environments import access
 from environments.language import listed
 from environments.models import Account, Application, Environment, sign_in_name
+from releases import evidence_readers as reading
 from releases.models import DeployedVersion, Evidence, Procedure
-from releases.operations.release.repository import holding
-from releases.sources import evidence as reading, git
+from releases.queries.repository import holding
+from releases.sources import git
 
 # A time or a number that a tool or a pipeline puts into the name of each new file.
 _CHANGING = re.compile(r"\d{4}-\d\d-\d\d([T_-]?\d\d([-:_.]?\d\d)*)?|\d{8,}", re.ASCII)

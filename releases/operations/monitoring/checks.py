@@ -10,15 +10,15 @@ from django.db import IntegrityError, transaction
 from pydantic import ValidationError
 
 from audit.clock import now
-from releases import checks
-from releases.checks.base import CheckContext, CheckResult, Result
-from releases.metrics.triggers import Slot, firing, named_after
+from releases import check_types
+from releases.check_types.base import CheckContext, CheckResult, Result
+from releases.metric_sources.triggers import Slot, firing, named_after
 from releases.models import MonitoringCheck, MonitoringPeriod
 from releases.operations.monitoring.react import react
-from releases.operations.monitoring.target_spec import configuration_for, spec_for
 from releases.procedures.values import MOST_PLACES
-from releases.steps.masking import clean
-from releases.steps.words import gettext as _
+from releases.queries.target_spec import configuration_for, spec_for
+from releases.step_types.masking import clean
+from releases.step_types.words import gettext as _
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ def _ends(watch: MonitoringPeriod) -> dict[str, Any]:
 def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
     """Make one check as it was frozen, without secrets in what it says; one that fails to be made is an error."""
     try:
-        kind = checks.kind(row["kind"])
+        kind = check_types.by_name(row["kind"])
         result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
-    except (checks.UnknownKind, ValidationError) as fault:
+    except (check_types.UnknownType, ValidationError) as fault:
         said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["kind"], "why": fault}
         result = CheckResult(Result.ERROR, output=said)
     except Exception as fault:  # noqa: BLE001  the checks after it have their turn, and silence is no health

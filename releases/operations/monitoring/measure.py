@@ -14,16 +14,16 @@ from audit.operation import Operation, operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from releases.metrics.collection import Looked, WrongSources, look, places_of
-from releases.metrics.triggers import Slot, firing, judge, named_after
+from releases.metric_sources.collection import Looked, WrongSources, look, places_of
+from releases.metric_sources.triggers import Slot, firing, judge, named_after
 from releases.models import Deployment, Measurement, MonitoringPeriod, Release, Rollback
 from releases.operations.deployment.completion import complete_release
 from releases.operations.monitoring.react import react
-from releases.operations.monitoring.target_spec import configuration_for, spec_for
 from releases.procedures.values import MOST_PLACES
-from releases.steps.base import TargetSpec
-from releases.steps.masking import clean
-from releases.steps.words import gettext as _
+from releases.queries.target_spec import configuration_for, spec_for
+from releases.step_types.base import TargetSpec
+from releases.step_types.masking import clean
+from releases.step_types.words import gettext as _
 
 log = logging.getLogger(__name__)
 

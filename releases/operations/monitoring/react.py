@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from releases.metrics.triggers import Slot, Trigger, failing_since
+from releases.metric_sources.triggers import Slot, Trigger, failing_since
 from releases.models import Deployment, Rollback
 from releases.operations.rollback.decide import raise_
 from releases.operations.rollback.escalate import escalate
-from releases.operations.rollback.possible import IN_TIME
-from releases.steps.words import gettext as _
+from releases.queries.rollback_candidates import IN_TIME
+from releases.step_types.words import gettext as _
 
 
 def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger], recent: Sequence[Slot]) -> None:

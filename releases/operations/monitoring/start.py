@@ -7,7 +7,7 @@ from typing import Any
 from audit.clock import now
 from audit.operation import operation
 from environments.models import DeploymentTarget
-from releases.metrics.collection import WrongSources, places_of
+from releases.metric_sources.collection import WrongSources, places_of
 from releases.models import DeployedVersion, Deployment, Measurement, MonitoringPeriod, Rollback
 from releases.procedures.document import Procedure as Content
 

@@ -9,13 +9,13 @@ from django.db.models import Q, QuerySet
 from audit.operation import operation
 from environments import access
 from environments.models import Account, DeploymentTarget
-from releases.metrics.base import TargetSource
-from releases.metrics.collection import Looked, look, places_of
+from releases.metric_sources.base import TargetSource
+from releases.metric_sources.collection import Looked, look, places_of
 from releases.models import Deployment, MonitoringPeriod
-from releases.operations.monitoring.target_spec import configuration_deployed, spec_of
-from releases.operations.target.validity import require_valid
-from releases.steps.masking import clean
-from releases.steps.words import gettext as _
+from releases.queries.target_spec import configuration_deployed, spec_of
+from releases.queries.target_validity import require_valid
+from releases.step_types.masking import clean
+from releases.step_types.words import gettext as _
 
 
 def not_over(target: DeploymentTarget) -> QuerySet[Deployment]:

@@ -10,11 +10,11 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
+from releases import channel_types
 from releases.models import Notification, NotificationDelivery
-from releases.notifications import channels
 from releases.notifications.templates.events import notification_event
-from releases.operations.notification.recipients import Recipient, not_before
 from releases.operations.notification.superseded import end_waiting, moved_since
+from releases.queries.recipients import Recipient, not_before
 
 
 def digest_of(notice: Notification) -> str:
@@ -46,7 +46,7 @@ def approve_external(notice_id: int, *, digest: str, reason: str = "") -> Notifi
         for row in waiting.select_related(
             "inbox_item__group_recipient__group", "inbox_item__account", "channel"
         ).order_by("pk"):
-            if channels.kind(row.channel.channel_type).within:
+            if channel_types.by_name(row.channel.channel_type).within:
                 row.outcome, row.ended_at = NotificationDelivery.Outcome.SENT, moment
             else:
                 row.due_at = row.next_at = not_before(_heard(row), moment, notice.urgent)

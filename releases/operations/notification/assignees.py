@@ -24,7 +24,7 @@ from releases.models import (
     TeamMember,
 )
 from releases.operations.decision_request.ask import asked_of
-from releases.operations.notification.subject import Subject, subject_of, thing_of
+from releases.queries.notification_subject import Subject, subject_of, thing_of
 
 # Who hears of it when those who must act do not.
 NEXT = {

@@ -14,6 +14,7 @@ from audit.isolated import isolated
 from audit.models import Event, Outbox
 from audit.operation import label, operation
 from environments.models import Account
+from releases import channel_types
 from releases.models import (
     ApprovalRequest,
     InboxItem,
@@ -24,7 +25,6 @@ from releases.models import (
     Release,
     SuppressedAddress,
 )
-from releases.notifications import channels
 from releases.notifications.templates.events import ANNOUNCE, KEYS, PRE_RELEASED, NotificationEvent
 from releases.notifications.templates.placeholders import KNOWN_BEFOREHAND, filled, used
 from releases.operations.notification.assignees import (
@@ -33,11 +33,11 @@ from releases.operations.notification.assignees import (
     reminder_delay,
     reminder_recipients,
 )
-from releases.operations.notification.attachments import attachments
-from releases.operations.notification.recipients import Recipient, not_before, recipients, rules_for
-from releases.operations.notification.subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
 from releases.operations.notification.superseded import COURSE, supersede_waiting
 from releases.operations.notification.values import path_of, values_of, zone_for
+from releases.queries.notification_attachments import attachments
+from releases.queries.notification_subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
+from releases.queries.recipients import Recipient, not_before, recipients, rules_for
 
 log = logging.getLogger(__name__)
 LANGUAGES = ("ja", "en")
@@ -246,13 +246,13 @@ def _message(notice: Notification, recipient: Recipient, moment: datetime) -> No
     held = recipient.outside and notice.waits
     earliest = not_before(recipient, moment, notice.urgent)
     for channel in recipient.channels.values():
-        kind = channels.kind(channel.channel_type)
+        kind = channel_types.by_name(channel.channel_type)
         if kind.within:
             _delivery(message, channel, "", moment, held=held, there=True)
             continue
         if kind.personal and not recipient.address:
             # Whoever reads it in the inbox needs no second way; who has none should be seen to have none.
-            if not any(channels.kind(c.channel_type).within for c in recipient.channels.values()):
+            if not any(channel_types.by_name(c.channel_type).within for c in recipient.channels.values()):
                 _delivery(message, channel, "", moment, held=held, fault=NO_ADDRESS)
             continue
         _delivery(message, channel, recipient.address, earliest, held=held, fault=unusable(channel, recipient.address))
@@ -280,7 +280,7 @@ def _delivery(
 
 def unusable(channel: NotificationChannel, address: str) -> str:
     """Return why nothing is sent there at all; empty when it is tried."""
-    kind = channels.kind(channel.channel_type)
+    kind = channel_types.by_name(channel.channel_type)
     if kind.personal and not kind.within and not address:
         return NO_ADDRESS
     if channel.disabled_at is not None:

@@ -8,8 +8,8 @@ from audit.clock import now
 from audit.operation import operation
 from releases.models import Notification
 from releases.operations.notification.assignees import ASKED_AGAIN, MOST, reminder_delay
-from releases.operations.notification.subject import is_done, is_moved, row_of
 from releases.operations.poll.retry_limit import with_retry_limit
+from releases.queries.notification_subject import is_done, is_moved, row_of
 
 
 def remind_open() -> list[int]:

@@ -30,11 +30,11 @@ from releases.models import (
     Waiver,
 )
 from releases.notifications.templates import notes
-from releases.operations.notification.subject import Subject
-from releases.operations.release.facts import ZONE, facts_of, when, zone_of
-from releases.operations.rollback.causes import cause_of
 from releases.operations.waiver.request import waivable
-from releases.steps.words import told
+from releases.queries.notification_subject import Subject
+from releases.queries.release_facts import ZONE, facts_of, when, zone_of
+from releases.queries.rollback_causes import cause_of
+from releases.step_types.words import told
 
 # Where something is done about each kind of row: path and the column with its number. Written out: looking addresses up
 # by name would load all pages of the admin into a process that only sends messages.

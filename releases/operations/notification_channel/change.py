@@ -13,10 +13,10 @@ from audit.operation import label, operation, record_event, record_refusal
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from environments.secrets import encrypt
+from releases import channel_types
+from releases.channel_types.base import Address, NotDelivered, OutgoingMessage
+from releases.channel_types.webhook import PREFIX
 from releases.models import NotificationChannel, SuppressedAddress
-from releases.notifications import channels
-from releases.notifications.channels.base import Address, NotDelivered, OutgoingMessage
-from releases.notifications.channels.webhook import PREFIX
 from releases.notifications.templates.html import html_of
 from releases.operations.notification_delivery.disable import disable_channel, enable_addresses, send_missed
 from releases.operations.notification_delivery.send import address_of
@@ -28,9 +28,9 @@ def create(
     """Make a channel; its address is set afterwards. Raises InvalidInput."""
     with operation("notification_channel:create", reason=reason, sign=True) as op:
         access.require("configure_notifications")
-        if kind not in {known.name for known in channels.KINDS}:
+        if kind not in {known.name for known in channel_types.CHANNEL_TYPES}:
             raise InvalidInput(_("This channel type does not exist."))
-        if channels.kind(kind).personal:
+        if channel_types.by_name(kind).personal:
             raise InvalidInput(_("The mail and admin screen channels already exist."))
         if not label_ja.strip() or not label_en.strip():
             raise InvalidInput(_("Enter the name in both languages."))
@@ -50,7 +50,7 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
     secret: of a webhook; empty = one is made. The row that comes back carries it as `secret`, this once.
     """
     unlocked = NotificationChannel.objects.get(pk=channel_id)
-    kind = channels.kind(unlocked.channel_type)
+    kind = channel_types.by_name(unlocked.channel_type)
     made = kind.signs and not secret.strip()
     if made:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
@@ -134,7 +134,7 @@ def send_test(channel_id: int) -> NotificationChannel:
         account, row = access.require("configure_notifications"), op.get(NotificationChannel)
         if row.disabled_at is not None:
             raise NotPossible(_("This channel is already disabled."))
-        kind = channels.kind(row.channel_type)
+        kind = channel_types.by_name(row.channel_type)
         to = account.email if kind.personal else ""
         if (kind.personal and not kind.within and not to) or (not kind.personal and not row.encrypted):
             raise GateNotPassed(_("No address is entered."))

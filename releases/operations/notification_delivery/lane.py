@@ -12,9 +12,9 @@ from django.utils.translation import gettext_noop
 
 from audit.clock import now
 from audit.operation import operation
+from releases import channel_types
+from releases.channel_types.base import PATIENCE
 from releases.models import NotificationChannel, SuppressedAddress
-from releases.notifications import channels
-from releases.notifications.channels.base import PATIENCE
 from releases.operations.notification_delivery.disable import disable_channel
 
 # Seconds for which a process takes a lane; one that holds it longer has died.
@@ -85,7 +85,7 @@ def fault(channel: NotificationChannel, why: str, wait: float = 0.0) -> None:
     if faults >= OPENS_AFTER:
         found_faulty(channel, why)
     since = channel.unavailable_since
-    if since is not None and since < now() - DEAD_AFTER and not channels.kind(channel.channel_type).personal:
+    if since is not None and since < now() - DEAD_AFTER and not channel_types.by_name(channel.channel_type).personal:
         with operation("notification_channel:disable", (NotificationChannel, channel.pk), reason=ALL_DAY) as op:
             disable_channel(op.get(NotificationChannel), why)
 

@@ -16,16 +16,16 @@ from audit.clock import now
 from audit.operation import operation
 from environments.connectivity.addresses import networks
 from environments.secrets import decrypt
+from releases import channel_types
+from releases.channel_types.base import Address, ChannelType, NotDelivered, NotSetUp, OutgoingMessage
 from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
-from releases.notifications import channels
-from releases.notifications.channels.base import Address, ChannelKind, NotDelivered, NotSetUp, OutgoingMessage
 from releases.notifications.templates.events import KEYS
 from releases.notifications.templates.html import html_of
 from releases.operations.notification.create import ADDRESS_OFF, CHANNEL_OFF, page_address
-from releases.operations.notification.subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 from releases.operations.notification.superseded import NEWER, is_superseded
 from releases.operations.notification_delivery import lane
 from releases.operations.notification_delivery.disable import disable_address, disable_channel
+from releases.queries.notification_subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 
 log = logging.getLogger(__name__)
 # Seconds after which a try that one recipient refused is made again; after a day it is given up.
@@ -60,7 +60,7 @@ def send(delivery_id: int, tries: int) -> None:
         lane.free(channel, took=False)
         return
     try:
-        kind = channels.kind(channel.channel_type)
+        kind = channel_types.by_name(channel.channel_type)
         # Kept in one language, and put into the reader's when it is shown.
         with override("en"):
             answer = kind.send(message_of(row), address_of(channel, kind, row.address))
@@ -112,7 +112,7 @@ def message_of(row: NotificationDelivery) -> OutgoingMessage:
     )
 
 
-def address_of(channel: NotificationChannel, kind: ChannelKind, to: str) -> Address:
+def address_of(channel: NotificationChannel, kind: ChannelType, to: str) -> Address:
     """Return where a channel's letter goes, with what the settings allow."""
     if kind.personal:
         return Address(to, hosts=tuple(settings.MAIL_DOMAINS))

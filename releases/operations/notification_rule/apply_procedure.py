@@ -1,8 +1,8 @@
 """What a procedure lays out about messages when it is put in force: groups, channels, rules, and a row for each text."""
 
 from audit.clock import now
+from releases import channel_types
 from releases.models import NotificationChannel, NotificationRule, NotificationTemplate, RecipientGroup
-from releases.notifications import channels
 from releases.notifications.templates.events import EVENTS, notification_event
 from releases.procedures.document import Procedure as Content
 
@@ -38,7 +38,7 @@ def apply_notification_settings(content: Content) -> None:
             for group in to for key in rule.channels for lead in leads
             # A room that the procedure names is ours. For people outside there are channels and rules of their own; else
             # what is told inside would wait until it is released for outside.
-            if not (group is not None and group.outside) or channels.kind(ways[key].channel_type).personal
+            if not (group is not None and group.outside) or channel_types.by_name(ways[key].channel_type).personal
         }  # fmt: skip
     present = NotificationRule.objects.select_for_update(no_key=True).filter(removed_at=None)
     for row in present:

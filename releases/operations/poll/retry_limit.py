@@ -12,8 +12,8 @@ from audit.operation import label, operation
 from audit.refusals import NotPossible
 from environments import access
 from releases.models import PollFailure
-from releases.steps.masking import clean, passwords_in
-from releases.steps.words import gettext as _
+from releases.step_types.masking import clean, passwords_in
+from releases.step_types.words import gettext as _
 
 log = logging.getLogger(__name__)
 TRIES = 3

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from releases.metrics.triggers import Fired, Slot, Trigger, named_after, replay
+from releases.metric_sources.triggers import Fired, Slot, Trigger, named_after, replay
 from releases.models import Measurement, MonitoringPeriod, Rollback
 from releases.operations.monitoring.checks import slots_of
 from releases.operations.monitoring.start import checks_of, triggers_of
-from releases.operations.rollback.causes import NO_RESPONSE
 from releases.procedures.document import Procedure as Content
+from releases.queries.rollback_causes import NO_RESPONSE
 
 WATCHES = 10
 MOST_ROUNDS = 1000

@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
-from releases import checks, steps
+from releases import check_types, step_types
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content, ProcedureFaults
@@ -106,7 +106,7 @@ def revise(
 
 def _checked(wanted: Mapping[str, Any]) -> Content:
     try:
-        return Content.checked(wanted, step_types=steps.shapes(), check_types=checks.shapes())
+        return Content.checked(wanted, step_types=step_types.shapes(), check_types=check_types.shapes())
     except ProcedureFaults as faults:
         raise InvalidInput(*(str(fault) for fault in faults.faults))
 

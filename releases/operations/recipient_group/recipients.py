@@ -8,9 +8,9 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
+from releases.channel_types.base import Address
+from releases.channel_types.mail import Mail
 from releases.models import GroupRecipient, RecipientGroup
-from releases.notifications.channels.base import Address
-from releases.notifications.channels.mail import Mail
 
 LANGUAGES = ("ja", "en")
 

@@ -9,7 +9,7 @@ from audit.operation import label
 from releases.models import ApprovalRequest, Notification, Release, Waiver
 from releases.notifications.templates.events import ANNOUNCE
 from releases.operations.notification.create import planned
-from releases.operations.notification.delivery_status import DeliveryStatus, delivery_status
+from releases.queries.delivery_status import DeliveryStatus, delivery_status
 
 UNKNOWN, NOT_MEASURED, WAIVED = "unknown", "not_measured", "waived"
 

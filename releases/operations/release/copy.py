@@ -12,7 +12,7 @@ from environments.models import Application
 from releases.models import ChangeEntry, Release
 from releases.operations.release.plan import active_procedure
 from releases.operations.release.step_plan import step_plan
-from releases.operations.release.used_versions import require_free
+from releases.queries.used_versions import require_free
 from releases.sources import versions
 
 

@@ -20,13 +20,13 @@ from releases.gates.rehearsal import rehearsed
 from releases.models import ApprovalRequest, Fact, FinalCheck, Procedure, Release, TeamMember, Waiver
 from releases.models.waiver import NOTIFICATIONS_SENT, NOTIFICATIONS_SENT_WAIVER
 from releases.operations.follow_up.create import create
-from releases.operations.monitoring.target_spec import spec_of
 from releases.operations.release.announcement import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
 from releases.operations.release.prepare import done_milestone, require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.operations.release.step_plan import production_of
-from releases.steps.base import StepFailed
-from releases.steps.ssh import call
+from releases.queries.target_spec import spec_of
+from releases.step_types.base import StepFailed
+from releases.step_types.ssh import call
 
 # What keeps a check from being signed; `not_measured` and `waived` are left to who signs.
 BLOCKING = (False, UNKNOWN)

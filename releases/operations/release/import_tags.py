@@ -13,8 +13,8 @@ from environments import access
 from environments.models import Account, Application
 from environments.times import ZONE
 from releases.models import ChangeEntry, Release
-from releases.operations.release.repository import refreshed
 from releases.operations.release.suggest_version import deployed_version
+from releases.queries.repository import refreshed
 from releases.sources import git, versions
 
 MOST_CHANGES = 30

@@ -14,8 +14,8 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from releases.models import Release
 from releases.operations.release.refresh_from_git import refresh_from_git
-from releases.operations.release.repository import credentials_of, refreshed
 from releases.operations.release.step_plan import production_of
+from releases.queries.repository import credentials_of, refreshed
 from releases.sources import git
 
 

@@ -12,7 +12,7 @@ from environments.language import listed
 from environments.models import Account, Application, ConfigurationVersion
 from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
 from releases.operations.release.step_plan import step_plan
-from releases.operations.release.used_versions import require_free
+from releases.queries.used_versions import require_free
 from releases.sources import versions
 
 EDITABLE = (

@@ -10,8 +10,8 @@ from audit.operation import operation
 from environments import access
 from environments.models import Environment
 from releases.models import DeployedVersion, Fact, Release
-from releases.operations.release import since
-from releases.operations.release.repository import place_of, refreshed
+from releases.queries import changes_since
+from releases.queries.repository import place_of, refreshed
 from releases.sources import git, migrations
 
 RIGHTS = ("prepare", "plan", "edit_changes", "upload_evidence", "sign_final_check")
@@ -30,7 +30,7 @@ def refresh_from_git(release_id: int) -> dict[str, Any]:
     return seen
 
 
-def keep(release_id: int, seen: since.Facts) -> None:
+def keep(release_id: int, seen: changes_since.Facts) -> None:
     """Store what was read of the repository about a release, with the present time."""
     with operation("release:refresh_from_git", (Release, release_id)) as op:
         moment = now()
@@ -43,12 +43,12 @@ def keep(release_id: int, seen: since.Facts) -> None:
             )
 
 
-def _content(release: Release, seen: dict[str, Any]) -> since.Facts:
+def _content(release: Release, seen: dict[str, Any]) -> changes_since.Facts:
     """Read the commit's own words and its distance from what is active, each once for a pair of commits; or the fault."""
     if not release.commit:
         return {}
-    repository, places = place_of(release.application), since.active(release)
-    known = {row.environment for row in since.kept(release, places) if row.known}
+    repository, places = place_of(release.application), changes_since.active(release)
+    known = {row.environment for row in changes_since.kept(release, places) if row.known}
     wanted = [(environment, pointer) for environment, pointer in places if environment not in known]
     heads = seen.get("heads")
     if isinstance(heads, dict):
@@ -56,13 +56,15 @@ def _content(release: Release, seen: dict[str, Any]) -> since.Facts:
             e: pointer.release.commit for e, pointer in wanted if pointer is not None and pointer.release is not None
         }
         return {("since", e): {"base": base, "commit": release.commit, **heads} for e, base in lost.items()}
-    found: since.Facts = {}
-    if since.commit_of(release) is None:
+    found: changes_since.Facts = {}
+    if changes_since.commit_of(release) is None:
         try:
             found["commit", None] = dataclasses.asdict(git.described(repository, release.commit))
         except (git.SourceUnavailable, git.NoSuchRevision):
             return {}
-    return found | {("since", key): value for key, value in since.seen_of(repository, wanted, release.commit).items()}
+    return found | {
+        ("since", key): value for key, value in changes_since.seen_of(repository, wanted, release.commit).items()
+    }
 
 
 def _may_refresh(release: Release) -> None:

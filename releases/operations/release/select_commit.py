@@ -12,11 +12,11 @@ from environments import access
 from releases.gates.base import procedure_of
 from releases.gates.source import not_on, wrong_branch
 from releases.models import Release
-from releases.operations.release import since
 from releases.operations.release.plan import edit
 from releases.operations.release.refresh_from_git import keep
-from releases.operations.release.repository import refreshed
-from releases.operations.release.used_versions import rolled_back
+from releases.queries import changes_since
+from releases.queries.repository import refreshed
+from releases.queries.used_versions import rolled_back
 from releases.sources import git
 
 
@@ -34,10 +34,10 @@ class Seen:
     subject: str
     author: str
     at: str
-    distances: tuple[since.Since, ...]
+    distances: tuple[changes_since.Since, ...]
     rolled_back: tuple[str, ...]
     tag_elsewhere: str
-    facts: since.Facts
+    facts: changes_since.Facts
 
 
 def look(release_id: int, *, branch: str, revision: str = "") -> Seen:
@@ -58,8 +58,8 @@ def look(release_id: int, *, branch: str, revision: str = "") -> Seen:
         found = git.commit_facts(repository, revision.strip() or name)
         if name not in git.contains(repository, found.commit):
             raise InvalidInput(not_on(name))
-        words, places = git.described(repository, found.commit), since.active(release)
-        distances = since.seen_of(repository, places, found.commit)
+        words, places = git.described(repository, found.commit), changes_since.active(release)
+        distances = changes_since.seen_of(repository, places, found.commit)
         elsewhere = _elsewhere(release, repository, found.commit)
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise InvalidInput(str(fault))
@@ -67,7 +67,7 @@ def look(release_id: int, *, branch: str, revision: str = "") -> Seen:
         branch=name,
         tree=found.tree,
         **asdict(words),
-        distances=tuple(since.since(places, found.commit, distances)),
+        distances=tuple(changes_since.since(places, found.commit, distances)),
         rolled_back=rolled_back(release.application, found.commit, found.tree),
         tag_elsewhere=elsewhere,
         facts={("commit", None): asdict(words)} | {("since", key): value for key, value in distances.items()},

@@ -8,9 +8,9 @@ from audit.refusals import InvalidInput
 from environments.models import Environment
 from releases.models import ChecklistItem, Document, Release
 from releases.notifications.templates import notes
-from releases.operations.release.facts import facts_of
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
+from releases.queries.release_facts import facts_of
 
 CHECK_SECONDS = 5
 LIMITS = ("deadline_seconds", "no_output_timeout_seconds")

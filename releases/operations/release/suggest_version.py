@@ -12,7 +12,7 @@ from environments.models import Application
 from releases.gates.base import procedure_of
 from releases.models import DeployedVersion, Procedure, Release
 from releases.operations.release.plan import clear_signatures
-from releases.operations.release.used_versions import require_free, used_versions
+from releases.queries.used_versions import require_free, used_versions
 from releases.sources import versions
 
 

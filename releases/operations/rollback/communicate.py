@@ -13,7 +13,7 @@ from environments import access
 from releases.models import FollowUp, Rollback
 from releases.notifications.templates.events import KEYS
 from releases.operations.notification.create import planned
-from releases.operations.rollback.communications import OBLIGATION, communications, event_of, uncommunicated
+from releases.queries.rollback_communication import OBLIGATION, communications, event_of, uncommunicated
 
 SHARES_PLAN = "share_plan"
 

@@ -11,7 +11,7 @@ from releases.operations.deployment.completion import (
     start_monitoring,
 )
 from releases.operations.rollback.draft import draft_documents
-from releases.steps.words import gettext_noop
+from releases.step_types.words import gettext_noop
 
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:

@@ -16,7 +16,7 @@ from releases import dispatch
 from releases.gates import quorum
 from releases.gates.content import digest as digest_of_content
 from releases.models import Rollback
-from releases.operations.rollback.possible import is_late
+from releases.queries.rollback_candidates import is_late
 
 # Whose consent is `rollback:authorise` itself.
 DECIDER = "rollback_decision_maker"

@@ -17,8 +17,6 @@ from releases.gates.quorum import words_for
 from releases.models import DecisionRequest, Deployment, Document, Rollback, Step, TeamMember
 from releases.operations.follow_up.create import create
 from releases.operations.rollback.authorisation import record_authorisation
-from releases.operations.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES, NO_RESPONSE, REHEARSAL
-from releases.operations.rollback.communications import OBLIGATION, uncommunicated
 from releases.operations.rollback.confirm_late import (
     DECIDER,
     clear_changed,
@@ -27,8 +25,10 @@ from releases.operations.rollback.confirm_late import (
     missing,
     require_shown,
 )
-from releases.operations.rollback.possible import is_late, refusal, restores
-from releases.steps.words import gettext_noop
+from releases.queries.rollback_candidates import is_late, refusal, restores
+from releases.queries.rollback_causes import FAILED_CHECK, FAILED_STEP, FAILURES, NO_RESPONSE, REHEARSAL
+from releases.queries.rollback_communication import OBLIGATION, uncommunicated
+from releases.step_types.words import gettext_noop
 
 
 def raise_(

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from environments.times import print_time
 from releases.models import Deployment, Document, Measurement, Rollback, Step, StepOutput
 from releases.operations.rollback.authorisation import authorisation
-from releases.operations.rollback.causes import cause_of, raiser_of, seen_of, words_of
 from releases.operations.rollback.manual_completion import statement, troubles
-from releases.steps.words import told
+from releases.queries.rollback_causes import cause_of, raiser_of, seen_of, words_of
+from releases.step_types.words import told
 
 SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
 

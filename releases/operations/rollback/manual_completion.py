@@ -6,12 +6,12 @@ from typing import Any, Literal
 from django.utils.translation import gettext as _
 
 from environments.models import DeploymentTarget
-from releases import checks
-from releases.checks.base import CheckContext, Result
+from releases import check_types
+from releases.check_types.base import CheckContext, Result
 from releases.models import Deployment
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
-from releases.steps.base import StepFailed
-from releases.steps.maintenance_mode import is_on
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.step_types.base import StepFailed
+from releases.step_types.maintenance_mode import is_on
 
 Maintenance = Literal["on", "off"]
 Service = Literal["running", "stopped", "none"]
@@ -30,7 +30,7 @@ def looked(deployment: Deployment) -> dict[str, str]:
         maintenance = "on" if is_on(spec) else "off"
     except StepFailed as fault:
         return {"maintenance": "unknown", "service": "unknown", "said": str(fault)}
-    kind = checks.kind("service_state")
+    kind = check_types.by_name("service_state")
     result = kind.run(CheckContext(spec, values, secrets), kind.parameters())
     said = "" if result.result is Result.PASSED else result.output
     return {"maintenance": maintenance, "service": SERVICE_OF.get(result.result, "unknown"), "said": said}

@@ -11,8 +11,8 @@ from releases.models import Deployment, MonitoringPeriod, Rollback, Step
 from releases.operations.decision_request.ask import close
 from releases.operations.deployment.enqueue import create_steps
 from releases.operations.rollback.confirm_late import why_not_approved
-from releases.operations.rollback.possible import refusal
 from releases.operations.step.outcome import cancel_rest
+from releases.queries.rollback_candidates import refusal
 
 
 def not_possible(deployment: Deployment) -> str:

@@ -22,7 +22,7 @@ from releases.operations.follow_up.create import create_at_start
 from releases.operations.monitoring.start import baseline
 from releases.operations.release.prepare import done_milestone
 from releases.operations.step.time_left import hold_late
-from releases.steps.words import gettext as _
+from releases.step_types.words import gettext as _
 
 # Read before the operation opens: nothing that is asked at the start lies in their own columns alone.
 READ = ("application", "scheduled_by", "procedure")

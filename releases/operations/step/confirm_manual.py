@@ -10,8 +10,8 @@ from environments.models import Account
 from releases.models import Deployment, Step
 from releases.operations.decision_request.ask import close
 from releases.operations.deployment.decide import resume_after
-from releases.steps.manual import ManualParameters
-from releases.steps.words import gettext as _
+from releases.step_types.manual import ManualParameters
+from releases.step_types.words import gettext as _
 
 
 def confirm_manual(step_id: int, *, reason: str) -> Step:

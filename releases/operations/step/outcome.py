@@ -16,8 +16,8 @@ from releases.operations.rollback.completion import complete, complete_verificat
 from releases.operations.rollback.decide import raise_after_failure
 from releases.operations.step.claim import claim_next
 from releases.operations.step.time_left import hold, too_late
-from releases.steps.base import Fenced
-from releases.steps.words import gettext_noop
+from releases.step_types.base import Fenced
+from releases.step_types.words import gettext_noop
 
 # Between two steps each millisecond counts, and building these anew took longer than running them.
 ENDED = """

@@ -9,7 +9,7 @@ from environments import calendar
 from releases.gates.durations import durations
 from releases.models import Deployment, Release, Step
 from releases.operations.decision_request import ask
-from releases.steps.words import gettext_noop
+from releases.step_types.words import gettext_noop
 
 GO_ON = "step:start_anyway"
 

@@ -16,10 +16,10 @@ from environments.models import DeploymentTarget
 from releases import dispatch
 from releases.models import DeployedVersion, Deployment, Drift, TargetMeasurement
 from releases.models.drift import PARTS
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
-from releases.steps.base import StepFailed
-from releases.steps.masking import clean
-from releases.steps.target import measure
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.step_types.base import StepFailed
+from releases.step_types.masking import clean
+from releases.step_types.target import measure
 
 EVERY, AGAIN = timedelta(days=1), timedelta(minutes=15)
 # As long as one measurement of a target on another host may take.

@@ -14,10 +14,10 @@ from environments import access
 from environments.models import Account, Application, DeploymentTarget, Environment, RequestedChange
 from environments.operations.requested_change.decide import OPERATIONS, apply_or_request
 from releases.models import Deployment, Rollback
-from releases.operations.monitoring.target_spec import spec_of
 from releases.operations.monitoring.try_sources import not_over, why_not_permitted
-from releases.operations.target.validity import require_separate, require_valid, shared
-from releases.steps.base import StepFailed
+from releases.queries.target_spec import spec_of
+from releases.queries.target_validity import require_separate, require_valid, shared
+from releases.step_types.base import StepFailed
 
 # What target:set_monitoring and target:set_outbound_hosts say.
 OWN = ("watch", "private_networks", "http_hosts")

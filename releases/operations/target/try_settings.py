@@ -10,16 +10,16 @@ from audit.operation import operation
 from environments import access
 from environments.language import listed
 from environments.models import Application, DeploymentTarget, Environment
-from releases.metrics.base import TargetSource
-from releases.metrics.collection import look, places_of
-from releases.operations.monitoring.target_spec import configuration_deployed, spec_of
-from releases.operations.release.repository import credentials_of
-from releases.operations.target.validity import require_separate, require_valid
+from releases.metric_sources.base import TargetSource
+from releases.metric_sources.collection import look, places_of
+from releases.queries.repository import credentials_of
+from releases.queries.target_spec import configuration_deployed, spec_of
+from releases.queries.target_validity import require_separate, require_valid
 from releases.sources import git
-from releases.steps.base import StepFailed, TargetSpec
-from releases.steps.examine import Found, examine
-from releases.steps.masking import clean
-from releases.steps.ssh import place as ssh
+from releases.step_types.base import StepFailed, TargetSpec
+from releases.step_types.examine import Found, examine
+from releases.step_types.masking import clean
+from releases.step_types.ssh import place as ssh
 
 # A look at the target's host may connect first; each other one has five seconds of its own.
 MOST_SECONDS = 40.0

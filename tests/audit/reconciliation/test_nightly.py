@@ -25,7 +25,7 @@ from audit.reconciliation import compare, nightly
 from audit.standing import standing
 from environments.models import AccessGrant, Environment
 from releases.worker.poll import RARELY, nightly_comparison
-from tests.releases.audit_tests.asking import ask, texts
+from tests.releases.reporting.audit_tests.asking import ask, texts
 
 SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
 FORGER = Actor(account_id=None, name="forger", kind="command", channel="command")

@@ -20,7 +20,7 @@ from audit.operation import operation
 from environments.models import Account, Application, Environment
 from environments.operations.configuration.create import create as create_configuration
 from environments.operations.window.freeze import freeze
-from releases.metrics.triggers import judge
+from releases.metric_sources.triggers import judge
 from releases.models import (
     ApprovalRequest,
     DeployedVersion,

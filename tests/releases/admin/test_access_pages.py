@@ -22,7 +22,7 @@ from environments.operations.account.edit import edit
 from environments.operations.delegation.request import request_delegation
 from environments.operations.token.issue import issue_token
 from environments.roles import LEVEL_CHOICES, LEVELS, ROLE_CHOICES, ROLE_PERMISSIONS
-from releases.admin.access_page import right_words
+from releases.admin.pages.access.page import right_words
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import Event
-from releases.admin.verbs import VERBS
+from releases.admin.operations import VERBS
 from tests.releases.admin.test_access_urls import addresses
 from tests.releases.admin.test_pages import addresses as pages
 from tests.scenarios.test_matrix import value

@@ -19,8 +19,8 @@ from environments.access_as_of import AccessAsOf
 from environments.models import DeploymentTarget, Environment
 from environments.operations.access.grant import confirm, request_role
 from environments.operations.delegation import request
-from releases.admin.access_report_page import could, duties, uses
-from releases.evidence_pack import scope
+from releases.admin.pages.access_report.page import could, duties, uses
+from releases.reporting.evidence_pack import scope
 from tests.conftest import enrolled, sign_ledger
 from tests.releases.gates.asking import COMMAND, make
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from audit.clock import now
 from environments.models import ChangeFreeze, ChangeWindow, Environment, Holiday
 from environments.operations.holiday.add import add
-from releases.admin.calendar_month import chosen
+from releases.admin.pages.calendar.month import chosen
 from tests.releases.gates.asking import alter, make
 
 TOKYO = ZoneInfo("Asia/Tokyo")

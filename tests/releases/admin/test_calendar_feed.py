@@ -21,7 +21,7 @@ from environments.operations.freeze.lift import lift
 from environments.operations.holiday.add import add
 from environments.operations.holiday.remove import remove as withdraw_holiday
 from environments.operations.window.freeze import freeze, freeze_recurring
-from releases.admin.feed import document
+from releases.admin.pages.calendar.feed import document
 from releases.operations.window.cancel import cancel
 from tests.releases.gates.asking import alter
 

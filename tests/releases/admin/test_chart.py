@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from releases.admin.chart import chart, figure
+from releases.admin.components.chart import chart, figure
 
 
 def _sample(value: float | None, result: str = "passed") -> tuple[None, dict[str, object]]:

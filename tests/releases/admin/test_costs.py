@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from environments.models import Account
-from releases.admin import costs
+from releases.admin.pages.operation import effects
 from releases.models import ApprovalRequest, Release
 from releases.operations.checklist.sign import sign
 from releases.operations.release.prepare import reopen_scope
@@ -31,13 +31,13 @@ def test_the_page_names_the_approvals_that_end(
 def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     """After the amendment the round is void and the same question costs no approval any more."""
     release = world["review"]
-    before = costs.of("release:reopen_scope", release)
+    before = effects.of("release:reopen_scope", release)
     with acting_as("manager"):
         reopen_scope(release.pk, reason="more")
     assert any("Approval of Committee A" in line for line in before.lost)
     assert any("Milestones to be reached again" in line for line in before.again)
     assert ApprovalRequest.objects.get(pk=world["round"].pk).state == "invalidated"
-    after = costs.of("release:reopen_scope", Release.objects.get(pk=release.pk))
+    after = effects.of("release:reopen_scope", Release.objects.get(pk=release.pk))
     assert not [line for line in after.lost if "Approval" in line or "round" in line]
 
 
@@ -51,7 +51,7 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
     with acting_as("manager"):
         reopen_scope(release.pk, reason="more")
     row = Release.objects.get(pk=release.pk)
-    everything, one = costs.of("release:edit", row), costs.of("release:set_configuration", row)
+    everything, one = effects.of("release:edit", row), effects.of("release:set_configuration", row)
     assert [str(requirement) in " ".join(c.lost) for c in (everything, one)] == [True, False]
     assert [str(technical) in " ".join(c.lost) for c in (everything, one)] == [True, True]
     assert one.stays and "Tester" in " ".join(everything.again)
@@ -59,9 +59,9 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
 
 def test_acts_that_cost_nothing_say_nothing_or_say_so(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     """A move of a draft loses nothing and says so; a team before approval is not even asked."""
-    assert costs.of("release:set_scheduled_start", world["draft"]) == costs.Cost(asked=True)
-    assert not costs.of("team:assign", world["review"]).asked
-    assert not costs.of("checklist:sign", world["review"].checklist.first()).asked
+    assert effects.of("release:set_scheduled_start", world["draft"]) == effects.Cost(asked=True)
+    assert not effects.of("team:assign", world["review"]).asked
+    assert not effects.of("checklist:sign", world["review"].checklist.first()).asked
     with acting_as("manager"):
         assign(
             world["draft"].pk, duty="implementer", account_id=Account.objects.get(username="operator").pk, telephone="1"

@@ -11,7 +11,7 @@ from audit.clock import now
 from audit.operation import operation
 from environments.models import ConfigurationVersion, Environment
 from environments.operations.configuration.create import create
-from releases.admin.environment_overview import environment_overview, newer
+from releases.admin.pages.my_tasks.environments import environment_overview, newer
 from releases.models import DeployedVersion
 from tests.releases.admin import seed
 

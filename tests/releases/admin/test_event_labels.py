@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 from django.utils import translation
 
-from releases.admin.change_history import object_name, shown_value
-from releases.admin.deployment_page import watch_charts
+from releases.admin.components.change_history import object_name, shown_value
+from releases.admin.pages.deployment.page import watch_charts
 from releases.models import MonitoringPeriod
 
 

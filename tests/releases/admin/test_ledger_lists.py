@@ -12,7 +12,7 @@ from django.urls import get_resolver, reverse
 from django.utils import translation
 
 from environments.operations.ledger import address
-from releases.admin.change_history import OTHER_OPERATIONS, operation_name
+from releases.admin.components.change_history import OTHER_OPERATIONS, operation_name
 
 
 def test_no_list_shows_a_time_without_its_zone() -> None:

@@ -17,10 +17,10 @@ from audit.operation import operation
 from environments.admin.rights import read_rights
 from environments.models import AccessReview, AccessReviewItem, Account, CalendarFeed, ChangeWindow, Environment
 from environments.operations.access.grant import request_role
-from releases.admin.approval_requests import standing_of
-from releases.admin.formatting import buttons
-from releases.admin.links import page_of
-from releases.admin.verbs import verb as find
+from releases.admin.components.formatting import buttons
+from releases.admin.components.links import page_of
+from releases.admin.operations import verb as find
+from releases.admin.pages.approval_request.rows import standing_of
 from releases.models import ApprovalDecision, Deployment, Document, FollowUp, Notification, Rollback, Waiver
 from releases.operations.document import review
 from tests.conftest import give_factor

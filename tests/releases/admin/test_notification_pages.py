@@ -28,7 +28,7 @@ from releases.operations.notification.values import PAGES
 from tests.releases.gates.asking import make
 from tests.releases.operations.notifying import announced, forget, join, only, outsider, tell
 
-TEMPLATES = Path(releases.__file__).parent / "templates" / "ringi"
+TEMPLATES = Path(releases.__file__).parent
 LISTS = (
     "notification", "notificationdelivery", "recipientgroup", "notificationchannel", "notificationrule", "notificationtemplate",
     "suppressedaddress",
@@ -204,7 +204,7 @@ def test_no_address_or_secret_of_a_channel_is_on_any_page(
 
 
 def test_every_page_that_a_message_leads_to_is_there() -> None:
-    templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html"))
+    templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.rglob("*.html"))
     for _model, path, _column in PAGES:
         page, _hash, part = path.format(7).partition("#")
         assert resolve(page).url_name and (not part or f'id="{part}"' in templates), path

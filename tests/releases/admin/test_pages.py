@@ -105,7 +105,7 @@ def test_rows_have_no_add_change_or_delete_page(world: dict[str, Any], browsers:
 
 def test_every_verb_has_its_page(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """Its form for whoever may, a plain refusal for whoever may not, and never an error."""
-    from releases.admin.verbs import VERBS
+    from releases.admin.operations import VERBS
 
     statuses: dict[str, set[int]] = {}
     for name in READERS:
@@ -260,7 +260,7 @@ def test_a_release_page_shows_what_counts_and_leads_to_the_rest(
     world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     """Of thirty runs the newest, of thirty reports about one cell the last; the links hold all of them and no others."""
-    from releases.admin.release_page import SHOWN
+    from releases.admin.pages.release.page import SHOWN
     from tests.releases.admin import seed
 
     client, release = browsers("manager"), world["review"]

@@ -12,8 +12,8 @@ from django.utils import translation
 
 from audit.clock import now
 from environments.models import Environment
-from releases.admin.formatting import clock, when
-from releases.admin.prints import lines
+from releases.admin.components.formatting import clock, when
+from releases.admin.pages.prints.page import lines
 from releases.gates.durations import Durations
 from releases.models import Deployment
 from tests.releases.gates.asking import alter, make
@@ -126,5 +126,5 @@ def test_a_proof_without_a_database_says_so_and_shows_no_dash() -> None:
     three = {"code": "a" * 40, "configuration": "b" * 64, "data": ""}
     nothing = {"before": three, "under": three, "after": three}
     for digests, said in ((nothing, True), ({**nothing, "under": {**three, "data": "c" * 64}}, False)):
-        html = render_to_string("ringi/digests.html", {"digests": digests})
+        html = render_to_string("components/digests.html", {"digests": digests})
         assert ("No database is managed by Ringi here." in html) is said

@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import reverse
 
 from audit.clock import now
-from releases.admin.procedure_difference import differences, effects, flat
+from releases.admin.pages.procedure.difference import differences, effects, flat
 from releases.models import Procedure, Release
 from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content

@@ -7,7 +7,19 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from releases.admin.series import BOTTOM, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Mark, Point, draw, ticks_of, top_of
+from releases.admin.pages.monitoring.series import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    MOST_TICKS,
+    TOP,
+    WIDTH,
+    Mark,
+    Point,
+    draw,
+    ticks_of,
+    top_of,
+)
 
 AT = datetime(2026, 12, 15, 16, 0, tzinfo=UTC)
 

@@ -9,12 +9,12 @@ from typing import Any
 from django.urls import reverse
 
 from audit.clock import now
-from releases.admin.bars import columns, shares
-from releases.admin.period import fiscal_year
-from releases.admin.statistics_csv import PARTS
-from releases.admin.statistics_page import previous
+from releases.admin.components.period import fiscal_year
+from releases.admin.pages.statistics.bars import columns, shares
+from releases.admin.pages.statistics.csv import PARTS
+from releases.admin.pages.statistics.page import previous
 from tests.releases.admin import seed
-from tests.releases.statistics import past
+from tests.releases.reporting.statistics import past
 
 
 def test_columns_stand_on_each_other_and_bars_end_to_end() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from releases.admin.deployment_page import lines_with
+from releases.admin.pages.deployment.page import lines_with
 
 
 def test_lines_are_found_whatever_their_width_and_case() -> None:

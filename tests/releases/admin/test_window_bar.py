@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from releases.admin.window_bar import window_bar
+from releases.admin.pages.deployment.window_bar import window_bar
 from releases.gates.durations import Durations
 
 BEGIN = datetime(2026, 12, 15, 16, tzinfo=UTC)

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from releases.demo.repository import files, lay
-from releases.steps.base import TargetSpec
+from releases.step_types.base import TargetSpec
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from releases.checks import kind
-from releases.checks.base import CheckContext, CheckResult, Result
+from releases.check_types import by_name
+from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.demo.load import send
 from releases.demo.repository import LAYERS, files, lay
-from releases.metrics import source
-from releases.steps.log_position import log_position
+from releases.metric_sources import source
+from releases.step_types.log_position import log_position
 from tests.releases.demo.conftest import Copy
 
 Serving = Callable[[str], Copy]
@@ -165,5 +165,5 @@ def test_1_3_0_bears_the_load_that_breaks_1_4_0(serving: Serving) -> None:
 
 
 def checked(copy: Copy, name: str, began: dict[str, Any] | None, **parameters: object) -> CheckResult:
-    check = kind(name)
+    check = by_name(name)
     return check.run(CheckContext(copy.target, position=began), check.parameters.model_validate(parameters))

@@ -148,7 +148,7 @@ def test_each_environment_and_each_reviewer_counts(world: Any) -> None:
 
 
 def test_a_limit_holds_for_all_reports_together(world: Any) -> None:
-    from releases.sources.evidence import judge_all
+    from releases.evidence_readers import judge_all
 
     report = {"tests": 9, "failures": 4, "errors": 0, "skipped": 0}
     assert judge_all("junit", [report], {"failed_tests_max": 5}).outcome == "passed"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.releases.notifications.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.channel_types.receivers import MailHost, mail_host, use_mail
 
 
 @pytest.fixture

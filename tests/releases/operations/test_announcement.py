@@ -12,8 +12,8 @@ from releases.models import FinalCheck, FollowUp, Notification, NotificationDeli
 from releases.operations.notification.approve_external import approve_external, digest_of
 from releases.operations.release.final_check import announcement_of, facts_now, sign
 from releases.operations.waiver import decide
+from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter
-from tests.releases.notifications.channels.receivers import MailHost
 from tests.releases.operations.notifying import deliver, forget, join, only, outsider, tell
 from tests.releases.operations.test_waiver import proposed
 

@@ -13,13 +13,13 @@ from django.utils import translation
 
 from audit.actor import acting
 from environments.admin.rights import Rights
-from releases.admin.approval_requests import clauses
+from releases.admin.pages.approval_request.rows import clauses
 from releases.gates.base import procedure_of
 from releases.gates.content import document
 from releases.models import Deployment, Notification, Rollback
 from releases.operations.monitoring.react import react
 from releases.operations.rollback import decide
-from releases.operations.rollback.causes import (
+from releases.queries.rollback_causes import (
     FAILED_CHECK,
     FAILED_STEP,
     NO_RESPONSE,
@@ -30,8 +30,8 @@ from releases.operations.rollback.causes import (
     seen_of,
     words_of,
 )
+from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, walk
-from tests.releases.notifications.channels.receivers import MailHost
 from tests.releases.operations.notifying import WORKER, deliver, forget, only, tell
 from tests.releases.operations.test_waiver import proposed
 

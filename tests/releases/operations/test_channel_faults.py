@@ -10,12 +10,12 @@ from django.core.cache import cache
 
 from audit.clock import now
 from audit.refusals import NotPermitted, NotPossible
-from releases.admin.queue_page import unresponsive_lines
+from releases.admin.pages.queue.page import unresponsive_lines
 from releases.models import InboxItem, NotificationChannel, NotificationDelivery, SuppressedAddress
 from releases.operations.notification_channel.change import enable
 from releases.operations.notification_delivery.disable import enable_address
+from tests.releases.channel_types.receivers import MailHost, receiver
 from tests.releases.gates.asking import alter
-from tests.releases.notifications.channels.receivers import MailHost, receiver
 from tests.releases.operations.notifying import deliver, due_now, join, only, rule, tell
 from tests.releases.operations.test_delivery import SECRET, call_off, place
 from tests.releases.operations.test_lanes import draft, happens, the_lane_is_free

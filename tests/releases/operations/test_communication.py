@@ -12,7 +12,7 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from releases.models import Deployment, Document, FollowUp, Notification, Rollback
 from releases.operations.rollback import decide
 from releases.operations.rollback.communicate import communicate
-from releases.operations.rollback.communications import communications, uncommunicated
+from releases.queries.rollback_communication import communications, uncommunicated
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 from tests.releases.operations.notifying import forget, join, only, tell
 

@@ -20,8 +20,8 @@ from releases.operations.notification_channel.change import create, enable, send
 from releases.operations.notification_delivery import send as sending
 from releases.operations.notification_delivery.disable import bounce, enable_address
 from releases.operations.notification_delivery.lane import HOLD, OPENS_AFTER, claim
+from tests.releases.channel_types.receivers import MailHost, Receiver, receiver
 from tests.releases.gates.asking import alter
-from tests.releases.notifications.channels.receivers import MailHost, Receiver, receiver
 from tests.releases.operations.notifying import (
     WORKER,
     announced,

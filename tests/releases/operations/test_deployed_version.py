@@ -14,7 +14,7 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from releases.models import DeployedVersion, Release
 from releases.operations.deployed_version.install import install
 from releases.operations.deployed_version.register import look, register, request_registration
-from releases.steps.target import render_configuration
+from releases.step_types.target import render_configuration
 from tests.releases.gates.asking import alter
 
 

@@ -19,7 +19,7 @@ from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import cancel, schedule
 from releases.operations.release.prepare import lock_scope
-from releases.steps.trees import tree_digest
+from releases.step_types.trees import tree_digest
 from tests.releases.gates.asking import alter, in_force, walk
 
 

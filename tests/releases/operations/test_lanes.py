@@ -17,16 +17,16 @@ from django.db import connection
 from audit.clock import now
 from audit.models import Outbox
 from releases import jobs
+from releases.channel_types import mail as mail_channel
+from releases.channel_types.base import Address, NotDelivered
+from releases.channel_types.mail import Mail
 from releases.models import InboxItem, Notification, NotificationChannel, NotificationDelivery
-from releases.notifications.channels import mail as mail_channel
-from releases.notifications.channels.base import Address, NotDelivered
-from releases.notifications.channels.mail import Mail
 from releases.operations.emergency_stop.activate import activate
 from releases.operations.notification_delivery.lane import claim
 from releases.operations.notification_delivery.lanes import due_channels
+from tests.releases.channel_types.messages import letter
+from tests.releases.channel_types.receivers import MailHost, Receiver, receiver
 from tests.releases.gates.asking import alter, make
-from tests.releases.notifications.channels.messages import letter
-from tests.releases.notifications.channels.receivers import MailHost, Receiver, receiver
 from tests.releases.operations.notifying import deliver, forget, join, only, tell
 from tests.releases.operations.test_delivery import SECRET, call_off, place
 

@@ -15,7 +15,7 @@ from audit.refusals import InvalidInput, NotPermitted, SignatureRequired
 from releases.operations.application.create import create_application
 from releases.operations.monitoring.try_sources import try_sources
 from releases.operations.target.set_settings import create_target, set_watch
-from tests.releases.metrics.pages import Page, Site, site
+from tests.releases.metric_sources.pages import Page, Site, site
 
 LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -13,8 +13,8 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from releases.models import InboxItem, Notification, NotificationDelivery, NotificationTemplate
 from releases.operations.notification.approve_external import approve_external, cancel, digest_of
 from releases.operations.notification.create import create as make_messages
-from releases.operations.notification.recipients import Recipient, not_before
 from releases.operations.notification_template.edit import edit, restore
+from releases.queries.recipients import Recipient, not_before
 from tests.releases.gates.asking import alter, make
 from tests.releases.operations.notifying import WORKER, announced, forget, join, only, outcomes, outsider, tell
 

@@ -27,8 +27,8 @@ from releases.operations.release.prepare import reopen_scope
 from releases.operations.window.request import request_window
 from releases.operations.window.set_rule import set_rule
 from releases.procedures.document import Procedure as Content
+from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk
-from tests.releases.notifications.channels.receivers import MailHost
 from tests.releases.operations.notifying import WORKER, announced, deliver, forget, join, only, outsider, tell
 from tests.releases.operations.test_approval_forms import appointed
 

@@ -14,12 +14,12 @@ from audit.operation import operation
 from releases.gates.base import procedure_of
 from releases.models import Milestone, Notification, NotificationDelivery, Release
 from releases.operations.milestone.remind import remind_due
-from releases.operations.notification.recipients import Recipient, not_before
 from releases.operations.notification.remind import remind_open, remind_or_escalate
 from releases.operations.release.milestones import lay
 from releases.operations.release.reschedule import set_scheduled_start
+from releases.queries.recipients import Recipient, not_before
+from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter
-from tests.releases.notifications.channels.receivers import MailHost
 from tests.releases.operations.notifying import WORKER, deliver, due_now, forget, join, only, outcomes, tell
 
 

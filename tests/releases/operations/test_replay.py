@@ -10,15 +10,15 @@ import pytest
 
 from audit.actor import acting
 from audit.clock import now
-from releases.admin.trigger_replay import replay_lines
-from releases.metrics.triggers import judge
+from releases.admin.components.trigger_replay import replay_lines
+from releases.metric_sources.triggers import judge
 from releases.models import Deployment, Measurement, MonitoringCheck, MonitoringPeriod, Rollback
 from releases.operations.monitoring.start import triggers_of
 from releases.operations.procedure import replay
 from releases.operations.procedure.put_into_effect import load, submit
 from releases.operations.release.plan import active_procedure
-from releases.operations.rollback.causes import NO_RESPONSE
 from releases.procedures.document import Procedure as Content
+from releases.queries.rollback_causes import NO_RESPONSE
 from tests.releases.gates.asking import COMMAND, make, walk
 
 

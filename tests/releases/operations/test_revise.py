@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from audit.refusals import InvalidInput, NotPossible
 from environments.admin.rights import Rights
-from releases.admin.approval_requests import clauses
-from releases.admin.procedure_difference import differences
+from releases.admin.pages.approval_request.rows import clauses
+from releases.admin.pages.procedure.difference import differences
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import submit
 from releases.operations.procedure.revise import revise

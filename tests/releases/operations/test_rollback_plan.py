@@ -22,7 +22,7 @@ from releases.operations.rollback import decide
 from releases.operations.rollback.complete_manually import complete_manually
 from releases.operations.rollback.confirm_late import confirm_late
 from releases.operations.rollback.start import not_possible, retry
-from releases.steps.target import Layout
+from releases.step_types.target import Layout
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 

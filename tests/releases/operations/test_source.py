@@ -14,8 +14,8 @@ from environments.operations.configuration.create import create
 from releases.models import Fact, Release, Rollback
 from releases.operations.release.plan import plan
 from releases.operations.release.refresh_from_git import SOURCE, refresh_from_git
-from releases.operations.release.repository import credentials_of, holding, place_of, refreshed
 from releases.operations.release.select_commit import look, select_commit
+from releases.queries.repository import credentials_of, holding, place_of, refreshed
 from releases.sources import git as sources
 from tests.releases.gates.asking import alter, ask, git, in_force, make, own_repository, walk
 from tests.releases.sources.repositories import NAME, PASSWORD, over_http

@@ -14,8 +14,8 @@ from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.verify import verify
 from releases.operations.monitoring.measure import record_result
 from releases.operations.release.plan import active_procedure
+from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk
-from tests.releases.notifications.channels.receivers import MailHost
 from tests.releases.operations.notifying import announced, deliver, forget, join, only, outcomes, outsider, tell
 
 CONFIRMED = ("data_integrity", "security_settings")

@@ -19,8 +19,8 @@ from releases.operations.release.prepare import cancel as call_off
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import DEFAULT
 from releases.procedures.unnotified_ends import ENDS, PLAN
+from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter
-from tests.releases.notifications.channels.receivers import MailHost
 from tests.releases.operations.notifying import WORKER, deliver, only, outcomes, outsider, tell
 from tests.releases.operations.test_lanes import draft, happens
 

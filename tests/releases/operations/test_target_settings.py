@@ -11,8 +11,8 @@ import pytest
 from audit.models import Event
 from audit.refusals import InvalidInput
 from releases.operations.application.create import create_application
-from releases.operations.target.schema import faults_by_key, keys
 from releases.operations.target.set_settings import create_target, set_settings
+from releases.queries.target_schema import faults_by_key, keys
 
 ROOT = Path(__file__).resolve().parents[3]
 # How the code reads a setting, and under which part.

@@ -13,11 +13,11 @@ from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
 from environments.models import DeploymentTarget
 from releases.operations.target.try_settings import try_settings, within
-from releases.steps.examine import Found
-from releases.steps.landlock import landlock
+from releases.step_types.examine import Found
+from releases.step_types.landlock import landlock
 from tests.releases.gates.asking import alter
-from tests.releases.metrics.pages import Page, Site, site
-from tests.releases.steps.conftest import Host, host
+from tests.releases.metric_sources.pages import Page, Site, site
+from tests.releases.step_types.conftest import Host, host
 
 __all__ = ["host"]
 PROGRAMS = "passed" if landlock() else "unknown"

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from environments.calendar import WindowRule, windows
-from releases.checks import kind
+from releases.check_types import by_name
 from releases.procedures import parts
 from releases.procedures.document import Procedure
 from releases.procedures.load import default, digest
@@ -190,7 +190,7 @@ def test_every_named_check_has_a_kind_and_monitoring_asks_for_24_hours(procedure
     by_hand = {check.key for check in procedure.checks if check.type == "manual"}
     assert by_hand == {"data_integrity", "security_settings"}
     for check in procedure.checks:
-        kind(check.type).parameters.model_validate(check.parameters)
+        by_name(check.type).parameters.model_validate(check.parameters)
     assert (procedure.monitoring.duration_seconds, procedure.rollback.monitoring_seconds) == (86400, 86400)
     assert procedure.threshold_values()["coverage_min"] == "0.90"
 

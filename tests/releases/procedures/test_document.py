@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from releases import checks, steps
+from releases import check_types, step_types
+from releases.evidence_readers import coverage, junit, performance, sarif, security_scan
 from releases.models import Document
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import DEFAULT, read
 from releases.procedures.values import DOCUMENTS, JUDGED_BY
-from releases.sources.evidence import coverage, junit, performance, sarif, security_scan
 
 TEXT = DEFAULT.read_text("utf-8")
 RAW = tomllib.loads(TEXT)
@@ -216,10 +216,10 @@ def test_parameters_that_a_kind_does_not_take_are_found_when_it_is_read(
     change: Callable[[dict[str, Any]], None], place: str
 ) -> None:
     raw = copy.deepcopy(RAW)
-    assert Procedure.checked(raw, step_types=steps.shapes(), check_types=checks.shapes())
+    assert Procedure.checked(raw, step_types=step_types.shapes(), check_types=check_types.shapes())
     change(raw)
     with pytest.raises(ProcedureFaults) as caught:
-        Procedure.checked(raw, step_types=steps.shapes(), check_types=checks.shapes())
+        Procedure.checked(raw, step_types=step_types.shapes(), check_types=check_types.shapes())
     assert place in [fault.place for fault in caught.value.faults]
 
 

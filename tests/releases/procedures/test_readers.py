@@ -18,12 +18,12 @@ from releases.procedures.document import Procedure
 ROOT = Path(__file__).parents[3]
 # Every part has these; they are read by `Procedure.origins`, `Label.label` and by whoever looks a row up.
 COMMON = {"origin", "default_fields", "ja", "en", "key"}
-SHEET = "releases/admin/procedure_document.py"
+SHEET = "releases/admin/pages/procedure/document.py"
 OWN = "releases/procedures/document.py"
 ACTIVATE = "releases/operations/procedure/put_into_effect.py"
 STEPS = "releases/operations/release/step_plan.py"
 BEGIN = "releases/operations/monitoring/start.py"
-TRIGGERS = "releases/metrics/triggers.py"
+TRIGGERS = "releases/metric_sources/triggers.py"
 LAY_OUT = "releases/operations/notification_rule/apply_procedure.py"
 MILESTONES = "releases/operations/release/milestones.py"
 EVIDENCE = "releases/gates/evidence.py"
@@ -60,7 +60,7 @@ READERS = {
     "Procedure.thresholds": OWN,
     "Procedure.plans": STEPS,
     "Procedure.checks": STEPS,
-    "Procedure.metrics": "releases/admin/deployment_page.py",
+    "Procedure.metrics": "releases/admin/pages/deployment/page.py",
     "Procedure.monitoring": BEGIN,
     "Procedure.triggers": BEGIN,
     "Procedure.rollback": "releases/operations/rollback/decide.py",
@@ -114,7 +114,7 @@ READERS = {
     "NotificationRule.recipient_groups": LAY_OUT,
     "NotificationRule.channels": LAY_OUT,
     "NotificationRule.must_act": LAY_OUT,
-    "NotificationRule.documents": "releases/operations/notification/attachments.py",
+    "NotificationRule.documents": "releases/queries/notification_attachments.py",
     "NotificationRule.lead_hours": LAY_OUT,
     "Branch.pattern": SOURCE,
     "AcceptedBranches.environment": OWN,
@@ -133,7 +133,7 @@ READERS = {
     "Versions.meanings": OWN,
     "Versions.example": SHEET,
     "Versions.pre_release": SHEET,
-    "Versions.tag_format": "releases/admin/verbs/source.py",
+    "Versions.tag_format": "releases/admin/operations/source.py",
     "Versions.tag_example": SHEET,
     "Versions.tag_requirements": SHEET,
     "Meaning.change_types": OWN,
@@ -163,7 +163,7 @@ READERS = {
     "Check.type": STEPS,
     "Check.parameters": STEPS,
     "Check.required": STEPS,
-    "Metric.unit": "releases/admin/deployment_page.py",
+    "Metric.unit": "releases/admin/pages/deployment/page.py",
     "Monitoring.duration": SHEET,
     "Monitoring.duration_seconds": BEGIN,
     "Monitoring.interval_seconds": BEGIN,
@@ -181,7 +181,7 @@ READERS = {
     "Trigger.k": TRIGGERS,
     "Trigger.n": TRIGGERS,
     "Trigger.dry_run": "releases/operations/monitoring/react.py",
-    "Rollback.reasons": "releases/operations/rollback/causes.py",
+    "Rollback.reasons": "releases/queries/rollback_causes.py",
     "Rollback.assessment": SHEET,
     "Rollback.communication": "releases/operations/rollback/communicate.py",
     "Rollback.documents": SHEET,
@@ -194,7 +194,7 @@ READERS = {
     "FollowUpRule.within": "releases/operations/follow_up/create.py",
     "FollowUpRule.unit": "releases/operations/follow_up/create.py",
     "Retention.backups_days": "releases/operations/dump/delete.py",
-    "Retention.records_years": "releases/admin/retention_page.py",
+    "Retention.records_years": "releases/admin/pages/retention/page.py",
 }
 # Lists whose rows are words on the sheet, because what they do is code: the procedure is refused without them, or with others.
 WORDS_OF_CODE = {

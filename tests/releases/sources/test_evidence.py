@@ -10,8 +10,8 @@ import pytest
 from django.utils import translation
 from hypothesis import given, settings, strategies as st
 
+from releases.evidence_readers import EVIDENCE_TYPES, FORMS, LARGEST, NAMES, BadEvidence, judge, read
 from releases.procedures.load import default
-from releases.sources.evidence import FORMS, KINDS, LARGEST, NAMES, BadEvidence, judge, read
 
 LIMITS = default().threshold_values()
 BOMB = (
@@ -271,9 +271,9 @@ def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
 
 
 def test_every_kind_is_registered_once_under_its_file() -> None:
-    assert len(set(NAMES)) == len(KINDS)
-    for kind in KINDS:
-        assert kind.judge.__module__ == f"releases.sources.evidence.{kind.name}"
+    assert len(set(NAMES)) == len(EVIDENCE_TYPES)
+    for kind in EVIDENCE_TYPES:
+        assert kind.judge.__module__ == f"releases.evidence_readers.{kind.name}"
         forms = [form for form in FORMS if form.kind == kind.name]
         assert forms and len({form.label for form in forms}) == len(forms)
 

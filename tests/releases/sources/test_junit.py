@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from django.utils import translation
 
+from releases.evidence_readers import BadEvidence, judge, read
+from releases.evidence_readers.junit import DEEPEST
 from releases.procedures.load import default
-from releases.sources.evidence import BadEvidence, judge, read
-from releases.sources.evidence.junit import DEEPEST
 
 from .test_evidence import BAD, ERROR, OK, SKIP, _junit
 

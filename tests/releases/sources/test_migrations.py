@@ -8,7 +8,7 @@ import pytest
 
 from releases.sources import git
 from releases.sources.migrations import findings, is_migration, report
-from tests.releases.steps.conftest import git as git_on
+from tests.releases.step_types.conftest import git as git_on
 
 HEAD = "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    operations = [\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from releases.sources.evidence import BadEvidence, Reading, judge, read
+from releases.evidence_readers import BadEvidence, Reading, judge, read
 
 SAMPLES = Path(__file__).parent / "samples"
 LIMITS = {"security_findings_max": 0, "coverage_min": "0.90", "performance_ratio_max": "1.20"}

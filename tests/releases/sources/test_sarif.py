@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from releases.evidence_readers import BadEvidence, judge, read
 from releases.procedures.load import default
-from releases.sources.evidence import BadEvidence, judge, read
 
 LIMITS = default().threshold_values()
 ERROR, NOTE = {"defaultConfiguration": {"level": "error"}}, {"defaultConfiguration": {"level": "note"}}

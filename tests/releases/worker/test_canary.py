@@ -232,7 +232,7 @@ def test_an_unforeseen_fault_that_names_it_leaves_it_nowhere(
         raise RuntimeError(" ".join(text.decode() for text in ENCODED.values()))
 
     run = speaking()
-    monkeypatch.setattr("releases.steps.command.Command.run", breaks)
+    monkeypatch.setattr("releases.step_types.command.Command.run", breaks)
     work(valkey)
     assert world.fresh(run).state == "failed" and "****" in run.steps.get(ordinal=2).failure
     captured = capfd.readouterr()

@@ -23,7 +23,7 @@ from releases.operations.deployment.enqueue import AHEAD, enqueue
 from releases.operations.deployment.schedule import cancel
 from releases.operations.step.claim import claim
 from releases.operations.step.outcome import fail, mark_unknown, record_success
-from releases.steps.base import Fenced
+from releases.step_types.base import Fenced
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 

@@ -15,7 +15,7 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
 from environments.times import shown
-from releases.admin.formatting import when
+from releases.admin.components.formatting import when
 from releases.jobs import prepare_rollback
 from releases.models import DecisionRequest, Deployment, Rollback
 from releases.operations.decision_request.ask import LEAST, escalate_or_expire, escalation_level, last_rollback_start
@@ -23,8 +23,8 @@ from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.rollback import decide as rollbacks
 from releases.operations.rollback.authorisation import authorisation
-from releases.operations.rollback.causes import NO_RESPONSE
 from releases.operations.rollback.confirm_late import digest_of
+from releases.queries.rollback_causes import NO_RESPONSE
 from releases.worker.executor import run_from
 from tests.releases.api.conftest import ask, managing
 from tests.releases.gates.asking import alter, communicated

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from audit.models import Event
 from environments.operations.configuration.create import create
-from releases import steps
+from releases import step_types
 from releases.models import Release
 from releases.operations.release.plan import set_configuration
 from releases.worker.dry_run import dry_run
@@ -141,7 +141,7 @@ def test_every_kind_describes_without_a_target(world: Any, planned: Release) -> 
     alter(world.targets["staging"], root="/nowhere/at/all")
     found = dry_run(world.fresh(planned), world.environments["staging"])
     in_no_default_plan = {"command", "ansible_playbook", "http_call", "manual", "wait"}
-    assert {step.step_type for step in found} >= {kind.name for kind in steps.KINDS} - in_no_default_plan
+    assert {step.step_type for step in found} >= {kind.name for kind in step_types.STEP_TYPES} - in_no_default_plan
     assert not [step.fault for step in found if step.fault]
 
 

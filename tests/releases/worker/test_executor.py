@@ -16,13 +16,13 @@ from audit.actor import acting
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import key_ring
 from environments.models import DeploymentTarget
-from releases import steps
+from releases import step_types
 from releases.models import DeployedVersion, Deployment, Step, StepAttempt, StepOutput
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.step.claim import claim
 from releases.operations.step.outcome import record_success
-from releases.steps.base import StepFailed
+from releases.step_types.base import StepFailed
 from releases.worker.context import context_of, facts_of
 from releases.worker.executor import run_from
 from releases.worker.poll import stopping_deployments
@@ -40,7 +40,7 @@ def lost_attempt(step: Step) -> None:
     """Make a step's effect as a worker does that dies before it can tell: no outcome, and the lease ends."""
     taken = claim(step.pk, worker="dies")
     assert taken is not None
-    kind = steps.kind(step.step_type)
+    kind = step_types.by_name(step.step_type)
     context = context_of(taken.step, taken.fencing_token, lambda chunk: None, lambda: None, 60, facts_of(taken.step))
     try:
         kind.run(context, kind.parameters(**step.parameters))

@@ -11,7 +11,7 @@ import pytest
 
 from audit.actor import acting
 from releases.models import Deployment
-from releases.steps.service_control import running_service, stop_service
+from releases.step_types.service_control import running_service, stop_service
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
 

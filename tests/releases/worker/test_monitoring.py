@@ -24,7 +24,7 @@ from releases.operations.step.claim import claim
 from releases.procedures.document import Procedure as Content
 from releases.worker.poll import due_samples
 from tests.releases.gates.asking import alter, make, shown, walk
-from tests.releases.metrics.pages import Page, Site, site
+from tests.releases.metric_sources.pages import Page, Site, site
 
 from .conftest import TRUE, WORKER, first, jobs, row
 

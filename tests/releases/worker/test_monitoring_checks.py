@@ -15,9 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from audit.actor import acting
 from audit.clock import now
 from environments.operations.configuration.create import create
-from releases import checks, dispatch
+from releases import check_types, dispatch
 from releases.gates.base import procedure_of
-from releases.metrics import source
+from releases.metric_sources import source
 from releases.models import (
     ApprovalRequest,
     DeployedVersion,
@@ -30,12 +30,12 @@ from releases.models import (
 from releases.operations.monitoring.checks import run_checks
 from releases.operations.monitoring.measure import completeness, end_due, record_measurement
 from releases.operations.monitoring.start import baseline, checks_of, needs_baseline, start_baseline, triggers_of
-from releases.operations.monitoring.target_spec import configuration_for
 from releases.operations.rollback.decide import assess, dismiss, pre_authorise
 from releases.operations.step.claim import claim
+from releases.queries.target_spec import configuration_for
 from releases.worker.poll import coming_baselines, due_checks, due_samples
 from tests.releases.gates.asking import alter, make
-from tests.releases.metrics.pages import Page, Site
+from tests.releases.metric_sources.pages import Page, Site
 from tests.releases.worker.test_monitoring import ERRORS, look, page, service, watched
 
 from .conftest import TRUE, WORKER, first, jobs, row
@@ -234,7 +234,7 @@ def test_a_check_that_falls_over_takes_no_other_with_it(
     watch = started(
         world, watched(ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS])
     )
-    monkeypatch.setattr(checks.kind("service_state"), "run", fall)
+    monkeypatch.setattr(check_types.by_name("service_state"), "run", fall)
     log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
     assert [made.result for made in check(watch)] == ["error", "failed"]
     assert Rollback.objects.get().cause == "log_anomalies"

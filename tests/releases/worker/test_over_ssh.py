@@ -20,16 +20,16 @@ from environments.models import ConfigurationVersion, DeploymentTarget
 from environments.operations.configuration.create import create
 from releases.models import DeployedVersion, Deployment, Release, StepOutput
 from releases.operations.dump.delete import delete
-from releases.operations.monitoring.target_spec import configuration_of, spec_of
 from releases.operations.release.final_check import NOT_MEASURED, facts_now
-from releases.operations.target.validity import require_valid
-from releases.steps.target import journal_lines
+from releases.queries.target_spec import configuration_of, spec_of
+from releases.queries.target_validity import require_valid
+from releases.step_types.target import journal_lines
 from releases.worker.dry_run import dry_run
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter, make
 from tests.releases.operations.test_dumps import backup
-from tests.releases.steps.conftest import Host, host, wait_for
-from tests.releases.steps.ssh.conftest import processes
+from tests.releases.step_types.conftest import Host, host, wait_for
+from tests.releases.step_types.ssh.conftest import processes
 
 from .conftest import WORKER, first, row, states
 

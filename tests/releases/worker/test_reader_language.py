@@ -13,7 +13,7 @@ from django.utils.html import escape
 
 from audit.actor import acting
 from releases.models import Deployment, Step, StepOutput
-from releases.steps import words
+from releases.step_types import words
 from releases.worker.executor import run_from
 
 from .conftest import TRUE, WORKER, first, row

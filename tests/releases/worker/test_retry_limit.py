@@ -17,8 +17,8 @@ from releases.jobs import run_step
 from releases.models import Deployment, PollFailure, Step
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
-from releases.operations.notification.subject import is_done
 from releases.operations.poll.retry_limit import TRIES, resume, with_retry_limit
+from releases.queries.notification_subject import is_done
 from releases.worker import executor, poll
 from tests.releases.gates.asking import alter
 from tests.releases.operations.notifying import forget, only, tell

@@ -18,7 +18,7 @@ from releases.models.release import preauthorisation_words
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.rollback import decide as rollbacks
-from releases.operations.rollback.causes import cause_of, raiser_of, seen_of
+from releases.queries.rollback_causes import cause_of, raiser_of, seen_of
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
 

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from config.processes import PROJECT, spawn, stop
+from config.development.processes import PROJECT, spawn, stop
 from releases.models import Deployment, StepOutput
 from tests.releases.gates.asking import alter
-from tests.releases.steps.conftest import wait_for
-from tests.releases.steps.test_sandbox import DENIED, asked, needs_landlock
+from tests.releases.step_types.conftest import wait_for
+from tests.releases.step_types.test_sandbox import DENIED, asked, needs_landlock
 
 from .conftest import row
 

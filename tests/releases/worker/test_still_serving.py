@@ -15,10 +15,10 @@ from audit.actor import acting
 from releases.models import Deployment
 from releases.operations.deployment.decide import mark_succeeded
 from releases.operations.deployment.enqueue import enqueue
-from releases.steps.service_control import running_service, stop_service
+from releases.step_types.service_control import running_service, stop_service
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
-from tests.releases.steps.conftest import free_port
+from tests.releases.step_types.conftest import free_port
 
 from .conftest import TRUE, WORKER, first, row, states
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from django.utils.translation import gettext, override
 
-from releases.admin.verbs import VERBS
+from releases.admin.operations import VERBS
 from releases.notifications.templates.defaults import default_words
 from releases.notifications.templates.events import EVENTS, PRE_RELEASED
 from releases.notifications.templates.placeholders import fault_of, used

@@ -1,0 +1,1 @@
+"""Servers and processes for trials, tests and the demo; nothing that an installation runs."""

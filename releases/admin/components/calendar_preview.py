@@ -1,0 +1,238 @@
+"""What a window, a freeze or a holiday would do, before it is saved: the lines of the verbs' preview. Read only."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from environments import calendar
+from environments.language import labelled, listed
+from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
+from environments.operations.window.freeze import recurring
+from releases.admin.pages.calendar.entries import (
+    AHEAD,
+    Entry,
+    fill,
+    language,
+    of_rule,
+    overlap,
+    read,
+    runs_between,
+    when,
+    windows_of,
+)
+from releases.operations.window.set_rule import rule_faults
+
+Lines = list[tuple[str, str]]
+
+
+def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return the next 24 windows of a rule: those on a holiday flagged, moved or left out with the reason."""
+    moment = now()
+    window = ChangeWindow(
+        environment=environment,
+        application=Application.objects.filter(pk=values["application_id"]).first(),
+        name=values["name"],
+        name_en=values["name_en"],
+        rrule=values["rrule"].strip().upper(),
+        zone=values["zone"] or environment.zone,
+        start=values["start"],
+        length_minutes=values["length_minutes"],
+        day_offset=values["day_offset"] or 0,
+        since=values["since"] or moment.astimezone(ZoneInfo(environment.zone)).date(),
+        country=values["country"],
+        on_holiday=values["on_holiday"],
+    )
+    if faults := rule_faults(window):
+        return [(_("The input cannot be saved like this"), "\n".join(faults))]
+    rows = read(moment)
+    rule = window.as_rule(rows.company)
+    assert rule is not None
+    found = [of_rule(window, day) for day in calendar.occurrences(rule, moment, AHEAD, language=language())]
+    return _windows(environment, found, rows.freezes) or [(_("Change windows"), _("This rule matches no future date."))]
+
+
+def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return what a new freeze would hit: windows, planned releases and scheduled runs, by name."""
+    start, end = values["starts_at"], values["ends_at"]
+    if end <= start:
+        return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+    return [
+        line
+        for place in _everywhere(environment, values)
+        for line in _named(place, environment, _closed(place, values, [(start, end)]))
+    ]
+
+
+def of_recurring_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return the next times of a recurring freeze and what they would hit, environment by environment."""
+    rule = {name: values[name] for name in ("rrule", "start", "length_minutes", "first_day", "last_day")}
+    lines: Lines = []
+    for place in _everywhere(environment, values):
+        columns, faults = recurring(place, **rule)
+        if faults:
+            return [(_("The input cannot be saved like this"), "\n".join(faults))]
+        times = [
+            (f.starts_at, f.ends_at)
+            for f in ChangeFreeze(environment=place, name=values["name"], **columns).spans(now())
+        ]
+        lines += _named(place, environment, _closed(place, values, times))
+    return lines
+
+
+def _everywhere(environment: Environment, values: dict[str, Any]) -> list[Environment]:
+    return [environment, *Environment.objects.filter(pk__in=values["also_in"])]
+
+
+def _named(place: Environment, environment: Environment, lines: Lines) -> Lines:
+    """Return lines with the name of the environment that they are about, where it is another one."""
+    return lines if place == environment else [(f"{place} · {label}", words) for label, words in lines]
+
+
+def _closed(environment: Environment, values: dict[str, Any], times: list[tuple[datetime, datetime]]) -> Lines:
+    said = [f"{when(start, environment.zone)} – {when(end, environment.zone)}" for start, end in times[:AHEAD]]
+    if more := len(times) - AHEAD:
+        said += [_("and %(n)d more times") % {"n": more}] if more > 0 else []
+    lines: Lines = [(_("Frozen time"), "\n".join(said))]
+    lines += _hit(environment, values["application_id"], times, absolute=values["absolute"])
+    others = [
+        labelled(f.name, f"{when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}")
+        for f in environment.freezes.in_effect().spans(times[0][0])
+        if any(overlap(f.starts_at, f.ends_at, start, end) for start, end in times)
+    ]
+    if others:
+        lines.append((_("Other change freezes at that time"), "\n".join(others[:AHEAD])))
+    return lines
+
+
+def of_lifting(freeze: ChangeFreeze, values: dict[str, Any]) -> Lines:
+    """Return what lifting a freeze would open again."""
+    moment, zone = now(), freeze.environment.zone
+    times = [(max(span.starts_at, moment), span.ends_at) for span in freeze.spans(moment) if span.ends_at > moment]
+    if not times:
+        return []
+    # Not the minute, which would be another one when it is confirmed.
+    said = [f"{when(start, zone) if start > moment else _('now')} – {when(end, zone)}" for start, end in times]
+    asked = [(_("lift requested by"), str(freeze.lift_requested_by))] if freeze.lift_requested_by is not None else []
+    return [
+        *asked,
+        (_("Available again"), "\n".join(said[:AHEAD])),
+        *_hit(freeze.environment, freeze.application_id, times, absolute=freeze.full),
+    ]
+
+
+def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return the extra window as it would be: in the zone of the environment, with holidays and freezes."""
+    start, end = values["starts_at"], values["ends_at"]
+    if end <= start:
+        return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+    rows = read(now())
+    entry = Entry(start, end, environment.zone, values["name"], "extra")
+    day = start.astimezone(ZoneInfo(environment.zone)).date()
+    entry.holidays = calendar.holidays_on(day, language=language(), company=rows.company)
+    return _windows(environment, [entry], rows.freezes)
+
+
+def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
+    """Return what would have no window any more: the next windows, and the releases planned in them."""
+    moment = now()
+    rows = replace(read(moment), windows=[window])
+    environment = window.environment
+    lost = windows_of(environment, rows, moment)
+    lines: Lines = []
+    for entry in lost:
+        fill(entry, [], rows.planned)
+    names = list(dict.fromkeys(str(r) for e in lost for r in e.releases)) if environment.protected else []
+    lines.append((_("Planned releases that would lose their change window"), "\n".join(names) or _("none")))
+    lines += _windows(environment, lost, [])
+    return lines
+
+
+def of_holiday(instance: Any, values: dict[str, Any]) -> Lines:
+    """Return which windows a new company holiday would flag, move or leave out, and what is planned in them."""
+    company = {**Holiday.objects.days(), values["day"]: values["name_ja"] if language() == "ja" else values["name_en"]}
+    return _changed(company)
+
+
+def of_working(holiday: Holiday, values: dict[str, Any]) -> Lines:
+    """Return which windows the withdrawal of a company holiday would put back."""
+    company = Holiday.objects.days()
+    company.pop(holiday.day, None)
+    return _changed(company)
+
+
+def _changed(company: dict[Any, str]) -> Lines:
+    moment = now()
+    rows = read(moment)
+    after = replace(rows, company=company)
+    lines: Lines = []
+    for environment in Environment.objects.all():
+        before = windows_of(environment, rows, moment)
+        for old, new in zip(before, windows_of(environment, after, moment), strict=False):
+            if (old.start, old.kind, old.holidays, old.note) == (new.start, new.kind, new.holidays, new.note):
+                continue
+            fill(old, [], rows.planned if environment.protected else [])
+            said = [f"{when(old.start, old.zone)} → {_words(new)}", *(str(r) for r in old.releases)]
+            lines.append((f"{environment} · {new.name}", "\n".join(said)))
+    return lines or [(_("Change windows"), _("The next change windows stay unchanged."))]
+
+
+def _hit(
+    environment: Environment, application_id: int | None, times: list[tuple[datetime, datetime]], *, absolute: bool
+) -> Lines:
+    rows = read(times[0][0])
+    windows = [
+        e
+        for e in windows_of(environment, rows, times[0][0])
+        if any(overlap(start, end, e.start, e.end) for start, end in times)
+        and e.kind != "skipped"
+        and (application_id is None or e.application is None or e.application.pk == application_id)
+    ]
+    planned = [
+        r
+        for r in rows.planned
+        if environment.protected
+        and application_id in (None, r.application_id)
+        and any(overlap(start, end, r.scheduled_start_at, r.scheduled_end_at) for start, end in times)
+    ]
+    runs = [
+        r
+        for r in runs_between(environment, times[0][0], times[-1][1])
+        if application_id in (None, r.application_id)
+        and any(start <= r.scheduled_start_at < end for start, end in times if r.scheduled_start_at is not None)
+    ]
+    names = []
+    for release in planned:
+        passes = release.kind == release.Kind.EMERGENCY and not absolute
+        note = f" ({_('emergency release allowed')})" if passes else ""
+        names.append(f"{release} “{release.title}”: {when(release.scheduled_start_at, environment.zone)}{note}")
+    return [
+        (_("Change windows"), "\n".join(_words(e) for e in windows) or _("none")),
+        (_("Planned releases"), "\n".join(names) or _("none")),
+        (
+            _("Scheduled deployments"),
+            "\n".join(labelled(r, when(r.scheduled_start_at, environment.zone)) for r in runs) or _("none"),
+        ),
+    ]
+
+
+def _windows(environment: Environment, found: list[Entry], freezes: list[ChangeFreeze]) -> Lines:
+    mine = [f for f in freezes if f.environment_id == environment.pk]
+    for entry in found:
+        fill(entry, mine, [])
+    lines = [f"{place}. {_words(entry)}" for place, entry in enumerate(found, start=1)]
+    return [(_("Next change windows"), "\n".join(lines))] if lines else []
+
+
+def _words(entry: Entry) -> str:
+    said = [f"{when(entry.start, entry.zone)} – {when(entry.end, entry.zone)}"]
+    if entry.holidays:
+        said.append(_("on a holiday: %(why)s") % {"why": listed(entry.holidays)})
+    if entry.note and entry.kind in ("window", "skipped"):
+        said.append(entry.note)
+    if entry.frozen:
+        said.append(_("frozen: %(name)s") % {"name": entry.frozen})
+    return " · ".join(said)

@@ -1,0 +1,280 @@
+"""How pages show things: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import get_language, gettext as _, gettext_lazy
+
+from audit.models import CheckpointDelivery, LedgerResumption
+from environments import times
+from environments.admin.rights import Rights, rights_of
+from environments.models import Account, Application, ConfigurationVersion, DeploymentTarget, Holiday
+from environments.roles import ROLE_CHOICES
+from releases.admin.components import grants
+from releases.admin.operations import VERBS, verbs_on
+from releases.admin.operations.base import ZONE, Verb
+from releases.models import (
+    ApprovalRequest,
+    ChecklistItem,
+    CommitteeMeeting,
+    DeployedVersion,
+    EmergencyStop,
+    FollowUp,
+    MonitoringPeriod,
+    NotificationChannel,
+    NotificationRule,
+    Procedure,
+    RecipientGroup,
+    Release,
+    Step,
+    Waiver,
+)
+
+DEFAULT_ZONE = str(ZONE)
+
+_TONES = {
+    "good": "completed closed approved used succeeded done ready ready_to_publish published in_effect verified "
+    "testing_completed final_check_completed passed passed_by_person ok measured yes registered sent",
+    "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
+    "reporting changed requested scope_locked content_checked authorised",
+    "warn": "waived approve_with_condition awaiting_decision on_hold outcome_unknown sent_back withdrawn expired "
+    "stopping stopped raised assessed rolled_back unknown no_data stale inconclusive not_measured due_immediately "
+    "restored retracted",
+    "bad": "failed rejected invalidated missed rollback_failed error refused no overdue unreachable",
+}
+TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
+
+_WORDS: dict[str, Any] = {
+    **dict(ROLE_CHOICES),
+    "passed": gettext_lazy("passed"),
+    "not_passed": gettext_lazy("not passed"),
+    "no_data": gettext_lazy("no data"),
+    "stale": gettext_lazy("stale"),
+    "error": gettext_lazy("error"),
+    "passed_by_person": gettext_lazy("passed by a person"),
+    "inconclusive": gettext_lazy("inconclusive"),
+    "measured": gettext_lazy("measured"),
+    "superseded": gettext_lazy("superseded by a newer deployment"),
+    "rolled_back": gettext_lazy("rolled back"),
+    "previous": gettext_lazy("previous state"),
+    "planned": gettext_lazy("planned state"),
+    "unknown": gettext_lazy("unknown"),
+    "done": gettext_lazy("done"),
+    "refused": gettext_lazy("refused"),
+    "inserted": gettext_lazy("made"),
+    "updated": gettext_lazy("changed"),
+    "deleted": gettext_lazy("deleted"),
+    "failed": gettext_lazy("failed"),
+    "lost": gettext_lazy("lost: the worker ended"),
+    "doubt": gettext_lazy("outcome unknown"),
+    "one_way": gettext_lazy("there is no reverse migration"),
+    "loses": gettext_lazy("the reverse migration does not restore data"),
+    "asked": gettext_lazy("a person was asked"),
+    "waits": gettext_lazy("waiting for the right time"),
+    "still_running": gettext_lazy("the target was still at work"),
+    "stopped": gettext_lazy("stopped"),
+    "running": gettext_lazy("still running"),
+    "not_done": gettext_lazy("not done"),
+    "ok": gettext_lazy("in order"),
+    "changed": gettext_lazy("changed"),
+    "unreachable": gettext_lazy("not reached"),
+}
+
+# Which list offers a verb that makes a row.
+MAKES: dict[type[Model], tuple[str, str]] = {
+    Account: ("account", "create"),
+    Application: ("application", "create"),
+    DeploymentTarget: ("target", "create"),
+    ConfigurationVersion: ("configuration", "create"),
+    Release: ("release", "plan"),
+    Procedure: ("procedure", "load"),
+    Holiday: ("holiday", "add"),
+    CommitteeMeeting: ("meeting", "record"),
+    EmergencyStop: ("emergency_stop", "activate"),
+    CheckpointDelivery: ("checkpoint", "add_address"),
+    LedgerResumption: ("ledger", "request_resumption"),
+    RecipientGroup: ("recipient_group", "create"),
+    NotificationChannel: ("notification_channel", "create"),
+    NotificationRule: ("notification_rule", "add"),
+}
+
+
+def tone(state: Any) -> str:
+    """Return the tone (good, going, warn, bad, calm) in which a state or result is shown."""
+    return TONES.get(str(state), "calm")
+
+
+def language() -> str:
+    """Return the reader's language, ja or en."""
+    return get_language() or "ja"
+
+
+def when(at: datetime | None, zone: str = "") -> str:
+    """Return a time with its zone as people read it; a dash for none."""
+    return times.shown(at, zone)
+
+
+def stamp(at: datetime | None, zone: str = "") -> str:
+    """Return the same as an element that holds the instant, so that the reader's own time is shown on hover."""
+    return times.stamp(at, zone)
+
+
+def day(at: datetime | None, zone: str = "") -> str:
+    """Return the day of a time in a zone; empty for none."""
+    return f"{at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)):%Y/%m/%d}" if at is not None else ""
+
+
+def zoned_input(at: datetime, zone: str = "") -> str:
+    """Return a time as the field for a local time takes it."""
+    return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def clock(at: datetime | None, zone: str = "") -> str:
+    """Return a time of the day to the second with its zone, as an element that holds the instant; a dash for none."""
+    return times.marked(at, clock_text(at, zone)) if at is not None else "—"
+
+
+def clock_text(at: datetime, zone: str = "") -> str:
+    """Return the same as text alone."""
+    local = at.astimezone(ZoneInfo(zone or DEFAULT_ZONE))
+    return f"{local:%H:%M:%S} {times.zone_name(local)}"
+
+
+def span(seconds: float | None) -> str:
+    """Return a length of time in words, the two largest units; a dash for none."""
+    if seconds is None:
+        return "—"
+    if seconds < 10:
+        return _("%(s).1f s") % {"s": seconds}
+    whole = round(seconds)
+    for size, text in ((86400, _("%(n)d d")), (3600, _("%(n)d h")), (60, _("%(n)d min"))):
+        if whole >= size:
+            smaller = {86400: (3600, _("%(n)d h")), 3600: (60, _("%(n)d min")), 60: (1, _("%(n)d s"))}[size]
+            rest = whole % size // smaller[0]
+            return text % {"n": whole // size} + (" " + smaller[1] % {"n": rest} if rest else "")
+    return _("%(n)d s") % {"n": whole}
+
+
+def remaining(until: datetime, now: datetime) -> str:
+    """Say how long until a time, or how long it is overdue."""
+    seconds = (until - now).total_seconds()
+    if seconds >= 0:
+        return _("in %(span)s") % {"span": span(seconds)}
+    return _("overdue by %(span)s") % {"span": span(-seconds)}
+
+
+def word(key: Any) -> str:
+    """Return a stored key (role, result, outcome, way of settling) in the reader's words; unknown ones as they are."""
+    return str(_WORDS.get(str(key), key))
+
+
+def result_word(key: Any) -> str:
+    """Return the result of a check in the reader's words."""
+    return str(_("check failed")) if str(key) == "failed" else word(key)
+
+
+@dataclass(frozen=True)
+class Button:
+    """A verb on a page: a link to its own page, or, with a reason, one that is not possible now."""
+
+    label: str
+    url: str
+    key: str
+    reason: str = ""
+    danger: bool = False
+    signs: bool = False
+    main: bool = False
+
+
+def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
+    """Return the button of a verb on a row."""
+    return Button(
+        label=str(verb.label),
+        url=verb.url(instance.pk if instance is not None else None),
+        key=verb.key,
+        reason=str(verb.not_now(instance)),
+        danger=verb.danger,
+        signs=verb.signs,
+        main=main,
+    )
+
+
+def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
+    """Tell whether a button is shown at all; as the verb itself answers, but without asking the database again."""
+    if verb.by_row:
+        return rights.account is not None and verb.for_you(rights.account, instance)
+    if _for_you_alone(verb, rights, instance):
+        return True
+    held = any(rights.may(right, place) for right, place in verb.asks(instance))
+    if held or (not verb.rights and verb.why_not_permitted is not None):
+        return rights.account is not None and not verb.why_not(rights.account, instance)
+    return verb.by_deputy and rights.account is not None and verb.for_you(rights.account, instance)
+
+
+def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:
+    """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
+    wanted = tuple(main)
+    found = [
+        button(verb, instance, main=verb.key in wanted)
+        for verb in verbs_on(type(instance))
+        if not _pointless(verb, instance, rights) and for_you(rights, verb, instance)
+    ]
+    return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
+
+
+def new_button(rights: Rights, model: type[Model]) -> list[Button]:
+    """Return the button that makes a row of a model, for whoever may."""
+    key = MAKES.get(model)
+    return [
+        button(verb, None, main=True) for verb in VERBS if (verb.noun, verb.name) == key and for_you(rights, verb, None)
+    ]
+
+
+def _for_you_alone(verb: Verb, rights: Rights, instance: Any) -> bool:
+    """Tell whether a verb that looks at more than its rights offers itself to the reader."""
+    own = type(verb).for_you is not Verb.for_you
+    return own and rights.account is not None and verb.for_you(rights.account, instance)
+
+
+def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
+    """Tell whether a verb has nothing left to do on a row that has no machine; such a button would only mislead."""
+    if isinstance(instance, grants.ROWS):
+        return grants.pointless(verb, instance, rights)
+    match instance:
+        case ChecklistItem():
+            return instance.signed_at is not None
+        case FollowUp():
+            return instance.completed_at is not None
+        case Waiver():
+            decided = instance.approved_at is not None or instance.rejected_at is not None
+            ended = instance.revoked_at is not None or instance.rejected_at is not None
+            return ended if verb.name == "revoke" else decided or ended
+        case ApprovalRequest():
+            return verb.name == "approve_with_condition" and instance.release_id is None
+        case DeployedVersion():
+            return instance.basis != "requested"
+        case CheckpointDelivery() | LedgerResumption():
+            return bool(verb.not_now(instance))
+        case MonitoringPeriod():
+            return instance.result != "inconclusive"
+        case Step():
+            other = {"mark_succeeded": instance.step_type == "manual", "confirm_manual": instance.step_type != "manual"}
+            other["skip"] = instance.required
+            return bool(verb.not_now(instance)) or other.get(verb.name, False)
+    return False
+
+
+def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
+    """Render a page of the admin."""
+    return render(
+        request,
+        template,
+        {**admin.site.each_context(request), "title": title, "rights": rights_of(request), "zone": "", **context},
+    )

@@ -1,0 +1,61 @@
+"""The period that auditors ask about: a fiscal year from April by default, in the time of the office."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from audit.clock import now
+from environments import calendar
+from releases.admin.components.formatting import DEFAULT_ZONE
+from releases.admin.pages.timeline.page import moment_of
+
+
+@dataclass(frozen=True)
+class Period:
+    """From `since` until before `until`, aware."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def first_day(self) -> str:
+        """Return its first day as the form takes it."""
+        return self.since.astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
+
+    @property
+    def last_day(self) -> str:
+        """Return its last day as the form takes it."""
+        return (self.until - timedelta(microseconds=1)).astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
+
+    @property
+    def words(self) -> str:
+        """Return both days as people read them."""
+        return f"{self.first_day} – {self.last_day}".replace("-", "/")
+
+    @property
+    def query(self) -> str:
+        """Return the period as part of an address."""
+        return f"since={self.first_day}&until={self.last_day}"
+
+
+def fiscal_year(moment: datetime) -> Period:
+    """Return the fiscal year (from April by default) in which a moment lies."""
+    local = moment.astimezone(ZoneInfo(DEFAULT_ZONE))
+    year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
+    begins, ends = (datetime(y, settings.FISCAL_YEAR_START_MONTH, 1) for y in (year, year + 1))  # noqa: DTZ001
+    return Period(calendar.instant(begins, DEFAULT_ZONE), calendar.instant(ends, DEFAULT_ZONE))
+
+
+def period_of(request: HttpRequest) -> Period:
+    """Return the period that a request asks about; `since` and `until` are days, both of them in it."""
+    year = fiscal_year(now())
+    since = moment_of(request.GET.get("since", "").strip()[:40])
+    until = moment_of(request.GET.get("until", "").strip()[:40], end=True)
+    if since is None and until is None:
+        return year
+    since = since or fiscal_year(until or year.since).since
+    until = until or fiscal_year(since).until
+    return Period(since, until) if since < until else year

@@ -1,0 +1,1 @@
+"""The admin's own lists, read only."""

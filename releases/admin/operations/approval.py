@@ -1,0 +1,206 @@
+"""Verbs on approval requests, waivers, follow-up actions, meetings of the committee, and what is signed before T-0."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import get_language, gettext_lazy as _
+
+from environments import access
+from environments.language import labelled
+from environments.models import Account, ConfigurationVersion, Environment
+from releases.admin.operations.base import Verb, ZonedDateTimeField, length, must, reason, row, text, zone_of
+from releases.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    ChecklistItem,
+    CommitteeMeeting,
+    Document,
+    FollowUp,
+    MeetingDecision,
+    Release,
+    TeamMember,
+    Waiver,
+)
+from releases.operations.approval_request import decide
+from releases.operations.checklist import sign
+from releases.operations.document import publish, review
+from releases.operations.follow_up import complete
+from releases.operations.meeting import record
+from releases.operations.team import assign
+from releases.operations.waiver import decide as waivers, request
+
+Fields = Mapping[str, forms.Field]
+
+
+def bound_to(digest: str) -> dict[str, forms.Field]:
+    """Return the hidden field by which an action is told what its page showed."""
+    shown = forms.CharField(
+        label=_("digest of what is shown"),
+        initial=digest,
+        widget=forms.HiddenInput(),
+        max_length=length(ApprovalRequest, "digest"),
+    )
+    return {"digest": shown}
+
+
+def _shown(instance: Any) -> dict[str, forms.Field]:
+    return bound_to(instance.digest if isinstance(instance, ApprovalRequest) else "")
+
+
+def _yes(instance: Any) -> Fields:
+    fields = {**_shown(instance), "comment": text(_("comment"), required=False)}
+    account = access.current_account()
+    absent = access.absent_persons_of(account)
+    if absent:
+        chosen = row(_("on behalf of (none: yourself)"), Account, required=False)
+        chosen.queryset = Account.objects.filter(pk__in=[person.pk for person in absent])
+        fields["on_behalf_id"] = chosen
+    meetings = CommitteeMeeting.objects.filter(
+        attendees=account, decisions__release=getattr(instance, "release_id", None)
+    )
+    if meetings.exists():
+        held = row(_("meeting of the decision"), CommitteeMeeting, required=False)
+        held.queryset = meetings
+        fields["meeting_id"] = held
+    return fields
+
+
+def _conditional(instance: Any) -> Fields:
+    return {
+        **_yes(instance),
+        "condition": text(_("condition that must be met before the start"), most=length(ApprovalDecision, "condition")),
+    }
+
+
+def _refusal(instance: Any) -> Fields:
+    return {**_shown(instance), "comment": text(_("comment"))}
+
+
+def _content(round_: ApprovalRequest) -> list[tuple[str, str]]:
+    return [(clause, "") for clause in round_.document]  # the page shows the clauses themselves
+
+
+def _item(instance: Any) -> Fields:
+    shown = sign.digest_of(instance) if isinstance(instance, ChecklistItem) else ""
+    return {**bound_to(shown), "evidence": text(_("material reviewed"))}
+
+
+def _looked_at(item: ChecklistItem) -> list[tuple[str, str]]:
+    release = item.release
+    chosen = ConfigurationVersion.objects.filter(pk__in=release.configurations.values()).select_related("environment")
+    lists = {
+        "changes": (
+            _("changes"),
+            [labelled(c.get_kind_display(), f"{c.text} {c.ticket}").rstrip() for c in release.changes.all()],
+        ),
+        "configuration": (_("configuration"), [str(row) for row in chosen.order_by("environment__order")]),
+    }
+    found = []
+    for name, value in sign.content_of(release).items():
+        if name in lists:
+            found.append((str(lists[name][0]), "\n".join(lists[name][1]) or "—"))
+            continue
+        label = Release._meta.get_field(name).verbose_name  # type: ignore[union-attr]
+        shown = getattr(release, f"get_{name}_display", lambda value=value: value)()
+        found.append((str(label), str(shown) or "—"))
+    return found
+
+
+def _body(instance: Any) -> Fields:
+    return {"body": text(_("text"), rows=16, initial=getattr(instance, "body", ""))}
+
+
+def _read(instance: Any) -> Fields:
+    return {**bound_to(review.digest_of(instance) if isinstance(instance, Document) else ""), **reason(instance)}
+
+
+def _text(instance: Any) -> list[tuple[str, str]]:
+    return [(str(_("text")), instance.body)]
+
+
+def _duty(instance: Any) -> Fields:
+    person = row(_("person"), Account)
+    person.queryset = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name", "pk")
+    return {
+        "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
+        "account_id": person,
+        "telephone": text(_("telephone"), most=length(TeamMember, "telephone")),
+    }
+
+
+def _waiver(instance: Any) -> Fields:
+    japanese = (get_language() or "ja") == "ja"
+    found = request.waivable(instance) if isinstance(instance, Release) else []
+    where = row(_("environment"), Environment)
+    if isinstance(instance, Release):
+        where.queryset = Environment.objects.filter(targets__application=instance.application)
+    return {
+        "environment_id": where,
+        "gate": forms.ChoiceField(
+            label=_("gate or milestone"), choices=[(key, ja if japanese else en) for key, ja, en in found]
+        ),
+        "until": ZonedDateTimeField(
+            label=_("until"), zone=zone_of(instance), initial=getattr(instance, "scheduled_end_at", None)
+        ),
+        "reason": text(_("reason")),
+    }
+
+
+def _meeting(instance: Any) -> Fields:
+    return {
+        "held_at": ZonedDateTimeField(label=_("held")),
+        "attendees": forms.ModelMultipleChoiceField(
+            label=_("attendees"), queryset=Account.objects.filter(kind="person", is_active=True)
+        ),
+        "minutes": text(_("minutes"), rows=10),
+    }
+
+
+def _record(*, attendees: Any, **rest: Any) -> CommitteeMeeting:
+    return record.record(attendees=tuple(person.pk for person in attendees), **rest)
+
+
+def _decision(instance: Any) -> Fields:
+    chosen = row(_("release"), Release)
+    chosen.queryset = Release.objects.filter(state__in=Release.PREPARING)
+    return {
+        "release_id": chosen,
+        "decision": forms.ChoiceField(label=_("decision"), choices=MeetingDecision.Decision.choices),
+        "note": text(_("note"), required=False),
+    }
+
+
+def _note(instance: Any) -> Fields:
+    return {"note": text(_("completion note"))}
+
+
+def _asked_of_follow_up(obligation: FollowUp) -> list[tuple[str, Environment | None]]:
+    return [(complete.right_for(obligation), None)]
+
+
+def _has_spoken(account: Account, release: Release) -> str:
+    return waivers.why_already_decided(account, waivers.deciders_of(release.pk))
+
+
+LIVE = frozenset(Release.PREPARING)
+VERBS: tuple[Verb, ...] = (
+    Verb("approval", "approve", _("Approve"), decide.approve, ("approve", "approve_change"), ApprovalRequest, _yes, edge="mark_approved", signs=True, by_deputy=True, shows=_content, why_not_permitted=decide.why_not_permitted),
+    Verb("approval", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ApprovalRequest, _conditional, edge="mark_approved", signs=True, by_deputy=True, shows=_content, why_not_permitted=decide.why_not_permitted),
+    Verb("approval", "send_back", _("Send back"), decide.send_back, ("send_back",), ApprovalRequest, _refusal, edge="send_back", signs=True, shows=_content, why_not_permitted=decide.why_not_permitted),
+    Verb("approval", "reject", _("Reject"), decide.reject, ("reject",), ApprovalRequest, _refusal, edge="reject", signs=True, danger=True, shows=_content, why_not_permitted=decide.why_not_permitted),
+    Verb("checklist", "sign", _("Sign checklist item"), sign.sign, ("sign_checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
+    Verb("document", "edit", _("Write document"), review.write, ("edit_document",), Document, _body, states=frozenset({"draft", "content_checked", "approved", "ready_to_publish"})),
+    Verb("document", "check_content", _("Check content"), review.check_content, ("check_document", "sign_checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, why_not_permitted=review.why_not_permitted),
+    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, why_not_permitted=review.why_not_permitted),
+    Verb("document", "retry_publication", _("Publish again"), publish.publish_again, ("edit_document", "approve_document"), Document, reason, states=frozenset({"ready_to_publish"}), why_not_permitted=publish.not_due),
+    Verb("document", "prepare_publication", _("Prepare publication"), review.prepare_publication, ("edit_document", "approve_document"), Document, _read, edge="prepare_publication", shows=_text),
+    Verb("team", "assign", _("Assign team role"), assign.assign, ("assign_team",), Release, _duty, states=LIVE, signs=True),
+    Verb("waiver", "request", _("Request waiver"), request.request_waiver, ("request_waiver",), Release, _waiver, states=LIVE, signs=True, why_not_permitted=_has_spoken),
+    Verb("waiver", "confirm", _("Confirm waiver"), waivers.approve, ("confirm_waiver",), Waiver, reason, signs=True, danger=True, everywhere=True, why_not_permitted=waivers.why_not_permitted),
+    Verb("waiver", "reject", _("Reject waiver"), waivers.reject, ("confirm_waiver",), Waiver, must, signs=True, everywhere=True, why_not_permitted=waivers.not_second),
+    Verb("waiver", "revoke", _("Revoke waiver"), waivers.revoke, ("confirm_waiver", "request_waiver"), Waiver, must, signs=True, everywhere=True),
+    Verb("follow_up", "complete", _("Complete follow-up action"), complete.complete, ("complete_follow_up", "approve"), FollowUp, _note, signs=True, asked=_asked_of_follow_up, why_not_permitted=complete.why_not_permitted),
+    Verb("meeting", "record", _("Record meeting"), _record, ("record_meeting",), fields=_meeting, signs=True),
+    Verb("meeting", "decide", _("Record decision"), record.decide, ("record_meeting",), CommitteeMeeting, _decision, signs=True),
+)  # fmt: skip

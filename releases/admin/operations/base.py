@@ -1,0 +1,334 @@
+"""A verb as the admin offers it: who may, when, what it asks for, and the action that does it. No rule lives here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.apps import apps
+from django.db.models import Model
+from django.forms.fields import InvalidJSONInput
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django_fsm import can_proceed
+
+from environments import access, calendar
+from environments.models import Account, Environment
+from environments.roles import ENVIRONMENT_PERMISSIONS
+from releases.models import Release
+from releases.queries import release_facts
+
+ZONE = ZoneInfo("Asia/Tokyo")
+# Most characters of a text: of a reason or a comment as the models keep it, and of a text of several rows.
+LINE, TEXT = 300, 200_000
+
+
+class ZonedDateTimeField(forms.DateTimeField):
+    """A time in ISO form; without an offset it is read in `zone`, as environments/calendar reads local times."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def __init__(self, *, zone: str = ZONE.key, **options: Any) -> None:
+        options.setdefault("help_text", _("Local time in %(zone)s") % {"zone": zone})
+        super().__init__(**options)
+        self.zone = zone
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return a time, or the text of one with its offset, as the field shows it: local in `zone`."""
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+            aware = isinstance(moment, datetime) and moment.tzinfo is not None
+            return moment.astimezone(ZoneInfo(self.zone)) if aware else value
+        except (ValueError, OverflowError):
+            return value
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return an aware time or None."""
+        if value in (None, ""):
+            return None
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            raise forms.ValidationError(_("Write the time as 2026-12-16T01:00.")) from None
+        return moment if moment.tzinfo is not None else calendar.instant(moment, self.zone)
+
+
+class LinesField(forms.CharField):
+    """Several short texts, one per line; a tuple."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def to_python(self, value: Any) -> Any:
+        """Return the lines that are not empty."""
+        return tuple(line.strip() for line in str(value or "").splitlines() if line.strip())
+
+
+class FilesInput(forms.ClearableFileInput):
+    """A choice of several files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """One file or several; a list."""
+
+    widget = FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        """Return each file, checked as one."""
+        given = data if isinstance(data, list | tuple) else [data]
+        return [super(FilesField, self).clean(one, initial) for one in given or [None]]
+
+
+class PairsField(forms.CharField):
+    """KEY=value lines; a dict."""
+
+    widget = forms.Textarea(attrs={"rows": 6})
+
+    def to_python(self, value: Any) -> Any:
+        """Return key → value."""
+        pairs = {}
+        for number, line in enumerate(str(value or "").splitlines(), 1):
+            if not line.strip():
+                continue
+            key, found, text = line.partition("=")
+            if not found or not key.strip():
+                # By its number: what was typed may be a secret.
+                raise forms.ValidationError(_("Write one KEY=value per line: line %(line)s") % {"line": number})
+            pairs[key.strip()] = text.strip()
+        return pairs
+
+
+class JSONText(forms.JSONField):
+    """A value written as JSON, shown on rows of its own again whenever the form comes back."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the value as indented text; what is no JSON as it was typed."""
+        if isinstance(value, InvalidJSONInput):
+            return value
+        return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+class WriteOnly(forms.Textarea):
+    """A text area that never shows what was typed into it, also not when the form comes back with a fault."""
+
+    def format_value(self, value: Any) -> str:
+        """Return nothing."""
+        return ""
+
+
+def text(
+    label: Any, *, required: bool = True, rows: int = 0, initial: str = "", most: int | None = None
+) -> forms.CharField:
+    """Return a text field, of several rows when asked for. most: characters; of one row LINE, of several TEXT."""
+    widget = forms.Textarea(attrs={"rows": rows}) if rows else forms.TextInput()
+    most = most or (TEXT if rows else LINE)
+    return forms.CharField(label=label, required=required, widget=widget, initial=initial, max_length=most)
+
+
+def reason(instance: Any) -> Mapping[str, forms.Field]:
+    """Return an optional reason."""
+    return {"reason": text(_("reason"), required=False)}
+
+
+def must(instance: Any) -> Mapping[str, forms.Field]:
+    """Return a reason that must be given."""
+    return {"reason": text(_("reason"))}
+
+
+def removed(row: Any) -> str:
+    """Return the sentence for an entry that is gone already; empty while it is not."""
+    return _("This entry was already removed or cancelled.") if row.removed_at is not None else ""
+
+
+def length(model: type[Model], name: str) -> int | None:
+    """Return how many characters a column of a model holds."""
+    longest: int | None = model._meta.get_field(name).max_length  # type: ignore[union-attr]
+    return longest
+
+
+def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:
+    """Return a choice of one row; the action gets its primary key."""
+    return forms.ModelChoiceField(label=label, queryset=model._default_manager.all(), required=required)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the values of a form would do, row by row (name, value).
+
+    held: hidden field → the value that was shown and is confirmed with it. asks: fields that are asked beside it.
+    """
+
+    rows: list[tuple[str, str]]
+    held: Mapping[str, str] = field(default_factory=dict)
+    asks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One thing that a look found, as the page shows it. result: passed, failed or unknown; expected: where there is one."""
+
+    name: Any
+    result: str
+    says: str
+    expected: str = ""
+
+    @property
+    def tone(self) -> str:
+        """Return the colour of the result."""
+        return {"passed": "good", "failed": "bad"}.get(self.result, "warn")
+
+    @property
+    def word(self) -> str:
+        """Return the result in the reader's words."""
+        return {"passed": _("passed"), "failed": _("failed")}.get(self.result, _("unknown"))
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
+
+    edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
+    enough (none: why_not_permitted alone says); a right that is an environment's is asked there, and so is any other unless the
+    action asks it everywhere; asked: the pairs of right and environment where they follow from more than that. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
+    by_row: who may depends on the row as well. by_deputy: a delegate may do it for whom he stands in.
+    over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
+    shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
+    something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
+    beside: fields that stand on the page with the preview alone. warns: the preview is shown only where it says something.
+    tries: looks at what the values of the form lead to, before anything is kept; the form has a button for it (try_label).
+    """
+
+    noun: str
+    name: str
+    label: Any
+    operation: Callable[..., Any]
+    rights: tuple[str, ...]
+    model: type[Model] | None = None
+    fields: Callable[[Any], Mapping[str, forms.Field]] = field(default=lambda instance: {})
+    edge: str = ""
+    states: frozenset[str] = frozenset()
+    signs: bool = False
+    danger: bool = False
+    by_deputy: bool = False
+    by_row: bool = False
+    everywhere: bool = False
+    asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
+    why_not_permitted: Callable[[Account, Any], str] | None = None
+    page: Callable[[Any], str] | None = None
+    shows: Callable[[Any], list[tuple[str, str]]] | None = None
+    over: Callable[[Any], str] | None = None
+    preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]] | Preview] | None = None
+    looks: bool = False
+    tells: Callable[[Any], str] | None = None
+    beside: tuple[str, ...] = ()
+    warns: bool = False
+    tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
+    try_label: Any = ""
+
+    def previewed(self, instance: Any, values: dict[str, Any]) -> Preview:
+        """Return what the values of the form would do."""
+        assert self.preview is not None
+        found = self.preview(instance, values)
+        return found if isinstance(found, Preview) else Preview(found)
+
+    @property
+    def key(self) -> str:
+        """Return `noun:verb`, as the ledger names it."""
+        return f"{self.noun}:{self.name}"
+
+    def url(self, pk: Any = None) -> str:
+        """Return where the verb lives."""
+        if pk is None:
+            return reverse("operation-new", args=[self.noun, self.name])
+        return f"{_before_key(self.noun, self.name)}{pk}/"
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Tell whether the account may do it to this row, now or later; else there is no button."""
+        return self.has_right(account, instance) and not self.why_not(account, instance)
+
+    def has_right(self, account: Account, instance: Any) -> bool:
+        """Tell whether the account, or one for which it stands in, has one of the rights."""
+        persons = [account, *access.absent_persons_of(account)] if self.by_deputy else [account]
+        if not self.rights:
+            return self.why_not_permitted is not None
+        asked = self.asks(instance)
+        return any(access.may(person, right, place) for person in persons for right, place in asked)
+
+    def refusal(self, account: Account, instance: Any) -> str:
+        """Return why the verb is not for this person; empty when it is."""
+        if self.for_you(account, instance):
+            return ""
+        why = self.why_not(account, instance) if self.has_right(account, instance) else ""
+        return why or f"{_('You do not have permission to do this.')} {access.undecided(account)}".strip()
+
+    def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
+        """Return its rights, each with the environment in which the action asks it; None: in all of them."""
+        if self.asked is not None:
+            return self.asked(instance)
+        place = environment_of(instance)
+        return [
+            (right, place if right in ENVIRONMENT_PERMISSIONS or not self.everywhere else None) for right in self.rights
+        ]
+
+    def why_not(self, account: Account, instance: Any) -> str:
+        """Return why this person may not do it to this row, whatever his rights; empty when he may."""
+        return (
+            self.why_not_permitted(account, instance)
+            if self.why_not_permitted is not None and instance is not None
+            else ""
+        )
+
+    def not_now(self, instance: Any) -> str:
+        """Return why the verb is not possible now; empty when it is."""
+        if instance is not None and self.over is not None and (said := self.over(instance)):
+            return said
+        if instance is None or not hasattr(instance, "state"):
+            return ""
+        closed = self.edge and not can_proceed(getattr(instance, self.edge))
+        if not closed and (not self.states or instance.state in self.states):
+            return ""
+        return _("This operation is not possible in the state “%(state)s”.") % {
+            "state": _states(instance._meta.label)[instance.state]
+        }
+
+
+@cache
+def _before_key(noun: str, name: str) -> str:
+    """Return what stands before a row's key in the address of a verb: a page shows dozens."""
+    return reverse("operation", args=[noun, name, 0]).removesuffix("0/")
+
+
+@cache
+def _states(model: str) -> dict[str, Any]:
+    """Return the states of a model's machine with their labels; Django gathers them anew at each `get_state_display`."""
+    return dict(apps.get_model(model)._meta.get_field("state").flatchoices)  # type: ignore[union-attr]
+
+
+def environment_of(instance: Any) -> Environment | None:
+    """Return the environment that a row belongs to, if any."""
+    if isinstance(instance, Environment):
+        return instance
+    for path in (("environment",), ("deployment", "environment")):
+        found = instance
+        for name in path:
+            found = getattr(found, name, None)
+        if isinstance(found, Environment):
+            return found
+    return None
+
+
+def zone_of(instance: Any) -> str:
+    """Return the zone in which times about a row are written: of its environment, of the one that a release is bound
+    for (also where a form about the release lets another be chosen), else the office's.
+    """
+    if isinstance(instance, Release):
+        return release_facts.zone_of(instance)
+    place = environment_of(instance)
+    return place.zone if place is not None else ZONE.key

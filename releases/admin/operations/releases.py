@@ -1,0 +1,249 @@
+"""Verbs on a release itself, and handing in what is known about its source."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import get_language, gettext_lazy as _
+
+from environments import access
+from environments.calendar import print_time
+from environments.models import Account, Application, ConfigurationVersion, Environment
+from releases import evidence_readers as reading
+from releases.admin.operations import source
+from releases.admin.operations.base import (
+    FilesField,
+    Preview,
+    Verb,
+    ZonedDateTimeField,
+    length,
+    must,
+    reason,
+    row,
+    text,
+    zone_of,
+)
+from releases.gates.evidence import count_with
+from releases.models import ChangeEntry, Evidence, Procedure, Release
+from releases.models.waiver import NOTIFICATIONS_SENT
+from releases.operations.deployment import request
+from releases.operations.evidence import upload
+from releases.operations.release import (
+    copy,
+    final_check,
+    plan,
+    prepare,
+    refresh_from_git,
+    reschedule,
+    select_commit,
+    submit,
+)
+from releases.operations.release.step_plan import production_of
+from releases.queries import changes_since
+
+Fields = Mapping[str, forms.Field]
+Asked = list[tuple[str, Environment | None]]
+EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
+
+
+def _plan(instance: Any) -> Fields:
+    return {
+        "application_id": row(_("application"), Application),
+        "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
+        "title": text(_("title"), most=length(Release, "title")),
+        "kind": forms.ChoiceField(label=_("type"), choices=Release.Kind.choices),
+        "criterion": forms.ChoiceField(
+            label=_("emergency criterion"), required=False, choices=[("", "—"), *_criteria()]
+        ),
+    }
+
+
+def _criteria() -> list[tuple[str, str]]:
+    japanese = (get_language() or "ja") == "ja"
+    return [(key, ja if japanese else en) for key, (ja, en) in plan.criteria().items()]
+
+
+def _copy(instance: Any) -> Fields:
+    return {
+        "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
+        "title": text(_("title (empty: the same with the new version)"), required=False, most=length(Release, "title")),
+        "with_changes": forms.BooleanField(label=_("copy change entries as well"), required=False),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _edit(instance: Any) -> Fields:
+    fields: dict[str, forms.Field] = {}
+    for name in ("title", *Release.APPLICATION_FIELDS):
+        model_field = Release._meta.get_field(name)
+        fields[name] = (
+            forms.ChoiceField(label=_("risk class"), choices=Release.Risk.choices)
+            if name == "risk"
+            else text(
+                model_field.verbose_name,  # type: ignore[union-attr]
+                rows=0 if name in ("title", "ticket") else 3,
+                most=length(Release, name),
+            )
+        )
+    fields["rollback_pre_authorised"] = forms.BooleanField(label=_("pre-authorised rollback"), required=False)
+    fields["data_loss_limit"] = forms.IntegerField(label=_("data loss limit (rows)"), min_value=0, initial=0)
+    fields["rollback_on_failure"] = forms.BooleanField(
+        label=_("also roll back when a required step or check of the production deployment fails"),
+        required=False,
+        help_text=_("The rollback then starts by itself. A step whose outcome is unknown still asks a person."),
+    )
+    fields["on_timeout"] = forms.ChoiceField(
+        label=_("if no one responds"), choices=[("roll_back", _("roll back")), ("keep", _("keep"))]
+    )
+    for name, shown in fields.items():
+        shown.initial = getattr(instance, name, shown.initial)
+    return fields
+
+
+def _do_edit(pk: int, **fields: Any) -> Release:
+    return plan.edit(pk, fields=fields)
+
+
+def _source(instance: Any) -> Fields:
+    return {
+        "branch": text(_("source branch"), most=length(Release, "branch")),
+        "revision": text(_("commit, branch or tag (empty: the head of the branch)"), required=False),
+        "expected_commit": forms.CharField(
+            required=False, widget=forms.HiddenInput(), max_length=length(Release, "commit")
+        ),
+        "accept_rolled_back": forms.BooleanField(
+            label=_("Select this commit although it was rolled back before"), required=False
+        ),
+    }
+
+
+def _selected(release: Release, values: dict[str, Any]) -> Preview:
+    """Show the commit that would be taken, before it is."""
+    seen = select_commit.look(release.pk, branch=values["branch"], revision=values["revision"])
+    at = changes_since.written_at({"at": seen.at})
+    day = print_time(at, zone_of(release), get_language() or "ja") if at is not None else "—"
+    rows = [
+        (str(_("commit")), f"{seen.subject}\n{seen.author} · {day}\n{seen.commit}"),
+        *((f"→ {row.environment}", row.words) for row in seen.distances),
+    ]
+    if seen.tag_elsewhere:
+        rows.append((str(_("tag")), seen.tag_elsewhere))
+    if seen.rolled_back:
+        rows.insert(0, (str(_("Rolled back before")), "\n".join(seen.rolled_back)))
+    asks = frozenset({"accept_rolled_back"} if seen.rolled_back else ())
+    return Preview(rows, held={"expected_commit": seen.commit}, asks=asks)
+
+
+def _change(instance: Any) -> Fields:
+    return {
+        "kind": forms.ChoiceField(label=_("type"), choices=ChangeEntry.Kind.choices),
+        "text": text(_("change entry"), most=length(ChangeEntry, "text")),
+        "ticket": text(_("ticket"), required=False, most=length(ChangeEntry, "ticket")),
+    }
+
+
+def _configuration(instance: Any) -> Fields:
+    chosen = row(_("configuration"), ConfigurationVersion)
+    if isinstance(instance, Release):
+        chosen.queryset = ConfigurationVersion.objects.filter(application=instance.application)
+    return {"configuration_id": chosen}
+
+
+def _start(instance: Any) -> Fields:
+    return {
+        "start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _postpone(instance: Any) -> Fields:
+    return {"start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)), "reason": text(_("reason"))}
+
+
+def _test_types() -> list[tuple[str, str]]:
+    active = Procedure.objects.filter(state="in_effect").first()
+    types = active.document.testing.types if active is not None else ()
+    return [("", "—"), *((row.key, row.label(get_language() or "ja")) for row in types)]
+
+
+def _evidence(instance: Any) -> Fields:
+    fields: dict[str, forms.Field] = {
+        "environment_id": row(_("environment"), Environment),
+        "kind": forms.ChoiceField(label=_("type"), choices=EVIDENCE_KINDS),
+        "test_type": forms.ChoiceField(label=_("test type"), choices=_test_types(), required=False),
+        "suite": text(_("suite"), required=False, most=length(Evidence, "suite")),
+        "commit": text(_("commit")),
+        "files": FilesField(
+            label=_("files"), help_text=_("All of the files are uploaded, or none if one cannot be read.")
+        ),
+    }
+    fields["suite"].help_text = _(
+        "The suite tells reports of the same type apart. If this field is empty, the file name does."
+    )
+    return fields
+
+
+def _hand_in(pk: int, *, files: Any, **rest: Any) -> Any:
+    upload.check_amount([file.size for file in files])
+    return upload.upload(pk, files=[(file.name, b"".join(file.chunks())) for file in files], **rest)[-1]
+
+
+def _environment(instance: Any) -> Fields:
+    where = row(_("environment"), Environment)
+    if isinstance(instance, Release):
+        places = _places_for(access.current_account(), instance)
+        where.queryset = Environment.objects.filter(pk__in=[place.pk for place in places])
+        if instance.state in Release.MAY_RUN["production"]:
+            where.initial = next((e.pk for e in reversed(places) if e.tier == Environment.Tier.PRODUCTION), None)
+    return {"environment_id": where}
+
+
+def _places_for(account: Account, release: Release) -> list[Environment]:
+    return [e for e in release.places if access.may(account, request.right_for(e), e)]
+
+
+def _asked_of_run(release: Release) -> Asked:
+    return [(request.right_for(place), place) for place in release.places]
+
+
+def _asked_of_source(release: Release) -> Asked:
+    return [(right, place) for place in (None, *release.places) for right in refresh_from_git.RIGHTS]
+
+
+def _asked_of_check(release: Release) -> Asked:
+    places = [place for place in release.places if place.tier == Environment.Tier.PRODUCTION]
+    return [("sign_final_check", place) for place in places[-1:]]
+
+
+def _final(release: Release) -> list[tuple[str, str]]:
+    facts = final_check.facts_now(release)
+    announced = final_check.announcement_of(release, production_of(release))
+    groups = [(group.group, group.words) for group in announced.groups]
+    items = zip(facts, final_check.labels(release, list(facts)), strict=True)
+    why = {NOTIFICATIONS_SENT: f" · {announced.why}"}
+    found = [(label, f"{final_check.words_of_item(facts[key])}{why.get(key, '')}") for key, label in items]
+    return found + groups
+
+
+PLAN, PREPARE = ("plan",), ("prepare",)
+VERBS: tuple[Verb, ...] = (
+    Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
+    Verb("release", "copy", _("Copy to new release"), copy.copy, PLAN, Release, _copy),
+    Verb("release", "edit", _("Edit release"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
+    Verb("release", "select_commit", _("Select commit"), select_commit.select_commit, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
+    Verb("release", "add_change_entry", _("Add change entry"), plan.add_change, ("edit_changes", "plan"), Release, _change, states=frozenset({"draft"})),
+    Verb("release", "set_configuration", _("Choose configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
+    Verb("release", "set_scheduled_start", _("Set scheduled start"), reschedule.set_scheduled_start, PLAN, Release, _start, states=frozenset({"draft", "scope_locked", "testing_completed"})),
+    Verb("release", "lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, Release, reason, edge="lock_scope"),
+    Verb("release", "refresh_from_git", _("Refresh from Git"), refresh_from_git.refresh_from_git, refresh_from_git.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
+    Verb("release", "complete_testing", _("Complete testing"), prepare.complete_testing, PREPARE, Release, reason, edge="complete_testing"),
+    Verb("release", "close", _("Close without production"), prepare.close, PREPARE, Release, reason, edge="close"),
+    Verb("release", "submit", _("Submit for approval"), submit.submit, PREPARE, Release, reason, edge="submit"),
+    Verb("release", "withdraw_request", _("Withdraw request"), prepare.withdraw_request, PREPARE, Release, reason, edge="withdraw_request"),
+    Verb("release", "reopen_scope", _("Reopen scope"), prepare.reopen_scope, PREPARE, Release, must, edge="reopen_scope", danger=True),
+    Verb("release", "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, Release, _postpone, edge="reschedule", danger=True),
+    Verb("release", "cancel", _("Cancel release"), prepare.cancel, PREPARE, Release, must, edge="cancel", danger=True),
+    Verb("release", "sign_final_check", _("Sign final check"), final_check.sign, ("sign_final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, why_not_permitted=final_check.why_not_permitted),
+    Verb("evidence", "upload", _("Upload evidence"), _hand_in, ("upload_evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
+    Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
+)  # fmt: skip

@@ -1,0 +1,177 @@
+"""Verbs about applications, versions and tags: where they come from, another version for a draft, the signed tag of a release, the import of old tags."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext, gettext_lazy
+
+from audit.refusals import OperationRefused
+from environments.models import Application
+from environments.operations.application.set_allowed_signers import set_allowed_signers
+from releases.admin.operations.base import LinesField, Verb, length, text
+from releases.models import Procedure, Release, ReleaseImport
+from releases.operations.application.create import create_application
+from releases.operations.application.edit import edit
+from releases.operations.application.set_publication import set_publication
+from releases.operations.release import import_past, make_tag, suggest_version
+from releases.operations.target.try_settings import unreadable
+from releases.queries.repository import credentials_of
+from releases.sources import git, versions
+
+Fields = Mapping[str, forms.Field]
+
+
+def with_hint(field: forms.CharField) -> forms.CharField:
+    """Put below a field for a version what is in force in each application and what would follow."""
+    field.help_text = _hint()
+    return field
+
+
+def _hint() -> str:
+    lines = []
+    for application in Application.objects.all():
+        row = suggest_version.next_versions(application)
+        named = {"application": application, "version": row.in_force or "—"}
+        named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
+        lines.append(
+            gettext(
+                "%(application)s (deployed: %(version)s): %(patch)s for fixes, %(minor)s for new features, "
+                "%(major)s for breaking changes."
+            )
+            % named
+            if row.in_force
+            else gettext("%(application)s: no version is deployed yet; %(major)s would be the first.") % named
+        )
+    return " ".join(lines)
+
+
+def _version(instance: Any) -> Fields:
+    field = text(gettext_lazy("version (empty: the suggested one)"), required=False)
+    return {"version": field, "reason": text(gettext_lazy("reason"), required=False)}
+
+
+def _suggestion(release: Release) -> list[tuple[str, str]]:
+    try:
+        fitting = suggest_version.for_release(release)
+    except OperationRefused as refused:
+        fitting = str(refused)
+    return [
+        (gettext("now"), release.version),
+        (gettext("deployed in production"), suggest_version.deployed_version(release.application) or "—"),
+        (gettext("suggested by the changes"), fitting),
+        (gettext("reasons for mismatch"), " ".join(suggest_version.wrong(release)) or gettext("nothing")),
+    ]
+
+
+def _message(release: Release) -> list[tuple[str, str]]:
+    first, *rest = make_tag.message_of(release).strip().splitlines()
+    return [
+        (gettext("tag"), release.tag),
+        (gettext("commit"), release.commit),
+        (gettext("tag message"), first),
+        (gettext("changes"), " · ".join(line.removeprefix("- ") for line in rest if line)),
+    ]
+
+
+def _signers(instance: Any) -> Fields:
+    known = instance.allowed_signers if isinstance(instance, Application) else ""
+    field = text(gettext_lazy("allowed signers"), rows=8, initial=known)
+    field.help_text = gettext_lazy(
+        "Enter one SSH key per line, as Git reads it. Enter armoured PGP public keys unchanged."
+    )
+    return {"signers": field, "reason": text(gettext_lazy("reason"))}
+
+
+def _application(instance: Any) -> Fields:
+    fields = _place(Application(tag_format=_usual_format()))
+    return {
+        "slug": forms.SlugField(label=gettext_lazy("key"), max_length=length(Application, "slug")),
+        **fields,
+        "signers": text(gettext_lazy("allowed signers"), required=False, rows=4),
+    }
+
+
+def _edited(instance: Any) -> Fields:
+    known = instance if isinstance(instance, Application) else Application()
+    return {**_place(known), "reason": text(gettext_lazy("reason"))}
+
+
+def _publication(instance: Any) -> Fields:
+    known = instance if isinstance(instance, Application) else Application()
+    words = gettext_lazy("Enter a separate branch, such as ringi/documents. If empty, nothing is committed.")
+    branch = text(gettext_lazy("branch"), required=False, initial=known.documents_branch)
+    branch.help_text = words
+    return {
+        "branch": branch,
+        "folder": text(gettext_lazy("folder"), required=False, initial=known.documents_folder),
+        "reason": text(gettext_lazy("reason")),
+    }
+
+
+def _place(known: Application) -> Fields:
+    return {
+        "name": text(gettext_lazy("name"), most=length(Application, "name"), initial=known.name),
+        "repository": _repository(known.repository),
+        "tag_format": text(
+            gettext_lazy("tag format"), most=length(Application, "tag_format"), initial=known.tag_format
+        ),
+    }
+
+
+def _usual_format() -> str:
+    """Return how the procedure in force calls a tag."""
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    return procedure.document.versions.tag_format if procedure is not None else f"v{versions.PLACE}"
+
+
+def _repository(known: str) -> forms.CharField:
+    """Return a field for a path or an address of a repository; a wrong one is refused before it is kept anywhere."""
+    field = text(gettext_lazy("repository"), most=length(Application, "repository"), initial=known)
+    field.help_text = gettext_lazy("Enter a path on this server, or an https, ssh or file address without a password.")
+    field.validators.append(_fits)
+    return field
+
+
+def _fits(repository: str) -> None:
+    if wrong := git.wrong_address(repository.strip()):
+        raise forms.ValidationError(wrong)
+
+
+def _unreadable(instance: Any, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say that the repository cannot be read as things stand; nothing where it can, or is the one of before."""
+    known = instance if isinstance(instance, Application) else None
+    if known is not None and known.repository == values["repository"]:
+        return []
+    why = unreadable(values["repository"], credentials_of(known) if known is not None else None)
+    advice = gettext(
+        "Correct the address. If you add the credentials later, with the configuration, save the address unchanged."
+    )
+    return [(gettext("repository"), f"{why}\n{advice}")] if why else []
+
+
+def _patterns(instance: Any) -> Fields:
+    pattern = instance.tag_format if isinstance(instance, Application) else f"v{versions.PLACE}"
+    return {
+        "patterns": LinesField(
+            label=gettext_lazy("patterns of tags"),
+            initial=pattern,
+            help_text=gettext_lazy(
+                "Enter one pattern per line, with {version} in the version's place, such as ckan-{version}."
+            ),
+        ),
+        "reason": text(gettext_lazy("reason")),
+    }
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("release", "set_version", gettext_lazy("Choose version"), suggest_version.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
+    Verb("release", "create_tag", gettext_lazy("Create signed tag"), make_tag.make_tag, ("prepare",), Release,
+         lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
+    Verb("release", "read_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
+    Verb("release", "import_past_releases", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
+    Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
+    Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
+    Verb("application", "set_publication", gettext_lazy("Set document branch"), set_publication, ("plan",), Application, _publication, signs=True),
+    Verb("application", "set_allowed_signers", gettext_lazy("Change allowed signers"), set_allowed_signers, ("plan",), Application, _signers, signs=True),
+)  # fmt: skip

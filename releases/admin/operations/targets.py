@@ -1,0 +1,221 @@
+"""Verbs about targets, what is configured and in force there, and the procedure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext, gettext_lazy as _
+
+from environments import access
+from environments.admin.people import differences_of
+from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
+from environments.operations.configuration import check_connectivity, create as configurations
+from environments.operations.requested_change import decide as proposed
+from releases import check_types, step_types
+from releases.admin.components import target_form
+from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
+from releases.models import DeployedVersion, Procedure, Release
+from releases.operations.deployed_version import install, register
+from releases.operations.procedure import put_into_effect
+from releases.operations.target import measure
+from releases.operations.target.set_settings import OWN, create_target, set_settings
+from releases.operations.target.try_settings import try_settings
+from releases.procedures.document import Procedure as Content, ProcedureFaults
+
+Fields = Mapping[str, forms.Field]
+
+
+def _target(instance: Any) -> Fields:
+    return {
+        "application_id": row(_("application"), Application),
+        "environment_id": row(_("environment"), Environment),
+        "root": _folder(""),
+        **target_form.fields_of({}),
+    }
+
+
+def _folder(initial: str) -> forms.CharField:
+    field = text(_("folder"), most=length(DeploymentTarget, "root"), initial=initial)
+    field.help_text = _(
+        "Enter a full path on the target's host, such as /srv/app. Ringi places versions below this path."
+    )
+    return field
+
+
+def _create(*, application_id: int, environment_id: int, root: str, **given: Any) -> Any:
+    settings = target_form.settings_of(given)
+    return create_target(application_id=application_id, environment_id=environment_id, root=root, settings=settings)
+
+
+def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Any:
+    return set_settings(pk, root=root, settings=target_form.settings_of(given), reason=reason)
+
+
+def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
+    """Look at everything that the form's values name."""
+    given = {**values}
+    known = instance if isinstance(instance, DeploymentTarget) else None
+    root, _reason = given.pop("root"), given.pop("reason", "")
+    application = known.application_id if known is not None else given.pop("application_id")
+    environment = known.environment_id if known is not None else given.pop("environment_id")
+    own = {name: known.options[name] for name in OWN if name in known.options} if known is not None else {}
+    found = try_settings(
+        application_id=application,
+        environment_id=environment,
+        root=root,
+        settings=target_form.settings_of(given) | own,
+        target_id=known.pk if known is not None else None,
+    )
+    names = {
+        "connection": gettext("connection"),
+        "folder": gettext("folder"),
+        "programs": gettext("paths visible to programs"),
+        "ready": gettext("ready address"),
+        "log": gettext("log"),
+        "repository": gettext("repository"),
+        "metrics": gettext("metrics"),
+    }
+    return [Shown(names[one.key], one.result, one.says) for one in found]
+
+
+def _asked_of_proposed(instance: Any) -> list[tuple[str, Environment | None]]:
+    return [(proposed.OPERATIONS[instance.event][0], None)]
+
+
+def _proposed(row: RequestedChange) -> list[tuple[str, str]]:
+    parties = [(gettext("requested by"), str(row.requested_by)), (gettext("reason"), row.reason)]
+    return [*parties, *differences_of(row)]
+
+
+def _changed_target(instance: Any) -> Fields:
+    known = instance if isinstance(instance, DeploymentTarget) else DeploymentTarget()
+    return {"root": _folder(known.root), **target_form.fields_of(known.options), "reason": text(_("reason"))}
+
+
+def _configuration(instance: Any) -> Fields:
+    account, where = access.current_account(), row(_("environment"), Environment)
+    where.queryset = Environment.objects.filter(
+        pk__in=[
+            place.pk
+            for place in Environment.objects.all()
+            if any(access.may(account, right, asked) for right, asked in configurations.rights_in(place))
+        ]
+    )
+    return {
+        "application_id": row(_("application"), Application),
+        "environment_id": where,
+        "values": PairsField(label=_("values"), required=False),
+        "secrets": PairsField(
+            label=_("secrets (empty keeps the earlier value)"), required=False, widget=WriteOnly(attrs={"rows": 6})
+        ),
+        "reason": text(_("reason")),
+    }
+
+
+def _asked_anywhere(instance: Any) -> list[tuple[str, Environment | None]]:
+    return [asked for place in Environment.objects.all() for asked in configurations.rights_in(place)]
+
+
+def _adoption(instance: Any) -> Fields:
+    chosen = row(_("configuration"), ConfigurationVersion)
+    if isinstance(instance, DeploymentTarget):
+        place = {"application": instance.application_id, "environment": instance.environment_id}
+        chosen.queryset = ConfigurationVersion.objects.filter(**place)
+    chosen.help_text = _(
+        "Choose a configuration of this environment. The values must match those on the deployment target."
+    )
+    runs = [("", "—"), ("runs", _("running now")), ("stopped", _("not running now")), ("none", _("no service"))]
+    return {
+        "version": text(_("version"), most=length(Release, "version")),
+        "configuration_id": chosen,
+        "service": forms.ChoiceField(label=_("service"), choices=runs),
+        "reason": text(_("reason")),
+    }
+
+
+def _compared(instance: Any, values: dict[str, Any]) -> list[Shown]:
+    """Lay what is on the target beside what the form says."""
+    given = {name: values[name] for name in ("version", "configuration_id", "service")}
+    words = register.part_words()
+    return [
+        Shown(words[one.key], one.result, f"{one.found}\n{one.says}".strip(), one.expected)
+        for one in register.look(instance.pk, **given).rows
+    ]
+
+
+def _laying(instance: Any) -> Fields:
+    beside = forms.BooleanField(label=_("place version even if the folder is not empty"), required=False)
+    beside.help_text = _(
+        "Ringi places the version beside the existing files and points current to this version. Ringi deletes nothing."
+    )
+    return {
+        "version": text(_("version"), most=length(Release, "version")),
+        "beside": beside,
+        "reason": text(_("reason")),
+    }
+
+
+def _procedure(instance: Any) -> Fields:
+    return {"content": text(_("release procedure (TOML)"), rows=30), "reason": text(_("reason"))}
+
+
+def _load(*, content: str, reason: str) -> Procedure:
+    try:
+        return put_into_effect.load(
+            Content.from_toml(content, step_types=step_types.shapes(), check_types=check_types.shapes()), reason=reason
+        )
+    except ProcedureFaults as faults:
+        raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
+
+
+def _moves(instance: Any) -> Fields:
+    found = put_into_effect.open_releases(instance) if isinstance(instance, Procedure) else []
+    choices = [(row.pk, f"{row} ({row.get_state_display()}, {row.procedure})") for row in found]
+    return {
+        "moved": forms.TypedMultipleChoiceField(
+            label=_(
+                "open releases that will follow the new version; their approval is invalidated, and all others "
+                "stay as they are"
+            ),
+            choices=choices,
+            coerce=int,
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+        ),
+        "reason": text(_("reason")),
+    }
+
+
+def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
+    """Show what changed triggers would have done to the last watches, before they are applied for."""
+    replayed = put_into_effect.replayed_for(procedure)
+    rows = [(gettext("version"), procedure.version)]
+    if replayed is None:
+        return [*rows, (gettext("changed rollback triggers"), gettext("none"))]
+    first, *rest = replay_lines(replayed)
+    return [*rows, (gettext("replay of the changed triggers"), first), *(("", line) for line in rest)]
+
+
+def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
+    return put_into_effect.submit(pk, moved=tuple(moved), reason=reason)
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("target", "create", _("Register deployment target"), _create, ("edit_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
+    Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("edit_target",), DeploymentTarget, _changed_target, signs=True,
+         everywhere=True, tries=_tried, try_label=_("Test target options")),
+    Verb("requested_change", "confirm", _("Confirm requested change"), proposed.confirm_change, ("edit_target", "manage_accounts"), RequestedChange, reason, signs=True,
+         asked=_asked_of_proposed, why_not_permitted=proposed.why_not_permitted, shows=_proposed),
+    Verb("requested_change", "reject", _("Reject requested change"), proposed.reject_change, ("edit_target", "manage_accounts"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("target", "measure", _("Measure now"), measure.ask, ("edit_target",), DeploymentTarget, everywhere=True),
+    Verb("configuration", "create", _("Create configuration"), configurations.create, ("edit_target", "edit_configuration"), fields=_configuration, asked=_asked_anywhere),
+    Verb("configuration", "check_connectivity", _("Check connectivity"), check_connectivity.check_connectivity, ("edit_target", "edit_configuration"), ConfigurationVersion, everywhere=True),
+    Verb("deployed_version", "register", _("Register deployed version"), register.request_registration, ("register_version",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
+    Verb("deployed_version", "place", _("Place version from repository"), install.install, ("register_version",), DeploymentTarget, _laying, signs=True),
+    Verb("deployed_version", "confirm", _("Confirm deployed version"), register.register, ("register_version",), DeployedVersion, reason, signs=True, why_not_permitted=register.why_not_permitted),
+    Verb("procedure", "load", _("Create procedure version"), _load, ("create_procedure",), fields=_procedure),
+    Verb("procedure", "submit", _("Submit for approval"), _submit, ("create_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
+    Verb("procedure", "withdraw_request", _("Withdraw request"), put_into_effect.withdraw_request, ("create_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
+    Verb("procedure", "discard", _("Discard draft"), put_into_effect.discard, ("create_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
+)  # fmt: skip

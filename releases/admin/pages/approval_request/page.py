@@ -1,0 +1,38 @@
+"""The page of one approval request: what is approved, by whom so far, and who is missing."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+
+from audit.operation import label
+from environments.admin.rights import page, rights_of
+from releases.admin.components import change_history
+from releases.admin.components.formatting import show
+from releases.admin.pages.approval_request.rows import standing_of
+from releases.models import ApprovalRequest
+
+
+@page
+def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one round: about a release, an extra window or a procedure."""
+    row = get_object_or_404(
+        ApprovalRequest.objects.select_related(
+            "environment",
+            "requested_by",
+            "window",
+            "procedure",
+            "emergency_stop",
+            "release__application",
+            "release__author",
+        ).prefetch_related("decisions__account", "decisions__on_behalf"),
+        pk=pk,
+    )
+    standing = standing_of(row, rights_of(request).account) if row.state == "in_review" else None
+    return show(
+        request,
+        "pages/approval_request/approval_request.html",
+        str(row),
+        round=row,
+        standing=standing,
+        zone=row.environment.zone if row.environment is not None else "",
+        happenings=change_history.of_objects([label(row)]),
+    )

@@ -1,0 +1,253 @@
+"""Where an approval request stands and what it is about, for the pages that show one."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import Rights
+from environments.difference import changes
+from environments.language import labelled, listed
+from environments.models import Account, DeploymentTarget
+from releases.admin.components.formatting import language, span, when, word
+from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.pages.procedure.difference import differences
+from releases.gates import authorship, quorum
+from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
+from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
+from releases.models.release import preauthorisation_words
+from releases.operations.approval_request.invalidate import stale
+from releases.operations.waiver.request import waivable_in
+from releases.worker.dry_run import dry_run
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An open round as its page tells it. `why_not` is empty when the reader may still give his word."""
+
+    missing_words: str
+    candidates: list[Account]
+    why_not: str
+    given: bool
+
+
+def standing_of(round_: ApprovalRequest, account: Account | None) -> Standing:
+    """Return where an open round stands, and why the reader cannot consent to it if so."""
+    where = quorum.shown(round_)
+    person = account.person_key if account is not None else ""
+    duty = where.kept_out.get(person, "")
+    return Standing(
+        missing_words=quorum.words_for(where.standing.missing),
+        candidates=quorum.candidates(round_, where),
+        why_not=authorship.refusal(duty) if duty else "",
+        given=person in where.spoken,
+    )
+
+
+def ended_because(round_: ApprovalRequest) -> str:
+    """Return why the approvals of a round do not count any more, naming what changed; empty while they do.
+
+    A round whose content differs already does not count either, also before it is ended.
+    """
+    labels = clause_labels()
+    match round_.state:
+        case "used":
+            return ""
+        case "in_review" | "approved":
+            if not (key := stale(round_)):
+                return ""
+            if key == "approvals":
+                return quorum.uncounted(round_)
+            if key != "window":
+                return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
+            return _("Expired: the validity period is over.")
+        case "expired":
+            return _("Expired: the validity period is over.")
+        case "sent_back":
+            return _("The approval request was sent back.")
+        case "rejected":
+            return _("The approval request was rejected.")
+        case "withdrawn":
+            return _("The approval request was withdrawn.")
+    key = round_.invalidated_by
+    if key in ("amended", "cancelled", "approvals"):
+        return _("Invalidated: %(what)s.") % {"what": labels[key]} + _changed_since(round_)
+    if not key:
+        return _("Invalidated: the approval request was ended.")
+    return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
+
+
+def _changed_since(round_: ApprovalRequest) -> str:
+    release, place = round_.release, round_.environment
+    if release is None or place is None or release.state != "draft" or release.procedure is None:
+        return ""
+    present, labels = document(release, place), clause_labels()
+    changed = [labels.get(key, key) for key, value in present.items() if round_.document.get(key) != value]
+    return " " + _("Changed since then: %(fields)s.") % {"fields": listed(changed)} if changed else ""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One key of what is approved: its words, what it says, and the exact value where that is longer."""
+
+    key: str
+    label: str
+    text: str
+    exact: str = ""
+
+
+def clauses(round_: ApprovalRequest, rights: Rights, zone: str = "") -> list[Clause]:
+    """Return what is approved in the order in which people ask about it; keys without words stay as they are.
+
+    The commands that will run come first, for readers whose access shows the environment.
+    """
+    document: dict[str, Any] = round_.document
+    labels = clause_labels()
+    order = {key: index for index, key in enumerate(labels)}
+    return (
+        _commands(round_, rights)
+        + _procedure_difference(document)
+        + [
+            _waivers(labels.get(key, key), document, zone)
+            if key == "waivers" and document[key]
+            else _clause(key, labels.get(key, key), document[key], zone)
+            for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
+        ]
+    )
+
+
+def _commands(round_: ApprovalRequest, rights: Rights) -> list[Clause]:
+    """Return the commands of a live round, step by step, and what differs in the target from what ran there last."""
+    release, place, agreed = round_.release, round_.environment, round_.document
+    if release is None or place is None or not rights.sees(place) or round_.state not in round_.LIVE:
+        return []
+    target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
+    present = digest({"root": target.root, "options": target.options}) if target is not None else None
+    if target is None or (agreed.get("target"), agreed.get("plan")) != (present, release.step_plan):
+        return []
+    lines = []
+    for step in dry_run(release, place):
+        lines.append(f"{step.ordinal}. {step.label_ja if language() == 'ja' else step.label_en}")
+        lines += [f"    {line}" for line in (*step.lines, step.fault) if line]
+    found = [Clause("commands", _("commands that will run"), "\n".join(lines) or _("none"))]
+    ran = Deployment.objects.filter(
+        application=release.application_id, environment=place, state__in=Deployment.VERIFIED
+    )
+    last = ran.order_by("-started_at").values_list("started_at", flat=True).first()
+    before = target.history.filter(history_date__lte=last).order_by("-history_date").first() if last else None
+    if before is not None:
+        kept, now_ = ({"root": row.root, **row.options} for row in (before, target))
+        said = "\n".join(f"{key}: {left} → {right}" for key, left, right in changes(kept, now_))
+        found.append(
+            Clause("since", _("changed in the deployment target since the last deployment"), said or _("nothing"))
+        )
+    return found
+
+
+def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
+    """Return each value in which a new version of the procedure differs from the one that it was compared with."""
+    if "moved" not in document:
+        return []
+    base, version = (
+        Procedure.objects.filter(version=row["version"], digest=row["digest"]).first()
+        for row in (document["base"], document)
+    )
+    if base is None or version is None:
+        return [Clause("difference", _("difference"), _("unknown: one of the two versions is no longer stored"))]
+    lines = [
+        f"{row.section} › {row.place}: {row.left or _('nothing')} → {row.right or _('nothing')}"
+        for row in differences(base, version)
+    ]
+    label = _("difference from version %(version)s") % {"version": base.version}
+    return [Clause("difference", label, "\n".join(lines) or _("none"))]
+
+
+def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:
+    """Return what is waived, in the words of the procedure that is approved."""
+    row = Procedure.objects.filter(**(document.get("procedure") or {})).first()
+    known = waivable_in(row.document) if row is not None else []
+    words = {key: ja if language() == "ja" else en for key, ja, en in known}
+    lines = [
+        f"{words.get(gate, gate)} ({where}) – {_moment(until, zone)}" for gate, where, until in document["waivers"]
+    ]
+    return Clause("waivers", label, "\n".join(lines))
+
+
+def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
+    exact = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    if value in (None, "", [], {}):
+        return Clause(key, label, "—")
+    match key, value:
+        case "signers", str() if value == NO_SIGNERS:
+            return Clause(key, label, _("none: no allowed signer is registered"), value)
+        case "changes", list():
+            kinds = dict(ChangeEntry.Kind.choices)
+            lines = [labelled(kinds.get(kind, kind), f"{text} {ticket}").strip() for kind, text, ticket in value]
+            return Clause(key, label, "\n".join(lines))
+        case "application_for_release", dict():
+            fields = [field for field in Release._meta.fields if field.name in value]
+            said = [(f.verbose_name, dict(f.flatchoices).get(value[f.name], value[f.name])) for f in fields]
+            return Clause(key, label, "\n".join(labelled(name, words) for name, words in said))
+        case "window", {"start": start, "validity_hours": hours}:
+            return Clause(
+                key,
+                label,
+                _("%(start)s, valid for %(n)d hours from then on") % {"start": _moment(start, zone), "n": hours},
+            )
+        case (("moved" | "kept"), list()):
+            return Clause(key, label, "\n".join(name for _pk, name in value))
+        case "window", {"start": start, "end": end}:
+            return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
+        case (("start" | "end" | "pressed"), str()):
+            return Clause(key, label, _moment(value, zone))
+        case "kind", str():
+            return Clause(key, label, str(dict(Release.Kind.choices).get(value, value)))
+        case "base", {"version": version}:
+            return Clause(key, label, str(version or _("nothing")), exact)
+        case "procedure", {"version": version}:
+            return Clause(key, label, str(version), exact)
+        case "replay", {"watches": list()}:
+            return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
+        case "rollback_pre_authorised", {"on": _on, "rows": _rows}:
+            return Clause(key, label, preauthorisation_words(value))
+        case "notices", dict():
+            texts = [texts[language()] for texts in value.values() if language() in texts]
+            return Clause(key, label, "\n\n".join(f"{text['subject']}\n{text['body']}" for text in texts), exact)
+        case "on_timeout", str():
+            choices = dict(Release._meta.get_field("on_timeout").flatchoices)
+            return Clause(key, label, str(choices.get(value, value)))
+        case "plan", dict():
+            return Clause(key, label, _plan(value), exact)
+        case "migrations", {"files": list()}:
+            return Clause(key, label, _migrations(value["files"]), exact)
+    text = value if isinstance(value, str) else exact
+    return Clause(key, label, text if len(text) <= 100 else text[:60] + "…", text if len(text) > 100 else "")
+
+
+def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:
+    name = "label_ja" if language() == "ja" else "label_en"
+    lines = []
+    for phase, words in (
+        ("deployment", _("Deployment")),
+        ("verification", _("Verification")),
+        ("rollback", _("Rollback")),
+    ):
+        steps = plan.get(phase, [])
+        seconds = sum(step["estimate_seconds"] for step in steps)
+        names = " → ".join(str(step[name]) for step in steps)
+        lines.append(f"{words} ({span(seconds)}): {names}")
+    return "\n".join(lines)
+
+
+def _migrations(files: list[dict[str, Any]]) -> str:
+    lines = []
+    for file in files:
+        lines.append(file["path"])
+        lines += [f"  {f['line']}: {f['what']} — {word(f['effect'])}" for f in file["findings"]]
+    return "\n".join(lines) or _("none")
+
+
+def _moment(text: str | None, zone: str) -> str:
+    return when(datetime.fromisoformat(text), zone) if text else "—"

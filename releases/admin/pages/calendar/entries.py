@@ -1,0 +1,182 @@
+"""What stands in the calendar: windows, freezes and what is planned for them. The page and the previews call it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import get_language, gettext as _
+
+from environments import calendar
+from environments.language import listed
+from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
+from releases.admin.components.links import page_of
+from releases.models import Deployment, Release
+
+AHEAD = 24
+SHOWN = timedelta(days=31)
+
+
+@dataclass
+class Entry:
+    """One stretch of time in an environment, with what is planned in it.
+
+    kind: window, extra, proposed (an extra one that is applied for), skipped (left out on a holiday), freeze, absolute.
+    plan: where a release is planned for it, for readers who may.
+    """
+
+    start: datetime
+    end: datetime
+    zone: str
+    name: str
+    kind: str
+    note: str = ""
+    url: str = ""
+    application: Application | None = None
+    holidays: list[str] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    frozen: str = ""
+    plan: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether a release could be planned into it: open, not frozen, and nothing planned yet."""
+        return self.kind in ("window", "extra") and not self.frozen and not self.releases
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the calendar, read once for a page: windows in force or applied for, freezes, planned releases."""
+
+    windows: list[ChangeWindow]
+    freezes: list[ChangeFreeze]
+    planned: list[Release]
+    company: Mapping[date, str]
+
+
+def read(moment: datetime) -> Rows:
+    """Read what counts now or from `moment` on, in five queries."""
+    windows = ChangeWindow.objects.select_related("application")
+    rows = [*windows.in_effect(), *windows.filter(in_effect_at=None, cancelled_at=None)]
+    freezes = ChangeFreeze.objects.in_effect().filter(ends_at__gt=moment).select_related("application").spans(moment)
+    planned = (
+        Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], scheduled_end_at__gt=moment)
+        .select_related("application")
+        .order_by("scheduled_start_at")
+    )
+    return Rows(rows, freezes, list(planned), Holiday.objects.days())
+
+
+def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -> Entry:
+    """Return the entry of one day that a rule names: held, moved or left out, with the reason."""
+    window = occurrence.window or occurrence.named
+    kind = "window" if occurrence.window is not None else "skipped"
+    entry = Entry(window.start, window.end, window.zone, str(row), kind, url=url, application=row.application)
+    why = listed(occurrence.holidays)
+    if occurrence.moved:
+        words = {"day": short_day(occurrence.day), "why": why}
+        entry.note = _("Moved from %(day)s: %(why)s") % words
+    elif occurrence.window is None:
+        entry.note = _("Left out: %(why)s") % {"why": why or _("this local time does not exist on that day")}
+    else:
+        entry.holidays = list(occurrence.holidays)
+    return entry
+
+
+def language() -> str:
+    """Return the reader's language, ja or en."""
+    return get_language() or "ja"
+
+
+def when(at: datetime | None, zone: str) -> str:
+    """Return a time in a zone as people read it; a dash for none. (The pages' own is above the verbs, this below.)"""
+    return calendar.print_time(at, zone, language()) if at is not None else "—"
+
+
+def short_day(day: date) -> str:
+    """Return a day as people read it."""
+    return day.strftime("%Y/%m/%d") if language() == "ja" else f"{day.day} {day:%b %Y}"
+
+
+def windows_of(environment: Environment, rows: Rows, moment: datetime, ahead: int = AHEAD) -> list[Entry]:
+    """Return the next windows of an environment in order, those left out included, whatever freezes them."""
+    found: list[Entry] = []
+    for row in rows.windows:
+        if row.environment_id != environment.pk:
+            continue
+        url = page_of(row)
+        if row.extra:
+            window = row.as_window()
+            if window is not None and window.end > moment:
+                kind = "extra" if row.in_effect_at else "proposed"
+                day = window.start.astimezone(ZoneInfo(window.zone)).date()
+                entry = Entry(window.start, window.end, window.zone, str(row), kind, row.reason, url, row.application)
+                entry.holidays = calendar.holidays_on(day, row.country, language=language(), company=rows.company)
+                found.append(entry)
+        elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
+            days = calendar.occurrences(rule, moment, ahead, language=language())
+            found += [of_rule(row, occurrence, url) for occurrence in days]
+    return sorted(found, key=lambda e: e.start)[:ahead]
+
+
+def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int = AHEAD) -> list[Entry]:
+    """Return the next windows and all freezes of an environment in order."""
+    found = windows_of(environment, rows, moment, ahead)
+    mine = [f for f in rows.freezes if f.environment_id == environment.pk]
+    planned = rows.planned if environment.protected else []
+    for entry in found:
+        fill(entry, mine, planned)
+    found += [
+        Entry(
+            f.starts_at, f.ends_at, environment.zone, f.name, "absolute" if f.full else "freeze", f.reason,
+            page_of(f), f.application,
+        )
+        for f in mine
+        # Of a recurring one the month to come; it has a page of its own.
+        if not f.rrule or f.starts_at < moment + SHOWN
+    ]  # fmt: skip
+    return sorted(found, key=lambda e: e.start)
+
+
+def all_entries(
+    environments: Sequence[Environment], moment: datetime, ahead: int = AHEAD
+) -> list[tuple[Environment, list[Entry]]]:
+    """Return the entries of each environment; one without windows may run at any time."""
+    rows = read(moment)
+    return [(e, entries(e, rows, moment, ahead)) for e in environments]
+
+
+def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release]) -> None:
+    """Add to a window what is planned in it and what freezes it."""
+    entry.releases = [
+        r
+        for r in planned
+        if r.scheduled_start_at is not None
+        and entry.start <= r.scheduled_start_at < entry.end
+        and (entry.application is None or entry.application.pk == r.application_id)
+    ]
+    hits = [f for f in freezes if overlap(f.starts_at, f.ends_at, entry.start, entry.end)]
+    # A freeze of one application does not close a window that others may use.
+    own = entry.application.pk if entry.application is not None else None
+    entry.frozen = next((f.name for f in hits if f.application_id in (None, own)), "")
+
+
+def overlap(start: datetime, end: datetime, other_start: datetime | None, other_end: datetime | None) -> bool:
+    """Tell whether two stretches of time have an instant in common."""
+    return other_start is not None and other_end is not None and start < other_end and other_start < end
+
+
+def runs_between(environment: Environment, start: datetime, end: datetime) -> list[Deployment]:
+    """Return the runs that are scheduled into a stretch of time."""
+    rows: Any = (
+        Deployment.objects.filter(
+            environment=environment,
+            state__in=["scheduled", "queued"],
+            scheduled_start_at__gte=start,
+            scheduled_start_at__lt=end,
+        )
+        .select_related("release__application", "environment")
+        .order_by("scheduled_start_at")
+    )
+    return list(rows)

@@ -1,0 +1,256 @@
+"""One month of the calendar as a grid of days: windows, freezes, what is planned, milestones and holidays."""
+
+from calendar import MONDAY, SUNDAY, Calendar
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from environments import calendar
+from environments.models import Environment
+from releases.admin.components.links import page_of
+from releases.admin.operations.base import ZONE
+from releases.admin.pages.calendar.entries import Entry, Rows, fill, language, of_rule, overlap
+from releases.models import Deployment, Milestone, Release
+
+KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One line in a day."""
+
+    kind: str
+    hour: str
+    text: str
+    url: str
+    note: str = ""
+    tone: str = ""
+    verb: str = ""
+
+
+@dataclass
+class Day:
+    """One day of the grid."""
+
+    day: date
+    inside: bool
+    today: bool
+    holidays: list[str] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+
+    @property
+    def rest(self) -> bool:
+        """Tell whether nobody works on it."""
+        return bool(self.holidays) or self.day.weekday() >= 5
+
+    @property
+    def red(self) -> bool:
+        """Tell whether a printed calendar shows it in red."""
+        return bool(self.holidays) or self.day.weekday() == 6
+
+    @property
+    def weekday(self) -> str:
+        """Return its weekday in the reader's language."""
+        return _weekday(self.day)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month with its neighbours; days are those of each environment's own zone."""
+
+    first: date
+    weeks: list[list[Day]]
+    before: str
+    after: str
+    names: list[str]
+    one_week: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return the month, or the first and the last day of the week, in words."""
+        if self.one_week:
+            return f"{self.weeks[0][0].day:%Y/%m/%d} – {self.weeks[0][-1].day:%m/%d}"
+        return f"{self.first.year}年{self.first.month}月" if language() == "ja" else f"{self.first:%B %Y}"
+
+
+def chosen(text: str, moment: datetime) -> date:
+    """Return the first day of the month written as 2026-12; of the present one for anything else."""
+    try:
+        year, month = text.split("-")
+        found = date(int(year), int(month), 1)
+    except ValueError:
+        found = moment.astimezone(ZONE).date().replace(day=1)
+    return found if 2000 < found.year < 2200 else moment.astimezone(ZONE).date().replace(day=1)
+
+
+def month(first: date, environments: list[Environment], rows: Rows, moment: datetime, *, may_plan: bool) -> Month:
+    """Return the grid of a month for some environments, from rows that were read for it and two more queries."""
+    grid = Calendar(SUNDAY if language() == "ja" else MONDAY).monthdatescalendar(first.year, first.month)
+    today = moment.astimezone(ZONE).date()
+    days = {d: Day(d, d.month == first.month, d == today) for week in grid for d in week}
+    begin, end = bounds(first)
+    countries = sorted({row.country for row in rows.windows} or {"JP"})
+    for day in days.values():
+        names = [n for c in countries for n in calendar.holidays_on(day.day, c, language=language())]
+        own = rows.company.get(day.day)
+        day.holidays = list(dict.fromkeys([*names, *([own] if own else [])]))
+    many = len(environments) > 1
+    for environment in environments:
+        label = str(environment) if many else ""
+        for entry in windows_in(environment, rows, begin, end):
+            _mark(days, entry.start, entry.zone, _window_mark(entry, label, moment, may_plan=may_plan))
+        for freeze in rows.freezes:
+            if freeze.environment_id != environment.pk or not overlap(freeze.starts_at, freeze.ends_at, begin, end):
+                continue
+            _spread(days, freeze, environment.zone, label)
+    zones = {e.pk: e.zone for e in environments}
+    if any(e.protected for e in environments):
+        zone = next(e.zone for e in reversed(environments) if e.protected)
+        for release in rows.planned:
+            if release.scheduled_start_at is not None:
+                at, state = release.scheduled_start_at, str(release.get_state_display())
+                _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
+        for milestone in _milestones(begin, end):
+            _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
+    for run in _runs(environments, begin, end):
+        if run.scheduled_start_at is not None:
+            zone = zones[run.environment_id]
+            _mark(
+                days,
+                run.scheduled_start_at,
+                zone,
+                Mark("run", _hour(run.scheduled_start_at, zone), str(run), page_of(run)),
+            )
+    for day in days.values():
+        day.marks.sort(key=lambda m: (KINDS.index(m.kind) > 1, m.hour, KINDS.index(m.kind)))
+    return Month(
+        first,
+        [[days[d] for d in week] for week in grid],
+        f"{first - timedelta(days=1):%Y-%m}",
+        f"{first + timedelta(days=31):%Y-%m}",
+        [_weekday(d) for d in grid[0]],
+    )
+
+
+def week_of(text: str, moment: datetime) -> date:
+    """Return the day written as 2026-12-16; today for anything else."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        found = moment.astimezone(ZONE).date()
+    return found if 2000 < found.year < 2200 else moment.astimezone(ZONE).date()
+
+
+def only_week(whole: Month, day: date) -> Month:
+    """Return the one week of a month's grid that holds a day, with everything that stands in it, and its neighbours."""
+    week = next(w for w in whole.weeks if any(d.day == day for d in w))
+    for each in week:
+        each.inside = True
+    return Month(
+        week[0].day, [week], f"{day - timedelta(days=7)}", f"{day + timedelta(days=7)}", whole.names, one_week=True
+    )
+
+
+def bounds(first: date) -> tuple[datetime, datetime]:
+    """Return instants between which every day of a month's grid lies, in whatever zone."""
+    begin = datetime.combine(first - timedelta(days=8), time(), UTC)
+    return begin, datetime.combine(first + timedelta(days=46), time(), UTC)
+
+
+def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datetime) -> list[Entry]:
+    """Return the windows of an environment in a stretch of time, those left out included, past ones too."""
+    found: list[Entry] = []
+    for row in rows.windows:
+        if row.environment_id != environment.pk:
+            continue
+        if (window := row.as_window()) is not None:
+            if overlap(window.start, window.end, begin, end):
+                kind = "extra" if row.in_effect_at else "proposed"
+                found.append(Entry(window.start, window.end, window.zone, str(row), kind, url=page_of(row)))
+                found[-1].application = row.application
+        elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
+            # One a day at most, and the stretch is 54 days long.
+            for occurrence in calendar.occurrences(rule, begin, 56, language=language()):
+                if occurrence.named.start < end:
+                    found.append(of_rule(row, occurrence, page_of(row)))
+    mine = [f for f in rows.freezes if f.environment_id == environment.pk]
+    for entry in found:
+        fill(entry, mine, rows.planned if environment.protected else [])
+    return found
+
+
+def plan_url(entry: Entry) -> str:
+    """Return where a release is planned for the beginning of a window."""
+    given = {"start": entry.start.isoformat()} | (
+        {"application_id": entry.application.pk} if entry.application is not None else {}
+    )
+    return reverse("operation-new", args=["release", "plan"]) + "?" + urlencode(given)
+
+
+def _window_mark(entry: Entry, label: str, moment: datetime, *, may_plan: bool) -> Mark:
+    hour = f"{_hour(entry.start, entry.zone)}–{_hour(entry.end, entry.zone)}"
+    said = [*([label] if label else []), *entry.holidays, *([entry.note] if entry.note else [])]
+    if entry.frozen:
+        said.append(_("frozen: %(name)s") % {"name": entry.frozen})
+    kind = "skipped" if entry.frozen and entry.kind != "proposed" else entry.kind
+    tone = "warn" if entry.holidays or entry.note else ""
+    if may_plan and entry.empty and entry.start > moment:
+        return Mark(kind, hour, entry.name, plan_url(entry), " · ".join(said), tone, verb="release:plan")
+    return Mark(kind, hour, entry.name, entry.url, " · ".join(said), tone)
+
+
+def _milestone_mark(milestone: Milestone, moment: datetime, zone: str) -> Mark:
+    done = milestone.done_at is not None
+    tone = "good" if done else "bad" if milestone.due_at < moment else ""
+    text = f"{milestone} · {milestone.release}"
+    return Mark(
+        "milestone", _hour(milestone.due_at, zone), ("✓ " if done else "") + text, page_of(milestone.release), tone=tone
+    )
+
+
+def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str) -> None:
+    place = ZoneInfo(zone)
+    first, last = freeze.starts_at.astimezone(place), freeze.ends_at.astimezone(place)
+    kind = "absolute" if freeze.full else "freeze"
+    note = " · ".join(filter(None, [label, str(freeze.application or ""), freeze.reason]))
+    for day in days.values():
+        # A freeze that ends at midnight does not touch the day that begins then.
+        if first.date() <= day.day and datetime.combine(day.day, time(), place) < last:
+            hour = f"{first:%H:%M}–" if day.day == first.date() else f"–{last:%H:%M}" if day.day == last.date() else ""
+            day.marks.append(Mark(kind, hour, freeze.name, page_of(freeze), note))
+
+
+def _mark(days: dict[date, Day], at: datetime, zone: str, mark: Mark) -> None:
+    day = days.get(at.astimezone(ZoneInfo(zone)).date())
+    if day is not None:
+        day.marks.append(mark)
+
+
+def _hour(at: datetime, zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+def _weekday(day: date) -> str:
+    return "月火水木金土日"[day.weekday()] if language() == "ja" else f"{day:%a}"
+
+
+def _milestones(begin: datetime, end: datetime) -> list[Milestone]:
+    rows = Milestone.objects.filter(
+        release__state__in=Release.PREPARING, due_at__gte=begin, due_at__lt=end
+    ).select_related("release__application")
+    return list(rows.exclude(guards="start"))
+
+
+def _runs(environments: list[Environment], begin: datetime, end: datetime) -> list[Deployment]:
+    rows = Deployment.objects.filter(
+        environment__in=environments,
+        state__in=["scheduled", "queued"],
+        scheduled_start_at__gte=begin,
+        scheduled_start_at__lt=end,
+    )
+    return list(rows.select_related("release__application", "environment"))

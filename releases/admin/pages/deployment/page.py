@@ -1,0 +1,207 @@
+"""The page of one run: its steps with every attempt, the log as it grows, checks, the watch, and the rollback."""
+
+import unicodedata
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.cover import warning
+from audit.operation import label
+from environments.admin.rights import page, rights_of
+from releases.admin.components import change_history
+from releases.admin.components.chart import Chart, charts
+from releases.admin.components.formatting import clock_text, language, show
+from releases.admin.pages.deployment.window_bar import window_bar
+from releases.admin.pages.monitoring.page import checked_beside, unmeasured
+from releases.models import Deployment, Measurement, MonitoringPeriod, PollFailure, Step, StepOutput
+from releases.operations.decision_request.ask import asked_of
+from releases.operations.rollback.completion import digests
+from releases.queries.rollback_causes import cause_of
+from releases.step_types.words import told
+
+TAIL, CHUNKS, SAMPLES = 200, 500, 240
+PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
+MAIN = {
+    "requested": "deployment:schedule",
+    "verifying": "deployment:verify",
+    "awaiting_decision": "rollback:raise",
+    "failed": "rollback:raise",
+    "stopped": "rollback:raise",
+}
+
+
+def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
+    """Return how far it is: finished steps, elapsed and estimated seconds."""
+    phases = (
+        ("rollback", "rollback_verification")
+        if any(s.phase in ("rollback", "rollback_verification") for s in steps)
+        else ("deployment", "verification")
+    )
+    mine = [s for s in steps if s.phase in phases]
+    finished = sum(1 for s in mine if s.state in Step.FINISHED)
+    begun = deployment.started_at
+    ends = [s.ended_at for s in mine if s.ended_at is not None]
+    over = mine and all(s.state in Step.ENDS for s in mine) and ends
+    until = max(ends) if over else moment
+    return {
+        "finished": finished,
+        "count": len(mine),
+        "share": round(100 * finished / len(mine)) if mine else 0,
+        "elapsed": (until - begun).total_seconds() if begun is not None else None,
+        "estimate": sum(s.estimate_seconds for s in mine),
+    }
+
+
+def stops(deployment: Deployment) -> list[dict[str, str]]:
+    """Return the stations of the run; one that left the path is shown where it is."""
+    names = {key: str(name) for key, name in Deployment.State.choices}
+    if deployment.state not in PATH:
+        known = set(deployment.history.values_list("state", flat=True))
+        reached = [s for s in PATH if s in known or (s == "running" and deployment.started_at is not None)]
+        return [{"state": s, "label": names[s], "place": "past"} for s in reached] + [
+            {"state": deployment.state, "label": names[deployment.state], "place": "here"}
+        ]
+    here = PATH.index(deployment.state)
+    return [
+        {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
+        for i, s in enumerate(PATH)
+    ]
+
+
+def watch_charts(watch: MonitoringPeriod, content: Any, zone: str) -> list[Chart]:
+    """Return the charts of a watch from its last samples."""
+    samples = list(Measurement.objects.filter(period=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
+    labels = {m.key: m.label(language()) for m in content.metrics}
+    without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
+    metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
+    names = {metric: labels.get(metric, metric) for metric in metrics}
+    units = {metric.key: metric.unit for metric in content.metrics}
+    return charts(samples, watch.baseline, names, [clock_text(s.at, zone) for s in samples], units)
+
+
+def log_step(steps: list[Step]) -> Step | None:
+    """Return the step whose log is followed: the one that runs or waits, else the last one begun."""
+    begun = [s for s in steps if s.started_at is not None]
+    return next((s for s in begun if s.state in ("running", "outcome_unknown", "failed")), begun[-1] if begun else None)
+
+
+@page
+def deployment(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one run."""
+    row = get_object_or_404(
+        Deployment.objects.select_related(
+            "release__application", "procedure", "application", "environment", "approval_request",
+            "requested_by", "scheduled_by", "verified_by",
+        ).prefetch_related("rollbacks"),
+        pk=pk,
+    )  # fmt: skip
+    rights, moment, zone = rights_of(request), now(), row.environment.zone
+    steps = list(row.steps.select_related("assignee").prefetch_related("attempts"))
+    for step in steps:
+        step.deployment = row
+    sees, logs = rights.sees(row.environment), rights.sees(row.environment, "read_logs")
+    content = row.procedure.document
+    watches = list(row.monitoring_periods.order_by("pk")) if sees else []
+    for watch in watches:
+        watch.deployment = row
+    followed = log_step(steps)
+    text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
+    question = row.decision_requests.filter(answered_at=None).select_related("step", "deployment").first()
+    labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
+    return show(
+        request,
+        "pages/deployment/deployment.html",
+        str(row),
+        run=row,
+        zone=zone,
+        moment=moment,
+        stops=stops(row),
+        suspended=PollFailure.objects.filter(deployment=row).exclude(suspended_at=None).order_by("pk"),
+        main=MAIN.get(row.state, ""),
+        progress=progress(row, steps, moment),
+        bar=window_bar(row, steps, moment),
+        phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
+        planned=[] if steps else [(p, row.release.step_plan.get(p, [])) for p in ("deployment", "verification")],
+        waiting=[s for s in steps if s.state in ("on_hold", "outcome_unknown", "failed")]
+        if row.state == "awaiting_decision"
+        else [],
+        question=question,
+        asked=asked_of(question) if question is not None and sees else [],
+        rollbacks=[(b, cause_of(b)) for b in row.rollbacks.all()],
+        sees=sees,
+        logs=logs,
+        log_text=text,
+        log_last=last,
+        followed=followed,
+        moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
+        watches=[(w, watch_charts(w, content, zone)) for w in watches],
+        digests=digests(row) if sees and row.started_at else {},
+        back_plan=row.release.step_plan.get("rollback", []),
+        happenings=change_history.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
+    )
+
+
+def lines_with(text: str, wanted: str) -> str:
+    """Return the lines that hold a text, each with its number; full width, half width and case do not matter."""
+    key = same_width(wanted)
+    found = [f"{number}: {line}\n" for number, line in enumerate(text.splitlines(), 1) if key in same_width(line)]
+    return "".join(found) or _("No line contains this text.") + "\n"
+
+
+def same_width(text: str) -> str:
+    """Return a text as searches compare it: NFKC, without case."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _log_of(step: Step) -> tuple[str, int]:
+    rows = list(StepOutput.objects.filter(step=step).order_by("-pk").values_list("pk", "text")[:TAIL])[::-1]
+    return told("".join(text for _pk, text in rows)), rows[-1][0] if rows else 0
+
+
+@page
+def step_log(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return a step's log as text; ?after=<chunk>: what came since, as JSON; ?find=: lines with it; ?download=1: a file."""
+    step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
+    if not rights_of(request).sees(step.deployment.environment, "read_logs"):
+        raise PermissionDenied
+    rows = StepOutput.objects.filter(step=step).order_by("pk")
+    after = request.GET.get("after", "")
+    if not after:
+        text = "\n".join(filter(None, [warning(rows), told("".join(rows.values_list("text", flat=True)))]))
+        wanted = request.GET.get("find", "")
+        response = HttpResponse(lines_with(text, wanted) if wanted else text, content_type="text/plain; charset=utf-8")
+        how = "attachment" if request.GET.get("download") else "inline"
+        response.headers["Content-Disposition"] = f'{how}; filename="step-{step.pk}.log"'
+        return response
+    if not after.isdigit():
+        return JsonResponse({"error": _("The parameter “after” must be the number of a chunk.")}, status=400)
+    chunks = list(rows.filter(pk__gt=int(after)).values_list("pk", "text")[:CHUNKS])
+    return JsonResponse(
+        {
+            "after": chunks[-1][0] if chunks else int(after),
+            "text": told("".join(text for _pk, text in chunks)),
+            "state": step.state,
+            "run": step.deployment.state,
+            "ended": step.state not in ("pending", "ready", "running"),
+        }
+    )
+
+
+def runs_now() -> Any:
+    """Return the runs that are under way with how many of their steps are finished, for the pages that list them."""
+    mine = Q(steps__phase__in=["deployment", "verification"])
+    return (
+        Deployment.objects.filter(state__in=[*Deployment.OCCUPYING, "monitoring"])
+        .select_related("release__application", "environment", "application", "scheduled_by")
+        .annotate(
+            steps_all=Count("steps", filter=mine),
+            steps_done=Count("steps", filter=mine & Q(steps__state__in=list(Step.FINISHED))),
+        )
+        .order_by("environment__order", "-pk")
+    )

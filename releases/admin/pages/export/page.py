@@ -1,0 +1,77 @@
+"""The whole ledger as JSON Lines, streamed; to take it along is itself an event, the last one that it holds."""
+
+import base64
+from collections.abc import Iterator
+from itertools import batched
+from typing import Any
+
+import psycopg
+from django.db import connection
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from audit import export, verification
+from audit.ledger.note import BadNote, KeyRing
+from audit.models import Checkpoint, LedgerHead
+from audit.operation import record_event
+from environments.admin.rights import auditors
+from releases.admin.components.formatting import show
+from releases.reporting.evidence_pack import pack
+
+LINES = 500
+
+
+def public_key() -> KeyRing | None:
+    """Return the signer's public keys; None where this host has no file of them."""
+    try:
+        return verification.public_keys() or None
+    except (OSError, BadNote):
+        return None
+
+
+class _Export:
+    """An export on a connection of its own, closed with the last piece or when the reader goes away."""
+
+    def __init__(self) -> None:
+        parameters: dict[str, Any] = connection.get_connection_params()
+        kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+        self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
+        self.number = self.length = 0
+        self.lines = export.lines(self.connection, public_key(), told=self._told)
+        self.first = next(self.lines)
+
+    def _told(self, number: int, length: int) -> None:
+        self.number, self.length = number, length
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.first.encode()
+        for some in batched(self.lines, LINES, strict=False):
+            yield "".join(some).encode()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self.lines.close()  # type: ignore[attr-defined]
+        self.connection.close()
+
+
+@auditors
+def ledger_export(request: HttpRequest) -> HttpResponseBase:
+    """Show what there is to take; `take=1` streams it with its length, so that the browser shows how far it is."""
+    if not request.GET.get("take"):
+        return show(
+            request,
+            "pages/export/export.html",
+            _("Export of the ledger"),
+            head=LedgerHead.objects.first(),
+            checkpoint=Checkpoint.objects.order_by("-number").first(),
+            key=public_key(),
+            statements=base64.b64encode(pack.signer().public).decode(),
+        )
+    record_event("audit:export_ledger")
+    made = _Export()
+    answer = StreamingHttpResponse(iter(made), content_type="application/x-ndjson")
+    answer._resource_closers.append(made.close)  # type: ignore[attr-defined]
+    answer["Content-Length"] = str(made.length)
+    answer["Content-Disposition"] = f'attachment; filename="ledger-{made.number}.jsonl"'
+    return answer

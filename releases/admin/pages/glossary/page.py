@@ -1,0 +1,21 @@
+"""The glossary as a page: each term with its word in both languages and what it means."""
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import page
+from releases.admin.components.formatting import language, show
+from releases.glossary import terms
+
+
+@page
+def glossary(request: HttpRequest) -> HttpResponse:
+    """Show every term in the reader's language, with the other language's word beside it."""
+    here = language()
+    other = "en" if here == "ja" else "ja"
+    known = terms()
+    rows = [
+        (t.key, t.name(here), t.name(other), t.text(here), [(key, known[key].name(here)) for key in t.see])
+        for t in known.values()
+    ]
+    return show(request, "pages/glossary/glossary.html", _("Glossary"), terms=rows, other=other)

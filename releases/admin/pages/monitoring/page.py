@@ -1,0 +1,260 @@
+"""The page of one watch: each metric as a curve with baseline, limits and marks, the triggers, the checks beside it."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.cover import warning
+from environments.admin.rights import page, rights_of
+from releases.admin.components.chart import figure
+from releases.admin.components.formatting import language, show
+from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw
+from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
+from releases.models import Measurement, MonitoringPeriod, Rollback
+from releases.operations.monitoring.checks import slots_of
+from releases.operations.monitoring.measure import completeness
+
+# A day at one sample in ten seconds; the series as a file has all of them.
+MOST_SAMPLES = 9000
+MOST_CHECKS = 120
+Rows = Sequence[tuple[datetime, datetime, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A trigger as the page shows it: words, limit, how many of its last places fail, and when it first fired."""
+
+    words: str
+    metric: str
+    limit: str
+    why: str
+    k: int
+    n: int
+    holds: int
+    critical: bool
+    dry_run: bool
+    fired: datetime | None
+
+
+def _watch(request: HttpRequest, pk: int) -> MonitoringPeriod:
+    watch = get_object_or_404(
+        MonitoringPeriod.objects.select_related(
+            "deployment__release__application", "deployment__release__procedure", "deployment__environment",
+            "deployment__application", "rollback", "recorded_by",
+        ),
+        pk=pk,
+    )  # fmt: skip
+    if not rights_of(request).sees(watch.deployment.environment):
+        raise PermissionDenied
+    return watch
+
+
+def rows_of(watch: MonitoringPeriod, most: int | None = MOST_SAMPLES) -> Rows:
+    """Return (due, taken, values) of the newest samples, oldest first; most: None for all."""
+    rows = Measurement.objects.filter(period=watch).order_by("-due_at").values_list("due_at", "at", "values")
+    return list(rows[:most])[::-1]
+
+
+def before_of(watch: MonitoringPeriod) -> Rows:
+    """Return the samples from before the run, which the baseline was made of."""
+    if watch.purpose != MonitoringPeriod.Purpose.DEPLOYMENT:
+        return []
+    earlier = MonitoringPeriod.objects.filter(
+        deployment=watch.deployment, purpose=MonitoringPeriod.Purpose.BASELINE
+    ).first()
+    return rows_of(earlier) if earlier is not None else []
+
+
+def marks_of(watch: MonitoringPeriod) -> list[Mark]:
+    """Return when the deployment, or the rollback, was made, and when alarms were raised."""
+    run, marks = watch.deployment, []
+    if watch.purpose == MonitoringPeriod.Purpose.DEPLOYMENT and run.started_at is not None:
+        marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.started_at))
+    if watch.rollback is not None and watch.rollback.started_at is not None:
+        marks.append(Mark(watch.rollback.started_at, _("rollback"), "deploy", watch.started_at))
+    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.started_at):
+        if alarm.pk != watch.rollback_id and (watch.ended_at is None or alarm.raised_at <= watch.ended_at):
+            marks.append(Mark(alarm.raised_at, _("alarm"), "alarm"))
+    return marks
+
+
+def checked_beside(watch: MonitoringPeriod) -> set[str]:
+    """Return what triggers of a watch read from checks beside the metrics; the look before a run makes none of them."""
+    content = watch.deployment.procedure.document
+    return {row["key"] for row in watch.checks} | {check.key for check in content.checks if check.when == "monitoring"}
+
+
+def unmeasured(watch: MonitoringPeriod, rows: Rows) -> list[str]:
+    """Return the metrics that nothing is owed of and that no source of the target gives: they have no curve."""
+    names = {t["metric"] for t in watch.triggers} - checked_beside(watch)
+    names -= {t["metric"] for t in watch.triggers if t.get("owed", True)}
+    seen = {n for _due, _at, values in rows for n in names if values.get(n, {}).get("result", "no_data") != "no_data"}
+    return sorted(names - seen)
+
+
+def drawings(
+    watch: MonitoringPeriod,
+    rows: Rows,
+    names: dict[str, str],
+    units: dict[str, str],
+    words: dict[str, str],
+    fired: list[Fired],
+    zone: str,
+) -> list[Drawing]:
+    """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
+    checks = checked_beside(watch) | set(unmeasured(watch, rows))
+    metrics = list(dict.fromkeys(t["metric"] for t in watch.triggers if t["metric"] not in checks))
+    order = {name: place for place, name in enumerate(names)}
+    before, marks, found = before_of(watch), marks_of(watch), []
+    for metric in sorted(metrics, key=lambda name: order.get(name, len(order))):
+        mine = [t for t in watch.triggers if t["metric"] == metric]
+        unit = units.get(metric, "")
+        points = [
+            Point(at, entry.get("value"), str(entry.get("result", "no_data")) if counts else "passed")
+            for counts, part in ((False, before), (True, rows))
+            for _due, at, values in part
+            if (entry := values.get(metric, {})) or counts
+        ]
+        mean = baseline_of(metric, watch.baseline)
+        limits = [
+            (limit, f"{words.get(t['key'], t['key'])} ≥ {figure(limit, unit)}")
+            for t in mine
+            if (limit := limit_of(t, watch.baseline)) is not None
+        ]
+        alarms = [
+            Mark(datetime.fromtimestamp(one.at, UTC), words.get(one.key, one.key), "alarm")
+            for one in fired
+            if any(t["key"] == one.key for t in mine)
+        ]
+        found.append(
+            draw(
+                names.get(metric, metric),
+                points,
+                baseline=None if mean is None else (mean, _("baseline %(mean)s") % {"mean": figure(mean, unit)}),
+                limits=limits,
+                marks=[*(mark for mark in marks if mark.tone == "deploy"), *alarms],
+                zone=zone,
+                interval=watch.interval_seconds,
+                unit=unit,
+            )
+        )
+    return found
+
+
+def rules(
+    watch: MonitoringPeriod,
+    slots: list[Slot],
+    rounds: list[Slot],
+    fired: list[Fired],
+    words: dict[str, str],
+    units: dict[str, str],
+) -> list[Rule]:
+    """Return every measured trigger with where it stands."""
+    checks, first = {row["key"] for row in watch.checks}, {one.key: one.at for one in fired}
+    found = []
+    for t in watch.triggers:
+        checked = t["metric"] in checks
+        recent, interval = (rounds, watch.check_seconds) if checked else (slots, watch.interval_seconds)
+        limit = limit_of(t, watch.baseline)
+        mean = baseline_of(t["metric"], watch.baseline)
+        ratio = t["comparison"] == "ratio"
+        why = _("no baseline") if ratio and mean is None else _("the baseline is zero") if ratio and not mean else ""
+        found.append(
+            Rule(
+                words=words.get(t["key"], t["key"]),
+                metric=t["metric"],
+                limit=_("the check fails") if checked else figure(limit, units.get(t["metric"], "")),
+                why=why,
+                k=t["k"],
+                n=t["n"],
+                holds=held(t, recent[-t["n"] :], watch.baseline, interval),
+                critical=bool(t["critical"]),
+                dry_run=bool(t.get("dry_run")),
+                fired=datetime.fromtimestamp(first[t["key"]], UTC) if t["key"] in first else None,
+            )
+        )
+    return found
+
+
+def _fired(watch: MonitoringPeriod, slots: list[Slot], rounds: list[Slot]) -> list[Fired]:
+    sampled, checked = named_after(watch.checks, watch.triggers)
+    found = replay(sampled, slots, watch.baseline, watch.interval_seconds)
+    return found + replay(checked, rounds, watch.baseline, watch.check_seconds)
+
+
+@page
+def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one watch; with ?series=csv its samples as a file."""
+    row = _watch(request, pk)
+    if request.GET.get("series") == "csv":
+        return series(row, rows_of(row, None), warning(row.measurements.all()))
+    samples = rows_of(row)
+    content, zone = row.deployment.procedure.document, row.deployment.environment.zone
+    names = {metric.key: metric.label(language()) for metric in content.metrics}
+    units: dict[str, str] = {metric.key: metric.unit for metric in content.metrics}
+    words = {trigger.key: trigger.label(language()) for trigger in content.triggers}
+    slots = [Slot(due.timestamp(), values) for due, _at, values in samples]
+    rounds = slots_of(row)
+    fired = _fired(row, slots, rounds)
+    labels = {c["key"]: c.get(f"label_{language()}", c["key"]) for c in row.checks}
+    failed = dict(row.check_results.filter(result="failed").order_by().values_list("key").annotate(Count("pk")))
+    before = row.purpose == MonitoringPeriod.Purpose.BASELINE
+    return show(
+        request,
+        "pages/monitoring/monitoring.html",
+        _("Post-deployment monitoring") + f": {row.deployment}",
+        watch=row,
+        run=row.deployment,
+        zone=zone,
+        drawings=drawings(row, samples, names, units, words, fired, zone),
+        unmeasured=[names.get(name, name) for name in unmeasured(row, samples)],
+        rules=[] if before else rules(row, slots, rounds, fired, words, units),
+        shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
+        needed=round(100 * float(content.monitoring.measurements_min), 1),
+        baseline=[
+            (
+                f"{names.get(key, key)} ({_basis(row.baseline.get('by', 'mean'))})",
+                figure(entry.get("value"), units.get(key, "")),
+                entry.get("count", 0),
+            )
+            for key, entry in row.baseline.get("metrics", {}).items()
+        ],
+        checked=[(labels.get(c.key, c.key), c) for c in row.check_results.order_by("-due_at", "pk")[:MOST_CHECKS]],
+        counted=[(label, failed.get(key, 0)) for key, label in labels.items()],
+    )  # fmt: skip
+
+
+def _basis(by: str) -> str:
+    """Return what of the samples the baseline is, in words."""
+    return _("mean") if by == "mean" else _("%(n)sth percentile") % {"n": by.removeprefix("p")}
+
+
+def series(watch: MonitoringPeriod, samples: Rows, said: str) -> HttpResponse:
+    """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and result per metric; in the
+    last row what is `said` of altered ones.
+    """
+    metrics = list(dict.fromkeys(name for _due, _at, values in samples for name in values))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["due", "taken", *(column for name in metrics for column in (name, f"{name}_result"))])
+    for due, at, values in samples:
+        cells: list[Any] = [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for moment in (due, at)]
+        for name in metrics:
+            entry = values.get(name, {})
+            value = entry.get("value")
+            cells += ["" if value is None else repr(float(value)), entry.get("result", "no_data")]
+        writer.writerow(cells)
+    if said:
+        writer.writerow([said])
+    response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="monitoring-{watch.pk}.csv"'
+    return response

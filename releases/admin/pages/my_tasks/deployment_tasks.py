@@ -1,0 +1,153 @@
+"""What waits about runs and rollbacks, each list in a fixed number of queries. My tasks calls it."""
+
+from django.db.models import Max, Prefetch, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import Rights
+from environments.models import Account, DeploymentTarget, Environment
+from releases.admin.components.links import page_of
+from releases.admin.pages.my_tasks.task import MOST, Task
+from releases.gates import quorum
+from releases.models import Deployment, MonitoringPeriod, PollFailure, Release, Rollback, Step
+from releases.operations.deployment import decide, schedule, verify
+from releases.operations.deployment.request import right_for
+from releases.operations.monitoring import measure
+from releases.operations.rollback import confirm_late, decide as rollbacks
+from releases.operations.step import confirm_manual
+from releases.queries.rollback_causes import seen_of
+from releases.queries.rollback_communication import uncommunicated
+from releases.step_types.words import told
+
+
+def deployment_tasks(rights: Rights, account: Account) -> list[Task]:
+    """Return what waits about runs and rollbacks, each for somebody who may do it."""
+    return [
+        *_suspended(rights),
+        *_rollbacks(rights, account),
+        *_tasks(rights, account),
+        *_runs(rights, account),
+        *_monitoring_periods(rights, account),
+        *_runs_to_request(rights),
+    ]
+
+
+def _suspended(rights: Rights) -> list[Task]:
+    """Return what failed three times and is not tried again by itself, for whoever may let it be tried anew."""
+    rows = PollFailure.objects.exclude(suspended_at=None).select_related(
+        "deployment__release__application", "deployment__environment"
+    )
+    return [
+        Task(_("Decide on repeated failure"), str(row), reverse("operation", args=["poll", "resume", row.pk]),
+             told(row.error)[:300], urgent=True)
+        for row in rows.order_by("pk")[:MOST]
+        if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
+    ]  # fmt: skip
+
+
+def _runs(rights: Rights, account: Account) -> list[Task]:
+    rows = (
+        Deployment.objects.filter(
+            state__in=["requested", "verifying", "awaiting_decision", "failed", "stopped", "rollback_failed"]
+        )
+        .select_related("release__application", "environment", "scheduled_by", "requested_by")
+        .annotate(answer_until=Max("decision_requests__due_at", filter=Q(decision_requests__answered_at=None)))
+        .order_by("pk")[:MOST]
+    )
+    spoken = quorum.deciders_of({row.release_id for row in rows if row.state == "requested"})
+    found = []
+    for row in rows:
+        verb, what, urgent, why_not = {
+            "requested": ("schedule", _("Schedule deployment"), False,
+                          schedule.why_not_permitted(account, row, spoken[row.release_id])),
+            "verifying": ("verify", _("Verify deployment"), True, verify.why_not_permitted(account, row)),
+            "awaiting_decision": ("decide", _("Decide how to continue"), True, decide.why_not_permitted(account, row)),
+        }.get(row.state, ("resolve", _("Roll back or resolve"), True, ""))  # fmt: skip
+        if rights.may(verb, row.environment) and not why_not:
+            found.append(Task(what, str(row), page_of(row), row.get_state_display(),
+                              row.answer_until or row.scheduled_start_at,
+                              row.environment.zone, urgent))  # fmt: skip
+    return found
+
+
+def _runs_to_request(rights: Rights) -> list[Task]:
+    """Return the confirmed releases whose run in production nobody has requested, for whoever may do it there."""
+    if not (rights.anywhere("schedule") or rights.anywhere("request")):
+        return []
+    targets = DeploymentTarget.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related(
+        "environment"
+    )
+    waiting_deployments = Deployment.objects.filter(state__in=Deployment.WAITING_TO_RUN)
+    rows = (
+        Release.objects.filter(state="final_check_completed")
+        .select_related("application")
+        .prefetch_related(Prefetch("application__targets", targets), Prefetch("deployments", waiting_deployments))
+        .order_by("scheduled_start_at", "pk")[:MOST]
+    )
+    found = []
+    for row in rows:
+        asked = {run.environment_id for run in row.deployments.all()}
+        places = [target.environment for target in row.application.targets.all()]
+        for place in places:
+            if place.pk not in asked and rights.may(right_for(place), place):
+                found.append(Task(_("Request production deployment"), str(row),
+                                  reverse("operation", args=["deployment", "request", row.pk]), str(place),
+                                  row.scheduled_start_at, place.zone))  # fmt: skip
+    return found
+
+
+def _tasks(rights: Rights, account: Account) -> list[Task]:
+    """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
+    rows = Step.objects.filter(step_type="manual", state="outcome_unknown", deployment__state="awaiting_decision").select_related(
+        "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
+        "deployment__requested_by", "assignee",
+    )  # fmt: skip
+    found = []
+    for step in rows.order_by("pk")[:MOST]:
+        run = step.deployment
+        if not confirm_manual.why_not_permitted(account, step, rights.held(run.environment)):
+            found.append(Task(_("Confirm manual step"), f"{run} · {step}", page_of(run) + "#decide", told(step.failure),
+                              zone=run.environment.zone, urgent=True))  # fmt: skip
+    return found
+
+
+def _monitoring_periods(rights: Rights, account: Account) -> list[Task]:
+    rows = MonitoringPeriod.objects.filter(result="inconclusive", ended_at=None).select_related(
+        "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
+        "deployment__requested_by",
+    )[:MOST]  # fmt: skip
+    return [
+        Task(_("Record monitoring result"), str(row.deployment), page_of(row) + "#monitoring", urgent=True)
+        for row in rows
+        if rights.may("verify", row.deployment.environment) and not measure.why_not_permitted(account, row.deployment)
+    ]
+
+
+def _rollbacks(rights: Rights, account: Account) -> list[Task]:
+    rows = (
+        Rollback.objects.exclude(state__in=list(Rollback.ENDS))
+        .select_related("deployment__release__application", "deployment__procedure", "deployment__environment",
+                        "authorised_by")
+        .order_by("raised_at")[:MOST]
+    )  # fmt: skip
+    if rights.anywhere("authorise_rollback"):
+        rows = rows.prefetch_related("deployment__release__team_members__account")
+    found = []
+    for row in rows:
+        environment: Environment = row.deployment.environment
+        untold = row.state == "assessed" and bool(uncommunicated(row))
+        agrees = not confirm_late.why_not_permitted(account, row, rights.held(environment))
+        decides = rights.may("authorise_rollback", environment) and not rollbacks.why_not_permitted(account, row)
+        may, what = {
+            "raised": (rights.may("assess_rollback"), _("Assess rollback")),
+            "assessed": (agrees or decides, _("Authorise rollback") if decides else _("Approve late rollback"))
+            if not untold
+            else (rights.may("assess_rollback") or decides, _("Communicate the rollback")),
+            "authorised": (row.authorised_by_id is not None and agrees, _("Approve late rollback")),
+            "failed": (rights.may("roll_back", environment), _("Retry rollback")),
+            "reporting": (rights.may("assess_rollback"), _("Report and close the rollback")),
+        }.get(row.state, (False, ""))
+        if may:
+            found.append(Task(what, str(row), page_of(row), seen_of(row), zone=environment.zone,
+                              urgent=row.state != "reporting"))  # fmt: skip
+    return found

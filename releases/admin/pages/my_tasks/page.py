@@ -1,0 +1,97 @@
+"""My tasks, the admin's first page: what waits for the reader, alarms, what runs where, and the next windows."""
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.models import LedgerHead
+from environments import access
+from environments.admin.rights import rights_of
+from environments.models import Account, Environment
+from releases.admin.components.formatting import new_button, show
+from releases.admin.pages.calendar.page import Entry, all_entries
+from releases.admin.pages.deployment.page import runs_now
+from releases.admin.pages.my_tasks.environments import environment_overview
+from releases.admin.pages.my_tasks.tasks import nothing_to_do, pending_tasks
+from releases.models import Deployment, Procedure, Release, Rollback
+
+WINDOWS = 2
+
+
+def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, str, bool]]:
+    """Return (what, link name, done) of what an empty system needs before a first release; empty once it has them.
+
+    `shown` is the board, which has read the applications and what is in force; `under_way`: a release is.
+    """
+    active = Procedure.objects.filter(state="in_effect").exists()
+    planned = under_way or Release.objects.exclude(state="imported").exists()
+    steps = [
+        (_("A procedure is in effect"), "releases_procedure", active),
+        (_("An application is entered"), "environments_application", bool(shown["rows"])),
+        (_("The deployed version of each target is registered"), "environments_deploymenttarget", shown["adopted"]),
+        (_("A release is planned"), "releases_release", planned),
+    ]
+    return (
+        []
+        if all(done for _what, _model, done in steps)
+        else [(what, f"admin:{model}_changelist", done) for what, model, done in steps]
+    )
+
+
+def windows_ahead(environments: list[Environment], moment: Any) -> list[tuple[Environment, list[Entry]]]:
+    """Return the next windows of each environment that has any."""
+    return [(e, entries[:3]) for e, entries in all_entries(environments, moment, WINDOWS) if entries]
+
+
+def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Show the first page; by rights different people see different first things."""
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    account = request.user
+    if not isinstance(account, Account) or not account.is_staff:
+        return redirect("account_login")
+    rights, moment = rights_of(request), now()
+    if not rights.may("read"):
+        words, ask = access.undecided(account) or nothing_to_do(rights), access.holders("administrator")
+        return show(request, "pages/my_tasks/no_role.html", _("My tasks"), words=words, ask=ask)
+    alarms = list(
+        Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])
+        .select_related("deployment__release__application", "deployment__environment")
+        .order_by("-raised_at")[:20]
+    )
+    stuck = list(
+        Deployment.objects.filter(state__in=["awaiting_decision", "failed", "stopped", "rollback_failed"])
+        .select_related("release__application", "environment")[:20]
+    )  # fmt: skip
+    missed = list(
+        Deployment.objects.filter(state="missed", release__state__in=Release.UNDER_WAY).select_related(
+            "release__application", "environment"
+        )[:10]
+    )
+    under_way = list(
+        Release.objects.filter(state__in=Release.UNDER_WAY)
+        .select_related("application", "author")
+        .order_by("scheduled_start_at", "-pk")[:20]
+    )
+    shown = environment_overview(moment)
+    return show(
+        request,
+        "pages/my_tasks/my_tasks.html",
+        _("My tasks"),
+        waits=pending_tasks(rights, account, moment),
+        nothing=nothing_to_do(rights),
+        alarms=alarms,
+        stuck=stuck,
+        missed=missed,
+        board=shown,
+        runs=list(runs_now()[:20]),
+        ahead=windows_ahead(shown["environments"], moment),
+        under_way=under_way,
+        first_steps=first_steps(shown, under_way=bool(under_way)),
+        plan=new_button(rights, Release),
+        head=LedgerHead.objects.first() if rights.may("audit") else None,
+    )

@@ -1,0 +1,102 @@
+"""A row that an event could be about, so that its text can be read with real values before anything happens."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+
+from audit.clock import now
+from audit.operation import label
+from environments.models import AccessRequest, ChangeFreeze
+from releases.models import (
+    ApprovalRequest,
+    DecisionRequest,
+    Deployment,
+    EmergencyStop,
+    Milestone,
+    MonitoringPeriod,
+    Notification,
+    NotificationChannel,
+    Release,
+    Rollback,
+    Waiver,
+)
+from releases.operations.milestone.remind import OWNERS
+from releases.operations.notification.values import values_of
+from releases.queries.notification_subject import subject_of
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row that an event could be about, with what its operation would say of itself."""
+
+    row: Model
+    payload: dict[str, Any]
+
+
+def example_of(event: str, release: Release | None) -> Example | None:
+    """Return the newest row that an event could be about, of one release where given; None when there is none."""
+    noun = event.partition(":")[0]
+    mine: dict[str, Any] = {"release": release} if release is not None else {}
+    run: dict[str, Any] = {"deployment__release": release} if release is not None else {}
+    payload: dict[str, Any] = {}
+    row: Model | None
+    match noun:
+        case "milestone":
+            found = Milestone.objects.filter(**mine, done_at=None).order_by("-pk").first()
+            row, payload = (
+                found,
+                {"role": OWNERS.get(found.guards, "release_manager"), "lead_hours": 24} if found else {},
+            )
+        case "waiver":
+            row = Waiver.objects.filter(**mine).order_by("-pk").first()
+        case "decision_request":
+            row = DecisionRequest.objects.filter(**run).order_by("-pk").first()
+        case "rollback":
+            row = Rollback.objects.filter(**run).order_by("-pk").first()
+        case "monitoring":
+            row = (
+                MonitoringPeriod.objects.filter(**run)
+                .exclude(purpose=MonitoringPeriod.Purpose.BASELINE)
+                .order_by("-pk")
+                .first()
+            )
+            payload = {"silent": [row.triggers[0]["metric"]]} if row is not None and row.triggers else {}
+        case "approval":
+            row = ApprovalRequest.objects.filter(**mine).order_by("-pk").first()
+            payload = {"round": row.pk} if row is not None else {}
+        case "access":
+            row = AccessRequest.objects.first()
+        case "window" | "freeze":
+            row = ChangeFreeze.objects.order_by("-pk").first()
+        case "emergency_stop":
+            row = EmergencyStop.objects.first()
+        case "notification_channel":
+            row = NotificationChannel.objects.order_by("-unavailable_since", "pk").first()
+        case "notification":
+            row = Notification.objects.filter(**mine).exclude(event__startswith="notification:").first()
+        case "deployment":
+            runs = Deployment.objects.filter(**mine).order_by("-environment__protected", "-pk")
+            row = runs.first()
+            asked = DecisionRequest.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
+            payload = {"question": asked.pk} if asked is not None else {}
+        case _:
+            row = release or Release.objects.exclude(state="imported").order_by("-pk").first()
+            round_ = ApprovalRequest.objects.filter(release=row).order_by("-pk").first() if row is not None else None
+            payload = {"round": round_.pk} if round_ is not None else {}
+            if event == "release:end_approval":
+                payload = {"key": "window", "rounds": [round_.pk] if round_ is not None else []}
+    # Of a release that has come to no such row yet, what is known of the release itself is shown.
+    row = row or release
+    return Example(row, payload) if row is not None else None
+
+
+def example_values(event: str) -> tuple[dict[str, dict[str, str]], str]:
+    """Return language → values of the newest row that an event could be about, and what that is; empty for none."""
+    found = example_of(event, None) or example_of("release:announce", None)
+    subject = subject_of(label(found.row)) if found is not None else None
+    if found is None or subject is None:
+        return {"ja": {}, "en": {}}, ""
+    given: dict[str, Any] = {"at": now(), "actor": "", "reason": "", "payload": found.payload}
+    values = {code: values_of(subject, language=code, **given) for code in ("ja", "en")}
+    return values, str(subject.deployment or subject.release or subject.row)

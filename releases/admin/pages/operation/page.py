@@ -1,0 +1,265 @@
+"""The one view behind every verb's URL: shows what will be done, does it through the action, and tells the outcome."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, suspend_request
+from django import forms
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _, gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from audit.actor import Actor, acting, current
+from audit.operation import label, record_refusal, retry_on_deadlock
+from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
+from environments.actors import ASSERTION, proof_of
+from environments.models import Account
+from releases.admin.components.links import page_of
+from releases.admin.operations import verb as find
+from releases.admin.operations.base import Preview, Shown, Verb
+from releases.admin.pages.operation import effects
+
+STATUS = {
+    "not_permitted": 403,
+    "not_possible": 409,
+    "gate_not_passed": 409,
+    "signature_required": 401,
+    "second_factor_required": 401,
+    "invalid_input": 400,
+}
+
+NO_FACTOR = gettext_lazy("Set up two-factor authentication on your account page first.")
+PREFILLED = ("application_id", "start", "event", "group_id")
+
+
+def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
+    """Return the verb's form, bound when a request brings values."""
+    kind = type("VerbForm", (forms.Form,), dict(verb.fields(instance)))
+    if request is None:
+        return kind()  # type: ignore[no-any-return]
+    if request.method == "GET":
+        # A link may fill these in and nothing that is signed, such as the date of a window clicked in the calendar.
+        known = [name for name in PREFILLED if name in request.GET and name in kind.base_fields]  # type: ignore[attr-defined]
+        given = {name: request.GET[name] for name in known}
+        return kind(initial=given)  # type: ignore[no-any-return]
+    return kind(request.POST, request.FILES)  # type: ignore[no-any-return]
+
+
+@require_http_methods(["GET", "POST"])
+def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> HttpResponseBase:
+    """Serve a verb: GET shows its page, POST does it. A refusal says why, with a status of its own."""
+    verb = find(noun, name)
+    if verb is None or (verb.model is None) != (pk is None):
+        raise Http404
+    instance = None
+    if verb.model is not None:
+        instance = verb.model._default_manager.filter(pk=pk).first()
+        if instance is None:
+            raise Http404
+    account = request.user
+    assert isinstance(account, Account)
+    if request.method == "GET":
+        # Nothing of an object is shown to someone who could not act on it.
+        status = 200 if verb.for_you(account, instance) else 403
+        return _page(request, verb, instance, form_for(verb, instance, request), status=status)
+    form = form_for(verb, instance, request)
+    if why := verb.refusal(account, instance):
+        refusal = NotPermitted(why)
+        subject = label(instance) if instance is not None else ""
+        record_refusal(verb.key, *refusal.reasons, object=subject, kind=refusal.kind)
+        return _refused(request, verb, instance, form, refusal)
+    if not form.is_valid():
+        return _page(request, verb, instance, form, status=400)
+    try:
+        with acting(as_proved(request)):
+            if verb.tries is not None and "try" in request.POST:
+                return _page(request, verb, instance, form, status=200, tried=verb.tries(instance, cleaned(form)))
+            if verb.preview is not None and not _wants_json(request) and not _confirmed(request, verb, instance, form):
+                shown = verb.previewed(instance, cleaned(form))
+                if shown.rows or not verb.warns:
+                    return _page(request, verb, instance, form, status=200, preview=shown)
+            result = retry_on_deadlock(verb.operation)(*([] if pk is None else [pk]), **cleaned(form))
+    except OperationRefused as refused:
+        return _refused(request, verb, instance, form, refused)
+    except forms.ValidationError as wrong:
+        form.add_error(None, wrong)
+        return _page(request, verb, instance, form, status=400)
+    return _done(request, verb, instance, result)
+
+
+def as_proved(request: HttpRequest) -> Actor:
+    """Return the actor with the session's proof of identity.
+
+    A request that waited for the password is played again inside the request that brought it, whose actor was made
+    before it was checked; without this the password would be asked for twice.
+    """
+    return replace(current(), **proof_of(request.session))
+
+
+def cleaned(form: forms.Form) -> dict[str, Any]:
+    return {
+        name: getattr(value, "pk", value)
+        if isinstance(form.fields[name], forms.ModelChoiceField)
+        and not isinstance(form.fields[name], forms.ModelMultipleChoiceField)
+        else value
+        for name, value in form.cleaned_data.items()
+    }
+
+
+def _seen(verb: Verb, form: forms.Form, preview: Preview) -> str:
+    """Return the digest of the values read from a form and of what they would do, so that what is confirmed is what was
+    read. How a browser or the page writes a value (ends of lines, spaces of JSON) makes no difference.
+    """
+    values = {name: value for name, value in cleaned(form).items() if name not in verb.beside}
+    shown = [] if verb.looks else [(str(name), str(value)) for name, value in preview.rows]
+    return hashlib.sha256(json.dumps([values, shown], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _confirmed(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form) -> bool:
+    given = request.POST.get("confirmed", "")
+    if not given:
+        return False
+    # A look takes a while and counts for nothing here.
+    return given == _seen(verb, form, Preview([]) if verb.looks else verb.previewed(instance, cleaned(form)))
+
+
+def _beside(verb: Verb, form: forms.Form, preview: Preview | None) -> None:
+    """Leave of the fields that belong to a preview those that this one holds or asks."""
+    if not verb.beside:
+        return
+    held, asks = (preview.held, preview.asks) if preview is not None else ({}, frozenset[str]())
+    for name in verb.beside:
+        if name in asks:
+            form.fields[name].required = True
+        elif name not in held:
+            del form.fields[name]
+    if held:
+        form.data = {**{name: form.data[name] for name in form.data}, **held}
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "").startswith("application/json")
+
+
+def _refused(
+    request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, refused: OperationRefused
+) -> HttpResponseBase:
+    if _wants_json(request):
+        return JsonResponse(
+            {"ok": False, "kind": refused.kind, "reasons": [str(r) for r in refused.reasons]},
+            status=STATUS.get(refused.kind, 400),
+        )
+    if asked := prove_again(request, refused):
+        return asked
+    if refused.kind == "second_factor_required":
+        form.add_error(None, NO_FACTOR)
+    for reason in refused.reasons:
+        form.add_error(None, str(reason))
+    return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))
+
+
+def prove_again(request: HttpRequest, refused: OperationRefused) -> HttpResponseBase | None:
+    """Return the page that asks for the proof of identity which a refusal names; the request is played again after it.
+    None: it names none, or the person has no such proof yet.
+    """
+    if not isinstance(refused, SignatureRequired):
+        return None
+    ways = {way["id"]: way["url"] for way in get_adapter().get_reauthentication_methods(request.user)}
+    wanted = [
+        "mfa_reauthenticate:webauthn",
+        "mfa_reauthenticate",
+    ]  # a passkey signs what is signed, and is both factors
+    if refused.kind == "signature_required":
+        wanted[1:] = ["reauthenticate"]
+    way = next((ways[name] for name in wanted if name in ways), None)
+    if way is None:
+        return None
+    asked = suspend_request(request, way)
+    request.session.pop(ASSERTION, None)
+    request.session[STATE_SESSION_KEY] |= {"digests": list(refused.digests), "kind": refused.kind}
+    return asked
+
+
+def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:
+    subject = result if hasattr(result, "pk") else instance
+    own = verb.page(subject) if verb.page is not None else ""
+    target = own or page_of(subject) or page_of(instance) or reverse("admin:index")
+    secret = getattr(result, "secret", "")
+    if verb.key == "release:plan" and "start" in request.GET:
+        # It was begun at an empty window of the calendar: its date is the next thing to choose.
+        target = (
+            reverse("operation", args=["release", "set_scheduled_start", result.pk])
+            + "?"
+            + urlencode({"start": request.GET["start"]})
+        )
+    if _wants_json(request):
+        return JsonResponse(
+            {
+                "ok": True,
+                "id": getattr(result, "pk", None),
+                "url": target,
+                "secret": secret,
+                "state": getattr(result, "state", ""),
+            }  # fmt: skip
+        )
+    messages.success(request, _("Done: %(what)s") % {"what": verb.label})
+    if verb.tells is not None:
+        messages.info(request, verb.tells(result))
+    if secret:
+        words = getattr(result, "secret_words", "") or _("The token, shown this once: %(secret)s")
+        messages.warning(request, words % {"secret": secret})
+    return HttpResponseRedirect(target)
+
+
+def _page(
+    request: HttpRequest,
+    verb: Verb,
+    instance: Any,
+    form: forms.Form,
+    *,
+    status: int,
+    preview: Preview | None = None,
+    tried: Sequence[Shown] = (),
+) -> HttpResponse:
+    if _wants_json(request):
+        errors = [f"{field}: {e}" for field, found in form.errors.items() for e in found]
+        return JsonResponse({"ok": False, "kind": "invalid_input", "reasons": errors}, status=status)
+    account = request.user
+    assert isinstance(account, Account)
+    why_not = verb.refusal(account, instance)
+    may = not why_not
+    confirmed = _seen(verb, form, preview) if preview is not None else ""
+    _beside(verb, form, preview)
+    return render(
+        request,
+        "pages/operation/operation.html",
+        {
+            **admin.site.each_context(request),
+            "title": verb.label,
+            "verb": verb,
+            "form": form,
+            "instance": instance,
+            "may": may,
+            "why_not": why_not,
+            "not_now": verb.not_now(instance),
+            "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
+            "back": page_of(instance) or reverse("admin:index"),
+            "cost": effects.of(verb.key, instance) if may else None,
+            "preview": preview.rows if preview is not None else None,
+            # A template would call the function itself.
+            "shows_first": verb.preview is not None and not verb.warns and preview is None,
+            "tried": tried,
+            "tried_beside": any(one.expected for one in tried),
+            "confirmed": confirmed,
+        },
+        status=status,
+    )

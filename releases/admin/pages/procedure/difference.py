@@ -1,0 +1,129 @@
+"""Two versions of the procedure side by side, and what activating one would change for the releases under way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from environments.admin.rights import page
+from environments.language import listed
+from releases.admin.components.formatting import language, show, when
+from releases.admin.pages.procedure.page import SECTIONS
+from releases.gates.evaluation import evaluate
+from releases.models import ApprovalRequest, Procedure, Release
+from releases.operations.procedure.put_into_effect import open_releases
+from releases.operations.release.milestones import due_dates
+from releases.operations.release.step_plan import production_of
+from releases.procedures.origin import name_of
+
+MOST = 50
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that differs: its section, its place in words, and both texts; empty where it is not there."""
+
+    section: str
+    place: str
+    left: str
+    right: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a release under way would meet if it were moved to another version."""
+
+    release: Release
+    consents: list[str]
+    milestones: list[tuple[str, str, str]]
+    gates: list[tuple[str, str]]
+
+
+def flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield (place, text) of every value; a part in a list is found by its key, else by its number."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from flat(inner, (*path, str(name)))
+    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        for number, inner in enumerate(value):
+            yield from flat(inner, (*path, name_of(inner, number)))
+    else:
+        yield path, listed(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def differences(left: Procedure, right: Procedure) -> list[Difference]:
+    """Return every value in which two versions differ, in the order of the document."""
+    headings = {key: str(heading) for key, heading in SECTIONS}
+    one, two = dict(flat(left.content)), dict(flat(right.content))
+    order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
+    places = sorted(
+        (p for p in one.keys() | two.keys() if one.get(p) != two.get(p)),
+        key=lambda p: (p[-1] in ("origin", "default_fields"), order.get(p[0], -1), p),  # whose value it is comes last
+    )
+    return [
+        Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], one.get(p, ""), two.get(p, "")) for p in places
+    ]
+
+
+def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
+    """Return what each release under way would meet if it followed a version; nothing is changed."""
+    content = procedure.document
+    found = []
+    for release in open_releases(procedure)[:MOST]:
+        place = production_of(release)
+        before = {answer.gate: answer.passes for answer in evaluate(release, place, moment)}
+        due = {m.key: m for m in release.milestones.all()}
+        wanted = (
+            due_dates(content, release.scheduled_start_at, place, emergency=release.kind == Release.Kind.EMERGENCY)
+            if release.scheduled_start_at is not None
+            else {}
+        )
+        labels = {m.key: m.label(language()) for m in content.milestones}
+        moved = [
+            (labels.get(key, key), when(due[key].due_at if key in due else None, place.zone), when(at, place.zone))
+            for key, at in wanted.items()
+            if key not in due or (due[key].due_at != at and not due[key].due_immediately)
+        ]
+        rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE)
+        consents = [
+            f"{row.get_state_display()}: "
+            + (listed(str(a.account) for a in row.decisions.all() if a.decision in a.COUNTING) or "—")
+            for row in rounds.prefetch_related("decisions__account")
+        ]
+        release.procedure = procedure  # only here, to ask the gates; never saved
+        closed = [a for a in evaluate(release, place, moment) if not a.passes and before.get(a.gate, True)]
+        found.append(
+            Effect(
+                release, consents, moved,
+                [(a.label_ja if language() == "ja" else a.label_en, str(a.reason)) for a in closed],
+            )
+        )  # fmt: skip
+    return found
+
+
+@page
+def procedure_difference(request: HttpRequest) -> HttpResponse:
+    """Show two versions side by side: `left` and `right` are keys; left out, the active one and the newest draft."""
+    rows = list(Procedure.objects.order_by("-pk")[:100])
+    by_key = {str(row.pk): row for row in rows}
+    active = next((row for row in rows if row.state == "in_effect"), None)
+    newest = next((row for row in rows if row.state in ("draft", "in_review")), rows[0] if rows else None)
+    left = by_key.get(request.GET.get("left", "")) or active
+    right = by_key.get(request.GET.get("right", "")) or newest
+    both = left is not None and right is not None and left.pk != right.pk
+    pending = right is not None and right.state in ("draft", "in_review")
+    return show(
+        request,
+        "pages/procedure/procedure_difference.html",
+        _("Difference between versions of the procedure"),
+        procedures=rows,
+        left=left,
+        right=right,
+        differences=differences(left, right) if both and left is not None and right is not None else [],
+        effects=effects(right, now()) if pending and right is not None else [],
+        pending=pending,
+    )

@@ -1,0 +1,21 @@
+"""The page of a published document: its address is the number of the release and the kind, and stays (P6)."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+
+from environments.admin.rights import page
+from environments.language import labelled
+from releases.admin.components.formatting import show
+from releases.models import Document, Release
+from releases.queries.release_facts import zone_of
+
+
+@page
+def published(request: HttpRequest, number: str, kind: str) -> HttpResponse:
+    """Show what was published of a release to everybody who may see the release; before that, that it is not."""
+    release = get_object_or_404(Release.objects.select_related("application"), number=number)
+    document = get_object_or_404(Document, release=release, kind=kind)
+    context = {"release": release, "document": document, "out": document.state in ("published", "retracted")}
+    return show(
+        request, "pages/published/published.html", labelled(document, release), zone=zone_of(release), **context
+    )

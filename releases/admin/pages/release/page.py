@@ -1,0 +1,389 @@
+"""The release page: where it stands, what blocks it, who must act next, and everything that belongs to it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import prefetch_related_objects
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _, ngettext
+
+from audit.clock import now
+from audit.operation import label
+from audit.statements import read_along
+from environments.admin.rights import page, rights_of
+from environments.attach_related import attach_accounts, attach_related
+from environments.language import listed
+from environments.models import AccessRule, Environment
+from environments.roles import LEVELS, ROLE_CHOICES
+from releases.admin.components import change_history
+from releases.admin.components.formatting import language, show
+from releases.admin.pages.approval_request.rows import Standing, standing_of
+from releases.admin.pages.release.content import commit_shown, content_of
+from releases.admin.pages.retention.page import kept_until
+from releases.admin.pages.sign.page import waiting_rows
+from releases.gates import quorum
+from releases.gates.base import Answer, Known
+from releases.gates.evaluation import evaluate
+from releases.gates.evidence import matrix as matrix_of_tests
+from releases.models import ApprovalRequest, Deployment, Procedure, Release, Rollback, TeamMember
+from releases.models.waiver import NOTIFICATIONS_SENT
+from releases.operations.deployment.request import right_for
+from releases.operations.release.final_check import announcement_of, facts_now, words_of_item
+from releases.operations.release.step_plan import production_of
+from releases.operations.waiver.request import waivable_in
+from releases.procedures.document import Procedure as Content
+from releases.queries.changes_since import chosen
+from releases.queries.rollback_plan import faults, migrations_of
+
+PATH = (*Release.UNDER_WAY, "completed")
+BELONGING = (
+    "editors changes checklist team_members documents final_checks milestones follow_ups waivers facts "
+    "approval_requests deployments"
+)
+PHASES = ("deployment", "verification", "rollback", "rollback_verification")
+# Of runs and happenings, the newest; the rest stands on their lists.
+SHOWN = 25
+SHORT_PATH = ("draft", "scope_locked", "testing_completed", "closed")
+MAIN = {
+    "draft": "release:lock_scope",
+    "scope_locked": "release:complete_testing deployment:request",
+    "testing_completed": "release:submit release:close",
+    "approved": "release:sign_final_check",
+    "final_check_completed": "deployment:request",
+}
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One station of the stepper: past, here, ahead, or the end it came to."""
+
+    state: str
+    label: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One gate in every environment that the release is bound for; None where it is not asked."""
+
+    label: str
+    anchor: str
+    cells: list[tuple[Environment, Answer | None]]
+
+
+def stepper(release: Release) -> list[Stop]:
+    """Return the stations on the release's way, with another end put after the last one reached."""
+    names = dict(Release.State.choices)
+    path = PATH if release.bound_for_production else SHORT_PATH
+    if release.state in path:
+        here = path.index(release.state)
+        places = ["past" if i < here else "here" if i == here else "ahead" for i in range(len(path))]
+        return [Stop(s, str(names[s]), p) for s, p in zip(path, places, strict=True)]
+    known = set(release.history.values_list("state", flat=True))
+    reached = [s for s in path if s in known]
+    return [*(Stop(s, str(names[s]), "past") for s in reached), Stop(release.state, str(names[release.state]), "here")]
+
+
+def matrix(asked: list[tuple[Environment, list[Answer]]]) -> list[Row]:
+    """Return gate × environment from each environment's answers, in the order of the procedure."""
+    keys: dict[str, Answer] = {}
+    for _environment, found in asked:
+        for answer in found:
+            keys.setdefault(answer.gate, answer)
+    columns = [(environment, {answer.gate: answer for answer in found}) for environment, found in asked]
+    return [
+        Row(a.label_ja if language() == "ja" else a.label_en, a.anchor, [(e, column.get(key)) for e, column in columns])
+        for key, a in keys.items()
+    ]
+
+
+def next_environment(asked: list[tuple[Environment, list[Answer]]], verified: set[int]) -> int:
+    """Return the index of the first environment where the release is not verified yet; the last one otherwise."""
+    for index, (environment, _found) in enumerate(asked):
+        if environment.pk not in verified:
+            return index
+    return len(asked) - 1
+
+
+def who_next(release: Release, content: Content | None, standing: Standing | None, runs: list[Deployment]) -> str:
+    """Say who must act next."""
+    roles = {key: str(name) for key, name in ROLE_CHOICES}
+    match release.state:
+        case "draft":
+            return _("%(who)s completes the draft and locks the scope.") % {"who": release.author}
+        case "scope_locked":
+            return _(
+                "The release team gathers test results, checklist and documents; then the release manager "
+                "completes testing."
+            )
+        case "testing_completed":
+            return (
+                _("The release manager submits the release for approval.")
+                if release.bound_for_production
+                else _("The release manager closes the release without production.")
+            )
+        case "in_review" if standing is not None:
+            names = listed(str(a) for a in standing.candidates) or _("none")
+            text = _("Approval is missing: %(missing)s. Eligible approvers: %(names)s.")
+            return text % {"missing": standing.missing_words, "names": names}
+        case "approved":
+            signed = {row.role for row in release.final_checks.all() if row.invalidated_at is None}
+            signers = content.final_check.signers if content is not None else ()
+            waiting = [roles.get(role, role) for role in signers if role not in signed]
+            return _("The final check waits for: %(roles)s.") % {"roles": listed(waiting)}
+        case "final_check_completed":
+            run = next((r for r in runs if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None)
+            if run is None:
+                text = _("The production deployment has not been requested. Roles that can request it: %(roles)s.")
+                return text % {"roles": listed(roles[role] for role in roles_for_run(release)) or "—"}
+            if run.state == "requested":
+                return _("An operator who has not approved the release schedules the production deployment.")
+            return _("The production deployment starts automatically at the scheduled start.")
+        case "releasing" | "monitoring":
+            return _run_next(runs)
+        case "rolled_back":
+            return _after_going_back(release, runs)
+    return ""
+
+
+def roles_for_run(release: Release) -> list[str]:
+    """Return the roles that may ask for its run in production, in their usual order."""
+    places = Environment.objects.filter(targets__application=release.application_id, tier="production")
+    held = {
+        rule.role
+        for rule in AccessRule.objects.filter(environment__in=places).select_related("environment")
+        if right_for(rule.environment) in LEVELS[rule.level]
+    }
+    return [key for key, _name in ROLE_CHOICES if key in held]
+
+
+def _after_going_back(release: Release, runs: list[Deployment]) -> str:
+    """Say what is left to do once the earlier state is back."""
+    said = []
+    if any(back.state not in Rollback.ENDS for run in runs[:SHOWN] for back in run.rollbacks.all()):
+        said.append(_("The release was rolled back. Monitor, report and close the rollback."))
+    if owed := sum(row.completed_at is None for row in release.follow_ups.all()):
+        said.append(
+            ngettext("%(n)d follow-up action is open.", "%(n)d follow-up actions are open.", owed) % {"n": owed}
+        )
+    return " ".join(said)
+
+
+def _run_next(runs: list[Deployment]) -> str:
+    run = next((r for r in runs if r.environment.protected), None)
+    if run is None:
+        return ""
+    return {
+        "verifying": _("An operator other than the one who scheduled the deployment verifies the deployment."),
+        "awaiting_decision": _("The deployment awaits the decision of an operator."),
+        "failed": _("The deployment has failed: roll it back or resolve it."),
+        "stopped": _("The deployment was stopped: roll it back or resolve it."),
+        "rollback_failed": _("The rollback has failed: retry the rollback or resolve the deployment."),
+        "monitoring": _("No action is needed: monitoring is in progress."),
+        "running": _("No action is needed: the deployment is in progress."),
+    }.get(run.state, "")
+
+
+def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
+    """Return each item of the final check as measured now, with its label."""
+    signing = release.state in ("approved", "final_check_completed")
+    if content is None or not signing or not release.bound_for_production:
+        return []
+    measured = facts_now(release, connect=False)
+    tones = {True: "passed", False: "failed"}
+    announced = announcement_of(release, production_of(release))
+    return [
+        {
+            "label": item.label(language()),
+            "result": tones.get(measured[item.key], measured[item.key]),
+            "text": words_of_item(measured[item.key]),
+            "announced": announced if item.key == NOTIFICATIONS_SENT else None,
+        }
+        for item in content.final_check.items
+    ]
+
+
+def line(release: Release, moment: datetime) -> dict[str, Any]:
+    """Return the drawn line T-14 … T-0: each milestone with its place in per cent, and where now is."""
+    rows = list(release.milestones.all())
+    if not rows:
+        return {}
+    first, last = rows[0].due_at, max(rows[-1].due_at, release.scheduled_start_at or rows[-1].due_at)
+    whole = max((last - first).total_seconds(), 1.0)
+    count = max(len(rows) - 1, 1)
+    marks = [
+        {
+            "milestone": row,
+            # Even spacing: hours and weeks on one true scale would lie on top of each other.
+            "place": round(4 + index / count * 92, 2),
+            "tone": "good" if row.done_at else "bad" if row.due_at < moment and not row.due_immediately else "going",
+        }
+        for index, row in enumerate(rows)
+    ]
+    passed = sum(1 for row in rows if row.due_at <= moment)
+    share = (passed - 0.5) / count if 0 < passed < len(rows) else float(passed >= len(rows))
+    return {"marks": marks, "now": round(4 + min(max(share, 0.0), 1.0) * 92, 2), "days": round(whole / 86400)}
+
+
+def _content(release: Release) -> tuple[Procedure | None, Content | None]:
+    row = release.procedure or Procedure.objects.filter(state="in_effect").first()
+    return row, row.document if row is not None else None
+
+
+def _lend(release: Release, runs: list[Deployment], rounds: list[ApprovalRequest], known: Known) -> None:
+    """Give everything on the page the persons and places that it names, read once."""
+    places = {place.pk: place for place in known.environments}
+    for rows in (runs, rounds, release.waivers.all()):
+        attach_related(places, rows, "environment")
+    attach_accounts(
+        ([release], "author"),
+        (release.changes.all(), "author"),
+        (release.checklist.all(), "signed_by"),
+        (release.team_members.all(), "account"),
+        (release.documents.all(), "edited_by checked_by approved_by"),
+        (release.final_checks.all(), "account"),
+        (release.milestones.all(), "done_by"),
+        (release.follow_ups.all(), "completed_by"),
+        (release.waivers.all(), "requested_by decided_by"),
+        (known.evidence, "uploaded_by"),
+        (runs, "requested_by scheduled_by verified_by"),
+        (rounds, "requested_by"),
+        ([word for round_ in rounds for word in round_.decisions.all()], "account on_behalf"),
+    )
+
+
+def _lacking(release: Release, environments: list[Environment], content: Content | None) -> str:
+    """Return who is missing for the approvals, now or at T-0, in words; empty when the rules can be met."""
+    early = release.state in ("draft", "scope_locked", "testing_completed", "in_review")
+    if content is None or not early or not release.bound_for_production:
+        return ""
+    protected = [e for e in environments if e.protected]
+    return quorum.words_for(quorum.lacking(release, protected[-1], content)) if protected else ""
+
+
+def _uncounted(release: Release, rounds: Iterable[ApprovalRequest], moment: datetime) -> str:
+    """Return why the approvals that were given will not count at T-0; empty when they will."""
+    if release.state not in ("approved", "final_check_completed"):
+        return ""
+    at = max(release.scheduled_start_at or moment, moment)
+    return " ".join(quorum.uncounted(one, at) for one in rounds if one.state == "approved")
+
+
+def _criterion(release: Release, content: Content | None) -> str:
+    items = content.schedule.emergency.criteria if content is not None else ()
+    return next((item.label(language()) for item in items if item.key == release.criterion), release.criterion)
+
+
+def _waivers(release: Release, content: Content | None, moment: datetime) -> list[dict[str, Any]]:
+    """Return each waiver with its words: what is waived, where it stands, in which tone."""
+    labels = {}
+    if content is not None:
+        labels = {key: ja if language() == "ja" else en for key, ja, en in waivable_in(content)}
+    found = []
+    for row in release.waivers.all():
+        state, tone = _("waits for a second person"), "going"
+        if row.rejected_at is not None:
+            state, tone = _("rejected"), "bad"
+        elif row.revoked_at is not None:
+            state, tone = _("ended"), "calm"
+        elif row.until <= moment:
+            state, tone = _("expired"), "calm"
+        elif row.approved_at is not None:
+            state, tone = _("waived"), "warn"
+        found.append(
+            {
+                "row": row,
+                "label": labels.get(row.gate, row.gate),
+                "state": state,
+                "tone": tone,
+                "live": tone in ("going", "warn"),
+            }
+        )
+    return found
+
+
+def candidates_for_duties() -> list[tuple[str, str]]:
+    """Return duty → label in the order of the team."""
+    return [(str(key), str(name)) for key, name in TeamMember.TeamRole.choices]
+
+
+@page
+def release(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one release."""
+    row = get_object_or_404(Release.objects.select_related("application", "procedure"), pk=pk)
+    read_along(row, BELONGING)
+    rights, moment = rights_of(request), now()
+    procedure, content = _content(row)
+    known = Known(row, moment)
+    if content is not None:
+        known.content = content
+    runs, rounds = list(row.deployments.all()), list(row.approval_requests.all())
+    prefetch_related_objects(rounds, "decisions__meeting")
+    prefetch_related_objects(runs[:SHOWN], "rollbacks")
+    overdue = sorted(
+        (debt for debt in known.open_follow_ups if debt.due_at < moment and debt.release_id != row.pk),
+        key=lambda debt: debt.due_at,
+    )
+    attach_related(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
+    attach_related({row.application_id: row.application}, [debt.release for debt in overdue], "application")
+    _lend(row, runs, rounds, known)
+    environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
+    live = row.state not in Release.ENDS
+    asked = [(e, evaluate(row, e, moment, known)) for e in environments] if content is not None and live else []
+    verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
+    target = next_environment(asked, verified) if asked else -1
+    standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "in_review"}
+    open_round = next((r for r in rounds if r.state == "in_review"), None)
+    standing = standings.get(open_round.pk) if open_round is not None else None
+    configurations = chosen(row)
+    labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs[:SHOWN]),
+              *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
+    bound = [place for place in environments if place.tier == "production"] or environments
+    zone = bound[-1].zone if bound else ""
+    duties = {entry.team_role: entry for entry in row.team_members.all()}
+    return show(
+        request,
+        "pages/release/release.html",
+        str(row),
+        release=row,
+        zone=zone,
+        stops=stepper(row),
+        next_words=who_next(row, content, standing, runs),
+        main=MAIN.get(row.state, ""),
+        procedure=procedure,
+        environments=environments,
+        rows=matrix(asked),
+        where=asked[target][0] if asked else None,
+        blockers=[a for a in asked[target][1] if not a.passes] if asked else [],
+        line=line(row, moment),
+        configurations=[(e, configurations.get(e.pk)) for e in environments],
+        commit=commit_shown(row),
+        contents=content_of(row, configurations, rights),
+        dry_runs=[e for e in environments if rights.sees(e)],
+        plan=[(phase, row.step_plan[phase]) for phase in PHASES if phase in row.step_plan],
+        evidence=known.evidence[:SHOWN],
+        evidence_left=len(known.evidence[SHOWN:]),
+        matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
+        lacking=_lacking(row, environments, content),
+        uncounted=_uncounted(row, rounds, moment),
+        overdue=overdue,
+        waivers=_waivers(row, content, moment),
+        criterion=_criterion(row, content),
+        roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],
+        rounds=[(r, standings.get(r.pk)) for r in rounds],
+        open_round=open_round,
+        standing=standing,
+        facts=_facts(row, content),
+        runs=runs[:SHOWN],
+        runs_left=len(runs[SHOWN:]),
+        pressed=known.emergency_stops,
+        to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
+        migrations=migrations_of(row, known),
+        no_way_back=faults(row, known) if row.step_plan else [],
+        kept=kept_until(row.created_at, content) if content is not None and not live else None,
+        moment=moment,
+        happenings=change_history.of_objects(labels, SHOWN),
+    )  # fmt: skip

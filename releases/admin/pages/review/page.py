@@ -1,0 +1,40 @@
+"""The page of one review of access: every grant that was in force when it was opened, and what was said of it."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+
+from audit.clock import now
+from audit.operation import label
+from environments.admin.rights import page
+from environments.models import AccessReview
+from releases.admin.components import change_history
+from releases.admin.components.formatting import show
+from releases.admin.components.grants import standing
+
+
+@page
+def review(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one review, the undecided grants first."""
+    row = get_object_or_404(AccessReview.objects.select_related("opened_by"), pk=pk)
+    moment = now()
+    items = list(
+        row.items.select_related(
+            "review", "decided_by", "grant__account", "grant__environment", "grant__granted_by"
+        ).order_by("grant__account__display_name", "pk")
+    )
+    rows = [(item, standing(item.grant, moment)) for item in items]
+    undecided = [(i, s) for i, s in rows if not i.result and s.key not in ("ended", "revoked")]
+    decided = [(i, s) for i, s in rows if i.result]
+    over = [(i, s) for i, s in rows if not i.result and s.key in ("ended", "revoked")]
+    return show(
+        request,
+        "pages/review/review.html",
+        str(row),
+        review=row,
+        undecided=undecided,
+        decided=decided,
+        over=over,
+        count=len(items),
+        overdue=row.closed_at is None and row.due_at < moment,
+        happenings=change_history.of_objects([label(row)]),
+    )

@@ -1,0 +1,163 @@
+"""The page of one rollback: the alarm, who decides, what would be lost, the proof by digest, and the report."""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.operation import label
+from environments.admin.rights import page, rights_of
+from environments.language import listed
+from releases.admin.components import change_history
+from releases.admin.components.chart import figure
+from releases.admin.components.formatting import show
+from releases.admin.pages.deployment.page import watch_charts
+from releases.gates.quorum import words_for
+from releases.models import Rollback, TeamMember
+from releases.operations.rollback.authorisation import authorisation
+from releases.operations.rollback.completion import digests
+from releases.operations.rollback.confirm_late import confirmations, missing, why_not_approved
+from releases.operations.rollback.manual_completion import statement, troubles
+from releases.queries.rollback_causes import cause_of, raiser_of, seen_of
+from releases.queries.rollback_communication import communications, uncommunicated
+
+PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
+MAIN = {
+    "raised": "rollback:assess",
+    "assessed": "rollback:communicate rollback:authorise",
+    "failed": "rollback:retry",
+    "reporting": "rollback:assess rollback:communicate rollback:close",
+}
+
+
+def stops(rollback: Rollback) -> list[dict[str, str]]:
+    """Return the stations of the rollback."""
+    names = {key: str(name) for key, name in Rollback.State.choices}
+    if rollback.state not in PATH:
+        before = ["raised"] + (["running"] if rollback.started_at else [])
+        return [{"state": s, "label": names[s], "place": "past"} for s in before] + [
+            {"state": rollback.state, "label": names[rollback.state], "place": "here"}
+        ]
+    here = PATH.index(rollback.state)
+    return [
+        {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
+        for i, s in enumerate(PATH)
+    ]
+
+
+def _samples(rollback: Rollback) -> list[dict[str, Any]]:
+    """Return what each sample before the alarm said of the trigger's metric, oldest first."""
+    trigger = rollback.facts.get("trigger", {})
+    metric = trigger.get("metric", "")
+    metrics = rollback.deployment.procedure.document.metrics
+    unit = next((m.unit for m in metrics if m.key == metric), "")
+    return [
+        {
+            "value": figure(sample.get(metric, {}).get("value"), unit),
+            "limit": figure(sample.get(metric, {}).get("limit"), unit),
+            "result": sample.get(metric, {}).get("result", "no_data"),
+        }
+        for sample in rollback.facts.get("samples", [])
+    ]
+
+
+def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
+    by_hand = [statement(entry) for entry in rollback.facts.get("by_hand", [])]
+    at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
+    let = authorisation(rollback)
+    agreed = [
+        (_("Late rollback approved"), datetime.fromisoformat(entry["at"]), entry["name"])
+        for entry in confirmations(rollback)
+    ]
+    return [
+        (_("Outage begins"), rollback.outage_began_at, ""),
+        (_("Raised"), rollback.raised_at, raiser_of(rollback)),
+        *agreed,
+        (_("Authorised"), let.at if let else None, let.words if let else ""),
+        (_("Started"), rollback.started_at, ""),
+        (_("Restored"), rollback.restored_at, ""),
+        *([(_("Completed manually"), at, listed(by_hand))] if by_hand else []),
+        (_("Closed"), rollback.closed_at, ""),
+    ]
+
+
+def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
+    """Say who must act next."""
+    match rollback.state:
+        case "raised":
+            return _("The release manager assesses the rollback: impact, method and timing.")
+        case "assessed":
+            if owed := missing(rollback):
+                return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(owed)}
+            if open_ := uncommunicated(rollback):
+                return _("Not communicated yet: %(items)s") % {"items": listed(open_)}
+            text = _("%(who)s (rollback decision maker) authorises the rollback.")
+            return text % {"who": decider.account if decider else "—"}
+        case "authorised" | "running" | "verifying":
+            if rollback.state == "authorised" and (why := why_not_approved(rollback)):
+                return why
+            return _("No action is needed: the rollback is in progress.")
+        case "monitoring":
+            return _("No action is needed: monitoring after the rollback is in progress.")
+        case "failed":
+            if rollback.facts.get("by_hand"):
+                return _("Another operator confirms that the rollback was completed manually.")
+            return _(
+                "An operator retries the failed step, or records that the rollback was completed manually. A "
+                "second operator confirms the manual completion."
+            )
+        case "reporting":
+            return _("Report, cause and prevention are written, checked and approved; then the rollback is closed.")
+    return ""
+
+
+@page
+def rollback(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one rollback."""
+    row = get_object_or_404(
+        Rollback.objects.select_related(
+            "deployment__release__application", "deployment__procedure", "deployment__environment",
+            "deployment__application", "deployment__approval_request", "raised_by", "assessed_by", "authorised_by",
+        ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
+        pk=pk,
+    )  # fmt: skip
+    run = row.deployment
+    rights, zone = rights_of(request), run.environment.zone
+    sees, logs = rights.sees(run.environment), rights.sees(run.environment, "read_logs")
+    roster = list(TeamMember.objects.filter(release=run.release).select_related("account"))
+    decider = next((entry for entry in roster if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
+    content = run.procedure.document
+    watches = list(row.monitoring_periods.order_by("pk")) if sees else []
+    for watch in watches:
+        watch.deployment = run
+    documents = list(row.documents.all())
+    labels = [label(row), *(label(d) for d in documents)]
+    return show(
+        request,
+        "pages/rollback/rollback.html",
+        str(row),
+        rollback=row,
+        run=run,
+        zone=zone,
+        stops=stops(row),
+        cause=cause_of(row),
+        seen=seen_of(row),
+        next_words=who_next(row, decider),
+        main=MAIN.get(row.state, ""),
+        logs=logs,
+        # Who checks a report must read it; to others its excerpts of the log are closed as the log is.
+        closed=not logs and not rights.may("check_document", run.environment),
+        roster=roster,
+        samples=_samples(row) if sees else [],
+        lost=sorted(row.facts.get("rows", {}).items()),
+        digests=(row.facts.get("digests") or (digests(run) if row.started_at else {})) if sees else {},
+        moments=_moments(row),
+        left_so=troubles(row.facts["by_hand"][-1]) if "measured" in row.facts.get("by_hand", [{}])[-1] else [],
+        communications=communications(row),
+        steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"])),
+        watches=[(w, watch_charts(w, content, zone)) for w in watches],
+        documents=documents,
+        happenings=change_history.of_objects(labels, 40),
+    )

@@ -1,0 +1,200 @@
+"""Statistics: the four DORA keys, time per phase, lateness, rollbacks and emergencies of a period, as charts and as CSV."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from environments.admin.rights import page
+from environments.models import Application
+from releases.admin.components.formatting import DEFAULT_ZONE, language, show
+from releases.admin.components.period import Period, fiscal_year, period_of
+from releases.admin.pages.statistics import bars, csv
+from releases.models import Procedure, Release
+from releases.queries.rollback_causes import words_of
+from releases.reporting.statistics.deployments import Keys, Run, keys_of, runs
+from releases.reporting.statistics.flow import Cause, Lateness, causes, kinds, lateness, phases
+from releases.reporting.statistics.spread import Spread
+
+DAYS_PER_MONTH = 365.25 / 12
+YEARS_BACK = 4
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Everything that the page and its CSV show of one period."""
+
+    period: Period
+    runs: list[Run]
+    keys: Keys
+    before: Keys
+    per_application: list[tuple[str, Keys]]
+    phases: list[tuple[str, Spread]]
+    lateness: list[Lateness]
+    causes: list[Cause]
+    kinds: dict[str, int]
+
+
+def months_in(period: Period, moment: datetime) -> float:
+    """Return how many months of a period have passed."""
+    seconds = (min(period.until, moment) - period.since).total_seconds()
+    return max(0.0, seconds / 86400 / DAYS_PER_MONTH)
+
+
+def previous(period: Period) -> Period:
+    """Return the period before: the fiscal year before a fiscal year, else as long a stretch."""
+    if period == fiscal_year(period.since):
+        return fiscal_year(period.since - timedelta(days=1))
+    return Period(period.since - (period.until - period.since), period.since)
+
+
+def gather(period: Period, moment: datetime, application: int | None) -> Statistics:
+    """Count everything; what it costs grows with the period and not with the tables."""
+    found, earlier = runs(period.since, period.until, application), previous(period)
+    months = months_in(period, moment)
+    names = sorted({run.application for run in found})
+    return Statistics(
+        period=period,
+        runs=found,
+        keys=keys_of(found, months),
+        before=keys_of(runs(earlier.since, earlier.until, application), months_in(earlier, moment)),
+        per_application=[(n, keys_of([r for r in found if r.application == n], months)) for n in names],
+        phases=phases(period.since, period.until, application),
+        lateness=lateness(period.since, period.until, moment, application),
+        causes=causes(period.since, period.until, application),
+        kinds=kinds(found),
+    )
+
+
+def _months(period: Period) -> list[date]:
+    """Return the first days of the months of a period, at most three years of them."""
+    zone = ZoneInfo(DEFAULT_ZONE)
+    at, last = (
+        period.since.astimezone(zone).date().replace(day=1),
+        (period.until - timedelta(seconds=1)).astimezone(zone),
+    )
+    found: list[date] = []
+    while at <= last.date() and len(found) < 36:
+        found.append(at)
+        at = (at + timedelta(days=32)).replace(day=1)
+    return found
+
+
+def _columns(statistics: Statistics) -> bars.Columns:
+    zone, months = ZoneInfo(DEFAULT_ZONE), _months(statistics.period)
+    place = {month: index for index, month in enumerate(months)}
+    well, badly = [0] * len(months), [0] * len(months)
+    for run in statistics.runs:
+        index = place.get(run.started_at.astimezone(zone).date().replace(day=1))
+        if index is not None and run.judged:
+            (badly if run.trouble else well)[index] += 1
+    short = len(months) > 13
+    japanese = language() == "ja"
+    labels = [
+        f"{m:%y/%m}" if short else f"{m.month}月" if japanese else f"{m:%b}"
+        for m in months
+    ]  # fmt: skip
+    return bars.columns(labels, [(_("without trouble"), "good", well), (_("with trouble"), "bad", badly)])
+
+
+def trouble_words() -> dict[str, str]:
+    """Return what became of a run → its words; the definitions on the page use the same."""
+    return {"rolled_back": _("rolled back"), "resolved": _("failed or stopped, then resolved"),
+            "rescued": _("manual intervention"), "": ""}  # fmt: skip
+
+
+def _phase_rows(statistics: Statistics) -> list[tuple[str, Spread, list[bars.Block]]]:
+    names = {str(key): str(name) for key, name in Release.State.choices}
+    most = max([spread.p90 or 0.0 for _state, spread in statistics.phases], default=0.0)
+    return [
+        (names[state], spread, bars.shares(
+            [("", "going", spread.median or 0.0), ("", "calm", (spread.p90 or 0.0) - (spread.median or 0.0))], most))
+        for state, spread in statistics.phases
+    ]  # fmt: skip
+
+
+def _late_rows(statistics: Statistics) -> list[tuple[str, Lateness, list[bars.Block]]]:
+    japanese = language() == "ja"
+    return [
+        (
+            row.label_ja if japanese else row.label_en,
+            row,
+            bars.shares(
+                [(_("in time"), "good", row.kept), (_("late"), "warn", row.late), (_("still open"), "bad", row.open)],
+                row.count,
+            ),
+        )
+        for row in statistics.lateness
+    ]
+
+
+def _cause_rows(statistics: Statistics, words: dict[str, str]) -> list[tuple[str, Cause, list[bars.Block]]]:
+    most = max([cause.raised for cause in statistics.causes], default=0)
+    return [
+        (
+            words.get(cause.key, cause.key),
+            cause,
+            bars.shares(
+                [(_("carried out"), "bad", cause.carried_out), (_("dismissed"), "calm", cause.dismissed),
+                 (_("under way"), "warn", cause.raised - cause.carried_out - cause.dismissed)],
+                most,
+            ),
+        )
+        for cause in statistics.causes
+    ]  # fmt: skip
+
+
+def _years(moment: datetime, chosen: Period) -> list[tuple[str, Period, bool]]:
+    year, found = fiscal_year(moment), []
+    for _count in range(YEARS_BACK):
+        found.append((fiscal_words(year), year, year == chosen))
+        year = fiscal_year(year.since - timedelta(days=1))
+    return found
+
+
+def fiscal_words(year: Period) -> str:
+    """Return the name of a fiscal year."""
+    number = year.since.astimezone(ZoneInfo(DEFAULT_ZONE)).year
+    return f"{number}年度" if language() == "ja" else f"FY{number}"
+
+
+@page
+def statistics(request: HttpRequest) -> HttpResponseBase:
+    """Show the statistics; `application` narrows them, `csv` gives one part as a table."""
+    moment, period = now(), period_of(request)
+    applications = list(Application.objects.all())
+    asked = request.GET.get("application", "")
+    chosen = next((a for a in applications if a.slug == asked), None)
+    found = gather(period, moment, chosen.pk if chosen is not None else None)
+    active = Procedure.objects.filter(state="in_effect").first()
+    words = words_of(active.document if active is not None else None)
+    part = request.GET.get("csv", "")
+    if part in csv.PARTS:
+        return csv.table(part, found, words, trouble_words())
+    total = sum(found.kinds.values())
+    names = {str(key): str(name) for key, name in Release.Kind.choices}
+    tones = {"regular": "good", "emergency": "bad", "pre_release": "calm"}
+    return show(
+        request,
+        "pages/statistics/statistics.html",
+        _("Statistics"),
+        period=period,
+        years=_years(moment, period),
+        applications=applications,
+        chosen=chosen,
+        statistics=found,
+        before_words=fiscal_words(previous(period)) if period == fiscal_year(period.since) else _("the period before"),
+        columns=_columns(found),
+        phases=_phase_rows(found),
+        lateness=_late_rows(found),
+        causes=_cause_rows(found, words),
+        kinds=[(names[k], n, f"{100 * n / total:.0f}") for k, n in sorted(found.kinds.items(), key=lambda x: -x[1])],
+        kind_bar=bars.shares([(names[k], tones[k], n) for k, n in found.kinds.items()], total),
+        emergency_share=f"{100 * found.kinds.get('emergency', 0) / total:.0f}" if total else "",
+        troubled=[run for run in found.runs if run.trouble][:-51:-1],
+        trouble_words=trouble_words(),
+    )

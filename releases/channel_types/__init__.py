@@ -1,0 +1,15 @@
+"""The channels: one file a kind, listed here; what goes out through them is made by releases/operations/notification."""
+
+from releases.channel_types.apprise import Apprise
+from releases.channel_types.base import ChannelType
+from releases.channel_types.inbox import Inbox
+from releases.channel_types.mail import Mail
+from releases.channel_types.slack import Slack
+from releases.channel_types.webhook import Webhook
+
+CHANNEL_TYPES: tuple[ChannelType, ...] = (Mail(), Slack(), Inbox(), Webhook(), Apprise())
+
+
+def by_name(name: str) -> ChannelType:
+    """Return the channel type of that name. Raises KeyError for a stored one that was removed, or a typing error."""
+    return {known.name: known for known in CHANNEL_TYPES}[name]

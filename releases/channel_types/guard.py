@@ -1,0 +1,68 @@
+"""Which addresses letters may be posted to: TLS, no private network that is not listed, and only hosts that are allowed."""
+
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+
+from environments.connectivity.addresses import NotAllowed, UnknownHost, places_of, unwrapped
+from releases.channel_types.base import PATIENCE, Address, NotDelivered
+from releases.sources.exchange import Fetched, NoAnswer, fetch
+
+# What a place says when it will never take anything again.
+GONE = (404, 410)
+# What it says of a request that it does not understand, or that is too long.
+WRONG = (400, 413, 415, 422)
+
+
+def fault_of(address: Address) -> str:
+    """Return why nothing may be posted to an address; empty when it may."""
+    try:
+        parts = urlsplit(address.to)
+        port = parts.port
+    except ValueError:
+        return _("This address does not have the form https://host/path.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        return _("This address does not have the form https://host/path.")
+    if address.hosts and parts.hostname.lower() not in address.hosts:
+        return _("This host is not on the list of hosts that notifications may go to.")
+    try:
+        places = places_of(
+            parts.hostname, port or (443 if parts.scheme == "https" else 80), listed=address.networks, seconds=5.0
+        )
+    except UnknownHost:
+        return _("The name of this host cannot be resolved.")
+    except NotAllowed:
+        return _("This is a private address that is not on the list of networks that notifications may go to.")
+    if parts.scheme == "http" and any(unwrapped(ip_address(place.sockaddr[0])).is_global for place in places):
+        return _("Notifications to external addresses go over https only.")
+    return ""
+
+
+def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
+    """Post once and return the answer whatever its status. Raises NotDelivered; redirects are not followed."""
+    if address.hosts and (urlsplit(address.to).hostname or "").lower() not in address.hosts:
+        raise NotDelivered(_("This host is not on the list of hosts that notifications may go to."))
+    try:
+        return fetch(
+            address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", body=body
+        )  # fmt: skip
+    except NoAnswer as fault:
+        raise NotDelivered(str(fault)[:300]) from fault
+
+
+def refused(answer: Fetched, *, lasting: bool) -> NotDelivered:
+    """Return what an answer that is no success means; one that asks for patience is believed up to an hour.
+
+    A request that is called wrong may be this one only; every other refusal is the place's.
+    """
+    wait = answer.headers.get("retry-after", "")
+    seconds = min(float(wait), 3600.0) if wait.isdecimal() else None
+    said = answer.body[:120].decode(errors="replace").strip()
+    return NotDelivered(
+        f"{answer.status} {said}".strip(),
+        lasting=lasting,
+        wait=seconds,
+        whose="either" if answer.status in WRONG else "channel",
+    )

@@ -1,0 +1,59 @@
+"""A Slack incoming webhook: a header, the text, and a button that leads to the page."""
+
+import json
+import re
+from typing import Any
+
+from django.utils.translation import gettext as _, override
+
+from releases.channel_types.base import Address, ChannelType, OutgoingMessage
+from releases.channel_types.guard import GONE, fault_of, post, refused
+
+# Limits of Block Kit, in characters.
+HEADER, SECTION = 150, 3000
+# Slack's own words for a webhook that will not come back.
+DEAD = ("no_service", "no_active_hooks", "no_team", "channel_is_archived", "channel_not_found", "invalid_token",
+        "action_prohibited")  # fmt: skip
+
+
+class Slack(ChannelType):
+    """One message in the room of the webhook."""
+
+    name = "slack"
+
+    def fault(self, address: Address) -> str:
+        """Return why nothing may be posted there."""
+        return fault_of(address)
+
+    def send(self, letter: OutgoingMessage, address: Address) -> str:
+        """Post the blocks; the answer is Slack's."""
+        body = json.dumps(payload(letter), ensure_ascii=False).encode()
+        answer = post(address, body, {"Content-Type": "application/json; charset=utf-8"})
+        if answer.status != 200:
+            said = answer.body[:120].decode(errors="replace")
+            raise refused(answer, lasting=answer.status in GONE or any(word in said for word in DEAD))
+        return answer.body[:120].decode(errors="replace").strip() or "ok"
+
+
+def payload(letter: OutgoingMessage) -> dict[str, Any]:
+    """Return what Slack is sent: `text` for notifications, blocks for the room."""
+    with override(letter.language):
+        opens = _("Open the page")
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": letter.subject[:HEADER], "emoji": False}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": _shortened(_escaped(letter.text))}},
+    ]
+    if letter.url:
+        button = {"type": "button", "text": {"type": "plain_text", "text": opens}, "url": letter.url}
+        blocks.append({"type": "actions", "elements": [button]})
+    return {"text": _escaped(letter.subject), "blocks": blocks}
+
+
+def _escaped(text: str) -> str:
+    """Return text in which nothing calls people, such as <!channel>, and nothing is a hidden link."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _shortened(text: str) -> str:
+    """Return an escaped text of at most SECTION characters, cut in no escape."""
+    return text if len(text) <= SECTION else re.sub(r"&[a-z]{0,3}$", "", text[: SECTION - 1]) + "…"

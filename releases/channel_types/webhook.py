@@ -1,0 +1,79 @@
+"""A webhook of one's own: JSON signed as standardwebhooks.com describes it (webhook-id, -timestamp, -signature v1)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+
+from django.utils.translation import gettext as _
+
+from releases.channel_types.base import Address, ChannelType, OutgoingMessage
+from releases.channel_types.guard import fault_of, post, refused
+
+PREFIX = "whsec_"
+SHORTEST, LONGEST = 24, 64
+
+
+class Webhook(ChannelType):
+    """One message to the receiver, who drops a second one with the same webhook-id."""
+
+    name = "webhook"
+    signs = True
+
+    def fault(self, address: Address) -> str:
+        """Return why nothing may be posted there, or why the secret is none."""
+        try:
+            key_of(address.secret)
+        except ValueError:
+            return _("The secret must be whsec_ followed by 24 to 64 bytes in base64.")
+        return fault_of(address)
+
+    def send(self, letter: OutgoingMessage, address: Address) -> str:
+        """Post the JSON; any status of 200 to 299 is taken as received, 410 as never again."""
+        body = json.dumps(
+            {
+                "type": letter.event,
+                "timestamp": letter.at.isoformat(),
+                "data": {
+                    "key": letter.key,
+                    "language": letter.language,
+                    "subject": letter.subject,
+                    "text": letter.text,
+                    "url": letter.url,
+                    "urgent": letter.urgent,
+                },
+            },
+            ensure_ascii=False,
+        ).encode()
+        stamp = int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": letter.key,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": signature(address.secret, letter.key, stamp, body),
+        }
+        answer = post(address, body, headers)
+        if not 200 <= answer.status < 300:
+            raise refused(answer, lasting=answer.status == 410)
+        return str(answer.status)
+
+
+def key_of(secret: str) -> bytes:
+    """Return the bytes of a secret `whsec_<base64>`. Raises ValueError."""
+    if not secret.startswith(PREFIX):
+        raise ValueError("no prefix")
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except binascii.Error as fault:
+        raise ValueError("no base64") from fault
+    if not SHORTEST <= len(key) <= LONGEST:
+        raise ValueError("length")
+    return key
+
+
+def signature(secret: str, key: str, stamp: int, body: bytes) -> str:
+    """Return `v1,<base64 of HMAC-SHA256 over id.timestamp.body>`; stamp: seconds of Unix time."""
+    signed = b".".join((key.encode(), str(stamp).encode(), body))
+    return "v1," + base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()).decode()

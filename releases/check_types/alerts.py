@@ -1,0 +1,44 @@
+"""The check kind that asks whether alerts fire; used by deployments and watches."""
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
+from releases.check_types.excerpt import excerpt
+from releases.metric_sources.alert_list import AlertListParameters, NoAlertList, above, firing
+from releases.step_types.base import Parameters
+from releases.step_types.words import gettext as _
+
+
+class AlertsParameters(AlertListParameters):
+    """highest: the highest level that may fire; empty = none may. The rest says where alerts are listed."""
+
+    highest: str = "info"
+
+    @model_validator(mode="after")
+    def _is_a_level(self) -> "AlertsParameters":
+        if self.highest and self.highest not in self.levels:
+            raise ValueError(f"highest must be one of the levels: {', '.join(self.levels)}")
+        return self
+
+
+class Alerts(CheckType):
+    """Asks an Alertmanager, or reads a JSON list, for alerts that fire above a level."""
+
+    name: ClassVar[str] = "alerts"
+    parameters: ClassVar[type[Parameters]] = AlertsParameters
+
+    def run(self, context: CheckContext, parameters: AlertsParameters) -> CheckResult:
+        """Ask once. No list is an error, a target that names none is no data."""
+        limit = _("none above %(level)s") % {"level": parameters.highest} if parameters.highest else _("none")
+        try:
+            found = firing(context.target, parameters)
+        except NoAlertList as error:
+            result = Result.NO_DATA if error.missing else Result.ERROR
+            return CheckResult(result, limit=limit, output=str(error))
+        high = above(found, parameters.highest, parameters.levels)
+        value = _("%(high)d of %(all)d firing") % {"high": len(high), "all": len(found)}
+        lines = [f"{alert.level}: {alert.name} ({alert.started or '–'})" for alert in [*high, *found]]
+        output = excerpt(dict.fromkeys(lines), context.configuration, context.secrets) or _("No alert is firing.")
+        return CheckResult(Result.FAILED if high else Result.PASSED, value, limit, output)

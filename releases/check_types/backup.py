@@ -1,0 +1,140 @@
+"""The check kind that asks whether the newest backup is fresh and can be restored; deployments and watches."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
+from releases.check_types.excerpt import excerpt
+from releases.step_types import database as databases
+from releases.step_types.backup import sha256_of
+from releases.step_types.base import Parameters, StepFailed, TargetSpec
+from releases.step_types.declared import Field, field_validator
+from releases.step_types.runner import run_tool
+from releases.step_types.target import database_of
+from releases.step_types.words import gettext as _
+
+
+class BackupCheckParameters(Parameters):
+    """within_hours: age that the newest may have. files: pattern of dumps below the target's folder; empty = Ringi's.
+
+    verify: digest = the file is the one that was taken (Ringi's only), list = its table of contents can be read,
+    restore = it is restored into a scratch database and, for Ringi's own, compared table by table.
+    """
+
+    within_hours: float = Field(default=26.0, gt=0)
+    files: str = ""
+    verify: Literal["digest", "list", "restore"] = "list"
+
+    @field_validator("files")
+    @classmethod
+    def _stays_on_the_target(cls, value: str) -> str:
+        if value.startswith("/") or ".." in Path(value).parts:
+            raise ValueError("must be a pattern below the target's folder")
+        return value
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest dump: its file, when it was complete, and what the step that took it wrote down."""
+
+    path: Path
+    at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backup(TargetCheck):
+    """Looks at the newest dump: how old it is, whether it is whole, and whether it can be restored."""
+
+    name: ClassVar[str] = "backup"
+    parameters: ClassVar[type[Parameters]] = BackupCheckParameters
+
+    def look(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
+        """Look once. A target without any dump is no data; a dump that is old, torn or not restorable fails."""
+        limit = f"≤ {parameters.within_hours:g} h, {parameters.verify}"
+        try:
+            found = newest(context.target.root, parameters.files)
+        except (OSError, ValueError, KeyError) as error:
+            return CheckResult(Result.ERROR, limit=limit, output=f"{type(error).__name__}: {error}")
+        if found is None:
+            return CheckResult(Result.NO_DATA, limit=limit, output=_("There is no backup."))
+        age = datetime.now(UTC) - found.at
+        value = f"{age / timedelta(hours=1):.1f} h"
+        lines = [str(found.path.relative_to(context.target.root)), f"{found.at:%Y-%m-%dT%H:%M:%SZ}"]
+        if age > timedelta(hours=parameters.within_hours):
+            lines.append(_("The newest backup is too old."))
+            return CheckResult(Result.FAILED, value, limit, excerpt(lines, context.configuration, context.secrets))
+        try:
+            said, result = prove(context, found, parameters.verify)
+        except StepFailed as failed:
+            said, result = f"{failed}\n{failed.state}", Result.FAILED
+        except (OSError, databases.Error) as error:
+            said, result = str(error), Result.ERROR
+        return CheckResult(
+            result, value, limit, excerpt([*lines, *said.splitlines()], context.configuration, context.secrets)
+        )
+
+
+def newest(root: Path, pattern: str) -> Found | None:
+    """Return the newest dump, of those that match a pattern or of Ringi's own. Raises OSError, ValueError, KeyError."""
+    found: list[Found] = []
+    if pattern:
+        inside = root.resolve()
+        for path in root.glob(pattern):
+            if path.is_file() and path.resolve().is_relative_to(inside):
+                found.append(Found(path, _at(path)))
+    for record in root.glob("backups/*/facts.json") if not pattern else ():
+        facts = json.loads(record.read_bytes())
+        if facts.get("nothing"):
+            continue
+        dump = record.with_name("database.dump")
+        # The record is written after the dump; it says when a dump was taken that is gone.
+        found.append(Found(dump, _at(dump if dump.exists() else record), facts))
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Result]:
+    """Return (what was seen, result) of a dump. Raises StepFailed when it can't be restored, OSError, psycopg.Error."""
+    if not found.path.exists() or not found.path.stat().st_size:
+        return _("The dump is gone or empty."), Result.FAILED
+    if found.facts:
+        digest = sha256_of(found.path)
+        if digest != found.facts["sha256"]:
+            return _("The dump is not the one that was taken."), Result.FAILED
+        if how == "digest":
+            return digest, Result.PASSED
+    elif how == "digest":
+        return _("The digest of this dump was not recorded."), Result.NO_DATA
+    database = database_of(context.target, context.configuration)
+    binaries = str(context.target.settings.get("postgres_bin", ""))
+    program = os.path.join(binaries, "pg_restore") if binaries else "pg_restore"
+    if how == "list":
+        return run_tool(context.target, [program, "--list", str(found.path)]).text, Result.PASSED
+    address = context.configuration.get(databases.SCRATCH, "") or (database.url if database else "")
+    if not address:
+        return _("There is no server on which the dump could be restored."), Result.NO_DATA
+    return _restored(context.target, databases.Database(address, binaries), found), Result.PASSED
+
+
+def _restored(target: TargetSpec, server: databases.Database, found: Found) -> str:
+    run = partial(run_tool, target)
+    name = "ringi_check_" + secrets.token_hex(8)
+    with databases.scratch(server, name) as scratch:
+        scratch.tool(run, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
+        digest = databases.data_digest(scratch, run)
+    if not digest.tables:
+        raise StepFailed(_("the restored dump holds no table"))
+    if found.facts and (different := digest.differences(found.facts["tables"], found.facts["schema"])):
+        raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
+    rows = sum(count for count, _digest in digest.tables.values())
+    return _("Restored: %(tables)d tables, %(rows)d rows.") % {"tables": len(digest.tables), "rows": rows}
+
+
+def _at(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -1,0 +1,98 @@
+"""The contract of a check: a measurement with a result. Kinds know no model."""
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from releases.step_types.base import Parameters, StepFailed, TargetSpec
+from releases.step_types.ssh import call, place
+
+
+class Result(enum.Enum):
+    """Outcome of a check or a sample; no data, stale and error never count as pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NO_DATA = "no_data"
+    STALE = "stale"
+    ERROR = "error"
+
+    @property
+    def said(self) -> str:
+        """Return what people are told: pass, fail, or unknown, which is never green."""
+        return self.value if self in (Result.PASSED, Result.FAILED) else "unknown"
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What a check may know: target, the configuration rolled out, its secrets, the deployment's token (`deployment:<id>`).
+
+    position: where this check's last look at the log has ended (steps/log_position.py); None: it has not looked yet.
+    """
+
+    target: TargetSpec
+    configuration: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    run: str = ""
+    position: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check saw: result, value and limit as shown to people, and the output kept as proof.
+
+    position: where a look at a log has ended, for the next one.
+    """
+
+    result: Result
+    value: str = ""
+    limit: str = ""
+    output: str = ""
+    position: Mapping[str, Any] | None = None
+
+
+class CheckType(ABC):
+    """One kind of check."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[type[Parameters]]
+
+    @abstractmethod
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure once; network and parse errors become Result.ERROR with their text in `output`."""
+
+
+class TargetCheck(CheckType):
+    """A kind that looks at the target itself: on its host, wherever that is."""
+
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure once; a host that cannot be reached is an error."""
+        if not place.lies_elsewhere(context.target):
+            return self.look(context, parameters)
+        try:
+            found = call.ask(
+                context.target,
+                "look",
+                kind=self,
+                parameters=parameters,
+                configuration=context.configuration,
+                secrets=context.secrets,
+                run=context.run,
+                position=context.position,
+            )
+        except StepFailed as failed:
+            return CheckResult(Result.ERROR, output=str(failed))
+        return CheckResult(**found | {"result": Result(found["result"])})
+
+    def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was seen as JSON, on the host; given: configuration, secrets, run, position."""
+        secrets = tuple(given["secrets"])
+        context = CheckContext(target, given["configuration"], secrets, given["run"], given["position"])
+        result = self.look(context, parameters)
+        return asdict(result) | {"result": result.result.value}
+
+    @abstractmethod
+    def look(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure once, on the machine where the target is."""

@@ -1,0 +1,24 @@
+"""The check kind for what only a person can judge; its result is given in the admin."""
+
+from typing import Any, ClassVar
+
+from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
+from releases.step_types.base import Parameters
+from releases.step_types.words import gettext as _
+
+
+class ManualParameters(Parameters):
+    """question: what the person is asked; empty = the label of the check says it."""
+
+    question: str = ""
+
+
+class Manual(CheckType):
+    "A person checks and records the result."
+
+    name: ClassVar[str] = "manual"
+    parameters: ClassVar[type[Parameters]] = ManualParameters
+
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure nothing: no data until a person has looked."""
+        return CheckResult(Result.NO_DATA, output=parameters.question or _("A person checks and records the result."))

@@ -1,0 +1,112 @@
+"""The check kind that looks at the service's own process; used by deployments and watches."""
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
+from releases.check_types.excerpt import excerpt, run_program
+from releases.step_types.base import Parameters, Probe, StepFailed
+from releases.step_types.declared import Field
+from releases.step_types.service_proof import lives, occupied, recorded_service, serving
+from releases.step_types.service_settings import service_of
+from releases.step_types.target import Layout, filled
+from releases.step_types.words import gettext as _
+
+# Exit status of a status command: the program runs; it does not (LSB Core 4.1, §22.2, "Init Script Actions").
+RUNS, STANDS = 0, (1, 2, 3)
+
+
+class ServiceStateParameters(Parameters):
+    """running: what is expected. up_seconds: since how long it must have run, at least. seconds: deadline."""
+
+    running: bool = True
+    up_seconds: float = Field(default=0.0, ge=0)
+    seconds: float = Field(default=10.0, gt=0, le=60)
+
+
+class ServiceState(TargetCheck):
+    """Looks whether the service runs, and that it runs the version in force; `service.status` asks a command."""
+
+    name: ClassVar[str] = "service_state"
+    parameters: ClassVar[type[Parameters]] = ServiceStateParameters
+
+    def look(self, context: CheckContext, parameters: ServiceStateParameters) -> CheckResult:
+        """Look once. A target without a service is no data."""
+        try:
+            service = service_of(context.target.settings)
+        except StepFailed as failed:
+            return CheckResult(Result.ERROR, limit=_limit(parameters), output=str(failed))
+        if service.status:
+            return _by_command(context, parameters, service.status)
+        if not service.start:
+            text = _("The deployment target has no service.")
+            return CheckResult(Result.NO_DATA, limit=_limit(parameters), output=text)
+        try:
+            record = recorded_service(context.target.root)
+            if not parameters.running:
+                return _of_stopped(context, parameters, record)
+            if record is None:
+                return CheckResult(
+                    Result.FAILED, _("stopped"), _limit(parameters), _("No process of the service is running.")
+                )
+            return _of_process(context, parameters, record)
+        except (OSError, ValueError, KeyError) as error:
+            return CheckResult(Result.ERROR, limit=_limit(parameters), output=f"{type(error).__name__}: {error}")
+
+
+def _limit(parameters: ServiceStateParameters) -> str:
+    if not parameters.running:
+        return _("stopped")
+    return _("running") + (f", ≥ {parameters.up_seconds:g} s" if parameters.up_seconds else "")
+
+
+def _of_stopped(
+    context: CheckContext, parameters: ServiceStateParameters, record: dict[str, Any] | None
+) -> CheckResult:
+    faults = [_("The service runs.")] if lives(record) else []
+    if who := occupied(context.target):
+        faults.append(_("A process is responding: %(who)s.") % {"who": who})
+    result, value = (Result.FAILED, _("running")) if faults else (Result.PASSED, _("stopped"))
+    output = excerpt(faults or [_("No process of the service is running.")], context.configuration, context.secrets)
+    return CheckResult(result, value, _limit(parameters), output)
+
+
+def _of_process(context: CheckContext, parameters: ServiceStateParameters, record: dict[str, Any]) -> CheckResult:
+    proof, said = serving(context.target, record)
+    if not lives(record) and proof is Probe.NOT_DONE:
+        faults = [_("No process of the service is running."), *filter(None, [occupied(context.target)])]
+        output = excerpt(faults, context.configuration, context.secrets)
+        return CheckResult(Result.FAILED, _("stopped"), _limit(parameters), output)
+    up = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
+    value = _("running, %(seconds)d s") % {"seconds": max(0, int(up))}
+    current = os.path.realpath(Layout(context.target.root).current)
+    faults = [] if proof is Probe.DONE else [said]
+    result = Result.NO_DATA if proof is Probe.UNKNOWN else Result.FAILED
+    if record["tree"] and record["tree"] != current:
+        faults.append(_("The service runs another version than the deployed version."))
+        result = Result.FAILED
+    if up < parameters.up_seconds:
+        faults.append(_("The service has not run for the required time yet."))
+        result = Result.FAILED
+    lines = [*faults, f"pid {record['pid']}", str(record["tree"])]
+    output = excerpt(lines, context.configuration, context.secrets)
+    return CheckResult(result if faults else Result.PASSED, value, _limit(parameters), output)
+
+
+def _by_command(context: CheckContext, parameters: ServiceStateParameters, status: Sequence[str]) -> CheckResult:
+    argv, limit = filled(status, context.target), _limit(parameters)
+    try:
+        outcome = run_program(context, argv, parameters.seconds)
+    except StepFailed as failed:
+        return CheckResult(
+            Result.ERROR, limit=limit, output=excerpt([str(failed)], context.configuration, context.secrets)
+        )
+    output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
+    if outcome.code != RUNS and outcome.code not in STANDS:
+        return CheckResult(Result.ERROR, str(outcome.code), limit, output)
+    runs = outcome.code == RUNS
+    result = Result.PASSED if runs == parameters.running else Result.FAILED
+    return CheckResult(result, _("running") if runs else _("stopped"), limit, output)

@@ -1,0 +1,20 @@
+"""Bandit's JSON: the severity of each issue, and the files that it could not read."""
+
+from releases.evidence_readers.base import Document, Form, Reading
+from releases.evidence_readers.security_scan import counted, objects
+
+
+def read(document: Document) -> Reading:
+    """Take the severities; a file that could not be read was not examined."""
+    issues = objects(document.object["results"])
+    unread = len(objects(document.object.get("errors")))
+    return counted("Bandit", (row.get("issue_severity") for row in issues), unrated=unread)
+
+
+FORM = Form(
+    "security_scan",
+    "bandit -f json",
+    '{"results": [{"issue_severity": "HIGH"}], "errors": [], "metrics": {}}',
+    lambda document: "metrics" in document.object and "results" in document.object and "errors" in document.object,
+    read,
+)

@@ -1,0 +1,19 @@
+"""Grype's JSON: the severity of each match."""
+
+from releases.evidence_readers.base import Document, Form, Reading
+from releases.evidence_readers.security_scan import counted, objects
+
+
+def read(document: Document) -> Reading:
+    """Take the severity of each match; one that its configuration ignores is not among them."""
+    found = [row.get("vulnerability") for row in objects(document.object["matches"])]
+    return counted("Grype", (row.get("severity") if isinstance(row, dict) else None for row in found))
+
+
+FORM = Form(
+    "security_scan",
+    "Grype JSON",
+    '{"matches": [{"vulnerability": {"severity": "High"}}], "descriptor": {"name": "grype"}}',
+    lambda document: "matches" in document.object and "descriptor" in document.object,
+    read,
+)

@@ -1,0 +1,33 @@
+"""npm audit --json: its own counts by severity."""
+
+from django.utils.translation import gettext as _
+
+from releases.evidence_readers.base import BadEvidence, Document, Form, Reading
+from releases.evidence_readers.security_scan import counted
+
+
+def read(document: Document) -> Reading:
+    """Take the counts. Raises BadEvidence for what npm writes when it could not ask for advisories."""
+    if "error" in document.object:
+        raise BadEvidence(_("npm could not audit: the file holds its error, not a report. Run npm audit again."))
+    metadata = document.object.get("metadata")
+    counts = metadata.get("vulnerabilities") if isinstance(metadata, dict) else None
+    if not isinstance(counts, dict):
+        raise BadEvidence(_("The report names no counts by severity."))
+    found = {name: count for name, count in counts.items() if name != "total"}
+    if not found or any(not isinstance(n, int) or isinstance(n, bool) or not 0 <= n < 10**6 for n in found.values()):
+        raise BadEvidence(_("The report names no counts by severity."))
+    return counted("npm audit", (name for name, count in found.items() for _one in range(count)))
+
+
+FORM = Form(
+    "security_scan",
+    "npm audit --json",
+    '{"auditReportVersion": 2, "vulnerabilities": {}, "metadata": {"vulnerabilities": {"high": 0, "total": 0}}}',
+    lambda document: (
+        "auditReportVersion" in document.object
+        or "advisories" in document.object
+        or {"error", "statusCode"} <= document.object.keys()
+    ),
+    read,
+)

@@ -1,0 +1,45 @@
+"""A statement about a review of the code: who reviewed it, and the decision."""
+
+from collections.abc import Mapping
+
+from django.utils.translation import gettext as _
+
+from releases.evidence_readers.base import (
+    BadEvidence,
+    Document,
+    EvidenceType,
+    Form,
+    Judgement,
+    Reading,
+    Values,
+    words_of,
+)
+
+
+def read(document: Document) -> Reading:
+    """Take reviewer and decision."""
+    statement = document.object
+    decision = words_of(statement, "decision")
+    if decision not in ("approved", "changes_requested"):
+        raise BadEvidence(_("The “decision” of a review must be “approved” or “changes_requested”."))
+    values: Values = {"reviewer": words_of(statement, "reviewer"), "decision": decision}
+    return Reading(values, _("%(reviewer)s reviewed the commit: %(decision)s.") % values, str(values["reviewer"]))
+
+
+def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+    """Pass what was approved."""
+    return "passed" if values["decision"] == "approved" else "failed", _("%(reviewer)s: %(decision)s.") % {
+        "reviewer": values["reviewer"],
+        "decision": values["decision"],
+    }
+
+
+# Each reviewer's last word counts, whatever the file is called.
+KIND = EvidenceType("review", judge, named=False)
+FORM = Form(
+    "review",
+    "statement",
+    '{"reviewer": "…", "decision": "approved"}',
+    lambda document: "decision" in document.object or "reviewer" in document.object,
+    read,
+)

@@ -1,0 +1,83 @@
+"""Findings of a security scan by severity: what scanners' reports are read into, and a plain statement."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from releases.evidence_readers.base import (
+    BadEvidence,
+    Document,
+    EvidenceType,
+    Form,
+    Judgement,
+    Reading,
+    Values,
+    words_of,
+)
+
+SEVERITIES = ("critical", "high", "medium", "low")
+# What scanners call them beside these; anything else has no severity that could be judged.
+_ALSO = {"moderate": "medium", "negligible": "low", "info": "low", "informational": "low", "none": "low"}
+
+
+def counted(tool: str, severities: Iterable[Any], *, unrated: int = 0) -> Reading:
+    """Count findings by their severity in the scanner's own words.
+
+    unrated: what the scanner could not look at or judge; a finding without a known severity is one too.
+    """
+    values: Values = {"tool": tool, **dict.fromkeys(SEVERITIES, 0), "unrated": unrated}
+    for severity in severities:
+        word = str(severity).lower()
+        name = _ALSO.get(word, word) if _ALSO.get(word, word) in SEVERITIES else "unrated"
+        values[name] = int(values[name]) + 1
+    return _reading(values)
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list, of nothing an empty list. Raises BadEvidence for anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
+        raise BadEvidence(_("A list in the report contains an entry that is not an object."))
+    return value
+
+
+def read(document: Document) -> Reading:
+    """Take the counts; each severity must be counted."""
+    statement = document.object
+    values: Values = {"tool": words_of(statement, "tool")}
+    for name in SEVERITIES:
+        count = statement.get(name)
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 10**9:
+            raise BadEvidence(_("The statement does not count “%(name)s” findings.") % {"name": name})
+        values[name] = count
+    return _reading(values | {"unrated": 0})
+
+
+def _reading(values: Values) -> Reading:
+    sentence = _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
+    if values["unrated"]:
+        sentence += " " + _("%(unrated)d findings have no severity or were not examined.") % values
+    return Reading(values, sentence, str(values["tool"]))
+
+
+def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+    """Compare the grave findings with their limit."""
+    grave = int(values["critical"]) + int(values["high"])
+    within = grave <= int(limits["security_findings_max"])
+    if within and int(values.get("unrated", 0)):
+        text = _("%(unrated)d findings have no severity or were not examined. Rate them in the scanner and scan again.")
+        return "unknown", text % {"unrated": values["unrated"]}
+    text = _("The scan found %(grave)d critical and high findings; at most %(limit)s are allowed.")
+    return "passed" if within else "failed", text % {"grave": grave, "limit": limits["security_findings_max"]}
+
+
+KIND = EvidenceType("security_scan", judge, adds=("critical", "high"))
+FORM = Form(
+    "security_scan",
+    "statement",
+    '{"tool": "…", "critical": 0, "high": 0, "medium": 0, "low": 0}',
+    lambda document: any(name in document.object for name in SEVERITIES),
+    read,
+)

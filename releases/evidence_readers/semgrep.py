@@ -1,0 +1,30 @@
+"""Semgrep's JSON: the severity of each result, and the errors of the scan itself."""
+
+from typing import Any
+
+from releases.evidence_readers.base import Document, Form, Reading
+from releases.evidence_readers.security_scan import counted, objects
+
+_LEVELS = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
+
+
+def _extra(row: dict[str, Any]) -> dict[str, Any]:
+    extra = row.get("extra")
+    return extra if isinstance(extra, dict) else {}
+
+
+def read(document: Document) -> Reading:
+    """Take the severities (ERROR is high, WARNING medium, INFO low); what the code ignores by a comment is left out."""
+    found = [_extra(row) for row in objects(document.object["results"])]
+    severities = [str(extra.get("severity")) for extra in found if extra.get("is_ignored") is not True]
+    broken = sum(row.get("level") == "error" for row in objects(document.object["errors"]))
+    return counted("Semgrep", (_LEVELS.get(word, word) for word in severities), unrated=broken)
+
+
+FORM = Form(
+    "security_scan",
+    "semgrep --json",
+    '{"results": [{"check_id": "…", "extra": {"severity": "ERROR"}}], "errors": [], "paths": {}}',
+    lambda document: {"results", "errors", "paths"} <= document.object.keys(),
+    read,
+)

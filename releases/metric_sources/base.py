@@ -1,0 +1,103 @@
+"""The contract of a metric source: reads the present state of a target as numbers. Sources know no model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
+
+from releases.metric_sources.counters import COUNTERS, DERIVED, derived
+from releases.step_types.base import Parameters, StepFailed, TargetSpec
+from releases.step_types.declared import StringConstraints
+from releases.step_types.ssh import call, place
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+# A source answers within 5 s; reaching its host takes as long at most.
+SECONDS_ELSEWHERE = 10.0
+# What a source may call its numbers: a metric, or one of the counters of which two are derived.
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at a target at `at` (aware, UTC): raw numbers by name; `up` = the source answered.
+
+    error: why there is less than there should be. stale: the numbers are older than the source's limit.
+    """
+
+    at: datetime
+    up: bool
+    values: dict[str, float]
+    error: str = ""
+    stale: bool = False
+
+
+class MetricSource(ABC):
+    """One kind of source. `read` looks once, `derive` turns two readings into the watched metrics."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[type[Parameters]]
+    # Whether `read` needs the target's configuration (with secrets); others are not given it.
+    needs_configuration: ClassVar[bool] = False
+    # Whether `read` runs a program of the target's.
+    runs_program: ClassVar[bool] = False
+
+    @abstractmethod
+    def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
+        """Look once, within 5 s; a source that does not answer gives up=False with the reason in `error`."""
+
+    def own(self, parameters: Any) -> bool:
+        """Tell whether the service itself answers, so that no answer means that the service is down."""
+        return False
+
+    @abstractmethod
+    def provides(self, parameters: Any) -> frozenset[str]:
+        """Return the names of the metrics that it can give."""
+
+    def remember(self, earlier: Reading | None, now: Reading, parameters: Any) -> Reading:
+        """Return the present reading with what a later look will need of the earlier one."""
+        return now
+
+    def derive(self, earlier: Reading | None, now: Reading, parameters: Any) -> dict[str, float | None]:
+        """Return metric name → value, None for no data.
+
+        error_rate: share 0..1 of requests since `earlier`; response_time: seconds, mean since `earlier`. A counter
+        that fell (restart) counts from zero, never negative; no requests in between = no data for rate and time.
+        Any other name is what was read (resource_use: share 0..1, the worst of the target's; service_down: 0, 1).
+        """
+        found = derived(earlier, now) if now.up else {}
+        if self.own(parameters):
+            found["service_down"] = 0.0 if now.up else 1.0
+        return {name: found.get(name) for name in self.provides(parameters)}
+
+
+class TargetSource(MetricSource):
+    """A source that is on the target itself: it is read on its host, wherever that is."""
+
+    def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
+        """Look once; a host that cannot be reached gives up=False."""
+        if not place.lies_elsewhere(target):
+            return self.look(target, parameters, configuration)
+        at = datetime.now(UTC)
+        try:
+            found = call.ask(
+                target, "look", kind=self, parameters=parameters, configuration=configuration, seconds=SECONDS_ELSEWHERE
+            )
+        except StepFailed as failed:
+            return Reading(at, False, {}, str(failed)[:200])
+        return Reading(**found)
+
+    def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the reading as JSON, on the host; given: configuration."""
+        return asdict(self.look(target, parameters, given["configuration"]))
+
+    @abstractmethod
+    def look(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
+        """Look once, on the machine where the target is; see MetricSource.read."""
+
+
+def provided_by(names: Mapping[str, Any]) -> frozenset[str]:
+    """Return the metrics that come of these names: counters give what is derived of them, the rest is itself."""
+    found = {name for name in names if name not in COUNTERS}
+    return frozenset(found | {metric for metric, needs in DERIVED.items() if needs <= set(names)})

@@ -1,0 +1,77 @@
+"""The metric source that asks a program of the target's; used by watches and checks."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
+from releases.step_types.base import Parameters, StepFailed, TargetSpec
+from releases.step_types.declared import Field, StringConstraints
+from releases.step_types.json_paths import number_in
+from releases.step_types.runner import run_on
+from releases.step_types.target import filled
+from releases.step_types.words import gettext as _
+
+Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+
+class CommandSourceParameters(Parameters):
+    """argv: argument list, no shell; {root}, {tree}, {config} are replaced. It prints lines `name value`, or JSON.
+
+    values: metric (or requests, errors, duration_sum, duration_count, started) → name in the output. seconds:
+    deadline, at most 5. An exit code that is not 0 leaves nothing and says nothing about the service.
+    """
+
+    argv: Annotated[tuple[Argument, ...], Field(min_length=1)]
+    values: dict[MetricName, str] = Field(min_length=1)
+    seconds: float = Field(default=4.0, gt=0, le=5)
+
+
+class Command(TargetSource):
+    """Runs one argument list on the target and reads numbers from what it prints (the last 4 kB)."""
+
+    name: ClassVar[str] = "command"
+    parameters: ClassVar[type[Parameters]] = CommandSourceParameters
+    runs_program: ClassVar[bool] = True
+
+    def look(
+        self, target: TargetSpec, parameters: CommandSourceParameters, configuration: Mapping[str, str] = NOTHING
+    ) -> Reading:
+        """Look once. A program that fails or does not end in time is not up."""
+        at = datetime.now(UTC)
+        try:
+            outcome = run_on(target, filled(parameters.argv, target), seconds=parameters.seconds)
+        except StepFailed as failed:
+            return Reading(at, False, {}, str(failed)[:200])
+        if outcome.code != 0:
+            return Reading(at, False, {}, _("exit code %(codes)s") % {"codes": outcome.code})
+        named = numbers_in(outcome.text)
+        found = {name: named[column] for name, column in parameters.values.items() if column in named}
+        return Reading(at, True, found)
+
+    def provides(self, parameters: CommandSourceParameters) -> frozenset[str]:
+        """Return the metrics that are read."""
+        return provided_by(parameters.values)
+
+
+def numbers_in(text: str) -> dict[str, float]:
+    """Return the finite numbers of a JSON object, or of lines `name value`; other lines are left out."""
+    try:
+        content: Any = json.loads(text)
+    except ValueError:
+        content = None
+    if isinstance(content, dict):
+        found = {str(name): number_in(value) for name, value in content.items()}
+        return {name: value for name, value in found.items() if value is not None}
+    named: dict[str, float] = {}
+    for line in text.splitlines():
+        name, _between, value = line.strip().rpartition(" ")
+        try:
+            number = float(value)
+        except ValueError:
+            continue
+        if name and math.isfinite(number):
+            named[name.strip()] = number
+    return named

@@ -1,0 +1,78 @@
+"""The metric source for JSON served over HTTP; used by watches and checks."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metric_sources.pages import page_of
+from releases.step_types.base import Parameters, TargetSpec
+from releases.step_types.json_paths import ABSENT, at_path, number_in
+from releases.step_types.words import gettext as _
+
+
+class JsonHttpParameters(Parameters):
+    """url: address of the page; empty = `metrics_url` of the target. seconds: deadline, at most 5.
+
+    values: metric (or requests, errors, duration_sum, duration_count, started) → dotted path; a list found there
+    counts by its greatest number, true as 1. time: path of the time of the numbers (RFC 3339 or seconds since 1970);
+    older than stale_seconds is stale. own: the service itself serves the page, so that no answer means it is down.
+    """
+
+    url: str = ""
+    values: dict[MetricName, str] = Field(min_length=1)
+    time: str = ""
+    stale_seconds: float = Field(default=300.0, gt=0)
+    own: bool = False
+    seconds: float = Field(default=5.0, gt=0, le=5)
+
+
+class JsonHttp(MetricSource):
+    """Reads numbers from a JSON page by their paths."""
+
+    name: ClassVar[str] = "json_http"
+    parameters: ClassVar[type[Parameters]] = JsonHttpParameters
+
+    def read(
+        self, target: TargetSpec, parameters: JsonHttpParameters, configuration: Mapping[str, str] = NOTHING
+    ) -> Reading:
+        """Look once. No answer or one of 500 and above is not up; what is not there is left out."""
+        at, page = page_of(target, parameters.url, parameters.seconds)
+        if isinstance(page, Reading):
+            return page
+        try:
+            content = json.loads(page.body)
+        except ValueError:
+            return Reading(at, True, {}, _("The body is not JSON."))
+        found = {name: number_in(at_path(content, path)) for name, path in parameters.values.items()}
+        values = {name: value for name, value in found.items() if value is not None}
+        if not parameters.time:
+            return Reading(at, True, values)
+        measured = seconds_in(at_path(content, parameters.time))
+        stale = measured is None or measured < at.timestamp() - parameters.stale_seconds
+        return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
+
+    def own(self, parameters: JsonHttpParameters) -> bool:
+        """Tell what the parameters say."""
+        return parameters.own
+
+    def provides(self, parameters: JsonHttpParameters) -> frozenset[str]:
+        """Return the metrics that are read."""
+        found = provided_by(parameters.values)
+        return found | {"service_down"} if parameters.own else found
+
+
+def seconds_in(found: Any) -> float | None:
+    """Return a time as seconds since 1970, from a number or RFC 3339 text; without an offset it is UTC."""
+    if found == ABSENT or isinstance(found, bool):
+        return None
+    if isinstance(found, int | float):
+        return float(found)
+    try:
+        moment = datetime.fromisoformat(str(found))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

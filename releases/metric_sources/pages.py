@@ -1,0 +1,26 @@
+"""One page of numbers over HTTP, for the metric sources that read one; what keeps it from being read is a Reading."""
+
+from datetime import UTC, datetime
+
+from releases.metric_sources.base import Reading
+from releases.metric_sources.fetch import Fetched, NoAnswer, ask
+from releases.step_types.base import TargetSpec
+from releases.step_types.words import gettext as _
+
+
+def page_of(target: TargetSpec, url: str, seconds: float) -> tuple[datetime, Fetched | Reading]:
+    """Return when it was asked (aware, UTC) and the page; url: empty = `metrics_url` of the target; seconds: deadline.
+
+    No answer, or one of 500 and above, is a Reading that is not up; any other status than 200 is up without values.
+    """
+    at = datetime.now(UTC)
+    url = url or str(target.settings.get("metrics_url", ""))
+    if not url:
+        return at, Reading(at, False, {}, _("The target options have no “metrics_url”."))
+    try:
+        page = ask(url, target, seconds=seconds)
+    except NoAnswer as error:
+        return at, Reading(at, False, {}, str(error))
+    if page.status != 200:
+        return at, Reading(at, page.status < 500, {}, _("The page answered %(status)s.") % {"status": page.status})
+    return at, page

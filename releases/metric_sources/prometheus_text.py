@@ -1,0 +1,107 @@
+"""The metric source for pages in the text format of Prometheus; used by watches and checks."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import Field
+
+from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metric_sources.counters import COUNTERS
+from releases.metric_sources.pages import page_of
+from releases.step_types.base import Parameters, Pattern, TargetSpec
+from releases.step_types.words import gettext as _
+
+
+class PrometheusTextParameters(Parameters):
+    """Where the numbers are and what they are called.
+
+    url: address of the page; empty = `metrics_url` of the target. seconds: deadline of one look, at most 5.
+    requests: counter with the label `status_label`; where that matches `error_status` they are errors.
+    duration_sum, duration_count: seconds spent and number of requests.
+    resource_use: gauge 0..1, the worst counts.
+    started: gauge with the start of the process; when it changes, every counter began anew.
+    gauges: other metrics (name → gauge, the greatest counts). own: the service itself serves the page.
+    stale_seconds: age from which numbers that carry a time of their own count as stale.
+    """
+
+    url: str = ""
+    seconds: float = Field(default=5.0, gt=0, le=5)
+    requests: str = "http_requests_total"
+    status_label: str = "status"
+    error_status: Pattern = "5.."
+    duration_sum: str = "http_request_duration_seconds_sum"
+    duration_count: str = "http_request_duration_seconds_count"
+    resource_use: str = "resource_use_ratio"
+    started: str = "process_start_time_seconds"
+    gauges: dict[MetricName, str] = Field(default_factory=dict)
+    own: bool = True
+    stale_seconds: float = Field(default=300.0, gt=0)
+
+
+class PrometheusText(MetricSource):
+    """Reads counters and gauges from a page in the text format of Prometheus."""
+
+    name: ClassVar[str] = "prometheus_text"
+    parameters: ClassVar[type[Parameters]] = PrometheusTextParameters
+
+    def read(
+        self, target: TargetSpec, parameters: PrometheusTextParameters, configuration: Mapping[str, str] = NOTHING
+    ) -> Reading:
+        """Look once. No answer or one of 500 and above is not up; an unreadable page is up without values."""
+        at, page = page_of(target, parameters.url, parameters.seconds)
+        if isinstance(page, Reading):
+            return page
+        try:
+            families = list(text_string_to_metric_families(page.body.decode("utf-8")))
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            # The parser has no error of its own: it fails as it meets what it did not expect.
+            return Reading(at, True, {}, _("The page cannot be read: %(why)s") % {"why": f"{error}"[:200]})
+        times = [float(sample.timestamp) for family in families for sample in family.samples if sample.timestamp]
+        stale = bool(times) and max(times) < at.timestamp() - parameters.stale_seconds
+        return Reading(
+            at, True, values_of(families, parameters), _("The measured values are stale.") if stale else "", stale
+        )
+
+    def own(self, parameters: PrometheusTextParameters) -> bool:
+        """Tell that the service itself serves its page, unless said otherwise."""
+        return parameters.own
+
+    def provides(self, parameters: PrometheusTextParameters) -> frozenset[str]:
+        """Return the metrics of the page."""
+        found = provided_by(dict.fromkeys((*COUNTERS, "resource_use", *parameters.gauges)))
+        return found | {"service_down"} if parameters.own else found
+
+
+def values_of(families: Iterable[Metric], parameters: PrometheusTextParameters) -> dict[str, float]:
+    """Return the raw values by our names; what the page does not have, or has as NaN or Inf, is left out.
+
+    A counter that is declared but has no sample yet is 0: nothing was counted so far.
+    """
+    samples: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in families:
+        if family.type == "counter":
+            samples.setdefault(f"{family.name}_total", [])
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append((sample.labels, float(sample.value)))
+    is_error = re.compile(parameters.error_status)
+    values: dict[str, float] = {}
+    requests = samples.get(parameters.requests)
+    if requests is not None:
+        values["requests"] = sum(value for _labels, value in requests)
+        values["errors"] = sum(
+            value for labels, value in requests if is_error.fullmatch(labels.get(parameters.status_label, ""))
+        )
+    for name in ("duration_sum", "duration_count"):
+        found = samples.get(getattr(parameters, name))
+        if found:
+            values[name] = sum(value for _labels, value in found)
+    gauges = {**parameters.gauges, "resource_use": parameters.resource_use, "started": parameters.started}
+    for name, gauge in gauges.items():
+        found = samples.get(gauge)
+        if found:
+            values[name] = max(value for _labels, value in found)
+    return {name: value for name, value in values.items() if math.isfinite(value)}

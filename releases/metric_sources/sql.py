@@ -1,0 +1,72 @@
+"""The metric source that asks the target's own database; used by watches and checks."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import psycopg
+
+from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
+from releases.metric_sources.read_only import ReadStatement, read_rows
+from releases.step_types.base import Parameters, TargetSpec
+from releases.step_types.declared import Field
+from releases.step_types.target import database_of
+from releases.step_types.words import gettext as _
+
+
+class SqlSourceParameters(Parameters):
+    """statement: one statement that reads one row, or rows of (name, value); it runs in a read-only transaction.
+
+    values: metric (or requests, errors, duration_sum, duration_count, started) → column of the row, or name in the
+    rows. seconds: deadline, at most 5. That the database does not answer says nothing about the service.
+    """
+
+    statement: ReadStatement
+    values: dict[MetricName, str] = Field(min_length=1)
+    seconds: float = Field(default=5.0, gt=0, le=5)
+
+
+class Sql(TargetSource):
+    """Reads numbers from the target's database with one SELECT; never writes."""
+
+    name: ClassVar[str] = "sql"
+    parameters: ClassVar[type[Parameters]] = SqlSourceParameters
+    needs_configuration: ClassVar[bool] = True
+
+    def look(
+        self, target: TargetSpec, parameters: SqlSourceParameters, configuration: Mapping[str, str] = NOTHING
+    ) -> Reading:
+        """Look once. A database that does not answer is not up; NULL and what is no number are left out."""
+        at = datetime.now(UTC)
+        database = database_of(target, configuration)
+        if database is None:
+            return Reading(at, False, {}, _("The deployment target has no database."))
+        try:
+            columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=200)
+        except psycopg.OperationalError as error:
+            return Reading(at, False, {}, _said(error))
+        except psycopg.Error as error:
+            return Reading(at, True, {}, _said(error))
+        named = dict(zip(columns, rows[0], strict=True)) if len(rows) == 1 else {}
+        if len(columns) == 2 and not set(parameters.values.values()) & set(named):
+            named = {str(name): value for name, value in rows}
+        found = {name: number_of(named.get(column)) for name, column in parameters.values.items()}
+        return Reading(at, True, {name: value for name, value in found.items() if value is not None})
+
+    def provides(self, parameters: SqlSourceParameters) -> frozenset[str]:
+        """Return the metrics that are read."""
+        return provided_by(parameters.values)
+
+
+def number_of(value: Any) -> float | None:
+    """Return a finite number, a flag as 0 or 1; None for anything else."""
+    if not isinstance(value, bool | int | float | Decimal):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _said(error: psycopg.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

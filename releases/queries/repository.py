@@ -1,0 +1,60 @@
+"""Where an application's repository can be read on this machine; asked before an operation opens."""
+
+import re
+from pathlib import Path
+
+from django.conf import settings
+
+from environments.models import Application, ConfigurationVersion, Environment
+from releases.sources import git
+
+_FULL = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
+
+
+def place_of(application: Application) -> Path:
+    """Return the folder to read: the repository itself, or the mirror of one that lies elsewhere; asks no network."""
+    if git.is_remote(application.repository):
+        return Path(settings.STATE_DIR) / "mirrors" / application.slug
+    return Path(application.repository)
+
+
+def refreshed(application: Application) -> Path:
+    """Return the folder to read after the mirror was brought up to date. Raises SourceUnavailable."""
+    place = place_of(application)
+    if git.is_remote(application.repository):
+        git.refresh(application.repository, place, credentials_of(application))
+    return place
+
+
+def holding(application: Application, commit: str) -> Path:
+    """Return the folder to read; a mirror that has the commit (full id) already is not brought up to date for it.
+    Raises SourceUnavailable.
+    """
+    place = place_of(application)
+    if git.is_remote(application.repository) and place.is_dir() and _FULL.fullmatch(commit):
+        try:
+            git.resolve(place, commit)
+            return place
+        except git.NoSuchRevision:
+            pass
+    return refreshed(application)
+
+
+def credentials_of(application: Application) -> git.Credentials:
+    """Return the way in from the newest configuration: production's, else that of the earliest environment having one.
+
+    The keys are GIT_USERNAME, GIT_PASSWORD, GIT_SSH_KEY and GIT_KNOWN_HOSTS.
+    """
+    environments = list(
+        Environment.objects.filter(configurations__application=application).distinct().order_by("order")
+    )
+    production = [row for row in environments if row.tier == Environment.Tier.PRODUCTION]
+    for environment in [*reversed(production), *environments]:
+        newest = (
+            ConfigurationVersion.objects.filter(application=application, environment=environment)
+            .order_by("-number")
+            .first()
+        )
+        if newest is not None and {*newest.values, *newest.encrypted} & {*git.Credentials.KEYS}:
+            return git.Credentials.of(newest.opened())
+    return git.Credentials()

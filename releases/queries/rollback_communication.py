@@ -1,0 +1,62 @@
+"""The groups that were notified of a rollback in preparation: each item of the procedure with its record (B3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import get_language
+
+from releases.models import Notification, Rollback
+from releases.queries.delivery_status import DeliveryStatus, delivery_status
+
+# What a rollback that was authorised beforehand owes for what it skipped.
+OBLIGATION = "communication"
+
+
+@dataclass(frozen=True)
+class Communication:
+    """One item with what was done about it; all but key and label are empty while nothing was.
+
+    stated: how a person told them without Ringi, in their words; notice and groups: the notification that Ringi sent.
+    """
+
+    key: str
+    label: str
+    by: str = ""
+    at: datetime | None = None
+    stated: str = ""
+    notice: Notification | None = None
+    groups: Sequence[DeliveryStatus] = ()
+
+
+def communications(rollback: Rollback) -> list[Communication]:
+    """Return each item of the procedure with its record, in the procedure's order."""
+    language, found = get_language() or "ja", []
+    for item in rollback.deployment.procedure.document.rollback.communication:
+        kept = rollback.facts.get("communication", {}).get(item.key)
+        if kept is None:
+            found.append(Communication(item.key, item.label(language)))
+            continue
+        notice = (
+            Notification.objects.filter(operation_id=kept["act"], event=event_of(item.key)).first()
+            if not kept["stated"]
+            else None
+        )
+        groups = delivery_status(notice) if notice is not None else []
+        at = datetime.fromisoformat(kept["at"])
+        found.append(Communication(item.key, item.label(language), kept["name"], at, kept["stated"], notice, groups))
+    return found
+
+
+def uncommunicated(rollback: Rollback) -> list[str]:
+    """Return the labels of what nobody has been told yet; nothing is asked in an environment without protection."""
+    if not rollback.deployment.environment.protected:
+        return []
+    done, language = rollback.facts.get("communication", {}), get_language() or "ja"
+    items = rollback.deployment.procedure.document.rollback.communication
+    return [item.label(language) for item in items if item.key not in done]
+
+
+def event_of(key: str) -> str:
+    """Return the event by which Ringi tells the people of an item."""
+    return f"rollback:{key}"

@@ -1,0 +1,201 @@
+"""The schema of a deployment target's options, for the form, the API, the demo and the operations."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from environments.language import listed
+from environments.secret_detection import reveals_secret
+from releases.step_types.configuration_file import Kept
+from releases.step_types.sandbox import opens_ours
+from releases.step_types.service_settings import Service
+from releases.step_types.ssh.place import Place
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(_("write an http or https address, such as http://127.0.0.1:8000/health"))
+    return text
+
+
+def _below(text: str) -> str:
+    if PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
+        raise ValueError(_("write a path below the folder of the deployment target, such as shared/app.log"))
+    return text
+
+
+def _opened(text: str) -> str:
+    if not PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
+        raise ValueError(_("write an absolute path without “..”, such as /opt/java"))
+    if ours := opens_ours(text):
+        raise ValueError(_("%(path)s contains Ringi's own files, which no program may read") % {"path": ours})
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as wrong:
+        raise ValueError(_("is not a regular expression: %(fault)s") % {"fault": wrong}) from wrong
+    return text
+
+
+# Most characters of a text.
+LONGEST = 2000
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=LONGEST)]
+Command = Annotated[tuple[Text, ...], Field(min_length=1)]
+Address = Annotated[Text, AfterValidator(_address)]
+Below = Annotated[Text, AfterValidator(_below)]
+Opened = Annotated[Text, AfterValidator(_opened)]
+Pattern = Annotated[Text, AfterValidator(_pattern)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_left_out(cls, given: Any) -> Any:
+        """Refuse null: whoever reads a setting expects a value or no such key."""
+        if isinstance(given, Mapping) and (empty := [str(name) for name, value in given.items() if value is None]):
+            raise ValueError(_("leave out keys without a value: %(names)s") % {"names": listed(empty)})
+        return given
+
+
+class Urls(_Part):
+    """Addresses that checks ask."""
+
+    base: Address | None = None
+
+
+class Ansible(_Part):
+    """What the steps `ansible_playbook` run; the inventory is the text of a file, or an object."""
+
+    inventory: str | dict[str, Any] | None = None
+    playbook: Below = ""
+    program: Text = ""
+
+
+class Programs(_Part):
+    """What the target's programs see beside its folder and the system: paths to read and run, paths to write."""
+
+    read: tuple[Opened, ...] = ()
+    write: tuple[Opened, ...] = ()
+
+
+class TargetSettings(_Part):
+    """All settings. `watch`, `http_hosts` and `private_networks` are judged by what reads them."""
+
+    service: Service | None = None
+    migrate: Command | None = None
+    migrate_check: Command | None = None
+    migrate_back: Command | None = None
+    database_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "DATABASE_URL"
+    postgres_bin: Text = ""
+    configuration: Kept | None = None
+    urls: Urls | None = None
+    log: Below = "shared/app.log"
+    log_error_pattern: Pattern = ""
+    metrics_url: Address | None = None
+    prometheus_url: Address | None = None
+    alerts_url: Address | None = None
+    trusted_certificates: Text = ""
+    programs: Programs | None = None
+    ssh: Place | None = None
+    ansible: Ansible | None = None
+    watch: Any = None
+    http_hosts: Any = None
+    private_networks: Any = None
+
+
+def keys(model: type[BaseModel] = TargetSettings, above: str = "") -> Iterator[str]:
+    """Yield every setting by its dotted name ("service.ready.url"), in the order of the schema."""
+    for name, field in model.model_fields.items():
+        inner = _part_in(field.annotation)
+        if inner is None:
+            yield above + name
+        else:
+            yield from keys(inner, f"{above}{name}.")
+
+
+def _part_in(annotation: Any) -> type[BaseModel] | None:
+    for found in (annotation, *get_args(annotation)):
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return None
+
+
+def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return dotted name → a sentence for each fault of it; empty for settings that are sound."""
+    try:
+        TargetSettings.model_validate(dict(settings))
+    except ValidationError as wrong:
+        found: dict[str, list[str]] = defaultdict(list)
+        for error in wrong.errors(include_url=False, include_input=False):
+            # What pydantic adds for the members of a union is left out.
+            key = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and part != "str")
+            if (sentence := _sentence(key, error)) not in found[key]:
+                found[key].append(sentence)
+        return dict(found)
+    text = _(
+        "The option “%(key)s” contains a password or another secret. Options are stored in plain text. Enter "
+        "the secret in the environment's configuration instead."
+    )
+    return {key: [text % {"key": key}] for key in reveals_secret(settings)}
+
+
+def faults_in(settings: Mapping[str, Any]) -> list[str]:
+    """Return all sentences."""
+    return [sentence for sentences in faults_by_key(settings).values() for sentence in sentences]
+
+
+def _sentence(key: str, error: Any) -> str:
+    kind, told = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(key)
+    sentences = {
+        "missing": _("is missing"),
+        "string_type": _("must be a text"),
+        "tuple_type": _("must be a list of texts, one for each part of the command"),
+        "too_short": _("must not be empty"),
+        "float_parsing": _("must be a number"),
+        "float_type": _("must be a number"),
+        "int_parsing": _("must be a whole number"),
+        "int_type": _("must be a whole number"),
+        "model_type": _("must be an object with options of its own"),
+        "greater_than": _("must be more than %(limit)s") % {"limit": told.get("gt")},
+        "less_than": _("must be less than %(limit)s") % {"limit": told.get("lt")},
+        "bool_parsing": _("must be true or false"),
+        "bool_type": _("must be true or false"),
+        "greater_than_equal": _("must be at least %(limit)s") % {"limit": told.get("ge")},
+        "less_than_equal": _("must be at most %(limit)s") % {"limit": told.get("le")},
+        "literal_error": _("must be one of: %(known)s") % {"known": told.get("expected", "")},
+        "string_pattern_mismatch": _("has a character that is not allowed there"),
+        "value_error": str(told.get("error", "")),
+    }
+    sentence = sentences.get(kind) or error["msg"]
+    return _("The option “%(key)s”: %(fault)s.") % {"key": key, "fault": sentence}
+
+
+def _unknown(key: str) -> str:
+    above, _dot, name = key.rpartition(".")
+    known = sorted({other.removeprefix(f"{above}.").partition(".")[0] for other in keys()
+                    if not above or other.startswith(f"{above}.")})  # fmt: skip
+    there = [f"{above}.{other}" if above else other for other in known]
+    # A misspelt name may belong on another level altogether.
+    near = get_close_matches(key, [*there, *keys()], 1, 0.75) or get_close_matches(key, there, 1, 0.0)
+    if not near:
+        return _("“%(key)s” is not an option of a deployment target.") % {"key": key}
+    text = _(
+        "“%(key)s” is not an option of a deployment target. The nearest option is “%(near)s”. Options allowed "
+        "there: %(known)s."
+    )
+    return text % {"key": key, "near": near[0], "known": listed(known)}

@@ -1,0 +1,73 @@
+"""A target as step and check types take it, and the configuration that is deployed there."""
+
+from pathlib import Path
+from typing import Any
+
+from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
+from releases.models import DeployedVersion, MonitoringPeriod
+from releases.sources import git
+from releases.sources.git.remote import as_lines
+from releases.step_types.base import TargetSpec
+from releases.step_types.masking import passwords_in
+from releases.step_types.ssh import place as ssh
+
+
+def spec_of(target: DeploymentTarget, wanted: int | None = None) -> TargetSpec:
+    """Return a target's row as the leaves take it, with the key to its host where it lies on another one. wanted: the
+    configuration that a run was consented with.
+    """
+    key = ssh_key_of(target, wanted) if target.options.get("ssh") else ""
+    return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.options, key)
+
+
+def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
+    """Return the private key for the target's host, empty for none: from the secrets of the wanted configuration, else
+    of the one in force, and only before there is one from the newest, which nobody has approved.
+
+    It may be written on one line, with `\\n` or in base64. One that is no secret there is not taken.
+    """
+    versions = ConfigurationVersion.objects.filter(application=target.application, environment=target.environment)
+    pointer = DeployedVersion.established(target.application, target.environment)
+    agreed = [pk for pk in (wanted, pointer.configuration_id if pointer is not None else None) if pk is not None]
+    known = versions.in_bulk(agreed)
+    candidates = [known[pk] for pk in agreed if pk in known]
+    if pointer is None and (newest := versions.order_by("-number").first()) is not None:
+        candidates.append(newest)
+    return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.encrypted), "")
+
+
+def spec_for(watch: MonitoringPeriod) -> TargetSpec:
+    """Return the target that a watch looks at."""
+    target = DeploymentTarget.objects.select_related("application", "environment").get(
+        application=watch.deployment.application, environment=watch.deployment.environment
+    )
+    return spec_of(target)
+
+
+def configuration_for(watch: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the same of the configuration in force at the target."""
+    deployment = watch.deployment
+    if watch.purpose == MonitoringPeriod.Purpose.BASELINE:
+        return configuration_deployed(deployment.application, deployment.environment)
+    if watch.purpose == MonitoringPeriod.Purpose.ROLLBACK:
+        return configuration_of(deployment.previous.get("deployed_version", {}).get("configuration"))
+    return configuration_of(deployment.previous.get("wanted_configuration"))
+
+
+def configuration_deployed(
+    application: Application, environment: Environment
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the same of what the records say is in force."""
+    pointer = DeployedVersion.established(application, environment)
+    return configuration_of(pointer.configuration_id if pointer is not None else None)
+
+
+def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return (values as the target gets them, secrets in clear; what no output may show); empty for none."""
+    row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
+    if row is None:
+        return {}, ()
+    # The ways into the repository and onto the host are the product's own and no business of a target.
+    own = {*git.Credentials.KEYS, ssh.KEY}
+    values = {key: value for key, value in row.opened().items() if key not in own}
+    return values, (*row.secret_values(), *passwords_in(values.values()))

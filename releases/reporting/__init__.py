@@ -1,0 +1,1 @@
+"""What is told of releases afterwards: evidence packs, audit tests, statistics."""

@@ -1,0 +1,95 @@
+"""Approved digest ≠ deployed digest: what was approved, word by word, against what the run brought."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import rfc8785
+from django.db.models import JSONField, TextField
+from django.db.models.expressions import RawSQL
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import ConfigurationVersion
+from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, words_for
+
+_plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+# A plan is the greater part of a document, and many documents have the same one.
+_REST = RawSQL("releases_approvalrequest.document - 'plan'::text", [], JSONField())
+_PLAN = RawSQL(
+    "encode(sha256(convert_to(releases_approvalrequest.document ->> 'plan', 'UTF8')), 'hex')", [], TextField()
+)
+
+
+class Compared:
+    """What was approved against what was brought; a plan that many rounds have is read once.
+
+    Where the plain form of a content has the digest of its canonical one (RFC 8785), it is that: these were the bytes.
+    """
+
+    def __init__(self) -> None:
+        self._configurations = dict(ConfigurationVersion.objects.values_list("pk", "digest"))
+        self._plans: dict[str, str] = {}
+
+    def differences(self, deployment: Any) -> Iterator[tuple[Any, str, str]]:
+        """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
+        round_ = deployment.approval_request
+        if round_ is None:
+            yield _("approval request"), "—", deployment.plan_digest
+            return
+        content, plan = deployment.rest, self._plan(deployment)
+        whole = _plain(content | {"plan": deployment.plan}).replace(f'"{deployment.plan}"', plan, 1)
+        digest = _digest(whole, round_.digest, lambda: round_.document)
+        if digest != round_.digest:
+            yield _("content of the approval request"), round_.digest, digest
+        for word in words_for(deployment):
+            if word.digest != round_.digest:
+                yield _("digest of an approval decision"), word.digest, round_.digest
+            signed = word.signature.get("digest", word.digest)
+            if signed != word.digest:
+                yield _("digest of a signature"), signed, word.digest
+        planned = _digest(plan, deployment.plan_digest, lambda: round_.document.get("plan"))
+        brought = self._configurations.get(deployment.previous.get("wanted_configuration"))
+        pairs = [
+            (_("step plan"), planned, deployment.plan_digest),
+            (_("commit"), content.get("commit"), deployment.previous.get("wanted", {}).get("commit")),
+            (_("Git tree hash"), content.get("tree"), deployment.previous.get("wanted_tree")),
+            (
+                _("code on the deployment target"),
+                content.get("tree"),
+                deployment.measured.get("verification", {}).get("code"),
+            ),
+            (_("configuration"), content.get("configuration"), brought),
+        ]
+        for what, approved, deployed in pairs:
+            if approved and deployed and approved != deployed:
+                yield what, approved, deployed
+
+    def _plan(self, deployment: Any) -> str:
+        if deployment.plan not in self._plans:
+            self._plans[deployment.plan] = _plain(deployment.approval_request.document.get("plan"))
+        return self._plans[deployment.plan]
+
+
+def _digest(plain: str, expected: str, content: Callable[[], Any]) -> str:
+    found = hashlib.sha256(plain.encode()).hexdigest()
+    return found if found == expected else hashlib.sha256(rfc8785.dumps(content())).hexdigest()
+
+
+def run(scope: Scope) -> Outcome:
+    """Compare each run in a protected environment with its round."""
+    outcome, compared = Outcome(), Compared()
+    for deployment in scope.runs().annotate(rest=_REST, plan=_PLAN).iterator(chunk_size=CHUNK):
+        outcome.examined += 1
+        for what, approved, deployed in compared.differences(deployment):
+            outcome.found(deployment, str(deployment), what, approved, deployed)
+    return outcome
+
+
+TEST = SavedTest(
+    key="different-content",
+    title=_("Approved content is not the deployed content"),
+    question=_("Does the deployed content match, by digest, the content of each approval?"),
+    columns=(_("deployment"), _("item"), _("approved"), _("deployed")),
+    run=run,
+)

@@ -1,0 +1,180 @@
+"""The production runs of a period with what became of each: the material of the four DORA keys.
+
+A run belongs to the period in which its first step was claimed, and whatever goes wrong later is tied to that run: a
+rollback counts against the deployment that it takes back, however late it comes.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from environments.models import Environment
+from releases.models import DecisionRequest, Deployment, Release, Rollback, Step
+from releases.reporting.statistics.spread import Spread
+
+# What the plan itself leaves to a person is no trouble.
+PLANNED = ("", "step:confirm_manual")
+# States from which only a person gets a run out.
+HELPLESS = ("awaiting_decision", "failed", "stopped", "rollback_failed")
+OUT = ("monitoring", "rolled_back", "resolved")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One production run. trouble: `rolled_back`, `settled`, `rescued`, or empty when it went through by itself."""
+
+    pk: int
+    application: str
+    release: str
+    release_id: int
+    kind: str
+    started_at: datetime
+    fixed_at: datetime | None
+    verified_at: datetime | None
+    trouble: str
+    trouble_at: datetime | None
+    restored_at: datetime | None
+
+    @property
+    def judged(self) -> bool:
+        """Tell whether it has come to a result; one that is still on its way counts neither way."""
+        return bool(self.trouble) or self.verified_at is not None
+
+    @property
+    def lead_seconds(self) -> float | None:
+        """Return how long the change took from the fixing of its content until it was verified in production."""
+        if self.fixed_at is None or self.verified_at is None:
+            return None
+        return (self.verified_at - self.fixed_at).total_seconds()
+
+    @property
+    def restore_seconds(self) -> float | None:
+        """Return how long the trouble lasted; None without trouble and while it lasts."""
+        if self.trouble_at is None or self.restored_at is None:
+            return None
+        return max(0.0, (self.restored_at - self.trouble_at).total_seconds())
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The four DORA keys of some runs; `per_month` and `failed_share` are None where nothing can be divided."""
+
+    verified: int
+    per_month: float | None
+    lead: Spread
+    judged: int
+    failed: int
+    failed_share: float | None
+    restore: Spread
+    open: int
+
+
+def runs(since: datetime, until: datetime, application: int | None = None) -> list[Run]:
+    """Return the production runs whose first step was claimed in a period, oldest first, in eight queries."""
+    # By their keys: the database knows how few of all runs are theirs, and not how few are of a tier.
+    production = list(Environment.objects.filter(tier=Environment.Tier.PRODUCTION).values_list("pk", flat=True))
+    rows: Any = Deployment.objects.filter(
+        environment__in=production, started_at__gte=since, started_at__lt=until
+    ).select_related("release", "application")
+    if application is not None:
+        rows = rows.filter(application_id=application)
+    found = list(rows.order_by("started_at", "pk"))
+    ids = rows.values("pk")
+    moments = moments_of(Deployment, ids, (*HELPLESS, *OUT))
+    fixed = first_moments(Release, rows.values("release_id"), ("scope_locked",))
+    helped = Step.objects.filter(deployment__in=ids).exclude(decision={})
+    decided = set(
+        helped.exclude(step_type="manual", decision__verb="step:confirm_manual").values_list("deployment_id", flat=True)
+    )
+    asked: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    questions = DecisionRequest.objects.filter(deployment__in=ids).order_by("pk")
+    for pk, kind, answer in questions.values_list("deployment_id", "step__step_type", "answer"):
+        asked[pk].append((kind, answer))
+    back: dict[int, list[Rollback]] = defaultdict(list)
+    ways: Any = Rollback.objects.filter(deployment__in=ids).exclude(state__in=["dismissed", "raised", "assessed"])
+    for way in ways.order_by("raised_at"):
+        back[way.deployment_id].append(way)
+    return [
+        _run(
+            row, _unplanned(moments[row.pk], asked[row.pk]), fixed.get((row.release_id, "scope_locked")),
+            row.pk in decided, back[row.pk],
+        )
+        for row in found
+    ]  # fmt: skip
+
+
+def _unplanned(moments: list[tuple[datetime, str]], asked: list[tuple[str, str]]) -> list[tuple[datetime, str]]:
+    """Leave out where a run waited for a step of a person's. asked: (kind of step, answer), one for each wait in order."""
+    waits = iter(asked)
+    return [
+        (at, state)
+        for at, state in moments
+        if state != "awaiting_decision" or not ((row := next(waits, ("", "-")))[0] == "manual" and row[1] in PLANNED)
+    ]
+
+
+def moments_of(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[int, list[tuple[datetime, str]]]:
+    """Return per row the times at which it was seen to come into one of some states, in order.
+
+    ids: a query for the keys, not a list: a period may hold more of them than a query takes values.
+    """
+    found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
+    before: dict[int, str] = {}
+    rows = model.history.filter(id__in=ids).order_by("history_date", "history_id")
+    for pk, state, at in rows.values_list("id", "state", "history_date").iterator():
+        if before.get(pk) != state and state in states:
+            found[pk].append((at, state))
+        before[pk] = state
+    return found
+
+
+def first_moments(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[tuple[int, str], datetime]:
+    """Return (row, state) → when it first came into it."""
+    found: dict[tuple[int, str], datetime] = {}
+    for pk, moments in moments_of(model, ids, states).items():
+        for at, state in moments:
+            found.setdefault((pk, state), at)
+    return found
+
+
+def _run(
+    row: Any, moments: list[tuple[datetime, str]], fixed_at: datetime | None, decided: bool, back: list[Rollback]
+) -> Run:
+    verified_at = next((at for at, state in moments if state == "monitoring"), None)
+    helpless_at = next((at for at, state in moments if state in HELPLESS), None)
+    trouble = ""
+    if back or row.state in ("rolling_back", "rolled_back", "rollback_failed"):
+        trouble = "rolled_back"
+    elif row.state in ("resolved", "failed", "stopped"):
+        trouble = "resolved"
+    elif helpless_at is not None or decided:
+        trouble = "rescued"
+    trouble_at = min(filter(None, [helpless_at, *(way.outage_began_at for way in back)]), default=None)
+    restored_at = None
+    if trouble_at is not None:
+        restored = [way.restored_at for way in back if way.restored_at is not None]
+        out = (at for at, state in moments if state in OUT and at >= trouble_at)
+        restored_at = restored[-1] if restored else next(out, None)
+    return Run(
+        pk=row.pk, application=str(row.application), release=str(row.release.version), release_id=row.release_id,
+        kind=row.release.kind, started_at=row.started_at, fixed_at=fixed_at, verified_at=verified_at, trouble=trouble,
+        trouble_at=trouble_at, restored_at=restored_at,
+    )  # fmt: skip
+
+
+def keys_of(some: list[Run], months: float) -> Keys:
+    """Return the four keys of some runs over so many months."""
+    verified = sum(1 for run in some if run.verified_at is not None)
+    judged = [run for run in some if run.judged]
+    failed = [run for run in judged if run.trouble]
+    return Keys(
+        verified=verified,
+        per_month=verified / months if months > 0 else None,
+        lead=Spread.of(run.lead_seconds for run in some),
+        judged=len(judged),
+        failed=len(failed),
+        failed_share=len(failed) / len(judged) if judged else None,
+        restore=Spread.of(run.restore_seconds for run in failed),
+        open=sum(1 for run in failed if run.trouble_at is not None and run.restored_at is None),
+    )

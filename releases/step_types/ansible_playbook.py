@@ -1,0 +1,231 @@
+"""A fleet: runs a playbook over the hosts of an inventory with the `ansible-playbook` program; a step kind."""
+
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar
+
+from releases.step_types.base import Parameters, Probe, StepContext, StepFailed, TargetSpec
+from releases.step_types.configuration_file import quoted
+from releases.step_types.declared import Field, StringConstraints, field_validator
+from releases.step_types.masking import masked
+from releases.step_types.runner import secrets_of
+from releases.step_types.sandbox import shared
+from releases.step_types.target import Held, Layout, TargetStep, journal, journal_lines, write_atomically
+from releases.step_types.words import gettext as _
+
+PROGRAM = "ansible-playbook"
+# Loaded by the program itself: what became of each host, in a file, however long the output was.
+PLUGIN = '''\
+"""Writes what became of each host."""
+import json, os
+from ansible.plugins.callback import CallbackBase
+DOCUMENTATION = """
+name: ringi_hosts
+type: aggregate
+short_description: what became of each host
+description: Writes the counts of each host to the file RINGI_ANSIBLE_STATS_FILE.
+"""
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "ringi_hosts"
+    CALLBACK_NEEDS_ENABLED = True
+    def v2_playbook_on_stats(self, stats):
+        with open(os.environ["RINGI_ANSIBLE_STATS_FILE"], "w") as file:
+            json.dump({host: stats.summarize(host) for host in stats.processed}, file)
+'''
+_COUNTS = ("ok", "changed", "failures", "unreachable", "skipped")
+_WORD = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+
+class AnsibleParameters(Parameters):
+    """playbook: path below the release's tree; empty: `ansible.playbook` of the target's settings. tags: run only these.
+
+    limit: pattern of hosts; empty: all of the inventory. variables: given to the playbook. repeatable: a second run is
+    harmless. seconds: limit.
+    """
+
+    playbook: str = ""
+    tags: tuple[_WORD, ...] = ()
+    limit: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_.*][A-Za-z0-9_.:*,!&-]*)?$")] = ""
+    variables: dict[_WORD, str] = Field(default_factory=dict)
+    repeatable: bool = False
+    seconds: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("playbook")
+    @classmethod
+    def _is_below(cls, value: str) -> str:
+        if value.startswith(("/", "-")) or ".." in PurePosixPath(value).parts or "\0" in value:
+            raise ValueError("must be a path below the release's tree")
+        return value
+
+
+class AnsiblePlaybook(TargetStep):
+    """Runs one playbook where the target is; what became of each host is its result."""
+
+    name: ClassVar[str] = "ansible_playbook"
+    parameters: ClassVar[type[Parameters]] = AnsibleParameters
+    repeatable: ClassVar[bool] = False
+    estimate_seconds: ClassVar[float] = 300
+
+    def make(self, context: StepContext, held: Held, parameters: AnsibleParameters) -> dict[str, Any]:
+        """Run it; facts: hosts {name: {state, ok, changed, failures, unreachable, skipped}}, exit_code, seconds.
+
+        One that ended well under this key is not run twice. Raises StepFailed, with the same facts, when a host failed
+        or was not reached.
+        """
+        done = journal_lines(context.target, key=context.key, effect="ansible_playbook:done")
+        if done and not parameters.repeatable:
+            return _facts(done[-1]) | {"found": True}
+        if parameters.seconds is not None:
+            held = replace(held, until=min(held.until, time.monotonic() + parameters.seconds))
+        playbook = _playbook(context.target, parameters)
+        with _prepared(context, parameters) as (options, environment, told):
+            journal(context, "ansible_playbook:started", playbook=str(playbook))
+            command = [_program(context.target), *options, "--", str(playbook)]
+            # Its processes speak to each other through shared memory.
+            outcome = held.run(command, extra=environment, allowed=range(-255, 256), write=["/dev/shm"])
+            facts = {"hosts": _hosts(told), "exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
+        if outcome.code:
+            journal(context, "ansible_playbook:failed", **facts)
+            raise StepFailed(_why(facts), state=outcome.text, facts=facts)
+        if not facts["hosts"]:
+            raise StepFailed(_("the playbook matched no host of the inventory"), state=outcome.text, facts=facts)
+        journal(context, "ansible_playbook:done", **facts)
+        return facts
+
+    def look(self, context: StepContext, held: Held, parameters: AnsibleParameters) -> tuple[Probe, dict[str, Any]]:
+        """Done by the journal; begun but without a good end: only a person can tell, unless a second run is harmless."""
+        done = journal_lines(context.target, key=context.key, effect="ansible_playbook:done")
+        if done:
+            return Probe.DONE, _facts(done[-1])
+        if not journal_lines(context.target, key=context.key, effect="ansible_playbook:started"):
+            return Probe.NOT_DONE, {}
+        return (Probe.NOT_DONE if parameters.repeatable else Probe.UNKNOWN), {}
+
+    def describe(self, context: StepContext, parameters: AnsibleParameters) -> list[str]:
+        """Return the line of the dry run, secrets masked."""
+        _inventory(context.target)
+        options = [f"--inventory={Layout(context.target.root).own / 'inventory'}", *_options(parameters)]
+        if parameters.variables:
+            options.append(f"--extra-vars={json.dumps(dict(parameters.variables), ensure_ascii=False)}")
+        command = [PROGRAM, *options, "--", str(_playbook(context.target, parameters))]
+        return [masked(shlex.join(command), secrets_of(context))]
+
+
+def _settings(target: TargetSpec) -> Mapping[str, Any]:
+    found = target.settings.get("ansible", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _inventory(target: TargetSpec) -> str:
+    given = _settings(target).get("inventory")
+    if not given:
+        raise StepFailed(_("the target options have no inventory (ansible.inventory)"))
+    return given if isinstance(given, str) else json.dumps(given)
+
+
+def _playbook(target: TargetSpec, parameters: AnsibleParameters) -> Path:
+    if parameters.playbook:
+        return Layout(target.root).current / parameters.playbook
+    given = str(_settings(target).get("playbook", ""))
+    if not given:
+        raise StepFailed(_("neither the step plan nor the target options name a playbook (ansible.playbook)"))
+    return target.root / given
+
+
+def _program(target: TargetSpec) -> str:
+    given = str(_settings(target).get("program", ""))
+    # The optional extra installs it beside the interpreter, which is not on every worker's PATH.
+    beside = Path(sys.executable).with_name(PROGRAM)
+    found = given or (str(beside) if beside.exists() else shutil.which(PROGRAM))
+    if not found:
+        raise StepFailed(_("ansible-playbook is not installed on the target's host"))
+    return found
+
+
+def _options(parameters: AnsibleParameters) -> list[str]:
+    options = [f"--tags={','.join(parameters.tags)}"] if parameters.tags else []
+    return options + ([f"--limit={parameters.limit}"] if parameters.limit else [])
+
+
+@contextmanager
+def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[tuple[list[str], dict[str, str], Path]]:
+    """Yield options, environment, and the file in which each host's fate will be; values go by a private file that is gone afterwards."""
+    version = context.wanted
+    own_values = {"ringi_version": version.version, "ringi_commit": version.commit} if version else {}
+    inventory = _inventory(context.target)
+    own = Layout(context.target.root).own
+    for left in own.glob("ansible-*"):
+        # The target's lock is held: whose folder it was is dead.
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix="ansible-", dir=own) as name:
+        folder = Path(name)
+        (folder / "plugins").mkdir()
+        (folder / "plugins" / "ringi_hosts.py").write_text(PLUGIN)
+        (folder / "ansible.cfg").write_text("")
+        place = folder / ("inventory" if isinstance(_settings(context.target)["inventory"], str) else "inventory.json")
+        write_atomically(place, inventory.encode())
+        values = _yaml(parameters.variables | own_values, context.configuration)
+        write_atomically(folder / "values.yml", values.encode())
+        options = [f"--inventory={place}", *_options(parameters), f"--extra-vars=@{folder / 'values.yml'}"]
+        environment = {
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_HOME": str(folder / "home"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(folder / "plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "ringi_hosts",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_NOCOWS": "1",
+            "ANSIBLE_RETRY_FILES_ENABLED": "0",
+            # Not "~", which is looked up in passwd: the home of the worker's account is closed here.
+            "ANSIBLE_REMOTE_TMP": "$HOME/.ansible/tmp",
+            "RINGI_ANSIBLE_STATS_FILE": str(folder / "hosts.json"),
+        }
+        for path in (folder, *folder.rglob("*")) if shared(own) else ():
+            path.chmod(0o2770 if path.is_dir() else 0o640)
+        yield options, environment, folder / "hosts.json"
+
+
+def _yaml(variables: Mapping[str, str], configuration: Mapping[str, str]) -> str:
+    """Return the playbook's variables; `!unsafe`: what stands in a value is text and no template."""
+    lines = [f"{quoted(name)}: !unsafe {quoted(value)}\n" for name, value in variables.items()]
+    lines.append("ringi_configuration:\n" if configuration else "ringi_configuration: {}\n")
+    return "".join([*lines, *(f"  {quoted(key)}: !unsafe {quoted(value)}\n" for key, value in configuration.items())])
+
+
+def _hosts(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    counted: dict[str, dict[str, int]] = json.loads(path.read_bytes())
+    return {
+        host: {"state": _state(counts)} | {name: int(counts.get(name, 0)) for name in _COUNTS}
+        for host, counts in sorted(counted.items())
+    }
+
+
+def _state(counts: Mapping[str, int]) -> str:
+    for name, state in (("unreachable", "unreachable"), ("failures", "failed"), ("changed", "changed")):
+        if counts.get(name):
+            return state
+    return "ok"
+
+
+def _facts(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in ("hosts", "exit_code", "seconds")}
+
+
+def _why(facts: Mapping[str, Any]) -> str:
+    worst = [
+        f"{host} ({row['state']})" for host, row in facts["hosts"].items() if row["state"] in ("failed", "unreachable")
+    ]
+    if not worst:
+        return _("the playbook ended with exit code %(code)d before any host failed") % {"code": facts["exit_code"]}
+    return _("the playbook did not succeed on: %(hosts)s") % {"hosts": ", ".join(worst)}

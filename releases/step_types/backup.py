@@ -1,0 +1,247 @@
+"""Backup: dumps the database in force in one snapshot and proves the dump by restoring it elsewhere; a step kind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from releases.step_types import database as databases
+from releases.step_types.base import Parameters, Probe, StepContext, StepFailed
+from releases.step_types.configuration_file import path_of
+from releases.step_types.sandbox import shared
+from releases.step_types.target import (
+    Held,
+    Layout,
+    TargetStep,
+    configuration_digest,
+    database_of,
+    journal_lines,
+    journal_once,
+    private_folder,
+    write_atomically,
+)
+from releases.step_types.trees import sync_folder
+from releases.step_types.words import gettext as _
+
+if TYPE_CHECKING:
+    from releases.step_types.database import Database
+
+_DATA_ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE DATA (\S+) (.+) \S+$", re.MULTILINE)
+_RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"')
+
+
+class BackupParameters(Parameters):
+    """verify: full = restore into a scratch database and compare; sample, list = read the dump's table of contents only."""
+
+    verify: Literal["full", "sample", "list"] = "full"
+
+
+class Backup(TargetStep):
+    """Dumps the database and copies the configuration; the dump counts only when it is proved."""
+
+    name: ClassVar[str] = "backup"
+    parameters: ClassVar[type[Parameters]] = BackupParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 60
+
+    def make(self, context: StepContext, held: Held, parameters: BackupParameters) -> dict[str, Any]:
+        """Dump and prove; facts: dump, sha256, bytes, snapshot, data, schema, tables {name: [rows, sha256]}, proved,
+        run.
+
+        {"nothing": true} when no database is configured, or nothing is in force and the database is empty or not there.
+        """
+        folder = Layout(context.target.root).backup(context.run_token)
+        private_folder(folder)
+        facts = _facts(folder)
+        if facts is not None and facts["key"] != context.key:
+            text = _("another step of this deployment already stored its backup in %(path)s")
+            raise StepFailed(text % {"path": folder})
+        if facts is None or not _intact(facts):
+            self._copy_configuration(context, folder)
+            facts = self._dump(context, held, folder)
+        if facts.get("nothing"):
+            return facts
+        journal_once(context, "backup:dumped", sha256=facts["sha256"], data=facts["data"], snapshot=facts["snapshot"])
+        if facts.get("proved") != parameters.verify:
+            self._prove(context, held, parameters, facts)
+            facts["proved"] = parameters.verify
+            _write_facts(folder, facts)
+        journal_once(context, "backup:proved", sha256=facts["sha256"], verify=parameters.verify)
+        return facts
+
+    def look(self, context: StepContext, held: Held, parameters: BackupParameters) -> tuple[Probe, dict[str, Any]]:
+        """Done when this key's dump is there, has its digest, and was proved as the plan asks."""
+        facts = _facts(Layout(context.target.root).backup(context.run_token))
+        if facts is None or facts["key"] != context.key or not _intact(facts):
+            return Probe.NOT_DONE, {}
+        proved = journal_lines(context.target, key=context.key, effect="backup:proved")
+        if facts.get("nothing") or (proved and facts.get("proved") == parameters.verify):
+            return Probe.DONE, facts
+        return Probe.NOT_DONE, {}
+
+    def describe(self, context: StepContext, parameters: BackupParameters) -> list[str]:
+        """Return the lines of the dry run."""
+        folder = Layout(context.target.root).backup(context.run_token)
+        if database_of(context.target, context.previous_configuration, context.configuration) is None:
+            return [_("no database is configured: nothing to dump")]
+        lines = [f"pg_dump --format=custom --snapshot=… --file={folder / 'database.dump'}"]
+        if parameters.verify == "full":
+            return [*lines, _("restore the dump into a scratch database and compare it table by table")]
+        return [*lines, f"pg_restore --list {folder / 'database.dump'}"]
+
+    @staticmethod
+    def _copy_configuration(context: StepContext, folder: Path) -> None:
+        path = path_of(context.target)
+        if path is not None and path.exists():
+            write_atomically(folder / path.name, path.read_bytes())
+
+    @staticmethod
+    def _dump(context: StepContext, held: Held, folder: Path) -> dict[str, Any]:
+        common = {"key": context.key, "run": context.run_token, "configuration": configuration_digest(context.target)}
+        database = database_of(context.target, context.previous_configuration, context.configuration)
+        if database is None or (context.previous is None and _empty(database, held)):
+            facts = common | {"nothing": True, "data": ""}
+            _write_facts(folder, facts)
+            return facts
+        dump, partial = folder / "database.dump", folder / ".database.dump.partial"
+        partial.unlink(missing_ok=True)
+        with databases.snapshot_of(database) as (connection, exported, snapshot):
+            databases.dump(database, held.tool, exported, partial)
+            digest = databases.digest_in(database, held.tool, connection, exported, context.heartbeat)
+        os.chmod(partial, 0o640 if shared(folder) else 0o600)
+        descriptor = os.open(partial, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename(partial, dump)
+        sync_folder(folder)
+        facts = common | {
+            "dump": str(dump),
+            "sha256": sha256_of(dump),
+            "bytes": dump.stat().st_size,
+            "snapshot": snapshot,
+            "data": digest.total,
+            "schema": digest.schema,
+            "tables": {name: list(found) for name, found in digest.tables.items()},
+        }
+        _write_facts(folder, facts)
+        return facts
+
+    @staticmethod
+    def _prove(context: StepContext, held: Held, parameters: BackupParameters, facts: dict[str, Any]) -> None:
+        database = database_of(context.target, context.previous_configuration, context.configuration)
+        assert database is not None
+        if parameters.verify == "full":
+            _restore_elsewhere(context, held, database, facts)
+            return
+        contents = Path(facts["dump"]).with_name("contents.txt")
+        held.tool([_program(database, "pg_restore"), "--list", f"--file={contents}", facts["dump"]])
+        listed = {
+            name if schema == "public" else f"{schema}.{name}"
+            for schema, name in _DATA_ENTRY.findall(contents.read_text())
+        }
+        missing = sorted(facts["tables"].keys() - listed)
+        if missing:
+            raise StepFailed(_("the dump lacks tables: %(tables)s") % {"tables": ", ".join(missing)})
+
+
+class DropParameters(Parameters):
+    """sha256: of the dump that is to go; another one is left alone."""
+
+    sha256: str
+
+
+class DropBackup(TargetStep):
+    """Deletes the backup of one run from its target when its retention is over; no step of a plan, the scheduler asks for it."""
+
+    name: ClassVar[str] = "drop_backup"
+    parameters: ClassVar[type[Parameters]] = DropParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 10
+
+    def make(self, context: StepContext, held: Held, parameters: DropParameters) -> dict[str, Any]:
+        """Delete the folder of the run's backup; facts: bytes freed, or {"nothing": true} when it was gone already."""
+        folder = Layout(context.target.root).backup(context.run_token)
+        facts = _facts(folder)
+        if facts is None:
+            return {"nothing": True}
+        if facts.get("sha256") != parameters.sha256:
+            raise StepFailed(_("the dump in %(path)s is not the recorded one") % {"path": folder})
+        freed = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+        journal_once(context, "backup:deleted", sha256=parameters.sha256, bytes=freed)
+        shutil.rmtree(folder)
+        sync_folder(folder.parent)
+        return {"bytes": freed}
+
+    def look(self, context: StepContext, held: Held, parameters: DropParameters) -> tuple[Probe, dict[str, Any]]:
+        """Done when nothing of the run's backup is left."""
+        folder = Layout(context.target.root).backup(context.run_token)
+        return (Probe.NOT_DONE, {}) if folder.exists() else (Probe.DONE, {"nothing": True})
+
+    def describe(self, context: StepContext, parameters: DropParameters) -> list[str]:
+        """Return the line of the dry run."""
+        return [_("delete %(path)s") % {"path": Layout(context.target.root).backup(context.run_token)}]
+
+
+def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:
+    address = context.configuration.get(databases.SCRATCH, "") or database.url
+    # The same name for every attempt of the step: what a killed one left behind is replaced.
+    name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
+    options = ("--no-owner", "--no-privileges", "--exit-on-error", "--verbose", facts["dump"])
+    try:
+        with databases.scratch(databases.Database(address, database.binaries), name) as scratch:
+            try:
+                scratch.tool(held.tool, "pg_restore", *options)
+            except StepFailed as error:
+                tables = _RESTORED_TABLE.findall(error.state)
+                at = tables[-1] if tables else _("the beginning")
+                text = _("the dump cannot be restored; the restore fails at %(table)s: %(reason)s")
+                raise StepFailed(text % {"table": at, "reason": error}, state=error.state) from error
+            digest = databases.data_digest(scratch, held.tool, context.heartbeat)
+    except databases.Error as error:
+        raise StepFailed(_("no scratch database could be created: %(reason)s") % {"reason": error}) from error
+    different = digest.differences(facts["tables"], facts["schema"])
+    if different:
+        raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
+
+
+def _empty(database: Database, held: Held) -> bool:
+    try:
+        return not databases.data_digest(database, held.tool).total
+    except StepFailed:
+        # Before a first deployment the database may not be there yet; the database step will say so if it
+        # must be.
+        return True
+
+
+def _program(database: Database, name: str) -> str:
+    return os.path.join(database.binaries, name) if database.binaries else name
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    path = folder / "facts.json"
+    if not path.exists():
+        return None
+    facts: dict[str, Any] = json.loads(path.read_bytes())
+    return facts
+
+
+def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    write_atomically(folder / "facts.json", json.dumps(facts, sort_keys=True, indent=1).encode())
+
+
+def _intact(facts: dict[str, Any]) -> bool:
+    if facts.get("nothing"):
+        return True
+    dump = Path(facts["dump"])
+    return dump.exists() and sha256_of(dump) == facts["sha256"]

@@ -1,0 +1,91 @@
+"""A pause until a time or for some seconds; a step kind. No worker is held, and a stop ends it."""
+
+import re
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from releases.step_types.base import Parameters, Probe, StepContext
+from releases.step_types.declared import AfterValidator, Field, model_validator
+from releases.step_types.target import Held, TargetStep, journal_lines, journal_once
+from releases.step_types.words import gettext as _
+
+LONGEST_SECONDS = 86400
+EFFECT = "wait:over"
+
+
+def _until(value: str) -> str:
+    if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("must be HH:MM, or a date and time with its offset") from error
+    if moment.tzinfo is None:
+        raise ValueError("must be HH:MM, or a date and time with its offset")
+    return value
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("is no time zone such as Asia/Tokyo")
+    return value
+
+
+class WaitParameters(Parameters):
+    """seconds (at most a day), or until: "HH:MM" in `zone`, or a date and time with its offset; one of the two.
+
+    HH:MM is the one nearest to the step's beginning: one that passed less than 12 hours ago is not waited for.
+    """
+
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
+    until: Annotated[str, AfterValidator(_until)] | None = None
+    zone: Annotated[str, AfterValidator(_zone)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "WaitParameters":
+        if (self.seconds is None) == (self.until is None):
+            raise ValueError("name seconds or until, one of the two")
+        if (self.until is not None and len(self.until) == 5) != (self.zone is not None):
+            raise ValueError("HH:MM needs its zone, and nothing else does")
+        return self
+
+
+class Wait(TargetStep):
+    """Lets time pass; the row of the step keeps its end, by the clock of the database."""
+
+    name: ClassVar[str] = "wait"
+    parameters: ClassVar[type[Parameters]] = WaitParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 60
+
+    def waits_until(self, parameters: WaitParameters, began: datetime) -> datetime | None:
+        """Return the end of the pause, in UTC or the zone given."""
+        if parameters.seconds is not None:
+            return began + timedelta(seconds=parameters.seconds)
+        assert parameters.until is not None
+        if parameters.zone is None:
+            return datetime.fromisoformat(parameters.until)
+        return _nearest(time.fromisoformat(parameters.until), began.astimezone(ZoneInfo(parameters.zone)))
+
+    def make(self, context: StepContext, held: Held, parameters: WaitParameters) -> dict[str, Any]:
+        """Note on the target that the pause is over; there are no facts."""
+        journal_once(context, EFFECT)
+        return {}
+
+    def look(self, context: StepContext, held: Held, parameters: WaitParameters) -> tuple[Probe, dict[str, Any]]:
+        """Done when this key's line is in the journal."""
+        return (Probe.DONE if journal_lines(context.target, key=context.key, effect=EFFECT) else Probe.NOT_DONE), {}
+
+    def describe(self, context: StepContext, parameters: WaitParameters) -> list[str]:
+        """Return the line of the dry run."""
+        if parameters.seconds is not None:
+            return [_("wait %(seconds)g s") % {"seconds": parameters.seconds}]
+        return [_("wait until %(time)s") % {"time": " ".join(filter(None, [parameters.until, parameters.zone]))}]
+
+
+def _nearest(clock: time, began: datetime) -> datetime:
+    """Return the moment of that clock time which lies nearest to `began`, in its zone."""
+    days: list[date] = [began.date() + timedelta(days=offset) for offset in (-1, 0, 1)]
+    moments = [datetime.combine(day, clock, began.tzinfo) for day in days]
+    return min(moments, key=lambda moment: abs(moment.timestamp() - began.timestamp()))

@@ -1,0 +1,50 @@
+"""Apprise is asked for nothing that is not allowed; where it is installed, it delivers for real."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import Any
+
+import pytest
+
+from releases.channel_types.apprise import Apprise
+from releases.channel_types.base import NotDelivered, NotSetUp
+from tests.releases.channel_types.messages import letter, near
+from tests.releases.channel_types.receivers import receiver
+
+INSTALLED = importlib.util.find_spec("apprise") is not None
+
+
+def test_without_the_library_it_is_not_set_up(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.APPRISE_TYPES = ["json"]
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apprise" else found(name))
+    assert Apprise().fault(near("json://127.0.0.1/"))
+    with pytest.raises(NotSetUp):
+        Apprise().send(letter(), near("json://127.0.0.1/"))
+
+
+if INSTALLED:  # an optional part, as docs/reference/settings.md says
+
+    def test_it_delivers_what_is_allowed(settings: Any) -> None:
+        settings.APPRISE_TYPES = ["json"]
+        with receiver() as running:
+            to = near(running.base.replace("http", "json") + "/hook")
+            assert not Apprise().fault(to)
+            assert Apprise().send(letter(), to)
+            sent = json.loads(running.posted[0].body)
+            assert sent["title"] == letter().subject and letter().url in sent["message"]
+            running.answers = [(500, "no", {})]
+            with pytest.raises(NotDelivered):
+                Apprise().send(letter(), to)
+
+    def test_a_kind_that_is_not_listed_and_a_private_host_are_refused(settings: Any) -> None:
+        settings.APPRISE_TYPES = ["json"]
+        assert Apprise().fault(near("xml://127.0.0.1/")) and Apprise().fault(near("nothing://x"))
+        with receiver() as running:
+            private = near(running.base.replace("http", "json"), networks=())
+            assert "private" in Apprise().fault(private)
+            with pytest.raises(NotDelivered, match="private"):
+                Apprise().send(letter(), private)
+            assert not running.posted

@@ -1,0 +1,105 @@
+"""Looking at a target through all its sources, as its settings say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.metric_sources.alert_list import ACTIVE
+from releases.metric_sources.collection import Looked, WrongSources, look, places_of
+from releases.step_types.base import TargetSpec
+from tests.releases.metric_sources.pages import Page, Site, site
+
+TEXT = 'http_requests_total{{status="200"}} {ok}\nhttp_requests_total{{status="500"}} {bad}\nresource_use_ratio 0.2\n'
+
+
+@pytest.fixture
+def pages() -> Iterator[Site]:
+    with site() as made:
+        yield made
+
+
+def seen(pages: Site, earlier: Looked | None, *sources: dict[str, Any]) -> Looked:
+    settings: dict[str, Any] = {"metrics_url": f"{pages.base}/metrics", "alerts_url": pages.base}
+    settings |= {"watch": list(sources)} if sources else {}
+    target = TargetSpec("a", "e", Path("/"), settings)
+    return look(target, places_of(settings), earlier.raw if earlier is not None else {}, {})
+
+
+def test_what_is_not_said_is_the_page_of_the_service(pages: Site) -> None:
+    pages.pages["/metrics"] = [Page(TEXT.format(ok=90, bad=10)), Page(TEXT.format(ok=150, bad=50))]
+    first = seen(pages, None)
+    assert first.up and first.values["resource_use"] == 0.2 and first.values["error_rate"] is None
+    assert seen(pages, first).values["error_rate"] == 0.4
+
+
+def test_several_sources_are_one_look_and_the_first_has_the_word(pages: Site) -> None:
+    pages.pages["/metrics"] = [Page(TEXT.format(ok=90, bad=10))]
+    pages.pages["/own"] = [Page(json.dumps({"load": 0.9, "queue": 7}))]
+    pages.pages[ACTIVE] = [Page("[]")]
+    own = {"url": f"{pages.base}/own", "values": {"resource_use": "load", "queue_length": "queue"}}
+    found = seen(pages, None, {"source": "prometheus_text"}, {"source": "json_http", "parameters": own}, {"source": "alerts"})  # fmt: skip
+    assert (found.values["resource_use"], found.values["queue_length"]) == (0.2, 7.0)
+    assert (found.values["alerts_firing"], found.values["alerts_per_hour"]) == (0.0, 0.0)
+    assert set(found.raw) == {"prometheus_text", "json_http", "alerts"} and not found.error
+
+
+def test_a_source_that_is_away_is_an_error_of_its_own_metrics_only(pages: Site) -> None:
+    pages.pages["/metrics"] = [Page(TEXT.format(ok=90, bad=10))]
+    pages.pages[ACTIVE] = [Page("", 500)]
+    found = seen(pages, None, {"source": "prometheus_text"}, {"source": "alerts"})
+    assert found.up and found.unreadable == {"alerts_firing": "error", "alerts_per_hour": "error"}
+    assert found.error == "alerts: The page answered 500."
+
+
+def test_a_service_that_is_down_has_no_data_and_is_down(pages: Site) -> None:
+    pages.pages["/metrics"] = [Page("", 503)]
+    found = seen(pages, None)
+    assert not found.up and found.unreadable == {} and found.values["service_down"] == 1.0
+
+
+def test_a_page_that_can_not_be_read_is_an_error(pages: Site) -> None:
+    pages.pages["/metrics"] = [Page("broken {\n")]
+    found = seen(pages, None)
+    assert found.unreadable == {"error_rate": "error", "response_time": "error", "resource_use": "error"}
+    assert found.values["service_down"] == 0.0
+
+
+def test_old_numbers_are_stale_and_have_no_value(pages: Site) -> None:
+    pages.pages["/own"] = [Page(json.dumps({"load": 0.9, "at": "2026-01-01T00:00:00Z"}))]
+    own = {"url": f"{pages.base}/own", "values": {"resource_use": "load"}, "time": "at"}
+    found = seen(pages, None, {"source": "json_http", "parameters": own})
+    assert (found.values, found.unreadable) == ({"resource_use": None}, {"resource_use": "stale"})
+
+
+def test_a_rate_goes_on_over_a_look_that_had_no_answer(pages: Site) -> None:
+    answers = [Page(TEXT.format(ok=90, bad=10)), Page("", 503), Page(TEXT.format(ok=150, bad=50))]
+    pages.pages["/metrics"] = answers
+    looked = None
+    for _ in range(3):
+        looked = seen(pages, looked)
+    assert looked is not None and looked.values["error_rate"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("watch", "said"),
+    [
+        ([], "list"),
+        ("prometheus_text", "list"),
+        ([{"source": "prometheus_text"}] * 6, "list"),
+        ([{"parameters": {}}], "watch.0"),
+        ([{"source": "prometheus_text", "more": 1}], "watch.0"),
+        ([{"source": "prometheus_text"}, {"source": "graphite"}], "watch.1 names an unknown source: graphite"),
+        ([{"source": "json_http", "parameters": {"values": {}}}], "watch.0: values"),
+        ([{"source": "prometheus_api", "parameters": {"queries": {"x": 1}}}], "watch.0: queries.x"),
+        ([{"source": "sql", "parameters": {"statement": "DROP TABLE x", "values": {"a": "b"}}}], "statement"),
+        ([{"source": "prometheus_text", "parameters": {"error_status": "("}}], "error_status"),
+    ],
+)
+def test_what_can_not_work_is_refused_with_its_place(watch: Any, said: str) -> None:
+    with pytest.raises(WrongSources, match=said):
+        places_of({"watch": watch})

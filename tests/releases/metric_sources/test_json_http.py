@@ -1,0 +1,77 @@
+"""The source for JSON over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.metric_sources.base import Reading
+from releases.metric_sources.json_http import JsonHttp, JsonHttpParameters
+from releases.step_types.base import TargetSpec
+from tests.releases.metric_sources.pages import Page, Site, site
+
+CONTENT = {"http": {"all": 100, "bad": 5}, "load": [0.2, 0.7, "x"], "ok": True, "at": "2026-03-18T00:00:00Z"}
+VALUES = {"requests": "http.all", "errors": "http.bad", "resource_use": "load", "healthy": "ok"}
+
+
+@pytest.fixture
+def pages() -> Iterator[Site]:
+    with site() as made:
+        yield made
+
+
+def read(pages: Site, content: Any, status: int = 200, **more: Any) -> Reading:
+    pages.pages["/metrics"] = [Page(content if isinstance(content, str) else json.dumps(content), status)]
+    wanted = JsonHttpParameters.model_validate({"values": VALUES, **more})
+    return JsonHttp().read(TargetSpec("a", "e", Path("/"), {"metrics_url": f"{pages.base}/metrics"}), wanted)
+
+
+def test_numbers_are_found_by_their_paths(pages: Site) -> None:
+    reading = read(pages, CONTENT)
+    assert (reading.up, reading.error) == (True, "")
+    assert reading.values == {"requests": 100, "errors": 5, "resource_use": 0.7, "healthy": 1}
+
+
+def test_what_is_no_number_is_left_out(pages: Site) -> None:
+    assert read(pages, {"http": {"all": "100", "bad": None}, "load": [], "ok": {}}).values == {}
+    assert read(pages, '{"http": {"all": NaN, "bad": 1e999}}').values == {}
+
+
+@pytest.mark.parametrize(("status", "up"), [(404, True), (302, True), (503, False)])
+def test_another_status_gives_no_values(pages: Site, status: int, up: bool) -> None:
+    reading = read(pages, CONTENT, status)
+    assert (reading.up, reading.values) == (up, {}) and reading.error
+
+
+def test_a_page_that_is_no_json_says_so(pages: Site) -> None:
+    reading = read(pages, "<html>")
+    assert (reading.up, reading.values) == (True, {}) and reading.error
+
+
+@pytest.mark.parametrize(
+    ("at", "stale"),
+    [
+        (lambda: time.time() - 10, False),
+        (lambda: (datetime.now(UTC) - timedelta(seconds=10)).isoformat(), False),
+        (lambda: time.time() - 400, True),
+        (lambda: "2026-03-18T00:00:00Z", True),
+        (lambda: "yesterday", True),
+        (lambda: None, True),
+    ],
+)
+def test_numbers_are_stale_by_their_own_time(pages: Site, at: Any, stale: bool) -> None:
+    assert read(pages, {**CONTENT, "at": at()}, time="at").stale is stale
+
+
+def test_a_page_of_the_service_itself_says_whether_it_is_down(pages: Site) -> None:
+    wanted = JsonHttpParameters.model_validate({"values": VALUES, "own": True})
+    kind, down = JsonHttp(), read(pages, "", 503)
+    assert kind.derive(None, down, wanted)["service_down"] == 1.0
+    assert kind.derive(None, read(pages, CONTENT), wanted)["service_down"] == 0.0
+    assert "service_down" not in kind.derive(None, down, JsonHttpParameters.model_validate({"values": VALUES}))

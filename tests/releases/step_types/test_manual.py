@@ -1,0 +1,41 @@
+"""The step that a person does: it names who, and no worker ever does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from releases.step_types import by_name
+from releases.step_types.base import Probe, StepFailed
+from tests.releases.step_types.conftest import Target
+
+
+def test_no_worker_does_what_a_person_must_do(bare_target: Target) -> None:
+    known = by_name("manual")
+    parameters = known.parameters(task="Switch the load balancer", person="operator")
+    said = known.asks(parameters)
+    assert "Switch the load balancer" in said and "operator" in said
+    assert known.describe(bare_target.context(), parameters) == [said]
+    with pytest.raises(StepFailed, match="load balancer"):
+        known.run(bare_target.context(), parameters)
+    assert known.probe(bare_target.context(), parameters)[0] is Probe.UNKNOWN
+    assert not known.repeats(parameters)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"task": "x"},
+        {"task": "x", "person": "operator", "role": "operator"},
+        {"task": "  ", "person": "operator"},
+        {"task": "x", "role": "god"},
+        {"task": "x", "role": "ci"},
+        {"task": "x", "person": ""},
+        {"task": "x", "role": "operator", "minutes": 0},
+    ],
+)
+def test_it_names_a_task_and_one_person_or_role(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        by_name("manual").parameters(**parameters)

@@ -1,0 +1,52 @@
+"""Two versions back: the newest first, each from the dump that its own run took and proved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from releases.step_types.base import StepContext
+from releases.step_types.database import Database, data_digest
+from releases.step_types.runner import run_tool
+from releases.step_types.written_rows import written_since
+from tests.releases.step_types.conftest import Target
+
+
+def _out(target: Target, run: int, **changes: Any) -> dict[str, Any]:
+    """Make the backup and the database step of one run; return their results by kind."""
+    token = f"deployment:{run}"
+    backup = target.step("backup", target.context(f"{run}/1/x", run_token=token, **changes))
+    update = target.context(f"{run}/2/x", run_token=token, earlier={"backup": backup}, **changes)
+    return {"backup": backup, "database_update": target.step("database_update", update, direction="deployment")}
+
+
+def _back(target: Target, run: int, earlier: dict[str, Any]) -> dict[str, Any]:
+    context: StepContext = replace(target.back(f"{run}/9/x", earlier), run_token=f"deployment:{run}")
+    return target.step("database_update", context, direction="rollback", rollback_method="restore")
+
+
+def _data(target: Target) -> str:
+    binaries = str(target.spec.settings["postgres_bin"])
+    return data_digest(Database(target.database, binaries), partial(run_tool, target.spec)).total
+
+
+def test_each_version_goes_back_to_its_own_dump_newest_first(target: Target) -> None:
+    target.install_old()
+    target.step("code_deploy", target.context("0/9/x"))
+    before_first = _data(target)
+    first = _out(target, 1)
+    target.sql("INSERT INTO dataset VALUES (100, 'between the two')")
+    before_second = _data(target)
+    second = _out(target, 2)
+    target.sql("INSERT INTO dataset VALUES (200, 'after both')")
+
+    assert written_since(target.spec, target.configuration, second) == ({"dataset": 1}, True)
+    assert _back(target, 2, second)["written_since"] == {"dataset": 1}
+    assert _data(target) == before_second == second["backup"]["data"]
+
+    # The restore made every row new: what the first run would lose is counted too high, and says so.
+    rows, exact = written_since(target.spec, target.configuration, first)
+    assert rows["dataset"] >= 1 and not exact
+    assert _back(target, 1, first)["data"] == before_first == first["backup"]["data"]
+    assert _data(target) == before_first

@@ -1,0 +1,57 @@
+"""The step that lets time pass: until when, for each way to say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from releases.step_types import by_name
+
+BEGAN = datetime(2026, 12, 15, 16, 30, tzinfo=UTC)  # 01:30 of the 16th in Tokyo
+
+
+def until(**parameters: Any) -> datetime | None:
+    known = by_name("wait")
+    return known.waits_until(known.parameters(**parameters), BEGAN)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "moment"),
+    [
+        ({"seconds": 90}, datetime(2026, 12, 15, 16, 31, 30, tzinfo=UTC)),
+        ({"until": "02:00", "zone": "Asia/Tokyo"}, datetime(2026, 12, 15, 17, 0, tzinfo=UTC)),
+        ({"until": "00:10", "zone": "Asia/Tokyo"}, datetime(2026, 12, 15, 15, 10, tzinfo=UTC)),
+        ({"until": "23:50", "zone": "Asia/Tokyo"}, datetime(2026, 12, 15, 14, 50, tzinfo=UTC)),
+        ({"until": "13:00", "zone": "Asia/Tokyo"}, datetime(2026, 12, 16, 4, 0, tzinfo=UTC)),
+        ({"until": "2026-12-16T03:00+09:00"}, datetime(2026, 12, 15, 18, 0, tzinfo=UTC)),
+    ],
+)
+def test_it_waits_for_the_moment_that_is_meant(parameters: dict[str, Any], moment: datetime) -> None:
+    assert until(**parameters) == moment
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"seconds": 1, "until": "02:00", "zone": "Asia/Tokyo"},
+        {"seconds": 0},
+        {"seconds": -1},
+        {"seconds": 86401},
+        {"seconds": float("nan")},
+        {"seconds": 5, "zone": "Asia/Tokyo"},
+        {"until": "02:00"},
+        {"until": "2:00", "zone": "Asia/Tokyo"},
+        {"until": "24:00", "zone": "Asia/Tokyo"},
+        {"until": "02:00", "zone": "../etc/passwd"},
+        {"until": "2026-12-16T03:00"},
+        {"until": "2026-12-16T03:00+09:00", "zone": "Asia/Tokyo"},
+        {"until": "tomorrow", "zone": "Asia/Tokyo"},
+    ],
+)
+def test_it_refuses_what_says_no_moment(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        by_name("wait").parameters(**parameters)
