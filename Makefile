@@ -128,7 +128,7 @@ bench: messages $(if $(PEERS),var/peers/.installed) ## the measurements, as a ta
 .PHONY: lock
 lock: $(UV_FILE) ## pin all packages with their hashes
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
-	  --group dev pyproject.toml --output-file requirements.lock
+	  --extra demo --group dev pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
