@@ -57,9 +57,9 @@ class Radicale(Application):
         ('path = "/health", status = 200', 'path = "/.web/", status = 200'),
         ('path = "/datasets", status = 200', 'path = "/.web/", status = 200'),
         (
-            'kind = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
+            'type = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
             '{ metric = "error_rate", at_most = "0.10" }], no_data_passes_when_idle = true }',
-            'kind = "http", parameters = { path = "/.web/", status = 200, seconds = 3 }',
+            'type = "http", parameters = { path = "/.web/", status = 200, seconds = 3 }',
         ),
     )
 

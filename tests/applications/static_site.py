@@ -40,15 +40,15 @@ class StaticSite(Application):
     replacements = (
         # nginx writes nothing where nothing is wrong.
         (
-            'kind = "log", parameters = { at_most = 0 }',
-            'kind = "log", parameters = { at_most = 0, silent_passes = true }',
+            'type = "log", parameters = { at_most = 0 }',
+            'type = "log", parameters = { at_most = 0, silent_passes = true }',
         ),
         ('path = "/health", status = 200', 'path = "/version.txt", status = 200'),
         ('path = "/datasets", status = 200', 'path = "/", status = 200'),
         (
-            'kind = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
+            'type = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
             '{ metric = "error_rate", at_most = "0.10" }], no_data_passes_when_idle = true }',
-            'kind = "http", parameters = { path = "/", status = 200, seconds = 3 }',
+            'type = "http", parameters = { path = "/", status = 200, seconds = 3 }',
         ),
     )
 

@@ -107,7 +107,7 @@ def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:
     known = {*keys()} | {key.rpartition(".")[0] for key in keys()} | {"service"}
     files = [
         path
-        for name in ("steps", "checks", "metrics", "operations", "worker")
+        for name in ("step_types", "check_types", "metric_sources", "operations", "queries", "worker")
         for path in (ROOT / "releases" / name).rglob("*.py")
     ]
     read = {
