@@ -11,6 +11,7 @@ import pytest
 from audit.audited_tables import AUDITED_TABLES, NOT_AUDITED, is_history
 from releases import channel_types, check_types, metric_sources, step_types
 from releases.admin.components.change_history import operation_name
+from releases.admin.operations import VERBS
 from releases.gates.evaluation import GATES
 
 from .files import ROOT, python, tracked
@@ -131,3 +132,22 @@ def test_nobody_is_a_superuser_and_no_framework_page_is_a_way_round(settings: An
     for name in tracked():
         if name.endswith("urls.py"):
             assert "django_rq" not in (ROOT / name).read_text(encoding="utf-8"), name
+
+
+def test_each_address_of_an_operation_is_that_of_one_there_is() -> None:
+    """In templates, code, and the tables of the tests in a browser: an unknown noun or verb would be a page not found."""
+    ways = (
+        r"\{% url ['\"]operation(?:-new)?['\"] ['\"](\w+)['\"] ['\"](\w+)['\"]",
+        r"reverse\(\s*\"operation(?:-new)?\",\s*args=\[\s*\"(\w+)\",\s*\"(\w+)\"",
+        r"\(\"\w+\", \"(\w+)\", \"(\w+)\", rows\[",
+    )
+    known = {(verb.noun, verb.name) for verb in VERBS}
+    named = {
+        (pair, path.name)
+        for top in ("releases", "environments", "audit", "tests")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in (".html", ".py") and path.name != "test_not_permitted.py"
+        for way in ways
+        for pair in re.findall(way, path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 60 and {(pair, name) for pair, name in named if pair not in known} == set()

@@ -121,7 +121,7 @@ def test_a_message_is_opened_in_the_inbox_and_one_outside_released_by_clicking(
 
 def _known(text: str) -> bool:
     # Keys of groups and channels, and the name of the worker that sends.
-    return text in ("users", "slack", "messages", "mail") or any(
+    return text in ("users", "slack", "notifications", "mail") or any(
         word in text
         for word in (
             "@",

@@ -26,19 +26,19 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return name → (who looks, address)."""
     verb = {
         "verb-approve": ("committee_b", "approval", "approve", rows["round"]),
-        "verb-amend": ("manager", "release", "amend", rows["review"]),
+        "verb-reopen-scope": ("manager", "release", "reopen_scope", rows["review"]),
         "verb-team": ("manager", "team", "assign", rows["review"]),
         "verb-verify": ("second_operator", "deployment", "verify", rows["waiting"]),
         "verb-communicate": ("manager", "rollback", "communicate", rows["rollback"]),
         "verb-publication": ("manager", "application", "set_publication", rows["application"]),
-        "verb-refused": ("auditor", "release", "amend", rows["review"]),
+        "verb-refused": ("auditor", "release", "reopen_scope", rows["review"]),
         "verb-edit": ("manager", "release", "edit", rows["draft"]),
-        "verb-waive": ("manager", "waiver", "propose", rows["draft"]),
+        "verb-waiver": ("manager", "waiver", "request", rows["draft"]),
         "verb-copy": ("manager", "release", "copy", rows["released"]),
         "verb-window-rule": ("manager", "window", "set_rule", rows["running"].environment),
-        "verb-watch": ("second_operator", "target", "set_watch", rows["application"].targets.first()),
-        "verb-target": ("operator", "target", "set_settings", rows["application"].targets.first()),
-        "verb-freeze": ("manager", "window", "freeze", rows["running"].environment),
+        "verb-monitoring": ("second_operator", "target", "set_monitoring", rows["application"].targets.first()),
+        "verb-target": ("operator", "target", "set_options", rows["application"].targets.first()),
+        "verb-freeze": ("manager", "window", "create_freeze", rows["running"].environment),
     }
     own = {
         "my-tasks-manager": ("manager", "admin:index", []),
