@@ -111,7 +111,12 @@ class Story:
     def until_measured(self, watch: int) -> None:
         """Wait until a monitoring period is over and waits for a person."""
         page = f"/admin/monitoring/{watch}/"
-        until("the monitoring to end", lambda: "operation/watch/judge" in self.at.second_operator.page(page), 90, 0.5)
+        until(
+            "the monitoring to end",
+            lambda: "operation/monitoring/record_result" in self.at.second_operator.page(page),
+            90,
+            0.5,
+        )
 
     def said(self, deployment: int, word: str) -> str:
         """Return the line of a deployment's page, as an operator reads it, that holds a word; "" without one."""
