@@ -13,7 +13,7 @@ from audit.actor import Actor, current
 from audit.refusals import GateNotPassed, NotPermitted, SignatureRequired
 from environments.models import AccessGrant, AccessRule, Account, Delegation, Environment, enrolled, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
-from environments.roles import DECIDING, LEVELS, PERMISSION_LABELS, READING, ROLE_PERMISSIONS, in_environment
+from environments.roles import DECIDING, LEVELS, PERMISSION_LABELS, READING, in_environment, roles_with
 
 
 def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
@@ -134,8 +134,11 @@ def _there(grants: AccessGrantQuerySet, environment: Environment | None) -> Acce
 
 
 def giving(right: str, environment: Environment | None) -> Q:
-    """Return the condition on grants that give a role's right in an environment, or in all, as `may` asks it."""
-    roles = Q(role__in=[role for role, rights in ROLE_PERMISSIONS.items() if right in rights])
+    """Return the condition on grants that give a role's right in an environment, or in all, as `may` asks it.
+
+    Raises LookupError for the key of no permission.
+    """
+    roles = Q(role__in=roles_with(right))
     return roles & (Q() if environment is not None or right in READING else Q(environment=None))
 
 

@@ -175,3 +175,9 @@ def in_environment(permission: str) -> bool:
     if permission not in PERMISSION_LABELS:
         raise LookupError(f"{permission!r} is the key of no permission")
     return permission in ENVIRONMENT_PERMISSIONS
+
+
+def roles_with(permission: str) -> list[str]:
+    """Return the roles that have a permission by themselves. Raises LookupError for an unknown key."""
+    in_environment(permission)
+    return [role for role, permissions in ROLE_PERMISSIONS.items() if permission in permissions]

@@ -196,4 +196,8 @@ def test_a_key_of_no_permission_is_a_mistake_and_no_denial(people: dict[str, Acc
         access.may(people["operator"], "settle")
     with pytest.raises(LookupError):
         read_rights(people["operator"]).may("settle")
+    with pytest.raises(LookupError):
+        access.holders("operator", right="settle")
+    with pytest.raises(LookupError):
+        access.roles_by_person(right="settle")
     assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())

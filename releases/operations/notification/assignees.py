@@ -8,7 +8,7 @@ from django.conf import settings
 from audit.clock import now
 from environments import access
 from environments.models import AccessRequest, Account, ChangeFreeze, Environment
-from environments.roles import ROLE_PERMISSIONS
+from environments.roles import roles_with
 from releases.gates import quorum
 from releases.models import (
     ApprovalDecision,
@@ -119,7 +119,7 @@ def reminder_delay(event: str, payload: dict[str, Any], urgent: bool) -> timedel
 def holding(right: str, environment: Environment | None = None, without: Account | None = None) -> list[Account]:
     """Return the persons with a right, but for one of them."""
     found: dict[int, Account] = {}
-    for role in (role for role, rights in ROLE_PERMISSIONS.items() if right in rights):
+    for role in roles_with(right):
         found |= {one.pk: one for one in access.holders(role, environment)}
     others = (one for one in found.values() if without is None or one.person_key != without.person_key)
     return [one for one in others if access.may(one, right, environment)]
