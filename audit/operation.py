@@ -40,14 +40,14 @@ _committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
 _signature_checks: list[Callable[[str, Iterable[models.Model]], None]] = []
 
 
-def add_signature_check(question: Callable[[str, Iterable[models.Model]], None]) -> None:
+def add_signature_check(check: Callable[[str, Iterable[models.Model]], None]) -> None:
     """Have the operation call `question(event, rows)` for every operation that signs; it raises an OperationRefused. Apps call it at start.
 
     It is asked twice: with the locked rows before anything is done, and with the rows made inside on the way out. What it
     finds lacking in the proof of identity (SignatureRequired) is said on the way out, with what would have been signed.
     """
-    if question not in _signature_checks:
-        _signature_checks.append(question)
+    if check not in _signature_checks:
+        _signature_checks.append(check)
 
 
 def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
@@ -185,8 +185,8 @@ def _missing_proof(op: Operation) -> SignatureRequired | None:
     if since is None or (datetime.now(UTC) - since).total_seconds() > settings.REAUTHENTICATION_TIMEOUT:
         return SignatureRequired(_("Confirm who you are: this is a signature."))
     try:
-        for question in _signature_checks:
-            question(op.event, [*op.rows.values(), *op.created])
+        for check in _signature_checks:
+            check(op.event, [*op.rows.values(), *op.created])
     except SignatureRequired as lacking:
         return lacking
     return None

@@ -58,7 +58,7 @@ def _ways(letter: str) -> list[str]:
     return [letter, *_writings().get(letter, ()), *([half] if half else [])]
 
 
-def _letter(letter: str) -> str:
+def _message(letter: str) -> str:
     ways = list(map(_quoted, _ways(letter)))
     return ways[0] if len(ways) == 1 else "(?:" + "|".join(ways) + ")"
 
@@ -71,11 +71,11 @@ def pattern(word: str) -> str:
     while place < len(plain):
         group = next((w for w in whole if plain.startswith(w, place)), "")
         if group:
-            spelled = "".join(map(_letter, group))
+            spelled = "".join(map(_message, group))
             made += "(?:" + "|".join([spelled, *map(_quoted, _writings()[group])]) + ")"
             place += len(group)
         else:
-            made += _letter(plain[place])
+            made += _message(plain[place])
             place += 1
     return made
 

@@ -97,10 +97,14 @@ def _run(whole: bool) -> Verification:
     found: Finding | None = None
     try:
         begun = None if whole else known
-        verdict = verified(connection.connection, begun=begun, processes=1, accepted=_accepted())
-        remember(verdict)
-        report, untold = verdict.report, "; ".join(verdict.not_captured)
-        found = report.finding or next(iter(report.accepted), None) or (Finding(0, untold) if untold else None)
+        result = verified(connection.connection, begun=begun, processes=1, accepted=_accepted())
+        remember(result)
+        report, without_event = result.report, "; ".join(result.not_captured)
+        found = (
+            report.finding
+            or next(iter(report.accepted), None)
+            or (Finding(0, without_event) if without_event else None)
+        )
         row.first, row.last, row.signed, row.finding = report.first, report.last, report.signed, report.unknown
         if found is not None:
             row.result, row.number, row.finding = Result.FAILED, found.number, found.what

@@ -25,7 +25,7 @@ from audit.roles import Roles
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Result:
     """What was found. `not_captured`: each trigger or function that is not as installed; `unknown_tables`: in no list."""
 
     report: Report
@@ -70,11 +70,11 @@ def remembered() -> Memory | None:
     return Memory.read(_memory()) if not LedgerResumption.objects.filter(confirmed_at__gte=kept).exists() else None
 
 
-def remember(verdict: Verdict) -> None:
+def remember(result: Result) -> None:
     """Keep the last checkpoint that was verified, once all holds."""
-    if verdict.status == 0 and verdict.report.memory is not None:
+    if result.status == 0 and result.report.memory is not None:
         make_folder(_memory().parent)
-        verdict.report.memory.write(_memory())
+        result.report.memory.write(_memory())
 
 
 def verified(
@@ -86,7 +86,7 @@ def verified(
     first: int = 1,
     last: int | None = None,
     **options: Any,
-) -> Verdict:
+) -> Result:
     """Verify the ledger in one snapshot, and ask whether all that writes it stands as it was installed.
 
     connection: of psycopg, in no transaction. keys: else those of `public_keys`. notes: checkpoints from outside the
@@ -101,4 +101,4 @@ def verified(
     # Apps that are not installed here have no tables to ask about.
     audited = [one for one in AUDITED_TABLES if one.model.partition(".")[0] in apps.app_configs]
     faults = guards.faults(connection, audited, table_of, Roles(**settings.DATABASE_ROLES), beside=guards.BESIDE)
-    return Verdict(report, faults, guards.strangers(connection, audited, table_of))
+    return Result(report, faults, guards.strangers(connection, audited, table_of))

@@ -121,8 +121,8 @@ def bench_due_together(
     mine = Deployment.objects.filter(pk__in=asked)
     until(lambda: mine.filter(state="succeeded").count() == RUNS, "the end of all runs", 600)
     began = {
-        run.pk: began_on_the_target(spec_of(target_of(run), None), run)
-        for run in mine.select_related("application", "environment")
+        deployment.pk: began_on_the_target(spec_of(target_of(deployment), None), deployment)
+        for deployment in mine.select_related("application", "environment")
     }
     late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_start_at")]
     whole = (max(began.values()) - due).total_seconds()

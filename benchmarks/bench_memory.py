@@ -72,8 +72,8 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
     made = runs.replan(world, runs.release(world), runs.plan(3))
     pages = ("/admin/", f"/admin/release/{made.pk}/", "/admin/timeline/", "/admin/calendar/")
     seen = [answers(here + page, cookie) for page in pages for _ in range(3)]
-    run = runs.scheduled(world, made)
-    until(lambda: Deployment.objects.get(pk=run.pk).state == "succeeded", "the end of the run")
+    deployment = runs.scheduled(world, made)
+    until(lambda: Deployment.objects.get(pk=deployment.pk).state == "succeeded", "the end of the run")
     alive = all(child.poll() is None for child in started.values())
     found = {name: megabytes(child.pid) for name, child in started.items()} if alive else {}
     note = "proportional share (PSS) of the process and its children; idle again after a run and some pages"

@@ -52,7 +52,7 @@ def cpu(pid: int) -> float:
 
 def lay(world: World, page: Site) -> list[MonitoringPeriod]:
     """Begin WATCHES watches that all fall due in the same moment, the hardest case."""
-    run = world.verified_run(world.planned(), "development")
+    deployment = world.verified_run(world.planned(), "development")
     triggers = triggers_of(active_procedure().document)
     with (
         acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")),
@@ -64,7 +64,7 @@ def lay(world: World, page: Site) -> list[MonitoringPeriod]:
         begins = now() + timedelta(seconds=5)
         made = [
             MonitoringPeriod.objects.create(
-                deployment=run,
+                deployment=deployment,
                 interval_seconds=INTERVAL,
                 duration_seconds=86400,
                 triggers=triggers,
@@ -73,7 +73,7 @@ def lay(world: World, page: Site) -> list[MonitoringPeriod]:
             )
             for _ in range(WATCHES)
         ]
-        op.about(run)
+        op.about(deployment)
     return made
 
 
@@ -84,14 +84,14 @@ def bench_monitoring(world: World, report: Report, children: Any, page: Site, qu
     earlier = {worker.name for worker in Worker.all(queue=queue)}
     scheduler, worker = children("manage.py", "scheduler"), children("manage.py", "worker", "measurements")
     until(lambda: {known.name for known in Worker.all(queue=queue)} - earlier, "the worker", 120)
-    watches = lay(world, page)
+    monitoring_periods = lay(world, page)
     before, began = cpu(scheduler.pid) + cpu(worker.pid), time.monotonic()
     expected = WATCHES * ROUNDS
     until(lambda: Measurement.objects.count() >= expected, "the last sample", 60 + ROUNDS * INTERVAL + 5 * INTERVAL)
     used, passed = cpu(scheduler.pid) + cpu(worker.pid) - before, time.monotonic() - began
     late: list[list[float]] = []
     for turn in range(ROUNDS):
-        due = watches[0].started_at + timedelta(seconds=turn * INTERVAL)
+        due = monitoring_periods[0].started_at + timedelta(seconds=turn * INTERVAL)
         rows = Measurement.objects.filter(due_at=due).values_list("at", flat=True)
         late.append([(at - due).total_seconds() for at in rows])
     whole = all(len(row) == WATCHES for row in late)

@@ -28,7 +28,7 @@ from releases.reporting.audit_tests.base import Scope
 from tests.releases import audited
 
 # One change that was made by the rules, of which the others are copies.
-database, made, run = audited.database, audited.made, audited.run
+database, made, deployment = audited.database, audited.made, audited.deployment
 
 CHANGES = int(os.environ.get("RINGI_BENCH_CHANGES", "10000"))
 SECONDS = 5.0
@@ -60,11 +60,11 @@ def label(model: Any) -> str:
     return "releases.Release.editors" if model is Release.editors.through else str(model._meta.label)
 
 
-def multiplied(database: str, run: int, changes: int) -> None:
+def multiplied(database: str, deployment: int, changes: int) -> None:
     """Copy the change that a run brought so many times less one, each with the events of an operation of its own."""
     keys: dict[Any, list[int]] = {}
     for model, path, _links, _operation in COPIED:
-        keys[model] = sorted(set(model._default_manager.filter(**{path: run}).values_list("pk", flat=True)))
+        keys[model] = sorted(set(model._default_manager.filter(**{path: deployment}).values_list("pk", flat=True)))
     name = str(conninfo_to_dict(database)["dbname"])
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
         for model, *_rest in COPIED:
@@ -117,10 +117,10 @@ def _tell(root: Any, model: Any, rows: int, operation: str, begin: int, last: in
         root.execute(f"SELECT count({begun}) {source}")
 
 
-def bench_saved_tests(run: Any, database: str, report: Report, quiet: None) -> None:
+def bench_saved_tests(deployment: Any, database: str, report: Report, quiet: None) -> None:
     """Ask every saved test of the year, over CHANGES changes."""
     began = time.perf_counter()
-    multiplied(database, run.pk, CHANGES)
+    multiplied(database, deployment.pk, CHANGES)
     built, until = time.perf_counter() - began, now()
     for test in TESTS:
         began = time.perf_counter()

@@ -84,23 +84,23 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
     from releases.operations.deployment.enqueue import enqueue
     from releases.worker.executor import run_from
 
-    run = runs.scheduled(world, runs.replan(world, made, planned))
+    deployment = runs.scheduled(world, runs.replan(world, made, planned))
     with acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")):
-        enqueue(run.pk)
-        first = run.steps.get(ordinal=1).pk
+        enqueue(deployment.pk)
+        first = deployment.steps.get(ordinal=1).pk
         connection.ensure_connection()
         backend = connection.connection.info.backend_pid
         own, theirs = time.process_time(), ticks(backend)
         run_from(first)
         own, theirs = time.process_time() - own, ticks(backend) - theirs
-    rows = list(Step.objects.filter(deployment=run).order_by("ordinal"))
+    rows = list(Step.objects.filter(deployment=deployment).order_by("ordinal"))
     attempts = StepAttempt.objects.filter(step__in=rows).order_by("step__ordinal")
     began = list(attempts.values_list("started_at", flat=True))
     labels = [f"releases.Step:{row.pk}" for row in rows]
     acts = Event.objects.filter(object__in=labels, kind="operation", ledger_entry__isnull=False)
     counts = [acts.filter(operation=f"step:{verb}").count() for verb in ("claim", "finish")]
     count = len(planned["deployment"]) + 1
-    valid = counts == [count, count] and len(began) == count and world.fresh(run).state == "succeeded"
+    valid = counts == [count, count] and len(began) == count and world.fresh(deployment).state == "succeeded"
     valid = valid and all(row.state == "succeeded" for row in rows)
     cycles = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(began)]
     return Ran(Spread.of(cycles[1:-1]), 1000 * own / count, 1000 * theirs / count, valid)
@@ -111,7 +111,7 @@ def context(root: Path, ordinal: int) -> StepContext:
     from releases.step_types.base import TargetSpec
 
     return StepContext(
-        key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, run_token="deployment:0",
+        key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, deployment_key="deployment:0",
         target=TargetSpec("datasets", "development", root), repository="", wanted=None, previous=None,
         configuration={}, previous_configuration={}, earlier={}, deadline_seconds=60,
         output=lambda chunk: None, heartbeat=lambda: None,

@@ -36,9 +36,9 @@ def until(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def began_on_the_target(target: TargetSpec, run: Deployment) -> datetime:
+def began_on_the_target(target: TargetSpec, deployment: Deployment) -> datetime:
     """Return when the target's own journal says that the first step's effect began."""
-    line = next(iter(journal_lines(target, run=f"deployment:{run.pk}", effect="command:started")))
+    line = next(iter(journal_lines(target, deployment=f"deployment:{deployment.pk}", effect="command:started")))
     return datetime.fromisoformat(line["at"])
 
 
@@ -53,12 +53,15 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
     made = runs.replan(world, runs.release(world), runs.plan(1))
     total, claiming, ahead, late = [], [], [], 0
     for _ in range(RUNS + 2):
-        run = runs.scheduled(world, made, at=now() + LEAD)
-        late += now() + AHEAD > run.scheduled_start_at
-        until(lambda run=run: Deployment.objects.get(pk=run.pk).state == "succeeded", "the end of the run")
-        first = run.steps.get(ordinal=1)
-        due, claimed = run.scheduled_start_at, StepAttempt.objects.get(step=first).started_at
-        began = began_on_the_target(spec_of(target_of(run), None), run)
+        deployment = runs.scheduled(world, made, at=now() + LEAD)
+        late += now() + AHEAD > deployment.scheduled_start_at
+        until(
+            lambda deployment=deployment: Deployment.objects.get(pk=deployment.pk).state == "succeeded",
+            "the end of the run",
+        )
+        first = deployment.steps.get(ordinal=1)
+        due, claimed = deployment.scheduled_start_at, StepAttempt.objects.get(step=first).started_at
+        began = began_on_the_target(spec_of(target_of(deployment), None), deployment)
         total.append((began - due).total_seconds())
         claiming.append((claimed - due).total_seconds())
         ahead.append((due - first.ready_at).total_seconds())

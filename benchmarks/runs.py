@@ -50,5 +50,5 @@ def scheduled(world: World, made: Release, at: datetime | None = None) -> Deploy
     from releases.operations.deployment.schedule import schedule
 
     with world.acting_as("developer"):
-        run = request(made.pk, environment_id=world.environments["development"].pk)
-        return schedule(run.pk, at=at)
+        deployment = request(made.pk, environment_id=world.environments["development"].pk)
+        return schedule(deployment.pk, at=at)

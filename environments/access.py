@@ -169,10 +169,10 @@ def roles_by_person(
         (row.delegator, row.delegate)
         for row in Delegation.objects.in_effect(at).select_related("delegator", "delegate")
     ]
-    lent = [(found.pop(absent.person_key, set()), deputy.person_key) for absent, deputy in [*away, *absences]]
-    for roles, deputy in lent:
-        if roles and deputy not in kept_out:
-            found.setdefault(deputy, set()).update(roles)
+    attached = [(found.pop(absent.person_key, set()), delegate.person_key) for absent, delegate in [*away, *absences]]
+    for roles, delegate in attached:
+        if roles and delegate not in kept_out:
+            found.setdefault(delegate, set()).update(roles)
     return found
 
 

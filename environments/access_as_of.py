@@ -23,7 +23,7 @@ class Held:
     role: str
     environment: int | None
     grant: Past
-    deputy_for: int | None = None
+    delegate_for: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class AccessAsOf:
         return self._lives("Account")
 
     @cached_property
-    def deputies(self) -> dict[str, Life]:
+    def delegates(self) -> dict[str, Life]:
         """Who stood in for whom."""
         return self._lives("Delegation")
 
@@ -110,7 +110,7 @@ class AccessAsOf:
     def stood_in_for(self, account: int, moment: datetime) -> list[int]:
         """Return the accounts for which one was a delegate in force."""
         found = []
-        for life in self.deputies.values():
+        for life in self.delegates.values():
             past = life.at(moment)
             if past is not None and past.values["delegate_id"] == account and _counts(past.values, moment):
                 absent = past.values["delegator_id"]
@@ -118,20 +118,20 @@ class AccessAsOf:
                     found.append(absent)
         return found
 
-    def with_deputies(self, moment: datetime) -> list[Held]:
+    def with_delegates(self, moment: datetime) -> list[Held]:
         """Return all roles in force, and again those that delegates had in somebody's place."""
         found = self.held(moment)
         people = {held.account for held in found}
-        for life in self.deputies.values():
+        for life in self.delegates.values():
             past = life.at(moment)
             if past is None or not _counts(past.values, moment):
                 continue
-            absent, deputy = past.values["delegator_id"], past.values["delegate_id"]
-            if absent in people and self._open(deputy, moment, decides=True):
+            absent, delegate = past.values["delegator_id"], past.values["delegate_id"]
+            if absent in people and self._open(delegate, moment, decides=True):
                 found += [
-                    Held(deputy, h.role, h.environment, h.grant, absent)
+                    Held(delegate, h.role, h.environment, h.grant, absent)
                     for h in found
-                    if h.account == absent and h.deputy_for is None
+                    if h.account == absent and h.delegate_for is None
                 ]
         return found
 

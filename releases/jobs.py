@@ -46,16 +46,16 @@ def run_step(step_id: int) -> None:
         run_from(step_id)
 
 
-def monitor(watch_id: int, due: int) -> None:
+def monitor(monitoring_id: int, due: int) -> None:
     """Take one sample of a watch. due: microseconds since 1970 (UTC)."""
-    with acting(_worker()), tracing(monitoring=str(watch_id)):
-        record_measurement(watch_id, due=EPOCH + timedelta(microseconds=due))
+    with acting(_worker()), tracing(monitoring=str(monitoring_id)):
+        record_measurement(monitoring_id, due=EPOCH + timedelta(microseconds=due))
 
 
-def run_monitoring_checks(watch_id: int, due: int) -> None:
+def run_monitoring_checks(monitoring_id: int, due: int) -> None:
     """Make the checks beside the metrics of a watch once. due: microseconds since 1970 (UTC)."""
-    with acting(_worker()), tracing(monitoring=str(watch_id)):
-        run_checks(watch_id, due=EPOCH + timedelta(microseconds=due))
+    with acting(_worker()), tracing(monitoring=str(monitoring_id)):
+        run_checks(monitoring_id, due=EPOCH + timedelta(microseconds=due))
 
 
 def measure_target(target_id: int) -> None:

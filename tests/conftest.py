@@ -58,7 +58,7 @@ def pytest_configure() -> None:
     settings.HEARTBEAT_TIMEOUT = 0  # no page need say that these tests have no scheduler
     settings.GIT_NETWORKS = ["127.0.0.0/8", "::1"]  # servers of repositories lie on this machine
     operation_roles.in_one_process()
-    locks.watch()
+    locks.monitoring()
 
 
 def pytest_runtest_setup() -> None:

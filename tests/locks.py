@@ -79,7 +79,7 @@ class _Order:
         FAULTS.append(f"{sentence}: {' < '.join(reversed(lines[-6:]))}")
 
 
-def watch() -> None:
+def monitoring() -> None:
     """Look at what every connection of this process locks from now on."""
 
     def look(connection: Any, **_rest: Any) -> None:

@@ -57,7 +57,7 @@ def _run(copy: Path, tests: Sequence[str], seconds: int = SECONDS) -> tuple[int,
     return done.returncode, "\n".join([*done.stderr.splitlines()[-5:], *done.stdout.splitlines()[-15:]])
 
 
-def _verdict(copy: Path, mutant: Mutant) -> tuple[str, str]:
+def _result(copy: Path, mutant: Mutant) -> tuple[str, str]:
     """Return killed, survived or does not apply, with the reason."""
     path = copy / mutant.file
     kept = path.read_text(encoding="utf-8")
@@ -88,18 +88,18 @@ def main(words: Sequence[str]) -> int:
             print(f"the named tests do not pass as the tree is:\n{printed}")
             return 1
 
-        def judged(mutant: Mutant) -> tuple[Mutant, str, str, float]:
+        def evaluated(mutant: Mutant) -> tuple[Mutant, str, str, float]:
             copy, began = copies.get(), time.monotonic()
             try:
-                return mutant, *_verdict(copy, mutant), time.monotonic() - began
+                return mutant, *_result(copy, mutant), time.monotonic() - began
             finally:
                 copies.put(copy)
 
         wrong = 0
         with ThreadPoolExecutor(copies.qsize()) as pool:
-            for mutant, verdict, reason, seconds in pool.map(judged, mutants):
-                wrong += verdict != "killed"
-                print(f"{verdict:<15} {seconds:5.1f} s  {mutant.guard:<70} {mutant.file}", flush=True)
+            for mutant, result, reason, seconds in pool.map(evaluated, mutants):
+                wrong += result != "killed"
+                print(f"{result:<15} {seconds:5.1f} s  {mutant.guard:<70} {mutant.file}", flush=True)
                 if reason:
                     print(reason, flush=True)
     print(f"{len(mutants) - wrong} of {len(mutants)} guards are held by their tests")

@@ -61,10 +61,10 @@ def lines(threats: Sequence[Threat], played: Played) -> Iterator[tuple[bool, str
         outcomes = [played.outcomes.get(test, "not run") for test in threat.tests] or ["no test"]
         wrong = [outcome for outcome in outcomes if outcome != "passed"]
         seconds = sum(played.seconds.get(test, 0.0) for test in threat.tests)
-        verdict = wrong[0] if wrong else "held"
+        result = wrong[0] if wrong else "held"
         yield (
             not wrong,
-            f"{verdict:<8} {seconds:6.1f} s  {threat.who}: {threat.tries}\n{'':19}→ {threat.finder} ({threat.soon})",
+            f"{result:<8} {seconds:6.1f} s  {threat.who}: {threat.tries}\n{'':19}→ {threat.finder} ({threat.soon})",
         )
 
 

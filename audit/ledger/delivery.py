@@ -142,7 +142,7 @@ class Delivery:
         if (held := self._held.get(address)) is not None and held.is_alive():
             raise NotDelivered("it has not ended its answer to an earlier call")
         found: Future[T] = Future()
-        thread = threading.Thread(target=_settle, args=(found, call), name="delivery", daemon=True)
+        thread = threading.Thread(target=_resolve, args=(found, call), name="delivery", daemon=True)
         thread.start()
         thread.join(seconds)
         if thread.is_alive():
@@ -167,7 +167,7 @@ class Delivery:
             append_note(self.signer.folder / "cosignatures.txt", self.said.note + lines)
 
 
-def _settle[T](found: Future[T], call: Callable[[], T]) -> None:
+def _resolve[T](found: Future[T], call: Callable[[], T]) -> None:
     """Put what a call gives, or its fault, where it is waited for."""
     try:
         found.set_result(call())

@@ -376,7 +376,7 @@ class Trust:
     """
 
     def __init__(self, keys: Iterable[Key], inside: bool = False, witnesses: Iterable[Key] = ()) -> None:
-        self.keys, self.inside, self.unsigned, self.doubt = list(keys), inside, list[int](), ""
+        self.keys, self.inside, self.unsigned, self.unknown = list(keys), inside, list[int](), ""
         self.cosigned = dict.fromkeys(witnesses, 0)
         self.last: Claim = (0, sha256(b"").digest())
 
@@ -396,7 +396,7 @@ class Trust:
                 fault = f"the note bears no signature of {self.keys[0][0]}"
                 if not earlier:
                     raise ValueError(fault)
-                self.doubt = f"an earlier checkpoint: {fault}"
+                self.unknown = f"an earlier checkpoint: {fault}"
                 return False
             for witness in self.cosigned if earlier else ():
                 if cosigned_by(note, witness):
@@ -410,8 +410,8 @@ class Trust:
 
     def finish(self) -> None:
         """Say what can't be told, once no fault was found."""
-        if self.doubt:
-            raise CannotTell(self.doubt)
+        if self.unknown:
+            raise CannotTell(self.unknown)
         for (name, _public), size in self.cosigned.items():
             if not size:
                 raise CannotTell(f"no earlier checkpoint bears a cosignature of {name}")
@@ -726,7 +726,7 @@ def read_keys(words: Iterable[str], kind: bytes = b"\x01") -> list[Key]:
     return keys
 
 
-def verdict(state: Ledger | Proofs) -> tuple[int, str]:
+def result(state: Ledger | Proofs) -> tuple[int, str]:
     """Return exit status and sentence about what was read to its end without a fault."""
     if not state.checkpoints or not state.trust.keys:
         why = "no public key was given to tell by whom" if state.checkpoints else "no checkpoint was compared"
@@ -764,7 +764,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (CannotTell, OSError, UnicodeDecodeError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
-    status, said = verdict(state)
+    status, said = result(state)
     print(said)
     return status
 

@@ -35,7 +35,7 @@ WHERE e.object = %s AND e.kind IN ('row', 'operation') AND (e.at, e.id) > (%s, %
 
 
 @dataclass(frozen=True)
-class Watched:
+class ComparedTable:
     """An audited model that keeps history rows."""
 
     audited: AuditedTable
@@ -73,7 +73,7 @@ class Watched:
         }
 
 
-def watched() -> list[Watched]:
+def compared_tables() -> list[ComparedTable]:
     """Return the audited models with history rows, in the order of their labels."""
     found = []
     for audited in AUDITED_TABLES:
@@ -81,7 +81,7 @@ def watched() -> list[Watched]:
         model = apps.get_model(app, name)
         manager = None if relation else getattr(model, "history", None)
         if manager is not None:
-            found.append(Watched(audited, model, manager.model))
+            found.append(ComparedTable(audited, model, manager.model))
     return sorted(found, key=lambda one: one.label)
 
 
@@ -159,7 +159,7 @@ def as_written(value: Any, kind: str = "plain") -> Any:
     return value if abs(value) <= MOST_EXACT else str(value)
 
 
-def events_of(cursor: Any, watched: Watched, object_label: str) -> Iterator[Happened]:
+def events_of(cursor: Any, compared_tables: ComparedTable, object_label: str) -> Iterator[Happened]:
     """Yield the row events and acts of one object, oldest first, PART at a time."""
     values: dict[str, Any] = {}
     place: tuple[Any, Any] = ("-infinity", "00000000-0000-0000-0000-000000000000")
@@ -173,21 +173,21 @@ def events_of(cursor: Any, watched: Watched, object_label: str) -> Iterator[Happ
                 continue
             contents = json.loads(bytes(raw))
             changed = contents["after"] or contents["before"] or {}
-            kept = {name: value for name, value in changed.items() if name in watched.columns}
+            kept = {name: value for name, value in changed.items() if name in compared_tables.columns}
             values = kept if outcome == "inserted" else values | kept
             yield Happened(at, number, TYPES[outcome], actor, operation, reason, values)
         if len(rows) < PART:
             return
 
 
-def rows_of(cursor: Any, watched: Watched, key: str) -> Iterator[Row]:
+def rows_of(cursor: Any, compared_tables: ComparedTable, key: str) -> Iterator[Row]:
     """Yield the history rows of one object, oldest first, PART at a time."""
     place: tuple[Any, Any] = ("-infinity", 0)
     while True:
         cursor.execute(
             f"SELECT h.history_id, h.history_date, h.history_type, coalesce(h.history_user_id::text, ''),"
-            f" coalesce(h.history_change_reason, ''), to_jsonb(h)::text FROM {watched.table} h"
-            f" WHERE h.{watched.key} = %s AND (h.history_date, h.history_id) > (%s, %s)"
+            f" coalesce(h.history_change_reason, ''), to_jsonb(h)::text FROM {compared_tables.table} h"
+            f" WHERE h.{compared_tables.key} = %s AND (h.history_date, h.history_id) > (%s, %s)"
             " ORDER BY h.history_date, h.history_id LIMIT %s",
             [key, *place, PART],
         )
@@ -195,7 +195,7 @@ def rows_of(cursor: Any, watched: Watched, key: str) -> Iterator[Row]:
         for number, at, kind, account, reason, text in rows:
             place = (at, number)
             read = json.loads(text, parse_float=str)
-            values = {name: as_written(read[name], kind_) for name, kind_ in watched.columns.items()}
+            values = {name: as_written(read[name], kind_) for name, kind_ in compared_tables.columns.items()}
             yield Row(number, at, kind, account, unicodedata.normalize("NFC", reason), values)
         if len(rows) < PART:
             return

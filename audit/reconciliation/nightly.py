@@ -23,8 +23,17 @@ from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.clock import now
 from audit.models import Event, Reconciliation
 from audit.operation import operation
-from audit.reconciliation.compare import Compared, Happened, Row, Unexplained, Watched, events_of, rows_of, watched
-from audit.reconciliation.rows import Table, told_rows, untold_rows
+from audit.reconciliation.compare import (
+    Compared,
+    ComparedTable,
+    Happened,
+    Row,
+    Unexplained,
+    compared_tables,
+    events_of,
+    rows_of,
+)
+from audit.reconciliation.rows import Table, rows_of_events, rows_without_event
 
 OUTCOME, ALARM = "audit:reconcile", "audit:history_alarm"
 MOST = 200
@@ -62,36 +71,40 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
         if not cursor.fetchone()[0]:
             return None
         try:
-            run = Reconciliation.objects.filter(ended_at=None).order_by("pk").first() or Reconciliation.objects.create(
+            deployment = Reconciliation.objects.filter(ended_at=None).order_by(
+                "pk"
+            ).first() or Reconciliation.objects.create(
                 started_at=moment or now(), progress=["", "", ""], found=nothing_found()
             )
-            if run.found.pop("mark", None) != _mark(run):  # it is new, or somebody else has written it
-                run.progress, run.found = ["", "", ""], nothing_found()
+            if deployment.found.pop("mark", None) != _mark(deployment):  # it is new, or somebody else has written it
+                deployment.progress, deployment.found = ["", "", ""], nothing_found()
             with transaction.atomic(durable=True):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                whole = _resume(cursor, run, None if seconds is None else time.monotonic() + seconds)
-                run.found["mark"] = _mark(run)
-                run.save(update_fields=["progress", "found"])
+                whole = _resume(cursor, deployment, None if seconds is None else time.monotonic() + seconds)
+                deployment.found["mark"] = _mark(deployment)
+                deployment.save(update_fields=["progress", "found"])
             if not whole:
                 return None
-            _say(run)
-            return run
+            _say(deployment)
+            return deployment
         finally:
             cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
 
 
-def _mark(run: Reconciliation) -> str:
+def _mark(deployment: Reconciliation) -> str:
     """Return what shows that this is the product's own: who may write the row does not know its key."""
-    kept = json.dumps([run.pk, run.started_at.timestamp(), run.progress, run.found], sort_keys=True)
+    kept = json.dumps(
+        [deployment.pk, deployment.started_at.timestamp(), deployment.progress, deployment.found], sort_keys=True
+    )
     return salted_hmac("audit.reconciliation", kept, algorithm="sha256").hexdigest()
 
 
 REASONS = {
     "other_doer": _("Event %(event)s produced this state, by another person or for another reason."),
-    "not_as_told": _("The row in its table differs from its events up to number %(event)s: %(columns)s."),
+    "differing": _("The row in its table differs from its events up to number %(event)s: %(columns)s."),
     "gone": _("The row is not in its table; its last event is number %(event)s, and none says that it was deleted."),
     "left": _("The row is in its table, and event %(event)s says that it was deleted."),
-    "untold": _("The row is in its table, and no event created the row."),
+    "without_event": _("The row is in its table, and no event created the row."),
     "no_object": _("No event names the object of this history row."),
     "no_event": _("No event near the time of this history row produced this state."),
 }
@@ -108,18 +121,18 @@ def nothing_found() -> dict[str, Any]:
     return counts | {"alarms": [], "writes": {}}
 
 
-def _resume(cursor: Any, run: Reconciliation, until: float | None) -> bool:
+def _resume(cursor: Any, deployment: Reconciliation, until: float | None) -> bool:
     """Compare object by object from the run's place on, then look for rows without any event; then the audited rows
     themselves, likewise. Tell whether all is done.
     """
-    began, stage, behind = run.progress
+    began, stage, behind = deployment.progress
     parts = list(_parts(cursor))
     names = [(label, step) for label, step, _compare_it in parts]
     if (began, stage) in names:
         parts = parts[names.index((began, stage)) :]
     for label, step, compare_it in parts:
-        for place in compare_it(behind if (label, step) == (began, stage) else "", run.found):
-            run.progress = [label, step, place]
+        for place in compare_it(behind if (label, step) == (began, stage) else "", deployment.found):
+            deployment.progress = [label, step, place]
             if until is not None and time.monotonic() >= until:
                 return False
     return True
@@ -127,11 +140,11 @@ def _resume(cursor: Any, run: Reconciliation, until: float | None) -> bool:
 
 def _parts(cursor: Any) -> Iterator[tuple[str, str, Callable[[str, dict[str, Any]], Iterator[str]]]]:
     """Yield label, name and the comparison itself, which is given the place behind which it goes on."""
-    for one in watched():
+    for one in compared_tables():
         for step in (_objects, _without_events):
             yield one.label, step.__name__, partial(step, cursor, one)
     for audited in AUDITED_TABLES:
-        for step_ in (told_rows, untold_rows):
+        for step_ in (rows_of_events, rows_without_event):
             yield audited.model, step_.__name__, partial(_row_by_row, cursor, audited, step_)
 
 
@@ -145,7 +158,7 @@ def _row_by_row(
         yield place
 
 
-def _objects(cursor: Any, one: Watched, behind: str, found: dict[str, Any]) -> Iterator[str]:
+def _objects(cursor: Any, one: ComparedTable, behind: str, found: dict[str, Any]) -> Iterator[str]:
     """Compare each object that has events, in the order of the index; yield its primary key when it is done."""
     begin, end = f"{one.label}:", f"{one.label};"
     while True:
@@ -162,7 +175,7 @@ def _objects(cursor: Any, one: Watched, behind: str, found: dict[str, Any]) -> I
         yield behind
 
 
-def _without_events(cursor: Any, one: Watched, behind: str, found: dict[str, Any]) -> Iterator[str]:
+def _without_events(cursor: Any, one: ComparedTable, behind: str, found: dict[str, Any]) -> Iterator[str]:
     """Find the rows of objects that the ledger does not know; yield the row's number up to which was looked."""
     place = int(behind or 0)
     cursor.execute(f"SELECT coalesce(max(history_id), 0) FROM {one.table}")
@@ -181,7 +194,7 @@ def _without_events(cursor: Any, one: Watched, behind: str, found: dict[str, Any
         yield str(place)
 
 
-def _compare(cursor: Any, one: Watched, key: str, found: dict[str, Any]) -> None:
+def _compare(cursor: Any, one: ComparedTable, key: str, found: dict[str, Any]) -> None:
     label = f"{one.label}:{key}"
     compared = Compared(label, events_of(cursor, one, label))
     for finding in chain(
@@ -216,20 +229,20 @@ def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
         writes[name] = [count + 1, min(first, event.number), max(last, event.number)]
 
 
-def _say(run: Reconciliation) -> None:
+def _say(deployment: Reconciliation) -> None:
     """Write the outcome as an event; first the alarm, so that a process killed between the two raises it again."""
-    found = run.found
+    found = deployment.found
     counts = {name: found[name] for name in ("objects", "events", "rows", "present", "bulk", "unexplained")}
     if found["unexplained"]:
         with operation(ALARM) as op:
-            op.about(run, unexplained=found["unexplained"], rows=found["alarms"])
-            op.add_event("ledger:alarm", run, rows=[row["object"] for row in found["alarms"]])
+            op.about(deployment, unexplained=found["unexplained"], rows=found["alarms"])
+            op.add_event("ledger:alarm", deployment, rows=[row["object"] for row in found["alarms"]])
     writes = [
         dict(zip(("table", "operation", "actor"), json.loads(name), strict=True))
         | dict(zip(("count", "first", "last"), numbers, strict=True))
         for name, numbers in sorted(found["writes"].items())
     ]
     with operation(OUTCOME) as op:
-        run.ended_at = now()
-        run.save(update_fields=["ended_at"])
-        op.about(run, **counts, writes=writes, started_at=run.started_at.isoformat())
+        deployment.ended_at = now()
+        deployment.save(update_fields=["ended_at"])
+        op.about(deployment, **counts, writes=writes, started_at=deployment.started_at.isoformat())

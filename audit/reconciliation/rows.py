@@ -92,7 +92,9 @@ class Table:
         return as_written(present, self.kinds[column])
 
 
-def told_rows(cursor: Any, table: Table, behind: str, found: dict[str, Any]) -> Iterator[tuple[str, list[Unexplained]]]:
+def rows_of_events(
+    cursor: Any, table: Table, behind: str, found: dict[str, Any]
+) -> Iterator[tuple[str, list[Unexplained]]]:
     """Compare each row that has events, some at a time; yield the key up to which was compared, and what was found."""
     begin, end = f"{table.label}:", f"{table.label};"
     while True:
@@ -108,7 +110,7 @@ def told_rows(cursor: Any, table: Table, behind: str, found: dict[str, Any]) -> 
         yield behind, [fault for fault in faults if fault is not None]
 
 
-def untold_rows(
+def rows_without_event(
     cursor: Any, table: Table, behind: str, found: dict[str, Any]
 ) -> Iterator[tuple[str, list[Unexplained]]]:
     """Find the rows that no event made; yield as `told_rows` does."""
@@ -124,10 +126,10 @@ def untold_rows(
         rows = cursor.fetchall()
         if not rows:
             return
-        untold = [key_ for key_, told in rows if not told]
-        found["present"] += len(untold)
+        without_event = [key_ for key_, told in rows if not told]
+        found["present"] += len(without_event)
         behind = rows[-1][0]
-        yield behind, [Unexplained(f"{table.label}:{key_}", 0, "", "", "untold") for key_ in untold]
+        yield behind, [Unexplained(f"{table.label}:{key_}", 0, "", "", "without_event") for key_ in without_event]
 
 
 def _compared(table: Table, label: str, told: Past, row: dict[str, Any] | None) -> Unexplained | None:
@@ -137,7 +139,7 @@ def _compared(table: Table, label: str, told: Past, row: dict[str, Any] | None) 
     elif row is None:
         why = "gone"
     elif differing := table.differing(told, row):
-        why, columns = "not_as_told", ", ".join(differing)
+        why, columns = "differing", ", ".join(differing)
     if not why:
         return None
     return Unexplained(label, 0, told.at.astimezone(UTC).isoformat(), "", why, told.number, columns)

@@ -306,7 +306,7 @@ class _SetUp:
     def start(self) -> None:
         """Bring database, procedure and static files to this version, then start the rows."""
         if self.demo:
-            self.end_samples()
+            self.end_measurements()
             for entry in [entry for entry in self.state.iterdir() if entry.name not in KEPT_BY_DEMO]:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         self.say("Preparing the database …")
@@ -332,7 +332,7 @@ class _SetUp:
         if not taken.exists():
             write_private(taken, (self.state / "ledger_signer" / "key.pub").read_text("utf-8"))
 
-    def end_samples(self) -> None:
+    def end_measurements(self) -> None:
         """End what the demo runs outside the supervisor, also after a demo that was killed."""
         if (self.state / "targets").exists() and self.tell("--clean"):
             raise Unavailable("the sample's processes of the demo could not be ended")
@@ -363,7 +363,7 @@ class _SetUp:
                 signal.signal(number, signal.SIG_IGN)
             self.supervisor.stop()
             if self.demo:
-                self.end_samples()
+                self.end_measurements()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

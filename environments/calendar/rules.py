@@ -154,7 +154,7 @@ def _placed(rule: WindowRule, after: datetime) -> Iterator[tuple[date, date | No
     waiting: list[tuple[date, date, bool]] = []
     for named in _days_of(rule.rrule, rule.since, first, last):
         day = named.date() + timedelta(days=rule.day_offset)
-        actual = _settled(rule, day)
+        actual = _resolved(rule, day)
         heappush(waiting, (actual or day, day, actual is not None))
         # Whatever is still to come is held after this day.
         settled = day - farthest if rule.on_holiday == "earlier" else day
@@ -169,7 +169,7 @@ def _out(entry: tuple[date, date, bool]) -> tuple[date, date | None]:
     return day, place if held else None
 
 
-def _settled(rule: WindowRule, day: date) -> date | None:
+def _resolved(rule: WindowRule, day: date) -> date | None:
     if rule.on_holiday == "flag" or not holidays_on(day, rule.country, company=rule.company):
         return day
     if rule.on_holiday == "skip":

@@ -60,7 +60,7 @@ class Service(ABC):
         """Return what was done. Raises NotReached, or CheckNotPossible where there is no way to look."""
 
 
-def judged(host: str | None, port: int, listed: Iterable[Network]) -> list[str]:
+def evaluated(host: str | None, port: int, listed: Iterable[Network]) -> list[str]:
     """Return the addresses (in numbers) of a host that may be asked, to connect to one of them and to no other.
 
     Raises CheckNotPossible where it is not looked at, NotReached for a name without an address.

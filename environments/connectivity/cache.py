@@ -8,7 +8,7 @@ import redis
 from django.utils.translation import gettext as _
 
 from environments.connectivity.addresses import Network
-from environments.connectivity.base import SECONDS, NotReached, Service, judged
+from environments.connectivity.base import SECONDS, NotReached, Service, evaluated
 
 
 class Cache(Service):
@@ -25,7 +25,7 @@ class Cache(Service):
             parts = urlsplit(known)
             kept = [pair for pair in parse_qsl(parts.query) if pair[0] in ("db", "protocol", "username", "password")]
             known = urlunsplit(parts._replace(query=urlencode(kept)))
-            places = judged(parts.hostname, parts.port or 6379, listed)
+            places = evaluated(parts.hostname, parts.port or 6379, listed)
         except ValueError as fault:
             raise NotReached(_("This is not a valid address of a cache.")) from fault
         if parts.scheme == "rediss":  # the name is proved by the certificate, and needed for it

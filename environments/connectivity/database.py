@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from environments.connectivity.addresses import Network
-from environments.connectivity.base import SECONDS, CheckNotPossible, NotReached, Service, judged
+from environments.connectivity.base import SECONDS, CheckNotPossible, NotReached, Service, evaluated
 
 # None of them names a file of this machine, or another place to connect to.
 PARAMETERS = frozenset({"host", "port", "dbname", "user", "password", "sslmode", "application_name", "connect_timeout"})
@@ -28,7 +28,7 @@ class Database(Service):
             if not given.keys() <= PARAMETERS:
                 raise CheckNotPossible(_("A connectivity check does not support these address parameters."))
             host = str(given.get("host", ""))
-            places = judged(host, int(given.get("port") or 5432), listed)
+            places = evaluated(host, int(given.get("port") or 5432), listed)
             several = make_conninfo(address, host=",".join([host] * len(places)), hostaddr=",".join(places))
             with psycopg.connect(several, connect_timeout=SECONDS, options=options) as connection:
                 row = connection.execute("SELECT current_setting('server_version')").fetchone()

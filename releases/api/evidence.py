@@ -35,11 +35,11 @@ class EvidenceIn(Schema):
     suite: Line = ""
 
 
-def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
+def evaluated(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
     """Return evidence with the results that the thresholds of the procedure in effect give."""
     procedure = Procedure.objects.filter(state="in_effect").first()
     limits = procedure.document.threshold_values() if procedure is not None else {}
-    return [shapes.evidence_out(row, *reading.judge(row.kind, row.values, limits)) for row in rows]
+    return [shapes.evidence_out(row, *reading.evaluate(row.kind, row.values, limits)) for row in rows]
 
 
 @router.post("", response=shapes.UploadedOut)
@@ -67,9 +67,9 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
     )
     said = count_with(made[-1])
     counted = shapes.CountedOut(
-        result=said.result, summary=said.sentence, reports=[row.pk for row, *_judged in said.reports]
+        result=said.result, summary=said.sentence, reports=[row.pk for row, *_evaluated in said.reports]
     )
-    return shapes.UploadedOut(items=judged(made), counted=counted)
+    return shapes.UploadedOut(items=evaluated(made), counted=counted)
 
 
 @router.get("", response=shapes.EvidencePage)
@@ -97,4 +97,4 @@ def list_evidence(
         wanted &= Q(kind=known(kind, reading.NAMES, "kind"))
     rows = Evidence.objects.filter(wanted).select_related("application", "environment", "uploaded_by").defer("content")
     found, following = cursors.page(rows, "evidence", cursor, limit)
-    return shapes.EvidencePage(items=judged(found), next=following)
+    return shapes.EvidencePage(items=evaluated(found), next=following)

@@ -18,12 +18,12 @@ class TokenRate(BaseThrottle):
     """Counts the calls of each token in spans of API_RATE_LIMIT (`120/m`). Without Redis nothing is counted, and logged."""
 
     def __init__(self) -> None:
-        self._silent_until = 0.0
+        self._unresponsive_until = 0.0
 
     def allow_request(self, request: HttpRequest) -> bool:
         """Count this call and tell whether it is still within the rate."""
         limit, span = parsed(settings.API_RATE_LIMIT)
-        if time.monotonic() < self._silent_until:
+        if time.monotonic() < self._unresponsive_until:
             return True
         key = f"api:{request.auth.pk}:{span}:{int(time.time() // span)}"  # type: ignore[attr-defined]
         try:
@@ -32,7 +32,7 @@ class TokenRate(BaseThrottle):
             count = rates.incr(key)
         except (RedisError, OSError, ValueError) as fault:
             # Asked again after a pause only: a dead Redis must not cost each call its time-out.
-            self._silent_until = time.monotonic() + _PAUSE
+            self._unresponsive_until = time.monotonic() + _PAUSE
             log.warning("calls are not counted for %.0f s: %s", _PAUSE, fault)
             return True
         return int(count) <= limit

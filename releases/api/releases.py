@@ -294,7 +294,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     """Show a release with what blocks it and what would clear it, per environment."""
     caller = caller_of(request)
     release = release_numbered(caller, release_id)
-    runs = Deployment.objects.filter(release=release, environment__in=caller.readable).select_related(
+    deployments = Deployment.objects.filter(release=release, environment__in=caller.readable).select_related(
         "release", "application", "environment", "requested_by", "scheduled_by"
     )
     return shapes.ReleaseDetail(
@@ -306,7 +306,9 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
             shapes.MilestoneOut(key=m.key, label=str(m), due_at=m.due_at, done_at=m.done_at)
             for m in release.milestones.all()
         ],
-        deployments=[shapes.DeploymentLine(**shapes.deployment_fields(run)) for run in runs[: cursors.MOST]],
+        deployments=[
+            shapes.DeploymentLine(**shapes.deployment_fields(deployment)) for deployment in deployments[: cursors.MOST]
+        ],
     )
 
 

@@ -337,11 +337,11 @@ def rollback_out(deployment: Deployment) -> RollbackOut | None:
 
 def decision_request_out(deployment: Deployment) -> DecisionRequestOut | None:
     """Return the open decision request of a deployment, if there is one; telephone numbers stay on the page."""
-    question = deployment.decision_requests.filter(answered_at=None).select_related("deployment").first()
-    if question is None:
+    decision_request = deployment.decision_requests.filter(answered_at=None).select_related("deployment").first()
+    if decision_request is None:
         return None
-    asked = [str(entry) for entry in asked_of(question)]
-    return DecisionRequestOut(due_at=question.due_at, on_timeout=question.on_timeout, asked=asked)
+    asked = [str(entry) for entry in asked_of(decision_request)]
+    return DecisionRequestOut(due_at=decision_request.due_at, on_timeout=decision_request.on_timeout, asked=asked)
 
 
 def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:

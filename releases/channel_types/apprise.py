@@ -42,7 +42,7 @@ class Apprise(ChannelType):
             return fault_of(replace(address, to=f"https://{named}:{port or 443}/"))
         return ""
 
-    def send(self, letter: OutgoingMessage, address: Address) -> str:
+    def send(self, message: OutgoingMessage, address: Address) -> str:
         """Let Apprise send it; it tells success from failure and nothing else."""
         if importlib.util.find_spec("apprise") is None:
             raise NotSetUp(_("Apprise is not installed here."))
@@ -50,8 +50,8 @@ class Apprise(ChannelType):
             raise NotDelivered(fault)
         sender = self._library().Apprise()
         sender.add(address.to)
-        body = f"{letter.text}\n\n{letter.url}" if letter.url else letter.text
-        if not sender.notify(title=letter.subject, body=body):
+        body = f"{message.text}\n\n{message.url}" if message.url else message.text
+        if not sender.notify(title=message.subject, body=body):
             raise NotDelivered(_("Apprise could not deliver the notification."))
         return "ok"
 

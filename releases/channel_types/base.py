@@ -80,5 +80,5 @@ class ChannelType(ABC):
         """Return why this address can't be one of the channel's; empty when it can. Asks the resolver at most."""
 
     @abstractmethod
-    def send(self, letter: OutgoingMessage, address: Address) -> str:
+    def send(self, message: OutgoingMessage, address: Address) -> str:
         """Deliver within PATIENCE and return what was answered (one short line). Raises NotDelivered."""

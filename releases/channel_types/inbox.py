@@ -14,6 +14,6 @@ class Inbox(ChannelType):
         """Return nothing: it has no address."""
         return ""
 
-    def send(self, letter: OutgoingMessage, address: Address) -> str:
+    def send(self, message: OutgoingMessage, address: Address) -> str:
         """Return nothing: it is there."""
         return ""

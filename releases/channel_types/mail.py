@@ -41,7 +41,7 @@ class Mail(ChannelType):
             return _("Mail may not go to this domain: %(domain)s") % {"domain": domain}
         return ""
 
-    def send(self, letter: OutgoingMessage, address: Address) -> str:
+    def send(self, message: OutgoingMessage, address: Address) -> str:
         """Hand it to the SMTP server; the answer is that it was taken."""
         if not settings.MAIL_HOST:
             raise NotSetUp(_("This installation has no mail server."))
@@ -49,21 +49,21 @@ class Mail(ChannelType):
             raise NotDelivered(wrong, lasting=True, whose="recipient")
         domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">") or "localhost"
         headers = {
-            "Message-ID": f"<{letter.key}@{domain}>",
+            "Message-ID": f"<{message.key}@{domain}>",
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
-            "Content-Language": letter.language,
+            "Content-Language": message.language,
         }
-        if letter.urgent:
+        if message.urgent:
             headers["Importance"] = "high"
         mail = EmailMultiAlternatives(
             # A line break in a subject would begin another header.
-            subject=" ".join(letter.subject.split()),
-            body=f"{letter.text}\n\n{letter.url}\n" if letter.url else letter.text,
+            subject=" ".join(message.subject.split()),
+            body=f"{message.text}\n\n{message.url}\n" if message.url else message.text,
             to=[address.to],
             headers=headers,
         )
-        mail.attach_alternative(letter.html, "text/html")
+        mail.attach_alternative(message.html, "text/html")
         backend = _backend()
         try:
             backend.send_messages([mail])

@@ -25,9 +25,9 @@ class Slack(ChannelType):
         """Return why nothing may be posted there."""
         return fault_of(address)
 
-    def send(self, letter: OutgoingMessage, address: Address) -> str:
+    def send(self, message: OutgoingMessage, address: Address) -> str:
         """Post the blocks; the answer is Slack's."""
-        body = json.dumps(payload(letter), ensure_ascii=False).encode()
+        body = json.dumps(payload(message), ensure_ascii=False).encode()
         answer = post(address, body, {"Content-Type": "application/json; charset=utf-8"})
         if answer.status != 200:
             said = answer.body[:120].decode(errors="replace")
@@ -35,18 +35,18 @@ class Slack(ChannelType):
         return answer.body[:120].decode(errors="replace").strip() or "ok"
 
 
-def payload(letter: OutgoingMessage) -> dict[str, Any]:
+def payload(message: OutgoingMessage) -> dict[str, Any]:
     """Return what Slack is sent: `text` for notifications, blocks for the room."""
-    with override(letter.language):
+    with override(message.language):
         opens = _("Open the page")
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": letter.subject[:HEADER], "emoji": False}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": _shortened(_escaped(letter.text))}},
+        {"type": "header", "text": {"type": "plain_text", "text": message.subject[:HEADER], "emoji": False}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": _shortened(_escaped(message.text))}},
     ]
-    if letter.url:
-        button = {"type": "button", "text": {"type": "plain_text", "text": opens}, "url": letter.url}
+    if message.url:
+        button = {"type": "button", "text": {"type": "plain_text", "text": opens}, "url": message.url}
         blocks.append({"type": "actions", "elements": [button]})
-    return {"text": _escaped(letter.subject), "blocks": blocks}
+    return {"text": _escaped(message.subject), "blocks": blocks}
 
 
 def _escaped(text: str) -> str:

@@ -25,7 +25,7 @@ class Bounded(EmailBackend):
     def __init__(self, *, seconds: float, **options: Any) -> None:
         super().__init__(**options)
         self.stage, self.late, self.seconds = "connect", threading.Event(), seconds
-        self.watches = contextlib.ExitStack()
+        self.monitoring_periods = contextlib.ExitStack()
 
     @property
     def connection_class(self) -> Any:
@@ -35,12 +35,12 @@ class Bounded(EmailBackend):
 
     def send_messages(self, email_messages: Any) -> int:
         """Send within the deadline. Raises OSError, SMTPException."""
-        with self.watches:
+        with self.monitoring_periods:
             return super().send_messages(email_messages) or 0
 
-    def watch(self, sock: socket.socket, until: float) -> None:
+    def monitoring(self, sock: socket.socket, until: float) -> None:
         """Cut a connection at the deadline; what TLS is laid over is known by its number."""
-        held = self.watches.enter_context(sock.dup())
+        held = self.monitoring_periods.enter_context(sock.dup())
 
         def cut() -> None:
             self.late.set()
@@ -50,7 +50,7 @@ class Bounded(EmailBackend):
         guard = threading.Timer(max(0.0, until - time.monotonic()), cut)
         guard.daemon = True
         guard.start()
-        self.watches.callback(guard.cancel)
+        self.monitoring_periods.callback(guard.cancel)
 
     def _close_connection(self, connection: Any) -> None:
         """Say goodbye; a server that does not answer to it has the mail all the same."""
@@ -88,7 +88,7 @@ class _Talk(smtplib.SMTP):
                 sock.close()
                 fault = error
             else:
-                self._backend.watch(sock, self._until)
+                self._backend.monitoring(sock, self._until)
                 return sock
         raise fault
 

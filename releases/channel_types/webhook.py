@@ -30,19 +30,19 @@ class Webhook(ChannelType):
             return _("The secret must be whsec_ followed by 24 to 64 bytes in base64.")
         return fault_of(address)
 
-    def send(self, letter: OutgoingMessage, address: Address) -> str:
+    def send(self, message: OutgoingMessage, address: Address) -> str:
         """Post the JSON; any status of 200 to 299 is taken as received, 410 as never again."""
         body = json.dumps(
             {
-                "type": letter.event,
-                "timestamp": letter.at.isoformat(),
+                "type": message.event,
+                "timestamp": message.at.isoformat(),
                 "data": {
-                    "key": letter.key,
-                    "language": letter.language,
-                    "subject": letter.subject,
-                    "text": letter.text,
-                    "url": letter.url,
-                    "urgent": letter.urgent,
+                    "key": message.key,
+                    "language": message.language,
+                    "subject": message.subject,
+                    "text": message.text,
+                    "url": message.url,
+                    "urgent": message.urgent,
                 },
             },
             ensure_ascii=False,
@@ -50,9 +50,9 @@ class Webhook(ChannelType):
         stamp = int(time.time())
         headers = {
             "Content-Type": "application/json",
-            "webhook-id": letter.key,
+            "webhook-id": message.key,
             "webhook-timestamp": str(stamp),
-            "webhook-signature": signature(address.secret, letter.key, stamp, body),
+            "webhook-signature": signature(address.secret, message.key, stamp, body),
         }
         answer = post(address, body, headers)
         if not 200 <= answer.status < 300:

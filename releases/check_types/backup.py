@@ -123,11 +123,11 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Result]:
 
 
 def _restored(target: TargetSpec, server: databases.Database, found: Found) -> str:
-    run = partial(run_tool, target)
+    deployment = partial(run_tool, target)
     name = "ringi_check_" + secrets.token_hex(8)
     with databases.scratch(server, name) as scratch:
-        scratch.tool(run, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
-        digest = databases.data_digest(scratch, run)
+        scratch.tool(deployment, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
+        digest = databases.data_digest(scratch, deployment)
     if not digest.tables:
         raise StepFailed(_("the restored dump holds no table"))
     if found.facts and (different := digest.differences(found.facts["tables"], found.facts["schema"])):

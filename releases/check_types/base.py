@@ -35,7 +35,7 @@ class CheckContext:
     target: TargetSpec
     configuration: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
-    run: str = ""
+    deployment: str = ""
     position: Mapping[str, Any] | None = None
 
 
@@ -79,7 +79,7 @@ class TargetCheck(CheckType):
                 parameters=parameters,
                 configuration=context.configuration,
                 secrets=context.secrets,
-                run=context.run,
+                deployment=context.deployment,
                 position=context.position,
             )
         except StepFailed as failed:
@@ -89,7 +89,7 @@ class TargetCheck(CheckType):
     def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was seen as JSON, on the host; given: configuration, secrets, run, position."""
         secrets = tuple(given["secrets"])
-        context = CheckContext(target, given["configuration"], secrets, given["run"], given["position"])
+        context = CheckContext(target, given["configuration"], secrets, given["deployment"], given["position"])
         result = self.look(context, parameters)
         return asdict(result) | {"result": result.result.value}
 

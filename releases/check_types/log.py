@@ -25,7 +25,7 @@ class LogParameters(Parameters):
     pattern: Pattern = ""
     at_most: int = Field(default=0, ge=0)
     at_least: int = Field(default=0, ge=0)
-    silent_passes: bool = False
+    unresponsive_passes: bool = False
 
     @model_validator(mode="after")
     def _can_be_met(self) -> "LogParameters":
@@ -75,7 +75,7 @@ class Log(TargetCheck):
         except OSError as error:
             why = {"why": error.strerror or str(error)}
             return CheckResult(Result.ERROR, limit=limit, output=_("The log cannot be read: %(why)s") % why)
-        result, told = _judged(seen, rest, parameters)
+        result, told = _evaluated(seen, rest, parameters)
         output = excerpt([*told, *filter(None, [since]), *seen.first], context.configuration, context.secrets)
         return CheckResult(result, str(seen.matched), limit, output, seen.end)
 
@@ -84,12 +84,12 @@ def _noted(context: CheckContext) -> tuple[Mapping[str, Any] | None, str]:
     """Return where the log stood when this deployment last started the service or switched the code, else when it began,
     with a sentence for the latter; (None, "") where nothing is known.
     """
-    lines = journal_lines(context.target, run=context.run) if context.run else []
+    lines = journal_lines(context.target, deployment=context.deployment) if context.deployment else []
     noted: list[Mapping[str, Any]] = [line["log"] for line in lines if line.get("log")]
     if noted:
         return noted[-1], ""
     first = lock_record(Layout(context.target.root))
-    if context.run and first.get("deployment") == context.run and first.get("log"):
+    if context.deployment and first.get("deployment") == context.deployment and first.get("log"):
         return first["log"], _(
             "No step started the service or switched the code, so the log was read from the start of the deployment."
         )
@@ -128,7 +128,7 @@ def _counted(path: Path, start: int, pattern: re.Pattern[str], seen: Seen) -> Ma
     return log_position.position_at(path, end)
 
 
-def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Result, list[str]]:
+def _evaluated(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Result, list[str]]:
     """Return the result and what is told beside the lines: from where the log was read, and what may be missing."""
     path, start = rest.pieces[0]
     read_from = {"file": path.name, "start": start, "lines": seen.lines}
@@ -141,6 +141,6 @@ def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Result, 
         told.append(_("The log holds more than one check can read. The next check continues from here."))
     if seen.matched > parameters.at_most:
         return Result.FAILED, told
-    if rest.lost or seen.cut or not (seen.lines or parameters.silent_passes):
+    if rest.lost or seen.cut or not (seen.lines or parameters.unresponsive_passes):
         return Result.NO_DATA, told
     return (Result.PASSED if seen.matched >= parameters.at_least else Result.FAILED), told

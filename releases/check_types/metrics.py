@@ -68,12 +68,12 @@ class Metrics(CheckType):
         values = {} if now.stale else reader.derive(earlier, now, wanted)
         limit = ", ".join(f"{row.metric} ≤ {row.at_most:g}" for row in parameters.limits)
         value = ", ".join(f"{row.metric} {_number(values.get(row.metric))}" for row in parameters.limits)
-        result, lines = judge(parameters, values, earlier, now)
+        result, lines = evaluate(parameters, values, earlier, now)
         errors = [reading.error for reading in (earlier, now) if reading is not None and reading.error]
         return CheckResult(result, value, limit, "\n".join([*lines, *errors]))
 
 
-def judge(
+def evaluate(
     parameters: MetricsParameters, values: Mapping[str, float | None], earlier: Reading | None, now: Reading
 ) -> tuple[Result, list[str]]:
     """Return the worst result over all limits, and a sentence for each that does not pass."""

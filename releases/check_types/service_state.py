@@ -107,6 +107,6 @@ def _by_command(context: CheckContext, parameters: ServiceStateParameters, statu
     output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
     if outcome.code != RUNS and outcome.code not in STANDS:
         return CheckResult(Result.ERROR, str(outcome.code), limit, output)
-    runs = outcome.code == RUNS
-    result = Result.PASSED if runs == parameters.running else Result.FAILED
-    return CheckResult(result, _("running") if runs else _("stopped"), limit, output)
+    deployments = outcome.code == RUNS
+    result = Result.PASSED if deployments == parameters.running else Result.FAILED
+    return CheckResult(result, _("running") if deployments else _("stopped"), limit, output)

@@ -47,10 +47,10 @@ class Sql(TargetCheck):
         except psycopg.Error as error:
             text = excerpt([parameters.statement, *str(error).splitlines()], context.configuration, context.secrets)
             return CheckResult(Result.ERROR, limit=limit, output=text)
-        return judged(rows, parameters, context)
+        return evaluated(rows, parameters, context)
 
 
-def judged(rows: list[tuple[Any, ...]], parameters: SqlParameters, context: CheckContext) -> CheckResult:
+def evaluated(rows: list[tuple[Any, ...]], parameters: SqlParameters, context: CheckContext) -> CheckResult:
     """Judge what was read: exactly one row of one column is a value."""
     limit, shown = parameters.limit_text(), [parameters.statement]
     if len(rows) > 1 or any(len(row) != 1 for row in rows):

@@ -33,7 +33,7 @@ class Stage:
     built: Built | None = None
     ci: Ci | None = None
     release: dict[str, int] = field(default_factory=dict)
-    run: dict[str, int] = field(default_factory=dict)
+    deployment: dict[str, int] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -227,29 +227,29 @@ class Stage:
 
     def run_lower(self, version: str, environment: str) -> int:
         """Let CI run a release in development or staging and wait for its good end."""
-        run = self.service.demand(
+        deployment = self.service.demand(
             "POST",
             "/ci/deployments",
             json={"application": self.application, "version": version, "environment": environment},
         )["id"]
-        self.finished(run, {"succeeded"})
-        return int(run)
+        self.finished(deployment, {"succeeded"})
+        return int(deployment)
 
-    def finished(self, run: int, wanted: set[str], seconds: float = 120) -> str:
+    def finished(self, deployment: int, wanted: set[str], seconds: float = 120) -> str:
         """Wait until a run stands where it should. Raises StoryFailed with the reason when it fails."""
         bad = {"failed", "awaiting_decision", "missed", "cancelled", "rollback_failed"} - wanted
 
         def look() -> str:
-            found = self.service.run(run)
+            found = self.service.run(deployment)
             if found["state"] in bad:
-                told = self.service.demand("GET", f"/deployments/{run}")
+                told = self.service.demand("GET", f"/deployments/{deployment}")
                 ended = [
                     step for step in told["steps"] + told["checks"] if step["state"] in ("failed", "outcome_unknown")
                 ]
-                raise StoryFailed(f"run {run} is {found['state']}: {found['blockers']} {ended} {told['log']}")
+                raise StoryFailed(f"run {deployment} is {found['state']}: {found['blockers']} {ended} {told['log']}")
             return found["state"] if found["state"] in wanted else ""
 
-        return str(until(f"run {run} to be {'/'.join(sorted(wanted))}", look, seconds))
+        return str(until(f"run {deployment} to be {'/'.join(sorted(wanted))}", look, seconds))
 
     # -- preparing ----------------------------------------------------------------------------------------------
 
@@ -292,27 +292,29 @@ class Stage:
         """Sign the final check and schedule the production run for now; returns the run."""
         self.manager.do("release:sign_final_check", self.release[version])
         self.operator.do("release:sign_final_check", self.release[version])
-        run = int(self.operator.do("deployment:request", self.release[version], environment_id=self.ids["production"]))
-        self.operator.do("deployment:schedule", run)
-        self.run[version] = run
-        return run
+        deployment = int(
+            self.operator.do("deployment:request", self.release[version], environment_id=self.ids["production"])
+        )
+        self.operator.do("deployment:schedule", deployment)
+        self.deployment[version] = deployment
+        return deployment
 
-    def checks_done(self, run: int) -> None:
+    def checks_done(self, deployment: int) -> None:
         """Wait until the run's checks are finished and only the second person's word is missing."""
-        self.finished(run, {"verifying"})
+        self.finished(deployment, {"verifying"})
 
         def look() -> bool:
-            found = self.service.run(run)
+            found = self.service.run(deployment)
             if found["state"] == "awaiting_decision":
-                raise StoryFailed(f"run {run} waits for a decision: {found['steps']}")
+                raise StoryFailed(f"run {deployment} waits for a decision: {found['steps']}")
             return all(step["state"] == "succeeded" for step in found["steps"])
 
-        until(f"the checks of run {run}", look)
+        until(f"the checks of run {deployment}", look)
 
-    def verify(self, run: int) -> None:
+    def verify(self, deployment: int) -> None:
         """Verify a run as the second operator."""
         self.second_operator.attempt(
-            "deployment:verify", run, confirmed=["data_integrity", "security_settings"], reason="looked at it"
+            "deployment:verify", deployment, confirmed=["data_integrity", "security_settings"], reason="looked at it"
         )
 
 

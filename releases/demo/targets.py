@@ -62,16 +62,16 @@ class Place:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the target's settings as Ringi keeps them."""
-        run = [sys.executable, "{tree}/run.py"]
+        deployment = [sys.executable, "{tree}/run.py"]
         return {
             "service": {
-                "start": [*run, "serve", "--config", "{config}"],
+                "start": [*deployment, "serve", "--config", "{config}"],
                 "stop_seconds": 10,
                 "ready": {"url": f"{self.base_url}/health", "seconds": 20},
                 "version": {"url": f"{self.base_url}/health", "json_path": "version"},
             },
-            "migrate": [*run, "migrate", "--config", "{config}"],
-            "migrate_check": [*run, "migrate", "--check", "--config", "{config}"],
+            "migrate": [*deployment, "migrate", "--config", "{config}"],
+            "migrate_check": [*deployment, "migrate", "--check", "--config", "{config}"],
             "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
             "urls": {"base": self.base_url},
             "metrics_url": f"{self.base_url}/metrics",
@@ -156,7 +156,7 @@ def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
         return StepContext(
             key=f"before-ringi/{key}",
             fencing_token=1,
-            run_token="before-ringi",
+            deployment_key="before-ringi",
             target=place.spec,
             repository=str(built.path),
             wanted=wanted,

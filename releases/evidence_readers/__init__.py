@@ -96,7 +96,7 @@ _BY_NAME = {kind.name: kind for kind in EVIDENCE_TYPES}
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """What several reports say together: the worst of them, and each one's own judgement in their order."""
 
     outcome: Outcome
@@ -132,34 +132,36 @@ def is_named(kind: str) -> bool:
     return kind in _BY_NAME and _BY_NAME[kind].named
 
 
-def judge(kind: str, values: Mapping[str, str | int], thresholds: Mapping[str, str | int]) -> Judgement:
+def evaluate(kind: str, values: Mapping[str, str | int], thresholds: Mapping[str, str | int]) -> Judgement:
     """Compare values with thresholds (key → limit) and say why. A missing limit is unknown."""
     found = _BY_NAME.get(kind)
     if found is None:
         return "unknown", _unknown_kind(kind)
     try:
-        return found.judge(values, thresholds)
+        return found.evaluate(values, thresholds)
     except KeyError as absent:
         return "unknown", _("The value “%(name)s” is missing.") % {"name": absent.args[0]}
     except (ValueError, InvalidOperation, ZeroDivisionError, TypeError):
         return "unknown", _("The values cannot be compared.")
 
 
-def judge_all(kind: str, reports: Sequence[Mapping[str, str | int]], thresholds: Mapping[str, str | int]) -> Judged:
+def evaluate_all(
+    kind: str, reports: Sequence[Mapping[str, str | int]], thresholds: Mapping[str, str | int]
+) -> Evaluated:
     """Judge the values of all reports that count: the worst decides, and counts are held to their limit as a sum too."""
-    each = [judge(kind, values, thresholds) for values in reports]
+    each = [evaluate(kind, values, thresholds) for values in reports]
     if not each:
-        return Judged("unknown", _("no evidence"), [])
+        return Evaluated("unknown", _("no evidence"), [])
     found = _BY_NAME[kind]
     speaking = [i for i, values in enumerate(reports) if not found.says_nothing(values)] or range(len(each))
     outcomes = {each[i][0] for i in speaking}
     total = ""
     if outcomes == {"passed"} and len(reports) > 1 and found.adds:
         whole = {**reports[0], **{name: sum(int(row[name]) for row in reports) for name in found.adds}}
-        outcome, total = judge(kind, whole, thresholds)
+        outcome, total = evaluate(kind, whole, thresholds)
         outcomes.add(outcome)
     worst: Outcome = "failed" if "failed" in outcomes else "unknown" if "unknown" in outcomes else "passed"
-    return Judged(worst, total, each)
+    return Evaluated(worst, total, each)
 
 
 def _unknown_kind(kind: str) -> str:

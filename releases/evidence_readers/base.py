@@ -113,7 +113,7 @@ class EvidenceType:
     """
 
     name: str
-    judge: Callable[[Mapping[str, str | int], Mapping[str, str | int]], Judgement]
+    evaluate: Callable[[Mapping[str, str | int], Mapping[str, str | int]], Judgement]
     adds: tuple[str, ...] = ()
     says_nothing: Callable[[Mapping[str, str | int]], bool] = lambda values: False
     named: bool = True

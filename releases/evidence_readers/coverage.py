@@ -65,7 +65,7 @@ def _share(text: str | None) -> Decimal | None:
     return share
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the rate with its limit, unrounded: 0.89996 stays below 0.9 however it is printed."""
     if values.get("lines_valid") == 0:
         return "unknown", _("No line was counted.")
@@ -78,7 +78,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     ) % {"rate": values["line_rate"], "limit": limits["coverage_min"]}
 
 
-KIND = EvidenceType("coverage", judge)
+KIND = EvidenceType("coverage", evaluate)
 FORM = Form(
     "coverage",
     "Cobertura XML",

@@ -13,10 +13,10 @@ def read(document: Document) -> Reading:
     return Reading(values, _("The file has %(bytes)d bytes and is stored unchanged.") % values)
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Say that nothing was judged."""
     return "unknown", _("Ringi does not evaluate this file format; a person must read the file.")
 
 
-KIND = EvidenceType("file", judge)
+KIND = EvidenceType("file", evaluate)
 FORM = Form("file", "any file", "…", lambda document: True, read)

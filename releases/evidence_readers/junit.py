@@ -186,7 +186,7 @@ def _agreed(suite: _Suite, *, more: bool) -> int:
     return max(0, own - stated) if suite.own == suite.listed else 0
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the failed tests with their limit."""
     failed = int(values["failures"]) + int(values["errors"])
     # Skipped tests have shown nothing.
@@ -199,7 +199,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
 
 KIND = EvidenceType(
     "junit",
-    judge,
+    evaluate,
     adds=("tests", "failures", "errors", "skipped"),
     says_nothing=lambda values: values.get("tests") == values.get("skipped") != 0,
 )

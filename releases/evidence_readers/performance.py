@@ -123,7 +123,7 @@ def _numbers(metric: Any) -> dict[str, Decimal]:
     return numbers
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the ratio of both times with its limit, unrounded."""
     if values.get("requests") == 0:
         return "unknown", _("No request was made.")
@@ -140,7 +140,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     ) % {"ratio": f"{float(ratio):.3f}", "limit": limits["performance_ratio_max"]}
 
 
-KIND = EvidenceType("performance", judge)
+KIND = EvidenceType("performance", evaluate)
 K6 = Form(
     "performance",
     "k6 summary",

@@ -26,7 +26,7 @@ def read(document: Document) -> Reading:
     return Reading(values, _("%(reviewer)s reviewed the commit: %(decision)s.") % values, str(values["reviewer"]))
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Pass what was approved."""
     return "passed" if values["decision"] == "approved" else "failed", _("%(reviewer)s: %(decision)s.") % {
         "reviewer": values["reviewer"],
@@ -35,7 +35,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
 
 
 # Each reviewer's last word counts, whatever the file is called.
-KIND = EvidenceType("review", judge, named=False)
+KIND = EvidenceType("review", evaluate, named=False)
 FORM = Form(
     "review",
     "statement",

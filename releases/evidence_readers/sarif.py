@@ -231,7 +231,7 @@ def _checked(index: Any, rows: list[Any]) -> int:
     return index
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the errors with their limit."""
     if not int(values["runs"]):
         return "unknown", _("The analysis was not run.")
@@ -245,7 +245,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     return outcome, text % {"errors": int(values["errors"]), "limit": limits["static_errors_max"]}
 
 
-KIND = EvidenceType("sarif", judge, adds=("errors",))
+KIND = EvidenceType("sarif", evaluate, adds=("errors",))
 FORM = Form(
     "sarif",
     "SARIF 2.1.0",

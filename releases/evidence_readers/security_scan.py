@@ -62,7 +62,7 @@ def _reading(values: Values) -> Reading:
     return Reading(values, sentence, str(values["tool"]))
 
 
-def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the grave findings with their limit."""
     grave = int(values["critical"]) + int(values["high"])
     within = grave <= int(limits["security_findings_max"])
@@ -73,7 +73,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     return "passed" if within else "failed", text % {"grave": grave, "limit": limits["security_findings_max"]}
 
 
-KIND = EvidenceType("security_scan", judge, adds=("critical", "high"))
+KIND = EvidenceType("security_scan", evaluate, adds=("critical", "high"))
 FORM = Form(
     "security_scan",
     "statement",

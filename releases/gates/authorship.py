@@ -23,7 +23,7 @@ def words(duty: str) -> str:
         "editor": _("a person who edited the release or its configuration"),
         "commit author": _("the author of one of its commits"),
         "committer": _("the committer of one of its commits"),
-        "applicant": _("the person who submitted it for approval"),
+        "requester": _("the person who submitted it for approval"),
         "starter": _("a person who scheduled or started its deployment"),
         "waiver": _("a person who requested or approved one of its waivers"),
     }[duty]
@@ -34,24 +34,28 @@ def refusal(duty: str) -> str:
     return _("You cannot approve this, because you are %(duty)s.") % {"duty": words(duty)}
 
 
-def kept_out_of(rounds: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
+def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
     """Return round → person → the duty that keeps the person from giving a word in it.
 
     In a round about a window, a switch or a procedure: who applied, and who wrote the procedure.
     """
     about = defaultdict[int, list[int]](list)
     duties = []
-    for round_ in rounds:
-        if round_.release_id is not None:
-            about[round_.release_id].append(round_.pk)
+    for approval_request in approval_requests:
+        if approval_request.release_id is not None:
+            about[approval_request.release_id].append(approval_request.pk)
             continue
-        duties.append((round_.pk, round_.requested_by_id, "applicant"))
-        if (procedure := round_.procedure) is not None:
-            duties += [(round_.pk, pk, "author") for pk in (procedure.author_id, *procedure.writers) if pk is not None]
+        duties.append((approval_request.pk, approval_request.requested_by_id, "requester"))
+        if (procedure := approval_request.procedure) is not None:
+            duties += [
+                (approval_request.pk, pk, "author")
+                for pk in (procedure.author_id, *procedure.writers)
+                if pk is not None
+            ]
     theirs, wrote = _duties(list(about))
-    duties += [(round_, account, duty) for pk, account, duty in theirs for round_ in about[pk]]
-    commits = [(round_, duty, addresses) for pk, duty, addresses in wrote for round_ in about[pk]]
-    return _by_person((round_.pk for round_ in rounds), duties, commits)
+    duties += [(approval_request, account, duty) for pk, account, duty in theirs for approval_request in about[pk]]
+    commits = [(approval_request, duty, addresses) for pk, duty, addresses in wrote for approval_request in about[pk]]
+    return _by_person((approval_request.pk for approval_request in approval_requests), duties, commits)
 
 
 def excluded(release: Release) -> dict[str, str]:
@@ -75,13 +79,13 @@ def _duties(ids: Sequence[int]) -> tuple[list[tuple[int, int, str]], list[tuple[
     duties += [(pk, account, "editor") for pk, account in edited.values_list("release", "account")]
     duties += [(pk, account, "editor") for pk, account in _configured(list(rows.values()))]
     live = ApprovalRequest.objects.filter(release__in=ids, state__in=ApprovalRequest.LIVE)
-    duties += [(pk or 0, account, "applicant") for pk, account in live.values_list("release", "requested_by")]
+    duties += [(pk or 0, account, "requester") for pk, account in live.values_list("release", "requested_by")]
     waivers = Waiver.objects.filter(release__in=ids).exclude(approved_at=None)
     for pk, *both in waivers.values_list("release", "requested_by", "decided_by"):
         duties += [(pk, account, "waiver") for account in both if account is not None]
-    runs = Deployment.objects.filter(release__in=ids, environment__protected=True).exclude(scheduled_by=None)
-    for run in runs.select_related("scheduled_by", "requested_by"):
-        duties += [(run.release_id, account.pk, "starter") for account in run.starters]
+    deployments = Deployment.objects.filter(release__in=ids, environment__protected=True).exclude(scheduled_by=None)
+    for deployment in deployments.select_related("scheduled_by", "requested_by"):
+        duties += [(deployment.release_id, account.pk, "starter") for account in deployment.starters]
     wrote = [
         (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
         for fact in Fact.objects.filter(release__in=ids, kind__in=COMMITS).order_by("kind")

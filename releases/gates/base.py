@@ -97,8 +97,14 @@ class Known:
     @cached_property
     def verified(self) -> set[int]:
         """The environments in which the release was verified with the tree that it has now."""
-        runs = (run for run in self.release.deployments.all() if run.state in Deployment.VERIFIED)
-        return {run.environment_id for run in runs if run.previous.get("wanted_tree") == self.release.tree}
+        deployments = (
+            deployment for deployment in self.release.deployments.all() if deployment.state in Deployment.VERIFIED
+        )
+        return {
+            deployment.environment_id
+            for deployment in deployments
+            if deployment.previous.get("wanted_tree") == self.release.tree
+        }
 
     @cached_property
     def open_follow_ups(self) -> list[FollowUp]:
@@ -208,7 +214,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Question:
+class GateContext:
     """What is asked: may this release run there at `at` (database time, aware)?"""
 
     release: Release
@@ -249,7 +255,7 @@ def ruled(application_id: int) -> set[int]:
     return set(rules.values_list("environment_id", flat=True))
 
 
-Ask = Callable[[Question, Gate], Answer]
+Ask = Callable[[GateContext, Gate], Answer]
 
 
 def passed(gate: Gate, reason: str = "", anchor: str = "") -> Answer:

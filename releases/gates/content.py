@@ -60,7 +60,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
             if w.gate not in afterwards
         ),
         # Who consents releases what people outside are told should it go back, when nobody has time to read it.
-        "notices": NotificationTemplate.words_of(PRE_RELEASED),
+        "notification_templates": NotificationTemplate.words_of(PRE_RELEASED),
         "due_immediately": sorted(release.milestones.filter(due_immediately=True).values_list("key", flat=True)),
     }
 
@@ -119,7 +119,7 @@ def clause_labels() -> dict[str, str]:
         "migrations": _("migrations"),
         "rollback_pre_authorised": _("pre-authorised rollback"),
         "on_timeout": _("if no one responds"),
-        "notices": _("notification templates for external stakeholders on rollback"),
+        "notification_templates": _("notification templates for external stakeholders on rollback"),
         "due_immediately": _("milestones due immediately (rescheduled)"),
         "waivers": _("waivers"),
         "moved": _("open releases that will follow the new version"),
@@ -133,6 +133,6 @@ def clause_labels() -> dict[str, str]:
         "digest": _("digest"),
         # What ends a round although no key of the document differs yet.
         "approvals": _("too few of its approvals still count"),
-        "amended": _("the scope was reopened"),
+        "scope_reopened": _("the scope was reopened"),
         "cancelled": _("the release was cancelled"),
     }

@@ -37,7 +37,7 @@ class Needed:
     seconds: float
     measured: int
     estimated: int
-    runs: int
+    deployments: int
 
     @property
     def basis(self) -> str:
@@ -45,8 +45,8 @@ class Needed:
         if not self.measured:
             return _("by the estimates of the procedure")
         if not self.estimated:
-            return _("by the 90th percentile of at least %(runs)d earlier deployments") % {"runs": self.runs}
-        words = {"runs": self.runs, "measured": self.measured, "all": self.measured + self.estimated}
+            return _("by the 90th percentile of at least %(runs)d earlier deployments") % {"runs": self.deployments}
+        words = {"runs": self.deployments, "measured": self.measured, "all": self.measured + self.estimated}
         return (
             _(
                 "%(measured)d of %(all)d steps by the 90th percentile of at least %(runs)d earlier deployments, the others by"
@@ -81,9 +81,9 @@ class Durations:
     def needed(self, plan: Mapping[str, Iterable[Mapping[str, Any]]], phases: Iterable[str] | None = None) -> Needed:
         """Return how long the phases named of a plan take; without names the whole of it, forward and back."""
         steps = [(phase, step) for phase in (plan if phases is None else phases) for step in plan.get(phase, [])]
-        runs = [found[1] for p, s in steps if (found := self.past.get((p, s["step_type"], s["label_ja"])))]
+        deployments = [found[1] for p, s in steps if (found := self.past.get((p, s["step_type"], s["label_ja"])))]
         seconds = sum(self.seconds(phase, step) for phase, step in steps)
-        return Needed(seconds, len(runs), len(steps) - len(runs), min(runs, default=0))
+        return Needed(seconds, len(deployments), len(steps) - len(deployments), min(deployments, default=0))
 
 
 def durations(release: Release, environment_id: int) -> Durations:
@@ -93,5 +93,7 @@ def durations(release: Release, environment_id: int) -> Durations:
         with connection.cursor() as cursor:
             cursor.execute(PAST, [environment_id, release.application_id, LATEST, ENOUGH])
             rows = cursor.fetchall()
-        held[environment_id] = Durations({(p, kind, name): (seconds, runs) for p, kind, name, runs, seconds in rows})
+        held[environment_id] = Durations(
+            {(p, kind, name): (seconds, deployments) for p, kind, name, deployments, seconds in rows}
+        )
     return held[environment_id]

@@ -21,7 +21,7 @@ from releases.gates import (
     source,
     window,
 )
-from releases.gates.base import Answer, Ask, Known, Question
+from releases.gates.base import Answer, Ask, GateContext, Known
 from releases.models import Release, Waiver
 from releases.step_types.words import gettext as _
 
@@ -58,19 +58,19 @@ def evaluate(
     known: of the release, when several environments are asked about at once.
     """
     known = known or Known(release)
-    question = Question(release, environment, known.content, at or known.moment, known)
+    context = GateContext(release, environment, known.content, at or known.moment, known)
     kinds = dict(GATES)
-    found = [kinds[gate.type](question, gate) for gate in known.asked(environment)]
+    found = [kinds[gate.type](context, gate) for gate in known.asked(environment)]
     always = (each.answer(environment, known) for each in (emergency_stop, ledger, outdated))
-    return [*filter(None, always), *_waived(question, found)]
+    return [*filter(None, always), *_waived(context, found)]
 
 
-def _waived(question: Question, found: list[Answer]) -> list[Answer]:
+def _waived(context: GateContext, found: list[Answer]) -> list[Answer]:
     """Let pass what a waiver in force names; a kind that is not WAIVABLE stays closed whatever a row says."""
     if all(answer.result == "passed" for answer in found):
         return found
-    rows = (row for row in question.release.waivers.all() if row.environment_id == question.environment.pk)
-    waivers = {row.gate: row for row in rows if row.counts(question.at)}
+    rows = (row for row in context.release.waivers.all() if row.environment_id == context.environment.pk)
+    waivers = {row.gate: row for row in rows if row.counts(context.at)}
     return [
         replace(answer, result="waived", reason=_waiver_words(waivers[answer.gate], answer))
         if answer.result != "passed" and answer.kind in WAIVABLE and answer.gate in waivers

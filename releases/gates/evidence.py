@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 
 from environments.models import Environment
 from releases import evidence_readers as reading
-from releases.gates.base import Answer, Known, Question, not_passed, passed, unknown
+from releases.gates.base import Answer, GateContext, Known, not_passed, passed, unknown
 from releases.models import DeployedVersion, Evidence, Procedure, Release
 from releases.procedures.parts import Gate
 from releases.step_types.words import gettext as _
@@ -73,18 +73,18 @@ def matrix(release: Release, known: Known | None = None) -> list[TypeRow]:
     return rows
 
 
-def required_types(question: Question) -> list[tuple[str, str]]:
+def required_types(context: GateContext) -> list[tuple[str, str]]:
     """Return the (test type, environment slug) pairs whose results are due before a run in the environment asked.
 
     That is every required cell of the test matrix whose environment comes earlier in the order of promotion; for the
     first environment, its own.
     """
-    orders = question.known.orders
+    orders = context.known.orders
     first = min(orders.values(), default=0)
-    limit = question.environment.order
-    mapped = {e.key: e.environment for e in question.procedure.testing.environments}
+    limit = context.environment.order
+    mapped = {e.key: e.environment for e in context.procedure.testing.environments}
     due = []
-    for cell in question.procedure.testing.matrix:
+    for cell in context.procedure.testing.matrix:
         slug = mapped[cell.test_environment]
         order = orders.get(slug, 0)
         if cell.required and (order < limit or order == limit == first):
@@ -92,22 +92,22 @@ def required_types(question: Question) -> list[tuple[str, str]]:
     return due
 
 
-def ask(question: Question, gate: Gate) -> Answer:
+def ask(context: GateContext, gate: Gate) -> Answer:
     """Judge the evidence that counts for the release's tree; tests per required cell of the matrix."""
-    if not question.release.tree:
+    if not context.release.tree:
         return unknown(gate, _("The commit is not known yet."), "evidence")
-    limits = question.procedure.threshold_values()
+    limits = context.procedure.threshold_values()
     if gate.evidence == "junit":
-        reasons, reports = [], _by_cell(question.known)
-        types = {one.key: one.label(get_language() or "ja") for one in question.procedure.testing.types}
-        places = {place.slug: str(place) for place in question.known.environments}
-        for test_type, slug in required_types(question):
+        reasons, reports = [], _by_cell(context.known)
+        types = {one.key: one.label(get_language() or "ja") for one in context.procedure.testing.types}
+        places = {place.slug: str(place) for place in context.known.environments}
+        for test_type, slug in required_types(context):
             said = count("junit", reports[test_type, slug], limits)
             if said.result != "passed":
                 reasons.append(f"{types[test_type]} ({places.get(slug, slug)}): {said.sentence}")
         return not_passed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
-    found = [row for row in question.known.evidence if row.kind == gate.evidence]
-    said = count(gate.evidence, found, limits, _baselines(question) if gate.evidence == "performance" else ())
+    found = [row for row in context.known.evidence if row.kind == gate.evidence]
+    said = count(gate.evidence, found, limits, _baselines(context) if gate.evidence == "performance" else ())
     return {"passed": passed, "failed": not_passed}.get(said.result, unknown)(gate, said.sentence, "evidence")
 
 
@@ -119,20 +119,20 @@ def count(
     baselines: performance reports of what is in force in production, for those that name no baseline of their own.
     """
     values = [row.values if kind != "performance" else _with_baseline(row, baselines) for row in found]
-    judged = reading.judge_all(kind, values, limits)
-    reports = [(row, outcome, sentence) for row, (outcome, sentence) in zip(found, judged.each, strict=True)]
+    evaluated = reading.evaluate_all(kind, values, limits)
+    reports = [(row, outcome, sentence) for row, (outcome, sentence) in zip(found, evaluated.each, strict=True)]
     wrong = [(row, sentence) for row, outcome, sentence in reports if outcome != "passed"]
     if not reports:
-        said = judged.total
+        said = evaluated.total
     elif len(reports) == 1:
         said = _named(reports[0][0], reports[0][2])
-    elif judged.outcome == "passed":
+    elif evaluated.outcome == "passed":
         text = _("%(count)d reports count: %(names)s.")
         said = text % {"count": len(reports), "names": _some([row.source or str(row) for row in found])}
     else:
-        listed = _some([_named(row, sentence) for row, sentence in wrong]) or judged.total
+        listed = _some([_named(row, sentence) for row, sentence in wrong]) or evaluated.total
         said = _("%(count)d reports count. Not passed: %(reports)s") % {"count": len(reports), "reports": listed}
-    return Count(judged.outcome, said, reports)
+    return Count(evaluated.outcome, said, reports)
 
 
 def worse_since(known: Known, moment: datetime) -> list[str]:
@@ -191,11 +191,11 @@ def _by_cell(known: Known) -> defaultdict[tuple[str, str], list[Evidence]]:
     return found
 
 
-def _baselines(question: Question) -> list[Evidence]:
+def _baselines(context: GateContext) -> list[Evidence]:
     """Return the performance reports of what is in force in production."""
     pointer = (
         DeployedVersion.objects.filter(
-            application=question.release.application, environment__tier=Environment.Tier.PRODUCTION
+            application=context.release.application, environment__tier=Environment.Tier.PRODUCTION
         )
         .select_related("release")
         .first()

@@ -6,28 +6,28 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import ChangeFreeze
-from releases.gates.base import Answer, Question, not_passed, passed
+from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
 from releases.step_types.words import gettext as _
 
 
-def _active(question: Question, freezes: list[ChangeFreeze]) -> list[ChangeFreeze]:
-    at = question.at
-    return [f for f in freezes if f.starts_at <= at < f.ends_at and (f.full or not question.emergency)]
+def _active(context: GateContext, freezes: list[ChangeFreeze]) -> list[ChangeFreeze]:
+    at = context.at
+    return [f for f in freezes if f.starts_at <= at < f.ends_at and (f.full or not context.emergency)]
 
 
-def ask(question: Question, gate: Gate) -> Answer:
+def ask(context: GateContext, gate: Gate) -> Answer:
     """Deny beats allow; an emergency passes a freeze that is not absolute, and a lifted one counts for nobody. A release
     that two people have made an exception of passes one that is not absolute either, until the exception ends.
     """
-    release, environment, at = question.release, question.environment, question.at
-    frozen = question.known.freezes(environment)
-    active = _active(question, frozen)
+    release, environment, at = context.release, context.environment, context.at
+    frozen = context.known.freezes(environment)
+    active = _active(context, frozen)
     if not active:
         there, exception = (
-            _active(question, question.known.set_freezes(environment)),
-            question.known.exception(environment, at),
+            _active(context, context.known.set_freezes(environment)),
+            context.known.exception(environment, at),
         )
         if not there or exception is None:
             return passed(gate)
@@ -39,9 +39,9 @@ def ask(question: Question, gate: Gate) -> Answer:
     until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
     text = _("Change freeze “%(name)s” until %(end)s: %(reason)s")
     reason = text % {"name": freeze.name, "end": until, "reason": freeze.reason}
-    any_time = all(other.type != "change_window" for other in question.known.asked(environment))
+    any_time = all(other.type != "change_window" for other in context.known.asked(environment))
     answer = opening(
-        release.application, environment, at, emergency=question.emergency, any_time=any_time, frozen=frozen
+        release.application, environment, at, emergency=context.emergency, any_time=any_time, frozen=frozen
     )
     if answer.next_start is not None:
         when = calendar.print_time(answer.next_start, environment.zone, get_language() or "ja")

@@ -3,15 +3,15 @@
 from django.utils.translation import get_language
 
 from environments.language import listed
-from releases.gates.base import Answer, Question, not_passed, passed
+from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.models import DeployedVersion, TeamMember
 from releases.procedures.parts import Gate
 from releases.step_types.words import gettext as _
 
 
-def checklist(question: Question, gate: Gate) -> Answer:
+def checklist(context: GateContext, gate: Gate) -> Answer:
     """Every item is signed."""
-    rows = list(question.release.checklist.all())
+    rows = list(context.release.checklist.all())
     unsigned = [str(item) for item in rows if item.signed_at is None]
     if not rows:
         return not_passed(gate, _("The release has no checklist yet. Lock the scope first."), "checklist")
@@ -20,9 +20,9 @@ def checklist(question: Question, gate: Gate) -> Answer:
     return passed(gate, "", "checklist")
 
 
-def milestones(question: Question, gate: Gate) -> Answer:
+def milestones(context: GateContext, gate: Gate) -> Answer:
     """Every milestone before T-0 is done."""
-    rows = list(question.release.milestones.all())
+    rows = list(context.release.milestones.all())
     undone = [str(m) for m in rows if m.done_at is None and m.guards != "start"]
     if not rows:
         return not_passed(gate, _("No scheduled start has been set yet."), "plan")
@@ -31,11 +31,11 @@ def milestones(question: Question, gate: Gate) -> Answer:
     return passed(gate, "", "plan")
 
 
-def documents(question: Question, gate: Gate) -> Answer:
+def documents(context: GateContext, gate: Gate) -> Answer:
     """Every document of the procedure is ready to publish."""
-    states = {d.kind: d for d in question.release.documents.all()}
+    states = {d.kind: d for d in context.release.documents.all()}
     missing = []
-    for wanted in question.procedure.documents:
+    for wanted in context.procedure.documents:
         document = states.get(wanted.key)
         if document is None or document.state not in ("ready_to_publish", "published"):
             missing.append(str(document) if document is not None else wanted.label(get_language() or "ja"))
@@ -44,9 +44,9 @@ def documents(question: Question, gate: Gate) -> Answer:
     return passed(gate, "", "documents")
 
 
-def release_team(question: Question, gate: Gate) -> Answer:
+def release_team(context: GateContext, gate: Gate) -> Answer:
     """Every duty has a person with a telephone number."""
-    present = {entry.team_role for entry in question.release.team_members.all() if entry.telephone}
+    present = {entry.team_role for entry in context.release.team_members.all() if entry.telephone}
     missing = [label for duty, label in TeamMember.TeamRole.choices if duty not in present]
     if missing:
         text = _("Release team roles without a member: %(duties)s")
@@ -54,22 +54,22 @@ def release_team(question: Question, gate: Gate) -> Answer:
     return passed(gate, "", "release-team")
 
 
-def follow_ups(question: Question, gate: Gate) -> Answer:
+def follow_ups(context: GateContext, gate: Gate) -> Answer:
     """Every condition of this release's consent is met, and no follow-up action of the application is overdue. An emergency is held
     up by its own conditions alone.
     """
-    release = question.release
-    condition = question.known.condition
+    release = context.release
+    condition = context.known.condition
     if condition is not None:
         return not_passed(gate, _("Not met yet: %(what)s") % {"what": condition}, "follow-ups")
-    if question.emergency:
+    if context.emergency:
         return passed(gate)
-    pointer = DeployedVersion.objects.filter(application=release.application, environment=question.environment).first()
+    pointer = DeployedVersion.objects.filter(application=release.application, environment=context.environment).first()
     if pointer is not None and pointer.unknown:
         text = _("The deployed version in this environment is unknown. Only an emergency release may follow.")
         return not_passed(gate, text, "deployments")
-    overdue = question.known.blocking_follow_up
-    if overdue is not None and overdue.due_at < question.at:
+    overdue = context.known.blocking_follow_up
+    if overdue is not None and overdue.due_at < context.at:
         text = _("Overdue: %(what)s (%(release)s)")
         return not_passed(gate, text % {"what": overdue, "release": overdue.release}, "follow-ups")
     return passed(gate)

@@ -1,15 +1,15 @@
 """Has the same content been verified in each earlier environment? (E1)"""
 
-from releases.gates.base import Answer, Question, not_passed, passed
+from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.procedures.parts import Gate
 from releases.step_types.words import gettext as _
 
 
-def ask(question: Question, gate: Gate) -> Answer:
+def ask(context: GateContext, gate: Gate) -> Answer:
     """Look for a verified run of this release, with this tree, in every earlier environment that has a target."""
-    known = question.known
+    known = context.known
     for environment in known.places:
-        if environment.order < question.environment.order and environment.pk not in known.verified:
+        if environment.order < context.environment.order and environment.pk not in known.verified:
             text = _("The release has not been verified in %(environment)s yet.")
             return not_passed(gate, text % {"environment": environment}, "deployments")
     return passed(gate)

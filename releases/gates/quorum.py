@@ -115,76 +115,80 @@ def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
     return listed(f"{names.get(r, r)} ({counts[r]})" if r in counts else str(names.get(r, r)) for r in missing)
 
 
-def rules_of(round_: ApprovalRequest) -> list[Rule]:
+def rules_of(approval_request: ApprovalRequest) -> list[Rule]:
     """Return the rules frozen on a round; a row that asks nobody stands for none."""
-    return [Rule(r["stage"], r["role"], r["number"]) for r in round_.rules if r["role"] != "none"]
+    return [Rule(r["stage"], r["role"], r["number"]) for r in approval_request.rules if r["role"] != "none"]
 
 
-def right_for(round_: ApprovalRequest) -> str:
+def right_for(approval_request: ApprovalRequest) -> str:
     """Return the right that giving a word in a round takes."""
-    return "approve" if round_.release_id else "approve_change"
+    return "approve" if approval_request.release_id else "approve_change"
 
 
-def count(round_: ApprovalRequest, at: datetime | None = None) -> Count:
+def count(approval_request: ApprovalRequest, at: datetime | None = None) -> Count:
     """Count a round's approvals as they count now, or by the grants that will be there at a time to come."""
-    return counts([round_], at)[round_.pk]
+    return counts([approval_request], at)[approval_request.pk]
 
 
-def shown(round_: ApprovalRequest) -> Count:
+def shown(approval_request: ApprovalRequest) -> Count:
     """Return the same for a page, which asks once for the row that it shows; nothing is decided by it."""
-    if SHOWN not in round_.__dict__:
-        round_.__dict__[SHOWN] = count(round_)
-    found: Count = round_.__dict__[SHOWN]
+    if SHOWN not in approval_request.__dict__:
+        approval_request.__dict__[SHOWN] = count(approval_request)
+    found: Count = approval_request.__dict__[SHOWN]
     return found
 
 
 def counts(
-    rounds: Sequence[ApprovalRequest], at: datetime | None = None, kept_out: dict[int, dict[str, str]] | None = None
+    approval_requests: Sequence[ApprovalRequest],
+    at: datetime | None = None,
+    kept_out: dict[int, dict[str, str]] | None = None,
 ) -> dict[int, Count]:
     """Return the same of many rounds by their keys, in a number of queries that does not grow with them.
 
     kept_out: of each round, for a page that has just asked. An approval counts while its person is open, has no duty in what is approved, and holds the role both then and now.
     """
     words = defaultdict[int, list[ApprovalDecision]](list)
-    for word in ApprovalDecision.objects.filter(approval_request__in=[r.pk for r in rounds]).select_related(
+    for word in ApprovalDecision.objects.filter(approval_request__in=[r.pk for r in approval_requests]).select_related(
         "account", "on_behalf"
     ):
         words[word.approval_request_id].append(word)
     held = access.held((word.on_behalf_id or word.account_id for theirs in words.values() for word in theirs), at)
-    out = authorship.kept_out_of(rounds) if kept_out is None else kept_out
+    out = authorship.kept_out_of(approval_requests) if kept_out is None else kept_out
     found = {}
-    for round_ in rounds:
+    for approval_request in approval_requests:
         persons: dict[str, frozenset[str]] = {}
         lost = []
         counted = set[str]()
-        for word in words[round_.pk]:
-            if word.decision not in ApprovalDecision.COUNTING or word.digest != round_.digest:
+        for word in words[approval_request.pk]:
+            if word.decision not in ApprovalDecision.COUNTING or word.digest != approval_request.digest:
                 continue
             roles = frozenset(word.roles) & access.roles_in(
-                held[word.on_behalf_id or word.account_id], round_.environment_id
+                held[word.on_behalf_id or word.account_id], approval_request.environment_id
             )
             people = deciders([word])
-            if why := _lost(word, roles, out[round_.pk]):
+            if why := _lost(word, roles, out[approval_request.pk]):
                 lost.append(why)
             elif not people & counted:
                 persons[word.account.person_key] = roles
                 counted |= people
-        where = standing(rules_of(round_), list(persons.items()))
-        spoken = frozenset(deciders(words[round_.pk]))
-        found[round_.pk] = Count(where, list(persons.items()), spoken, out[round_.pk], tuple(lost))
+        where = standing(rules_of(approval_request), list(persons.items()))
+        spoken = frozenset(deciders(words[approval_request.pk]))
+        found[approval_request.pk] = Count(where, list(persons.items()), spoken, out[approval_request.pk], tuple(lost))
     return found
 
 
-def uncounted(round_: ApprovalRequest, at: datetime | None = None) -> str:
+def uncounted(approval_request: ApprovalRequest, at: datetime | None = None) -> str:
     """Return why the approvals of a granted round about a release do not open it, now or at a time to come; empty when they
     do. The rules are those of the procedure that the release follows, whatever the round says.
     """
-    assert round_.release is not None and round_.environment is not None
-    if round_.rules != procedure_of(round_.release).rules_for(round_.subject, round_.environment.tier):
+    assert approval_request.release is not None and approval_request.environment is not None
+    if approval_request.rules != procedure_of(approval_request.release).rules_for(
+        approval_request.subject, approval_request.environment.tier
+    ):
         return _(
             "The approval request asks for other approvals than the procedure. Submit the release for approval again."
         )
-    where = count(round_, at)
+    where = count(approval_request, at)
     if where.standing.met:
         return ""
     text = _("Too few approvals count. Missing: %(missing)s. Submit the release for approval again.")
@@ -222,25 +226,25 @@ def deciders_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest
     return defaultdict(set, {release: deciders(said) for release, said in words.items()})
 
 
-def candidates(round_: ApprovalRequest, known: Count | None = None) -> list[Account]:
+def candidates(approval_request: ApprovalRequest, known: Count | None = None) -> list[Account]:
     """Return who could still give what is missing at the open stage, has the right to, and is not kept out."""
-    where = known or count(round_)
+    where = known or count(approval_request)
     out = where.kept_out.keys() | where.spoken
     found: dict[int, Account] = {}
     for role in sorted(where.standing.wanted):
-        for account in access.holders(role, round_.environment, right=right_for(round_)):
+        for account in access.holders(role, approval_request.environment, right=right_for(approval_request)):
             if not account.is_among(out):
                 found[account.pk] = account
     return list(found.values())
 
 
-def asked(round_: ApprovalRequest) -> list[Account]:
+def asked(approval_request: ApprovalRequest) -> list[Account]:
     """Return who could still give what is missing, and who may give it for one of them who is away now."""
-    where = count(round_)
-    could = candidates(round_, where)
+    where = count(approval_request)
+    could = candidates(approval_request, where)
     out = where.kept_out.keys() | where.spoken
-    deputies = [one for one in access.delegates_for(could) if not one.is_among(out) and one not in could]
-    return [*could, *deputies]
+    delegates = [one for one in access.delegates_for(could) if not one.is_among(out) and one not in could]
+    return [*could, *delegates]
 
 
 def lacking(release: Release, environment: Environment, content: Content | None = None) -> dict[str, int]:

@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 
 from environments.language import listed
 from releases.gates import evidence
-from releases.gates.base import Answer, Question, not_passed, passed, unknown
+from releases.gates.base import Answer, GateContext, not_passed, passed, unknown
 from releases.models import Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
@@ -17,10 +17,10 @@ from releases.sources import git, versions
 from releases.step_types.words import gettext as _
 
 
-def tag(question: Question, gate: Gate) -> Answer:
+def tag(context: GateContext, gate: Gate) -> Answer:
     """The tag carries version, date and changes, is signed by a known key, and still points where it pointed."""
-    release = question.release
-    fact = question.known.fresh("tag", settings.FACT_MAX_AGE)
+    release = context.release
+    fact = context.known.fresh("tag", settings.FACT_MAX_AGE)
     if fact is None:
         return unknown(gate, _("The tag has not been checked within the last minute. Refresh from Git."), "evidence")
     seen = fact.value
@@ -63,24 +63,24 @@ def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:
     ]
 
 
-def branch(question: Question, gate: Gate) -> Answer:
+def branch(context: GateContext, gate: Gate) -> Answer:
     """The commit is on the branch that the release names and reachable from a head that the environment accepts."""
-    release = question.release
-    fact = question.known.fresh("heads", settings.FACT_MAX_AGE)
+    release = context.release
+    fact = context.known.fresh("heads", settings.FACT_MAX_AGE)
     if fact is None:
         return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
     if isinstance(fact.value, dict):
         return not_passed(gate, fact.value["fault"], "evidence")
-    patterns = question.procedure.accepted_patterns(question.environment.slug, emergency=question.emergency)
+    patterns = context.procedure.accepted_patterns(context.environment.slug, emergency=context.emergency)
     heads = [head for head in fact.value if git.head_accepts([head], patterns)]
     if not heads:
         text = _("The commit is on no branch that this environment accepts (%(patterns)s).")
         return not_passed(gate, text % {"patterns": ", ".join(patterns)}, "evidence")
-    if wrong := wrong_branch(release.kind, release.branch, question.procedure):
+    if wrong := wrong_branch(release.kind, release.branch, context.procedure):
         return not_passed(gate, wrong, "evidence")
     if release.branch not in fact.value:
         # Merged and deleted is the usual end of a branch; one that is still there must hold the commit.
-        named = question.known.fresh("branch", settings.FACT_MAX_AGE)
+        named = context.known.fresh("branch", settings.FACT_MAX_AGE)
         if named is None or named.value.get("name") != release.branch:
             return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
         if named.value["there"]:
@@ -88,20 +88,20 @@ def branch(question: Question, gate: Gate) -> Answer:
     return passed(gate, ", ".join(heads), "evidence")
 
 
-def protection(question: Question, gate: Gate) -> Answer:
+def protection(context: GateContext, gate: Gate) -> Answer:
     """What the protected branches of the environment's tier ask of a commit: review, tests and signature (V2).
 
     Where another gate of the tier asks for review or tests already, it answers for them, with its waivers.
     """
-    asked = [row for row in question.procedure.gates_for(question.environment.tier) if row.type == "evidence"]
+    asked = [row for row in context.procedure.gates_for(context.environment.tier) if row.type == "evidence"]
     kinds = {"review": "review", "tests": "junit"}
     found = []
-    for row in question.procedure.protected_branches:
-        for wanted in row.requires if row.tier == question.environment.tier else ():
+    for row in context.procedure.protected_branches:
+        for wanted in row.requires if row.tier == context.environment.tier else ():
             if wanted.key == "signature":
-                found.append(_signed(question, gate, wanted.label(get_language() or "ja")))
+                found.append(_signed(context, gate, wanted.label(get_language() or "ja")))
             elif kinds[wanted.key] not in {other.evidence for other in asked}:
-                found.append(evidence.ask(question, gate.model_copy(update={"evidence": kinds[wanted.key]})))
+                found.append(evidence.ask(context, gate.model_copy(update={"evidence": kinds[wanted.key]})))
     wrong = [answer for answer in found if not answer.passes]
     if not wrong:
         return passed(gate, listed(filter(None, (answer.reason for answer in found))), "evidence")
@@ -109,10 +109,10 @@ def protection(question: Question, gate: Gate) -> Answer:
     return say(gate, " ".join(answer.reason for answer in wrong), "evidence")
 
 
-def _signed(question: Question, gate: Gate, label: str) -> Answer:
+def _signed(context: GateContext, gate: Gate, label: str) -> Answer:
     """The commit itself bears a good signature by a known key, or the release's tag that names this commit does."""
-    seconds, release = settings.FACT_MAX_AGE, question.release
-    seen = {kind: question.known.fresh(kind, seconds) for kind in ("tag", "signature")}
+    seconds, release = settings.FACT_MAX_AGE, context.release
+    seen = {kind: context.known.fresh(kind, seconds) for kind in ("tag", "signature")}
     if seen["tag"] is None or seen["signature"] is None:
         return unknown(gate, _("The signatures have not been refreshed from Git within the last minute."))
     tag_, commit = seen["tag"].value, seen["signature"].value

@@ -7,7 +7,7 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
-from releases.gates.base import Answer, Known, Question, not_passed, passed
+from releases.gates.base import Answer, GateContext, Known, not_passed, passed
 from releases.gates.durations import durations
 from releases.models import Release
 from releases.procedures.parts import Gate
@@ -79,17 +79,17 @@ def closed_to(known: Known, environment: Environment, seconds: float) -> str:
     return _("The remaining steps no longer fit before %(when)s. Roll back the deployment.") % {"when": when}
 
 
-def ask(question: Question, gate: Gate) -> Answer:
+def ask(context: GateContext, gate: Gate) -> Answer:
     """Inside the release's own window, and early enough."""
-    release, environment, at = question.release, question.environment, question.at
-    frozen = question.known.freezes(environment)
-    answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
+    release, environment, at = context.release, context.environment, context.at
+    frozen = context.known.freezes(environment)
+    answer = opening(release.application, environment, at, emergency=context.emergency, frozen=frozen)
     if not answer.open:
         return not_passed(gate, closed_sentence(answer, environment), "plan")
     if environment.protected and release.scheduled_start_at is not None and at < release.scheduled_start_at:
         when = calendar.print_time(release.scheduled_start_at, environment.zone, get_language() or "ja")
         return not_passed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
-    if question.emergency:
+    if context.emergency:
         return passed(gate, _("An emergency needs no window."), "plan")
     end = _end(release, environment, answer)
     if end is None or at >= end:

@@ -54,7 +54,7 @@ class WrongSources(ValueError):
 
 def places_of(settings: Mapping[str, Any]) -> list[Place]:
     """Return the sources of a target's settings (`watch`: list of {source, parameters}). Raises WrongSources."""
-    rows = settings.get("watch", USUAL)
+    rows = settings.get("metric_sources", USUAL)
     if not isinstance(rows, Sequence) or isinstance(rows, str) or not 0 < len(rows) <= MOST_SOURCES:
         raise WrongSources(_("“watch” must be a list of one to %(most)d sources.") % {"most": MOST_SOURCES})
     places: list[Place] = []
@@ -97,8 +97,8 @@ def look(
         if reading.error:
             errors[place.key] = reading.error
         found = place.source.derive(before, reading, place.parameters)
-        silent = not reading.up and not place.source.own(place.parameters)
-        broken = silent or (bool(reading.error) and not reading.values and reading.up)
+        unresponsive = not reading.up and not place.source.own(place.parameters)
+        broken = unresponsive or (bool(reading.error) and not reading.values and reading.up)
         for name, value in found.items():
             if name in values:
                 continue

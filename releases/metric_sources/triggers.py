@@ -15,7 +15,7 @@ NO_BASELINE, ZERO_BASELINE = "no_baseline", "zero_baseline"
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """What one trigger says of one value: result (pass, fail, no_data, stale, error), limit, and why it can't tell."""
 
     result: str
@@ -46,7 +46,7 @@ def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
     return limit * usual if usual is not None and usual > 0 else None
 
 
-def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Judged:
+def evaluate_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Evaluated:
     """Judge one entry {value, result?} by one trigger.
 
     A ratio without a baseline can't tell: no data. Against a baseline of zero every value above zero would be
@@ -54,15 +54,15 @@ def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Ju
     """
     limit = limit_of(trigger, baseline)
     if entry.get("result") in UNREADABLE:
-        return Judged(str(entry["result"]), limit)
+        return Evaluated(str(entry["result"]), limit)
     value = entry.get("value")
     if value is None:
-        return Judged("no_data", limit)
+        return Evaluated("no_data", limit)
     if limit is None:
         if baseline_of(trigger["metric"], baseline) is None:
-            return Judged("no_data", None, NO_BASELINE)
-        return Judged("passed" if value <= 0 else "no_data", None, ZERO_BASELINE)
-    return Judged("failed" if value >= limit else "passed", limit)
+            return Evaluated("no_data", None, NO_BASELINE)
+        return Evaluated("passed" if value <= 0 else "no_data", None, ZERO_BASELINE)
+    return Evaluated("failed" if value >= limit else "passed", limit)
 
 
 def named_after(
@@ -74,7 +74,7 @@ def named_after(
     return sampled, [trigger for trigger in triggers if trigger["metric"] in keys]
 
 
-def judge(
+def evaluate(
     triggers: Sequence[Trigger],
     values: Mapping[str, float | None],
     baseline: Mapping[str, Any],
@@ -86,19 +86,19 @@ def judge(
     metric the worst result is kept, and its limit.
     """
     worst = ("failed", "error", "stale", "no_data", "passed")
-    judged: dict[str, dict[str, Any]] = {}
+    evaluated: dict[str, dict[str, Any]] = {}
     for trigger in triggers:
         name = trigger["metric"]
         state = (unreadable or {}).get(name)
         entry = {"value": None, "result": state} if state else {"value": values.get(name)}
-        said = judge_one(trigger, entry, baseline)
+        said = evaluate_one(trigger, entry, baseline)
         found = {"value": entry["value"], "limit": said.limit, "result": said.result}
         if said.why:
             found["why"] = said.why
-        known = judged.get(name)
+        known = evaluated.get(name)
         if known is None or worst.index(said.result) < worst.index(known["result"]):
-            judged[name] = found
-    return judged
+            evaluated[name] = found
+    return evaluated
 
 
 def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], interval: float) -> int:
@@ -110,7 +110,7 @@ def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], 
         return 0
     since = recent[-1].due - (trigger["n"] - 0.5) * interval
     entries = [slot.values.get(trigger["metric"], {}) for slot in recent[-trigger["n"] :] if slot.due > since]
-    return sum(1 for entry in entries if judge_one(trigger, entry, baseline).result == "failed")
+    return sum(1 for entry in entries if evaluate_one(trigger, entry, baseline).result == "failed")
 
 
 def failing_since(trigger: Trigger, recent: Sequence[Slot]) -> float | None:

@@ -46,6 +46,6 @@ class DecisionRequest(models.Model):
     def __str__(self) -> str:
         return f"{self.deployment} · {self.step}"
 
-    def lapsed_to(self, default: str) -> bool:
+    def ended_to(self, default: str) -> bool:
         """Tell whether nobody has answered and this is what happened instead."""
         return self.answered_at is not None and self.answered_by_id is None and self.answer == default

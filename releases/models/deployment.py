@@ -100,5 +100,5 @@ class Deployment(DeploymentMachine):
     @property
     def verified_at(self) -> datetime | None:
         """Return when the second operator verified it: its watch begins in the same operation; None where none did."""
-        watch = self.monitoring_periods.filter(purpose="deployment").order_by("pk").first()
-        return watch.started_at if watch is not None and self.verified_by_id is not None else None
+        monitoring = self.monitoring_periods.filter(purpose="deployment").order_by("pk").first()
+        return monitoring.started_at if monitoring is not None and self.verified_by_id is not None else None

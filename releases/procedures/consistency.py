@@ -186,9 +186,9 @@ def _references(raw: Raw) -> Found:
         )
         yield from _all_known((*path, "documents"), row.get("documents"), _keys(raw, "documents"), "document")
         yield from _all_known((*path, "channels"), row.get("channels"), _keys(raw, "channels"), "channel")
-    watch = raw.get("monitoring")
-    if isinstance(watch, Mapping):
-        yield from _all_known(("monitoring", "metrics"), watch.get("metrics"), _keys(raw, "metrics"), "metric")
+    monitoring = raw.get("monitoring")
+    if isinstance(monitoring, Mapping):
+        yield from _all_known(("monitoring", "metrics"), monitoring.get("metrics"), _keys(raw, "metrics"), "metric")
     final = raw.get("final_check")
     if isinstance(final, Mapping):
         yield from _all_known(("final_check", "signers"), final.get("signers"), roles, "role")
@@ -377,9 +377,9 @@ def _plans(raw: Raw, step_types: Collection[str]) -> Found:
 
 def _triggers(raw: Raw) -> Found:
     # A check of the watch is measured as 1 where it fails and 0 where it passes.
-    watched = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "monitoring"}
-    metrics = _keys(raw, "metrics") | watched
-    for name in sorted(watched & _keys(raw, "metrics")):
+    monitored = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "monitoring"}
+    metrics = _keys(raw, "metrics") | monitored
+    for name in sorted(monitored & _keys(raw, "metrics")):
         yield ("metrics",), f"{name!r} is the name of a check of the watch as well"
     for path, row in _rows(raw, "triggers"):
         filled = [name for name in ("metric", "comparison", "limit", "k", "n") if row.get(name)]

@@ -21,11 +21,11 @@ def unnotified_ends(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[
     for path, row in rows:
         for group in _texts(row, "recipient_groups") if row.get("event") == PLAN else ():
             ways = _texts(row, "channels")
-            untold = [end for end in ENDS if not any((end, group, way) in told for way in ways)]
-            if untold:
+            without_event = [end for end in ENDS if not any((end, group, way) in told for way in ways)]
+            if without_event:
                 yield (
                     (*path, "recipient_groups"),
-                    f"tells {group!r} of the plan, but nothing tells it of {', '.join(untold)}",
+                    f"tells {group!r} of the plan, but nothing tells it of {', '.join(without_event)}",
                 )
 
 

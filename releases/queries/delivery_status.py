@@ -23,12 +23,14 @@ class DeliveryStatus:
         return _("sent %(sent)d, failed %(failed)d, pending %(waiting)d") % counts
 
 
-def delivery_status(notice: Notification) -> list[DeliveryStatus]:
+def delivery_status(notification: Notification) -> list[DeliveryStatus]:
     """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
     found: dict[str, DeliveryStatus] = {}
     fields = {NotificationDelivery.Outcome.SENT: "sent", NotificationDelivery.Outcome.PENDING: "waiting"}
     messages = (
-        InboxItem.objects.filter(notification=notice).select_related("group_recipient__group", "account").order_by("pk")
+        InboxItem.objects.filter(notification=notification)
+        .select_related("group_recipient__group", "account")
+        .order_by("pk")
     )
     for message in messages.prefetch_related("deliveries"):
         name = str(message.group_recipient.group) if message.group_recipient is not None else message.name

@@ -29,9 +29,9 @@ from releases.models import (
 AGAIN = ("notification:remind", "notification:escalate")
 # Which key of an operation's details names the row that must be done.
 NAMED = {
-    "release:submit": ("round", ApprovalRequest),
-    "approval:request": ("round", ApprovalRequest),
-    "deployment:await_decision": ("question", DecisionRequest),
+    "release:submit": ("approval_request", ApprovalRequest),
+    "approval:request": ("approval_request", ApprovalRequest),
+    "deployment:await_decision": ("decision_request", DecisionRequest),
 }
 THINGS = (
     Milestone,
@@ -129,8 +129,8 @@ def is_moved(thing: Model | None, asked: Mapping[str, Any]) -> bool:
     return due is not None and isinstance(thing, Milestone) and parse_datetime(due) != thing.due_at
 
 
-def asked_in(notice: Notification) -> dict[str, Any]:
+def asked_in(notification: Notification) -> dict[str, Any]:
     """Return what the operation said that asks for something: of a reminder, the operation that it reminds of."""
-    asks = notice.parent if notice.event in AGAIN and notice.parent is not None else notice
+    asks = notification.parent if notification.event in AGAIN and notification.parent is not None else notification
     found: dict[str, Any] = asks.payload
     return found

@@ -10,7 +10,7 @@ from releases.models import Notification, Rollback
 from releases.queries.delivery_status import DeliveryStatus, delivery_status
 
 # What a rollback that was authorised beforehand owes for what it skipped.
-OBLIGATION = "communication"
+FOLLOW_UP = "communication"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Communication:
     by: str = ""
     at: datetime | None = None
     stated: str = ""
-    notice: Notification | None = None
+    notification: Notification | None = None
     groups: Sequence[DeliveryStatus] = ()
 
 
@@ -37,14 +37,16 @@ def communications(rollback: Rollback) -> list[Communication]:
         if kept is None:
             found.append(Communication(item.key, item.label(language)))
             continue
-        notice = (
-            Notification.objects.filter(operation_id=kept["act"], event=event_of(item.key)).first()
+        notification = (
+            Notification.objects.filter(operation_id=kept["operation_id"], event=event_of(item.key)).first()
             if not kept["stated"]
             else None
         )
-        groups = delivery_status(notice) if notice is not None else []
+        groups = delivery_status(notification) if notification is not None else []
         at = datetime.fromisoformat(kept["at"])
-        found.append(Communication(item.key, item.label(language), kept["name"], at, kept["stated"], notice, groups))
+        found.append(
+            Communication(item.key, item.label(language), kept["name"], at, kept["stated"], notification, groups)
+        )
     return found
 
 

@@ -36,20 +36,20 @@ def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
     return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.encrypted), "")
 
 
-def spec_for(watch: MonitoringPeriod) -> TargetSpec:
+def spec_for(monitoring: MonitoringPeriod) -> TargetSpec:
     """Return the target that a watch looks at."""
     target = DeploymentTarget.objects.select_related("application", "environment").get(
-        application=watch.deployment.application, environment=watch.deployment.environment
+        application=monitoring.deployment.application, environment=monitoring.deployment.environment
     )
     return spec_of(target)
 
 
-def configuration_for(watch: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:
+def configuration_for(monitoring: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the same of the configuration in force at the target."""
-    deployment = watch.deployment
-    if watch.purpose == MonitoringPeriod.Purpose.BASELINE:
+    deployment = monitoring.deployment
+    if monitoring.purpose == MonitoringPeriod.Purpose.BASELINE:
         return configuration_deployed(deployment.application, deployment.environment)
-    if watch.purpose == MonitoringPeriod.Purpose.ROLLBACK:
+    if monitoring.purpose == MonitoringPeriod.Purpose.ROLLBACK:
         return configuration_of(deployment.previous.get("deployed_version", {}).get("configuration"))
     return configuration_of(deployment.previous.get("wanted_configuration"))
 

@@ -21,11 +21,11 @@ def require_valid(settings: Any) -> None:
     """Raise InvalidInput with every fault of a target's settings."""
     if not isinstance(settings, Mapping):
         raise InvalidInput(_("The target options must be a JSON object."))
-    if faults := [*_faults_of_watch(settings), *faults_of_hosts(settings), *target_schema.faults_in(settings)]:
+    if faults := [*_faults_of_monitoring(settings), *faults_of_hosts(settings), *target_schema.faults_in(settings)]:
         raise InvalidInput(*faults)
 
 
-def _faults_of_watch(settings: Mapping[str, Any]) -> list[str]:
+def _faults_of_monitoring(settings: Mapping[str, Any]) -> list[str]:
     faults = []
     try:
         for place in places_of(settings):

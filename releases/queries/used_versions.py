@@ -51,17 +51,17 @@ def rolled_back(application: Application, commit: str, tree: str) -> tuple[str, 
         .select_related("environment")
         .order_by("-started_at")
     )
-    return tuple(_said(run, commit) for run in found)
+    return tuple(_said(deployment, commit) for deployment in found)
 
 
-def _said(run: Deployment, commit: str) -> str:
-    back = run.rollbacks.exclude(started_at=None).first()
-    at = (back.restored_at or back.started_at) if back is not None else run.ended_at
-    wanted = run.previous.get("wanted", {})
+def _said(deployment: Deployment, commit: str) -> str:
+    back = deployment.rollbacks.exclude(started_at=None).first()
+    at = (back.restored_at or back.started_at) if back is not None else deployment.ended_at
+    wanted = deployment.previous.get("wanted", {})
     named = {
         "version": wanted.get("version", ""),
-        "environment": run.environment,
-        "at": print_time(at, run.environment.zone, get_language() or "ja") if at is not None else "—",
+        "environment": deployment.environment,
+        "at": print_time(at, deployment.environment.zone, get_language() or "ja") if at is not None else "—",
     }
     if wanted.get("commit") == commit:
         return _("This commit was rolled back from %(environment)s on %(at)s (version %(version)s).") % named
@@ -70,7 +70,9 @@ def _said(run: Deployment, commit: str) -> str:
 
 def _deployed(application: Application, but: int) -> dict[str, Environment]:
     """Return each version that was deployed → where it was deployed last."""
-    runs = Deployment.objects.filter(application=application, started_at__isnull=False).exclude(release=but)
-    found = runs.order_by("started_at").values_list("previous__wanted__version", "release__version", "environment")
+    deployments = Deployment.objects.filter(application=application, started_at__isnull=False).exclude(release=but)
+    found = deployments.order_by("started_at").values_list(
+        "previous__wanted__version", "release__version", "environment"
+    )
     places = Environment.objects.in_bulk()
     return {then or present: places[place] for then, present, place in found}

@@ -74,7 +74,7 @@ def fetch(
         raise NoAnswer(str(refused)) from refused
     late = threading.Event()
     sent = False
-    connection = _Judged(host, port, places, began + seconds, _trusting(trusted) if secure else None)
+    connection = _Evaluated(host, port, places, began + seconds, _trusting(trusted) if secure else None)
     try:
         connection.connect()
         guard = threading.Timer(max(0.0, seconds - (time.monotonic() - began)), _cut, (connection.sock, late))
@@ -104,17 +104,17 @@ def fetch(
         finally:
             guard.cancel()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        unanswered = NoAnswer(_reason(error))
+        no_answer = NoAnswer(_reason(error))
         if late.is_set() or isinstance(error, TimeoutError):
-            unanswered = TooSlow(f"no complete answer within {seconds:g} s")
-        unanswered.untrusted = isinstance(error, ssl.SSLCertVerificationError)
-        unanswered.sent = sent
-        raise unanswered from error
+            no_answer = TooSlow(f"no complete answer within {seconds:g} s")
+        no_answer.untrusted = isinstance(error, ssl.SSLCertVerificationError)
+        no_answer.sent = sent
+        raise no_answer from error
     finally:
         connection.close()
 
 
-class _Judged(http.client.HTTPConnection):
+class _Evaluated(http.client.HTTPConnection):
     """A connection to one of the places that were judged; the name is used for `Host` and the certificate only."""
 
     def __init__(self, host: str, port: int, places: list[Place], until: float, tls: ssl.SSLContext | None) -> None:

@@ -55,7 +55,7 @@ class Backup(TargetStep):
 
         {"nothing": true} when no database is configured, or nothing is in force and the database is empty or not there.
         """
-        folder = Layout(context.target.root).backup(context.run_token)
+        folder = Layout(context.target.root).backup(context.deployment_key)
         private_folder(folder)
         facts = _facts(folder)
         if facts is not None and facts["key"] != context.key:
@@ -76,7 +76,7 @@ class Backup(TargetStep):
 
     def look(self, context: StepContext, held: Held, parameters: BackupParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when this key's dump is there, has its digest, and was proved as the plan asks."""
-        facts = _facts(Layout(context.target.root).backup(context.run_token))
+        facts = _facts(Layout(context.target.root).backup(context.deployment_key))
         if facts is None or facts["key"] != context.key or not _intact(facts):
             return Probe.NOT_DONE, {}
         proved = journal_lines(context.target, key=context.key, effect="backup:proved")
@@ -86,7 +86,7 @@ class Backup(TargetStep):
 
     def describe(self, context: StepContext, parameters: BackupParameters) -> list[str]:
         """Return the lines of the dry run."""
-        folder = Layout(context.target.root).backup(context.run_token)
+        folder = Layout(context.target.root).backup(context.deployment_key)
         if database_of(context.target, context.previous_configuration, context.configuration) is None:
             return [_("no database is configured: nothing to dump")]
         lines = [f"pg_dump --format=custom --snapshot=… --file={folder / 'database.dump'}"]
@@ -102,7 +102,11 @@ class Backup(TargetStep):
 
     @staticmethod
     def _dump(context: StepContext, held: Held, folder: Path) -> dict[str, Any]:
-        common = {"key": context.key, "run": context.run_token, "configuration": configuration_digest(context.target)}
+        common = {
+            "key": context.key,
+            "deployment": context.deployment_key,
+            "configuration": configuration_digest(context.target),
+        }
         database = database_of(context.target, context.previous_configuration, context.configuration)
         if database is None or (context.previous is None and _empty(database, held)):
             facts = common | {"nothing": True, "data": ""}
@@ -165,7 +169,7 @@ class DropBackup(TargetStep):
 
     def make(self, context: StepContext, held: Held, parameters: DropParameters) -> dict[str, Any]:
         """Delete the folder of the run's backup; facts: bytes freed, or {"nothing": true} when it was gone already."""
-        folder = Layout(context.target.root).backup(context.run_token)
+        folder = Layout(context.target.root).backup(context.deployment_key)
         facts = _facts(folder)
         if facts is None:
             return {"nothing": True}
@@ -179,12 +183,12 @@ class DropBackup(TargetStep):
 
     def look(self, context: StepContext, held: Held, parameters: DropParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when nothing of the run's backup is left."""
-        folder = Layout(context.target.root).backup(context.run_token)
+        folder = Layout(context.target.root).backup(context.deployment_key)
         return (Probe.NOT_DONE, {}) if folder.exists() else (Probe.DONE, {"nothing": True})
 
     def describe(self, context: StepContext, parameters: DropParameters) -> list[str]:
         """Return the line of the dry run."""
-        return [_("delete %(path)s") % {"path": Layout(context.target.root).backup(context.run_token)}]
+        return [_("delete %(path)s") % {"path": Layout(context.target.root).backup(context.deployment_key)}]
 
 
 def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:

@@ -53,11 +53,11 @@ class Overdue(StepFailed):
     """A command was stopped because its time was over, or because it had been silent for too long."""
 
 
-class Unanswered(Overdue):
+class NoResponse(Overdue):
     """A request was sent and not answered: nobody knows what the receiver made of it."""
 
 
-class Unproven(StepFailed):
+class NotProven(StepFailed):
     """The step did what it should, and nothing shows whether that worked: a person looks. `facts` are kept."""
 
 
@@ -119,7 +119,7 @@ class StepContext:
 
     key: str
     fencing_token: int
-    run_token: str
+    deployment_key: str
     target: TargetSpec
     repository: str
     wanted: Version | None

@@ -202,12 +202,14 @@ def current_snapshot(database: Database) -> str:
     return str(row[0])
 
 
-def _schema_text(database: Database, run: Runs, snapshot: str) -> str:
+def _schema_text(database: Database, deployment: Runs, snapshot: str) -> str:
     # A file that has no name, which needs no place where the program may write.
     with open(os.memfd_create("schema"), "r+") as file:
         path = f"/proc/self/fd/{file.fileno()}"
         options = ("--schema-only", "--no-owner", "--no-privileges", "--lock-wait-timeout=30s")
-        database.tool(run, "pg_dump", *options, f"--snapshot={snapshot}", f"--file={path}", pass_fds=(file.fileno(),))
+        database.tool(
+            deployment, "pg_dump", *options, f"--snapshot={snapshot}", f"--file={path}", pass_fds=(file.fileno(),)
+        )
         lines = file.read().splitlines()
     kept = [line for line in lines if line.strip() and line != "--" and not _NOISE.match(line)]
     # What is left of an empty database is the closing remark alone.
@@ -229,10 +231,14 @@ def _table_digest(connection: Connection, table: Table, heartbeat: Callable[[], 
 
 
 def digest_in(
-    database: Database, run: Runs, connection: Connection, snapshot: str, heartbeat: Callable[[], None] = lambda: None
+    database: Database,
+    deployment: Runs,
+    connection: Connection,
+    snapshot: str,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> DataDigest:
     """Digest the database in an exported snapshot that `connection` holds open."""
-    schema = _schema_text(database, run, snapshot)
+    schema = _schema_text(database, deployment, snapshot)
     tables: dict[str, tuple[int, str]] = {}
     for table in tables_of(connection):
         heartbeat()
@@ -245,22 +251,22 @@ def digest_in(
 
 
 def data_digest(
-    database: Database, run: Runs, heartbeat: Callable[[], None] = lambda: None, *, data: bool = True
+    database: Database, deployment: Runs, heartbeat: Callable[[], None] = lambda: None, *, data: bool = True
 ) -> DataDigest:
     """Digest the database as it is now, in a snapshot of its own; data: its rows too, else its schema alone. Raises
     StepFailed.
     """
     with snapshot_of(database) as (connection, snapshot, _text):
         if not data:
-            schema = _schema_text(database, run, snapshot)
+            schema = _schema_text(database, deployment, snapshot)
             return DataDigest("", hashlib.sha256(schema.encode()).hexdigest() if schema else "")
-        return digest_in(database, run, connection, snapshot, heartbeat)
+        return digest_in(database, deployment, connection, snapshot, heartbeat)
 
 
-def dump(database: Database, run: Runs, snapshot: str, path: Path) -> None:
+def dump(database: Database, deployment: Runs, snapshot: str, path: Path) -> None:
     """Dump the database as it is in the exported snapshot."""
     options = ("--format=custom", f"--snapshot={snapshot}", "--lock-wait-timeout=30s", f"--file={path}")
-    database.tool(run, "pg_dump", *options)
+    database.tool(deployment, "pg_dump", *options)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ class DatabaseUpdate(TargetStep):
         """Keep the rows written between backup and migration; afterwards the migration's own writes would hide them."""
         if database is None:
             return {}
-        path = Layout(context.target.root).backup(context.run_token) / "written-before.jsonl"
+        path = Layout(context.target.root).backup(context.deployment_key) / "written-before.jsonl"
         return written_rows.keep_rows(
             database, context.earlier.get("backup", {}).get("snapshot"), path, heartbeat=context.heartbeat
         )
@@ -178,7 +178,7 @@ class DatabaseUpdate(TargetStep):
             raise StepFailed(_("the target options have no command for a reverse migration (migrate_back)"))
         if context.previous is None:
             raise StepFailed(_("the version before the switch is unknown"))
-        if not journal_lines(context.target, run=context.run_token, effect="database_update:started"):
+        if not journal_lines(context.target, deployment=context.deployment_key, effect="database_update:started"):
             digest = _digest(context, held)
             journal_once(context, "database_update:reversed", nothing=True)
             return {"nothing": True, "data": digest.total}
@@ -209,7 +209,7 @@ class DatabaseUpdate(TargetStep):
         kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         restored = before.total == backup["data"]
         if not (restored and kept):
-            path = Layout(context.target.root).backup(since.run) / "written-since.jsonl"
+            path = Layout(context.target.root).backup(since.deployment) / "written-since.jsonl"
             written = written_rows.keep_rows(
                 database, since.snapshot, path, before=since.before, heartbeat=context.heartbeat
             )
@@ -221,7 +221,7 @@ class DatabaseUpdate(TargetStep):
         if not restored:
             context.heartbeat()
             databases.end_other_sessions(database)
-            databases.replace_content(database, held.tool, dump, Layout(context.target.root).backup(since.run))
+            databases.replace_content(database, held.tool, dump, Layout(context.target.root).backup(since.deployment))
             after = databases.data_digest(database, held.tool, context.heartbeat)
             if after.total != backup["data"]:
                 different = after.differences(backup.get("tables", {}), backup.get("schema", ""))

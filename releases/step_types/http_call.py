@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from environments.connectivity.addresses import Network, listed_by, unwrapped
 from releases.sources.exchange import Fetched, NoAnswer, fetch
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed, Unanswered
+from releases.step_types.base import NoResponse, Parameters, Probe, StepContext, StepFailed
 from releases.step_types.declared import AfterValidator, Field, StringConstraints, model_validator
 from releases.step_types.masking import masked
 from releases.step_types.runner import BEAT_SECONDS, secrets_of
@@ -283,4 +283,4 @@ def _sent(
         return answer
     host = urlsplit(parameters.url).hostname
     text = _("%(host)s gave no answer: %(why)s") % {"host": host, "why": answer}
-    raise (Unanswered if answer.sent else StepFailed)(text) from answer
+    raise (NoResponse if answer.sent else StepFailed)(text) from answer

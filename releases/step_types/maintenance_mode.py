@@ -37,7 +37,7 @@ class MaintenanceMode(TargetStep):
         if not layout.current.is_symlink() and (parameters.on or not changed):
             return {"on": False, "changed": False, "nothing_to_switch": True}
         if parameters.on and changed:
-            write_atomically(layout.maintenance, context.run_token.encode() + b"\n", mode=0o644)
+            write_atomically(layout.maintenance, context.deployment_key.encode() + b"\n", mode=0o644)
         elif changed:
             layout.maintenance.unlink()
             sync_folder(layout.maintenance.parent)

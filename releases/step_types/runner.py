@@ -111,25 +111,25 @@ def _await(
     until: float,
     heartbeat: Callable[[], None],
     silence: float | None = None,
-) -> Literal["ended", "late", "silent"]:
+) -> Literal["ended", "late", "no_output"]:
     """Wait for the leader's end, beating at least every second; say when its time is over or it was silent too long."""
-    watch = os.pidfd_open(process.pid)
-    next_beat = time.monotonic() + BEAT_SECONDS
+    monitoring = os.pidfd_open(process.pid)
+    next_heartbeat = time.monotonic() + BEAT_SECONDS
     try:
         with selectors.DefaultSelector() as selector:
-            selector.register(watch, selectors.EVENT_READ)
+            selector.register(monitoring, selectors.EVENT_READ)
             selector.register(reader.pipe, selectors.EVENT_READ)
             while True:
                 now = time.monotonic()
-                if now >= next_beat:
+                if now >= next_heartbeat:
                     heartbeat()
-                    next_beat = now + BEAT_SECONDS
+                    next_heartbeat = now + BEAT_SECONDS
                 if now >= until:
                     return "late"
                 patience = reader.heard_at + silence if silence is not None else until
                 if now >= patience:
-                    return "silent"
-                selector.select(max(0.0, min(next_beat, until, patience) - now))
+                    return "no_output"
+                selector.select(max(0.0, min(next_heartbeat, until, patience) - now))
                 was_open = reader.open
                 reader.read()
                 if was_open and not reader.open:
@@ -138,7 +138,7 @@ def _await(
                 if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
                     return "ended"
     finally:
-        os.close(watch)
+        os.close(monitoring)
 
 
 def _end(process: subprocess.Popen[bytes], reader: _Reader, *, gently: bool) -> None:
@@ -191,7 +191,7 @@ def run_command(
     if ended == "ended":
         return outcome
     text = _("%(command)s did not end within %(seconds)d s and was stopped (exit code %(code)d)")
-    if ended == "silent":
+    if ended == "no_output":
         text, seconds = (
             _("%(command)s wrote nothing for %(seconds)d s and was stopped (exit code %(code)d)"),
             silence or 0,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from releases.step_types import detach
-from releases.step_types.base import Overdue, Parameters, Probe, StepContext, StepFailed, Unproven
+from releases.step_types.base import NotProven, Overdue, Parameters, Probe, StepContext, StepFailed
 from releases.step_types.log_position import after_start, log_position
 from releases.step_types.masking import masked
 from releases.step_types.processes import group_lives, start_time
@@ -83,7 +83,7 @@ class ServiceControl(TargetStep):
         log = after_start(path, record["log"]) if ours else log_position(path)
         journal_once(context, STARTED, pid=record["pid"], tree=record["tree"], log=log, proved_by=proof)
         if not proof:
-            raise Unproven(f"{said}. {_how_to_prove()}", facts=facts)
+            raise NotProven(f"{said}. {_how_to_prove()}", facts=facts)
         return facts | {"proved_by": proof}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:

@@ -97,9 +97,9 @@ class Layout:
         """One line per effect made."""
         return self.own / "journal.jsonl"
 
-    def backup(self, run_token: str) -> Path:
+    def backup(self, deployment_key: str) -> Path:
         """The folder of one run's backup."""
-        return self.root / "backups" / run_token.replace(":", "-").replace("/", "-")
+        return self.root / "backups" / deployment_key.replace(":", "-").replace("/", "-")
 
     def log(self, settings: Mapping[str, Any]) -> Path:
         """The service's log."""
@@ -215,7 +215,12 @@ def holding(context: StepContext) -> Iterator[Held]:
     layout = Layout(context.target.root)
     for path in (
         *(layout.lock, layout.lock_record, layout.journal, layout.service_record, layout.root / runner.TEMPORARY),
-        *(layout.releases, layout.maintenance, layout.backup(context.run_token), layout.log(context.target.settings)),
+        *(
+            layout.releases,
+            layout.maintenance,
+            layout.backup(context.deployment_key),
+            layout.log(context.target.settings),
+        ),
     ):
         inside(context.target, path)
     path_of(context.target)  # which asks the same
@@ -239,10 +244,10 @@ def holding(context: StepContext) -> Iterator[Held]:
         seen[context.key] = context.fencing_token
         for key in list(seen)[:-KEPT_KEYS]:
             del seen[key]
-        same = record.get("deployment") == context.run_token
+        same = record.get("deployment") == context.deployment_key
         log = record.get("log") if same else log_position(layout.log(context.target.settings))
         holder = {
-            "deployment": context.run_token,
+            "deployment": context.deployment_key,
             "key": context.key,
             "fencing_token": context.fencing_token,
             "seen": seen,
@@ -261,7 +266,7 @@ def journal(context: StepContext, effect: str, **facts: Any) -> None:
     layout = Layout(context.target.root)
     line: dict[str, Any] = {
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "run": context.run_token,
+        "deployment": context.deployment_key,
         "key": context.key,
         "fencing_token": context.fencing_token,
         "effect": effect,
@@ -277,14 +282,14 @@ def journal(context: StepContext, effect: str, **facts: Any) -> None:
 
 
 def journal_lines(
-    target: TargetSpec, *, key: str | None = None, run: str | None = None, effect: str | None = None
+    target: TargetSpec, *, key: str | None = None, deployment: str | None = None, effect: str | None = None
 ) -> list[dict[str, Any]]:
     """Return the journal's lines, oldest first, of a key, a run, an effect; a line torn by a crash is left out."""
     path = Layout(target.root).journal
     lines: list[dict[str, Any]] = []
     if not path.exists():
         return lines
-    wanted = {"key": key, "run": run, "effect": effect}
+    wanted = {"key": key, "deployment": deployment, "effect": effect}
     # A journal holds years; only what can be meant is parsed.
     needles = [json.dumps(value).encode() for value in wanted.values() if value is not None]
     for raw in path.read_bytes().split(b"\n"):

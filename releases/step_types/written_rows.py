@@ -135,11 +135,11 @@ class Since:
     def __init__(self, target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> None:
         backup = earlier.get("backup", {})
         forward = dict(earlier.get("database_update", {}))
-        self.run = str(backup.get("run", ""))
+        self.deployment = str(backup.get("deployment", ""))
         self.started = "snapshot_before" in forward
-        if self.run:
+        if self.deployment:
             # The outcome of a step that died is in no row of the product, but on the target.
-            for line in journal_lines(target, run=self.run):
+            for line in journal_lines(target, deployment=self.deployment):
                 if line["effect"] == "database_update:started":
                     self.started = True
                     forward.setdefault("snapshot_before", line["snapshot_before"])
@@ -150,12 +150,12 @@ class Since:
         # A migration that did not end cannot be told from other writers: its rows count too.
         self.exact = bool(after) or not self.started
         self.snapshot: str | None = after or forward.get("snapshot_before") or self.backup_snapshot
-        self._before = Layout(target.root).backup(self.run) / "written-before.jsonl"
+        self._before = Layout(target.root).backup(self.deployment) / "written-before.jsonl"
 
     @property
     def before(self) -> Path | None:
         """Where the rows are that were written between backup and migration; None before it. Raises StepFailed."""
-        if not (self.started and self.run):
+        if not (self.started and self.deployment):
             return None
         if not self._before.exists():
             raise StepFailed(_("the rows recorded before the migration are missing: %(path)s") % {"path": self._before})
@@ -168,10 +168,10 @@ def _told_apart(target: TargetSpec, since: Since) -> bool:
     A migration that did not end hides who wrote; a later restore makes every row new.
     """
     lines = journal_lines(target)
-    mine = [at for at, line in enumerate(lines) if line["run"] == since.run]
+    mine = [at for at, line in enumerate(lines) if line["deployment"] == since.deployment]
     later = lines[mine[-1] + 1 :] if mine else lines
     return since.exact and not any(
-        line["effect"] == "database_update:restored" and line.get("restored") and line["run"] != since.run
+        line["effect"] == "database_update:restored" and line.get("restored") and line["deployment"] != since.deployment
         for line in later
     )
 

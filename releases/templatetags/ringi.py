@@ -200,12 +200,12 @@ def words_of_events() -> dict[str, str]:
 
 
 @register.inclusion_tag("components/clauses.html", takes_context=True)
-def consented(context: dict[str, Any], round_: Any, zone: str = "") -> dict[str, Any]:
+def consented(context: dict[str, Any], approval_request: Any, zone: str = "") -> dict[str, Any]:
     """Show what an approval request is about."""
     from environments.admin.rights import rights_of
     from releases.admin.pages.approval_request.rows import clauses
 
-    return {"clauses": clauses(round_, rights_of(context["request"]), zone)}
+    return {"clauses": clauses(approval_request, rights_of(context["request"]), zone)}
 
 
 @register.inclusion_tag("components/release_notifications.html")
@@ -301,11 +301,11 @@ def term(key: str) -> dict[str, str]:
 
 
 @register.filter
-def cause(round_: Any) -> str:
+def cause(approval_request: Any) -> str:
     """Return why the approvals of a round do not count any more; empty while they do."""
     from releases.admin.pages.approval_request.rows import ended_because
 
-    return ended_because(round_)
+    return ended_because(approval_request)
 
 
 @register.filter

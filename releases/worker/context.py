@@ -93,7 +93,7 @@ def context_of(
     return StepContext(
         key=step.key,
         fencing_token=fencing_token,
-        run_token=f"deployment:{step.deployment_id}",
+        deployment_key=f"deployment:{step.deployment_id}",
         target=facts.target,
         repository=facts.repository,
         wanted=facts.old if back else facts.new,

@@ -61,7 +61,7 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
             context = StepContext(
                 key=f"N/{len(found) + 1}/{plan[:16]}",
                 fencing_token=1,
-                run_token="deployment:N",
+                deployment_key="deployment:N",
                 target=spec_of(row),
                 repository=str(place_of(release.application)),
                 wanted=old if back else new,

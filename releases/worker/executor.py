@@ -34,13 +34,13 @@ from releases.operations.step.outcome import (
 from releases.queries.target_validity import shared
 from releases.step_types.base import (
     Fenced,
+    NotProven,
     Overdue,
     Probe,
     StepContext,
     StepFailed,
     StillRunning,
     StopRequested,
-    Unproven,
 )
 from releases.step_types.masking import clean
 from releases.step_types.runner import secrets_of
@@ -164,7 +164,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             _say(lease, message)
             stop(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=proof)
             return None
-        except Unproven as unproven:
+        except NotProven as unproven:
             message, result = clean(str(unproven), secrets), clean(unproven.facts, secrets)
             _say(lease, message)
             mark_unknown(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, result=result)
@@ -189,9 +189,11 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             return None
         except (Fenced, StillRunning):
             raise
-        except Exception as unclear:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
+        except Exception as inconclusive:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
             log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
-            mark_unknown(step, fencing_token=fencing_token, message=clean(str(unclear) or repr(unclear), secrets))
+            mark_unknown(
+                step, fencing_token=fencing_token, message=clean(str(inconclusive) or repr(inconclusive), secrets)
+            )
             return None
         said = lease.rest()
     try:
@@ -235,7 +237,7 @@ def _say(lease: Lease, *lines: str) -> None:
     lease.flush()
 
 
-class _Doubt(Exception):
+class _Unknown(Exception):
     """Nobody can tell whether the effect was made, or it may not be made twice."""
 
 
@@ -254,7 +256,7 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
             and step.decision.get("fencing_token") == context.fencing_token - 1
         )
         if not decided and (proof is Probe.UNKNOWN or not kind.repeats(parameters)):
-            raise _Doubt(f"probe: {proof.value}")
+            raise _Unknown(f"probe: {proof.value}")
         return kind.run(context, parameters), proof.value
     return kind.run(context, parameters), ""
 
@@ -272,7 +274,7 @@ def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
     kind, parameters = _planned(check_types, step.parameters["check"], step.parameters["parameters"])
     secrets = secrets_of(context)
-    looked = CheckContext(context.target, context.configuration, secrets, run=context.run_token)
+    looked = CheckContext(context.target, context.configuration, secrets, deployment=context.deployment_key)
     result = kind.run(looked, parameters)
     result = dataclasses.replace(result, value=clean(result.value, secrets), output=clean(result.output, secrets))
     context.output(f"{result.result.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())

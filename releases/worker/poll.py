@@ -26,9 +26,9 @@ from releases.operations.deployment.mark_stopped import mark_stopped
 from releases.operations.dump.delete import expired
 from releases.operations.emergency_stop.activate import stop_runs
 from releases.operations.milestone.remind import remind_due
+from releases.operations.monitoring.inconclusive import notify_inconclusive
 from releases.operations.monitoring.measure import advance, end_due
 from releases.operations.monitoring.start import needs_baseline, start_baseline
-from releases.operations.monitoring.unclear import notify_unclear
 from releases.operations.notification.remind import remind_open
 from releases.operations.notification_delivery.lanes import waits
 from releases.operations.poll.retry_limit import with_retry_limit
@@ -107,10 +107,10 @@ def stopping_deployments(moment: datetime) -> None:
 def unended_runs(moment: datetime) -> None:
     """End runs of lower tiers, which nobody watches, whose worker was gone between their last step and their end."""
     late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
-    watched = MonitoringPeriod.objects.filter(deployment=OuterRef("pk"), ended_at=None)
+    monitored = MonitoringPeriod.objects.filter(deployment=OuterRef("pk"), ended_at=None)
     lately = Step.objects.filter(deployment=OuterRef("pk"), ended_at__gt=late)
     left = Deployment.objects.filter(
-        ~Exists(watched), ~Exists(lately), state="monitoring", environment__protected=False
+        ~Exists(monitored), ~Exists(lately), state="monitoring", environment__protected=False
     )
     for deployment in left:
         with_retry_limit("succeed", deployment, partial(succeed, deployment.pk), deployment_id=deployment.pk)
@@ -121,7 +121,7 @@ def stopped_production(moment: datetime) -> None:
     stop_runs()
 
 
-def open_questions(moment: datetime) -> None:
+def open_decision_requests(moment: datetime) -> None:
     """Take questions to the team on to the next person, and end those whose time is over."""
     escalate_or_expire(moment)
 
@@ -137,34 +137,41 @@ def waiting_rollbacks(moment: datetime) -> None:
             dispatch.wake(slug, "prepare_rollback", rollback_id=pk)
 
 
-def due_samples(moment: datetime) -> None:
+def due_monitoring(moment: datetime) -> None:
     """Wake the sampling worker for each watch that is due, and end those whose time is over."""
-    for watch in MonitoringPeriod.objects.filter(ended_at=None, next_at__lte=moment):
-        due = watch.next_at
+    for monitoring in MonitoringPeriod.objects.filter(ended_at=None, next_at__lte=moment):
+        due = monitoring.next_at
         if due is None:
             continue
-        with isolated(log, "watch %s cannot be sampled", watch.pk):
-            if moment >= watch.ends_at and watch.paused_at is None:
-                with_retry_limit("end_monitoring", watch, partial(end_due, watch.pk), deployment_id=watch.deployment_id)
+        with isolated(log, "watch %s cannot be sampled", monitoring.pk):
+            if moment >= monitoring.ends_at and monitoring.paused_at is None:
+                with_retry_limit(
+                    "end_monitoring",
+                    monitoring,
+                    partial(end_due, monitoring.pk),
+                    deployment_id=monitoring.deployment_id,
+                )
                 continue
-            advance(watch.pk)
-            dispatch.wake("measurements", "monitor", watch_id=watch.pk, due=dispatch.microseconds(due))
+            advance(monitoring.pk)
+            dispatch.wake("measurements", "monitor", monitoring_id=monitoring.pk, due=dispatch.microseconds(due))
 
 
 def due_checks(moment: datetime) -> None:
     """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
-    for watch in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, next_checks_at__lte=moment):
-        due = watch.next_checks_at
-        if due is None or moment >= watch.ends_at:
+    for monitoring in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, next_checks_at__lte=moment):
+        due = monitoring.next_checks_at
+        if due is None or moment >= monitoring.ends_at:
             continue
-        with isolated(log, "watch %s cannot be checked", watch.pk):
-            advance(watch.pk, "checks")
-            dispatch.wake("checks", "run_monitoring_checks", watch_id=watch.pk, due=dispatch.microseconds(due))
+        with isolated(log, "watch %s cannot be checked", monitoring.pk):
+            advance(monitoring.pk, "checks")
+            dispatch.wake(
+                "checks", "run_monitoring_checks", monitoring_id=monitoring.pk, due=dispatch.microseconds(due)
+            )
 
 
-def unclear_watches(moment: datetime) -> None:
+def inconclusive_periods(moment: datetime) -> None:
     """Tell the team of watches that cannot tell, whether sampler, source or target is unresponsive."""
-    notify_unclear(moment)
+    notify_inconclusive(moment)
 
 
 def coming_baselines(moment: datetime) -> None:
@@ -180,7 +187,7 @@ def due_measurements(moment: datetime) -> None:
             measure.wake(pk, moment)
 
 
-def stale_rounds(moment: datetime) -> None:
+def stale_requests(moment: datetime) -> None:
     """Lapse approval requests whose content or window is no longer what was approved."""
     invalidate_stale()
 
@@ -246,9 +253,9 @@ OFTEN = (
     idle_steps,
     unended_runs,
     stopping_deployments,
-    open_questions,
+    open_decision_requests,
     waiting_rollbacks,
-    due_samples,
+    due_monitoring,
     due_checks,
     coming_deployments,
     unsent_messages,
@@ -256,10 +263,10 @@ OFTEN = (
 RARELY = (
     due_measurements,
     import_past.wake_left,
-    stale_rounds,
+    stale_requests,
     due_reminders,
     undone_duties,
-    unclear_watches,
+    inconclusive_periods,
     coming_baselines,
     unpublished_documents,
     expired_dumps,
@@ -278,7 +285,7 @@ def poll_once(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*
 
 def next_due(after: datetime) -> datetime | None:
     """Return when the next scheduled run is to be queued, or the next sample is due, later than a moment."""
-    run = (
+    deployment = (
         Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=after + AHEAD)
         .annotate(at=F("scheduled_start_at"))
         .filter(Q(not_before=None) | Q(not_before__lte=F("scheduled_start_at")))
@@ -286,9 +293,9 @@ def next_due(after: datetime) -> datetime | None:
         .values_list("at", flat=True)
         .first()
     )
-    watch = (
+    monitoring = (
         MonitoringPeriod.objects.filter(ended_at=None, next_at__gt=after)
         .order_by("next_at")
         .values_list("next_at", flat=True)
     ).first()
-    return min(filter(None, [run and run - AHEAD, watch]), default=None)
+    return min(filter(None, [deployment and deployment - AHEAD, monitoring]), default=None)

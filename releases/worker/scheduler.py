@@ -69,5 +69,5 @@ class Scheduler:
             if upcoming is not None:
                 wait = min(wait, max(0.002, (upcoming - now()).total_seconds()))
             raw = connection.connection
-            for _notice in raw.notifies(timeout=wait, stop_after=1):
+            for _notification in raw.notifies(timeout=wait, stop_after=1):
                 break

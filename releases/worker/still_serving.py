@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from releases import step_types
 from releases.models import Step
-from releases.step_types.base import Probe, StepContext, StepFailed, StillRunning, Unproven
+from releases.step_types.base import NotProven, Probe, StepContext, StepFailed, StillRunning
 from releases.step_types.words import gettext as _
 from releases.worker.ending import PROBE_SECONDS
 from releases.worker.timeouts import MARGIN_SECONDS, interrupt_after
@@ -39,4 +39,4 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     if result is Probe.NOT_DONE:
         raise StepFailed(_("The service that was started no longer serves: %(why)s") % why)
     if result is Probe.UNKNOWN and start.decision.get("verb") != "step:mark_succeeded":
-        raise Unproven(_("Ringi cannot confirm that the service that was started still serves: %(why)s") % why)
+        raise NotProven(_("Ringi cannot confirm that the service that was started still serves: %(why)s") % why)

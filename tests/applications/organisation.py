@@ -177,7 +177,7 @@ class Organisation(Stage):
     def _target(self, name: str) -> None:
         place = self.places[name]
         settings = dict(place.settings)
-        watch = settings.pop("watch", None)
+        monitoring = settings.pop("metric_sources", None)
         target = self.ids[f"target {name}"] = self.place(
             name,
             "target:create",
@@ -186,8 +186,8 @@ class Organisation(Stage):
             root=str(place.root),
             **as_fields(settings),
         )
-        if watch is not None:
-            given = {"sources": json.dumps(watch), "private_networks": "", "reason": "first"}
+        if monitoring is not None:
+            given = {"sources": json.dumps(monitoring), "private_networks": "", "reason": "first"}
             self.place(name, "target:set_monitoring", target, **given)
 
     def configure(self, environment: str, **more: str) -> int:

@@ -93,7 +93,7 @@ class Radicale(Application):
             "programs": {"read": [str(self.python.parent.parent)]},
             "urls": {"base": target.address},
             "log": "shared/app.log",
-            "watch": [
+            "metric_sources": [
                 {
                     "source": "command",
                     "parameters": {

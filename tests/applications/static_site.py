@@ -78,7 +78,7 @@ class StaticSite(Application):
             },
             "urls": {"base": target.address},
             "log": "shared/app.log",
-            "watch": [
+            "metric_sources": [
                 {
                     "source": "json_http",
                     "parameters": {"url": f"{target.address}/status.json", "own": True, "values": {"pages": "pages"}},

@@ -100,17 +100,17 @@ class Story:
         answer = by.act("rollback:authorise", rollback, digest=by.shown_digest(rollback, "rollback:authorise"))
         return bool(answer.status == 200)
 
-    def judge(self, deployment: int) -> None:
+    def evaluate(self, deployment: int) -> None:
         """Let another person than the starter judge a monitoring that has measured too little by itself."""
-        (watch,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/monitoring/(\d+)/")[:1]
-        self.until_measured(watch)
+        (monitoring,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/monitoring/(\d+)/")[:1]
+        self.until_measured(monitoring)
         self.at.second_operator.do(
-            "monitoring:record_result", watch, result="passed", reason="read and clicked through"
+            "monitoring:record_result", monitoring, result="passed", reason="read and clicked through"
         )
 
-    def until_measured(self, watch: int) -> None:
+    def until_measured(self, monitoring: int) -> None:
         """Wait until a monitoring period is over and waits for a person."""
-        page = f"/admin/monitoring/{watch}/"
+        page = f"/admin/monitoring/{monitoring}/"
         until(
             "the monitoring to end",
             lambda: "operation/monitoring/record_result" in self.at.second_operator.page(page),
@@ -133,5 +133,6 @@ class Story:
     def effects(self, environment: str, deployment: int) -> Counter[str]:
         """Return how often each effect of a deployment stands in the target's own journal."""
         return Counter(
-            line["effect"] for line in journal_lines(self.place(environment).spec, run=f"deployment:{deployment}")
+            line["effect"]
+            for line in journal_lines(self.place(environment).spec, deployment=f"deployment:{deployment}")
         )

@@ -52,18 +52,18 @@ def test_radicale(story: Story, record_property: Row) -> None:
     at.prepare(what.sound)
     assert {what.version_served(story.place(name)) for name in ("development", "staging")} == {what.sound}
 
-    run = at.go(what.sound)
-    waiting = story.ended(run)
+    deployment = at.go(what.sound)
+    waiting = story.ended(deployment)
     assert waiting["state"] == "awaiting_decision", waiting
     assert what.version_served(story.place("production")) == what.before
-    said = story.said(run, str(story.place("production").port))
+    said = story.said(deployment, str(story.place("production").port))
     assert said
     row("an old process holds the port in production", f"waits for a person: {said[:90]}")
     story.end_by_hand("production")
-    at.second_operator.do("step:retry", story.open_step(run), reason="the old process is ended")
-    at.checks_done(run)
-    at.verify(run)
-    at.finished(run, {"succeeded"}, 90)
+    at.second_operator.do("step:retry", story.open_step(deployment), reason="the old process is ended")
+    at.checks_done(deployment)
+    at.verify(deployment)
+    at.finished(deployment, {"succeeded"}, 90)
     assert what.version_served(story.place("production")) == what.sound
     assert calendars(story, "production") < 500
     row(
@@ -74,13 +74,13 @@ def test_radicale(story: Story, record_property: Row) -> None:
     # The broken version writes a traceback for each request; the rollback is judged by what follows it.
     before = story.place("production").measure()
     at.prepare(what.broken)
-    run = at.go(what.broken)
-    at.checks_done(run)
-    at.verify(run)
+    deployment = at.go(what.broken)
+    at.checks_done(deployment)
+    at.verify(deployment)
     assert [calendars(story, "production") for _ in range(20)] == [500] * 20
     log = (story.place("production").root / "shared" / "app.log").read_text()
     assert log.count("this version can read no calendar") >= 20
-    ended = story.roll_back(run)
+    ended = story.roll_back(deployment)
     assert ended["state"] == "rolled_back", ended
     assert story.place("production").measure() == before
     assert what.version_served(story.place("production")) == what.sound and calendars(story, "production") < 500

@@ -31,23 +31,23 @@ def test_static_site(story: Story, record_property: Callable[[str, object], None
 
     # nginx puts itself into the background, so that Ringi owns no process: the version that it serves is the proof.
     at.prepare(what.sound)
-    run = at.go(what.sound)
-    at.checks_done(run)
-    at.verify(run)
-    story.judge(run)
-    at.finished(run, {"succeeded"}, 90)
+    deployment = at.go(what.sound)
+    at.checks_done(deployment)
+    at.verify(deployment)
+    story.evaluate(deployment)
+    at.finished(deployment, {"succeeded"}, 90)
     assert {what.version_served(place) for place in at.places.values()} == {what.sound}
     row("three environments, nginx in the background", f"each serves and reports {what.sound}")
 
     before = story.place("production").measure()
     at.prepare(what.broken)
-    run = at.go(what.broken)
-    at.checks_done(run)
-    at.verify(run)
+    deployment = at.go(what.broken)
+    at.checks_done(deployment)
+    at.verify(deployment)
     assert [story.place("production").answer("/about.html")[0] for _ in range(20)] == [404] * 20
     log = (story.place("production").root / "shared" / "app.log").read_text()
     assert log.count("about.html") >= 20 and "[error]" in log
-    ended = story.roll_back(run)
+    ended = story.roll_back(deployment)
     assert ended["state"] == "rolled_back", ended
     assert story.place("production").measure() == before
     assert story.place("production").answer("/about.html")[0] == 200

@@ -28,8 +28,8 @@ def test_every_table_is_audited_or_says_why_not(database: str) -> None:
             " FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace"
         ).fetchall()
     captured = {table for table, caught in rows if caught}
-    silent = {table for table, caught in rows if not caught and not is_history(table)}
-    assert silent - set(NOT_AUDITED) == set(), "a new table: govern it, or say in audit/audited_tables.py why not"
+    unresponsive = {table for table, caught in rows if not caught and not is_history(table)}
+    assert unresponsive - set(NOT_AUDITED) == set(), "a new table: govern it, or say in audit/audited_tables.py why not"
     assert not captured & set(NOT_AUDITED)
     assert len(captured) == len(AUDITED_TABLES), "each entry of the list has its trigger"
 

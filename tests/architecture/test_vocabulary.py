@@ -170,8 +170,8 @@ def test_the_documentation_uses_the_words_of_the_vocabulary() -> None:
     assert len(pages) > 70
     faults = {}
     for name in pages:
-        judge = japanese_faults if name.endswith(".ja.md") else english_faults
-        found = [(said, text[:90]) for text in prose(name) for said in judge(text) if "words in a" not in said]
+        evaluate = japanese_faults if name.endswith(".ja.md") else english_faults
+        found = [(said, text[:90]) for text in prose(name) for said in evaluate(text) if "words in a" not in said]
         if found:
             faults[name] = found
     assert not faults, "\n".join(f"{name}: {found}" for name, found in faults.items())

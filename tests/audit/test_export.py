@@ -13,12 +13,12 @@ def test_the_length_is_told_before_the_first_line(ledger: LedgerDatabase, tmp_pa
     """Numbers of one and of two digits, texts of every length, checkpoints between and behind."""
     app, told = ledger.as_app(), []
     signer = LedgerSigner(tmp_path / "ledger_signer")
-    for round_ in range(3):
+    for approval_request in range(3):
         fill(app, 6)
         for n in range(4):
             act(app, "INSERT INTO toy (title) VALUES (%s)", ["名" * n])
         signer.sign(app)
-        if round_ == 1:
+        if approval_request == 1:
             fill(app, 1)
     lines = list(export.lines(app, signer.public, told=lambda *size: told.append(size)))
     assert told == [(31, sum(len(line.encode()) for line in lines))]

@@ -32,7 +32,7 @@ def _happened(events: int = 3) -> None:
             cursor.execute("SELECT ringi_append('operation', 'toy:change', '', NULL, '{}', '', 'done')")
 
 
-def _verified(**options: Any) -> verification.Verdict:
+def _verified(**options: Any) -> verification.Result:
     connection.ensure_connection()
     return verification.verified(connection.connection, **options)
 
@@ -44,8 +44,8 @@ def test_it_holds_with_the_key_in_the_file_that_the_setting_names(signed: Ledger
 
 def test_without_anything_from_outside_the_database_it_does_not_hold(signed: LedgerSigner, settings: Any) -> None:
     settings.LEDGER_PUBLIC_KEY = ""
-    verdict = _verified()
-    assert verdict.status == 2 and "no public key was given from outside the database" in verdict.report.unknown
+    result = _verified()
+    assert result.status == 2 and "no public key was given from outside the database" in result.report.unknown
 
 
 def test_another_key_in_the_file_finds_that_the_signer_is_another(
@@ -66,18 +66,18 @@ def test_it_goes_on_behind_what_it_verified_last(signed: LedgerSigner) -> None:
     _happened()
     sign_ledger(signed)
     _happened(1)
-    verdict = _verified(begun=kept)
-    assert (verdict.status, verdict.report.first, verdict.report.events) == (0, kept.frontier.size + 1, 4)
-    assert (verdict.report.signed, verdict.report.root != "") == (kept.frontier.size + 3, True)
-    verification.remember(verdict)
+    result = _verified(begun=kept)
+    assert (result.status, result.report.first, result.report.events) == (0, kept.frontier.size + 1, 4)
+    assert (result.report.signed, result.report.root != "") == (kept.frontier.size + 3, True)
+    verification.remember(result)
     later = verification.remembered()
     assert later is not None and later.note == signed.note and later.keys == kept.keys
 
 
 def test_what_it_verified_last_tells_of_an_exchanged_past(signed: LedgerSigner, database: str) -> None:
     """Each event behind the first is gone, and signed anew by the very key: only what this host kept knows better."""
-    verdict = _verified()
-    verification.remember(verdict)
+    result = _verified()
+    verification.remember(result)
     kept = verification.remembered()
     assert kept is not None
     exchanged = verification.Memory(kept.frontier, bytes(32), kept.note, kept.keys)

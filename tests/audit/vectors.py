@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from audit.ledger.note import Checkpoint, PublicKey, sign
 from audit.ledger.proof import leaf_hash, tree_hash
 from audit.offline.ringi_verify import key_id
-from tests.audit import verdicts
+from tests.audit import results
 from tests.audit.ledger.reference import consistency_proof, inclusion_proof
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "ledger-vectors.json"
@@ -132,8 +132,8 @@ def built() -> dict[str, Any]:
     events = [rfc8785.dumps(event) for event in EVENTS]
     leaves = [leaf_hash(event) for event in events]
     links, sizes = list(_links(events)), range(1, len(events) + 1)
-    log, title = verdicts.Log(ORIGIN, private, events), {"ringi": "export", "v": 1, "key": str(key)}
-    fresh = PublicKey(ORIGIN, verdicts.private(verdicts.NEXT_SEED).public_key().public_bytes_raw())
+    log, title = results.Log(ORIGIN, private, events), {"ringi": "export", "v": 1, "key": str(key)}
+    fresh = PublicKey(ORIGIN, results.private(results.NEXT_SEED).public_key().public_bytes_raw())
     renewal = _event(2, operation="audit:renew_key", object="", actor="worker:ledger_signer", channel="worker",
                      request={"address": "", "id": ""}, after={"key": str(fresh), "previous": str(key)}, reason="yearly")  # fmt: skip
     notes = {size: sign(Checkpoint(ORIGIN, size, tree_hash(leaves[:size])), private) for size in SIGNED_SIZES}
@@ -150,7 +150,7 @@ def built() -> dict[str, Any]:
         "events": links,
         "roots": [{"size": size, "root": tree_hash(leaves[:size]).hex()} for size in (0, *sizes)],
         "notes": [{"size": size, "note": note} for size, note in notes.items()],
-        "no_notes": list(verdicts.no_notes(log)),
+        "no_notes": list(results.no_notes(log)),
         "inclusion": [
             {"number": n, "size": size, "path": [node.hex() for node in inclusion_proof(n - 1, leaves[:size])]}
             for size in sizes
@@ -163,10 +163,10 @@ def built() -> dict[str, Any]:
         ],
         "exports": [
             *_altered(_export(links[:3], notes, str(key))),
-            *verdicts.exports(verdicts.Log(ORIGIN, private, events[:3]), title, renewal),
+            *results.exports(results.Log(ORIGIN, private, events[:3]), title, renewal),
         ],
-        "proofs": list(verdicts.proofs(log, key)),
-        "statements": verdicts.statements(private),
+        "proofs": list(results.proofs(log, key)),
+        "statements": results.statements(private),
     }
 
 

@@ -45,7 +45,7 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
     forget()
     with acting_as("manager"):
         cancel(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
-    notice = next(one for one in tell() if one.event == "release:cancel")
+    notification = next(one for one in tell() if one.event == "release:cancel")
     with mail_host() as host, pytest.MonkeyPatch.context() as patch:
         for name in ("MAIL_HOST", "MAILERS", "DEFAULT_FROM_EMAIL"):
             patch.setattr(settings, name, getattr(settings, name))
@@ -56,7 +56,7 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
     make(SuppressedAddress, address="old@datasets.example", reason="550 5.1.1 unknown", since=now(), channel=mail)
     alter(mail, failures=4, last_failure="554 5.7.1 relay access denied", next_send_at=now(), unavailable_since=now(),
           unavailable_because="554 5.7.1 relay access denied")  # fmt: skip
-    return notice
+    return notification
 
 
 @pytest.mark.timeout(900)

@@ -28,23 +28,23 @@ def test_two_of_the_committee_approve_by_clicking_and_the_author_is_refused(
     world: Any, person: Callable[..., Person]
 ) -> None:
     """In Japanese, one of them on a phone; a password is asked for again because each is a signature."""
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     author = person("author_on_committee", signed_in=False)
     author.sign_in()
     author.go(f"/admin/release/{release.pk}/")
     assert author.page.locator('[data-verb="approval:approve"]').count() == 0
-    author.go(f"/admin/operation/approval/approve/{round_.pk}/")
+    author.go(f"/admin/operation/approval/approve/{approval_request.pk}/")
     assert "あなたは承認対象の作成者であるため、承認できません。" in author.page.locator('[role="alert"]').inner_text()
-    assert world.fresh(round_).decisions.count() == 0
+    assert world.fresh(approval_request).decisions.count() == 0
 
     first, second = person("committee_a", signed_in=False), person("committee_b", signed_in=False, phone=True)
     approve(first, release)
-    assert world.fresh(round_).state == "in_review"
+    assert world.fresh(approval_request).state == "in_review"
     approve(second, release)
     assert not second.wider_than_the_screen
-    assert world.fresh(round_).state == "approved" and world.fresh(release).state == "approved"
+    assert world.fresh(approval_request).state == "approved" and world.fresh(release).state == "approved"
     first.page.reload()
-    assert first.page.locator(f"#round-{round_.pk} .r-row .r-chip.good").count() == 1
+    assert first.page.locator(f"#round-{approval_request.pk} .r-row .r-chip.good").count() == 1
     for who in (first, second):
         assert not who.complaints
         print(f"{who.name}: {who.clicks} clicks, 1 signature")

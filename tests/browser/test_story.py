@@ -100,10 +100,10 @@ def test_the_final_check_is_signed_and_the_run_scheduled_by_clicking(world: Any,
         assert who.path == page
     assert world.fresh(release).state == "final_check_completed"
     operator.do("deployment:request", environment_id="本番環境")
-    run = release.deployments.get(environment__slug="production")
-    assert operator.path == f"/admin/deployment/{run.pk}/"
+    deployment = release.deployments.get(environment__slug="production")
+    assert operator.path == f"/admin/deployment/{deployment.pk}/"
     operator.do("deployment:schedule")
-    assert world.fresh(run).state == "scheduled" and world.fresh(run).scheduled_by.username == "operator"
+    assert world.fresh(deployment).state == "scheduled" and world.fresh(deployment).scheduled_by.username == "operator"
     assert operator.page.locator("[data-live-state]").get_attribute("data-live-state") == "scheduled"
     assert not manager.complaints and not operator.complaints
 
@@ -145,11 +145,13 @@ def test_the_language_is_switched_on_the_page_and_stays(seeded: dict[str, Any], 
 
 def test_approval_is_given_without_javascript(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
     """Every verb is a link and a form; an extra window needs no more."""
-    round_ = seeded["extra"].rounds.get() if hasattr(seeded["extra"], "rounds") else seeded["extra"]
+    approval_request = (
+        seeded["extra"].approval_requests.get() if hasattr(seeded["extra"], "rounds") else seeded["extra"]
+    )
     committee = person("committee_b", java_script_enabled=False)
     committee.go("/admin/")
-    committee.press(f'#waiting a[href="/admin/approval-request/{round_.pk}/"]')
+    committee.press(f'#waiting a[href="/admin/approval-request/{approval_request.pk}/"]')
     committee.do("approval:approve", comment="承認する")
-    assert round_.decisions.filter(account__username="committee_b").count() == 1
+    assert approval_request.decisions.filter(account__username="committee_b").count() == 1
     committee.press('#nav-sidebar a[href="/admin/calendar/"]')
     assert committee.path == "/admin/calendar/"

@@ -127,20 +127,20 @@ def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[...
         who.do("release:sign_final_check", reason="確認した")
     operator.do("deployment:request", environment_id="本番環境")
     operator.do("deployment:schedule")
-    run = executed(world, release.deployments.get(environment__slug="production"))
-    assert run.state == "verifying"
+    deployment = executed(world, release.deployments.get(environment__slug="production"))
+    assert deployment.state == "verifying"
 
     second.go("/admin/")
-    second.press(f'#waiting a[href^="/admin/deployment/{run.pk}/"]')
+    second.press(f'#waiting a[href^="/admin/deployment/{deployment.pk}/"]')
     second.choose("deployment:verify")
     for box in second.page.locator('form.r-form input[name="confirmed"]').all():
         box.check()
     second.send(reason="動作を確認した")
-    assert world.fresh(run).state == "monitoring" and world.fresh(release).state == "monitoring", second.text
+    assert world.fresh(deployment).state == "monitoring" and world.fresh(release).state == "monitoring", second.text
 
-    operator.go(f"/admin/deployment/{run.pk}/")
+    operator.go(f"/admin/deployment/{deployment.pk}/")
     operator.do("rollback:raise", note="検索結果に重複がある")
-    rollback = run.rollbacks.get()
+    rollback = deployment.rollbacks.get()
     manager.go("/admin/")
     manager.press(f'#waiting a[href^="/admin/rollback/{rollback.pk}/"]')
     manager.choose("rollback:assess")
@@ -158,7 +158,7 @@ def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[...
     assert gone_back(world, rollback).state == "reporting"
     reported(manager, people["developer"], operator, rollback)
     assert world.fresh(rollback).state == "closed", manager.text
-    assert world.fresh(run).state == "rolled_back" and world.fresh(release).state == "rolled_back"
+    assert world.fresh(deployment).state == "rolled_back" and world.fresh(release).state == "rolled_back"
     assert not any(who.complaints for who in people.values()), [who.complaints for who in people.values()]
 
     signed = signatures() - before

@@ -55,27 +55,27 @@ def submitted(stock: Stock) -> tuple[Any, ApprovalRequest]:
 
 def approved(stock: Stock) -> tuple[Any, ApprovalRequest]:
     """Return a release with the approval of two."""
-    release, round_ = submitted(stock)
-    say_yes(stock, round_)
-    return release, ApprovalRequest.objects.get(pk=round_.pk)
+    release, approval_request = submitted(stock)
+    say_yes(stock, approval_request)
+    return release, ApprovalRequest.objects.get(pk=approval_request.pk)
 
 
-def say_yes(stock: Stock, round_: ApprovalRequest, *names: str) -> None:
+def say_yes(stock: Stock, approval_request: ApprovalRequest, *names: str) -> None:
     """Let committee members approve."""
     for name in names or ("committee_a", "committee_b"):
         with stock.world.acting_as(name):
-            decide.approve(round_.pk, digest=round_.digest)
+            decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     """Return a confirmed release whose run in production is due."""
-    release, round_ = approved(stock)
+    release, approval_request = approved(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
             sign(release.pk)
     with stock.world.acting_as("operator"):
-        run = request(release.pk, environment_id=stock.world.environments["production"].pk)
-        return release, round_, schedule(run.pk)
+        deployment = request(release.pk, environment_id=stock.world.environments["production"].pk)
+        return release, approval_request, schedule(deployment.pk)
 
 
 def another(version: str, **changed: Any) -> Any:
@@ -92,32 +92,32 @@ def fewer(number: int) -> list[dict[str, Any]]:
 
 
 def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> None:
-    release, round_ = submitted(stock)
-    say_yes(stock, round_, "committee_a")
+    release, approval_request = submitted(stock)
+    say_yes(stock, approval_request, "committee_a")
     with stock.world.acting_as("manager"):
         reopen_scope(release.pk, reason="one more word")
         edit(release.pk, fields={"ticket": "T-99"})
         lock_scope(release.pk)
         complete_testing(release.pk)
         second = submit(release.pk)
-    assert second.digest != round_.digest and not quorum.count(second).persons
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "invalidated"
+    assert second.digest != approval_request.digest and not quorum.count(second).persons
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "invalidated"
     with stock.world.acting_as("committee_b"), pytest.raises(GateNotPassed):
-        decide.approve(second.pk, digest=round_.digest)
+        decide.approve(second.pk, digest=approval_request.digest)
     say_yes(stock, second, "committee_b")
     assert ApprovalRequest.objects.get(pk=second.pk).state == "in_review", "one of two"
 
 
 def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
     """A run that was scheduled under one consent does not start under none, nor under the next one by itself."""
-    release, _round, run = scheduled(stock)
+    release, _round, deployment = scheduled(stock)
     with stock.world.acting_as("manager"):
         reschedule(release.pk, start=datetime.now(UTC), reason="later")
-    assert Deployment.objects.get(pk=run.pk).state == "cancelled"
+    assert Deployment.objects.get(pk=deployment.pk).state == "cancelled"
     for state in ("requested", "scheduled"):
         stray = make(
-            Deployment, release=release, application=release.application, environment=run.environment, approval_request=run.approval_request,
-            requested_by=run.requested_by, scheduled_by=run.scheduled_by, scheduled_start_at=datetime.now(UTC),
+            Deployment, release=release, application=release.application, environment=deployment.environment, approval_request=deployment.approval_request,
+            requested_by=deployment.requested_by, scheduled_by=deployment.scheduled_by, scheduled_start_at=datetime.now(UTC),
         )  # fmt: skip
         if state == "scheduled":
             walk(stray, "schedule")
@@ -125,8 +125,8 @@ def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
             enqueue(stray.pk)
         walk(stray, "cancel")
     with stock.world.acting_as("manager"):
-        round_ = submit(release.pk)
-    say_yes(stock, round_)
+        approval_request = submit(release.pk)
+    say_yes(stock, approval_request)
     assert not Release.objects.get(pk=release.pk).final_checks.filter(invalidated_at=None).exists(), (
         "signed anew at T-1"
     )
@@ -137,18 +137,18 @@ def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
 
 def test_03_a_change_does_not_carry_its_own_policy(stock: Stock) -> None:
     """A round keeps the rules that it was opened under, and a new procedure needs the old one's consent."""
-    release, round_ = submitted(stock)
+    release, approval_request = submitted(stock)
     with stock.world.acting_as("author_on_committee"):
         draft = load(another("1.8.0", approval_rules=fewer(1)), reason="one is enough")
         applied = apply_for(draft.pk, reason="one is enough")
         with pytest.raises(NotPermitted):
             decide.approve(applied.pk, digest=applied.digest)
-    say_yes(stock, round_, "committee_a")
+    say_yes(stock, approval_request, "committee_a")
     say_yes(stock, applied, "committee_a")
     assert Procedure.objects.get(state="in_effect").version != "1.8.0", "one of two"
     say_yes(stock, applied, "committee_b")
     assert Procedure.objects.get(state="in_effect").version == "1.8.0"
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "in_review", "its own rules still ask for two"
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "in_review", "its own rules still ask for two"
     assert Release.objects.get(pk=release.pk).procedure.version != "1.8.0"
 
 
@@ -164,55 +164,55 @@ def test_04_a_policy_that_is_missing_denies(stock: Stock) -> None:
 
 def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], Any]) -> None:
     """The author approves neither by the action, nor by the page, nor by JSON; a token or a command signs nothing."""
-    _release, round_ = submitted(stock)
+    _release, approval_request = submitted(stock)
     with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
-        decide.approve(round_.pk, digest=round_.digest)
-    page = f"/admin/operation/approval/approve/{round_.pk}/"
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    page = f"/admin/operation/approval/approve/{approval_request.pk}/"
     client = browsers("author_on_committee")
-    assert client.post(page, {"digest": round_.digest}).status_code == 403
-    told = client.post(page, {"digest": round_.digest}, headers={"accept": "application/json"})
+    assert client.post(page, {"digest": approval_request.digest}).status_code == 403
+    told = client.post(page, {"digest": approval_request.digest}, headers={"accept": "application/json"})
     assert (told.status_code, told.json()["kind"]) == (403, "not_permitted")
     with acting(COMMAND), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     with stock.world.acting_as("ci"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     with stock.world.acting_as("committee_a", proved=False), pytest.raises(SignatureRequired):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert not ApprovalDecision.objects.filter(approval_request=round_).exists()
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert not ApprovalDecision.objects.filter(approval_request=approval_request).exists()
     refused = Event.objects.filter(operation="approval:approve", outcome="refused").count()
     assert refused == 5, "each of them left its event, but for a question who it is"
 
 
 def test_06_without_eligible_approvers_nothing_is_approved(stock: Stock) -> None:
-    _release, round_ = submitted(stock)
+    _release, approval_request = submitted(stock)
     for name in ("committee_a", "committee_b"):
         row = AccessGrant.objects.get(account=stock.world.people[name], role="committee")
         # Past the operation, which refuses to take the last people away that a rule needs.
         alter(row, revoked_at=now())
-    assert quorum.candidates(round_) == []
+    assert quorum.candidates(approval_request) == []
     with stock.world.acting_as("committee_a"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     for rules in (
         [],
         [{"stage": 1, "role": "none", "number": 0}],
         [{"stage": 1, "role": "committee", "number": 0}][:0],
     ):
-        alter(round_, rules=rules)
-        assert not quorum.standing(quorum.rules_of(ApprovalRequest.objects.get(pk=round_.pk)), []).met
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "in_review"
+        alter(approval_request, rules=rules)
+        assert not quorum.standing(quorum.rules_of(ApprovalRequest.objects.get(pk=approval_request.pk)), []).met
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "in_review"
 
 
 def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None:
     """The content is compared inside the transaction that counts; with many at once in scenarios/test_races.py."""
-    release, round_ = submitted(stock)
-    say_yes(stock, round_, "committee_a")
+    release, approval_request = submitted(stock)
+    say_yes(stock, approval_request, "committee_a")
     ready, told = threading.Barrier(2), []
 
     def approve() -> None:
         try:
             with stock.world.acting_as("committee_b"):
                 ready.wait(20)
-                decide.approve(round_.pk, digest=round_.digest)
+                decide.approve(approval_request.pk, digest=approval_request.digest)
         except OperationRefused as refused:
             told.append(refused.kind)
         finally:
@@ -224,11 +224,11 @@ def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None
     with stock.world.acting_as("manager"):
         reopen_scope(release.pk, reason="a word")
     other.join(60)
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "invalidated" and told in ([], ["not_possible"])
-    release, round_ = submitted_again(stock, release)
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "invalidated" and told in ([], ["not_possible"])
+    release, approval_request = submitted_again(stock, release)
     alter(release, on_timeout="keep")
     with stock.world.acting_as("committee_b"), pytest.raises(GateNotPassed, match="if no one responds"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def submitted_again(stock: Stock, release: Any) -> tuple[Any, ApprovalRequest]:
@@ -241,25 +241,27 @@ def submitted_again(stock: Stock, release: Any) -> tuple[Any, ApprovalRequest]:
 
 @pytest.mark.parametrize("name", ["auditor", "operator", "developer", "tester", "project_manager", "outsider"])
 def test_08_who_may_look_may_not_decide(stock: Stock, browsers: Callable[[str], Any], name: str) -> None:
-    _release, round_ = submitted(stock)
+    _release, approval_request = submitted(stock)
     for verb in ("approve", "send_back", "reject"):
         answer = browsers(name).post(
-            f"/admin/operation/approval/{verb}/{round_.pk}/", {"digest": round_.digest, "comment": "x"}
+            f"/admin/operation/approval/{verb}/{approval_request.pk}/",
+            {"digest": approval_request.digest, "comment": "x"},
         )
         assert answer.status_code == 403
     assert (
-        not ApprovalDecision.objects.exists() or ApprovalDecision.objects.filter(approval_request=round_).count() == 0
+        not ApprovalDecision.objects.exists()
+        or ApprovalDecision.objects.filter(approval_request=approval_request).count() == 0
     )
 
 
 def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(stock: Stock) -> None:
-    _release, round_, run = scheduled(stock)
+    _release, approval_request, deployment = scheduled(stock)
     row = AccessGrant.objects.get(account=stock.world.people["operator"], role="operator")
     with stock.world.acting_as("administrator"):
         grant.revoke(row.pk, reason="left the shift")
     with acting(COMMAND), pytest.raises(GateNotPassed, match="The person who scheduled this deployment no longer has"):
-        enqueue(run.pk)
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved", "nothing was used"
+        enqueue(deployment.pk)
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "approved", "nothing was used"
 
 
 def test_16_a_copy_needs_the_right_to_plan(stock: Stock, browsers: Callable[[str], Any]) -> None:
@@ -298,13 +300,13 @@ def test_20_a_copy_takes_no_reference_with_it(stock: Stock) -> None:
 
 def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
     """Raised is not authorised, who decides is named by the team, and it begins only when authorised."""
-    release, _round, run = scheduled(stock)
+    release, _round, deployment = scheduled(stock)
     with acting(COMMAND):
-        enqueue(run.pk)
-        claim(run.steps.get(ordinal=1).pk, worker="w")
-    walk(run, "fail")
+        enqueue(deployment.pk)
+        claim(deployment.steps.get(ordinal=1).pk, worker="w")
+    walk(deployment, "fail")
     with stock.world.acting_as("operator"):
-        alarm = rollbacks.raise_(run.pk, cause="major_failure", note="seen")
+        alarm = rollbacks.raise_(deployment.pk, cause="major_failure", note="seen")
     with acting(COMMAND), pytest.raises(NotPossible):
         go_back(alarm.pk)
     with acting(COMMAND):
@@ -319,20 +321,20 @@ def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
             rollbacks.authorise(alarm.pk, digest=shown(alarm))
     with stock.world.acting_as(decider, proved=False), pytest.raises(SignatureRequired):
         rollbacks.authorise(alarm.pk, digest=shown(alarm))
-    assert Deployment.objects.get(pk=run.pk).state == "failed"
+    assert Deployment.objects.get(pk=deployment.pk).state == "failed"
     with stock.world.acting_as(decider):
         rollbacks.authorise(alarm.pk, digest=shown(alarm))
 
 
 def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> None:
     """Expiry: a round whose window has passed is granted by nobody, even before the poll has ended it."""
-    _release, round_ = submitted(stock)
-    alter(round_, valid_until=datetime.now(UTC) - timedelta(seconds=1))
+    _release, approval_request = submitted(stock)
+    alter(approval_request, valid_until=datetime.now(UTC) - timedelta(seconds=1))
     with stock.world.acting_as("committee_a"), pytest.raises(GateNotPassed, match="expired"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     with acting(COMMAND):
         invalidate_stale()
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "expired"
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "expired"
 
 
 def test_a_token_starts_nothing_that_was_not_approved(stock: Stock) -> None:

@@ -30,7 +30,7 @@ from releases.models import (
     Rollback,
     Step,
 )
-from releases.operations.approval_request import decide as consents
+from releases.operations.approval_request import decide as approvals
 from releases.operations.approval_request.invalidate import invalidate_stale
 from releases.operations.deployment import decide
 from releases.operations.deployment.request import request
@@ -40,7 +40,7 @@ from releases.operations.document import review
 from releases.operations.release import reschedule
 from releases.operations.release.final_check import sign
 from releases.operations.release.submit import submit
-from releases.operations.target.set_settings import set_hosts, set_settings, set_watch
+from releases.operations.target.set_settings import set_hosts, set_metric_sources, set_settings
 from releases.operations.waiver import decide as waivers
 from releases.operations.waiver.request import request_waiver
 from releases.reporting.audit_tests.segregation_of_duties import Authors, duties_of
@@ -69,13 +69,13 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
     """He neither decides nor settles it, and is named in the saved test; another does."""
     world, release = stock.world, confirmed(stock)
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
     with world.acting_as("ci"):
-        schedule(run.pk)
-    run = walk(Deployment.objects.get(pk=run.pk), "enqueue", "start", "await_decision")
+        schedule(deployment.pk)
+    deployment = walk(Deployment.objects.get(pk=deployment.pk), "enqueue", "start", "await_decision")
     step = make(
         Step,
-        deployment=run,
+        deployment=deployment,
         phase="deployment",
         ordinal=1,
         parameters={},
@@ -83,25 +83,27 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
         label_ja="a",
         label_en="a",
     )
-    assert run.scheduled_by == world.people["ci"]
+    assert deployment.scheduled_by == world.people["ci"]
     with (
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
         decide.skip(step.pk, reason="mine")
-    walk(run, "fail")
+    walk(deployment, "fail")
     with (
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must resolve it"),
     ):
-        resolve(run.pk, how="unknown", reason="mine")
+        resolve(deployment.pk, how="unknown", reason="mine")
     assert (
         world.people["operator"]
-        in duties_of(run, Authors(AccessAsOf(), Release.objects.filter(pk=run.release_id).values("pk")))["starter"]
+        in duties_of(deployment, Authors(AccessAsOf(), Release.objects.filter(pk=deployment.release_id).values("pk")))[
+            "starter"
+        ]
     )
     assert authorship.excluded(release)[world.people["operator"].person_key] == "starter"
     with world.acting_as("second_operator"):
-        resolve(run.pk, how="unknown", reason="looked")
+        resolve(deployment.pk, how="unknown", reason="looked")
 
 
 def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> None:
@@ -109,11 +111,11 @@ def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> N
     also(stock, "committee_a", "operator")
     release = confirmed(stock)
     with world.acting_as("committee_a"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
     with world.acting_as("ci"), pytest.raises(NotPermitted, match="has approved this release"):
-        schedule(run.pk)
+        schedule(deployment.pk)
     with world.acting_as("operator"):
-        schedule(run.pk)
+        schedule(deployment.pk)
 
 
 @pytest.mark.parametrize("way", ["approves", "proposes", "has proposed"])
@@ -121,9 +123,9 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
     """Neither order of the two operations leaves one person in both duties."""
     world = stock.world
     also(stock, "committee_a", "project_manager" if way == "approves" else "release_manager")
-    release, round_ = submitted(stock)
+    release, approval_request = submitted(stock)
     if way != "has proposed":
-        say_yes(stock, round_, "committee_a")
+        say_yes(stock, approval_request, "committee_a")
     asked = {
         "environment_id": world.environments["production"].pk,
         "gate": f"milestone:{release.milestones.get(guards='complete_final_check').key}",
@@ -136,7 +138,7 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
     with world.acting_as("committee_a" if way == "has proposed" else "manager"):
         row = request_waiver(release.pk, **asked)
     if way == "has proposed":
-        say_yes(stock, round_, "committee_a")
+        say_yes(stock, approval_request, "committee_a")
         with world.acting_as("project_manager"), pytest.raises(NotPermitted, match="made an approval decision"):
             waivers.approve(row.pk)
         return
@@ -150,10 +152,10 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
 def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock: Stock) -> None:
     """Only back; within the window, with time for the rollback, it goes on. After a skipped step the next one asks itself."""
     world = stock.world
-    _release, _round, run = scheduled(stock)
-    run = walk(run, "enqueue", "start", "await_decision")
+    _release, _round, deployment = scheduled(stock)
+    deployment = walk(deployment, "enqueue", "start", "await_decision")
     fields = {
-        "deployment": run,
+        "deployment": deployment,
         "phase": "deployment",
         "parameters": {},
         "step_type": "command",
@@ -163,7 +165,7 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     failed = make(Step, **fields, ordinal=1, required=False, estimate_seconds=60)
     make(Step, **fields, ordinal=2, estimate_seconds=60)
     walk(failed, "mark_ready", "claim", "fail")
-    release = Release.objects.get(pk=run.release_id)
+    release = Release.objects.get(pk=deployment.release_id)
     back = sum(
         row["estimate_seconds"] for phase in ("rollback", "rollback_verification") for row in release.step_plan[phase]
     )
@@ -177,7 +179,7 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     alter(release, scheduled_end_at=end)
     with world.acting_as("manager"):
         kept = freeze(
-            run.environment_id, name="year end", starts_at=now() - timedelta(minutes=1), ends_at=now() + timedelta(days=9),
+            deployment.environment_id, name="year end", starts_at=now() - timedelta(minutes=1), ends_at=now() + timedelta(days=9),
             absolute=True, reason="year end",
         )  # fmt: skip
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="year end"):
@@ -185,7 +187,7 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     alter(kept, ends_at=now() - timedelta(seconds=1))
     with world.acting_as("second_operator"):
         decide.retry(failed.pk, reason="again")
-    assert world.fresh(run).state == "running"
+    assert world.fresh(deployment).state == "running"
 
 
 def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_version(stock: Stock) -> None:
@@ -213,26 +215,26 @@ def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_versi
 
 def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) -> None:
     world = stock.world
-    _release, _round, run = scheduled(stock)
+    _release, _round, deployment = scheduled(stock)
     target, sources = world.targets["production"].pk, [dict(row) for row in USUAL]
     for edge in ("", "enqueue", "start", "start_verification"):
-        run = walk(run, edge) if edge else run
-        with world.acting_as(run.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
-            set_watch(target, sources=sources, reason="another page")
-    other = "manager" if run.scheduled_by.username != "manager" else "operator"
+        deployment = walk(deployment, edge) if edge else deployment
+        with world.acting_as(deployment.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
+            set_metric_sources(target, sources=sources, reason="another page")
+    other = "manager" if deployment.scheduled_by.username != "manager" else "operator"
     with world.acting_as(other):
-        proposed = set_watch(target, sources=sources, reason="another page")
-    with world.acting_as(run.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
+        proposed = set_metric_sources(target, sources=sources, reason="another page")
+    with world.acting_as(deployment.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
         confirm_change(proposed.pk)
-    walk(run, "start_monitoring", "succeed")
-    with world.acting_as(run.scheduled_by.username):
+    walk(deployment, "start_monitoring", "succeed")
+    with world.acting_as(deployment.scheduled_by.username):
         confirm_change(proposed.pk)
 
 
 def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) -> None:
     """Not while a deployment there is scheduled, under way, monitored or rolled back; hosts are no way round."""
     world = stock.world
-    _release, given, run = scheduled(stock)
+    _release, given, deployment = scheduled(stock)
     row = world.targets["production"]
     changed = {**row.options, "migrate": ["{tree}/migrate", "--other"]}
 
@@ -241,7 +243,7 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
             return set_settings(row.pk, root=row.root, settings=changed, reason=reason)
 
     for edge in ("", "enqueue", "start", "start_verification"):
-        run = walk(run, edge) if edge else run
+        deployment = walk(deployment, edge) if edge else deployment
         with pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"):
             again()
         with (
@@ -249,16 +251,21 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
             pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"),
         ):
             set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
-    walk(run, "start_monitoring")
-    watch = make(
-        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, started_at=now(), triggers=[]
+    walk(deployment, "start_monitoring")
+    monitoring = make(
+        MonitoringPeriod,
+        deployment=deployment,
+        interval_seconds=60,
+        duration_seconds=3600,
+        started_at=now(),
+        triggers=[],
     )
     with pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"):
         again()
-    walk(run, "succeed")
-    alter(watch, ended_at=now())
+    walk(deployment, "succeed")
+    alter(monitoring, ended_at=now())
     walk(given, "use")
-    back = make(Rollback, deployment=run, cause="major_failure", raised_at=now())
+    back = make(Rollback, deployment=deployment, cause="major_failure", raised_at=now())
     with pytest.raises(GateNotPassed, match="has not ended. The deployment target cannot be changed"):
         again()
     walk(back, "dismiss")
@@ -288,7 +295,7 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
     calls: list[Callable[[], Any]] = [
         lambda: set_settings(row.pk, root=row.root, settings={"migrate": ["/bin/sh", "-c", "id"]}, reason="quick"),
         lambda: set_hosts(row.pk, hosts=["attacker.example"], reason="quick"),
-        lambda: set_watch(row.pk, sources=[dict(one) for one in USUAL], reason="quick"),
+        lambda: set_metric_sources(row.pk, sources=[dict(one) for one in USUAL], reason="quick"),
     ]
     for call in calls:
         with world.acting_as("operator"):
@@ -302,7 +309,7 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
         confirm_change(proposed.pk)
         with pytest.raises(NotPossible, match="already"):
             reject_change(proposed.pk, reason="too late")
-    assert world.fresh(row).options == {"watch": [dict(one) for one in USUAL], "private_networks": []}
+    assert world.fresh(row).options == {"metric_sources": [dict(one) for one in USUAL], "private_networks": []}
     older = RequestedChange.objects.filter(decided_at=None).order_by("pk")
     with (
         world.acting_as("manager"),
@@ -337,7 +344,7 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     world = stock.world
     release = confirmed(stock)
     row, place = world.targets["production"], world.environments["production"]
-    round_ = ApprovalRequest.objects.get(release=release)
+    approval_request = ApprovalRequest.objects.get(release=release)
     assert answer(world, release, "approval").result == "passed"
     with world.acting_as("operator"):
         proposed = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
@@ -346,7 +353,7 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     assert "deployment target" in answer(world, release, "approval").reason
     with acting(COMMAND):
         assert invalidate_stale() == [release.pk]
-    ended = ApprovalRequest.objects.get(pk=round_.pk)
+    ended = ApprovalRequest.objects.get(pk=approval_request.pk)
     assert (ended.state, ended.invalidated_by) == ("invalidated", "target") and place.protected
 
 
@@ -357,9 +364,9 @@ def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
     with world.acting_as("committee_a"):
         reschedule.set_scheduled_start(release.pk, start=release.scheduled_start_at)
     with world.acting_as("manager"):
-        round_ = submit(release.pk)
+        approval_request = submit(release.pk)
     with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="edited"):
-        consents.approve(round_.pk, digest=round_.digest)
+        approvals.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_whoever_wrote_in_a_document_checks_it_no_more(stock: Stock) -> None:

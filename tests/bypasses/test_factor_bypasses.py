@@ -145,14 +145,14 @@ def test_every_verb_that_signs_says_so(rows: Rows) -> None:
 def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows: Rows) -> None:
     """A run in development is not held up by production's demand; the release itself, which goes there, is."""
     demand("production")
-    runs = {run.environment.slug: run for run in rows.of(Deployment)}
+    deployments = {deployment.environment.slug: deployment for deployment in rows.of(Deployment)}
     with rows.world.acting_as("operator"):
         for slug, refusal in (("development", NotPossible), ("production", SecondFactorRequired)):
             with pytest.raises(refusal):
-                decide.fail(runs[slug].pk, reason="x")
+                decide.fail(deployments[slug].pk, reason="x")
     with rows.world.acting_as("manager"), pytest.raises(SecondFactorRequired):
         assign(
-            runs["development"].release_id,
+            deployments["development"].release_id,
             duty="implementer",
             account_id=rows.world.people["operator"].pk,
             telephone="1",
@@ -163,7 +163,7 @@ def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
     """Each proof has its own age, counted from now and not from the last one."""
     demand("production")
     held = settings.REAUTHENTICATION_TIMEOUT
-    code, run = {"method": "mfa", "type": "totp"}, rows.of(Deployment)[-1]
+    code, deployment = {"method": "mfa", "type": "totp"}, rows.of(Deployment)[-1]
     for ages, method in (
         ((held + 100, held - 100), "password"),
         ((held - 100, 10), "totp+password"),
@@ -176,7 +176,7 @@ def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
         actor = seen_by(rows.world.people["operator"], {"account_authentication_methods": proofs})
         assert actor is not None and actor.method == method, ages
         with acting(actor), pytest.raises(NotPossible if "totp" in method else SignatureRequired):
-            decide.fail(run.pk, reason="x")
+            decide.fail(deployment.pk, reason="x")
 
 
 def device(account: Any) -> Any:

@@ -75,39 +75,39 @@ def test_who_revised_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) 
     with stock.world.acting_as("author_on_committee"):
         revise.revise(draft.pk, reason="my words", values={second.name: "two"})
     with stock.world.acting_as("manager"):
-        round_ = apply_for(draft.pk, reason="x")
+        approval_request = apply_for(draft.pk, reason="x")
     with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_who_was_one_person_with_who_has_spoken_has_spoken(stock: Stock) -> None:
     people = stock.world.people
     alter(people["committee_a"], employee_id="E1")
     alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
-    _release, round_ = submitted(stock)
-    say_yes(stock, round_, "committee_a")
+    _release, approval_request = submitted(stock)
+    say_yes(stock, approval_request, "committee_a")
     with (
         stock.world.acting_as("committee_b"),
         pytest.raises(NotPermitted, match="You have already made your approval decision on this request"),
     ):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert people["committee_b"] not in quorum.candidates(round_)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert people["committee_b"] not in quorum.candidates(approval_request)
 
 
 def test_two_voices_of_one_person_are_one_after_an_identity_was_edited(stock: Stock) -> None:
     people = stock.world.people
-    _release, round_ = approved(stock)
+    _release, approval_request = approved(stock)
     alter(people["committee_a"], employee_id="E1")
     alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
-    assert not quorum.count(ApprovalRequest.objects.get(pk=round_.pk)).standing.met
+    assert not quorum.count(ApprovalRequest.objects.get(pk=approval_request.pk)).standing.met
 
 
 def test_who_was_one_person_with_a_starter_counts_as_the_starter(stock: Stock) -> None:
     people = stock.world.people
     alter(people["operator"], employee_id="E1")
     other = alter(people["second_operator"], employee_id="E2", former_identities=["employee:e1"])
-    run = Deployment(scheduled_by=Account.objects.get(username="operator"), requested_by=people["manager"])
-    assert run.was_started_by(other) and not run.was_started_by(people["manager"])
+    deployment = Deployment(scheduled_by=Account.objects.get(username="operator"), requested_by=people["manager"])
+    assert deployment.was_started_by(other) and not deployment.was_started_by(people["manager"])
 
 
 def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(stock: Stock) -> None:
@@ -217,12 +217,12 @@ def test_who_only_audits_gives_no_word_for_somebody_who_is_away(stock: Stock) ->
         )
     with stock.world.acting_as("administrator"):
         request.confirm(row.pk)
-    _release, round_ = submitted(stock)
+    _release, approval_request = submitted(stock)
     with (
         stock.world.acting_as("auditor"),
         pytest.raises(NotPermitted, match="A person who holds only the auditor role cannot"),
     ):
-        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=people["committee_a"].pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=people["committee_a"].pk)
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -241,12 +241,12 @@ def test_nobody_accepts_alone_what_somebody_proposed_who_may_no_longer(stock: St
 
 
 def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: Stock) -> None:
-    _release, _round, run = scheduled(stock)
-    walk(run, "enqueue", "start", "start_verification", "start_monitoring")
+    _release, _round, deployment = scheduled(stock)
+    walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
     with acting(COMMAND):
         grant.request_role(stock.world.people["operator"].pk, role="release_manager", reason="x")
     with stock.world.acting_as("second_operator"):
-        alarm = rollbacks.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+        alarm = rollbacks.raise_(deployment.pk, cause="data_inconsistent", note="two totals differ")
     with (
         stock.world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must judge"),

@@ -31,7 +31,7 @@ from releases.operations.release import prepare, reschedule
 from releases.operations.release.copy import copy
 from releases.operations.release.final_check import sign
 from releases.operations.release.submit import submit
-from releases.operations.target.set_settings import set_watch
+from releases.operations.target.set_settings import set_metric_sources
 from releases.operations.team.assign import assign
 from releases.operations.waiver import decide as waivers
 from releases.operations.waiver.request import request_waiver
@@ -50,21 +50,21 @@ def late(release: Release, guards: str, days: int = 1) -> Any:
 
 
 def test_an_author_of_a_commit_whose_address_was_taken_away_does_not_approve(stock: Stock) -> None:
-    _release, round_ = submitted(stock)
+    _release, approval_request = submitted(stock)
     people = stock.world.people
     author = Account.objects.get(username="committee_b")
     alter(people["developer"], git_addresses=[])
     alter(author, git_addresses=["developer@datasets.example"])
     with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="commits"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     with stock.world.acting_as("administrator"):
         asked = editing.edit(author.pk, display_name=author.display_name, git_addresses=(), reason="tidy")
     seconded(asked, stock.world.acting_as, "second_administrator")
     # Who gives the address up stays who wrote under it; and as nobody has it now, others do not approve either.
     with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="commits"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     with stock.world.acting_as("committee_a"), pytest.raises(OperationRefused, match="developer@datasets.example"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_approval_and_final_check_that_come_late_are_waived_by_two_or_not_given(stock: Stock) -> None:
@@ -73,18 +73,18 @@ def test_approval_and_final_check_that_come_late_are_waived_by_two_or_not_given(
     for guards in ("mark_approved", "complete_final_check"):
         late(release, guards, days=-1)
     with world.acting_as("manager"):
-        round_ = submit(release.pk)
+        approval_request = submit(release.pk)
     late(release, "mark_approved")
     with world.acting_as("committee_a"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     with (
         world.acting_as("committee_b"),
         pytest.raises(OperationRefused, match="is overdue. Move the release to a later change window"),
     ):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     waive(stock, release, "mark_approved")
     with world.acting_as("committee_b"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
     assert FollowUp.objects.filter(release=release, key="waiver").count() == 1
     late(release, "complete_final_check")
     with (
@@ -169,9 +169,9 @@ def test_who_wrote_a_procedure_does_not_approve_it_when_another_applies(stock: S
     with stock.world.acting_as("author_on_committee"):
         draft = load(another("1.8.0"), reason="mine")
     with stock.world.acting_as("manager"):
-        round_ = apply_for(draft.pk, reason="x")
+        approval_request = apply_for(draft.pk, reason="x")
     with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stock) -> None:
@@ -193,9 +193,9 @@ def test_a_rejected_procedure_is_rejected_for_good_and_one_taken_back_is_not(sto
         draft = load(another("1.8.0"), reason="x")
         apply_for(draft.pk, reason="x")
         withdraw_request(draft.pk, reason="a word")
-        round_ = apply_for(draft.pk, reason="x")
+        approval_request = apply_for(draft.pk, reason="x")
     with stock.world.acting_as("committee_a"):
-        decide.reject(round_.pk, digest=round_.digest, comment="never")
+        decide.reject(approval_request.pk, digest=approval_request.digest, comment="never")
     assert Procedure.objects.get(pk=draft.pk).state == "discarded"
     with stock.world.acting_as("manager"), pytest.raises(OperationRefused):
         apply_for(draft.pk, reason="again")
@@ -226,9 +226,9 @@ def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> N
 
 
 def test_a_condition_ends_with_the_approval_that_asked_for_it(stock: Stock) -> None:
-    release, round_ = submitted(stock)
+    release, approval_request = submitted(stock)
     with stock.world.acting_as("committee_a"):
-        decide.approve_with_condition(round_.pk, digest=round_.digest, condition="tell the users")
+        decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition="tell the users")
     with stock.world.acting_as("manager"):
         prepare.cancel(release.pk, reason="not needed")
     condition = FollowUp.objects.get(release=release)
@@ -237,9 +237,9 @@ def test_a_condition_ends_with_the_approval_that_asked_for_it(stock: Stock) -> N
 
 
 def test_nobody_with_a_part_in_it_says_that_a_condition_is_met_or_a_review_was_held(stock: Stock) -> None:
-    release, round_ = submitted(stock)
+    release, approval_request = submitted(stock)
     with stock.world.acting_as("committee_a"):
-        decide.approve_with_condition(round_.pk, digest=round_.digest, condition="x")
+        decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition="x")
     with acting(COMMAND), operation("test:edit", (Release, release.pk)) as op:
         op.get(Release).editors.add(stock.world.people["committee_b"])
     with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="part in this release"):
@@ -253,7 +253,7 @@ def test_nobody_with_a_part_in_it_says_that_a_condition_is_met_or_a_review_was_h
 
 
 def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
-    release, round_ = submitted(stock)
+    release, approval_request = submitted(stock)
     attendees = (stock.world.people["committee_a"].pk,)
     with stock.world.acting_as("manager"):
         held = record.record(held_at=now() - timedelta(hours=1), attendees=attendees, minutes="no")
@@ -262,7 +262,7 @@ def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
         stock.world.acting_as("committee_a"),
         pytest.raises(OperationRefused, match="That meeting did not decide in favour of this release"),
     ):
-        decide.approve(round_.pk, digest=round_.digest, meeting_id=held.pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, meeting_id=held.pk)
 
 
 def test_after_the_final_check_nobody_puts_himself_on_the_team(stock: Stock) -> None:
@@ -277,21 +277,26 @@ def test_after_the_final_check_nobody_puts_himself_on_the_team(stock: Stock) -> 
 
 
 def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_monitoring(stock: Stock) -> None:
-    _release, _round, run = scheduled(stock)
-    walk(run, "enqueue", "start", "start_verification", "start_monitoring")
-    watch = make(
-        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=3600, started_at=now(), triggers=[]
+    _release, _round, deployment = scheduled(stock)
+    walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
+    monitoring = make(
+        MonitoringPeriod,
+        deployment=deployment,
+        interval_seconds=60,
+        duration_seconds=3600,
+        started_at=now(),
+        triggers=[],
     )
-    target, starter = stock.world.targets["production"].pk, run.scheduled_by.username
+    target, starter = stock.world.targets["production"].pk, deployment.scheduled_by.username
     sources = [dict(row) for row in USUAL]
     with stock.world.acting_as(starter), pytest.raises(NotPermitted, match="another person"):
-        set_watch(target, sources=sources, reason="another page")
-    alter(watch, result="inconclusive")
+        set_metric_sources(target, sources=sources, reason="another page")
+    alter(monitoring, result="inconclusive")
     with stock.world.acting_as(starter), pytest.raises(NotPermitted, match="another person"):
-        record_result(watch.pk, result="passed", reason="trust me")
+        record_result(monitoring.pk, result="passed", reason="trust me")
     with stock.world.acting_as("second_operator"):
-        record_result(watch.pk, result="passed", reason="the dashboards were looked at")
-    assert stock.world.fresh(run).state == "succeeded"
+        record_result(monitoring.pk, result="passed", reason="the dashboards were looked at")
+    assert stock.world.fresh(deployment).state == "succeeded"
 
 
 def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
@@ -355,8 +360,8 @@ def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
 
 
 def test_what_is_signed_at_the_end_is_told_in_the_readers_words(stock: Stock, browsers: Callable[[str], Any]) -> None:
-    release, round_ = submitted(stock)
-    say_yes(stock, round_)
+    release, approval_request = submitted(stock)
+    say_yes(stock, approval_request)
     page = browsers("manager").get(
         f"/admin/operation/release/sign_final_check/{release.pk}/", headers={"accept-language": "ja"}
     )

@@ -20,12 +20,12 @@ def test_what_the_api_refuses_is_an_event_each(world: Any) -> None:
     """A token that does not reach, a token that is none and an operation of the operation: one refusal, one event."""
     token = token_for(world, world.people["ci"], "development")
     release, known = world.planned(), len(refusals())
-    run = {"application": "datasets", "version": "1.3.0", "environment": "production"}
-    assert ask("post", "/ci/deployments", run, token=token).status_code == 403
+    deployment = {"application": "datasets", "version": "1.3.0", "environment": "production"}
+    assert ask("post", "/ci/deployments", deployment, token=token).status_code == 403
     assert ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=token).status_code == 403
     assert refusals()[known:] == [("api:call", "api")] * 2
     for _try in range(3):
-        assert ask("post", "/ci/deployments", run, token="nonsense").status_code == 401, (
+        assert ask("post", "/ci/deployments", deployment, token="nonsense").status_code == 401, (
             "told once a minute and address"
         )
     assert refusals()[known + 2 :] == [("api:call", "api")]

@@ -35,13 +35,13 @@ def english() -> Any:
 
 def alarm_of(world: Any, *edges: str, cause: str = "data_inconsistent") -> Rollback:
     """Return an assessed alarm about a run in production that is in force, its watch begun and gone on by `edges`."""
-    run = alter(
+    deployment = alter(
         walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", *edges), started_at=now()
     )
     where = {"application": world.application, "environment": world.environments["production"]}
-    make(DeployedVersion, **where, release=run.release, since=now(), basis="verified")
+    make(DeployedVersion, **where, release=deployment.release, since=now(), basis="verified")
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause=cause, note="two totals differ")
+        alarm = decide.raise_(deployment.pk, cause=cause, note="two totals differ")
     return assess(world, alarm, "two users")
 
 

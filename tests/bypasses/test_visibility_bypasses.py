@@ -47,9 +47,9 @@ def test_a_search_tells_nothing_of_hidden_configuration(world: Any, browsers: Br
 
 def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browsers) -> None:
     """What a step said stands in its failure, in drafts and in their history: all of it is closed as the log is."""
-    run = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
+    deployment = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
     step = make(
-        Step, deployment=run, phase="deployment", ordinal=1, step_type="command", label_ja="a", label_en="a", parameters={},
+        Step, deployment=deployment, phase="deployment", ordinal=1, step_type="command", label_ja="a", label_en="a", parameters={},
         estimate_seconds=1, started_at=now(), result={"host": "FACT-Zq7x"},
     )  # fmt: skip
     step = walk(step, "mark_ready", "claim")
@@ -58,13 +58,13 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
     with acting(COMMAND):
         outcome.fail(step, fencing_token=step.fencing_token, message="ended with exit code 1: WHY-Zq7x")
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+        alarm = decide.raise_(deployment.pk, cause="data_inconsistent", note="two totals differ")
     with acting(COMMAND), operation("test:draft") as op:
         draft_documents(alarm)
         op.about(alarm)
     label, report = f"releases.Step:{step.pk}", alarm.documents.get(kind="report")
     addresses = [
-        reverse("deployment", args=[run.pk]), reverse("rollback", args=[alarm.pk]),
+        reverse("deployment", args=[deployment.pk]), reverse("rollback", args=[alarm.pk]),
         reverse("rollback-report", args=[alarm.pk]), reverse("timeline"), reverse("timeline") + f"?object={label}",
         reverse("as-of") + f"?object={label}", reverse("as-of") + f"?object=releases.Document:{report.pk}",
     ]  # fmt: skip

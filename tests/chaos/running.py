@@ -185,7 +185,7 @@ class Running:
         from releases.step_types.target import journal_lines
 
         lines = journal_lines(
-            TargetSpec("datasets", "production", self.root, {}), run=f"deployment:{self.deployment_id}"
+            TargetSpec("datasets", "production", self.root, {}), deployment=f"deployment:{self.deployment_id}"
         )
         wanted = f"{self.deployment_id}/{ordinal}/" if ordinal else ""
         return [line for line in lines if effect in ("", line["effect"]) and line["key"].startswith(wanted)]

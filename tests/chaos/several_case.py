@@ -111,7 +111,7 @@ def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_now
         assert running.tally() == ["second began", "second began", "second ended"]
         (made,) = running.journal("command:done")
         assert made["fencing_token"] == running.step(2).fencing_token > 1
-        assert [attempt.outcome for attempt in running.attempts(2)][0] == "lost"
+        assert [attempt.outcome for attempt in running.attempts(2)][0] == "worker_lost"
 
         before = _facts(running)
         machines.join(lost)

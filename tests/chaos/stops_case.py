@@ -91,7 +91,7 @@ class Lane:
     release_id: int
     wanted: int
     seen: int
-    runs: dict[int, str] = field(default_factory=dict)
+    deployments: dict[int, str] = field(default_factory=dict)
 
     def done(self) -> bool:
         """Tell whether all runs have come to an end; begin the next one when the last has."""
@@ -101,10 +101,10 @@ class Lane:
 
         place = self.world.environments[self.slug]
         rows = Deployment.objects.filter(application=self.world.application, environment=place, pk__gt=self.seen)
-        self.runs = dict(rows.order_by("pk").values_list("pk", "state"))
-        last, state = list(self.runs.items())[-1] if self.runs else (0, "none")
+        self.deployments = dict(rows.order_by("pk").values_list("pk", "state"))
+        last, state = list(self.deployments.items())[-1] if self.deployments else (0, "none")
         if state in {"none", "succeeded"} | LEFT:
-            if len(self.runs) == self.wanted:
+            if len(self.deployments) == self.wanted:
                 return True
             with self.world.acting_as("ci"):
                 request(self.release_id, environment_id=place.pk)
@@ -173,7 +173,7 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
     waiting, said = lanes, ""
     deadline, stop_at = time.monotonic() + SECONDS, time.monotonic() + chance.uniform(*UP)
     while waiting or running.state() not in ("verifying", "awaiting_decision") or server.stops < LEAST_STOPS:
-        assert time.monotonic() < deadline, f"seed {seed}: {[(lane.slug, lane.runs) for lane in waiting]} {said}"
+        assert time.monotonic() < deadline, f"seed {seed}: {[(lane.slug, lane.deployments) for lane in waiting]} {said}"
         try:
             waiting = [lane for lane in waiting if not lane.done()]
         except (Error, psycopg.Error):  # only what was in flight when it was stopped; the next round looks anew
@@ -188,7 +188,11 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
             stop_at = time.monotonic() + chance.uniform(*UP)
         time.sleep(0.1)
     assert [process.poll() for process in (scheduler, *workers)] == [None] * 4
-    asked = [_right(pk, Path(lane.world.targets[lane.slug].root), f"seed {seed}") for lane in lanes for pk in lane.runs]
+    asked = [
+        _right(pk, Path(lane.world.targets[lane.slug].root), f"seed {seed}")
+        for lane in lanes
+        for pk in lane.deployments
+    ]
     asked.append(_right(running.deployment_id, running.root, f"seed {seed}"))
     assert len(asked) == DEPLOYMENTS
     print(f"{server.stops} stops under {DEPLOYMENTS} runs; {sum(asked)} of them ask a person")
@@ -201,29 +205,29 @@ def _right(deployment_id: int, root: Path, seed: str) -> bool:
     from releases.step_types.base import TargetSpec
     from releases.step_types.target import journal_lines
 
-    run = Deployment.objects.get(pk=deployment_id)
-    lines = journal_lines(TargetSpec("datasets", "any", root, {}), run=f"deployment:{deployment_id}")
+    deployment = Deployment.objects.get(pk=deployment_id)
+    lines = journal_lines(TargetSpec("datasets", "any", root, {}), deployment=f"deployment:{deployment_id}")
     counted = Counter((line["key"], line["effect"]) for line in lines)
-    steps = list(run.steps.order_by("ordinal"))
+    steps = list(deployment.steps.order_by("ordinal"))
     about = [(s.ordinal, s.step_type, s.state, list(s.attempts.values_list("outcome", flat=True))) for s in steps]
-    facts = f"{seed}, run {deployment_id} {run.state}: {about} {counted}"
+    facts = f"{seed}, run {deployment_id} {deployment.state}: {about} {counted}"
     assert {key for key, _effect in counted} <= {one.key for one in steps}, facts
     for one in steps:
         made = {effect: number for (key, effect), number in counted.items() if key == one.key}
         outcomes = list(one.attempts.order_by("fencing_token").values_list("outcome", flat=True))
         if one.state == "succeeded":
             again = made.get("command:started", 1) - 1 if one.parameters.get("repeatable") else 0
-            assert again <= outcomes.count("lost"), facts  # only after the attempt before it was lost
+            assert again <= outcomes.count("worker_lost"), facts  # only after the attempt before it was lost
             assert Counter(made) - Counter({"command:started": again}) == Counter(ONCE[one.step_type]), facts
-            assert outcomes[-1] == "succeeded" and set(outcomes[:-1]) <= {"lost"}, facts
+            assert outcomes[-1] == "succeeded" and set(outcomes[:-1]) <= {"worker_lost"}, facts
         elif one.state == "cancelled":
             assert made == {} and outcomes == [], facts
         else:
-            assert run.state in LEFT and one.state in ("failed", "outcome_unknown"), facts
-            assert outcomes[-1] == "unknown" and set(outcomes[:-1]) <= {"lost"}, facts
+            assert deployment.state in LEFT and one.state in ("failed", "outcome_unknown"), facts
+            assert outcomes[-1] == "unknown" and set(outcomes[:-1]) <= {"worker_lost"}, facts
             assert one.parameters.get("repeatable") or max(made.values(), default=0) <= 1, facts
     left = [one for one in steps if one.state not in ("succeeded", "cancelled", "pending")]
-    assert len(left) == (run.state in LEFT), facts
+    assert len(left) == (deployment.state in LEFT), facts
     return bool(left)
 
 

@@ -60,7 +60,7 @@ def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_run: Begin) -
     outcomes = [[attempt.outcome for attempt in running.attempts(1 + ordinal)] for ordinal in range(2 * STEPS)]
     assert outcomes[::2] == [["succeeded"]] * STEPS, f"seed {seed}"
     # A pause that is over before a slow worker looks is none.
-    assert all(made in (["waits", "succeeded"], ["succeeded"]) for made in outcomes[1::2]), f"seed {seed}: {outcomes}"
+    assert all(made in (["waiting", "succeeded"], ["succeeded"]) for made in outcomes[1::2]), f"seed {seed}: {outcomes}"
     effects = Counter((line["key"], line["effect"]) for line in running.journal())
     assert set(effects.values()) == {1} and len(effects) == 3 * STEPS, f"seed {seed}"
     assert [worker.poll() for worker in workers] == [None, None], f"seed {seed}"
@@ -76,7 +76,7 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
     from releases.operations.deployment.schedule import schedule
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
-    runs = []
+    deployments = []
     for version in ("1.3.0", "1.4.0"):
         release = world.planned(version)
         forward = [command(f"{version} one"), command(f"{version} two")]
@@ -92,22 +92,26 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
         # Nobody books an hour that is booked: the second comes right after the first, and both are due when they begin.
         hour = (
             now() + timedelta(seconds=sum(step["estimate_seconds"] for steps in plan.values() for step in steps))
-            if runs
+            if deployments
             else None
         )
         with world.acting_as("developer"):
-            runs.append(request(release.pk, environment_id=world.environments["development"].pk))
-            schedule(runs[-1].pk, at=hour)
+            deployments.append(request(release.pk, environment_id=world.environments["development"].pk))
+            schedule(deployments[-1].pk, at=hour)
     until("both to be due", lambda: hour is not None and now() > hour)
-    both = [Running(database, run, Path(world.targets["development"].root), tmp_path) for run in runs]
+    both = [
+        Running(database, deployment, Path(world.targets["development"].root), tmp_path) for deployment in deployments
+    ]
     one = both[0]
     one.redis.flushdb()
     try:
         for _ in range(2):
             one.scheduler()  # either may be the one that operations
             one.process("worker", "development")
-        waits = until("one of them to wait", lambda: next((run for run in both if _blocked(run)), None))
-        goes = next(run for run in both if run is not waits)
+        waits = until(
+            "one of them to wait", lambda: next((deployment for deployment in both if _blocked(deployment)), None)
+        )
+        goes = next(deployment for deployment in both if deployment is not waits)
         occupied = "Another deployment is in progress in this environment."
         with translation.override("ja"):
             assert _blocked(waits) in ([occupied], [gettext(occupied)])
@@ -118,11 +122,15 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
         waits.comes_to("succeeded")
     finally:
         one.end()
-    names = [f"{run.release.version} {name}" for run in runs[:: 1 if goes is one else -1] for name in NAMES]
+    names = [
+        f"{deployment.release.version} {name}"
+        for deployment in deployments[:: 1 if goes is one else -1]
+        for name in NAMES
+    ]
     assert one.tally() == [f"{name} {half}" for name in names for half in ("began", "ended")], (
         "no step of one stands between those of the other"
     )
-    assert [len(run.journal("command:done")) for run in both] == [3, 3]
+    assert [len(deployment.journal("command:done")) for deployment in both] == [3, 3]
 
 
 @pytest.mark.timeout(180 * LEASE, func_only=True)
@@ -167,5 +175,5 @@ def test_a_worker_whose_clock_is_wrong_changes_nothing(scheduled_run: Begin, poi
 def _blocked(running: Running) -> list[str]:
     from releases.models import Deployment
 
-    run = Deployment.objects.get(pk=running.deployment_id)
-    return list(run.blockers) if run.state == "scheduled" else []
+    deployment = Deployment.objects.get(pk=running.deployment_id)
+    return list(deployment.blockers) if deployment.state == "scheduled" else []

@@ -97,7 +97,7 @@ def test_a_killed_worker_costs_no_step_and_doubles_none(
             _kill(worker, also=killed == "both")
     asks = moment == "during the effect" and not victim.goes_on
     assert running.comes_to("verifying", "awaiting_decision") == ("awaiting_decision" if asks else "verifying")
-    assert [attempt.outcome for attempt in running.attempts(2)][0] == "lost"
+    assert [attempt.outcome for attempt in running.attempts(2)][0] == "worker_lost"
     assert running.step(2).state == ("outcome_unknown" if asks else "succeeded")
     _ran_once(running, asks)
     _effect_is_right(victim, moment, running, address)

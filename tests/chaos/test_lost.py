@@ -125,7 +125,7 @@ def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(schedul
     assert running.tally() == ONCE
     assert {line["fencing_token"] for line in running.journal(ordinal=1)} == {running.step(1).fencing_token}
     assert running.step(1).fencing_token > 1
-    assert running.attempts(1)[0].outcome == "lost"
+    assert running.attempts(1)[0].outcome == "worker_lost"
 
 
 @pytest.mark.timeout(90)
@@ -142,7 +142,7 @@ def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_r
     os.kill(sleeper.pid, signal.SIGCONT)
     running.comes_to("verifying")
     first, *_between, last = running.attempts(2)
-    assert (first.outcome, last.outcome, last.probe) == ("lost", "succeeded", "done")
+    assert (first.outcome, last.outcome, last.probe) == ("worker_lost", "succeeded", "done")
     assert len(running.journal("configuration_update:written")) == 1
     assert running.step(2).output.filter(fencing_token=1).count() == 0
 

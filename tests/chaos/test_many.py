@@ -88,9 +88,9 @@ def _due(world: World) -> Any:
     release = alter(world.planned(), step_plan=steps)
     world.evidence("1.3.0")
     with world.acting_as("developer"):
-        run = request(release.pk, environment_id=world.environments["development"].pk)
-        schedule(run.pk)
-    return world.fresh(run)
+        deployment = request(release.pk, environment_id=world.environments["development"].pk)
+        schedule(deployment.pk)
+    return world.fresh(deployment)
 
 
 @pytest.fixture

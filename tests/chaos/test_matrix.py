@@ -176,9 +176,9 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     lost = moment != "before intent"
     asks = victim.asks and moment in ("after intent", "during the effect")
     assert running.comes_to("verifying", "awaiting_decision") == ("awaiting_decision" if asks else "verifying")
-    outcomes = [attempt.outcome for attempt in running.attempts(1) if attempt.outcome != "waits"]
+    outcomes = [attempt.outcome for attempt in running.attempts(1) if attempt.outcome != "waiting"]
     assert outcomes[-1] == ("unknown" if asks else "succeeded")
-    assert set(outcomes[:-1]) <= {"lost"} and len(outcomes) > lost
+    assert set(outcomes[:-1]) <= {"worker_lost"} and len(outcomes) > lost
     assert running.step(1).state == ("outcome_unknown" if asks else "succeeded")
     assert running.tally().count("after began") == running.tally().count("after ended") == (0 if asks else 1)
     _counted(victim, moment, running, asks)

@@ -51,17 +51,17 @@ def test_monitoring_goes_on_after_everything_was_killed_and_the_queue_emptied(
     from releases.models import Measurement, MonitoringPeriod, Rollback
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
-    run = world.verified_run(world.planned(), "development")
+    deployment = world.verified_run(world.planned(), "development")
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), operation("test:watch") as op:
         target = DeploymentTarget.objects.get(pk=world.targets["development"].pk)
         target.options = {"metrics_url": f"{failing.base}/metrics"}
         target.save()
-        watch = MonitoringPeriod.objects.create(
-            deployment=run, interval_seconds=INTERVAL, duration_seconds=3600, triggers=[BAD],
+        monitoring = MonitoringPeriod.objects.create(
+            deployment=deployment, interval_seconds=INTERVAL, duration_seconds=3600, triggers=[BAD],
             started_at=now() + timedelta(seconds=1), next_at=now() + timedelta(seconds=1),
         )  # fmt: skip
-        op.about(watch)
-    running = Running(database, run, Path(world.targets["development"].root), tmp_path)
+        op.about(monitoring)
+    running = Running(database, deployment, Path(world.targets["development"].root), tmp_path)
     try:
         running.redis.flushdb()
         first = [running.process("scheduler"), running.process("worker", "measurements")]

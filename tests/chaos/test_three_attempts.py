@@ -110,7 +110,7 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
         if environment == "production":
             tested = world.tested
             world.tested = lambda *given, **options: alter(tested(*given, **options), step_plan=PLAN)  # type: ignore[method-assign]
-            run = world.scheduled()
+            deployment = world.scheduled()
         else:
             # Something to go back to, and to monitor afterwards.
             with world.acting_as("author_on_committee"):
@@ -120,9 +120,9 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
             release = alter(world.planned(), step_plan=PLAN)
             world.evidence("1.3.0")
             with world.acting_as("developer"):
-                run = request(release.pk, environment_id=world.environments[environment].pk)
-                schedule(run.pk)
-        running = Running(database, run, root, tmp_path)
+                deployment = request(release.pk, environment_id=world.environments[environment].pk)
+                schedule(deployment.pk)
+        running = Running(database, deployment, root, tmp_path)
         running.redis.flushdb()
         made.append(running)
         return Faulty(running, environment, tmp_path)

@@ -35,7 +35,7 @@ WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "ledger_signer", "
 
 
 @pytest.fixture(autouse=True)
-def watched(settings: Any) -> Iterator[None]:
+def monitored(settings: Any) -> Iterator[None]:
     """Pages and probes look, each time anew; the queue is a database of this file's own."""
     settings.HEARTBEAT_TIMEOUT = 90.0
     settings.QUEUES = ["production"]

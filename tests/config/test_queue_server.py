@@ -80,14 +80,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
     try:
         made.start("first", common)
         made.start("second", f"{common}replicaof 127.0.0.1 {made.ports['first']}\nrepl-diskless-sync-delay 0\n")
-        watched = [
+        monitored = [
             f"requirepass {WATCHMAN}",
             f"sentinel monitor queues 127.0.0.1 {made.ports['first']} 1",
             f"sentinel auth-pass queues {PASSWORD}",
             "sentinel down-after-milliseconds queues 1000",
             "sentinel failover-timeout queues 5000",
         ]
-        made.start("sentinel", "\n".join(watched) + "\n", "--sentinel")
+        made.start("sentinel", "\n".join(monitored) + "\n", "--sentinel")
         asked = redis.Redis(port=made.ports["sentinel"], password=WATCHMAN)
         until(lambda: [row for row in asked.sentinel_slaves("queues") if not row["is_disconnected"]])
         yield made
@@ -113,7 +113,7 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     assert site.master() == site.ports["first"]
     assert client(site.url, WATCHMAN).ping() and queue_answers()
     assert Client().get("/health/").json()["queue"] is True
-    dispatch.wake("measurements", "monitor", watch_id=1, due=1797350400000000)
+    dispatch.wake("measurements", "monitor", monitoring_id=1, due=1797350400000000)
     caches["rates"].set("calls", 7)
     first = redis.Redis(port=site.ports["first"], password=PASSWORD, db=3)
     assert first.llen("rq:queue:measurements") == 1 and caches["rates"].get("calls") == 7
@@ -125,7 +125,7 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     until(lambda: second.role()[0] == b"master")
     # The same clients, in the same process: nothing is started anew.
     until(queue_answers)
-    dispatch.wake("measurements", "monitor", watch_id=2, due=1797350400000000)
+    dispatch.wake("measurements", "monitor", monitoring_id=2, due=1797350400000000)
     assert second.llen("rq:queue:measurements") == 2
     until(lambda: caches["rates"].get("calls") == 7)
 

@@ -85,7 +85,7 @@ def context(tmp_path: Path) -> StepContext:
     return StepContext(
         key="1/7/x",
         fencing_token=2,
-        run_token="deployment:1",
+        deployment_key="deployment:1",
         target=TargetSpec("sample", "production", root),
         repository="",
         wanted=None,

@@ -72,7 +72,7 @@ def test_a_delegate_has_the_absent_ones_roles_for_a_time(people: dict[str, Any],
     then, moment = AccessAsOf(), now()
     assert Delegation.objects.in_effect().count() == 1
     assert then.stood_in_for(people["tester"].pk, moment) == [people["committee_a"].pk]
-    roles = {(h.role, h.deputy_for) for h in then.with_deputies(moment) if h.account == people["tester"].pk}
+    roles = {(h.role, h.delegate_for) for h in then.with_delegates(moment) if h.account == people["tester"].pk}
     assert roles == {("tester", None), ("committee", people["committee_a"].pk)}
     assert then.stood_in_for(people["tester"].pk, start) == []
     assert then.stood_in_for(people["tester"].pk, moment + timedelta(days=2)) == []

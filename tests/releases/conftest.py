@@ -91,7 +91,7 @@ class World:
 
         moment = datetime.now(UTC)
         with self.acting_as("manager"):
-            round_ = request_window(
+            approval_request = request_window(
                 self.environments["production"].pk,
                 application_id=self.application.pk,
                 name="extra",
@@ -101,7 +101,7 @@ class World:
             )
         for name in ("committee_a", "committee_b"):
             with self.acting_as(name):
-                approve(round_.pk, digest=round_.digest)
+                approve(approval_request.pk, digest=approval_request.digest)
 
     def planned(self, version: str = "1.3.0", author: str = "author_on_committee", **fields: Any) -> Any:
         """Plan a release and fill it in, dated into an open window."""
@@ -180,28 +180,28 @@ class World:
 
         release = self.tested(version, **options)
         with self.acting_as("manager"):
-            round_ = submit(release.pk)
-        return self.fresh(release), round_
+            approval_request = submit(release.pk)
+        return self.fresh(release), approval_request
 
     def granted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to a granted round."""
         from releases.operations.approval_request.decide import approve
 
-        release, round_ = self.submitted(version, **options)
+        release, approval_request = self.submitted(version, **options)
         for name in ("committee_a", "committee_b"):
             with self.acting_as(name):
-                approve(round_.pk, digest=round_.digest)
-        return self.fresh(release), self.fresh(round_)
+                approve(approval_request.pk, digest=approval_request.digest)
+        return self.fresh(release), self.fresh(approval_request)
 
     def confirmed(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to `confirmed`."""
         from releases.operations.release.final_check import sign
 
-        release, round_ = self.granted(version, **options)
+        release, approval_request = self.granted(version, **options)
         for name in ("manager", "operator"):
             with self.acting_as(name):
                 sign(release.pk)
-        return self.fresh(release), self.fresh(round_)
+        return self.fresh(release), self.fresh(approval_request)
 
     def scheduled(self, version: str = "1.3.0", **options: Any) -> Any:
         """Schedule the production run for now."""
@@ -248,7 +248,7 @@ class World:
 
         with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
             with operation("deployment:request") as op:
-                run = Deployment.objects.create(
+                deployment = Deployment.objects.create(
                     release=release,
                     application=release.application,
                     environment=self.environments[environment],
@@ -256,11 +256,11 @@ class World:
                     requested_by=self.people["ci"],
                     previous={"wanted_tree": self.built.trees[f"v{release.version}"]},
                 )
-                op.about(run)
+                op.about(deployment)
             for edge in ("schedule", "enqueue", "start", "start_verification", "start_monitoring", "succeed"):
-                with operation("test:walk", (Deployment, run.pk)) as op:
+                with operation("test:walk", (Deployment, deployment.pk)) as op:
                     getattr(op.get(Deployment), edge)()
-        return self.fresh(run)
+        return self.fresh(deployment)
 
     @staticmethod
     def fresh(row: Any) -> Any:

@@ -104,11 +104,11 @@ def step(world: Any) -> Step:
     release = world.planned()
     world.evidence("1.3.0")
     with world.acting_as("developer"):
-        run = request(release.pk, environment_id=world.environments["development"].pk)
-        schedule(run.pk)
+        deployment = request(release.pk, environment_id=world.environments["development"].pk)
+        schedule(deployment.pk)
     with acting(COMMAND):
-        enqueue(run.pk)
-    found: Step = run.steps.get(ordinal=1)
+        enqueue(deployment.pk)
+    found: Step = deployment.steps.get(ordinal=1)
     return found
 
 

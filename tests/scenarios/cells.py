@@ -68,19 +68,19 @@ class Rows:
         draft = self._draft()
         production = world.environments["production"]
         procedure = Procedure.objects.get(state="in_effect")
-        runs = [self._run(draft, environment) for environment in world.environments.values()]
-        run = runs[-1]
-        step = make(Step, deployment=run, ordinal=1, phase="deployment", step_type="command", label_ja="x", label_en="x",
+        deployments = [self._run(draft, environment) for environment in world.environments.values()]
+        deployment = deployments[-1]
+        step = make(Step, deployment=deployment, ordinal=1, phase="deployment", step_type="command", label_ja="x", label_en="x",
                     required=False, parameters={}, estimate_seconds=1)  # fmt: skip
         make(Fact, release=draft, kind="authors", value=["developer@datasets.example"], observed_at=moment)
         content = document(draft, production)
-        round_ = make(
+        approval_request = make(
             ApprovalRequest, subject="regular", release=draft, environment=production, document=content,
             digest=digest(content), rules=[{"stage": 1, "role": "committee", "number": 2}], requested_by=people["manager"],
         )  # fmt: skip
-        watch = make(MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
+        monitoring = make(MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
                      started_at=moment, result="inconclusive")  # fmt: skip
-        obligation = make(FollowUp, application=world.application, release=draft, key="waiver", label_ja="x",
+        follow_up = make(FollowUp, application=world.application, release=draft, key="waiver", label_ja="x",
                           label_en="x", due_at=moment)  # fmt: skip
         waiver = make(Waiver, release=draft, environment=production, gate="coverage", reason="x",
                       until=moment + timedelta(hours=1), requested_by=people["manager"])  # fmt: skip
@@ -98,18 +98,18 @@ class Rows:
         asked = make(
             AccessRequest, account=people["developer"], role="tester", environment=production, hours=2, reason="x"
         )
-        deputy = make(Delegation, delegator=people["committee_b"], delegate=people["tester"], starts_at=moment, reason="x",
+        delegate = make(Delegation, delegator=people["committee_b"], delegate=people["tester"], starts_at=moment, reason="x",
                       until=moment + timedelta(hours=5), requested_by=people["committee_b"])  # fmt: skip
         self._keep(
-            draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
+            draft, step, approval_request, monitoring, follow_up, waiver, pointer, another, waiting, item, review, asked, delegate, deployment,
             make(RequestedChange, event="target:set_outbound_hosts", target=world.targets["production"], environment=production,
                  before={"options": world.targets["production"].options}, after={"options": {"http_hosts": ["x.example"]}},
                  reason="x", requested_by=people["second_operator"]),
-            make(PollFailure, part="enqueue", object="releases.Deployment:1", deployment=run, tries=3, error="x",
+            make(PollFailure, part="enqueue", object="releases.Deployment:1", deployment=deployment, tries=3, error="x",
                  failed_at=moment, suspended_at=moment),
             make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
                  stage="ready", found={"new": [], "known": [], "skipped": []}, next_at=moment),
-            make(Rollback, deployment=run, cause="major_failure", raised_at=moment),
+            make(Rollback, deployment=deployment, cause="major_failure", raised_at=moment),
             make(CommitteeMeeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
             make(EmergencyStop, activated_by=people["operator"], activated_at=moment, reason="x", lifted_at=moment),
             make(LedgerResumption, digest="ab" * 32, size=9, note="x", finding="x", reason="x", requested_by="person:1:x",
@@ -126,7 +126,7 @@ class Rows:
             taken.checklist.first(), production.windows.exclude(starts_at=None).first(),
         )  # fmt: skip
         self._messages(people)
-        self.found[Deployment] = runs
+        self.found[Deployment] = deployments
         text = first.documents.first()
         self._keep(make(type(text), release=draft, kind="changelog", body="x"))
 
@@ -134,14 +134,14 @@ class Rows:
         """Something that waits to go outside, and one row of all that decides who is told."""
         moment, group = datetime.now(UTC), RecipientGroup.objects.get(key="users")
         texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-        notice = make(Notification, event="release:announce", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
+        notification = make(Notification, event="release:announce", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
                       texts=texts, path="/admin/", made_at=moment, external=True)  # fmt: skip
         mail = NotificationChannel.objects.get(key="mail")
         message = make(
-            InboxItem, notification=notice, recipient="x", account=people["operator"], name="x", language="ja"
+            InboxItem, notification=notification, recipient="x", account=people["operator"], name="x", language="ja"
         )
         self._keep(
-            notice, message, mail, NotificationChannel.objects.get(key="slack"), group,
+            notification, message, mail, NotificationChannel.objects.get(key="slack"), group,
             make(NotificationChannel, key="off", channel_type="slack", label_ja="x", label_en="x", disabled_at=moment),
             make(NotificationDelivery, inbox_item=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
             make(GroupRecipient, group=group, name="x", address="x@users.example"),

@@ -23,7 +23,7 @@ from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import schedule
-from releases.operations.follow_up.complete import complete as settle_debt
+from releases.operations.follow_up.complete import complete as complete_follow_up
 from releases.operations.release import prepare
 from releases.operations.release.final_check import sign
 from releases.operations.release.reschedule import set_scheduled_start
@@ -64,7 +64,7 @@ class History(RuleBasedStateMachine):
             roles=roles,
             author="author_on_committee",
             makers={*commits, "manager"},  # the manager made the configurations
-            deputies={(d.delegate.username, d.delegator.username) for d in Delegation.objects.filter(revoked_at=None)},
+            delegates={(d.delegate.username, d.delegator.username) for d in Delegation.objects.filter(revoked_at=None)},
             content={"ticket": self.release.ticket, "on_timeout": "roll_back", "window": 0, "waivers": set()},
         )
 
@@ -108,8 +108,8 @@ class History(RuleBasedStateMachine):
             else None
         )
         assert found == ((model.round.state, model.round.yes) if model.round else None), model
-        run = self.real_run()
-        assert (run.state if run else "") == model.run, model
+        deployment = self.real_run()
+        assert (deployment.state if deployment else "") == model.deployment, model
         assert ApprovalRequest.objects.filter(release=self.release, state="used").count() == model.starts, model
 
     def real_round(self) -> ApprovalRequest | None:
@@ -136,7 +136,9 @@ class History(RuleBasedStateMachine):
         if luck == 9:
             return
         for _step in range(30):
-            there = self.model.run in places or (self.model.state in places and self.model.run not in WAITING)
+            there = self.model.deployment in places or (
+                self.model.state in places and self.model.deployment not in WAITING
+            )
             if there and not self.model.stale():
                 return
             self.forward(_step)
@@ -169,19 +171,19 @@ class History(RuleBasedStateMachine):
             self.to_confirm(able[0]) if able else self.give("operator", "operator")
         elif model.conditions:
             able = [name for name in self.who("committee") if name not in model.kept_out()]
-            self.to_settle_condition(able[0]) if able else self.give("committee_a", "committee")
-        elif model.run in ("", "cancelled", "missed", "resolved"):
+            self.to_complete_condition(able[0]) if able else self.give("committee_a", "committee")
+        elif model.deployment in ("", "cancelled", "missed", "resolved"):
             self.to_request(self.starter())
-        elif model.run == "requested":
+        elif model.deployment == "requested":
             self.to_schedule(self.starter())
-        elif model.run in ("scheduled", "queued") and not model.has(model.starter, "operator"):
+        elif model.deployment in ("scheduled", "queued") and not model.has(model.starter, "operator"):
             self.give(model.starter, "operator")
-        elif model.run == "scheduled":
+        elif model.deployment == "scheduled":
             self.to_queue()
-        elif model.run == "queued":
+        elif model.deployment == "queued":
             self.to_claim()
         else:
-            self.to_settle()
+            self.to_resolve()
 
     def need(self, role: str, otherwise: str) -> str:
         """Return somebody other than the author with a role; give it to somebody when nobody has it."""
@@ -263,68 +265,75 @@ class History(RuleBasedStateMachine):
         fits = (
             model.has(who, "operator")
             and model.state in ("final_check_completed", "releasing")
-            and model.run not in WAITING
+            and model.deployment not in WAITING
         )
-        self.act("request", who, lambda: request(self.release.pk, environment_id=where), fits and model.run != "running",
+        self.act("request", who, lambda: request(self.release.pk, environment_id=where), fits and model.deployment != "running",
                  lambda: setattr(model, "run", "requested"))  # fmt: skip
 
     def to_schedule(self, who: str) -> None:
-        model, run = self.model, self.real_run()
-        if run is None:
+        model, deployment = self.model, self.real_run()
+        if deployment is None:
             return
-        fits = model.has(who, "operator") and model.run == "requested" and who not in model.spoken and model.may_run()
-        self.act("schedule", who, lambda: schedule(run.pk), fits, lambda: self.scheduled(who))
+        fits = (
+            model.has(who, "operator")
+            and model.deployment == "requested"
+            and who not in model.spoken
+            and model.may_run()
+        )
+        self.act("schedule", who, lambda: schedule(deployment.pk), fits, lambda: self.scheduled(who))
 
     def scheduled(self, who: str) -> None:
         """Note who has scheduled the run."""
-        self.model.run, self.model.starter = "scheduled", who
+        self.model.deployment, self.model.starter = "scheduled", who
         self.model.starters.add(who)
 
     def to_queue(self) -> None:
-        model, run = self.model, self.real_run()
-        if run is None:
+        model, deployment = self.model, self.real_run()
+        if deployment is None:
             return
-        fits = model.run == "scheduled" and model.has(model.starter, "operator") and model.may_run()
-        self.act("queue", "", lambda: enqueue(run.pk), fits and model.state == "final_check_completed",
+        fits = model.deployment == "scheduled" and model.has(model.starter, "operator") and model.may_run()
+        self.act("queue", "", lambda: enqueue(deployment.pk), fits and model.state == "final_check_completed",
                  lambda: setattr(model, "run", "queued"))  # fmt: skip
 
     def to_claim(self) -> None:
-        model, run = self.model, self.real_run()
-        step = run.steps.order_by("ordinal").first() if run is not None else None
-        if step is None or run is None or run.state != "queued":
+        model, deployment = self.model, self.real_run()
+        step = deployment.steps.order_by("ordinal").first() if deployment is not None else None
+        if step is None or deployment is None or deployment.state != "queued":
             return
-        fits = model.run == "queued" and model.has(model.starter, "operator") and model.may_run()
+        fits = model.deployment == "queued" and model.has(model.starter, "operator") and model.may_run()
         self.act("claim", "", lambda: claim(step.pk, worker="w"), fits, model.start)
 
-    def to_settle(self, who: str = "") -> None:
-        model, run = self.model, self.real_run()
-        if run is None or model.run != "running":
+    def to_resolve(self, who: str = "") -> None:
+        model, deployment = self.model, self.real_run()
+        if deployment is None or model.deployment != "running":
             return
-        if run.state == "running":
-            walk(run, "fail")
+        if deployment.state == "running":
+            walk(deployment, "fail")
         others = [name for name in self.who("operator") if name != model.starter]
         if not who and not others:
             self.give("second_operator" if model.starter != "second_operator" else "operator", "operator")
             others = [name for name in self.who("operator") if name != model.starter]
         who = who or others[0]
-        model.run = "failed"
+        model.deployment = "failed"
 
         def effect() -> None:
-            model.run, model.state = "resolved", "testing_completed"
+            model.deployment, model.state = "resolved", "testing_completed"
 
-        done = self.act("settle", who, lambda: resolve(run.pk, how="previous", reason="seen"), who in others, effect)
+        done = self.act(
+            "settle", who, lambda: resolve(deployment.pk, how="previous", reason="seen"), who in others, effect
+        )
         if not done:
-            model.run = "running"
-            self.to_settle()
+            model.deployment = "running"
+            self.to_resolve()
 
-    def to_settle_condition(self, who: str) -> None:
+    def to_complete_condition(self, who: str) -> None:
         model = self.model
         debt = FollowUp.objects.filter(release=self.release, blocks="start", completed_at=None).first()
         assert (debt is not None) == bool(model.conditions)
         if debt is None:
             return
         fits = model.has(who, "committee") and who not in model.kept_out()
-        self.act("settle_condition", who, lambda: settle_debt(debt.pk, note="done"), fits,
+        self.act("settle_condition", who, lambda: complete_follow_up(debt.pk, note="done"), fits,
                  lambda: setattr(model, "conditions", model.conditions - 1))  # fmt: skip
 
     def give(self, who: str, role: str) -> None:

@@ -20,7 +20,7 @@ class Round:
     """One approval request."""
 
     content: dict[str, Any]
-    applicant: str
+    requester: str
     state: str = "in_review"
     said: set[str] = field(default_factory=set)
     words: list[tuple[str, str]] = field(default_factory=list)
@@ -44,16 +44,16 @@ class Reference:
     roles: dict[str, set[str]]
     author: str
     makers: set[str]
-    deputies: set[tuple[str, str]] = field(default_factory=set)
+    delegates: set[tuple[str, str]] = field(default_factory=set)
     state: str = "testing_completed"
     content: dict[str, Any] = field(default_factory=dict)
     editors: set[str] = field(default_factory=set)
     waived_by: set[str] = field(default_factory=set)
     waivers: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    rounds: list[Round] = field(default_factory=list)
+    approval_requests: list[Round] = field(default_factory=list)
     spoken: set[str] = field(default_factory=set)
     finals: dict[str, str] = field(default_factory=dict)
-    run: str = ""
+    deployment: str = ""
     starter: str = ""
     starters: set[str] = field(default_factory=set)
     conditions: int = 0
@@ -64,7 +64,7 @@ class Reference:
     @property
     def round(self) -> Round | None:
         """Return the latest round."""
-        return self.rounds[-1] if self.rounds else None
+        return self.approval_requests[-1] if self.approval_requests else None
 
     @property
     def live(self) -> Round | None:
@@ -78,7 +78,7 @@ class Reference:
     def kept_out(self) -> set[str]:
         """Return who made it, waived for it or started it, and who applied for what is live."""
         out = {self.author} | self.makers | self.editors | self.waived_by | self.starters
-        return out | ({self.live.applicant} if self.live is not None else set())
+        return out | ({self.live.requester} if self.live is not None else set())
 
     def met(self) -> bool:
         """Tell whether enough approvals count now: given for somebody who still holds the role, by nobody who is kept out."""
@@ -99,7 +99,7 @@ class Reference:
     def may_speak(self, person: str, absent: str = "") -> bool:
         """Tell whether a person's word counts in the open round, his own or in another's place."""
         live = self.live
-        if live is None or live.state != "in_review" or (absent and (person, absent) not in self.deputies):
+        if live is None or live.state != "in_review" or (absent and (person, absent) not in self.delegates):
             return False
         both = {person, absent} - {""}
         return self.has(absent or person, "committee") and not both & self.kept_out() and not both & live.said
@@ -139,7 +139,7 @@ class Reference:
 
     def submit(self, person: str) -> None:
         """Open a round about the content as it is."""
-        self.rounds.append(Round(content=self.frozen(), applicant=person))
+        self.approval_requests.append(Round(content=self.frozen(), requester=person))
         self.state, self.finals = "in_review", {}
 
     def frozen(self) -> dict[str, Any]:

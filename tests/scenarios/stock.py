@@ -25,14 +25,14 @@ class Stock:
         self.release = first
         self.rows = {name: list(getattr(first, name).all()) for name in COPIED}
         self.editors = list(first.editors.all())
-        self.runs = list(Deployment.objects.filter(release=first).order_by("pk"))
+        self.deployments = list(Deployment.objects.filter(release=first).order_by("pk"))
         self.count = 0
         self.end(first)
 
     def end(self, release: Any) -> None:
         """Withdraw a release, after the run that occupies production was settled."""
-        for run in Deployment.objects.filter(release=release, state__in=["running", "queued"]):
-            walk(run, *(("fail", "resolve") if run.state == "running" else ("cancel",)))
+        for deployment in Deployment.objects.filter(release=release, state__in=["running", "queued"]):
+            walk(deployment, *(("fail", "resolve") if deployment.state == "running" else ("cancel",)))
         found = Release.objects.get(pk=release.pk)
         if found.state == "releasing":
             found = walk(found, "stand_down")
@@ -54,8 +54,8 @@ class Stock:
                 )
             for state in ("content_checked", "approved", "ready_to_publish"):
                 made.documents.update(state=state)
-            for run in self.runs:
-                copied = _twin(run, release=made, state="requested")
+            for deployment in self.deployments:
+                copied = _twin(deployment, release=made, state="requested")
                 copied.save_base(raw=True)
                 for state in RUN:
                     Deployment.objects.filter(pk=copied.pk).update(state=state)

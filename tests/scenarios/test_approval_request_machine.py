@@ -19,7 +19,7 @@ from audit.reconciliation import nightly
 from environments.models import AccessGrant, Account, Delegation
 from environments.operations.access import grant as grants
 from environments.operations.account.create import create
-from environments.operations.delegation import request as deputies
+from environments.operations.delegation import request as delegates
 from releases.models import Deployment, Waiver
 from releases.operations.approval_request import decide
 from releases.operations.deployment.enqueue import mark_missed
@@ -73,41 +73,41 @@ class ApprovalRequestMachine(History):
     def approve_for_another(self, luck: int, number: int, other: int) -> None:
         """Approve as a delegate, or without being one."""
         self.bring(luck, "in_review")
-        pairs = sorted(pair for pair in self.model.deputies if self.model.may_approve(*pair))
+        pairs = sorted(pair for pair in self.model.delegates if self.model.may_approve(*pair))
         if not pairs and luck < 8:
             self.appoint(number, other)
-            pairs = sorted(pair for pair in self.model.deputies if self.model.may_approve(*pair))
-        deputy, absent = pairs[number % len(pairs)] if pairs else (PEOPLE[number % 11], PEOPLE[other % 7])
-        if deputy != absent:
-            self.to_approve(deputy, absent=absent)
+            pairs = sorted(pair for pair in self.model.delegates if self.model.may_approve(*pair))
+        delegate, absent = pairs[number % len(pairs)] if pairs else (PEOPLE[number % 11], PEOPLE[other % 7])
+        if delegate != absent:
+            self.to_approve(delegate, absent=absent)
 
     def appoint(self, number: int, other: int) -> None:
         """Appoint a delegate who is not one yet."""
-        absent, deputy = COMMITTEE[number % 5], PEOPLE[other % 11]
-        taken = {one for _deputy, one in self.model.deputies}
-        if absent == deputy or absent in taken:
+        absent, delegate = COMMITTEE[number % 5], PEOPLE[other % 11]
+        taken = {one for _delegate, one in self.model.delegates}
+        if absent == delegate or absent in taken:
             return
         moment, world = datetime.now(UTC), self.stock.world
         with world.acting_as(absent):
-            row = deputies.request_delegation(
+            row = delegates.request_delegation(
                 delegator_id=self.people[absent].pk,
-                delegate_id=self.people[deputy].pk,
+                delegate_id=self.people[delegate].pk,
                 starts_at=moment - timedelta(seconds=5),
                 until=moment + timedelta(hours=8),
                 reason="away",
             )
         with world.acting_as("administrator"):
-            deputies.confirm(row.pk)
-        self.model.deputies.add((deputy, absent))
+            delegates.confirm(row.pk)
+        self.model.delegates.add((delegate, absent))
 
-    def end_deputy(self, number: int) -> None:
+    def end_delegation(self, number: int) -> None:
         """Let somebody come back."""
-        if self.model.deputies:
-            deputy, absent = sorted(self.model.deputies)[number % len(self.model.deputies)]
+        if self.model.delegates:
+            delegate, absent = sorted(self.model.delegates)[number % len(self.model.delegates)]
             row = Delegation.objects.get(delegator__username=absent, revoked_at=None)
             with self.stock.world.acting_as(absent):
-                deputies.revoke(row.pk, reason="back")
-            self.model.deputies.discard((deputy, absent))
+                delegates.revoke(row.pk, reason="back")
+            self.model.delegates.discard((delegate, absent))
 
     def refuse(self, luck: int, number: int, final: bool) -> None:
         """Send back or reject."""
@@ -129,7 +129,7 @@ class ApprovalRequestMachine(History):
         self.bring(luck, "in_review")
         self.to_take_back(self.pick(self.who("release_manager"), luck, number))
 
-    def amend_and_edit(self, luck: int, number: int) -> None:
+    def reopen_and_edit(self, luck: int, number: int) -> None:
         """Open the content, and write in it; who edits is kept out from now on."""
         self.bring(
             luck, *(("in_review", "approved", "final_check_completed", "testing_completed", "scheduled")[number % 5],)
@@ -242,29 +242,31 @@ class ApprovalRequestMachine(History):
         self.bring(luck, "queued")
         self.to_claim()
         if luck % 2:
-            self.to_settle(PEOPLE[number % 11])
-            self.to_settle()
+            self.to_resolve(PEOPLE[number % 11])
+            self.to_resolve()
 
     def end_run(self, luck: int, number: int, missed: bool) -> None:
         """Cancel or miss a run that has not begun: the approval stays good."""
         self.bring(luck, ("requested", "scheduled", "queued")[number % 3] if not missed else "scheduled")
-        run: Deployment | None = self.real_run()
+        deployment: Deployment | None = self.real_run()
         model = self.model
-        if run is None:
+        if deployment is None:
             return
         if missed:
-            self.act("miss", "", lambda: mark_missed(run.pk) or True, model.run in ("scheduled", "queued"),
+            self.act("miss", "", lambda: mark_missed(deployment.pk) or True, model.deployment in ("scheduled", "queued"),
                      lambda: setattr(model, "run", "missed"))  # fmt: skip
             return
         who = self.pick(self.who("release_manager", "operator"), luck, number)
-        fits = model.has(who, "release_manager", "operator") and model.run in WAITING
-        self.act("cancel", who, lambda: cancel(run.pk, reason="no"), fits, lambda: setattr(model, "run", "cancelled"))
+        fits = model.has(who, "release_manager", "operator") and model.deployment in WAITING
+        self.act(
+            "cancel", who, lambda: cancel(deployment.pk, reason="no"), fits, lambda: setattr(model, "run", "cancelled")
+        )
 
-    def settle_condition(self, number: int) -> None:
+    def complete_condition(self, number: int) -> None:
         """Settle what was promised, by whoever."""
         if not self.model.conditions:
             self.approve_with_condition(0, number)
-        self.to_settle_condition(self.pick(self.who("committee"), number % 10, number))
+        self.to_complete_condition(self.pick(self.who("committee"), number % 10, number))
 
     def change_roles(self, number: int) -> None:
         """Take a role from somebody, or give it."""
@@ -283,7 +285,7 @@ class ApprovalRequestMachine(History):
         if self.over():
             return
         if other % 8 < 3:
-            (lambda: self.tamper(luck, number), lambda: self.anything(number), lambda: self.end_deputy(number))[
+            (lambda: self.tamper(luck, number), lambda: self.anything(number), lambda: self.end_delegation(number))[
                 other % 8
             ]()
             return
@@ -294,8 +296,8 @@ class ApprovalRequestMachine(History):
             "send_back": lambda: self.refuse(luck, number, False),
             "reject": lambda: self.refuse(luck, number, True),
             "take_back": lambda: self.take_back(luck, number),
-            "amend": lambda: self.amend_and_edit(luck, number),
-            "edit": lambda: self.amend_and_edit(luck, number),
+            "amend": lambda: self.reopen_and_edit(luck, number),
+            "edit": lambda: self.reopen_and_edit(luck, number),
             "postpone": lambda: self.postpone(luck, number),
             "withdraw": lambda: self.withdraw(luck, number),
             "waive": lambda: self.waive(luck, number),
@@ -304,7 +306,7 @@ class ApprovalRequestMachine(History):
             "lapse": lambda: (self.expire(luck, number), self.lapse()),
             "cancel": lambda: self.end_run(luck, number, False),
             "miss": lambda: self.end_run(luck, number, True),
-            "settle_condition": lambda: self.settle_condition(number),
+            "settle_condition": lambda: self.complete_condition(number),
             "give_role": lambda: self.change_roles(number),
             "end_role": lambda: self.change_roles(number),
             "settle": lambda: self.start(luck | 1, number),
@@ -319,10 +321,10 @@ class ApprovalRequestMachine(History):
         """Each attempt in production has used an approval of its own; then make room for the next release."""
         if not hasattr(self, "release"):
             return
-        runs = Deployment.objects.filter(environment__slug="production").exclude(
+        deployments = Deployment.objects.filter(environment__slug="production").exclude(
             state__in=[*WAITING, "cancelled", "missed"]
         )
-        used = [run.approval_request for run in runs.select_related("approval_request")]
+        used = [deployment.approval_request for deployment in deployments.select_related("approval_request")]
         assert all(consent is not None and consent.state == "used" for consent in used)
         assert len({consent.pk for consent in used if consent is not None}) == len(used), "single use"
         self.put_back()

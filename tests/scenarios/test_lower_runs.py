@@ -29,7 +29,7 @@ def started(stock: Stock, *, at: str = "releasing") -> Any:
 
 def lower(stock: Stock, release: Any, *edges: str, environment: str = "staging") -> Any:
     """Return a run of a lower tier, taken along its edges."""
-    run = make(
+    deployment = make(
         Deployment,
         release=release,
         application=release.application,
@@ -37,29 +37,31 @@ def lower(stock: Stock, release: Any, *edges: str, environment: str = "staging")
         requested_by=stock.world.people["operator"],
         previous={"wanted_tree": release.tree},
     )
-    return walk(run, *edges)
+    return walk(deployment, *edges)
 
 
 @pytest.mark.parametrize("how", ["previous", "planned", "unknown"])
 def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> None:
     release = started(stock)
-    run = alter(lower(stock, release, "schedule", "enqueue", "start", "fail"), previous={})  # nothing lies there
+    deployment = alter(lower(stock, release, "schedule", "enqueue", "start", "fail"), previous={})  # nothing lies there
     with stock.world.acting_as("second_operator"):
-        resolve(run.pk, how=how, reason="looked")
+        resolve(deployment.pk, how=how, reason="looked")
     assert Release.objects.get(pk=release.pk).state == "releasing"
 
 
 @pytest.mark.parametrize("at", ["releasing", "monitoring", "completed"])
 def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> None:
     release = started(stock, at=at)
-    run = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback")
-    alarm = walk(make(Rollback, deployment=run, cause="major_failure", raised_at=now()), "assess", "authorise", "start")
+    deployment = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback")
+    alarm = walk(
+        make(Rollback, deployment=deployment, cause="major_failure", raised_at=now()), "assess", "authorise", "start"
+    )
     same = dict.fromkeys(("code", "configuration", "data"), "")
-    targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
+    targets = ((Rollback, alarm.pk), (Deployment, deployment.pk), (Release, release.pk))
     with acting(COMMAND), operation("test:restored", *targets) as op:
         op.get(Deployment).measured = {"rollback": same}
         complete(op, op.get(Rollback), op.get(Deployment), op.get(Release))
-    assert Deployment.objects.get(pk=run.pk).state == "rolled_back"
+    assert Deployment.objects.get(pk=deployment.pk).state == "rolled_back"
     assert Release.objects.get(pk=release.pk).state == at
 
 
@@ -69,9 +71,13 @@ def test_going_back_after_the_monitoring_retracts_what_was_published(stock: Stoc
     published, draft = release.documents.order_by("pk")[:2]
     walk(published, "publish")
     walk(draft, "revise")
-    run = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback", environment="production")
-    alarm = walk(make(Rollback, deployment=run, cause="major_failure", raised_at=now()), "assess", "authorise", "start")
-    targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
+    deployment = lower(
+        stock, release, "schedule", "enqueue", "start", "fail", "start_rollback", environment="production"
+    )
+    alarm = walk(
+        make(Rollback, deployment=deployment, cause="major_failure", raised_at=now()), "assess", "authorise", "start"
+    )
+    targets = ((Rollback, alarm.pk), (Deployment, deployment.pk), (Release, release.pk))
     with acting(COMMAND), operation("test:restored", *targets) as op:
         op.get(Deployment).measured = {"rollback": dict.fromkeys(("code", "configuration", "data"), "")}
         complete(op, op.get(Rollback), op.get(Deployment), op.get(Release))
@@ -81,8 +87,8 @@ def test_going_back_after_the_monitoring_retracts_what_was_published(stock: Stoc
 
 def test_monitoring_in_staging_completes_no_release(stock: Stock) -> None:
     release = started(stock, at="monitoring")
-    run = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
-    with acting(COMMAND), operation("test:close", (Deployment, run.pk), (Release, release.pk)) as op:
+    deployment = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
+    with acting(COMMAND), operation("test:close", (Deployment, deployment.pk), (Release, release.pk)) as op:
         _close(op, op.get(Deployment), op.get(Release), None)
     assert Release.objects.get(pk=release.pk).state == "monitoring"
 
@@ -90,10 +96,10 @@ def test_monitoring_in_staging_completes_no_release(stock: Stock) -> None:
 def test_a_release_whose_rollback_was_finished_by_hand_has_an_end(stock: Stock) -> None:
     """Settled as before after its watch had begun: it was taken back."""
     release = started(stock, at="monitoring")
-    run = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring", "start_rollback", "fail_rollback",
+    deployment = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring", "start_rollback", "fail_rollback",
                 environment="production")  # fmt: skip
     with stock.world.acting_as("second_operator"):
-        resolve(run.pk, how="previous", reason="restored by hand")
+        resolve(deployment.pk, how="previous", reason="restored by hand")
     assert Release.objects.get(pk=release.pk).state == "rolled_back"
     assert not ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]).exists()
 
@@ -103,14 +109,14 @@ def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
     world, release = stock.world, stock.take()
     for attempt in (1, 2):
         with world.acting_as("manager"):
-            round_ = submit(release.pk)
+            approval_request = submit(release.pk)
         for name in ("committee_a", "committee_b"):
             with world.acting_as(name):
-                approve(round_.pk, digest=round_.digest)
+                approve(approval_request.pk, digest=approval_request.digest)
         for name in ("manager", "operator"):
             with world.acting_as(name):
                 sign(release.pk)
         assert Release.objects.get(pk=release.pk).state == "final_check_completed"
         assert FinalCheck.objects.filter(release=release).count() == 2 * attempt
-        walk(ApprovalRequest.objects.get(pk=round_.pk), "use")
+        walk(ApprovalRequest.objects.get(pk=approval_request.pk), "use")
         walk(Release.objects.get(pk=release.pk), "start", "abort")

@@ -75,38 +75,38 @@ def granted(stock: Stock) -> tuple[Any, ApprovalRequest]:
     """Return a release with the approval of two."""
     release = stock.take()
     with stock.world.acting_as("manager"):
-        round_ = submit(release.pk)
+        approval_request = submit(release.pk)
     for name in ("committee_a", "committee_b"):
         with stock.world.acting_as(name):
-            decide.approve(round_.pk, digest=round_.digest)
-    return release, ApprovalRequest.objects.get(pk=round_.pk)
+            decide.approve(approval_request.pk, digest=approval_request.digest)
+    return release, ApprovalRequest.objects.get(pk=approval_request.pk)
 
 
 def requested(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     """Return a confirmed release with a run in production that nobody has scheduled."""
-    release, round_ = granted(stock)
+    release, approval_request = granted(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
             sign(release.pk)
     with stock.world.acting_as("operator"):
-        run = request(release.pk, environment_id=stock.world.environments["production"].pk)
-    return release, round_, run
+        deployment = request(release.pk, environment_id=stock.world.environments["production"].pk)
+    return release, approval_request, deployment
 
 
 def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
     """Return a confirmed release with a run that is due."""
-    release, round_, run = requested(stock)
+    release, approval_request, deployment = requested(stock)
     with stock.world.acting_as("operator"):
-        schedule(run.pk)
-    return release, round_, run
+        schedule(deployment.pk)
+    return release, approval_request, deployment
 
 
 def queued(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment, int]:
     """Return a confirmed release with a run whose first step is ready, and that step's number."""
-    release, round_, run = scheduled(stock)
+    release, approval_request, deployment = scheduled(stock)
     with acting(COMMAND):
-        enqueue(run.pk)
-    return release, round_, run, run.steps.get(ordinal=1).pk
+        enqueue(deployment.pk)
+    return release, approval_request, deployment, deployment.steps.get(ordinal=1).pk
 
 
 def consistent(release: Any) -> None:
@@ -114,40 +114,47 @@ def consistent(release: Any) -> None:
     found = Release.objects.get(pk=release.pk)
     live = list(ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]))
     assert len(live) == (found.state in ("in_review", "approved", "final_check_completed")), (found.state, live)
-    for run in Deployment.objects.filter(release=release, environment__slug="production", state="running"):
-        assert run.approval_request is not None and run.approval_request.state == "used" and found.state == "releasing"
+    for deployment in Deployment.objects.filter(release=release, environment__slug="production", state="running"):
+        assert (
+            deployment.approval_request is not None
+            and deployment.approval_request.state == "used"
+            and found.state == "releasing"
+        )
 
 
 def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> None:
-    release, round_, run, step = queued(stock)
+    release, approval_request, deployment, step = queued(stock)
     racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w")) for _ in range(12)]
     racers += [("edit", "manager", lambda: edit(release.pk, fields={"ticket": "T-9"})) for _ in range(7)]
     for name in ("committee_a", "committee_b", "author_on_committee"):
-        racers += [("approve", name, lambda: decide.approve(round_.pk, digest=round_.digest)) for _ in range(2)]
-    racers += [("queue", "", lambda: enqueue(run.pk)) for _ in range(7)]
+        racers += [
+            ("approve", name, lambda: decide.approve(approval_request.pk, digest=approval_request.digest))
+            for _ in range(2)
+        ]
+    racers += [("queue", "", lambda: enqueue(deployment.pk)) for _ in range(7)]
     assert race(stock, racers) == Counter(claim=1, edit=0, approve=0, queue=0)
     assert StepAttempt.objects.filter(step=step).count() == 1
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "used"
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "used"
     consistent(release)
 
 
 def test_of_all_schedulers_one_queues_and_of_all_workers_one_starts(stock: Stock) -> None:
-    _release, _round, run = scheduled(stock)
-    assert race(stock, [("queue", "", lambda: enqueue(run.pk))] * MANY) == Counter(queue=1)
-    step = run.steps.get(ordinal=1).pk
+    _release, _round, deployment = scheduled(stock)
+    assert race(stock, [("queue", "", lambda: enqueue(deployment.pk))] * MANY) == Counter(queue=1)
+    step = deployment.steps.get(ordinal=1).pk
     assert race(stock, [("claim", "", lambda: claim(step, worker="w"))] * MANY) == Counter(claim=1)
 
 
 @pytest.mark.parametrize("again", range(2))
 def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, again: int) -> None:
-    release, round_, _run, step = queued(stock)
+    release, approval_request, _run, step = queued(stock)
     racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w"))] * 12
     racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 12
     racers += [("postpone", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 8
     done = race(stock, racers)
     assert done["amend"] <= 1 and done["postpone"] <= 1
     assert done["claim"] == (not done["amend"] and not done["postpone"]), done
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == ("used" if done["claim"] else "invalidated")
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == ("used" if done["claim"] else "invalidated")
     consistent(release)
 
 
@@ -155,34 +162,39 @@ def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, 
 def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_content(stock: Stock, again: int) -> None:
     release = stock.take()
     with stock.world.acting_as("manager"):
-        round_ = submit(release.pk)
-    said = {"digest": round_.digest}
+        approval_request = submit(release.pk)
+    said = {"digest": approval_request.digest}
     racers: list[Racer] = [
-        ("approve", f"committee_{'ab'[n % 2]}", lambda: decide.approve(round_.pk, **said)) for n in range(12)
+        ("approve", f"committee_{'ab'[n % 2]}", lambda: decide.approve(approval_request.pk, **said)) for n in range(12)
     ]
     racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 6
     racers += [("take_back", "manager", lambda: withdraw_request(release.pk))] * 6
-    racers += [("send_back", "committee_b", lambda: decide.send_back(round_.pk, comment="no", **said))] * 4
+    racers += [("send_back", "committee_b", lambda: decide.send_back(approval_request.pk, comment="no", **said))] * 4
     racers += [("lapse", "", invalidate_stale)] * 4
     done = race(stock, racers)
     assert done["approve"] <= 2 and done["amend"] <= 2 and done["lapse"] == 0, done
-    assert ApprovalDecision.objects.filter(approval_request=round_).count() == done["approve"] + done["send_back"]
-    assert ApprovalRequest.objects.get(pk=round_.pk).state != "in_review", "somebody ended it"
+    assert (
+        ApprovalDecision.objects.filter(approval_request=approval_request).count()
+        == done["approve"] + done["send_back"]
+    )
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state != "in_review", "somebody ended it"
     consistent(release)
 
 
 @pytest.mark.parametrize("again", range(3))
 def test_scheduling_and_changing_at_once_do_not_dead_lock(stock: Stock, again: int) -> None:
     """Each of them needs the release, its round and its run."""
-    release, _round, run = requested(stock)
-    racers: list[Racer] = [("schedule", f"{'second_' * (n % 2)}operator", lambda: schedule(run.pk)) for n in range(12)]
+    release, _round, deployment = requested(stock)
+    racers: list[Racer] = [
+        ("schedule", f"{'second_' * (n % 2)}operator", lambda: schedule(deployment.pk)) for n in range(12)
+    ]
     racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 7
     racers += [("postpone", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 6
-    racers += [("cancel", "manager", lambda: cancel(run.pk, reason="no"))] * 3
+    racers += [("cancel", "manager", lambda: cancel(deployment.pk, reason="no"))] * 3
     racers += [("lapse", "", invalidate_stale)] * 4
     done = race(stock, racers)
     assert done["schedule"] <= 1 and done["amend"] == 1, done
-    assert Deployment.objects.get(pk=run.pk).state == "cancelled", "what waits does not outlive its consent"
+    assert Deployment.objects.get(pk=deployment.pk).state == "cancelled", "what waits does not outlive its consent"
     consistent(release)
 
 
@@ -204,7 +216,7 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
     """The amendment comes while the run is locked and its approval not yet written on it; both end."""
     from releases.operations.deployment import schedule as scheduling
 
-    release, round_, run = requested(stock)
+    release, approval_request, deployment = requested(stock)
     inside, book, faults = threading.Event(), scheduling._book, []
 
     def book_late(*arguments: Any) -> Any:
@@ -226,11 +238,11 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
     other = threading.Thread(target=change_it)
     other.start()
     with stock.world.acting_as("operator"):
-        schedule(run.pk)
+        schedule(deployment.pk)
     other.join(120)
     assert not faults, faults
-    assert Deployment.objects.get(pk=run.pk).state == "cancelled"
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "invalidated"
+    assert Deployment.objects.get(pk=deployment.pk).state == "cancelled"
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "invalidated"
     consistent(release)
 
 
@@ -238,8 +250,8 @@ def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both need the environment and the release, in one order: what is in force is written when the other waits."""
-    release, _round, run = requested(stock)
-    place = {"environment_id": run.environment_id}
+    release, _round, deployment = requested(stock)
+    place = {"environment_id": deployment.environment_id}
     put, faults = put_into_effect.put_into_effect, []
     inside = threading.Event()
     with stock.world.acting_as("manager"):

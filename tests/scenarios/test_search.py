@@ -65,7 +65,7 @@ class World:
 
     release: str = "draft"
     round: str = ""
-    run: str = ""
+    deployment: str = ""
     lower: str = ""
     same: bool = True
     own: bool = False
@@ -83,11 +83,13 @@ def go(model: type, state: str, verb: str) -> str:
     return targets(model, verb).get(state, "")
 
 
-def step(world: World, release: str = "", round_: str = "", run: str = "", lower: str = "") -> World | None:
+def step(
+    world: World, release: str = "", approval_request: str = "", deployment: str = "", lower: str = ""
+) -> World | None:
     """Fire edges together; None when one of them is not open."""
     found = {}
     for name, model, verb in (
-        ("release", Release, release), ("round", ApprovalRequest, round_), ("run", Deployment, run),
+        ("release", Release, release), ("approval_request", ApprovalRequest, approval_request), ("run", Deployment, deployment),
         ("lower", Deployment, lower),
     ):  # fmt: skip
         if verb:
@@ -104,8 +106,8 @@ def ended(world: World | None, how: str) -> World | None:
     if world.round in ApprovalRequest.LIVE:
         verb = how if world.round == "in_review" or how in ("invalidate", "expire") else "invalidate"
         world = replace(world, round=go(ApprovalRequest, world.round, verb))
-    if world.run in Deployment.WAITING_TO_RUN:
-        world = replace(world, run=go(Deployment, world.run, "cancel"))
+    if world.deployment in Deployment.WAITING_TO_RUN:
+        world = replace(world, deployment=go(Deployment, world.deployment, "cancel"))
     return world
 
 
@@ -125,15 +127,19 @@ def submit(w: World) -> World | None:
 
 
 def approve(w: World) -> World | None:
-    return step(w, release="mark_approved", round_="mark_approved") if w.same and w.round == "in_review" else None
+    return (
+        step(w, release="mark_approved", approval_request="mark_approved")
+        if w.same and w.round == "in_review"
+        else None
+    )
 
 
 def send_back(w: World) -> World | None:
-    return step(w, release="send_back", round_="send_back")
+    return step(w, release="send_back", approval_request="send_back")
 
 
 def reject(w: World) -> World | None:
-    return step(w, release="reject", round_="reject")
+    return step(w, release="reject", approval_request="reject")
 
 
 def take_back(w: World) -> World | None:
@@ -142,10 +148,10 @@ def take_back(w: World) -> World | None:
 
 def busy(w: World) -> bool:
     """Restate that amend and withdraw wait for a run that occupies production."""
-    return w.run in Deployment.OCCUPYING and w.run != "queued"
+    return w.deployment in Deployment.OCCUPYING and w.deployment != "queued"
 
 
-def amend(w: World) -> World | None:
+def reopen_scope(w: World) -> World | None:
     return None if busy(w) else ended(step(w, release="reopen_scope"), "invalidate")
 
 
@@ -173,24 +179,24 @@ def change_back(w: World) -> World | None:
 
 
 def request(w: World) -> World | None:
-    if w.release not in Release.MAY_RUN["production"] or w.run in Deployment.WAITING_TO_RUN:
+    if w.release not in Release.MAY_RUN["production"] or w.deployment in Deployment.WAITING_TO_RUN:
         return None
-    return replace(w, run="requested", own=False, used=False) if free(w.run) else None
+    return replace(w, deployment="requested", own=False, used=False) if free(w.deployment) else None
 
 
 def schedule(w: World) -> World | None:
-    moved = step(w, run="schedule") if gates(w) else None
+    moved = step(w, deployment="schedule") if gates(w) else None
     return replace(moved, own=True) if moved else None
 
 
 def queue(w: World) -> World | None:
-    return step(w, run="enqueue") if gates(w) and w.release in Release.MAY_RUN["production"] else None
+    return step(w, deployment="enqueue") if gates(w) and w.release in Release.MAY_RUN["production"] else None
 
 
 def claim(w: World) -> World | None:
     if not gates(w) or w.release not in Release.MAY_RUN["production"]:
         return None
-    moved = step(w, run="start", round_="use" if w.own else "")
+    moved = step(w, deployment="start", approval_request="use" if w.own else "")
     if moved is None or not w.own:
         return moved
     used = replace(moved, used=True)
@@ -198,37 +204,37 @@ def claim(w: World) -> World | None:
 
 
 def verify(w: World) -> World | None:
-    moved = step(w, run="start_monitoring")
+    moved = step(w, deployment="start_monitoring")
     return step(moved, release="start_monitoring") if moved and moved.release == "releasing" else moved
 
 
-def watch_ends(w: World) -> World | None:
-    moved = step(w, run="succeed")
+def monitoring_ends(w: World) -> World | None:
+    moved = step(w, deployment="succeed")
     return step(moved, release="complete") if moved and moved.release == "monitoring" else moved
 
 
 def cut_short(w: World) -> World | None:
-    moved = step(w, run="supersede")
+    moved = step(w, deployment="supersede")
     return step(moved, release="complete") if moved and moved.release == "monitoring" else moved
 
 
-def settle_as_before(w: World) -> World | None:
-    moved = step(w, run="resolve")
+def resolve_previous(w: World) -> World | None:
+    moved = step(w, deployment="resolve")
     verbs = {"releasing": "abort", "monitoring": "mark_rolled_back"}
     return step(moved, release=verbs[moved.release]) if moved and moved.release in verbs else moved
 
 
-def settle_otherwise(w: World) -> World | None:
-    moved = step(w, run="resolve")
+def resolve_otherwise(w: World) -> World | None:
+    moved = step(w, deployment="resolve")
     return step(moved, release="fail") if moved and moved.release in ("releasing", "monitoring") else moved
 
 
 def way_back(w: World) -> World | None:
-    return step(w, run="start_rollback") if w.run in FROM else None
+    return step(w, deployment="start_rollback") if w.deployment in FROM else None
 
 
 def restored(w: World) -> World | None:
-    moved = step(w, run="complete_rollback")
+    moved = step(w, deployment="complete_rollback")
     return step(moved, release="mark_rolled_back") if moved and moved.release in GIVE_BACK else moved
 
 
@@ -249,10 +255,10 @@ ACTS: dict[str, Callable[[World], World | None]] = {
     "lock_scope": plain("release", "lock_scope"), "complete_testing": plain("release", "complete_testing"),
     "confirm": lambda w: step(w, release="complete_final_check") if gates(w) else None,
     "submit": submit, "approve": approve, "send_back": send_back, "reject": reject, "withdraw_request": take_back,
-    "amend": amend, "withdraw": withdraw, "postpone": postpone, "lapse": lapse, "change_outside": change_outside,
+    "amend": reopen_scope, "withdraw": withdraw, "postpone": postpone, "lapse": lapse, "change_outside": change_outside,
     "change_back": change_back, "request": request, "schedule": schedule, "queue": queue, "claim": claim,
-    "deployment verify": verify, "watch_ends": watch_ends, "settle_as_before": settle_as_before,
-    "settle_otherwise": settle_otherwise, "cut_short": cut_short, "way_back": way_back, "restored": restored,
+    "deployment verify": verify, "watch_ends": monitoring_ends, "settle_as_before": resolve_previous,
+    "settle_otherwise": resolve_otherwise, "cut_short": cut_short, "way_back": way_back, "restored": restored,
     "lower_request": lower_request,
     **{f"run {verb}": plain("run", verb) for verb in ALONE},
     **{f"lower {verb}": plain("lower", verb) for verb in LOWER},
@@ -296,7 +302,7 @@ def arrows() -> Iterator[tuple[World, str, World]]:
 def test_nothing_starts_in_production_without_an_approval_about_exactly_this() -> None:
     starts = 0
     for before, name, after in arrows():
-        if before.run == "queued" and after.run == "running":
+        if before.deployment == "queued" and after.deployment == "running":
             starts += 1
             assert (before.round, before.same) == ("approved", True), (name, path(before))
             assert (after.round, after.used) == ("used", True), (name, path(after))
@@ -306,9 +312,9 @@ def test_nothing_starts_in_production_without_an_approval_about_exactly_this() -
 
 def test_whatever_runs_in_production_has_used_an_approval() -> None:
     held = set(Deployment.OCCUPYING) - {"queued"}
-    assert {w.run for w in reached()} >= held | set(Deployment.ENDS), "each state of a run is reached"
+    assert {w.deployment for w in reached()} >= held | set(Deployment.ENDS), "each state of a run is reached"
     for world in reached():
-        if world.run in held | {"monitoring", "succeeded", "resolved", "rolled_back"}:
+        if world.deployment in held | {"monitoring", "succeeded", "resolved", "rolled_back"}:
             assert world.used, path(world)
 
 
@@ -324,12 +330,12 @@ def test_no_live_release_has_a_dead_round_and_no_dead_release_a_live_one() -> No
 def test_while_a_run_changes_production_its_release_is_releasing() -> None:
     """Only runs in production move a release, also when one of a lower tier ends at the same time."""
     for world in reached():
-        if world.run in ("running", "verifying", "awaiting_decision", "stopping"):
+        if world.deployment in ("running", "verifying", "awaiting_decision", "stopping"):
             assert world.release == "releasing", path(world)
 
 
 def test_every_world_can_reach_an_end() -> None:
-    good = {w for w in reached() if w.release in Release.ENDS and free(w.run) and free(w.lower)}
+    good = {w for w in reached() if w.release in Release.ENDS and free(w.deployment) and free(w.lower)}
     backwards: dict[World, list[World]] = {}
     for before, _name, after in arrows():
         backwards.setdefault(after, []).append(before)
@@ -345,13 +351,13 @@ def test_every_world_can_reach_an_end() -> None:
 
 def test_the_search_meets_every_edge_of_the_three_machines() -> None:
     """But for those of releases that never go to production, and of past ones."""
-    fired: dict[str, set[tuple[str, str]]] = {"release": set(), "round": set(), "run": set()}
+    fired: dict[str, set[tuple[str, str]]] = {"release": set(), "approval_request": set(), "run": set()}
     for before, _name, after in arrows():
         for name, pairs in fired.items():
             pairs.add((getattr(before, name), getattr(after, name)))
     missing = {
         f"{name}: {edge.source} –{edge.verb}→ {edge.target}"
-        for name, model in (("release", Release), ("round", ApprovalRequest), ("run", Deployment))
+        for name, model in (("release", Release), ("approval_request", ApprovalRequest), ("run", Deployment))
         for edge in edges(model)
         if (edge.source, edge.target) not in fired[name]
     }

@@ -48,7 +48,7 @@ class Command(BaseCommand):
         try:
             keys = verification.public_keys(options["key"])
             connection.ensure_connection()
-            verdict = verification.verified(
+            result = verification.verified(
                 connection.connection,
                 first=max(options["first"], 1),
                 last=options["last"],
@@ -66,15 +66,15 @@ class Command(BaseCommand):
                 self.stderr.write(_("Inconclusive: %(fault)s") % {"fault": str(fault).strip()})
             sys.exit(UNKNOWN)
         if options["json"]:
-            self.stdout.write(json.dumps(verdict.as_json(), ensure_ascii=False))
+            self.stdout.write(json.dumps(result.as_json(), ensure_ascii=False))
         else:
-            for what in verdict.not_captured:
+            for what in result.not_captured:
                 self.stdout.write(_("NOT CAPTURED: %(what)s") % {"what": what})
-            if verdict.unknown_tables:
-                tables = ", ".join(verdict.unknown_tables)
+            if result.unknown_tables:
+                tables = ", ".join(result.unknown_tables)
                 self.stdout.write(_("Tables neither audited nor exempt: %(tables)s") % {"tables": tables})
-            self._print(verdict.report)
-        sys.exit(verdict.status)
+            self._print(result.report)
+        sys.exit(result.status)
 
     def _scheduled(self) -> NoReturn:
         """Verify as the scheduler has it done, behind everything else that this machine does."""

@@ -85,8 +85,8 @@ def _wait_for_another(op: Operation, account: Account, issuer: Account) -> None:
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
         grant.granted_by, grant.confirmed_by, grant.confirmed_at = issuer, None, None
         grant.save()
-    deputies = Delegation.objects.lasting().filter(delegate=account)
-    for row in deputies.select_for_update(of=("self",), no_key=True).order_by("pk"):
+    delegates = Delegation.objects.lasting().filter(delegate=account)
+    for row in delegates.select_for_update(of=("self",), no_key=True).order_by("pk"):
         row.requested_by, row.confirmed_by, row.confirmed_at = issuer, None, None
         row.save()
 

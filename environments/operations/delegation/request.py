@@ -24,12 +24,12 @@ def request_delegation(
         who = access.require_part()
         if who.pk != absent.pk:
             access.require("manage_access")
-        deputy = Account.objects.filter(pk=delegate_id).first()
-        if deputy is None:
+        delegate = Account.objects.filter(pk=delegate_id).first()
+        if delegate is None:
             raise InvalidInput(_("The selected account does not exist."))
-        if not all(one.kind == Account.Kind.PERSON and one.is_active for one in (absent, deputy)):
+        if not all(one.kind == Account.Kind.PERSON and one.is_active for one in (absent, delegate)):
             raise InvalidInput(_("The person represented and the delegate must both have an active personal account."))
-        if deputy.is_among(absent.identities):
+        if delegate.is_among(absent.identities):
             raise InvalidInput(_("The delegate must be another person."))
         if until <= now() or until <= starts_at:
             raise InvalidInput(_("The end lies before the beginning, or in the past."))
@@ -41,10 +41,15 @@ def request_delegation(
         if same is not None:
             raise InvalidInput(_("%(deputy)s is already the delegate for that time.") % {"deputy": str(same.delegate)})
         made = Delegation.objects.create(
-            delegator=absent, delegate=deputy, starts_at=starts_at, until=until, reason=reason.strip(), requested_by=who
+            delegator=absent,
+            delegate=delegate,
+            starts_at=starts_at,
+            until=until,
+            reason=reason.strip(),
+            requested_by=who,
         )
         op.signature()
-        op.about(made, absent=absent.pk, deputy=deputy.pk)
+        op.about(made, absent=absent.pk, delegate=delegate.pk)
     return made
 
 

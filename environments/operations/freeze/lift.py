@@ -24,11 +24,11 @@ def lift(freeze_id: int, *, reason: str) -> ChangeFreeze:
         first, setter = freeze.lift_requested_by, freeze.created_by
         own = setter is not None and setter.person_key == account.person_key
         op.signature()
-        op.details["waits"] = False
+        op.details["awaits_second_person"] = False
         if freeze.full and not own:
             if first is None or not access.may(first, "plan", freeze.environment):
                 freeze.lift_requested_by = account
-                op.details["waits"] = True
+                op.details["awaits_second_person"] = True
                 op.notify_as("freeze:request_lift")
                 return freeze
             if account.is_among(first.identities):

@@ -49,18 +49,18 @@ def apply_or_request(op: Operation, row: Any, after: dict[str, Any], *, by: Acco
     if new:
         op.about(proposed)
     else:
-        op.details["proposed_change"] = proposed.pk
+        op.details["requested_change"] = proposed.pk
         op.created.append(proposed)
     return proposed
 
 
-def confirm_change(proposed_id: int, *, reason: str = "") -> Model:
+def confirm_change(requested_change_id: int, *, reason: str = "") -> Model:
     """Accept a proposed change as the second person: it is written as it was proposed. Return the changed row.
 
     Raises NotPermitted, NotPossible, GateNotPassed for a row that has changed since, and what the operation itself refuses.
     """
-    asked = RequestedChange.objects.get(pk=proposed_id)
-    rows: list[tuple[type[Model], int]] = [(RequestedChange, proposed_id)]
+    asked = RequestedChange.objects.get(pk=requested_change_id)
+    rows: list[tuple[type[Model], int]] = [(RequestedChange, requested_change_id)]
     rows += [
         (kind, pk) for kind, pk in ((DeploymentTarget, asked.target_id), (Account, asked.account_id)) if pk is not None
     ]
@@ -90,9 +90,9 @@ def confirm_change(proposed_id: int, *, reason: str = "") -> Model:
     return row  # type: ignore[no-any-return]
 
 
-def reject_change(proposed_id: int, *, reason: str) -> RequestedChange:
+def reject_change(requested_change_id: int, *, reason: str) -> RequestedChange:
     """Decline a proposed change, or withdraw one's own: nothing is written. Raises NotPermitted, InvalidInput, NotPossible."""
-    with operation("requested_change:reject", (RequestedChange, proposed_id), reason=reason) as op:
+    with operation("requested_change:reject", (RequestedChange, requested_change_id), reason=reason) as op:
         proposed, who = op.get(RequestedChange), access.current_account()
         if who.pk != proposed.requested_by_id:
             access.require(OPERATIONS[proposed.event][0])

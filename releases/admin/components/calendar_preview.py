@@ -198,7 +198,7 @@ def _hit(
         and application_id in (None, r.application_id)
         and any(overlap(start, end, r.scheduled_start_at, r.scheduled_end_at) for start, end in times)
     ]
-    runs = [
+    deployments = [
         r
         for r in runs_between(environment, times[0][0], times[-1][1])
         if application_id in (None, r.application_id)
@@ -214,7 +214,7 @@ def _hit(
         (_("Planned releases"), "\n".join(names) or _("none")),
         (
             _("Scheduled deployments"),
-            "\n".join(labelled(r, when(r.scheduled_start_at, environment.zone)) for r in runs) or _("none"),
+            "\n".join(labelled(r, when(r.scheduled_start_at, environment.zone)) for r in deployments) or _("none"),
         ),
     ]
 

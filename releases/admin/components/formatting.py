@@ -72,12 +72,12 @@ _WORDS: dict[str, Any] = {
     "updated": gettext_lazy("changed"),
     "deleted": gettext_lazy("deleted"),
     "failed": gettext_lazy("failed"),
-    "lost": gettext_lazy("lost: the worker ended"),
+    "worker_lost": gettext_lazy("lost: the worker ended"),
     "doubt": gettext_lazy("outcome unknown"),
     "one_way": gettext_lazy("there is no reverse migration"),
     "loses": gettext_lazy("the reverse migration does not restore data"),
     "asked": gettext_lazy("a person was asked"),
-    "waits": gettext_lazy("waiting for the right time"),
+    "waiting": gettext_lazy("waiting for the right time"),
     "still_running": gettext_lazy("the target was still at work"),
     "stopped": gettext_lazy("stopped"),
     "running": gettext_lazy("still running"),
@@ -215,7 +215,7 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
     held = any(rights.may(right, place) for right, place in verb.asks(instance))
     if held or (not verb.rights and verb.why_not_permitted is not None):
         return rights.account is not None and not verb.why_not(rights.account, instance)
-    return verb.by_deputy and rights.account is not None and verb.for_you(rights.account, instance)
+    return verb.by_delegate and rights.account is not None and verb.for_you(rights.account, instance)
 
 
 def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:

@@ -81,7 +81,7 @@ _PLACES = gettext_lazy(
 _FORMATS = (("", "env (shared/config.env)"), ("toml", "toml"), ("yaml", "yaml"), ("json", "json"),
             ("command", gettext_lazy("commands of your own")))  # fmt: skip
 # Settings with pages of their own.
-ELSEWHERE = ("watch", "http_hosts", "private_networks")
+ELSEWHERE = ("metric_sources", "http_hosts", "private_networks")
 
 SHEET: tuple[Group | Entry, ...] = (
     Group(gettext_lazy("Service")),

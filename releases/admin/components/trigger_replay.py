@@ -17,9 +17,9 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
     words = _words()
     text = _("changed rollback triggers: %(keys)s")
     lines = [text % {"keys": listed(words.get(key, key) for key in replayed["triggers"])}]
-    if not replayed["watches"]:
+    if not replayed["monitoring_periods"]:
         return [*lines, _("There is no monitoring period yet for a replay of the changed triggers.")]
-    for row in replayed["watches"]:
+    for row in replayed["monitoring_periods"]:
         was, would = (
             listed(words.get(key, key) for key, _critical, _at in row[name]) or _("nothing")
             for name in ("was", "would")
@@ -28,11 +28,11 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
         began = calendar.print_time(moment, zone or DEFAULT_ZONE, get_language() or "ja")
         said = _("%(run)s, %(began)s, %(n)d measurements: fired %(was)s, would have fired %(would)s")
         line = said % {
-            "run": row["run"], "began": began, "n": row["samples"], "was": was, "would": would,
+            "deployment": row["deployment"], "began": began, "n": row["measurements"], "was": was, "would": would,
         }  # fmt: skip
         if row["missed"]:
             line += " – " + _("A REAL ALARM WOULD HAVE BEEN MISSED")
-        elif row["louder"]:
+        elif row["additional"]:
             line += " – " + _("a critical alarm where there was none")
         lines.append(line)
     return lines

@@ -27,7 +27,7 @@ from environments.operations.account import (
     edit as editing,
     invite as invitations,
 )
-from environments.operations.delegation import request as deputies
+from environments.operations.delegation import request as delegates
 from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR, ROLE_CHOICES
 from releases.admin.components import staffing_preview as preview
@@ -203,7 +203,7 @@ def _why(instance: Any) -> Fields:
     return {"note": text(_("reason for revocation"))}
 
 
-def _deputy(instance: Any) -> Fields:
+def _delegate(instance: Any) -> Fields:
     return {
         "delegator_id": people(_("person represented"), _myself()),
         "delegate_id": people(_("delegate")),
@@ -256,9 +256,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("access_review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
     Verb("access_review", "revoke", _("Revoke grant"), review.revoke, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
     Verb("access_review", "close", _("Close access review"), review.close, GIVE, AccessReview, reason, signs=True),
-    Verb("delegation", "request", _("Appoint delegate"), deputies.request_delegation, LOOK, fields=_deputy, signs=True,
+    Verb("delegation", "request", _("Appoint delegate"), delegates.request_delegation, LOOK, fields=_delegate, signs=True,
          preview=preview.of_absence),
-    Verb("delegation", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Delegation, reason, signs=True, shows=_stands_in),
-    Verb("delegation", "revoke", _("Revoke delegation"), deputies.revoke, LOOK, Delegation, must, danger=True, shows=_stands_in),
+    Verb("delegation", "confirm", _("Confirm delegation"), delegates.confirm, GIVE, Delegation, reason, signs=True, shows=_stands_in),
+    Verb("delegation", "revoke", _("Revoke delegation"), delegates.revoke, LOOK, Delegation, must, danger=True, shows=_stands_in),
     Verb("environment", "require_two_factor", _("Set two-factor requirement"), require_two_factor.require_two_factor, GIVE, Environment, _factor, signs=True),
 )  # fmt: skip

@@ -77,8 +77,8 @@ def _refusal(instance: Any) -> Fields:
     return {**_shown(instance), "comment": text(_("comment"))}
 
 
-def _content(round_: ApprovalRequest) -> list[tuple[str, str]]:
-    return [(clause, "") for clause in round_.document]  # the page shows the clauses themselves
+def _content(approval_request: ApprovalRequest) -> list[tuple[str, str]]:
+    return [(clause, "") for clause in approval_request.document]  # the page shows the clauses themselves
 
 
 def _item(instance: Any) -> Fields:
@@ -175,8 +175,8 @@ def _note(instance: Any) -> Fields:
     return {"note": text(_("completion note"))}
 
 
-def _asked_of_follow_up(obligation: FollowUp) -> list[tuple[str, Environment | None]]:
-    return [(complete.right_for(obligation), None)]
+def _asked_of_follow_up(follow_up: FollowUp) -> list[tuple[str, Environment | None]]:
+    return [(complete.right_for(follow_up), None)]
 
 
 def _has_spoken(account: Account, release: Release) -> str:
@@ -185,8 +185,8 @@ def _has_spoken(account: Account, release: Release) -> str:
 
 LIVE = frozenset(Release.PREPARING)
 VERBS: tuple[Verb, ...] = (
-    Verb("approval", "approve", _("Approve"), decide.approve, ("approve", "approve_change"), ApprovalRequest, _yes, edge="mark_approved", signs=True, by_deputy=True, shows=_content, why_not_permitted=decide.why_not_permitted),
-    Verb("approval", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ApprovalRequest, _conditional, edge="mark_approved", signs=True, by_deputy=True, shows=_content, why_not_permitted=decide.why_not_permitted),
+    Verb("approval", "approve", _("Approve"), decide.approve, ("approve", "approve_change"), ApprovalRequest, _yes, edge="mark_approved", signs=True, by_delegate=True, shows=_content, why_not_permitted=decide.why_not_permitted),
+    Verb("approval", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ApprovalRequest, _conditional, edge="mark_approved", signs=True, by_delegate=True, shows=_content, why_not_permitted=decide.why_not_permitted),
     Verb("approval", "send_back", _("Send back"), decide.send_back, ("send_back",), ApprovalRequest, _refusal, edge="send_back", signs=True, shows=_content, why_not_permitted=decide.why_not_permitted),
     Verb("approval", "reject", _("Reject"), decide.reject, ("reject",), ApprovalRequest, _refusal, edge="reject", signs=True, danger=True, shows=_content, why_not_permitted=decide.why_not_permitted),
     Verb("checklist", "sign", _("Sign checklist item"), sign.sign, ("sign_checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),

@@ -216,7 +216,7 @@ class Verb:
     states: frozenset[str] = frozenset()
     signs: bool = False
     danger: bool = False
-    by_deputy: bool = False
+    by_delegate: bool = False
     by_row: bool = False
     everywhere: bool = False
     asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
@@ -255,7 +255,7 @@ class Verb:
 
     def has_right(self, account: Account, instance: Any) -> bool:
         """Tell whether the account, or one for which it stands in, has one of the rights."""
-        persons = [account, *access.absent_persons_of(account)] if self.by_deputy else [account]
+        persons = [account, *access.absent_persons_of(account)] if self.by_delegate else [account]
         if not self.rights:
             return self.why_not_permitted is not None
         asked = self.asks(instance)

@@ -16,7 +16,7 @@ from releases.metric_sources.collection import USUAL
 from releases.metric_sources.counters import DERIVED
 from releases.operations.monitoring import try_sources
 from releases.operations.release.plan import active_procedure
-from releases.operations.target.set_settings import set_hosts, set_watch
+from releases.operations.target.set_settings import set_hosts, set_metric_sources
 
 Fields = Mapping[str, forms.Field]
 EXAMPLE = '[{"source": "prometheus_text", "parameters": {"url": "https://datasets.example/metrics"}}]'
@@ -28,7 +28,7 @@ def _sources(instance: Any) -> Fields:
     return {
         "sources": JSONText(
             label=_("metric sources"),
-            initial=[dict(row) for row in settings.get("watch", USUAL)],
+            initial=[dict(row) for row in settings.get("metric_sources", USUAL)],
             widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
             help_text=_(
                 "Enter a list of {“source”, “parameters”}. The first source shows whether the target answers. "
@@ -85,7 +85,7 @@ def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, s
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "set_monitoring", _("Set metric source"), set_watch, ("edit_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
+    Verb("target", "set_monitoring", _("Set metric source"), set_metric_sources, ("edit_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
          why_not_permitted=try_sources.why_not_permitted, preview=_seen, looks=True),
     Verb("target", "set_outbound_hosts", _("Set allowed outbound hosts"), set_hosts, ("edit_target",), DeploymentTarget, _hosts, signs=True, everywhere=True),
 )  # fmt: skip

@@ -31,7 +31,7 @@ from releases.notifications.templates.defaults import default_words
 from releases.notifications.templates.events import EVENTS
 from releases.notifications.templates.placeholders import PLACEHOLDERS, fault_of, filled
 from releases.operations.inbox_item import read
-from releases.operations.notification import approve_external as notices
+from releases.operations.notification import approve_external as notifications
 from releases.operations.notification_channel import change as channels
 from releases.operations.notification_delivery import disable
 from releases.operations.notification_rule import change as rules
@@ -52,8 +52,8 @@ class OwnMessage(Verb):
         return isinstance(instance, InboxItem) and instance.account_id == account.pk
 
 
-def _not_his_notice(account: Account, notice: Notification) -> str:
-    return notices.why_not(notice, account)
+def _not_their_notification(account: Account, notification: Notification) -> str:
+    return notifications.why_not(notification, account)
 
 
 def _may(instance: Any) -> Fields:
@@ -234,7 +234,7 @@ def _filled(instance: NotificationTemplate, values: dict[str, Any]) -> list[tupl
 
 
 def _digest(instance: Any) -> Fields:
-    value = notices.digest_of(instance) if isinstance(instance, Notification) else ""
+    value = notifications.digest_of(instance) if isinstance(instance, Notification) else ""
     return {
         "digest": forms.CharField(
             label=_("digest of what is shown"), initial=value, widget=forms.HiddenInput(), max_length=64
@@ -243,26 +243,31 @@ def _digest(instance: Any) -> Fields:
     }
 
 
-def _goes_out(notice: Notification) -> list[tuple[str, str]]:
+def _goes_out(notification: Notification) -> list[tuple[str, str]]:
     """Return what is released: both texts and everybody outside who gets one."""
     names = {"ja": _now("Japanese"), "en": _now("English")}
-    shown = [(_now("written"), when(notice.made_at))]
-    if notice.release is not None:
-        shown.append((_now("current state of the release"), f"{notice.release} · {notice.release.get_state_display()}"))
-    for code in sorted(notice.texts, key=lambda code: code != get_language()):
-        shown.append((f"{names[code]} · {_now('Subject line')}", notice.texts[code]["subject"]))
-        shown.append((f"{names[code]} · {_now('text')}", notice.texts[code]["body"]))
-    people = notice.inbox_items.filter(external=True).order_by("pk")
+    shown = [(_now("written"), when(notification.made_at))]
+    if notification.release is not None:
+        shown.append(
+            (
+                _now("current state of the release"),
+                f"{notification.release} · {notification.release.get_state_display()}",
+            )
+        )
+    for code in sorted(notification.texts, key=lambda code: code != get_language()):
+        shown.append((f"{names[code]} · {_now('Subject line')}", notification.texts[code]["subject"]))
+        shown.append((f"{names[code]} · {_now('text')}", notification.texts[code]["body"]))
+    people = notification.inbox_items.filter(external=True).order_by("pk")
     to = "\n".join(f"{one.name} ({names[one.language]})" for one in people[:200])
     return [*shown, (_now("external recipients"), to)]
 
 
-def _free(notice: Notification) -> str:
-    return "" if notice.waits else _now("This notification is not awaiting approval for external recipients.")
+def _free(notification: Notification) -> str:
+    return "" if notification.waits else _now("This notification is not awaiting approval for external recipients.")
 
 
-def _current(notice: Notification) -> str:
-    return _free(notice) or notices.outdated_by(notice)
+def _current(notification: Notification) -> str:
+    return _free(notification) or notifications.outdated_by(notification)
 
 
 def _closed(group: RecipientGroup) -> str:
@@ -309,9 +314,9 @@ def _inbox(_row: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("notification", "approve_external", _("Approve for external recipients"), notices.approve_external, RELEASE, Notification, _digest, signs=True, why_not_permitted=_not_his_notice,
+    Verb("notification", "approve_external", _("Approve for external recipients"), notifications.approve_external, RELEASE, Notification, _digest, signs=True, why_not_permitted=_not_their_notification,
          shows=_goes_out, over=_current),
-    Verb("notification", "cancel", _("Cancel external notification"), notices.cancel, RELEASE, Notification, must, signs=True,
+    Verb("notification", "cancel", _("Cancel external notification"), notifications.cancel, RELEASE, Notification, must, signs=True,
          danger=True, over=_free),
     Verb("recipient_group", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
     Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),

@@ -125,11 +125,11 @@ def _adoption(instance: Any) -> Fields:
     chosen.help_text = _(
         "Choose a configuration of this environment. The values must match those on the deployment target."
     )
-    runs = [("", "—"), ("runs", _("running now")), ("stopped", _("not running now")), ("none", _("no service"))]
+    deployments = [("", "—"), ("runs", _("running now")), ("stopped", _("not running now")), ("none", _("no service"))]
     return {
         "version": text(_("version"), most=length(Release, "version")),
         "configuration_id": chosen,
-        "service": forms.ChoiceField(label=_("service"), choices=runs),
+        "service": forms.ChoiceField(label=_("service"), choices=deployments),
         "reason": text(_("reason")),
     }
 

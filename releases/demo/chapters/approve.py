@@ -18,7 +18,7 @@ def play(stage: Stage) -> dict[str, Any]:
     twice = stage.committee_a.refused("approval:approve", first, digest=digest, comment="once more")
     stage.manager.do("release:reopen_scope", release, reason="the impact was written too short")
     page = stage.manager.page(f"/admin/release/{release}/")
-    stage.check('data-void="amended"' in page, "the release page does not name what voided the round")
+    stage.check('data-void="scope_reopened"' in page, "the release page does not name what voided the round")
     stage.edit("1.3.0", impact="Datasets cannot be written for about two minutes")
     stage.manager.do("release:lock_scope", release)
     signed = stage.sign_checklist("1.3.0")
@@ -33,16 +33,16 @@ def play(stage: Stage) -> dict[str, Any]:
     final = plain(stage.manager.page(f"/admin/operation/release/sign_final_check/{release}/"))
     honest = "未測定" in final or "not yet measured" in final
     stage.check(honest, "the final check does not say what is not yet measured")
-    run = stage.go("1.3.0")
+    deployment = stage.go("1.3.0")
     return {
         "the author": author.reasons,
         "twice by one person": twice.reasons,
         "digest of the first round": digest[:16],
-        "the first round is void because it was": "amended",
+        "the first round is void because it was": "scope_reopened",
         "digest of the second round": fresh[:16],
         "one old and one new approval": one.reasons,
         "checklist signed anew": signed,
         "documents written anew": written,
         "final check says what is not yet measured": honest,
-        "run scheduled": run,
+        "run scheduled": deployment,
     }

@@ -37,12 +37,14 @@ def play(stage: Stage) -> dict[str, Any]:
 
 
 def _tries(stage: Stage) -> dict[str, int]:
-    release, run = stage.release["1.3.0"], stage.run["1.3.0"]
+    release, deployment = stage.release["1.3.0"], stage.deployment["1.3.0"]
     tried = {
         ("release:edit", release): stage.auditor.act("release:edit", release, title="x"),
         ("release:cancel", release): stage.auditor.act("release:cancel", release, reason="x"),
-        ("deployment:stop", run): stage.auditor.act("deployment:stop", run, reason="x"),
-        ("rollback:raise", run): stage.auditor.act("rollback:raise", run, cause="performance_drop", note="x"),
+        ("deployment:stop", deployment): stage.auditor.act("deployment:stop", deployment, reason="x"),
+        ("rollback:raise", deployment): stage.auditor.act(
+            "rollback:raise", deployment, cause="performance_drop", note="x"
+        ),
         ("release:plan", 0): stage.auditor.act(
             "release:plan", application_id=stage.ids["datasets"], version="9.9.9", title="x", kind="regular"
         ),

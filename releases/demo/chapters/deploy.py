@@ -23,21 +23,21 @@ EFFECTS = (
 
 def play(stage: Stage) -> dict[str, Any]:
     """Wait for the run, prove its effects on the target, verify, and let the watch end."""
-    place, run = stage.places["production"], stage.run["1.3.0"]
-    stage.checks_done(run)
-    effects = [line["effect"] for line in place.journal(run=f"deployment:{run}")]
+    place, deployment = stage.places["production"], stage.deployment["1.3.0"]
+    stage.checks_done(deployment)
+    effects = [line["effect"] for line in place.journal(deployment=f"deployment:{deployment}")]
     missing = [effect for effect in EFFECTS if effects.count(effect) != 1]
     stage.check(not missing, f"not once in the target's journal: {missing} of {effects}")
-    own = stage.operator.refused("deployment:verify", run, confirmed=["data_integrity", "security_settings"])
+    own = stage.operator.refused("deployment:verify", deployment, confirmed=["data_integrity", "security_settings"])
     health, measured = place.health(), place.measure()
     right = health.get("version") == "1.3.0" and measured.code == stage.tree("1.3.0")
     stage.check(right, f"1.3.0 is not what runs: {health}")
     tables = {row[0] for row in place.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     load = Load(stage.state, place, "traffic-1.3.0", rate=60, seconds=600)
-    stage.verify(run)
-    stage.finished(run, {"succeeded"}, seconds=90)
+    stage.verify(deployment)
+    stage.finished(deployment, {"succeeded"}, seconds=90)
     traffic = load.end()
-    until("1.3.0 to be completed", lambda: stage.service.run(run)["release_state"] == "completed")
+    until("1.3.0 to be completed", lambda: stage.service.run(deployment)["release_state"] == "completed")
     return {
         "effects in the target's journal, in order": effects,
         "scratch database left behind": _scratch(stage),

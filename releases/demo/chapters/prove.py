@@ -20,7 +20,7 @@ def play(stage: Stage) -> dict[str, Any]:
     )
     stage.manager.do("release:lock_scope", beta)
     stage.prove(BETA, coverage=False)
-    runs = {f"{BETA} {name}": stage.run_lower(BETA, name) for name in ("development", "staging")}
+    deployments = {f"{BETA} {name}": stage.run_lower(BETA, name) for name in ("development", "staging")}
     stage.manager.do("release:complete_testing", beta)
     stage.manager.do("release:close", beta)
 
@@ -37,7 +37,7 @@ def play(stage: Stage) -> dict[str, Any]:
         stage.check(result == wanted, f"{sentence} gave {result}")
     real = stage.kept["coverage 1.3.0"]
     read["coverage"] = stage.upload("1.3.0", "coverage", real, "development")["summary"]
-    runs |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
+    deployments |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
     items = stage.sign_checklist("1.3.0")
     documents = stage.documents("1.3.0")
     stage.roster("1.3.0")
@@ -52,7 +52,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "production first": first.reasons,
         "tests": read,
         "coverage, unrounded": coverage,
-        "runs": runs,
+        "runs": deployments,
         "tree on the targets": {name: tree[:16] for name, tree in laid.items()},
         "tag": "name, annotation, signature and branch checked with git",
         "checklist items signed": items,

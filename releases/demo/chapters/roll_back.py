@@ -21,30 +21,34 @@ ERROR_RATE = 0.1
 
 def play(stage: Stage) -> dict[str, Any]:
     """Verify, send traffic until the alarm, and compare the target before, under and after 1.4.0."""
-    place, run = stage.places["production"], stage.run["1.4.0"]
+    place, deployment = stage.places["production"], stage.deployment["1.4.0"]
     before = stage.kept["before 1.4.0"]
-    stage.verify(run)
+    stage.verify(deployment)
     under = place.measure()
     stage.check(under.code == stage.tree("1.4.0"), "1.4.0's tree does not lie on production")
     load = Load(stage.state, place, "traffic-1.4.0", rate=400, seconds=300)
-    rollback = until("the trigger to fire", lambda: stage.service.run(run)["rollback"], 120, 0.3)
-    until("the way back to begin", lambda: place.journal(run=f"deployment:{run}", effect="service_control:stopped"), 60)
+    rollback = until("the trigger to fire", lambda: stage.service.run(deployment)["rollback"], 120, 0.3)
+    until(
+        "the way back to begin",
+        lambda: place.journal(deployment=f"deployment:{deployment}", effect="service_control:stopped"),
+        60,
+    )
     traffic = load.end()
     # Readers are there from the first second of the watch after the rollback; they change nothing that is compared.
     again = Load(stage.state, place, "traffic-again", rate=60, seconds=300, write_share=0)
     # Where the machine is slow, the response time trips in the same sample; the rate must hold k of n all the same.
     fired = rollback["facts"].get("trigger", {})
-    rates = [sample["error_rate"]["value"] for sample in rollback["facts"].get("samples", [])]
+    rates = [sample["error_rate"]["value"] for sample in rollback["facts"].get("measurements", [])]
     over = sum(rate is not None and rate >= ERROR_RATE for rate in rates)
     stage.check(over >= fired.get("k", len(rates) + 1), f"the error rate was over {ERROR_RATE} only so often: {rates}")
-    stage.finished(run, {"rolled_back"}, seconds=120)
+    stage.finished(deployment, {"rolled_back"}, seconds=120)
     after = place.measure()
     digests = {"before": asdict(before), "under 1.4.0": asdict(under), "after": asdict(after)}
     same = [key for key in asdict(before) if getattr(before, key) == getattr(under, key)]
     stage.check(not same, f"under 1.4.0 these did not differ: {same}")
     stage.check(after == before, f"not everything came back: {digests}")
     until("the service to answer again", lambda: place.health().get("version") == "1.3.0", 30)
-    lines = [line for line in place.journal(run=f"deployment:{run}") if line["effect"] in WAY_BACK]
+    lines = [line for line in place.journal(deployment=f"deployment:{deployment}") if line["effect"] in WAY_BACK]
     back = [line["effect"] for line in lines][-len(WAY_BACK) :]
     stage.check(tuple(back) == WAY_BACK, f"the five steps were not made in their order: {back}")
     restored = next(line for line in reversed(lines) if line["effect"] == "database_update:restored")
@@ -52,7 +56,7 @@ def play(stage: Stage) -> dict[str, Any]:
     address = f"/admin/rollback/{rollback['id']}/"
     until(
         "the watch after the way back to end",
-        lambda: stage.service.run(run)["rollback"]["state"] == "reporting",
+        lambda: stage.service.run(deployment)["rollback"]["state"] == "reporting",
         90,
         0.5,
     )

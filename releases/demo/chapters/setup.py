@@ -47,7 +47,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "people": {name: person.name for name, person in stage.people.items()},
         "procedure": stage.kept["procedure"],
         "adopted, measured on the target": measured,
-        "watch": f"{WATCH_SECONDS} s in the demo's own procedure, 86400 s in the default one",
+        "metric_sources": f"{WATCH_SECONDS} s in the demo's own procedure, 86400 s in the default one",
         "response time": "5 of 5 samples in the demo's own procedure (its baseline is below a millisecond), else 3 of 5",
     }
 

@@ -22,11 +22,11 @@ def play(stage: Stage) -> dict[str, Any]:
     place = stage.places["production"]
     prepare(stage)
     stage.kept["before 1.4.0"] = place.measure()
-    run = stage.go("1.4.0")
-    token = f"deployment:{run}"
+    deployment = stage.go("1.4.0")
+    token = f"deployment:{deployment}"
     until("the first committed batch of the migration", lambda: place.health() is not None and batches(place), 90, 0.02)
-    started = place.journal(run=token, effect="database_update:started")
-    migrated = place.journal(run=token, effect="database_update:migrated")
+    started = place.journal(deployment=token, effect="database_update:started")
+    migrated = place.journal(deployment=token, effect="database_update:migrated")
     if not started or migrated:
         raise StoryFailed("the kill would not fall into the half-done database step")
     at_kill = len(batches(place))
@@ -34,11 +34,11 @@ def play(stage: Stage) -> dict[str, Any]:
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
     key = started[0]["key"]
-    until("another worker to take the step over", lambda: epoch_of(place, key) > started[0]["fencing_token"], 60, 0.05)
+    until("another worker to take the step over", lambda: token_of(place, key) > started[0]["fencing_token"], 60, 0.05)
     seconds = time.monotonic() - killed
     stage.check(seconds <= TAKEOVER_SECONDS, f"the step was taken over only after {seconds:.1f} s")
-    stage.checks_done(run)
-    counted = Counter(line["effect"] for line in place.journal(run=token))
+    stage.checks_done(deployment)
+    counted = Counter(line["effect"] for line in place.journal(deployment=token))
     double = {effect: n for effect, n in counted.items() if n != 1 and effect != "database_update:started"}
     numbers = Counter(batches(place))
     once = not double and all(n == 1 for n in numbers.values())
@@ -49,7 +49,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "batches in the end, each once": len(numbers),
         "taken over within": f"{seconds:.1f} s",
         "epochs of the database step": [
-            line["fencing_token"] for line in place.journal(run=token, effect="database_update:started")
+            line["fencing_token"] for line in place.journal(deployment=token, effect="database_update:started")
         ],
         "effects in the target's journal": dict(counted),
         "version that answers": place.health().get("version"),
@@ -86,7 +86,7 @@ def batches(place: Place) -> list[int]:
     return [row[0] for row in place.query("SELECT batch FROM migration_batches ORDER BY batch")] if there else []
 
 
-def epoch_of(place: Place, key: str) -> int:
+def token_of(place: Place, key: str) -> int:
     """Return the highest fencing token that the target's own lock has seen for a step."""
     record = json.loads((place.root / ".ringi" / "lock.json").read_text())
     return int(record["seen"].get(key, 0))

@@ -41,9 +41,9 @@ def approve(
     on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
     """
     with operation("approval:approve", *_targets(round_id), reason=comment, sign=True) as op:
-        round_ = _open_request(op, round_id, digest)
-        _approve(op, round_, _decider(round_, on_behalf_id), meeting_id, comment)
-    return round_
+        approval_request = _open_request(op, round_id, digest)
+        _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment)
+    return approval_request
 
 
 def approve_with_condition(
@@ -57,17 +57,17 @@ def approve_with_condition(
 ) -> ApprovalRequest:
     """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
     with operation("approval:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as op:
-        round_ = _open_request(op, round_id, digest)
-        if round_.release_id is None:
+        approval_request = _open_request(op, round_id, digest)
+        if approval_request.release_id is None:
             raise InvalidInput(_("Only a release can be approved with a condition."))
         if not condition.strip():
             raise InvalidInput(_("Name the condition."))
-        _approve(op, round_, _decider(round_, on_behalf_id), meeting_id, comment, condition.strip())
-        release, environment = op.get(Release), round_.environment
+        _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment, condition.strip())
+        release, environment = op.get(Release), approval_request.environment
         zone = environment.zone if environment is not None else "UTC"
-        obligation = create(release, "condition", now(), zone, about=condition.strip(), blocks="start")
-        op.details["obligation"] = obligation.pk
-    return round_
+        follow_up = create(release, "condition", now(), zone, about=condition.strip(), blocks="start")
+        op.details["follow_up"] = follow_up.pk
+    return approval_request
 
 
 def send_back(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
@@ -82,26 +82,26 @@ def reject(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
 
 def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.Decision) -> ApprovalRequest:
     with operation(f"approval:{meaning}", *_targets(round_id), reason=comment, sign=True) as op:
-        round_ = _open_request(op, round_id, digest)
-        voice = _decider(round_, None)
+        approval_request = _open_request(op, round_id, digest)
+        voice = _decider(approval_request, None)
         if not comment.strip():
             raise InvalidInput(_("Enter a reason."))
-        _record_decision(op, round_, voice, meaning, comment)
+        _record_decision(op, approval_request, voice, meaning, comment)
         if meaning == ApprovalDecision.Decision.REJECT:
-            round_.reject()
+            approval_request.reject()
         else:
-            round_.send_back()
-        round_.ended_at = now()
-        if round_.release_id is not None:
+            approval_request.send_back()
+        approval_request.ended_at = now()
+        if approval_request.release_id is not None:
             release = op.get(Release)
             release.reject() if meaning == ApprovalDecision.Decision.REJECT else release.send_back()
             end_conditions(release)
-        if round_.window_id is not None:
+        if approval_request.window_id is not None:
             op.get(ChangeWindow).cancelled_at = now()
-        if round_.procedure_id is not None:
-            procedure = op.get(Procedure, round_.procedure_id)
+        if approval_request.procedure_id is not None:
+            procedure = op.get(Procedure, approval_request.procedure_id)
             procedure.discard() if meaning == ApprovalDecision.Decision.REJECT else procedure.send_back()
-    return round_
+    return approval_request
 
 
 def _targets(round_id: int) -> list[tuple[type, int]]:
@@ -123,15 +123,15 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
 
 
 def _open_request(op: Operation, round_id: int, shown: str) -> ApprovalRequest:
-    round_ = op.get(ApprovalRequest, round_id)
-    if round_.state != "in_review":
+    approval_request = op.get(ApprovalRequest, round_id)
+    if approval_request.state != "in_review":
         text = _("This approval request is “%(state)s”, so no approval decision is possible.")
-        raise NotPossible(text % {"state": round_.get_state_display()})
-    if shown != round_.digest:
+        raise NotPossible(text % {"state": approval_request.get_state_display()})
+    if shown != approval_request.digest:
         raise GateNotPassed(
             _("The content shown to you differs from the content submitted for approval. Read it again.")
         )
-    return round_
+    return approval_request
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,9 @@ class Decider:
     roles: set[str]
 
 
-def _decider(round_: ApprovalRequest, on_behalf_id: int | None) -> Decider:
+def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Decider:
     """Return whose word this is; raises NotPermitted when it cannot count."""
-    verb = quorum.right_for(round_)
+    verb = quorum.right_for(approval_request)
     account = access.current_account()
     if account.kind != Account.Kind.PERSON:
         raise NotPermitted(_("A service account cannot make an approval decision."))
@@ -154,87 +154,98 @@ def _decider(round_: ApprovalRequest, on_behalf_id: int | None) -> Decider:
         absent = next((a for a in access.absent_persons_of(account) if a.pk == on_behalf_id), None)
         if absent is None:
             raise NotPermitted(_("You are not the delegate of this person now."))
-        if not access.may(absent, verb, round_.environment):
+        if not access.may(absent, verb, approval_request.environment):
             text = _("%(name)s, whom you represent, does not have permission to approve this.")
             raise NotPermitted(text % {"name": absent})
         access.require_part()
     else:
-        access.require(verb, round_.environment)
-    where = quorum.count(round_)
-    if why := _silent(account, where):
+        access.require(verb, approval_request.environment)
+    where = quorum.count(approval_request)
+    if why := _unresponsive(account, where):
         raise NotPermitted(why)
-    if absent is not None and (why := _silent(absent, where)):
+    if absent is not None and (why := _unresponsive(absent, where)):
         raise NotPermitted(labelled(absent, why))
-    roles = access.roles_of(absent or account, round_.environment)
+    roles = access.roles_of(absent or account, approval_request.environment)
     if not where.standing.wanted & roles:
         raise NotPermitted(_("The current approval stage does not need a decision from your role."))
     return Decider(account, absent, roles)
 
 
-def why_not_permitted(account: Account, round_: ApprovalRequest) -> str:
+def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> str:
     """Return why a person gives no word in a round, for himself or as a delegate; empty when he may."""
-    return _silent(account, quorum.shown(round_))
+    return _unresponsive(account, quorum.shown(approval_request))
 
 
-def _silent(person: Account, where: quorum.Count) -> str:
+def _unresponsive(person: Account, where: quorum.Count) -> str:
     if duty := where.kept_out.get(person.person_key):
         return authorship.refusal(duty)
     return _("You have already made your approval decision on this request.") if person.is_among(where.spoken) else ""
 
 
 def _approve(
-    op: Operation, round_: ApprovalRequest, voice: Decider, meeting_id: int | None, comment: str, condition: str = ""
+    op: Operation,
+    approval_request: ApprovalRequest,
+    voice: Decider,
+    meeting_id: int | None,
+    comment: str,
+    condition: str = "",
 ) -> None:
-    if round_.release is not None:
+    if approval_request.release is not None:
         # An address taken from an account after the application would let its owner approve his own commits.
-        authorship.require_known_authors(round_.release)
-    if round_.subject in (ApprovalRequest.Subject.REGULAR, ApprovalRequest.Subject.EXTRA_WINDOW):
-        ledger.require(round_.environment)
-    _same_content(round_)
-    before = quorum.count(round_).standing
+        authorship.require_known_authors(approval_request.release)
+    if approval_request.subject in (ApprovalRequest.Subject.REGULAR, ApprovalRequest.Subject.EXTRA_WINDOW):
+        ledger.require(approval_request.environment)
+    _same_content(approval_request)
+    before = quorum.count(approval_request).standing
     meaning = ApprovalDecision.Decision.APPROVE_WITH_CONDITION if condition else ApprovalDecision.Decision.APPROVE
     _record_decision(
-        op, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id)
+        op,
+        approval_request,
+        voice,
+        meaning,
+        comment,
+        condition=condition,
+        meeting=_meeting(approval_request, voice, meeting_id),
     )
     # Asked again of everybody: who approved before may have got a duty in it, or have lost the role, since.
-    after = quorum.count(round_).standing
+    after = quorum.count(approval_request).standing
     if after.met:
-        _grant(op, round_)
+        _grant(op, approval_request)
     elif after.stage != before.stage:
-        op.details.update(round=round_.pk, stage=after.stage)
+        op.details.update(approval_request=approval_request.pk, stage=after.stage)
         op.notify_as("approval:request")
 
 
-def _meeting(round_: ApprovalRequest, voice: Decider, meeting_id: int | None) -> CommitteeMeeting | None:
+def _meeting(approval_request: ApprovalRequest, voice: Decider, meeting_id: int | None) -> CommitteeMeeting | None:
     if meeting_id is None:
         return None
     meeting = CommitteeMeeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
     if meeting is None:
         raise InvalidInput(_("You did not attend that meeting."))
-    if not meeting.decisions.filter(release=round_.release_id, decision__in=MeetingDecision.FOR).exists():
+    if not meeting.decisions.filter(release=approval_request.release_id, decision__in=MeetingDecision.FOR).exists():
         raise InvalidInput(_("That meeting did not decide in favour of this release."))
     return meeting
 
 
-def _same_content(round_: ApprovalRequest) -> None:
-    if round_.valid_until is not None and now() >= round_.valid_until:
+def _same_content(approval_request: ApprovalRequest) -> None:
+    if approval_request.valid_until is not None and now() >= approval_request.valid_until:
         raise GateNotPassed(_("The approval request expired at the end of its change window."))
-    if round_.procedure is not None and round_.document["base"] != put_into_effect.in_effect():
+    if approval_request.procedure is not None and approval_request.document["base"] != put_into_effect.in_effect():
         text = _("Another version of the release procedure has taken effect since then. Submit for approval again.")
         raise GateNotPassed(text)
-    release = round_.release
-    if release is None or round_.environment is None:
+    release = approval_request.release
+    if release is None or approval_request.environment is None:
         return
-    present = document(release, round_.environment)
-    if digest(present) != round_.digest:
-        key = difference(round_.document, present)
+    present = document(release, approval_request.environment)
+    if digest(present) != approval_request.digest:
+        key = difference(approval_request.document, present)
         text = _("The approval request is no longer valid, because “%(key)s” has changed.")
         raise GateNotPassed(text % {"key": clause_labels().get(key, key)})
 
 
 def _record_decision(
     op: Operation,
-    round_: ApprovalRequest,
+    approval_request: ApprovalRequest,
     voice: Decider,
     meaning: ApprovalDecision.Decision,
     comment: str,
@@ -244,45 +255,45 @@ def _record_decision(
 ) -> None:
     op.details["on_behalf"] = str(voice.absent) if voice.absent is not None else ""
     ApprovalDecision.objects.create(
-        approval_request=round_,
+        approval_request=approval_request,
         account=voice.account,
         on_behalf=voice.absent,
         meeting=meeting,
         decision=meaning,
         roles=sorted(voice.roles),
-        digest=round_.digest,
+        digest=approval_request.digest,
         comment=comment,
         condition=condition[:200],
-        signature=op.signature(round_.digest, role=", ".join(sorted(voice.roles))),
+        signature=op.signature(approval_request.digest, role=", ".join(sorted(voice.roles))),
         at=now(),
     )
 
 
-def _grant(op: Operation, round_: ApprovalRequest) -> None:
-    round_.mark_approved()
-    if round_.release_id is not None:
+def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
+    approval_request.mark_approved()
+    if approval_request.release_id is not None:
         op.notify_as("approval:mark_approved")
         release = op.get(Release)
         require_in_time(release, "mark_approved")
         release.mark_approved()
         done_milestone(release, "mark_approved", None)
         # The final check asks whether everybody was reached, so the announcement goes out before it.
-        op.add_event(ANNOUNCE, release, round=round_.pk)
+        op.add_event(ANNOUNCE, release, approval_request=approval_request.pk)
         if release.kind == Release.Kind.EMERGENCY:
             # An emergency's consent holds for hours from its T-0 on, in the place of a window.
             hours = procedure_of(release).schedule.emergency.validity_hours
             begins = max(now(), release.scheduled_start_at or now())
-            release.scheduled_end_at = round_.valid_until = begins + timedelta(hours=hours)
-    if round_.window_id is not None:
+            release.scheduled_end_at = approval_request.valid_until = begins + timedelta(hours=hours)
+    if approval_request.window_id is not None:
         op.get(ChangeWindow).in_effect_at = now()
-    if round_.emergency_stop_id is not None:
+    if approval_request.emergency_stop_id is not None:
         switch = op.get(EmergencyStop)
         switch.lifted_at = now()
         op.add_event("emergency_stop:lift", switch)
-    if round_.procedure_id is not None:
-        procedure = op.get(Procedure, round_.procedure_id)
-        put_into_effect.end_other_requests(round_)
-        for pk, _name in round_.document["moved"]:
+    if approval_request.procedure_id is not None:
+        procedure = op.get(Procedure, approval_request.procedure_id)
+        put_into_effect.end_other_requests(approval_request)
+        for pk, _name in approval_request.document["moved"]:
             put_into_effect.move_over(op, op.get(Release, pk), procedure)
         put_into_effect.put_into_effect(procedure)
     op.details["approved"] = True

@@ -22,20 +22,24 @@ def end_requests(release: Release, how: str, key: str = "", *, tells: Operation 
     act, where it tells nobody itself that the release does not come when it was to come.
     """
     ended, live = [], ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"])
-    for round_ in live.select_for_update(no_key=True).order_by("pk"):
-        edge = EDGES[how] if round_.state == "in_review" or how in ("invalidated", "expired") else EDGES["invalidated"]
-        edge(round_)
-        round_.invalidated_by = key
-        round_.ended_at = now()
-        round_.save(update_fields=["state", "invalidated_by", "ended_at"])
-        ended.append(round_)
+    for approval_request in live.select_for_update(no_key=True).order_by("pk"):
+        edge = (
+            EDGES[how]
+            if approval_request.state == "in_review" or how in ("invalidated", "expired")
+            else EDGES["invalidated"]
+        )
+        edge(approval_request)
+        approval_request.invalidated_by = key
+        approval_request.ended_at = now()
+        approval_request.save(update_fields=["state", "invalidated_by", "ended_at"])
+        ended.append(approval_request)
     waiting = Deployment.objects.select_for_update(no_key=True).filter(
         release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
     )
     for deployment in waiting:
         deployment.steps.all().delete()
         if tells is not None and deployment.state != "requested":
-            tells.add_event("deployment:cancel", deployment, consent=key)
+            tells.add_event("deployment:cancel", deployment, approval_request=key)
         deployment.cancel()
         deployment.ended_at = now()
         deployment.blockers = [key] if key else []

@@ -22,43 +22,45 @@ def invalidate_stale() -> list[int]:
 
     One that cannot be ended is written to the log and keeps no other from its turn.
     """
-    lapsed = []
-    for round_ in ApprovalRequest.objects.filter(state__in=ApprovalRequest.LIVE).select_related(
+    ended_requests = []
+    for approval_request in ApprovalRequest.objects.filter(state__in=ApprovalRequest.LIVE).select_related(
         "release", "environment"
     ):
-        ended = with_retry_limit("approval", round_, partial(_invalidate, round_))
-        if ended and round_.release_id is not None:
-            lapsed.append(round_.release_id)
-    return lapsed
+        ended = with_retry_limit("approval", approval_request, partial(_invalidate, approval_request))
+        if ended and approval_request.release_id is not None:
+            ended_requests.append(approval_request.release_id)
+    return ended_requests
 
 
-def _invalidate(round_: ApprovalRequest) -> bool:
+def _invalidate(approval_request: ApprovalRequest) -> bool:
     with suppress(_StillGood):
-        if stale(round_):
-            if round_.release_id is not None:
-                _invalidate_release(round_)
-            elif round_.window_id is not None:
-                _expire_window(round_)
+        if stale(approval_request):
+            if approval_request.release_id is not None:
+                _invalidate_release(approval_request)
+            elif approval_request.window_id is not None:
+                _expire_window(approval_request)
             return True
     return False
 
 
-def stale(round_: ApprovalRequest) -> str:
+def stale(approval_request: ApprovalRequest) -> str:
     """Return what has changed since the application, `window` when its time is over, `approvals` when too few of those that
     granted it still count; empty while it is good.
     """
-    granted_for_good = round_.state == "approved" and round_.release_id is None
-    if round_.valid_until is not None and now() >= round_.valid_until and not granted_for_good:
+    granted_for_good = approval_request.state == "approved" and approval_request.release_id is None
+    if approval_request.valid_until is not None and now() >= approval_request.valid_until and not granted_for_good:
         return "window"
-    if round_.release is None or round_.environment is None:
+    if approval_request.release is None or approval_request.environment is None:
         return ""
-    if key := difference(round_.document, document(round_.release, round_.environment)):
+    if key := difference(approval_request.document, document(approval_request.release, approval_request.environment)):
         return key
-    return "approvals" if round_.state == "approved" and quorum.uncounted(round_) else ""
+    return "approvals" if approval_request.state == "approved" and quorum.uncounted(approval_request) else ""
 
 
-def _invalidate_release(round_: ApprovalRequest) -> None:
-    with operation("release:end_approval", (Release, round_.release_id), (ApprovalRequest, round_.pk)) as op:
+def _invalidate_release(approval_request: ApprovalRequest) -> None:
+    with operation(
+        "release:end_approval", (Release, approval_request.release_id), (ApprovalRequest, approval_request.pk)
+    ) as op:
         release, held = op.get(Release), op.get(ApprovalRequest)
         held.release = release
         key = stale(held)
@@ -67,11 +69,13 @@ def _invalidate_release(round_: ApprovalRequest) -> None:
         ended = end_requests(release, "expired" if key == "window" else "invalidated", key, tells=op)
         if release.state in ("in_review", "approved", "final_check_completed"):
             release.end_approval()
-        op.details.update(key=key, rounds=[one.pk for one in ended])
+        op.details.update(key=key, approval_requests=[one.pk for one in ended])
 
 
-def _expire_window(round_: ApprovalRequest) -> None:
-    with operation("window:expire", (ChangeWindow, round_.window_id), (ApprovalRequest, round_.pk)) as op:
+def _expire_window(approval_request: ApprovalRequest) -> None:
+    with operation(
+        "window:expire", (ChangeWindow, approval_request.window_id), (ApprovalRequest, approval_request.pk)
+    ) as op:
         held = op.get(ApprovalRequest)
         if held.state != "in_review" or not stale(held):
             raise _StillGood

@@ -33,28 +33,28 @@ def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float 
     if (safe := last_rollback_start(deployment)) is not None:
         due = max(moment + LEAST, min(due, safe))
     agreed = deployment.approval_request.document.get("on_timeout") if deployment.approval_request is not None else None
-    question = DecisionRequest.objects.create(
+    decision_request = DecisionRequest.objects.create(
         deployment=deployment, step=step, requested_at=moment, due_at=due, on_timeout=agreed or release.on_timeout
     )
-    op.details["question"] = question.pk
-    op.details["asked"] = [str(entry) for entry in asked_of(question)]
-    return question
+    op.details["decision_request"] = decision_request.pk
+    op.details["asked"] = [str(entry) for entry in asked_of(decision_request)]
+    return decision_request
 
 
 def close(deployment: Deployment, answer: str, account: Account | None = None) -> None:
     """Close the open question of a run, inside an open operation; the answer is the key of the operation that gave it."""
-    for question in DecisionRequest.objects.select_for_update(no_key=True).filter(
+    for decision_request in DecisionRequest.objects.select_for_update(no_key=True).filter(
         deployment=deployment, answered_at=None
     ):
-        question.answer, question.answered_by, question.answered_at = answer, account, now()
-        question.save()
+        decision_request.answer, decision_request.answered_by, decision_request.answered_at = answer, account, now()
+        decision_request.save()
 
 
-def asked_of(question: DecisionRequest) -> list[TeamMember]:
+def asked_of(decision_request: DecisionRequest) -> list[TeamMember]:
     """Return the entries of the team that have been asked so far, in the order in which it goes on."""
-    roster = TeamMember.objects.filter(release=question.deployment.release_id).select_related("account")
+    roster = TeamMember.objects.filter(release=decision_request.deployment.release_id).select_related("account")
     by_duty = {entry.team_role: entry for entry in roster}
-    return [by_duty[duty] for duty in DecisionRequest.ORDER[: question.roles_asked] if duty in by_duty]
+    return [by_duty[duty] for duty in DecisionRequest.ORDER[: decision_request.roles_asked] if duty in by_duty]
 
 
 def last_rollback_start(deployment: Deployment) -> datetime | None:
@@ -72,31 +72,31 @@ def rollback_needed(deployment: Deployment) -> Needed:
     )
 
 
-def escalation_level(question: DecisionRequest, moment: datetime) -> int:
+def escalation_level(decision_request: DecisionRequest, moment: datetime) -> int:
     """Return how many duties should have been asked by a moment: each has an equal share of the time."""
-    share = (question.due_at - question.requested_at) / len(DecisionRequest.ORDER)
-    return min(len(DecisionRequest.ORDER), 1 + int((moment - question.requested_at) / share))
+    share = (decision_request.due_at - decision_request.requested_at) / len(DecisionRequest.ORDER)
+    return min(len(DecisionRequest.ORDER), 1 + int((moment - decision_request.requested_at) / share))
 
 
 def escalate_or_expire(moment: datetime) -> None:
     """Let open questions go on to the next of the team, and end those that nobody answered (the poll's act)."""
-    for question in DecisionRequest.objects.filter(answered_at=None).select_related("deployment"):
-        if question.deployment.state != "awaiting_decision" or moment >= question.due_at:
-            follow = partial(_expire, question)
-        elif escalation_level(question, moment) > question.roles_asked:
-            follow = partial(_escalate, question.pk, moment)
+    for decision_request in DecisionRequest.objects.filter(answered_at=None).select_related("deployment"):
+        if decision_request.deployment.state != "awaiting_decision" or moment >= decision_request.due_at:
+            follow = partial(_expire, decision_request)
+        elif escalation_level(decision_request, moment) > decision_request.roles_asked:
+            follow = partial(_escalate, decision_request.pk, moment)
         else:
             continue
-        with_retry_limit("decision_request", question, follow, deployment_id=question.deployment_id)
+        with_retry_limit("decision_request", decision_request, follow, deployment_id=decision_request.deployment_id)
 
 
-def _escalate(question_id: int, moment: datetime) -> None:
-    with operation("decision_request:escalate", (DecisionRequest, question_id)) as op:
-        question = op.get(DecisionRequest)
-        before = asked_of(question)
-        question.roles_asked = max(question.roles_asked, escalation_level(question, moment))
-        op.details["asked"] = [str(entry) for entry in asked_of(question) if entry not in before]
-        op.details["until"] = question.due_at.isoformat()
+def _escalate(request_id: int, moment: datetime) -> None:
+    with operation("decision_request:escalate", (DecisionRequest, request_id)) as op:
+        decision_request = op.get(DecisionRequest)
+        before = asked_of(decision_request)
+        decision_request.roles_asked = max(decision_request.roles_asked, escalation_level(decision_request, moment))
+        op.details["asked"] = [str(entry) for entry in asked_of(decision_request) if entry not in before]
+        op.details["until"] = decision_request.due_at.isoformat()
 
 
 def _expire(seen: DecisionRequest) -> None:
@@ -112,18 +112,20 @@ def _expire(seen: DecisionRequest) -> None:
             return  # decided meanwhile
     raised = [(Rollback, alarm.pk)] if goes_back and alarm is not None else []
     with operation("decision_request:expire", (DecisionRequest, seen.pk), (Deployment, run.pk), *raised) as op:
-        question, deployment = op.get(DecisionRequest), op.get(Deployment)
-        if question.answered_at is not None:
+        decision_request, deployment = op.get(DecisionRequest), op.get(Deployment)
+        if decision_request.answered_at is not None:
             return
-        question.answered_at = now()
-        question.answer = question.on_timeout if deployment.state == "awaiting_decision" else deployment.state
-        op.details["default"] = question.answer
+        decision_request.answered_at = now()
+        decision_request.answer = (
+            decision_request.on_timeout if deployment.state == "awaiting_decision" else deployment.state
+        )
+        op.details["default"] = decision_request.answer
         if raised and deployment.state == "awaiting_decision":
             # What a person has raised goes back as was agreed too; what has been written since is counted anew.
             rollback = op.get(Rollback)
             rollback.facts = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
             dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
-        if deployment.state == "awaiting_decision" and question.on_timeout == "keep":
+        if deployment.state == "awaiting_decision" and decision_request.on_timeout == "keep":
             deployment.blockers = [
                 gettext_noop("No one responded in time, so the deployment stays as it is, as approved.")
             ]

@@ -50,7 +50,7 @@ def install(target_id: int, *, version: str, beside: bool = False, reason: str) 
     context = StepContext(
         key=f"lay/{op.id}",
         fencing_token=1,
-        run_token="lay",
+        deployment_key="lay",
         target=spec,
         repository=str(place),
         wanted=Version(text, tag, seen.commit, seen.tree),
@@ -66,7 +66,7 @@ def install(target_id: int, *, version: str, beside: bool = False, reason: str) 
     try:
         facts = kind.run(context, kind.parameters.model_validate({"direction": "deployment"}))
     except (StepFailed, StillRunning, OSError) as fault:
-        record_event("deployed_version:place", object=label(target), outcome="failed", why=str(fault)[:300])
+        record_event("deployed_version:place", object=label(target), outcome="failed", error=str(fault)[:300])
         raise InvalidInput(str(fault)) from fault
     record_event("deployed_version:placed", object=label(target), tree=facts["code"], folder=facts["folder"])
     return target

@@ -80,9 +80,9 @@ def _resume_monitoring(deployment: Deployment) -> None:
         paused_at__isnull=False,
         result="",  # whose time is over waits for a person and looks no more
     )
-    for watch in paused.order_by("pk"):
-        watch.resume(moment)
-        watch.save()
+    for monitoring in paused.order_by("pk"):
+        monitoring.resume(moment)
+        monitoring.save()
 
 
 def start_monitoring(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:

@@ -12,7 +12,7 @@ from environments import access
 from environments.models import Account
 from releases import dispatch
 from releases.gates import emergency_stop, freeze, window
-from releases.gates.base import Known, Question
+from releases.gates.base import GateContext, Known
 from releases.gates.durations import durations
 from releases.models import Deployment, Step
 from releases.operations.decision_request.ask import close
@@ -173,12 +173,12 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
     asked = [gate for gate in known.asked(environment) if gate.type in ("change_freeze", "change_window")]
     if first.phase != Step.Phase.DEPLOYMENT or not asked:
         return
-    question = Question(release, environment, known.content, known.moment, known)
+    decision_request = GateContext(release, environment, known.content, known.moment, known)
     frozen = [
         answer.reason
         for gate in asked
         if gate.type == "change_freeze"
-        if not (answer := freeze.ask(question, gate)).passes
+        if not (answer := freeze.ask(decision_request, gate)).passes
     ]
     if frozen:
         raise GateNotPassed(*frozen)

@@ -15,14 +15,18 @@ from releases.operations.deployment.completion import complete_release
 class Superseded:
     """Keys of the runs that are watched, with those of their releases, and of the rollbacks that are."""
 
-    runs: tuple[tuple[int, int], ...]
+    deployments: tuple[tuple[int, int], ...]
     rollbacks: tuple[int, ...]
 
     @property
     def targets(self) -> list[tuple[type[Any], int]]:
         """Return the rows that an operation must hold which ends them."""
         found: list[tuple[type[Any], int]] = [(Rollback, pk) for pk in self.rollbacks]
-        return found + [target for run, release in self.runs for target in ((Deployment, run), (Release, release))]
+        return found + [
+            target
+            for deployment, release in self.deployments
+            for target in ((Deployment, deployment), (Release, release))
+        ]
 
 
 def superseded_by(deployment: Deployment) -> Superseded:
@@ -32,9 +36,9 @@ def superseded_by(deployment: Deployment) -> Superseded:
         there.exclude(pk=deployment.pk),
         Q(monitoring_periods__result="inconclusive", monitoring_periods__ended_at=None),
     )
-    runs = others.filter(state="monitoring").exclude(waits).values_list("pk", "release")
+    deployments = others.filter(state="monitoring").exclude(waits).values_list("pk", "release")
     rollbacks = Rollback.objects.filter(deployment__in=others, state="monitoring").values_list("pk", flat=True)
-    return Superseded(tuple(runs), tuple(rollbacks))
+    return Superseded(tuple(deployments), tuple(rollbacks))
 
 
 def supersede(op: Operation, replaced: Superseded, *, known: bool = True) -> None:
@@ -43,13 +47,13 @@ def supersede(op: Operation, replaced: Superseded, *, known: bool = True) -> Non
     known: it is known what lies there now; else nobody is told that the earlier run has ended well. With an alarm that is
     still open its release has failed.
     """
-    over = Q(deployment__in=[pk for pk, _release in replaced.runs]) | Q(rollback__in=replaced.rollbacks)
-    for watch in (
+    over = Q(deployment__in=[pk for pk, _release in replaced.deployments]) | Q(rollback__in=replaced.rollbacks)
+    for monitoring in (
         MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True).filter(over, ended_at=None).order_by("pk")
     ):
-        watch.ended_at, watch.result, watch.next_at = now(), "superseded", None
-        watch.save()
-    for pk, release_pk in replaced.runs:
+        monitoring.ended_at, monitoring.result, monitoring.next_at = now(), "superseded", None
+        monitoring.save()
+    for pk, release_pk in replaced.deployments:
         cut, release = op.get(Deployment, pk), op.get(Release, release_pk)
         cut.supersede()
         cut.ended_at = now()

@@ -44,13 +44,13 @@ def dumps() -> list[Dump]:
     newest, held = _newest(steps), _held()
     found = []
     for step in steps:
-        taken, run = step.ended_at, step.deployment
+        taken, deployment = step.ended_at, step.deployment
         assert taken is not None
-        days = run.procedure.document.retention.backups_days
+        days = deployment.procedure.document.retention.backups_days
         why = ""
-        if run.pk in newest:
+        if deployment.pk in newest:
             why = _("the newest backup of the deployment target, or the backup of the deployed version")
-        elif run.pk in held:
+        elif deployment.pk in held:
             why = _("the deployment or its rollback has not ended")
         found.append(Dump(step, taken, taken + timedelta(days=days), why))
     return found
@@ -70,10 +70,10 @@ def delete(step_id: int) -> bool:
     step = next((row for row in expired(now()) if row.pk == step_id), None)
     if step is None:
         return False
-    run, failure, done = step.deployment, "", {}
+    deployment, failure, done = step.deployment, "", {}
     target = (
         DeploymentTarget.objects.select_related("application", "environment")
-        .filter(application=run.application, environment=run.environment)
+        .filter(application=deployment.application, environment=deployment.environment)
         .first()
     )
     try:
@@ -98,8 +98,10 @@ def _newest(steps: Collection[Step]) -> set[int]:
     last = {(step.deployment.application_id, step.deployment.environment_id): step.deployment_id for step in steps}
     pointers = DeployedVersion.objects.exclude(release=None).values_list("application", "environment", "release")
     brought = Deployment.objects.filter(state__in=Deployment.VERIFIED).values("application", "environment", "release")
-    runs = {(r["application"], r["environment"], r["release"]): r["last"] for r in brought.annotate(last=Max("pk"))}
-    return {*last.values(), *(runs[key] for key in pointers if key in runs)}
+    deployments = {
+        (r["application"], r["environment"], r["release"]): r["last"] for r in brought.annotate(last=Max("pk"))
+    }
+    return {*last.values(), *(deployments[key] for key in pointers if key in deployments)}
 
 
 def _held() -> set[int]:
@@ -120,7 +122,7 @@ def _context(step: Step, target: DeploymentTarget) -> StepContext:
     return StepContext(
         key=f"{step.deployment_id}/dump",
         fencing_token=1,
-        run_token=f"deployment:{step.deployment_id}",
+        deployment_key=f"deployment:{step.deployment_id}",
         target=spec_of(target),
         repository="",
         wanted=None,

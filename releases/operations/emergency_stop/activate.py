@@ -67,18 +67,18 @@ def stop_runs() -> list[int]:
     if not switches:
         return []
     live = Step.objects.filter(phase__in=["deployment", "verification"], state__in=["pending", "ready", "running"])
-    runs = Deployment.objects.filter(
+    deployments = Deployment.objects.filter(
         state__in=["running", "verifying"], environment__tier=Environment.Tier.PRODUCTION, steps__in=live
     )
     stopped = []
-    for pk, application in runs.order_by("pk").values_list("pk", "application").distinct():
+    for pk, application in deployments.order_by("pk").values_list("pk", "application").distinct():
         switch = next((s for s in switches if s.application_id in (None, application)), None)
         if switch is None:
             continue
         # One that has ended meanwhile is refused; one that cannot be stopped now is tried again by the poll.
         with isolated(log, "deployment %s cannot be stopped", pk), suppress(NotPossible):
             with operation("deployment:stop", (Deployment, pk), reason=switch.reason) as op:
-                op.details["switch"] = switch.pk
+                op.details["emergency_stop"] = switch.pk
                 stop_within_operation(op, op.get(Deployment))
             stopped.append(pk)
     return stopped

@@ -14,12 +14,12 @@ from releases.operations.release.plan import active_procedure
 SUBJECT = ApprovalRequest.Subject.EMERGENCY_STOP_LIFT
 
 
-def request_lift(switch_id: int, *, reason: str) -> ApprovalRequest:
+def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
     """Open the approval request that releases the switch. Raises GateNotPassed when the procedure asks nobody for it."""
     try:
-        with operation("emergency_stop:request_lift", (EmergencyStop, switch_id), reason=reason, sign=True) as op:
-            switch, applicant = op.get(EmergencyStop), access.current_account()
-            if not may_activate(applicant):
+        with operation("emergency_stop:request_lift", (EmergencyStop, stop_id), reason=reason, sign=True) as op:
+            switch, requester = op.get(EmergencyStop), access.current_account()
+            if not may_activate(requester):
                 raise NotPermitted(_("You do not have permission to use the emergency stop."))
             environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
             op.require_reason()
@@ -37,23 +37,23 @@ def request_lift(switch_id: int, *, reason: str) -> ApprovalRequest:
                 "application": switch.application.slug if switch.application is not None else None,
                 "pauses": switch.pauses,
                 "reason": reason,
-                "switch": switch.pk,
+                "emergency_stop": switch.pk,
             }
-            round_ = ApprovalRequest.objects.create(
+            approval_request = ApprovalRequest.objects.create(
                 subject=SUBJECT,
                 emergency_stop=switch,
                 environment=environment,
                 document=document,
                 digest=digest(document),
                 rules=rules,
-                requested_by=applicant,
+                requested_by=requester,
             )
-            op.created.append(round_)
-            op.signature(round_.digest)
-            op.details["round"] = round_.pk
+            op.created.append(approval_request)
+            op.signature(approval_request.digest)
+            op.details["approval_request"] = approval_request.pk
             op.notify_as("approval:request")
     except AlreadyExists as conflict:
         if conflict.constraint != "approval_request_one_per_emergency_stop":
             raise
         raise NotPossible(_("Lifting this emergency stop has already been requested.")) from conflict
-    return round_
+    return approval_request

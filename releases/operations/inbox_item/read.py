@@ -26,7 +26,7 @@ def read_all() -> Account:
         account = access.require_part()
         op.about(account)
         unread = InboxItem.objects.select_for_update(no_key=True).filter(account=account, read_at=None)
-        op.details["messages"] = len(unread)
+        op.details["notifications"] = len(unread)
         for row in unread:
             row.read_at = now()
             row.save()

@@ -25,36 +25,41 @@ log = logging.getLogger(__name__)
 FLAGS = {"failed": 1.0, "passed": 0.0}
 
 
-def run_checks(watch_id: int, *, due: datetime) -> list[MonitoringCheck]:
+def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
     """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
 
     Each reads the log from where its last look ended, the first from the start of the service, so that none is lost with a
     worker or the queue; what happened in a pause is not the watch's. A second round for the same due time is dropped.
     """
-    watch = (
-        MonitoringPeriod.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
+    monitoring = (
+        MonitoringPeriod.objects.select_related("deployment")
+        .filter(pk=monitoring_id, ended_at=None, paused_at=None)
+        .first()
     )
-    if watch is None:
+    if monitoring is None:
         return []
     # After a pause the start of the service lies before it, and what was written in between is of other deployments.
-    run = "" if watch.resumed_at is not None else f"deployment:{watch.deployment_id}"
-    context, ends = CheckContext(spec_for(watch), *configuration_for(watch), run=run), _ends(watch)
+    deployment = "" if monitoring.resumed_at is not None else f"deployment:{monitoring.deployment_id}"
+    context, ends = (
+        CheckContext(spec_for(monitoring), *configuration_for(monitoring), deployment=deployment),
+        _ends(monitoring),
+    )
     kept = []
-    for row in watch.checks:
+    for row in monitoring.checks:
         own = dataclasses.replace(context, position=ends.get(row["key"]))
-        if (made := _kept(watch, row, due, made_by(row, own))) is not None:
+        if (made := _kept(monitoring, row, due, made_by(row, own))) is not None:
             kept.append(made)
     if kept:
-        feed(watch)
+        feed(monitoring)
     return kept
 
 
-def _ends(watch: MonitoringPeriod) -> dict[str, Any]:
+def _ends(monitoring: MonitoringPeriod) -> dict[str, Any]:
     """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
-    rounds = MonitoringCheck.objects.filter(
-        period=watch, position__isnull=False, at__gte=watch.resumed_at or watch.started_at
+    approval_requests = MonitoringCheck.objects.filter(
+        period=monitoring, position__isnull=False, at__gte=monitoring.resumed_at or monitoring.started_at
     )
-    last = rounds.order_by("key", "-due_at").distinct("key")
+    last = approval_requests.order_by("key", "-due_at").distinct("key")
     return dict(last.values_list("key", "position"))
 
 
@@ -74,12 +79,12 @@ def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
 
 
 def _kept(
-    watch: MonitoringPeriod, row: Mapping[str, Any], due: datetime, result: CheckResult
+    monitoring: MonitoringPeriod, row: Mapping[str, Any], due: datetime, result: CheckResult
 ) -> MonitoringCheck | None:
     try:
         with transaction.atomic():
             return MonitoringCheck.objects.create(
-                period=watch,
+                period=monitoring,
                 key=row["key"],
                 due_at=due,
                 at=now(),
@@ -93,18 +98,25 @@ def _kept(
         return None
 
 
-def slots_of(watch: MonitoringPeriod, most: int = MOST_PLACES) -> list[Slot]:
+def slots_of(monitoring: MonitoringPeriod, most: int = MOST_PLACES) -> list[Slot]:
     """Return the last rounds of checks as places of the grid, oldest first: key → {value: 1 failed, 0 passed}."""
-    rounds: dict[float, dict[str, Any]] = {}
-    rows = MonitoringCheck.objects.filter(period=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
+    approval_requests: dict[float, dict[str, Any]] = {}
+    rows = MonitoringCheck.objects.filter(period=monitoring).order_by("-due_at")[
+        : most * max(1, len(monitoring.checks))
+    ]
     for row in rows:
         entry = {"value": FLAGS.get(row.result), "result": row.result}
-        rounds.setdefault(row.due_at.timestamp(), {})[row.key] = entry
-    return [Slot(due, values) for due, values in sorted(rounds.items())]
+        approval_requests.setdefault(row.due_at.timestamp(), {})[row.key] = entry
+    return [Slot(due, values) for due, values in sorted(approval_requests.items())]
 
 
-def feed(watch: MonitoringPeriod) -> None:
+def feed(monitoring: MonitoringPeriod) -> None:
     """Ask the triggers that are named after a check."""
-    _sampled, triggers = named_after(watch.checks, watch.triggers)
-    slots = slots_of(watch)
-    react(watch.deployment_id, watch.rollback_id, firing(triggers, slots, watch.baseline, watch.check_seconds), slots)
+    _measured, triggers = named_after(monitoring.checks, monitoring.triggers)
+    slots = slots_of(monitoring)
+    react(
+        monitoring.deployment_id,
+        monitoring.rollback_id,
+        firing(triggers, slots, monitoring.baseline, monitoring.check_seconds),
+        slots,
+    )

@@ -15,7 +15,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
 from releases.metric_sources.collection import Looked, WrongSources, look, places_of
-from releases.metric_sources.triggers import Slot, firing, judge, named_after
+from releases.metric_sources.triggers import Slot, evaluate, firing, named_after
 from releases.models import Deployment, Measurement, MonitoringPeriod, Release, Rollback
 from releases.operations.deployment.completion import complete_release
 from releases.operations.monitoring.react import react
@@ -50,14 +50,14 @@ ADVANCE = {
 }
 
 
-def record_measurement(watch_id: int, *, due: datetime) -> Measurement | None:
+def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | None:
     """Look once at the target, keep it, and raise the alarm when a trigger holds k of its last n samples.
 
     One statement reads all that is needed, one keeps the sample; no transaction is open while the target is asked.
     A second look for the same due time is dropped.
     """
     with connection.cursor() as cursor:
-        cursor.execute(READ, [MOST_PLACES, watch_id])
+        cursor.execute(READ, [MOST_PLACES, monitoring_id])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -67,7 +67,7 @@ def record_measurement(watch_id: int, *, due: datetime) -> Measurement | None:
         json.loads(row[place]) if isinstance(row[place], str) else row[place] for place in (2, 3, 6, 8, 11, 12)
     )
     if settings.get("ssh"):
-        target = spec_for(MonitoringPeriod.objects.select_related("deployment").get(pk=watch_id))
+        target = spec_for(MonitoringPeriod.objects.select_related("deployment").get(pk=monitoring_id))
     else:
         target = TargetSpec(application, environment, Path(root), settings)
     secrets: tuple[str, ...] = ()
@@ -76,19 +76,21 @@ def record_measurement(watch_id: int, *, due: datetime) -> Measurement | None:
         places = places_of(settings)
         given: dict[str, str] = {}
         if any(place.source.needs_configuration for place in places):
-            given, secrets = configuration_for(MonitoringPeriod.objects.select_related("deployment").get(pk=watch_id))
+            given, secrets = configuration_for(
+                MonitoringPeriod.objects.select_related("deployment").get(pk=monitoring_id)
+            )
         looked = look(target, places, raw or {}, given)
     except WrongSources as wrong:
         looked = Looked(now(), False, {}, unseen, raw or {}, str(wrong))
     except Exception as fault:  # noqa: BLE001  a look that fails saw nothing, which counts; without a sample nobody knew
         looked = Looked(now(), False, {}, unseen, raw or {}, f"{type(fault).__name__}: {fault}")
-        log.error("watch %s: %s", watch_id, clean(looked.error, secrets))
+        log.error("watch %s: %s", monitoring_id, clean(looked.error, secrets))
     sampled, _checked = named_after(checks, triggers)
-    values = judge(sampled, looked.values, baseline, looked.unreadable)
+    values = evaluate(sampled, looked.values, baseline, looked.unreadable)
     try:
         with transaction.atomic():
             kept = Measurement.objects.create(
-                period_id=watch_id,
+                period_id=monitoring_id,
                 due_at=due,
                 at=looked.at,
                 up=looked.up,
@@ -104,103 +106,105 @@ def record_measurement(watch_id: int, *, due: datetime) -> Measurement | None:
     return kept
 
 
-def advance(watch_id: int, column: str = "next") -> datetime | None:
+def advance(monitoring_id: int, column: str = "next") -> datetime | None:
     """Set when the next sample is due (column "checks": the next checks), on its grid; no operation, it is not audited.
 
     What a short stall has missed is caught up by the next polls; after more than three intervals the grid goes on from now.
     """
     with connection.cursor() as cursor:
-        cursor.execute(ADVANCE[column], [watch_id])
+        cursor.execute(ADVANCE[column], [monitoring_id])
         row = cursor.fetchone()
     return row[0] if row else None
 
 
-def required_of(watch: MonitoringPeriod) -> tuple[set[str], set[str]]:
+def required_of(monitoring: MonitoringPeriod) -> tuple[set[str], set[str]]:
     """Return the metrics and the checks without which a watch can't end well."""
-    checks = {row["key"]: row["required"] for row in watch.checks}
-    metrics = {t["metric"] for t in watch.triggers if t.get("owed", True)} - checks.keys()
+    checks = {row["key"]: row["required"] for row in monitoring.checks}
+    metrics = {t["metric"] for t in monitoring.triggers if t.get("required", True)} - checks.keys()
     return metrics, {key for key, required in checks.items() if required}
 
 
-def completeness(watch: MonitoringPeriod) -> dict[str, float]:
+def completeness(monitoring: MonitoringPeriod) -> dict[str, float]:
     """Return what is owed → share of what was expected of it that has a value (0..1); no sample is no value.
 
     Owed are the metrics of the procedure's watch and of its critical triggers, and the checks that are required. The
     first look only begins the counting, so that one less than the grid has is expected.
     """
-    expected = max(1, int(watch.duration_seconds / watch.interval_seconds) - 1)
-    metrics, checks = required_of(watch)
+    expected = max(1, int(monitoring.duration_seconds / monitoring.interval_seconds) - 1)
+    metrics, checks = required_of(monitoring)
     counted = dict.fromkeys(metrics, 0)
-    for values in watch.measurements.values_list("values", flat=True):
+    for values in monitoring.measurements.values_list("values", flat=True):
         for name in metrics:
             counted[name] += values.get(name, {}).get("value") is not None
     shares = {name: min(1.0, count / expected) for name, count in counted.items()}
     # The round that would be due at the very end is not made.
-    rounds = max(0, math.ceil(watch.duration_seconds / watch.check_seconds) - 1)
-    for key in checks if rounds else ():
-        known = watch.check_results.filter(key=key, result__in=["passed", "failed"]).count()
-        shares[key] = min(1.0, known / rounds)
+    approval_requests = max(0, math.ceil(monitoring.duration_seconds / monitoring.check_seconds) - 1)
+    for key in checks if approval_requests else ():
+        known = monitoring.check_results.filter(key=key, result__in=["passed", "failed"]).count()
+        shares[key] = min(1.0, known / approval_requests)
     return shares
 
 
-def end_due(watch_id: int) -> str:
+def end_due(monitoring_id: int) -> str:
     """End a watch whose time is over: healthy with enough samples, else it waits for a named person's result."""
-    unlocked = MonitoringPeriod.objects.select_related("deployment__procedure", "deployment__release").get(pk=watch_id)
+    unlocked = MonitoringPeriod.objects.select_related("deployment__procedure", "deployment__release").get(
+        pk=monitoring_id
+    )
     if now() < unlocked.ends_at or unlocked.result:
         return unlocked.result
     if unlocked.purpose == MonitoringPeriod.Purpose.BASELINE:
-        with operation("monitoring:end", (MonitoringPeriod, watch_id)) as op:
+        with operation("monitoring:end", (MonitoringPeriod, monitoring_id)) as op:
             measured = op.get(MonitoringPeriod)
             measured.result, measured.ended_at, measured.next_at = "measured", now(), None
         return "measured"
     needed = float(unlocked.deployment.procedure.document.monitoring.measurements_min)
     targets: list[tuple[Any, int]] = [
-        (MonitoringPeriod, watch_id),
+        (MonitoringPeriod, monitoring_id),
         (Deployment, unlocked.deployment_id),
         (Release, unlocked.deployment.release_id),
     ]
     if unlocked.rollback_id is not None:
         targets.append((Rollback, unlocked.rollback_id))
     with operation("monitoring:end", *targets) as op:
-        watch = op.get(MonitoringPeriod)
-        if watch.result:
-            return watch.result
-        shares = completeness(watch)
+        monitoring = op.get(MonitoringPeriod)
+        if monitoring.result:
+            return monitoring.result
+        shares = completeness(monitoring)
         op.details["completeness"] = {name: f"{share:.4f}" for name, share in shares.items()}
-        watch.next_at = watch.next_checks_at = None
+        monitoring.next_at = monitoring.next_checks_at = None
         if min(shares.values(), default=0.0) < needed:
-            watch.result = "inconclusive"
-            op.details["silent"] = sorted(name for name, share in shares.items() if share < needed)
+            monitoring.result = "inconclusive"
+            op.details["without_values"] = sorted(name for name, share in shares.items() if share < needed)
             op.notify_as("monitoring:report_no_data")
-            return watch.result
-        watch.result, watch.ended_at = "passed", now()
+            return monitoring.result
+        monitoring.result, monitoring.ended_at = "passed", now()
         _close(op, op.get(Deployment), op.get(Release), op.rows.get((Rollback, unlocked.rollback_id)))
-        return watch.result
+        return monitoring.result
 
 
-def record_result(watch_id: int, *, result: str, reason: str) -> MonitoringPeriod:
+def record_result(monitoring_id: int, *, result: str, reason: str) -> MonitoringPeriod:
     """Give a named person's result on a watch that had too few samples."""
-    unlocked = MonitoringPeriod.objects.get(pk=watch_id)
+    unlocked = MonitoringPeriod.objects.get(pk=monitoring_id)
     targets: list[tuple[Any, int]] = [
-        (MonitoringPeriod, watch_id),
+        (MonitoringPeriod, monitoring_id),
         (Deployment, unlocked.deployment_id),
         (Release, unlocked.deployment.release_id),
     ]
     if unlocked.rollback_id is not None:
         targets.append((Rollback, unlocked.rollback_id))
     with operation("monitoring:record_result", *targets, reason=reason, sign=True) as op:
-        watch, deployment = op.get(MonitoringPeriod), op.get(Deployment)
+        monitoring, deployment = op.get(MonitoringPeriod), op.get(Deployment)
         account = access.require("verify", deployment.environment)
         if why := why_not_permitted(account, deployment):
             raise NotPermitted(why)
-        if watch.result != "inconclusive":
+        if monitoring.result != "inconclusive":
             raise NotPossible(_("This monitoring period does not wait for a result."))
         if result != "passed" or not reason.strip():
             raise InvalidInput(_("Record the result “passed” with a reason, or raise a rollback."))
-        watch.result, watch.ended_at, watch.recorded_by = "passed_by_person", now(), account
+        monitoring.result, monitoring.ended_at, monitoring.recorded_by = "passed_by_person", now(), account
         op.signature()
         _close(op, deployment, op.get(Release), op.rows.get((Rollback, unlocked.rollback_id)))
-    return watch
+    return monitoring
 
 
 def why_not_permitted(account: Account, deployment: Deployment) -> str:

@@ -24,7 +24,7 @@ def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger],
     note = _("%(k)d of %(n)d measurements at or over the limit") % {"k": trigger["k"], "n": trigger["n"]}
     facts: dict[str, Any] = {
         "trigger": dict(trigger),
-        "samples": [dict(slot.values) for slot in recent[-trigger["n"] :]],
+        "measurements": [dict(slot.values) for slot in recent[-trigger["n"] :]],
     }
     if (since := failing_since(trigger, recent)) is not None:
         facts["failing_since"] = datetime.fromtimestamp(since, UTC).isoformat()

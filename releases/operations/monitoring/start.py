@@ -16,7 +16,7 @@ def triggers_of(content: Content) -> list[dict[str, Any]]:
     """Return the measured triggers as a watch keeps them; `owed`: without its metric the watch can't end well."""
     owed = set(content.monitoring.metrics)
     return [
-        t.model_dump(mode="json") | {"owed": t.metric in owed or (t.critical and not t.dry_run)}
+        t.model_dump(mode="json") | {"required": t.metric in owed or (t.critical and not t.dry_run)}
         for t in content.triggers
         if t.measured
     ]
@@ -79,7 +79,7 @@ def start_baseline(deployment_id: int) -> MonitoringPeriod | None:
         ):
             return None
         moment, content = now(), deployment.procedure.document
-        watch = MonitoringPeriod.objects.create(
+        monitoring = MonitoringPeriod.objects.create(
             purpose=MonitoringPeriod.Purpose.BASELINE,
             deployment=deployment,
             interval_seconds=content.monitoring.interval_seconds,
@@ -88,8 +88,8 @@ def start_baseline(deployment_id: int) -> MonitoringPeriod | None:
             started_at=moment,
             next_at=moment,
         )
-        op.about(watch)
-    return watch
+        op.about(monitoring)
+    return monitoring
 
 
 def needs_baseline(moment: datetime) -> list[int]:

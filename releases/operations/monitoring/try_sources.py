@@ -21,15 +21,15 @@ from releases.step_types.words import gettext as _
 def not_over(target: DeploymentTarget) -> QuerySet[Deployment]:
     """Return the runs of a target that are booked, under way or watched."""
     # From its booking on: what is measured before, between and after its steps is compared.
-    watched = MonitoringPeriod.objects.filter(ended_at=None).values("deployment")
-    runs = Deployment.objects.filter(application=target.application, environment=target.environment)
-    return runs.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=watched))
+    monitored = MonitoringPeriod.objects.filter(ended_at=None).values("deployment")
+    deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
+    return deployments.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=monitored))
 
 
 def why_not_permitted(account: Account, target: DeploymentTarget) -> str:
     """Return why a person may not say by what a target is monitored; empty where they may."""
-    runs = not_over(target).select_related("scheduled_by", "requested_by")
-    if any(run.was_started_by(account) for run in runs):
+    deployments = not_over(target).select_related("scheduled_by", "requested_by")
+    if any(deployment.was_started_by(account) for deployment in deployments):
         return _("You have scheduled the monitored deployment; another person sets its metric sources.")
     return ""
 
@@ -44,7 +44,7 @@ def try_sources(
     with operation("target:test_monitoring", (DeploymentTarget, target_id), sign=True) as op:
         access.require("edit_target")
         target = op.get(DeploymentTarget)
-        settings = {**target.options, "watch": list(sources), "private_networks": list(private_networks)}
+        settings = {**target.options, "metric_sources": list(sources), "private_networks": list(private_networks)}
         require_valid(settings)
         op.details["sources"] = list(sources)
     elsewhere = bool(settings.get("ssh"))

@@ -17,31 +17,31 @@ from releases.operations.notification.superseded import end_waiting, moved_since
 from releases.queries.recipients import Recipient, not_before
 
 
-def digest_of(notice: Notification) -> str:
+def digest_of(notification: Notification) -> str:
     """Return the SHA-256 over what is released: the texts in both languages and who gets them."""
-    to = sorted(notice.inbox_items.filter(external=True).values_list("recipient", flat=True))
-    return hashlib.sha256(rfc8785.dumps({"texts": notice.texts, "to": to})).hexdigest()
+    to = sorted(notification.inbox_items.filter(external=True).values_list("recipient", flat=True))
+    return hashlib.sha256(rfc8785.dumps({"texts": notification.texts, "to": to})).hexdigest()
 
 
-def approve_external(notice_id: int, *, digest: str, reason: str = "") -> Notification:
+def approve_external(notification_id: int, *, digest: str, reason: str = "") -> Notification:
     """Let a notification go outside, as a second person who was shown exactly this. Raises NotPermitted, NotPossible, InvalidInput."""
-    with operation("notification:approve_external", (Notification, notice_id), reason=reason, sign=True) as op:
+    with operation("notification:approve_external", (Notification, notification_id), reason=reason, sign=True) as op:
         account = access.require("approve_external")
-        notice = op.get(Notification)
-        if not notice.waits:
+        notification = op.get(Notification)
+        if not notification.waits:
             raise NotPossible(_("This notification is not awaiting approval for external recipients."))
-        if why := why_not(notice, account):
+        if why := why_not(notification, account):
             raise NotPermitted(why)
-        if outdated := outdated_by(notice):
+        if outdated := outdated_by(notification):
             raise NotPossible(outdated)
-        if digest != digest_of(notice):
+        if digest != digest_of(notification):
             raise InvalidInput(
                 _("The text or the recipients shown to you differ from the current ones. Read them again.")
             )
         moment = now()
-        notice.external_approved_at, notice.external_approved_by = moment, account
+        notification.external_approved_at, notification.external_approved_by = moment, account
         waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
-            inbox_item__notification=notice, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
+            inbox_item__notification=notification, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
         )
         for row in waiting.select_related(
             "inbox_item__group_recipient__group", "inbox_item__account", "channel"
@@ -49,30 +49,30 @@ def approve_external(notice_id: int, *, digest: str, reason: str = "") -> Notifi
             if channel_types.by_name(row.channel.channel_type).within:
                 row.outcome, row.ended_at = NotificationDelivery.Outcome.SENT, moment
             else:
-                row.due_at = row.next_at = not_before(_heard(row), moment, notice.urgent)
+                row.due_at = row.next_at = not_before(_heard(row), moment, notification.urgent)
             row.save()
         op.signature(digest)
-        op.details["messages"] = notice.inbox_items.filter(external=True).count()
-    return notice
+        op.details["notifications"] = notification.inbox_items.filter(external=True).count()
+    return notification
 
 
-def cancel(notice_id: int, *, reason: str) -> Notification:
+def cancel(notification_id: int, *, reason: str) -> Notification:
     """Withdraw what waits: nobody outside is told. What was sent inside stays sent. Raises NotPossible, InvalidInput."""
-    with operation("notification:cancel", (Notification, notice_id), reason=reason, sign=True) as op:
+    with operation("notification:cancel", (Notification, notification_id), reason=reason, sign=True) as op:
         access.require("approve_external")
-        notice = op.get(Notification)
-        if not notice.waits:
+        notification = op.get(Notification)
+        if not notification.waits:
             raise NotPossible(_("This notification is not awaiting approval for external recipients."))
         op.require_reason()
-        notice.cancelled_at, notice.cancelled_because = now(), reason.strip()[:300]
-        end_waiting(notice, NotificationDelivery.Outcome.CANCELLED)
+        notification.cancelled_at, notification.cancelled_because = now(), reason.strip()[:300]
+        end_waiting(notification, NotificationDelivery.Outcome.CANCELLED)
         op.signature()
-    return notice
+    return notification
 
 
-def outdated_by(notice: Notification) -> str:
+def outdated_by(notification: Notification) -> str:
     """Return the sentence that the release has moved on since a notification was written; empty while it has not."""
-    if not (event := moved_since(notice)):
+    if not (event := moved_since(notification)):
         return ""
     known = notification_event(event)
     return _("This notification is out of date, because the release has changed since it was written: %(event)s.") % {
@@ -80,13 +80,13 @@ def outdated_by(notice: Notification) -> str:
     }
 
 
-def why_not(notice: Notification, account: Account) -> str:
+def why_not(notification: Notification, account: Account) -> str:
     """Return why this person can't release a notification; empty when they can."""
-    if notice.cause in account.identities:
+    if notification.cause in account.identities:
         return _("You have caused this notification; another person must approve it for external recipients.")
-    if notice.writer in account.identities:
+    if notification.writer in account.identities:
         return _("You have written this text; another person must approve it for external recipients.")
-    if notice.release is not None and account.is_among(notice.release.author.identities):
+    if notification.release is not None and account.is_among(notification.release.author.identities):
         return _("You have planned this release; another person must approve its announcement for external recipients.")
     return ""
 

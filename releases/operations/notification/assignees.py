@@ -71,12 +71,12 @@ def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acc
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
             return [*named, *asked] or access.holders("operator", thing.deployment.environment)
         case "poll:suspend", PollFailure():
-            run = thing.deployment
-            return access.holders("operator", run.environment) if run is not None else holding("prepare")
+            deployment = thing.deployment
+            return access.holders("operator", deployment.environment) if deployment is not None else holding("prepare")
         case "monitoring:report_no_data", MonitoringPeriod():
-            run = thing.deployment
-            roster = [entry.account for entry in TeamMember.objects.filter(release=run.release_id)]
-            return list(dict.fromkeys(roster)) or access.holders("operator", run.environment)
+            deployment = thing.deployment
+            roster = [entry.account for entry in TeamMember.objects.filter(release=deployment.release_id)]
+            return list(dict.fromkeys(roster)) or access.holders("operator", deployment.environment)
         case "drift:detect", _:
             return access.holders("operator", getattr(subject.row, "environment", None))
         case "job:refuse", _:
@@ -128,11 +128,17 @@ def holding(right: str, environment: Environment | None = None, without: Account
 def _had_consented(payload: dict[str, Any]) -> list[Account]:
     """Return whom the end of an approval concerns: author, applicant, whoever has given a word, and who was asked still."""
     found: dict[int, Account] = {}
-    for round_ in ApprovalRequest.objects.filter(pk__in=payload.get("rounds", [])).select_related("release__author"):
-        words = ApprovalDecision.objects.filter(approval_request=round_).select_related("account", "on_behalf")
+    for approval_request in ApprovalRequest.objects.filter(pk__in=payload.get("approval_requests", [])).select_related(
+        "release__author"
+    ):
+        words = ApprovalDecision.objects.filter(approval_request=approval_request).select_related(
+            "account", "on_behalf"
+        )
         spoke = [person for word in words for person in (word.account, word.on_behalf) if person is not None]
-        author = [round_.release.author] if round_.release is not None else []
-        found |= {one.pk: one for one in (*author, round_.requested_by, *spoke, *quorum.asked(round_))}
+        author = [approval_request.release.author] if approval_request.release is not None else []
+        found |= {
+            one.pk: one for one in (*author, approval_request.requested_by, *spoke, *quorum.asked(approval_request))
+        }
     return list(found.values())
 
 
@@ -144,12 +150,12 @@ def _touched(freeze: ChangeFreeze, payload: dict[str, Any]) -> list[Account]:
         found |= {one.pk: one for one in holding("plan", row.environment)}
         times = [(span.starts_at, span.ends_at) for span in row.spans(moment)]
         whom = {"application": row.application_id} if row.application_id is not None else {}
-        runs = Deployment.objects.filter(environment=row.environment, state__in=["scheduled", "queued"], **whom)
-        for run in runs.select_related("requested_by", "scheduled_by"):
-            if run.scheduled_start_at is not None and any(
-                begins <= run.scheduled_start_at < ends for begins, ends in times
+        deployments = Deployment.objects.filter(environment=row.environment, state__in=["scheduled", "queued"], **whom)
+        for deployment in deployments.select_related("requested_by", "scheduled_by"):
+            if deployment.scheduled_start_at is not None and any(
+                begins <= deployment.scheduled_start_at < ends for begins, ends in times
             ):
-                found |= {one.pk: one for one in (run.requested_by, run.scheduled_by) if one is not None}
+                found |= {one.pk: one for one in (deployment.requested_by, deployment.scheduled_by) if one is not None}
         planned = Release.objects.filter(state__in=Release.PREPARING, scheduled_end_at__gt=moment, **whom)
         for release in planned.select_related("author") if row.environment.protected else ():
             start, end = release.scheduled_start_at, release.scheduled_end_at
@@ -159,20 +165,20 @@ def _touched(freeze: ChangeFreeze, payload: dict[str, Any]) -> list[Account]:
     return list(found.values())
 
 
-def _named(question: DecisionRequest) -> list[Account]:
+def _named(decision_request: DecisionRequest) -> list[Account]:
     """Return who confirms the step that a run waits for, where only a person can do it."""
-    if question.step.step_type != "manual":
+    if decision_request.step.step_type != "manual":
         return []
-    if role := question.step.parameters.get("role"):
-        return access.holders(role, question.deployment.environment)
-    return list(Account.objects.filter(username=question.step.parameters.get("person"), is_active=True))
+    if role := decision_request.step.parameters.get("role"):
+        return access.holders(role, decision_request.deployment.environment)
+    return list(Account.objects.filter(username=decision_request.step.parameters.get("person"), is_active=True))
 
 
 def _deciders(rollback: Rollback) -> list[Account]:
-    run = rollback.deployment
+    deployment = rollback.deployment
     named = TeamMember.objects.filter(
-        release=run.release_id, team_role=TeamMember.TeamRole.ROLLBACK_DECISION_MAKER
+        release=deployment.release_id, team_role=TeamMember.TeamRole.ROLLBACK_DECISION_MAKER
     ).select_related("account")
-    deciders = [entry.account for entry in named] or holding("authorise_rollback", run.environment)
+    deciders = [entry.account for entry in named] or holding("authorise_rollback", deployment.environment)
     found = {one.pk: one for one in [*deciders, *holding("assess_rollback")]}
     return list(found.values())

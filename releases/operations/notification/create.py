@@ -101,13 +101,13 @@ def create(outbox_id: int) -> bool:
             if held is None:
                 raise _Taken
             moment = now()
-            notice = _notification(entry, plan, moment)
+            notification = _notification(entry, plan, moment)
             for recipient in plan.recipients:
-                _message(notice, recipient, moment)
+                _message(notification, recipient, moment)
             held.sent_at = moment
             held.save(update_fields=["sent_at"])
-            op.about(notice, event=notice.event, messages=len(plan.recipients))
-            if notice.waits:
+            op.about(notification, event=notification.event, notifications=len(plan.recipients))
+            if notification.waits:
                 op.notify_as("notification:await_external_approval")
     except _Taken:
         return False
@@ -224,18 +224,20 @@ def _released_beforehand(told: NotificationEvent, subject: Subject) -> ApprovalR
     """Return the approval in which exactly these words were released, if there is one."""
     if told.key not in PRE_RELEASED or subject.deployment is None:
         return None
-    round_ = subject.deployment.approval_request
-    if round_ is None or round_.state not in ("approved", "used"):
+    approval_request = subject.deployment.approval_request
+    if approval_request is None or approval_request.state not in ("approved", "used"):
         return None
     words = NotificationTemplate.words(told.key)
     if used("".join(part for text in words.values() for part in text.values())) - KNOWN_BEFOREHAND:
         return None
-    return round_ if round_.document.get("notices", {}).get(told.key) == words else None
+    return (
+        approval_request if approval_request.document.get("notification_templates", {}).get(told.key) == words else None
+    )
 
 
-def _message(notice: Notification, recipient: Recipient, moment: datetime) -> None:
+def _message(notification: Notification, recipient: Recipient, moment: datetime) -> None:
     message = InboxItem.objects.create(
-        notification=notice,
+        notification=notification,
         recipient=recipient.key,
         account=recipient.account,
         group_recipient=recipient.member,
@@ -243,8 +245,8 @@ def _message(notice: Notification, recipient: Recipient, moment: datetime) -> No
         language=recipient.language,
         external=recipient.outside,
     )
-    held = recipient.outside and notice.waits
-    earliest = not_before(recipient, moment, notice.urgent)
+    held = recipient.outside and notification.waits
+    earliest = not_before(recipient, moment, notification.urgent)
     for channel in recipient.channels.values():
         kind = channel_types.by_name(channel.channel_type)
         if kind.within:
@@ -300,6 +302,6 @@ def _pass_over(outbox_id: int) -> bool:
     return True
 
 
-def page_address(notice: Notification) -> str:
+def page_address(notification: Notification) -> str:
     """Return the whole address of the page that a notification leads to."""
-    return settings.BASE_URL.rstrip("/") + notice.path
+    return settings.BASE_URL.rstrip("/") + notification.path

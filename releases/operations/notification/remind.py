@@ -21,9 +21,9 @@ def remind_open() -> list[int]:
     return followed
 
 
-def remind_or_escalate(notice_id: int) -> str:
+def remind_or_escalate(notification_id: int) -> str:
     """Remind those who must act, tell others after ASKED_AGAIN reminders, or end it; return the event that was done."""
-    seen = Notification.objects.get(pk=notice_id)
+    seen = Notification.objects.get(pk=notification_id)
     thing = row_of(seen.required_action)
     if is_done(thing) or is_moved(thing, seen.payload):
         event = "notification:complete"
@@ -31,14 +31,14 @@ def remind_or_escalate(notice_id: int) -> str:
         event = "notification:remind"
     else:
         event = "notification:escalate"
-    with operation(event, (Notification, notice_id)) as op:
-        notice, moment = op.get(Notification), now()
-        op.details["event"] = notice.event
+    with operation(event, (Notification, notification_id)) as op:
+        notification, moment = op.get(Notification), now()
+        op.details["event"] = notification.event
         if event == "notification:complete":
-            notice.completed_at, notice.remind_at = moment, None
+            notification.completed_at, notification.remind_at = moment, None
             return event
-        notice.reminded += 1
-        again = reminder_delay(notice.event, notice.payload, notice.urgent)
-        notice.remind_at = moment + again if again is not None and notice.reminded < MOST else None
-        op.details["reminded"] = notice.reminded
+        notification.reminded += 1
+        again = reminder_delay(notification.event, notification.payload, notification.urgent)
+        notification.remind_at = moment + again if again is not None and notification.reminded < MOST else None
+        op.details["reminded"] = notification.reminded
     return event

@@ -26,36 +26,40 @@ NEWER = gettext_noop("A newer notification about the same release replaces this 
 LATE = timedelta(minutes=15)
 
 
-def moved_since(notice: Notification) -> str:
+def moved_since(notification: Notification) -> str:
     """Return the event by which a release has moved on since what a notification tells of it; empty while it has not."""
-    if notice.release is None or notice.event not in COURSE:
+    if notification.release is None or notification.event not in COURSE:
         return ""
-    newer = PLAN_ENDS if notice.event in PLANS else MOVES
-    found = Outbox.objects.filter(pk__gt=notice.outbox, event__in=newer, object__in=_labels(notice.release))
+    newer = PLAN_ENDS if notification.event in PLANS else MOVES
+    found = Outbox.objects.filter(pk__gt=notification.outbox, event__in=newer, object__in=_labels(notification.release))
     return found.order_by("-pk").values_list("event", flat=True).first() or ""
 
 
 def is_superseded(row: NotificationDelivery) -> bool:
     """Tell whether a message is not sent any more because a newer one says how it went on."""
-    notice = row.inbox_item.notification
+    notification = row.inbox_item.notification
     if row.inbox_item.external:
-        return bool(moved_since(notice))
-    if notice.release is None or notice.event not in COURSE or notice.made_at > now() - LATE:
+        return bool(moved_since(notification))
+    if notification.release is None or notification.event not in COURSE or notification.made_at > now() - LATE:
         return False
-    labels = _labels(notice.release)
-    newer = Q(notification__outbox__gt=notice.outbox, notification__event__in=MOVES, notification__object__in=labels)
-    return notice.object in labels and InboxItem.objects.filter(newer, recipient=row.inbox_item.recipient).exists()
+    labels = _labels(notification.release)
+    newer = Q(
+        notification__outbox__gt=notification.outbox, notification__event__in=MOVES, notification__object__in=labels
+    )
+    return (
+        notification.object in labels and InboxItem.objects.filter(newer, recipient=row.inbox_item.recipient).exists()
+    )
 
 
 def supersede_waiting() -> None:
     """End what waits for its second person and tells of a release that has moved on since."""
     waiting = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None, event__in=COURSE)
-    for notice in waiting.select_related("release"):
-        if not moved_since(notice):
+    for notification in waiting.select_related("release"):
+        if not moved_since(notification):
             continue
         with (
-            isolated(log, "notice %s", notice.pk),
-            operation("notification:supersede", (Notification, notice.pk)) as op,
+            isolated(log, "notice %s", notification.pk),
+            operation("notification:supersede", (Notification, notification.pk)) as op,
         ):
             held = op.get(Notification)
             if held.waits:
@@ -63,18 +67,18 @@ def supersede_waiting() -> None:
                 end_waiting(held, NotificationDelivery.Outcome.SUPERSEDED, NEWER)
 
 
-def end_waiting(notice: Notification, outcome: str, why: str = "") -> None:
+def end_waiting(notification: Notification, outcome: str, why: str = "") -> None:
     """End the deliveries of a notification that wait for its second person, inside an open operation."""
     waiting = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
-        inbox_item__notification=notice, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
+        inbox_item__notification=notification, outcome=NotificationDelivery.Outcome.PENDING, next_at=None
     )
     for row in waiting:
-        row.outcome, row.ended_at, row.last_error = outcome, notice.cancelled_at, why
+        row.outcome, row.ended_at, row.last_error = outcome, notification.cancelled_at, why
         row.save()
 
 
 def _labels(release: Release) -> list[str]:
     """Return how the ledger names a release, its runs in protected environments, and their rollbacks."""
-    runs = Deployment.objects.filter(release=release, environment__protected=True)
-    rows = [release, *runs, *Rollback.objects.filter(deployment__in=runs)]
+    deployments = Deployment.objects.filter(release=release, environment__protected=True)
+    rows = [release, *deployments, *Rollback.objects.filter(deployment__in=deployments)]
     return [label(row) for row in rows]

@@ -84,7 +84,7 @@ def values_of(
 
     payload: details of the operation; thing: the row whose being done ends what is asked for.
     """
-    release, run, zone = subject.release, subject.deployment, zone_for(subject)
+    release, deployment, zone = subject.release, subject.deployment, zone_for(subject)
     if isinstance(thing, ApprovalRequest):
         actor, reason = str(thing.requested_by), str(thing.document.get("reason", "" if "stage" in payload else reason))
     with override(language):
@@ -115,9 +115,9 @@ def values_of(
             found["rollback_plan"] = plan_of(subject.rollback)
         if isinstance(subject.row, Drift):
             found |= {"application": str(subject.row.application), "environment": str(subject.row.environment)}
-        if run is not None:
-            found["environment"] = str(run.environment)
-            found["state"] = str(run.get_state_display())
+        if deployment is not None:
+            found["environment"] = str(deployment.environment)
+            found["state"] = str(deployment.get_state_display())
     return found
 
 
@@ -141,14 +141,14 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     row = subject.row
     if isinstance(row, Notification):
         return str(row.texts[language]["subject"])
-    if isinstance(row, Release) and "rounds" in payload:
-        return _why_lapsed(str(payload.get("key", "")))
+    if isinstance(row, Release) and "approval_requests" in payload:
+        return _why_ended(str(payload.get("key", "")))
     if isinstance(thing, ApprovalRequest):
         return labelled(
             thing.get_subject_display(), thing.release or thing.window or thing.procedure or thing.emergency_stop
         )
     if isinstance(row, NotificationChannel):
-        because = payload.get("because", row.unavailable_because)
+        because = payload.get("cause", row.unavailable_because)
         return f"{row} · {_(because)}" if because else str(row)
     if isinstance(row, AccessRequest):
         return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
@@ -166,7 +166,7 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if isinstance(row, Reconciliation):
         return _("No event explains these rows: %(rows)s") % {"rows": ", ".join(payload["rows"])}
     if isinstance(row, MonitoringPeriod):
-        return ", ".join(_silent_words(row, payload.get("silent", []), language))
+        return ", ".join(_metrics_without_values(row, payload.get("without_values", []), language))
     if isinstance(row, PollFailure):
         return str(row)
     if isinstance(row, Rollback):
@@ -205,20 +205,20 @@ def _reason(row: Model, reason: str, payload: dict[str, Any]) -> str:
     if isinstance(row, Deployment) and "emergency" in payload:
         text = _("The deployment was cancelled for an emergency release: %(release)s")
         return text % {"release": payload["emergency"]}
-    if isinstance(row, Deployment) and "consent" in payload:
+    if isinstance(row, Deployment) and "approval_request" in payload:
         return _("The approval of this release has ended.")
     return row.error if isinstance(row, PollFailure) else reason
 
 
-def _why_lapsed(key: str) -> str:
+def _why_ended(key: str) -> str:
     if key == "window":
         return _("the approval has expired")
     return _("“%(key)s” differs from the approved content") % {"key": clause_labels().get(key, key)}
 
 
-def _silent_words(watch: MonitoringPeriod, keys: Sequence[str], language: str) -> list[str]:
+def _metrics_without_values(monitoring: MonitoringPeriod, keys: Sequence[str], language: str) -> list[str]:
     """Return metrics and checks of a watch in the procedure's words."""
-    content = watch.deployment.procedure.document
+    content = monitoring.deployment.procedure.document
     words = {item.key: item.label(language) for item in (*content.metrics, *content.checks)}
     return [words.get(key, key) for key in keys]
 
@@ -229,7 +229,7 @@ def _due(row: Model, payload: dict[str, Any], zone: str, language: str, thing: M
         moment = thing.valid_until
     if isinstance(row, MonitoringPeriod):
         moment = row.ends_at
-    if moment is None and isinstance(asked := payload.get("question"), int):
+    if moment is None and isinstance(asked := payload.get("decision_request"), int):
         moment = DecisionRequest.objects.filter(pk=asked).values_list("due_at", flat=True).first()
     if moment is None and isinstance(given := payload.get("due"), str):
         moment = parse_datetime(given)

@@ -140,10 +140,10 @@ def send_test(channel_id: int) -> NotificationChannel:
             raise GateNotPassed(_("No address is entered."))
     with override(row.language):
         subject, text = _("Test message from Ringi"), _("This is a test of this channel. No action is needed.")
-    letter = OutgoingMessage(f"msg_{uuid.uuid4().hex}", "notification_channel:send_test", row.language, subject, text,
+    message = OutgoingMessage(f"msg_{uuid.uuid4().hex}", "notification_channel:send_test", row.language, subject, text,
                     html_of(subject, text, "", row.language), "", now())  # fmt: skip
     try:
-        answer = kind.send(letter, address_of(row, kind, to))
+        answer = kind.send(message, address_of(row, kind, to))
     except NotDelivered as fault:
         record_refusal("notification_channel:send_test", str(fault), object=label(row), kind=GateNotPassed.kind)
         raise GateNotPassed(str(fault)) from fault

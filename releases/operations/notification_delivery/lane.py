@@ -73,7 +73,7 @@ def free(channel: NotificationChannel, *, took: bool) -> None:
     if took and channel.unavailable_since is not None:
         with operation("notification_channel:mark_available", (NotificationChannel, channel.pk)) as op:
             row = op.get(NotificationChannel)
-            op.details["because"] = row.unavailable_because
+            op.details["cause"] = row.unavailable_because
             row.unavailable_since, row.unavailable_because = None, ""
 
 
@@ -102,5 +102,5 @@ def found_faulty(channel: NotificationChannel, why: str, disabled: QuerySet[Supp
         for address in blamed.select_for_update(no_key=True):
             address.channel = row
             address.save()
-        op.details["because"] = why[:300]
+        op.details["cause"] = why[:300]
     channel.unavailable_since = row.unavailable_since

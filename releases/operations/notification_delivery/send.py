@@ -96,19 +96,19 @@ def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, st
 
 def message_of(row: NotificationDelivery) -> OutgoingMessage:
     """Return what is sent for a delivery; the same key at each try."""
-    message, notice = row.inbox_item, row.inbox_item.notification
+    message, notification = row.inbox_item, row.inbox_item.notification
     # People outside can open no page of ours.
-    words, url = message.words, "" if message.external else page_address(notice)
+    words, url = message.words, "" if message.external else page_address(notification)
     return OutgoingMessage(
         key=f"msg_{message.key.hex}",
-        event=notice.event,
+        event=notification.event,
         language=message.language,
         subject=words["subject"],
         text=words["body"],
         html=html_of(words["subject"], words["body"], url, message.language),
         url=url,
-        at=notice.made_at,
-        urgent=notice.urgent,
+        at=notification.made_at,
+        urgent=notification.urgent,
     )
 
 
@@ -135,11 +135,11 @@ def _left(row: NotificationDelivery) -> bool:
 
 def _over(row: NotificationDelivery) -> str:
     """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
-    notice = row.inbox_item.notification
-    if not notice.required_action or not (KEYS[notice.event].duty or notice.event in TOLD_AGAIN):
+    notification = row.inbox_item.notification
+    if not notification.required_action or not (KEYS[notification.event].duty or notification.event in TOLD_AGAIN):
         return ""
-    thing = row_of(notice.required_action)
-    return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notice)) else ""
+    thing = row_of(notification.required_action)
+    return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notification)) else ""
 
 
 def _undelivered(row: NotificationDelivery, tries: int, fault: NotDelivered) -> None:
@@ -202,4 +202,4 @@ def _record(
         elif disables:
             channel = op.get(NotificationChannel)
             disable_channel(channel, error)
-            op.add_event("notification_channel:mark_unavailable", channel, because=error[:300])
+            op.add_event("notification_channel:mark_unavailable", channel, cause=error[:300])

@@ -74,7 +74,7 @@ def put_first_into_effect(procedure_id: int) -> Procedure:
         _only_first()
         procedure = op.get(Procedure)
         put_into_effect(procedure)
-        op.details["without_consent"] = True
+        op.details["without_approval"] = True
     return procedure
 
 
@@ -98,7 +98,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
     """
     replayed = replayed_for(Procedure.objects.get(pk=procedure_id))
     with operation("procedure:submit", (Procedure, procedure_id), reason=reason) as op:
-        applicant = access.require("create_procedure")
+        requester = access.require("create_procedure")
         procedure = op.get(Procedure)
         procedure.submit()
         op.require_reason()
@@ -129,18 +129,18 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         }
         if replayed is not None:
             content["replay"] = replayed
-        round_ = ApprovalRequest.objects.create(
+        approval_request = ApprovalRequest.objects.create(
             subject="procedure",
             procedure=procedure,
             document=content,
             digest=content_digest(content),
             rules=rules,
-            requested_by=applicant,
+            requested_by=requester,
         )
-        op.about(procedure, round=round_.pk)
+        op.about(procedure, approval_request=approval_request.pk)
         op.notify_as("approval:request")
         staffing.tell_unmet(op, procedure, unmet)
-    return round_
+    return approval_request
 
 
 def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
@@ -149,7 +149,7 @@ def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
     if active is None:
         return None
     differ = replay.changed(active.document, procedure.document)
-    return {"triggers": differ, "watches": replay.report(procedure.document)} if differ else None
+    return {"triggers": differ, "monitoring_periods": replay.report(procedure.document)} if differ else None
 
 
 def in_effect() -> dict[str, str]:
@@ -160,8 +160,10 @@ def in_effect() -> dict[str, str]:
 
 def end_other_requests(granted: ApprovalRequest) -> None:
     """Send back what was applied for under the rules that have just been replaced, inside an open operation."""
-    rounds = ApprovalRequest.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="in_review")
-    for other in rounds.exclude(pk=granted.pk):
+    approval_requests = ApprovalRequest.objects.select_for_update(no_key=True).filter(
+        procedure__isnull=False, state="in_review"
+    )
+    for other in approval_requests.exclude(pk=granted.pk):
         assert other.procedure is not None
         other.invalidate()
         other.invalidated_by, other.ended_at = "base", now()
@@ -176,12 +178,12 @@ def withdraw_request(procedure_id: int, *, reason: str) -> Procedure:
         access.require("create_procedure")
         procedure = op.get(Procedure)
         procedure.send_back()
-        for round_ in ApprovalRequest.objects.select_for_update(no_key=True).filter(
+        for approval_request in ApprovalRequest.objects.select_for_update(no_key=True).filter(
             procedure=procedure, state="in_review"
         ):
-            round_.withdraw_request()
-            round_.ended_at = now()
-            round_.save()
+            approval_request.withdraw_request()
+            approval_request.ended_at = now()
+            approval_request.save()
     return procedure
 
 
@@ -201,7 +203,7 @@ def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
     if release.state not in Release.FIXED:
         return
     if ended := end_requests(release, "invalidated", "procedure", tells=op):
-        op.add_event("release:end_approval", release, key="procedure", rounds=[one.pk for one in ended])
+        op.add_event("release:end_approval", release, key="procedure", approval_requests=[one.pk for one in ended])
     content = procedure.document
     release.procedure, release.step_plan = procedure, step_plan(content)
     create_checklist_and_documents(release, content)

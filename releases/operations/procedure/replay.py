@@ -37,7 +37,7 @@ def last_monitoring_periods(count: int = WATCHES) -> list[MonitoringPeriod]:
     )
 
 
-def report(new: Content, watches: Iterable[MonitoringPeriod] | None = None) -> list[dict[str, Any]]:
+def report(new: Content, monitoring_periods: Iterable[MonitoringPeriod] | None = None) -> list[dict[str, Any]]:
     """Return for each of the last watches what its own triggers did and what those of `new` would have done.
 
     A row: watch, run, began (RFC 3339), samples, was and would ([key, critical, first time]), raised ([cause, state]
@@ -45,47 +45,50 @@ def report(new: Content, watches: Iterable[MonitoringPeriod] | None = None) -> l
     been raised; louder: a critical trigger would have fired where none did.
     """
     triggers, checks = triggers_of(new), checks_of(new)
-    return [_row(watch, triggers, checks) for watch in (last_monitoring_periods() if watches is None else watches)]
+    return [
+        _row(monitoring, triggers, checks)
+        for monitoring in (last_monitoring_periods() if monitoring_periods is None else monitoring_periods)
+    ]
 
 
-def _row(watch: MonitoringPeriod, triggers: list[dict[str, Any]], checks: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(monitoring: MonitoringPeriod, triggers: list[dict[str, Any]], checks: list[dict[str, Any]]) -> dict[str, Any]:
     series = [
         Slot(due.timestamp(), values)
-        for due, values in watch.measurements.order_by("due_at")
+        for due, values in monitoring.measurements.order_by("due_at")
         .values_list("due_at", "values")
         .iterator(chunk_size=2000)
     ]
-    rounds = slots_of(watch, MOST_ROUNDS)
-    was = _fired(watch, watch.triggers, watch.checks, series, rounds)
-    would = _fired(watch, triggers, checks, series, rounds)
+    slots = slots_of(monitoring, MOST_ROUNDS)
+    was = _fired(monitoring, monitoring.triggers, monitoring.checks, series, slots)
+    would = _fired(monitoring, triggers, checks, series, slots)
     # That nobody answered was no trigger.
-    alarms = Rollback.objects.filter(deployment=watch.deployment, raised_by=None).exclude(cause=NO_RESPONSE)
-    raised = list(alarms.order_by("pk")) if watch.rollback_id is None else []
+    alarms = Rollback.objects.filter(deployment=monitoring.deployment, raised_by=None).exclude(cause=NO_RESPONSE)
+    raised = list(alarms.order_by("pk")) if monitoring.rollback_id is None else []
     heeded = [alarm for alarm in raised if alarm.state != "dismissed"]
     heard = any(fired.critical for fired in was)
     return {
-        "watch": watch.pk,
-        "run": str(watch.deployment),
-        "began": _text(watch.started_at.timestamp()),
-        "samples": len(series),
+        "monitoring": monitoring.pk,
+        "deployment": str(monitoring.deployment),
+        "began": _text(monitoring.started_at.timestamp()),
+        "measurements": len(series),
         "was": [[fired.key, fired.critical, _text(fired.at)] for fired in was],
         "would": [[fired.key, fired.critical, _text(fired.at)] for fired in would],
         "raised": [[alarm.cause, alarm.state] for alarm in raised],
         "missed": any(not any(f.critical or not alarm.critical for f in would) for alarm in heeded),
-        "louder": not heard and any(fired.critical for fired in would),
+        "additional": not heard and any(fired.critical for fired in would),
     }
 
 
 def _fired(
-    watch: MonitoringPeriod,
+    monitoring: MonitoringPeriod,
     triggers: Sequence[Trigger],
     checks: Sequence[Mapping[str, Any]],
     series: list[Slot],
-    rounds: list[Slot],
+    slots: list[Slot],
 ) -> list[Fired]:
     sampled, checked = named_after(checks, [trigger for trigger in triggers if not trigger.get("dry_run")])
-    found = replay(sampled, series, watch.baseline, watch.interval_seconds)
-    found += replay(checked, rounds, watch.baseline, watch.check_seconds)
+    found = replay(sampled, series, monitoring.baseline, monitoring.interval_seconds)
+    found += replay(checked, slots, monitoring.baseline, monitoring.check_seconds)
     return sorted(found, key=lambda fired: (fired.at, not fired.critical))
 
 
@@ -95,4 +98,4 @@ def _text(at: float) -> str:
 
 def missed(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the runs whose real alarm would not have been raised."""
-    return [str(row["run"]) for row in rows if row["missed"]]
+    return [str(row["deployment"]) for row in rows if row["missed"]]

@@ -20,49 +20,53 @@ class Announcement:
 
     result: bool | str
     why: str
-    notice: Notification | None = None
+    notification: Notification | None = None
     groups: list[DeliveryStatus] = field(default_factory=list)
 
 
-def announcement(release: Release, round_: ApprovalRequest | None, waiver: Waiver | None) -> Announcement:
+def announcement(release: Release, approval_request: ApprovalRequest | None, waiver: Waiver | None) -> Announcement:
     """Return how the announcement stands that went out when this round was granted; waiver: one that counts now, if any.
 
     Each delivery by each channel is required. With nobody to notify it is not measured.
     """
-    found = _standing(release, round_)
+    found = _standing(release, approval_request)
     if waiver is None or found.result in (True, NOT_MEASURED):
         return found
     why = _("Waived by %(who)s: %(reason)s (%(why)s)")
     words = why % {"who": waiver.decided_by, "reason": waiver.reason, "why": found.why}
-    return Announcement(WAIVED, words, found.notice, found.groups)
+    return Announcement(WAIVED, words, found.notification, found.groups)
 
 
-def _standing(release: Release, round_: ApprovalRequest | None) -> Announcement:
-    if round_ is None:
+def _standing(release: Release, approval_request: ApprovalRequest | None) -> Announcement:
+    if approval_request is None:
         return Announcement(False, _("The release is announced when it is approved."))
-    notice = (
-        Notification.objects.filter(release=release, event=ANNOUNCE, payload__round=round_.pk).order_by("pk").last()
+    notification = (
+        Notification.objects.filter(release=release, event=ANNOUNCE, payload__approval_request=approval_request.pk)
+        .order_by("pk")
+        .last()
     )
-    if notice is None:
+    if notification is None:
         entry = Outbox.objects.filter(event=ANNOUNCE, object=label(release), sent_at=None).order_by("pk").last()
         if entry is not None and (plan := planned(entry)) is not None and plan.recipients:
             return Announcement(UNKNOWN, _("The announcement is being prepared."))
         text = _("No recipient matched the notification rules when the release was approved.")
         return Announcement(NOT_MEASURED, text)
-    groups = delivery_status(notice)
+    groups = delivery_status(notification)
     total = {name: sum(getattr(group, name) for group in groups) for name in ("sent", "failed", "waiting")}
     total["all"] = sum(total.values())
     if total["failed"]:
         why = _(
             "%(failed)d of %(all)d deliveries of the announcement have failed. Repair the channel or address, or have it waived."
         )
-        return Announcement(False, why % total, notice, groups)
+        return Announcement(False, why % total, notification, groups)
     if total["waiting"]:
         why = _("%(waiting)d of %(all)d deliveries of the announcement have not been sent yet.")
-        if notice.waits:
+        if notification.waits:
             why = _(
                 "%(waiting)d of %(all)d deliveries of the announcement have not been sent yet. Those to external recipients"
                 " wait for approval."
             )
-        return Announcement(UNKNOWN, why % total, notice, groups)
-    return Announcement(True, _("All deliveries of the announcement were sent: %(sent)d.") % total, notice, groups)
+        return Announcement(UNKNOWN, why % total, notification, groups)
+    return Announcement(
+        True, _("All deliveries of the announcement were sent: %(sent)d.") % total, notification, groups
+    )

@@ -40,7 +40,9 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     environment = production_of(release)
     target = DeploymentTarget.objects.filter(application=release.application, environment=environment).first()
     tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
-    round_ = ApprovalRequest.objects.filter(release=release, environment=environment, state="approved").first()
+    approval_request = ApprovalRequest.objects.filter(
+        release=release, environment=environment, state="approved"
+    ).first()
     duties = set(release.team_members.exclude(telephone="").values_list("team_role", flat=True))
     measured = {
         "release_team_complete": duties >= set(TeamMember.TeamRole.values),
@@ -50,16 +52,20 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
         and bool(tag.value.get("signature_good")),
         # What was not rehearsed is not false: whoever signs says how it was.
         "rollback_rehearsed": rehearsed(release, environment) is not None or NOT_MEASURED,
-        "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
-        NOTIFICATIONS_SENT: announcement_of(release, environment, round_).result,
+        "digest_unchanged": approval_request is not None
+        and digest(document(release, environment)) == approval_request.digest,
+        NOTIFICATIONS_SENT: announcement_of(release, environment, approval_request).result,
     }
     return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
 
 
-def announcement_of(release: Release, environment: Environment, round_: ApprovalRequest | None = None) -> Announcement:
+def announcement_of(
+    release: Release, environment: Environment, approval_request: ApprovalRequest | None = None
+) -> Announcement:
     """Return how the announcement of a release stands; round_: its granted approval request, where that is known."""
     granted = (
-        round_ or ApprovalRequest.objects.filter(release=release, environment=environment, state="approved").first()
+        approval_request
+        or ApprovalRequest.objects.filter(release=release, environment=environment, state="approved").first()
     )
     return announcement(release, granted, _waiver(release, environment))
 

@@ -79,12 +79,12 @@ def reopen_scope(release_id: int, *, reason: str) -> Release:
         op.require_reason()
         _not_occupied(release)
         release.reopen_scope()
-        ended = end_requests(release, "invalidated", "amended", tells=op)
+        ended = end_requests(release, "invalidated", "scope_reopened", tells=op)
         clear_final_check(release, now())
         for milestone in release.milestones.exclude(done_at=None):
             milestone.done_at = milestone.done_by = None
             milestone.save()
-        op.details["rounds_ended"] = [r.digest[:12] for r in ended]
+        op.details["ended_requests"] = [r.digest[:12] for r in ended]
     return release
 
 

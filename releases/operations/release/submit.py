@@ -21,7 +21,7 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
     """Apply for approval: rules and content are frozen on the round; refused while another release holds the window."""
     refresh_from_git(release_id)
     with operation("release:submit", (Release, release_id), reason=reason) as op:
-        applicant = access.require("prepare")
+        requester = access.require("prepare")
         release = op.get(Release)
         release.submit()
         environment = production_of(release)
@@ -49,16 +49,16 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
         # What was signed at T-1 of an earlier attempt says nothing about this one.
         clear_final_check(release, now())
         content = document(release, environment)
-        round_ = ApprovalRequest.objects.create(
+        approval_request = ApprovalRequest.objects.create(
             subject=subject,
             release=release,
             environment=environment,
             document=content,
             digest=digest(content),
             rules=rules,
-            requested_by=applicant,
+            requested_by=requester,
             valid_from=release.scheduled_start_at,
             valid_until=release.scheduled_end_at,
         )
-        op.about(release, round=round_.pk, digest=round_.digest)
-    return round_
+        op.about(release, approval_request=approval_request.pk, digest=approval_request.digest)
+    return approval_request

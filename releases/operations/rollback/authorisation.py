@@ -10,7 +10,7 @@ from audit.clock import now
 from environments import times
 from releases.models import DecisionRequest, Rollback
 
-How = Literal["person", "consent", "no_response"]
+How = Literal["person", "pre_authorised", "no_response"]
 # Of an alarm nobody has let go yet, or that was found to be none.
 BEFORE = ("raised", "assessed", "dismissed")
 
@@ -38,8 +38,12 @@ def authorisation(rollback: Rollback) -> Authorisation | None:
         return Authorisation(at, str(rollback.authorised_by))
     if kept is None or kept["how"] != "no_response":
         return Authorisation(at, _("the pre-authorisation in the approval request"))
-    run = rollback.deployment
-    lapsed = DecisionRequest.objects.filter(deployment=run, answered_by=None, answer="roll_back").order_by("pk").last()
-    until = times.shown(lapsed.due_at if lapsed is not None else None, run.environment.zone)
+    deployment = rollback.deployment
+    ended_requests = (
+        DecisionRequest.objects.filter(deployment=deployment, answered_by=None, answer="roll_back")
+        .order_by("pk")
+        .last()
+    )
+    until = times.shown(ended_requests.due_at if ended_requests is not None else None, deployment.environment.zone)
     text = _("the approved default (roll back), because no one responded by %(until)s")
     return Authorisation(at, text % {"until": until})

@@ -13,7 +13,7 @@ from environments import access
 from releases.models import FollowUp, Rollback
 from releases.notifications.templates.events import KEYS
 from releases.operations.notification.create import planned
-from releases.queries.rollback_communication import OBLIGATION, communications, event_of, uncommunicated
+from releases.queries.rollback_communication import FOLLOW_UP, communications, event_of, uncommunicated
 
 SHARES_PLAN = "share_plan"
 
@@ -42,13 +42,13 @@ def communicate(rollback_id: int, *, items: Sequence[str], stated: str = "") -> 
             "name": str(account),
             "at": now().isoformat(),
             "stated": stated.strip(),
-            "act": str(op.id),
+            "operation_id": str(op.id),
         }
         done = {**rollback.facts.get("communication", {}), **dict.fromkeys(items, entry)}
         rollback.facts = {**rollback.facts, "communication": done}
         op.details["items"] = list(items)
         if not uncommunicated(rollback):
-            _settle(rollback, account)
+            _resolve(rollback, account)
     return rollback
 
 
@@ -65,9 +65,9 @@ def _send(op: Operation, rollback: Rollback, key: str, words: str) -> None:
     op.add_event(entry.event, rollback)
 
 
-def _settle(rollback: Rollback, account: Any) -> None:
+def _resolve(rollback: Rollback, account: Any) -> None:
     owed = FollowUp.objects.select_for_update(no_key=True).filter(
-        release=rollback.deployment.release_id, key=OBLIGATION, completed_at=None
+        release=rollback.deployment.release_id, key=FOLLOW_UP, completed_at=None
     )
     for row in owed:
         text = _("The items were communicated on the rollback page.")

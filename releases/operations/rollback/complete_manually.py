@@ -55,7 +55,7 @@ def complete_manually(
             manual_completion.Service
         ):
             raise InvalidInput(_("Say whether maintenance mode is on and whether the service runs."))
-        first = rollback.facts.get("by_hand", [])
+        first = rollback.facts.get("manual_completions", [])
         if why := why_not_permitted(account, rollback):
             raise NotPermitted(why)
         if rollback.state != "failed":
@@ -63,8 +63,8 @@ def complete_manually(
             raise NotPossible(text % {"state": rollback.get_state_display()})
         if (wrong := manual_completion.troubles(entry)) and not accepted:
             raise InvalidInput(*wrong, _("Correct the problem first, or tick the box to leave it as it is."))
-        op.details.update(maintenance=maintenance, service=service, measured=measured, left_so=wrong)
-        rollback.facts = {**rollback.facts, "by_hand": [*first, entry]}
+        op.details.update(maintenance=maintenance, service=service, measured=measured, accepted_problems=wrong)
+        rollback.facts = {**rollback.facts, "manual_completions": [*first, entry]}
         if first:
             rollback.complete_manually()
             cancel_rest(deployment)
@@ -74,7 +74,7 @@ def complete_manually(
 
 def why_not_permitted(account: Account, rollback: Rollback) -> str:
     """Return why a person may not say that it was done by hand; empty when he may: two persons say it."""
-    first = rollback.facts.get("by_hand", [])
+    first = rollback.facts.get("manual_completions", [])
     if first and first[0]["account"] in account.accounts:
         return _("A different person from the one before must do this.")
     return ""

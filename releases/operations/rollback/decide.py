@@ -27,7 +27,7 @@ from releases.operations.rollback.confirm_late import (
 )
 from releases.queries.rollback_candidates import is_late, refusal, restores
 from releases.queries.rollback_causes import FAILED_CHECK, FAILED_STEP, FAILURES, NO_RESPONSE, REHEARSAL
-from releases.queries.rollback_communication import OBLIGATION, uncommunicated
+from releases.queries.rollback_communication import FOLLOW_UP, uncommunicated
 from releases.step_types.words import gettext_noop
 
 
@@ -112,11 +112,11 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
     if document.get("on_timeout") != "roll_back":
         return False
     last = DecisionRequest.objects.filter(deployment=deployment).order_by("pk").last()
-    lapsed = False
-    if deployment.state == "awaiting_decision" and last is not None and last.lapsed_to("roll_back"):
+    ended_requests = False
+    if deployment.state == "awaiting_decision" and last is not None and last.ended_to("roll_back"):
         since = Rollback.objects.filter(deployment=deployment, raised_at__gte=last.requested_at)
-        lapsed = not since.filter(state="dismissed").exists()  # else somebody has spoken
-    return lapsed or (rollback.cause == NO_RESPONSE and rollback.raised_by_id is None)
+        ended_requests = not since.filter(state="dismissed").exists()  # else somebody has spoken
+    return ended_requests or (rollback.cause == NO_RESPONSE and rollback.raised_by_id is None)
 
 
 def _critical(deployment: Deployment, cause: str) -> bool:
@@ -166,13 +166,13 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         after_failure = rollback.cause in FAILURES and not consented.get("on_failure")
         beforehand = agreed or (consented.get("on") and rollback.critical and not after_failure)
         if fault or is_late(deployment) or not beforehand or total > limit:
-            op.details["asks"] = True
+            op.details["needs_decision"] = True
             deployment.blockers = [gettext_noop("A rollback awaits assessment and authorisation.")]
             return False
         rollback.apply_pre_authorisation()
-        record_authorisation(rollback, "no_response" if agreed else "consent")
+        record_authorisation(rollback, "no_response" if agreed else "pre_authorised")
         op.notify_as("rollback:authorise")
-        for owed in ("assessment", *([OBLIGATION] if uncommunicated(rollback) else [])):
+        for owed in ("assessment", *([FOLLOW_UP] if uncommunicated(rollback) else [])):
             create(deployment.release, owed, now(), deployment.environment.zone, about=str(rollback))
         return True
 
@@ -226,16 +226,16 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
 
 def why_not_permitted(account: Account, rollback: Rollback) -> str:
     """Return why a person may not authorise a rollback; empty when he may: the team's decider, and no one else's voice."""
-    run = rollback.deployment
+    deployment = rollback.deployment
     named = [
         entry.account
-        for entry in run.release.team_members.all()
+        for entry in deployment.release.team_members.all()
         if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER
     ]
-    if run.environment.protected and account.person_key not in {one.person_key for one in named}:
+    if deployment.environment.protected and account.person_key not in {one.person_key for one in named}:
         text = _("The release team names another rollback decision maker: %(who)s")
         return text % {"who": named[0] if named else "—"}
-    asked_too = is_late(run) and any(rule["role"] == DECIDER for rule in late_rules(rollback))
+    asked_too = is_late(deployment) and any(rule["role"] == DECIDER for rule in late_rules(rollback))
     if asked_too and account.is_among(confirmed_by(rollback)):
         return _("A different person from the one before must do this.")
     return ""
@@ -273,8 +273,8 @@ def dismiss(rollback_id: int, *, reason: str) -> Rollback:
 def why_dismiss_not_permitted(account: Account, rollback: Rollback) -> str:
     """Return why a person may not dismiss an alarm; empty when he may."""
     text = _("You have scheduled this deployment; another person must judge its monitoring result.")
-    run, why = (rollback.deployment, text)
-    return why if run.environment.protected and run.was_started_by(account) else ""
+    deployment, why = (rollback.deployment, text)
+    return why if deployment.environment.protected and deployment.was_started_by(account) else ""
 
 
 def close(rollback_id: int, *, reason: str = "") -> Rollback:

@@ -34,8 +34,8 @@ def draft_documents(rollback: Rollback) -> None:
 
 
 def _report(rollback: Rollback) -> Iterator[str]:
-    run = rollback.deployment
-    yield _("Rollback report: %(what)s") % {"what": run}
+    deployment = rollback.deployment
+    yield _("Rollback report: %(what)s") % {"what": deployment}
     yield ""
     yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
     yield _("Observation: %(note)s") % {"note": seen_of(rollback) or "—"}
@@ -49,7 +49,7 @@ def _report(rollback: Rollback) -> Iterator[str]:
     yield from _section(_("Rows written since the backup"), _rows(rollback))
     yield from _section(_("Digests"), _digests(rollback))
     yield from _section(_("Metrics before the alarm"), _metrics(rollback))
-    yield from _section(_("Log excerpt"), _log(run))
+    yield from _section(_("Log excerpt"), _log(deployment))
 
 
 def _cause(rollback: Rollback) -> Iterator[str]:
@@ -101,11 +101,11 @@ def _digests(rollback: Rollback) -> Iterator[str]:
 
 def _timeline(rollback: Rollback) -> list[str]:
     """Return who did what, when: the run's steps, the alarm, the decisions, in order of time."""
-    run = rollback.deployment
-    steps, let = list(run.steps.exclude(started_at=None)), authorisation(rollback)
+    deployment = rollback.deployment
+    steps, let = list(deployment.steps.exclude(started_at=None)), authorisation(rollback)
     moments: list[tuple[datetime | None, str]] = [
-        (run.started_at, _("Deployment started, scheduled by %(who)s") % {"who": run.scheduled_by or "—"}),
-        (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
+        (deployment.started_at, _("Deployment started, scheduled by %(who)s") % {"who": deployment.scheduled_by or "—"}),
+        (deployment.verified_at, _("Verified by %(who)s") % {"who": deployment.verified_by or "—"}),
         (rollback.outage_began_at, _("Outage begins: first failed measurement or step, or the alarm")),
         (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raiser_of(rollback)}),
         *([(let.at or rollback.started_at, _("Rollback, authorised by %(who)s") % {"who": let.words})] if let else []),
@@ -113,17 +113,17 @@ def _timeline(rollback: Rollback) -> list[str]:
     ]  # fmt: skip
     for key, text in (
         ("agreed", _("Late rollback approved: %(who)s")),
-        ("by_hand", _("Completed manually, as stated: %(who)s")),
+        ("manual_completions", _("Completed manually, as stated: %(who)s")),
     ):
         moments += [
             (datetime.fromisoformat(e["at"]), text % {"who": statement(e)}) for e in rollback.facts.get(key, [])
         ]
-    for entry in rollback.facts.get("by_hand", []):
+    for entry in rollback.facts.get("manual_completions", []):
         moments += [(datetime.fromisoformat(entry["at"]), f"⚠ {said}") for said in troubles(entry)]
     for step in steps:
         said = f"{step} [{step.get_phase_display()}] {step.get_state_display()}"
         moments.append((step.started_at, said + (f" ✍ {step.decision['name']}" if step.decision else "")))
-    zone, language = run.environment.zone, translation.get_language() or "ja"
+    zone, language = deployment.environment.zone, translation.get_language() or "ja"
     known = sorted(((at, text) for at, text in moments if at is not None), key=lambda entry: entry[0])
     return [f"{print_time(at, zone, language)} {text}" for at, text in known]
 
@@ -155,14 +155,14 @@ def _metrics(rollback: Rollback) -> list[str]:
     return found
 
 
-def _failures(run: Deployment) -> list[str]:
-    wrong = run.steps.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal")
+def _failures(deployment: Deployment) -> list[str]:
+    wrong = deployment.steps.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal")
     return [f"{step} [{step.get_phase_display()}] {told(step.failure)}"[:LONGEST_LINE] for step in wrong]
 
 
-def _log(run: Deployment) -> list[str]:
+def _log(deployment: Deployment) -> list[str]:
     """Return the last lines of the step that went wrong, or of the last check of the log; both are masked already."""
-    outward = run.steps.filter(phase__in=["deployment", "verification"]).exclude(started_at=None)
+    outward = deployment.steps.filter(phase__in=["deployment", "verification"]).exclude(started_at=None)
     step: Step | None = outward.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal").last()
     step = step or outward.filter(step_type="check", parameters__check="log").order_by("ordinal").last()
     if step is None:

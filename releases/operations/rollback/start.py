@@ -39,9 +39,9 @@ def start_rollback(rollback_id: int) -> int:
         close(deployment, "rollback:start")
         deployment.blockers = []
         cancel_rest(deployment)
-        for watch in MonitoringPeriod.objects.filter(deployment=deployment, ended_at=None):
-            watch.ended_at, watch.result, watch.next_at = now(), "rolled_back", None
-            watch.save()
+        for monitoring in MonitoringPeriod.objects.filter(deployment=deployment, ended_at=None):
+            monitoring.ended_at, monitoring.result, monitoring.next_at = now(), "rolled_back", None
+            monitoring.save()
         first = create_steps(deployment, ("rollback", "rollback_verification"))[0]
         first.mark_ready()
         first.ready_at = now()
@@ -72,7 +72,7 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
         access.require("roll_back", deployment.environment)
         rollback.retry()
         # What one person said of the work by hand was about the step as it stood; the next time two say it anew.
-        rollback.facts = {key: value for key, value in rollback.facts.items() if key != "by_hand"}
+        rollback.facts = {key: value for key, value in rollback.facts.items() if key != "manual_completions"}
         if deployment.state == "rollback_failed":
             deployment.retry_rollback()
         elif deployment.state != "rolled_back":

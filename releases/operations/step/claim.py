@@ -113,7 +113,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                     raise Exhausted(unlocked)
                 step.reclaim()
                 StepAttempt.objects.filter(step=step, fencing_token=step.fencing_token, ended_at=None).update(
-                    ended_at=moment, outcome="lost"
+                    ended_at=moment, outcome="worker_lost"
                 )
             else:
                 step.claim()
@@ -130,7 +130,7 @@ def lost_in_a_row(step: Step) -> int:
     ended, is one of them. One that has an outcome, or that found the target still at work, ends the row.
     """
     last = step.attempts.order_by("-fencing_token").values_list("outcome", flat=True)[:ATTEMPTS]
-    return sum(1 for _outcome in takewhile(lambda outcome: outcome in ("", "lost"), last))
+    return sum(1 for _outcome in takewhile(lambda outcome: outcome in ("", "worker_lost"), last))
 
 
 def _is_its_turn(step: Step, deployment: Deployment) -> bool:
@@ -206,21 +206,23 @@ def _start(op: Operation, deployment: Deployment) -> None:
     }
     deployment.baseline = baseline(deployment, moment, pointer)
     if deployment.approval_request_id is not None:
-        round_ = op.get(ApprovalRequest)
-        round_.use()
-        round_.ended_at = moment
+        approval_request = op.get(ApprovalRequest)
+        approval_request.use()
+        approval_request.ended_at = moment
     owed = create_at_start(release, environment, moment)
     if owed:
-        op.details["owed"] = [str(debt) for debt in owed]
+        op.details["follow_ups"] = [str(debt) for debt in owed]
     own = Q(deployment=deployment, purpose=MonitoringPeriod.Purpose.BASELINE)
     until_now = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True)
-    for watch in until_now.filter(own | Q(_baseline_before(deployment), paused_at=None), ended_at=None).order_by("pk"):
-        if watch.deployment_id == deployment.pk:
-            watch.ended_at, watch.result = moment, "measured"
+    for monitoring in until_now.filter(own | Q(_baseline_before(deployment), paused_at=None), ended_at=None).order_by(
+        "pk"
+    ):
+        if monitoring.deployment_id == deployment.pk:
+            monitoring.ended_at, monitoring.result = moment, "measured"
         else:
-            watch.paused_at, watch.no_data_at = moment, None
-        watch.next_at = None
-        watch.save()
+            monitoring.paused_at, monitoring.no_data_at = moment, None
+        monitoring.next_at = None
+        monitoring.save()
     if environment.tier == "production" and release.state == "final_check_completed":
         release.start()
         done_milestone(release, "start", None)

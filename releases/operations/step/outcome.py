@@ -177,7 +177,7 @@ def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
             deployment.mark_stopped()
             cancel_rest(deployment)
             return
-        _ended(op, step, fencing_token, "waits", "", "")
+        _ended(op, step, fencing_token, "waiting", "", "")
         step.ended_at, step.owner, step.lease_until = None, "", until
         op.details.update(kind=step.step_type, fencing_token=fencing_token, until=until.isoformat())
 

@@ -20,7 +20,7 @@ from releases.queries.target_validity import require_separate, require_valid, sh
 from releases.step_types.base import StepFailed
 
 # What target:set_monitoring and target:set_outbound_hosts say.
-OWN = ("watch", "private_networks", "http_hosts")
+OWN = ("metric_sources", "private_networks", "http_hosts")
 
 
 def create_target(
@@ -60,11 +60,11 @@ def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> Depl
     return _set("target:set_outbound_hosts", target_id, reason, {"http_hosts": list(hosts)})
 
 
-def set_watch(
+def set_metric_sources(
     target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
 ) -> DeploymentTarget | RequestedChange:
     """Say by which sources a target is monitored from its next sample on; refused with the place of every fault."""
-    given = {"watch": list(sources), "private_networks": list(private_networks)}
+    given = {"metric_sources": list(sources), "private_networks": list(private_networks)}
     return _set("target:set_monitoring", target_id, reason, given)
 
 
@@ -124,9 +124,9 @@ def _require_idle(target: DeploymentTarget, persons: tuple[Account, ...]) -> Non
     _require_possible(target, persons)
     deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
     back = Rollback.objects.filter(deployment__in=deployments).exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
-    if run := not_over(target).first() or (back and back.deployment):
+    if deployment := not_over(target).first() or (back and back.deployment):
         raise GateNotPassed(
-            _("%(run)s has not ended. The deployment target cannot be changed until then.") % {"run": run}
+            _("%(run)s has not ended. The deployment target cannot be changed until then.") % {"run": deployment}
         )
 
 

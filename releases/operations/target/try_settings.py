@@ -113,7 +113,7 @@ def _metrics(spec: TargetSpec, values: Mapping[str, str]) -> Found:
     if not here:
         text = _("The metrics come from a program of the deployment target, which this check does not run.")
         return Found("metrics", "unknown", text)
-    if "watch" not in spec.settings and not spec.settings.get("metrics_url"):
+    if "metric_sources" not in spec.settings and not spec.settings.get("metrics_url"):
         return Found("metrics", "unknown", _("No metrics address is given, so nothing can be measured."))
     given = dict(values) if any(one.source.needs_configuration for one in here) else {}
     looked = look(spec, here, {}, given)

@@ -12,10 +12,10 @@ from releases.models import ApprovalRequest
 
 def cancel(window_id: int, *, reason: str) -> ChangeWindow:
     """Withdraw a window, extra or recurring, for good; what it had replaced does not come back."""
-    rounds = ApprovalRequest.objects.filter(window=window_id, state__in=["in_review", "approved"]).values_list(
-        "pk", flat=True
-    )
-    targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ApprovalRequest, pk) for pk in rounds)]
+    approval_requests = ApprovalRequest.objects.filter(
+        window=window_id, state__in=["in_review", "approved"]
+    ).values_list("pk", flat=True)
+    targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ApprovalRequest, pk) for pk in approval_requests)]
     with operation("window:cancel", *targets, reason=reason, sign=True) as op:
         window = op.get(ChangeWindow)
         access.require("request_window", window.environment)
@@ -24,14 +24,14 @@ def cancel(window_id: int, *, reason: str) -> ChangeWindow:
             raise NotPossible(fault)
         moment = now()
         window.cancelled_at = moment
-        for (model, _pk), round_ in op.rows.items():
+        for (model, _pk), approval_request in op.rows.items():
             if (
                 model is ApprovalRequest
-                and isinstance(round_, ApprovalRequest)
-                and round_.state in ("in_review", "approved")
+                and isinstance(approval_request, ApprovalRequest)
+                and approval_request.state in ("in_review", "approved")
             ):
-                round_.withdraw_request() if round_.state == "in_review" else round_.invalidate()
-                round_.invalidated_by, round_.ended_at = "window", moment
+                approval_request.withdraw_request() if approval_request.state == "in_review" else approval_request.invalidate()
+                approval_request.invalidated_by, approval_request.ended_at = "window", moment
     return window
 
 

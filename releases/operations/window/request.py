@@ -27,7 +27,7 @@ def request_window(
     """Apply for an extra window, of one application or of all; it opens when its approval request is granted."""
     with operation("window:request", (Environment, environment_id), reason=reason) as op:
         environment = op.get(Environment)
-        applicant = access.require("request_window", environment)
+        requester = access.require("request_window", environment)
         if not reason.strip():
             raise InvalidInput(_("An extra window needs a reason."))
         if ends_at <= starts_at or ends_at <= now():
@@ -40,13 +40,13 @@ def request_window(
             starts_at=starts_at,
             ends_at=ends_at,
             reason=reason,
-            requested_by=applicant,
+            requested_by=requester,
         )
         content = {"start": starts_at.isoformat(), "end": ends_at.isoformat(), "window": window.pk}
-        round_ = open_round(window, applicant, content, ends=ends_at)
-        op.about(window, round=round_.pk)
+        approval_request = open_round(window, requester, content, ends=ends_at)
+        op.about(window, approval_request=approval_request.pk)
         op.notify_as("approval:request")
-    return round_
+    return approval_request
 
 
 def application_named(application_id: int | None) -> Application | None:
@@ -60,7 +60,7 @@ def application_named(application_id: int | None) -> Application | None:
 
 
 def open_round(
-    window: ChangeWindow, applicant: Account, content: dict[str, Any], *, ends: datetime | None
+    window: ChangeWindow, requester: Account, content: dict[str, Any], *, ends: datetime | None
 ) -> ApprovalRequest:
     """Open the round that the procedure asks for an extra window, inside an open operation; without a rule it is refused."""
     environment, application = window.environment, window.application
@@ -80,6 +80,6 @@ def open_round(
         document=document,
         digest=digest(document),
         rules=rules,
-        requested_by=applicant,
+        requested_by=requester,
         valid_until=ends,
     )

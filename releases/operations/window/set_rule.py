@@ -43,7 +43,7 @@ def set_rule(
         targets.append((ChangeWindow, replaces_id))
     with operation("window:set_rule", *targets, reason=reason) as op:
         environment = op.get(Environment)
-        applicant = access.require("request_window", environment)
+        requester = access.require("request_window", environment)
         zone = zone or environment.zone
         window = ChangeWindow(
             name=name.strip(),
@@ -59,7 +59,7 @@ def set_rule(
             country=country,
             on_holiday=on_holiday,
             reason=reason,
-            requested_by=applicant,
+            requested_by=requester,
         )
         if fault := rule_faults(window):
             raise InvalidInput(*fault)
@@ -69,8 +69,8 @@ def set_rule(
             window.replaces = _replaceable(op.get(ChangeWindow), window)
         if environment.protected:
             window.save()
-            round_ = open_round(window, applicant, {"window": _as_text(window)}, ends=None)
-            op.about(window, round=round_.pk)
+            approval_request = open_round(window, requester, {"window": _as_text(window)}, ends=None)
+            op.about(window, approval_request=approval_request.pk)
             op.notify_as("approval:request")
         else:
             window.in_effect_at = now()

@@ -20,8 +20,8 @@ def approved_late(scope: Scope) -> Outcome:
     outcome, told = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
-        round_, start = deployment.approval_request, deployment.started_at
-        if round_ is None:
+        approval_request, start = deployment.approval_request, deployment.started_at
+        if approval_request is None:
             outcome.found(deployment, str(deployment), start, None, _("The deployment has no approval request."))
             continue
         words = words_for(deployment)
@@ -30,17 +30,17 @@ def approved_late(scope: Scope) -> Outcome:
         last = max(there.values(), default=None)
         if len(before) < len(words):
             outcome.found(deployment, str(deployment), start, last, _("An approval came after the start."))
-        elif not _met(round_, before):
+        elif not _met(approval_request, before):
             outcome.found(deployment, str(deployment), start, last, _("The rules were not met at the start."))
     return outcome
 
 
-def _met(round_: ApprovalRequest, words: list[ApprovalDecision]) -> bool:
-    rules = quorum.rules_of(round_)
-    yes = (word for word in words if word.decision in word.COUNTING and word.digest == round_.digest)
+def _met(approval_request: ApprovalRequest, words: list[ApprovalDecision]) -> bool:
+    rules = quorum.rules_of(approval_request)
+    yes = (word for word in words if word.decision in word.COUNTING and word.digest == approval_request.digest)
     persons = [(word.account.person_key, frozenset(word.roles)) for word in yes]
     # A rule that asks nobody is met by nobody; no rule at all is never met.
-    return bool(round_.rules) and (not rules or quorum.standing(rules, persons).met)
+    return bool(approval_request.rules) and (not rules or quorum.standing(rules, persons).met)
 
 
 APPROVAL_AFTER_START = SavedTest(

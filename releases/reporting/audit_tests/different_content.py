@@ -33,22 +33,22 @@ class Compared:
 
     def differences(self, deployment: Any) -> Iterator[tuple[Any, str, str]]:
         """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
-        round_ = deployment.approval_request
-        if round_ is None:
+        approval_request = deployment.approval_request
+        if approval_request is None:
             yield _("approval request"), "—", deployment.plan_digest
             return
         content, plan = deployment.rest, self._plan(deployment)
         whole = _plain(content | {"plan": deployment.plan}).replace(f'"{deployment.plan}"', plan, 1)
-        digest = _digest(whole, round_.digest, lambda: round_.document)
-        if digest != round_.digest:
-            yield _("content of the approval request"), round_.digest, digest
+        digest = _digest(whole, approval_request.digest, lambda: approval_request.document)
+        if digest != approval_request.digest:
+            yield _("content of the approval request"), approval_request.digest, digest
         for word in words_for(deployment):
-            if word.digest != round_.digest:
-                yield _("digest of an approval decision"), word.digest, round_.digest
+            if word.digest != approval_request.digest:
+                yield _("digest of an approval decision"), word.digest, approval_request.digest
             signed = word.signature.get("digest", word.digest)
             if signed != word.digest:
                 yield _("digest of a signature"), signed, word.digest
-        planned = _digest(plan, deployment.plan_digest, lambda: round_.document.get("plan"))
+        planned = _digest(plan, deployment.plan_digest, lambda: approval_request.document.get("plan"))
         brought = self._configurations.get(deployment.previous.get("wanted_configuration"))
         pairs = [
             (_("step plan"), planned, deployment.plan_digest),

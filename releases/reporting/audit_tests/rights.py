@@ -20,11 +20,11 @@ def holders(scope: Scope) -> Outcome:
     environments = list(Environment.objects.all())
     accounts = {account.pk: account for account in Account.objects.all()}
     outcome.examined = sum(person.active for person in people.values())
-    held = scope.then.with_deputies(scope.until)
+    held = scope.then.with_delegates(scope.until)
     for one in sorted(held, key=lambda h: (people[h.account].name, h.role, h.environment or 0)):
         where = [e for e in environments if one.environment in (None, e.pk)]
         reach = "; ".join(f"{e}: {levels[cells.get((one.role, e.pk), 'none')]}" for e in where)
-        absent = people.get(one.deputy_for) if one.deputy_for is not None else None
+        absent = people.get(one.delegate_for) if one.delegate_for is not None else None
         outcome.found(
             accounts.get(one.account),
             people[one.account].name,
@@ -55,14 +55,14 @@ def approve_and_start(scope: Scope) -> Outcome:
     levels, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     accounts = {account.pk: account for account in Account.objects.all()}
     held: dict[str, list[Held]] = defaultdict(list)
-    for one in sorted(scope.then.with_deputies(scope.until), key=lambda h: (h.account, h.role, h.deputy_for or 0)):
+    for one in sorted(scope.then.with_delegates(scope.until), key=lambda h: (h.account, h.role, h.delegate_for or 0)):
         held[people[one.account].person_key].append(one)
     protected = list(Environment.objects.filter(pk__in=once_protected()))
     outcome.examined = len(held) * len(protected)
     for environment in protected:
         for theirs in held.values():
             approve = [h for h in theirs if allows(h, "approve", environment.pk, levels)]
-            own = [h for h in theirs if h.deputy_for is None]
+            own = [h for h in theirs if h.delegate_for is None]
             start = [h for h in own if any(allows(h, r, environment.pk, levels) for r in ("schedule", "start"))]
             if approve and start:
                 first = theirs[0].account
@@ -73,9 +73,9 @@ def approve_and_start(scope: Scope) -> Outcome:
 
 def _words(held: Held, people: dict[int, Person]) -> str:
     role = str(dict(ROLE_CHOICES)[held.role])
-    if held.deputy_for is None:
+    if held.delegate_for is None:
         return role
-    return _("%(role)s, for %(absent)s") % {"role": role, "absent": people[held.deputy_for].name}
+    return _("%(role)s, for %(absent)s") % {"role": role, "absent": people[held.delegate_for].name}
 
 
 APPROVE_AND_START = SavedTest(

@@ -121,8 +121,10 @@ def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
 
 def uses(scope: Scope) -> Iterator[Use]:
     """Yield what was done for each run in a protected environment of the period."""
-    watches = MonitoringPeriod.objects.filter(purpose="deployment", deployment__in=scope.runs().order_by().values("pk"))
-    verified = dict(watches.order_by("-pk").values_list("deployment", "started_at"))
+    monitoring_periods = MonitoringPeriod.objects.filter(
+        purpose="deployment", deployment__in=scope.runs().order_by().values("pk")
+    )
+    verified = dict(monitoring_periods.order_by("-pk").values_list("deployment", "started_at"))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         for word in words_for(deployment):
             for person in persons(word):

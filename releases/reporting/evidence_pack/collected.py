@@ -83,7 +83,7 @@ class Run:
     deployment: Deployment
     gates: list[dict[str, Any]]
     steps: list[Step]
-    watches: list[MonitoringPeriod]
+    monitoring_periods: list[MonitoringPeriod]
     rollbacks: list[Rollback]  # each with its documents
     questions: list[DecisionRequest]
 
@@ -98,8 +98,8 @@ class Collected:
 
     release: Release
     rows: dict[str, list[Any]]
-    rounds: list[Any]
-    runs: list[Run]
+    approval_requests: list[Any]
+    deployments: list[Run]
     evidence: list[Any]
     meetings: list[tuple[CommitteeMeeting, list[Account]]]
     labels: list[str]
@@ -160,12 +160,12 @@ def collect(release_id: int) -> Collected:
         "follow_ups": list(release.follow_ups.select_related("completed_by").order_by("pk")),
         "facts": list(release.facts.select_related("environment").order_by("pk")),
     }
-    rounds = list(
+    approval_requests = list(
         release.approval_requests.select_related("requested_by", "environment")
         .prefetch_related("decisions__account", "decisions__on_behalf", "decisions__meeting")
         .order_by("pk")
     )
-    runs = [
+    deployments = [
         Run(
             deployment,
             _gates(deployment, waivers),
@@ -191,7 +191,9 @@ def collect(release_id: int) -> Collected:
     there = present(release_id)
     removed = removed_of(release_id, there)
     labels = sorted(there | removed.keys())
-    made = Collected(release, rows, rounds, runs, evidence, _meetings(release, then), labels, _told(removed))
+    made = Collected(
+        release, rows, approval_requests, deployments, evidence, _meetings(release, then), labels, _told(removed)
+    )
     made.since = as_they_were(_every_row(made), then)
     made.people = _people(made, then)
     return made
@@ -229,11 +231,17 @@ def _every_row(change: Collected) -> Iterator[Model]:
         yield change.release.procedure
     for rows in (*change.rows.values(), change.evidence, (meeting for meeting, _there in change.meetings)):
         yield from rows
-    for round_ in change.rounds:
-        yield from (round_, *round_.decisions.all())
-    for run in change.runs:
-        yield from (run.deployment, *run.steps, *run.watches, *run.rollbacks, *run.questions)
-        for rollback in run.rollbacks:
+    for approval_request in change.approval_requests:
+        yield from (approval_request, *approval_request.decisions.all())
+    for deployment in change.deployments:
+        yield from (
+            deployment.deployment,
+            *deployment.steps,
+            *deployment.monitoring_periods,
+            *deployment.rollbacks,
+            *deployment.questions,
+        )
+        for rollback in deployment.rollbacks:
             yield from rollback.documents.all()
 
 
@@ -244,20 +252,24 @@ def parts(change: Collected, then: AccessAsOf) -> Iterator[tuple[str, Account | 
     editors = Release.editors.through.objects.filter(release=release).select_related("account")
     for editor, at in joined("releases.Release.editors", editors.order_by("account"), then):
         yield "editor", editor, at
-    for round_ in change.rounds:
-        yield "approval_requester", round_.requested_by, round_.opened_at
-        for word in round_.decisions.all():
+    for approval_request in change.approval_requests:
+        yield "approval_requester", approval_request.requested_by, approval_request.opened_at
+        for word in approval_request.decisions.all():
             yield word.decision, word.account, word.at
             yield "delegator", word.on_behalf, word.at
     for check in change.rows["final_checks"]:
         yield "final_check_signer", check.account, check.signed_at
-    for run in change.runs:
-        yield "deployment_requester", run.deployment.requested_by, run.deployment.created_at
-        yield "deployment_scheduler", run.deployment.scheduled_by, change.since.get((run.deployment, "scheduled_by"))
-        yield "deployment_verifier", run.deployment.verified_by, run.deployment.verified_at
-        for question in run.questions:
+    for deployment in change.deployments:
+        yield "deployment_requester", deployment.deployment.requested_by, deployment.deployment.created_at
+        yield (
+            "deployment_scheduler",
+            deployment.deployment.scheduled_by,
+            change.since.get((deployment.deployment, "scheduled_by")),
+        )
+        yield "deployment_verifier", deployment.deployment.verified_by, deployment.deployment.verified_at
+        for question in deployment.questions:
             yield "decision_responder", question.answered_by, question.answered_at
-        for rollback in run.rollbacks:
+        for rollback in deployment.rollbacks:
             yield "rollback_authoriser", rollback.authorised_by, change.since.get((rollback, "authorised_by"))
     for waiver in change.rows["waivers"]:
         yield "waiver_requester", waiver.requested_by, waiver.requested_at
@@ -283,34 +295,35 @@ def _people(change: Collected, then: AccessAsOf) -> list[dict[str, Any]]:
 def document(change: Collected) -> bytes:
     """Return the whole change as canonical JSON; names are those in English."""
     with translation.override("en"):
-        rounds = [
-            as_json(round_) | {"approval_decisions": [as_json(word) for word in round_.decisions.all()]}
-            for round_ in change.rounds
+        approval_requests = [
+            as_json(approval_request)
+            | {"approval_decisions": [as_json(word) for word in approval_request.decisions.all()]}
+            for approval_request in change.approval_requests
         ]
-        runs = [
-            as_json(run.deployment)
+        deployments = [
+            as_json(deployment.deployment)
             | {
-                "gates": run.gates,
+                "gates": deployment.gates,
                 "steps": [
                     as_json(step) | {"attempts": [as_json(attempt) for attempt in step.attempts.all()]}
-                    for step in run.steps
+                    for step in deployment.steps
                 ],
                 "monitoring_periods": [
-                    as_json(watch)
-                    | {"altered": warning(watch.measurements.all(), watch.check_results.all())}
+                    as_json(monitoring)
+                    | {"altered": warning(monitoring.measurements.all(), monitoring.check_results.all())}
                     | {
-                        "measurements": series_name(watch),
-                        "checks": [as_json(made) for made in watch.check_results.all()],
+                        "measurements": series_name(monitoring),
+                        "checks": [as_json(made) for made in monitoring.check_results.all()],
                     }
-                    for watch in run.watches
+                    for monitoring in deployment.monitoring_periods
                 ],
                 "rollbacks": [
                     as_json(rollback) | {"documents": [as_json(text) for text in rollback.documents.all()]}
-                    for rollback in run.rollbacks
+                    for rollback in deployment.rollbacks
                 ],
-                "decision_requests": [as_json(question) for question in run.questions],
+                "decision_requests": [as_json(question) for question in deployment.questions],
             }
-            for run in change.runs
+            for deployment in change.deployments
         ]
         procedure = change.release.procedure
         return rfc8785.dumps(
@@ -324,8 +337,8 @@ def document(change: Collected) -> bytes:
                     as_json(meeting) | {"attendees": [{"id": who.pk, "name": str(who)} for who in there]}
                     for meeting, there in change.meetings
                 ],
-                "approval_requests": rounds,
-                "deployments": runs,
+                "approval_requests": approval_requests,
+                "deployments": deployments,
                 "evidence": [as_json(row) | {"file": file_name(row)} for row in change.evidence],
                 "procedure": as_json(procedure) if procedure is not None else None,
                 "removed": change.removed,
@@ -339,15 +352,15 @@ def file_name(evidence: Any) -> str:
     return f"evidence/{evidence.pk}-{''.join(c if c.isalnum() else '-' for c in kind)}"
 
 
-def series_name(watch: MonitoringPeriod) -> str:
+def series_name(monitoring: MonitoringPeriod) -> str:
     """Return where the series of a watch lies in the pack."""
-    return f"measurements/{watch.pk}.jsonl"
+    return f"measurements/{monitoring.pk}.jsonl"
 
 
-def series(watch: MonitoringPeriod) -> Iterator[bytes]:
+def series(monitoring: MonitoringPeriod) -> Iterator[bytes]:
     """Yield the samples of a watch as lines of JSON."""
     samples = (
-        Measurement.objects.filter(period=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
+        Measurement.objects.filter(period=monitoring).order_by("due_at").values("due_at", "at", "up", "values", "error")
     )
     for sample in samples.iterator(chunk_size=2000):
         yield rfc8785.dumps(plain(sample)) + b"\n"

@@ -76,14 +76,14 @@ def _write(release: Release, out: IO[bytes], tree: Tree, operation_name: Callabl
     procedure = change.release.procedure
     if procedure is not None:
         archive.add("procedure.json", rfc8785.dumps(procedure.content))
-    for round_ in change.rounds:
-        archive.add(f"approval-requests/{round_.pk}.json", rfc8785.dumps(round_.document))
+    for approval_request in change.approval_requests:
+        archive.add(f"approval-requests/{approval_request.pk}.json", rfc8785.dumps(approval_request.document))
     for row in change.evidence:
         content = Evidence.objects.values_list("content", flat=True).get(pk=row.pk)
         archive.add(collected.file_name(row), bytes(content))
-    for run in change.runs:
-        for watch in run.watches:
-            archive.add(collected.series_name(watch), collected.series(watch))
+    for deployment in change.deployments:
+        for monitoring in deployment.monitoring_periods:
+            archive.add(collected.series_name(monitoring), collected.series(monitoring))
     archive.add("ledger/events.jsonl", ledger_part.lines(part, tree))
     if part.note:
         archive.add("ledger/checkpoint.txt", part.note.encode())

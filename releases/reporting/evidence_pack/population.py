@@ -62,7 +62,7 @@ class Change:
     release: Release | None
     at: datetime
     event: int
-    run: Deployment | Rollback | None = None
+    deployment: Deployment | Rollback | None = None
 
 
 @dataclass
@@ -166,8 +166,8 @@ Acted = tuple[str, str, str, datetime | None]
 
 def acted(changes: Sequence[Change]) -> dict[str, Acted]:
     """Return label → who approved and scheduled a production deployment, which workers executed it, and until when."""
-    runs = {change.label: change.run for change in changes if change.run is not None}
-    pks = {deployment_of(row).pk for row in runs.values()}
+    deployments = {change.label: change.deployment for change in changes if change.deployment is not None}
+    pks = {deployment_of(row).pk for row in deployments.values()}
     approved, executed = defaultdict[int | None, dict[str, None]](dict), defaultdict[Any, list[Any]](list)
     words = ApprovalDecision.objects.filter(
         approval_request__deployments__in=pks, decision__in=ApprovalDecision.COUNTING
@@ -178,12 +178,12 @@ def acted(changes: Sequence[Change]) -> dict[str, Acted]:
     for pk, phase, worker, until in attempts.values_list("step__deployment", "step__phase", "worker", Max("ended_at")):
         executed[pk, phase.startswith("rollback")].append((worker, until))
     found: dict[str, Acted] = {}
-    for label, row in runs.items():
-        run = deployment_of(row)
-        by, scheduled = list(approved[run.approval_request_id]), run.scheduled_by
+    for label, row in deployments.items():
+        deployment = deployment_of(row)
+        by, scheduled = list(approved[deployment.approval_request_id]), deployment.scheduled_by
         if isinstance(row, Rollback):
             by, scheduled = [str(row.authorised_by)] if row.authorised_by is not None else by, row.raised_by
-        names, ends = zip(*executed[run.pk, run is not row] or [("", None)], strict=True)
+        names, ends = zip(*executed[deployment.pk, deployment is not row] or [("", None)], strict=True)
         found[label] = ("; ".join(by), str(scheduled or ""), "; ".join(dict.fromkeys(names)), max(ends))
     return found
 

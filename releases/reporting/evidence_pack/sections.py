@@ -109,12 +109,12 @@ def tables(change: Collected, part: LedgerPart, operation_name: Callable[[str], 
         _table(_("release team"), change.rows["release_team"], ("release",)),
         _evidence(change),
         _table(_("documents"), change.rows["documents"], ("release", "rollback")),
-        *_rounds(change),
+        *_approval_requests(change),
         _table(_("final checks"), change.rows["final_checks"], ("release",)),
         _table(_("waivers"), change.rows["waivers"], ("release",)),
         _meetings(change),
         _table(_("meeting decisions"), change.rows["meeting_decisions"], ("release",)),
-        *(table for run in change.runs for table in _run(run)),
+        *(table for deployment in change.deployments for table in _run(deployment)),
         _table(_("follow-up actions"), change.rows["follow_ups"], ("application", "release", *_other_language())),
         _history(part, operation_name),
     ]
@@ -178,12 +178,12 @@ def _meetings(change: Collected) -> Table:
     return _laid(_("committee meetings"), made)
 
 
-def _rounds(change: Collected) -> list[Table]:
+def _approval_requests(change: Collected) -> list[Table]:
     made = []
-    for round_ in change.rounds:
-        title = f"{round_._meta.verbose_name} {round_.pk}"
-        made.append(Table(title, pairs=_pairs(round_, ("document", "release", "window", "procedure"))))
-        words = _table(labelled(title, _("approval decisions")), list(round_.decisions.all()), ("round",))
+    for approval_request in change.approval_requests:
+        title = f"{approval_request._meta.verbose_name} {approval_request.pk}"
+        made.append(Table(title, pairs=_pairs(approval_request, ("document", "release", "window", "procedure"))))
+        words = _table(labelled(title, _("approval decisions")), list(approval_request.decisions.all()), ("round",))
         words.deep = True
         made.append(words)
     return made
@@ -211,11 +211,11 @@ def _run(run: Run) -> list[Table]:
         Table(labelled(title, _("gates")), [_("gate"), _("result"), _("number"), _("waiver")], gates, deep=True),
         Table(labelled(title, _("steps")), head, steps, deep=True),
     ]
-    for watch in run.watches:
-        pairs = [*_pairs(watch, ("deployment", "baseline", "triggers")), (_("file"), series_name(watch))]
-        if said := warning(watch.measurements.all(), watch.check_results.all()):
+    for monitoring in run.monitoring_periods:
+        pairs = [*_pairs(monitoring, ("deployment", "baseline", "triggers")), (_("file"), series_name(monitoring))]
+        if said := warning(monitoring.measurements.all(), monitoring.check_results.all()):
             pairs.append((_("altered"), said))
-        made.append(Table(labelled(title, watch._meta.verbose_name), pairs=pairs, deep=True))
+        made.append(Table(labelled(title, monitoring._meta.verbose_name), pairs=pairs, deep=True))
     for rollback in run.rollbacks:
         name = labelled(title, rollback._meta.verbose_name)
         documents = _table(labelled(name, _("documents")), list(rollback.documents.all()), ("release", "rollback"))

@@ -37,7 +37,7 @@ class Run:
     restored_at: datetime | None
 
     @property
-    def judged(self) -> bool:
+    def evaluated(self) -> bool:
         """Tell whether it has come to a result; one that is still on its way counts neither way."""
         return bool(self.trouble) or self.verified_at is not None
 
@@ -63,7 +63,7 @@ class Keys:
     verified: int
     per_month: float | None
     lead: Spread
-    judged: int
+    evaluated: int
     failed: int
     failed_share: float | None
     restore: Spread
@@ -166,15 +166,15 @@ def _run(
 def keys_of(some: list[Run], months: float) -> Keys:
     """Return the four keys of some runs over so many months."""
     verified = sum(1 for run in some if run.verified_at is not None)
-    judged = [run for run in some if run.judged]
-    failed = [run for run in judged if run.trouble]
+    evaluated = [run for run in some if run.evaluated]
+    failed = [run for run in evaluated if run.trouble]
     return Keys(
         verified=verified,
         per_month=verified / months if months > 0 else None,
         lead=Spread.of(run.lead_seconds for run in some),
-        judged=len(judged),
+        evaluated=len(evaluated),
         failed=len(failed),
-        failed_share=len(failed) / len(judged) if judged else None,
+        failed_share=len(failed) / len(evaluated) if evaluated else None,
         restore=Spread.of(run.restore_seconds for run in failed),
         open=sum(1 for run in failed if run.trouble_at is not None and run.restored_at is None),
     )

@@ -102,7 +102,7 @@ def wrong_address(repository: str) -> str:
     if address.scheme == "http" and not _loopback(address.hostname or ""):
         return _("http is allowed only for a repository on this host; use https.")
     try:
-        _judged(address)
+        _evaluated(address)
     except NotAllowed:
         text = _("%(host)s has an address that is not allowed; RINGI_GIT_NETWORKS lists the allowed private networks.")
         return text % {"host": address.hostname}
@@ -111,7 +111,7 @@ def wrong_address(repository: str) -> str:
     return ""
 
 
-def _judged(address: SplitResult) -> list[str]:
+def _evaluated(address: SplitResult) -> list[str]:
     """Return the addresses of a host, each of which may be asked; none for a file. Raises NotAllowed, UnknownHost."""
     if address.scheme == "file":
         return []
@@ -268,7 +268,7 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
     """Yield options and variables with which git gets in; the secrets lie in a folder that is gone afterwards."""
     options = ["http.followRedirects=false", "http.lowSpeedLimit=1000", "http.lowSpeedTime=30", "credential.helper="]
     try:
-        places = _judged(address)
+        places = _evaluated(address)
     except (NotAllowed, UnknownHost) as fault:
         raise SourceUnavailable(str(fault)) from fault
     if places and address.scheme != "ssh" and "[" not in address.netloc:
@@ -293,7 +293,7 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
         yield options, variables
 
 
-def _ssh(place: Path, address: SplitResult, credentials: Credentials, judged: str) -> str:
+def _ssh(place: Path, address: SplitResult, credentials: Credentials, evaluated: str) -> str:
     if not credentials.ssh_key or not credentials.known_hosts:
         raise SourceUnavailable(
             _(
@@ -304,7 +304,7 @@ def _ssh(place: Path, address: SplitResult, credentials: Credentials, judged: st
         )
     key, hosts = _secret(place / "key", credentials.ssh_key), _secret(place / "hosts", credentials.known_hosts)
     fixed = {
-        "HostName": judged,
+        "HostName": evaluated,
         "HostKeyAlias": address.hostname if address.port in (None, 22) else f"[{address.hostname}]:{address.port}",
         "IdentityFile": str(key),
         "IdentitiesOnly": "yes",

@@ -102,7 +102,7 @@ class _Talk:
         self._in, self._out, self._errors = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
         self._heartbeat, self._output, self._tree = heartbeat, output, tree
         self._until = time.monotonic() + seconds
-        self._next_beat = time.monotonic() + BEAT_SECONDS
+        self._next_heartbeat = time.monotonic() + BEAT_SECONDS
         self._unsent = b""
         self._file: BinaryIO | None = None
         self._heard, self._said = b"", b""
@@ -125,7 +125,7 @@ class _Talk:
                     selector.register(self._in, selectors.EVENT_WRITE)
                 elif wants and not self._waiting():
                     selector.unregister(self._in)
-                for found, _events in selector.select(max(0.0, self._next_beat - time.monotonic())):
+                for found, _events in selector.select(max(0.0, self._next_heartbeat - time.monotonic())):
                     if found.fd == self._in:
                         self._send()
                     elif not self._hear(found.fd):
@@ -137,9 +137,9 @@ class _Talk:
         return self._last
 
     def _tick(self) -> None:
-        if time.monotonic() < self._next_beat:
+        if time.monotonic() < self._next_heartbeat:
             return
-        self._next_beat = time.monotonic() + BEAT_SECONDS
+        self._next_heartbeat = time.monotonic() + BEAT_SECONDS
         try:
             self._heartbeat()
         except StopRequested:

@@ -135,14 +135,14 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
         for seed in range(8)
     ]
     try:
-        for round_, writer in enumerate(writers):
+        for approval_request, writer in enumerate(writers):
             assert writer.stdout is not None
             for _ in range(40):
                 assert writer.stdout.readline() == "committed\n"
-            if round_ % 2:
+            if approval_request % 2:
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
-                    [f"writer-{round_}"],
+                    [f"writer-{approval_request}"],
                 )
             writer.send_signal(signal.SIGKILL)
     finally:

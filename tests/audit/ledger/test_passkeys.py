@@ -60,7 +60,7 @@ def signs(assertion: dict[str, Any], digest: str = DIGEST) -> None:
 
 
 @pytest.fixture
-def verdict(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
+def result(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
     """Return a function that signs and verifies; it returns the exit status and the number of the first fault."""
     signer = LedgerSigner(tmp_path / "ledger_signer")
 
@@ -83,12 +83,12 @@ def verdict(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
     return look
 
 
-def test_an_operation_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, verdict: Callable[[], Any]) -> None:
+def test_an_operation_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, result: Callable[[], Any]) -> None:
     private = generate_private_key(SECP256R1())
     with acting_as("committee_a") as actor:
         added(actor.account_id, private)
         signs(answer(private, OTHER, DIGEST))
-    assert verdict() == (HOLDS, 0)
+    assert result() == (HOLDS, 0)
 
 
 @pytest.mark.parametrize(
@@ -101,37 +101,37 @@ def test_an_operation_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, v
     ],
 )  # fmt: skip
 def test_what_the_key_answered_to_something_else_is_found(
-    acting_as: Any, verdict: Callable[[], Any], how: dict[str, Any]
+    acting_as: Any, result: Callable[[], Any], how: dict[str, Any]
 ) -> None:
     private = generate_private_key(SECP256R1())
     with acting_as("committee_a") as actor:
         added(actor.account_id, private)
         signs(answer(private, DIGEST, **how))
-    assert verdict() == (BROKEN, LedgerEntry.objects.count())
+    assert result() == (BROKEN, LedgerEntry.objects.count())
 
 
-def test_what_another_key_signed_is_found(acting_as: Any, verdict: Callable[[], Any]) -> None:
+def test_what_another_key_signed_is_found(acting_as: Any, result: Callable[[], Any]) -> None:
     with acting_as("committee_a") as actor:
         added(actor.account_id, generate_private_key(SECP256R1()))
         signs(answer(generate_private_key(SECP256R1()), DIGEST))
-    assert verdict() == (BROKEN, LedgerEntry.objects.count())
+    assert result() == (BROKEN, LedgerEntry.objects.count())
 
 
 def test_what_somebody_elses_key_signed_is_found(
-    people: dict[str, Any], acting_as: Any, verdict: Callable[[], Any]
+    people: dict[str, Any], acting_as: Any, result: Callable[[], Any]
 ) -> None:
     private = generate_private_key(SECP256R1())
     with acting_as("committee_a"):
         added(people["committee_b"].pk, private)
         signs(answer(private, DIGEST))
-    assert verdict() == (BROKEN, LedgerEntry.objects.count())
+    assert result() == (BROKEN, LedgerEntry.objects.count())
 
 
-def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, verdict: Callable[[], Any]) -> None:
+def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, result: Callable[[], Any]) -> None:
     with acting_as("committee_a") as actor:
         added(actor.account_id, None)
         signs(answer(generate_private_key(SECP256R1()), DIGEST))
-    assert verdict() == (UNKNOWN, 0)
+    assert result() == (UNKNOWN, 0)
 
 
 def test_a_passkey_signs_what_it_was_asked_and_nothing_else(acting_as: Any) -> None:

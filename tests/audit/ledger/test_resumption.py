@@ -178,7 +178,7 @@ def test_a_key_that_is_not_in_the_folder_is_refused_also_when_an_old_key_signed_
         signer.sign(app)
 
 
-def _consent(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
+def _approval(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
     """Two persons' decision, as environments/operations/ledger records it."""
     admin.execute(
         "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, requested_person, requested_at,"
@@ -222,10 +222,10 @@ def test_it_resumes_only_by_a_code_given_on_its_host_and_with_two_persons(restor
     with pytest.raises(cp.SigningRefused, match="two persons have not agreed"):
         resume(cp.LedgerSigner(tmp_path), app, unagreed.code)
     with admin.transaction(force_rollback=True), pytest.raises(psycopg.errors.CheckViolation):
-        _consent(admin, said["after"]["digest"], second="employee:1")
-    _consent(admin, "ab" * 32)
+        _approval(admin, said["after"]["digest"], second="employee:1")
+    _approval(admin, "ab" * 32)
     assert offered(cp.LedgerSigner(tmp_path), app).agreement is None
-    _consent(admin, said["after"]["digest"])
+    _approval(admin, said["after"]["digest"])
     with pytest.raises(cp.SigningRefused):
         cp.LedgerSigner(tmp_path).sign(app)  # what stands in the database is not enough
     offer = offered(cp.LedgerSigner(tmp_path), app)
@@ -276,7 +276,7 @@ def test_a_rewritten_past_is_shown_for_what_it_is_before_it_is_accepted(ledger: 
     admin.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
     assert "the first 10 events are not those" in _refused(tmp_path, app)
     (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
-    _consent(admin, said["after"]["digest"])
+    _approval(admin, said["after"]["digest"])
     with pytest.raises(cp.SigningRefused):
         cp.LedgerSigner(tmp_path).sign(app)
     offer = offered(cp.LedgerSigner(tmp_path), app)
@@ -297,7 +297,7 @@ def test_it_does_not_resume_with_a_ledger_that_was_altered(restored: Any, tmp_pa
     _refused(tmp_path, app)
     admin = _unguard(backup)
     (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
-    _consent(backup.as_superuser(), said["after"]["digest"])
+    _approval(backup.as_superuser(), said["after"]["digest"])
     admin.execute(
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
         " WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 3)"
@@ -320,7 +320,7 @@ def test_a_ledger_signer_that_lost_its_memory_resumes_in_the_same_way(ledger: Le
     cp.LedgerSigner(tmp_path / "lost").sign(app)
     assert "does not remember" in _refused(tmp_path / "new", app)
     (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
-    _consent(ledger.as_superuser(), said["after"]["digest"])
+    _approval(ledger.as_superuser(), said["after"]["digest"])
     signer = cp.LedgerSigner(tmp_path / "new")
     assert offered(signer, app).agreed == 0, "an empty folder can't tell what was signed"
     resume(signer, app, offered(signer, app).code)
@@ -334,7 +334,7 @@ def test_a_resumption_cut_short_between_key_and_memory_is_taken_up_again(restore
     app = backup.as_app()
     _refused(tmp_path, app)
     (said,) = [event for event in events(app) if event["operation"] == REFUSAL]
-    _consent(backup.as_superuser(), said["after"]["digest"])
+    _approval(backup.as_superuser(), said["after"]["digest"])
     signer = cp.LedgerSigner(tmp_path)
 
     class Cut(Exception):

@@ -56,7 +56,7 @@ def past_every_guard(database: str, statement: str, *values: Any) -> None:
 def test_a_clean_history_is_explained_row_by_row(database: str) -> None:
     before = compared()
     assert before["unexplained"] == 0 and before["bulk"] == 0
-    kept = sum(one.history._default_manager.count() for one in compare.watched())
+    kept = sum(one.history._default_manager.count() for one in compare.compared_tables())
     assert before["rows"] == kept > 15 and before["objects"] > 15
     assert not Outbox.objects.filter(event=nightly.ALARM).exists()
     assert compared()["rows"] == kept  # all of it again, the next night
@@ -148,14 +148,14 @@ def unseen(database: str, table: str, statement: str) -> None:
 @pytest.mark.parametrize(
     ("table", "what", "named", "columns"),
     [
-        ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'", "not_as_told", "purpose_en"),
+        ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'", "differing", "purpose_en"),
         ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x', protected = NOT protected"
-         " WHERE slug = 'staging'", "not_as_told", "protected, purpose_en"),
+         " WHERE slug = 'staging'", "differing", "protected, purpose_en"),
         ("environments_accessgrant", "UPDATE environments_accessgrant SET starts_at = starts_at + interval '1 microsecond'"
-         " WHERE id = (SELECT max(id) FROM environments_accessgrant)", "not_as_told", "starts_at"),
+         " WHERE id = (SELECT max(id) FROM environments_accessgrant)", "differing", "starts_at"),
         ("environments_account", "UPDATE environments_account SET password = '', is_staff = NOT is_staff WHERE username = 'auditor'",
-         "not_as_told", "is_staff"),
-        ("auth_group", "INSERT INTO auth_group (name) VALUES ('x')", "untold", ""),
+         "differing", "is_staff"),
+        ("auth_group", "INSERT INTO auth_group (name) VALUES ('x')", "without_event", ""),
         ("environments_accessgrant", "DELETE FROM environments_accessgrant WHERE id = (SELECT max(id) FROM environments_accessgrant)",
          "gone", ""),
     ],
@@ -170,7 +170,7 @@ def test_a_row_that_was_changed_while_no_trigger_stood_is_named(
     assert said["unexplained"] == 1, alarms()
     (row,) = alarms()
     assert (row["why"], row["columns"], row["row"]) == (named, columns, 0)
-    assert (row["event"] > 0) == (named != "untold")
+    assert (row["event"] > 0) == (named != "without_event")
     assert nightly.reason_of(row) and (not columns or nightly.reason_of(row).endswith(f": {columns}."))
 
 
@@ -305,8 +305,8 @@ def test_a_comparison_that_somebody_else_has_written_begins_anew(database: str, 
     with acting(SCHEDULER):
         assert nightly.reconcile(0.0) is None
         past_every_guard(database, written)
-        run = nightly.reconcile()
-    assert run is not None and run.found["unexplained"] > 0
+        deployment = nightly.reconcile()
+    assert deployment is not None and deployment.found["unexplained"] > 0
 
 
 def test_a_comparison_that_does_not_come_about_is_told(database: str) -> None:

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from audit.actor import Actor, acting
 from audit.operation import operation
 from audit.reconciliation import nightly
-from audit.reconciliation.compare import watched
+from audit.reconciliation.compare import compared_tables
 from environments.models import AccessRule
 from releases.models import Procedure
 from releases.operations.approval_request.decide import approve
@@ -35,7 +35,7 @@ def found() -> dict[str, Any]:
 
 def kept() -> dict[str, int]:
     """Return how many snapshots there are of each model."""
-    return {one.label: one.history._default_manager.count() for one in watched()}
+    return {one.label: one.history._default_manager.count() for one in compared_tables()}
 
 
 def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> None:

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from audit import capture
 from audit.actor import Actor, acting
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
-from audit.reconciliation.rows import Table, told_rows, untold_rows
+from audit.reconciliation.rows import Table, rows_of_events, rows_without_event
 from tests.audit.stock import changeable, model_of, other_value, unsaved
 from tests.audit.test_roles import url
 
@@ -24,7 +24,7 @@ SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin",
 def _found(cursor: Any, audited: AuditedTable) -> tuple[int, list[Any]]:
     table, found = Table.of(cursor, audited), {"present": 0}
     assert table is not None
-    parts = [*told_rows(cursor, table, "", found), *untold_rows(cursor, table, "", found)]
+    parts = [*rows_of_events(cursor, table, "", found), *rows_without_event(cursor, table, "", found)]
     return found["present"], [fault for _place, faults in parts for fault in faults]
 
 
@@ -82,7 +82,7 @@ def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pyte
     with connection.cursor() as cursor:
         table = Table.of(cursor, audited)
         assert table is not None
-        for step in (told_rows, untold_rows):
+        for step in (rows_of_events, rows_without_event):
             found: dict[str, Any] = {"present": 0}
             places = [place for place, _faults in step(cursor, table, "", found)]
             behind = [place for place, _faults in step(cursor, table, places[1], found)]

@@ -37,7 +37,7 @@ def _hold(folder: str) -> None:
         go.read(1)
 
 
-def _watch(point: str, folder: str) -> None:
+def _monitoring(point: str, folder: str) -> None:
     event, ending, source = point.split(" ")
 
     def hook(name: str, given: tuple[object, ...]) -> None:
@@ -51,7 +51,7 @@ def _watch(point: str, folder: str) -> None:
     sys.addaudithook(hook)
 
 
-def _watch_calls(name: str, source: str, folder: str) -> None:
+def _monitoring_calls(name: str, source: str, folder: str) -> None:
     monitoring = sys.monitoring
     monitoring.use_tool_id(monitoring.PROFILER_ID, "chaos")
 
@@ -96,6 +96,6 @@ if os.environ.get("CHAOS_FAULT"):
     _strike_calls(*os.environ["CHAOS_FAULT"].split(" "), os.environ["CHAOS_FOLDER"])
 if os.environ.get("CHAOS_POINT"):
     if os.environ["CHAOS_POINT"].startswith("call "):
-        _watch_calls(*os.environ["CHAOS_POINT"].split(" ")[1:], os.environ["CHAOS_FOLDER"])
+        _monitoring_calls(*os.environ["CHAOS_POINT"].split(" ")[1:], os.environ["CHAOS_FOLDER"])
     else:
-        _watch(os.environ["CHAOS_POINT"], os.environ["CHAOS_FOLDER"])
+        _monitoring(os.environ["CHAOS_POINT"], os.environ["CHAOS_FOLDER"])

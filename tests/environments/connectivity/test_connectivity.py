@@ -180,13 +180,13 @@ def test_the_look_at_a_database_reads_only(database: str) -> None:
     seen: list[str] = []
     connect = psycopg.connect
 
-    def watching(*given: object, **options: object) -> object:
+    def monitoring(*given: object, **options: object) -> object:
         connection = connect(*given, **options)  # type: ignore[arg-type]
         row = connection.execute("SHOW transaction_read_only").fetchone()
         seen.append(row[0] if row else "")
         return connection
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("environments.connectivity.database.psycopg.connect", watching)
+        patched.setattr("environments.connectivity.database.psycopg.connect", monitoring)
         assert Database().look("D", address(database), (), HERE).result == "passed"
     assert seen == ["on"]

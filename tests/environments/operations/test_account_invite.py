@@ -21,7 +21,7 @@ from environments.operations.access.grant import confirm, request_role, revoke a
 from environments.operations.account.create import create
 from environments.operations.account.deactivate import deactivate, reactivate
 from environments.operations.account.invite import enrol, invite
-from environments.operations.delegation.request import confirm as confirm_deputy, request_delegation
+from environments.operations.delegation.request import confirm as confirm_delegate, request_delegation
 from tests.conftest import PASSWORD, give_factor
 from tests.environments.conftest import COMMAND
 
@@ -118,7 +118,7 @@ def test_a_delegate_who_was_invited_anew_is_confirmed_anew(
             delegator_id=people["committee_a"].pk, delegate_id=people["tester"].pk, reason="on leave", **times
         )
     with acting_as("administrator"):
-        confirm_deputy(row.pk)
+        confirm_delegate(row.pk)
     assert access.absent_persons_of(people["tester"]) == [people["committee_a"]]
     with acting_as("administrator"):
         link = invite(people["tester"].pk, reason="forgotten").secret
@@ -126,9 +126,9 @@ def test_a_delegate_who_was_invited_anew_is_confirmed_anew(
     give_factor(people["tester"])
     assert access.absent_persons_of(people["tester"]) == []
     with acting_as("administrator"), pytest.raises(NotPermitted):
-        confirm_deputy(row.pk)
+        confirm_delegate(row.pk)
     with acting_as("second_administrator"):
-        confirm_deputy(row.pk)
+        confirm_delegate(row.pk)
     assert access.absent_persons_of(people["tester"]) == [people["committee_a"]]
     with acting(COMMAND), operation("test:lost", (Account, people["tester"].pk)):
         Authenticator.objects.filter(user=people["tester"]).delete()

@@ -23,11 +23,13 @@ COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command"
 def named(people: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., Delegation]:
     """Return a function: somebody names a delegate for a week."""
 
-    def name(absent: str, deputy: str, by: str | None = None, **fields: Any) -> Delegation:
+    def name(absent: str, delegate: str, by: str | None = None, **fields: Any) -> Delegation:
         begins = fields.pop("starts_at", now())
         given: dict[str, Any] = {"starts_at": begins, "until": begins + timedelta(days=7), "reason": "on leave"}
         with acting_as(by or absent):
-            return request_delegation(delegator_id=people[absent].pk, delegate_id=people[deputy].pk, **(given | fields))
+            return request_delegation(
+                delegator_id=people[absent].pk, delegate_id=people[delegate].pk, **(given | fields)
+            )
 
     return name
 

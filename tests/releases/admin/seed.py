@@ -20,7 +20,7 @@ from audit.operation import operation
 from environments.models import Account, Application, Environment
 from environments.operations.configuration.create import create as create_configuration
 from environments.operations.window.freeze import freeze
-from releases.metric_sources.triggers import judge
+from releases.metric_sources.triggers import evaluate
 from releases.models import (
     ApprovalRequest,
     DeployedVersion,
@@ -186,7 +186,7 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
                 step.fencing_token, step.owner, step.started_at = 1, "host:41", now()
                 walk(step, "claim")
                 StepAttempt.objects.create(
-                    step=step, fencing_token=1, key=step.key, worker="host:41", started_at=now(), outcome="lost"
+                    step=step, fencing_token=1, key=step.key, worker="host:41", started_at=now(), outcome="worker_lost"
                 )
                 StepOutput.objects.create(step=step, fencing_token=1, text=f"$ {step.step_type}\nok\n")
                 if steps == "running" and ordinal == 3:
@@ -205,7 +205,7 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
     return made
 
 
-def watched(
+def monitored(
     acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None
 ) -> MonitoringPeriod:
     """Give a run a watch whose error rate climbs over its limit, half an hour of baseline before it, and checks."""
@@ -215,7 +215,7 @@ def watched(
         assert procedure is not None
         triggers, checks = triggers_of(procedure.document), checks_of(procedure.document)
         means = {"error_rate": 0.01, "response_time": 0.08, "resource_use": 0.4, "service_down": 0.0}
-        watch = MonitoringPeriod.objects.create(
+        monitoring = MonitoringPeriod.objects.create(
             deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, started_at=began,
             triggers=triggers, checks=checks, check_seconds=600,
             baseline={
@@ -223,7 +223,7 @@ def watched(
                 "source": "prometheus_text",
             },
         )  # fmt: skip
-        op.about(watch)
+        op.about(monitoring)
         run_.started_at = began - timedelta(minutes=4)
         run_.save()
         before = MonitoringPeriod.objects.create(
@@ -236,7 +236,7 @@ def watched(
     for index in range(30):
         at = before.started_at + timedelta(minutes=index)
         wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
-        Measurement.objects.create(period=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
+        Measurement.objects.create(period=before, due_at=at, at=at, up=True, values=evaluate(triggers, wave, {}))
     for index in range(count):
         at, climb = began + timedelta(minutes=index), max(0, index - 25)
         seen = {
@@ -246,8 +246,8 @@ def watched(
             "service_down": 0.0,
         }
         stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
-        values = judge(sampled, {} if index == 12 else seen, watch.baseline, stale)
-        Measurement.objects.create(period=watch, due_at=at, at=at, up=True, values=values)
+        values = evaluate(sampled, {} if index == 12 else seen, monitoring.baseline, stale)
+        Measurement.objects.create(period=monitoring, due_at=at, at=at, up=True, values=values)
     for place, (result, value) in enumerate([("passed", "0"), ("passed", "0"), ("failed", "3")]):
         at = began + timedelta(minutes=10 * (place + 1))
         rows = [
@@ -259,9 +259,9 @@ def watched(
         ]
         for key, said, found, limit, output in rows:
             MonitoringCheck.objects.create(
-                period=watch, key=key, due_at=at, at=at, result=said, value=found, limit=limit, output=output
+                period=monitoring, key=key, due_at=at, at=at, result=said, value=found, limit=limit, output=output
             )
-    return watch
+    return monitoring
 
 
 def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
@@ -273,7 +273,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             deployment=run_, cause="error_rate", raised_at=now(), started_at=now(), restored_at=now(),
             note="3 of 5 measurements at or over the limit",
             facts={
-                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "samples": [sample] * 3,
+                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "measurements": [sample] * 3,
                 "rows": {"datasets": 12, "tags": 40},
                 "rows_total": 52, "rows_limit": 500,
                 "digests": {"before": three, "under": dict.fromkeys(three, "9" * 40), "after": three},
@@ -321,8 +321,8 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
         )  # fmt: skip
     review = in_review(acting_as, of, "1.3.0", start)
     with acting_as("committee_a"):
-        round_ = ApprovalRequest.objects.get(release=review, state="in_review")
-        approve(round_.pk, digest=round_.digest, comment="内容を確認した")
+        approval_request = ApprovalRequest.objects.get(release=review, state="in_review")
+        approve(approval_request.pk, digest=approval_request.digest, comment="内容を確認した")
     other = application(acting_as, "portal", "ポータル")
     released = in_review(acting_as, other, "2.0.0", start)
     with (
@@ -339,7 +339,7 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     back = run(
         acting_as, released, "production", "schedule", "enqueue", "start", "start_verification", "start_monitoring"
     )
-    watch = watched(acting_as, back)
+    monitoring = monitored(acting_as, back)
     with acting_as("operator"), operation("test:force") as op:
         for environment in Environment.objects.all():
             DeployedVersion.objects.create(
@@ -350,8 +350,8 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     waiting = run(acting_as, review, "development", "schedule", "enqueue", "start", "await_decision", steps="running")
     plain = draft(acting_as, of, "1.4.0", "重複登録の修正")
     return {
-        "application": of, "review": review, "released": released, "draft": plain, "round": round_, "extra": extra,
-        "running": staging, "back": back, "waiting": waiting, "rollback": rollback, "watch": watch,
+        "application": of, "review": review, "released": released, "draft": plain, "round": approval_request, "extra": extra,
+        "running": staging, "back": back, "waiting": waiting, "rollback": rollback, "metric_sources": monitoring,
         "step": staging.steps.get(ordinal=3), "document": Document.objects.filter(release=review).first(),
     }  # fmt: skip
 

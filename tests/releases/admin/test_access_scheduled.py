@@ -38,9 +38,9 @@ def taken_away(world: Any, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["withdrawn", "over", "closed"])
 def test_a_run_of_somebody_without_the_right_is_not_queued(world: Any, way: str, acting_as: Callable[..., Any]) -> None:
-    run = world.scheduled()
-    require_starter(run)
+    deployment = world.scheduled()
+    require_starter(deployment)
     taken_away(world, way)
     with acting(SCHEDULER), pytest.raises(GateNotPassed, match="no longer has permission"):
-        enqueue(run.pk)
-    assert world.fresh(run).state == "scheduled" and not run.steps.exists()
+        enqueue(deployment.pk)
+    assert world.fresh(deployment).state == "scheduled" and not deployment.steps.exists()

@@ -59,8 +59,8 @@ def addresses(model: Any, row: Any) -> list[str]:
         return [reverse("step-log", args=[row.step_id]), reverse("step-log", args=[row.step_id]) + "?download=1"]
     if model is Outbox:
         return [reverse("admin:audit_outbox_changelist")]
-    watch = reverse("monitoring", args=[row.period_id])
-    return [watch, f"{watch}?series=csv"] if model is Measurement else [watch]
+    monitoring = reverse("monitoring", args=[row.period_id])
+    return [monitoring, f"{monitoring}?series=csv"] if model is Measurement else [monitoring]
 
 
 @pytest.mark.parametrize("model", list(CHANGES))

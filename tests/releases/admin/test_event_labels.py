@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from releases.admin.components.change_history import object_name, shown_value
-from releases.admin.pages.deployment.page import watch_charts
+from releases.admin.pages.deployment.page import monitoring_charts
 from releases.models import MonitoringPeriod
 
 
@@ -48,8 +48,8 @@ def test_a_time_with_its_offset_is_shown_as_people_read_it(value: str, shown: st
 
 
 def test_the_tip_of_a_point_is_text(world: dict[str, Any]) -> None:
-    watch = MonitoringPeriod.objects.filter(measurements__isnull=False).first()
-    assert watch is not None
-    content = watch.deployment.procedure.document
-    tips = [dot.title for chart in watch_charts(watch, content, "Asia/Tokyo") for dot in chart.dots]
+    monitoring = MonitoringPeriod.objects.filter(measurements__isnull=False).first()
+    assert monitoring is not None
+    content = monitoring.deployment.procedure.document
+    tips = [dot.title for chart in monitoring_charts(monitoring, content, "Asia/Tokyo") for dot in chart.dots]
     assert tips and not [tip for tip in tips if "<" in tip] and "JST" in tips[0]

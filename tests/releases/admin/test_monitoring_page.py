@@ -13,8 +13,8 @@ from releases.models import MonitoringPeriod
 
 
 def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    watch = MonitoringPeriod.objects.get(deployment=world["back"], purpose="deployment")
-    text = browsers("operator").get(reverse("monitoring", args=[watch.pk])).content.decode()
+    monitoring = MonitoringPeriod.objects.get(deployment=world["back"], purpose="deployment")
+    text = browsers("operator").get(reverse("monitoring", args=[monitoring.pk])).content.decode()
     assert text.count("<figure") == 4
     assert "The deployment target has no metric source for: Alerts per hour" in text
     for said in (
@@ -31,13 +31,13 @@ def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browse
         assert said in text, said
     assert 'class="gap stale"' in text and 'class="gap no_data"' in text
     page = browsers("operator").get(reverse("deployment", args=[world["back"].pk])).content.decode()
-    assert reverse("monitoring", args=[watch.pk]) in page
+    assert reverse("monitoring", args=[monitoring.pk]) in page
     assert "limit 10% · baseline 1%" in page and "0.24 s" in page
     for name in ("outsider", "developer", "administrator"):
-        assert browsers(name).get(reverse("monitoring", args=[watch.pk])).status_code == 403, name
-    assert browsers("operator").post(reverse("monitoring", args=[watch.pk])).status_code == 405
+        assert browsers(name).get(reverse("monitoring", args=[monitoring.pk])).status_code == 403, name
+    assert browsers("operator").post(reverse("monitoring", args=[monitoring.pk])).status_code == 405
 
-    answer = browsers("auditor").get(reverse("monitoring", args=[watch.pk]), {"series": "csv"})
+    answer = browsers("auditor").get(reverse("monitoring", args=[monitoring.pk]), {"series": "csv"})
     content = answer.content.decode()
     assert content.startswith("\ufeff") and "attachment" in answer.headers["Content-Disposition"]
     rows = list(csv.DictReader(io.StringIO(content.lstrip("\ufeff"))))
@@ -52,7 +52,8 @@ def test_what_is_checked_beside_the_metrics_is_never_shown_by_its_key(
     client.cookies["django_language"] = "ja"
     pages = [reverse("deployment", args=[world["back"].pk]), reverse("rollback", args=[world["rollback"].pk])]
     pages += [
-        reverse("monitoring", args=[watch.pk]) for watch in MonitoringPeriod.objects.filter(deployment=world["back"])
+        reverse("monitoring", args=[monitoring.pk])
+        for monitoring in MonitoringPeriod.objects.filter(deployment=world["back"])
     ]
     for page in pages:
         text = client.get(page).content.decode()

@@ -80,28 +80,31 @@ def walked(row: Any, *verbs: str) -> Any:
 
 def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
     """Giving up, and trying the failed step again, or saying that it was done."""
-    run = world["waiting"]
-    step = walked(run.steps.get(ordinal=3), "fail")
-    for row, key in ((run, "deployment:fail"), (step, "step:retry")):
+    deployment = world["waiting"]
+    step = walked(deployment.steps.get(ordinal=3), "fail")
+    for row, key in ((deployment, "deployment:fail"), (step, "step:retry")):
         one = asked(row, key)
         assert not one.offers("operator") and one.offers("second_operator")
         assert one.why("operator") == "You have scheduled this deployment; another person must decide."
         assert one.why("auditor") == "You do not have permission to do this."
-    assert not asked(run, "deployment:fail").waits("operator", "Decide how to continue")
-    assert asked(run, "deployment:fail").waits("second_operator", "Decide how to continue")
-    assert Deployment.objects.get(pk=run.pk).state == "awaiting_decision"
+    assert not asked(deployment, "deployment:fail").waits("operator", "Decide how to continue")
+    assert asked(deployment, "deployment:fail").waits("second_operator", "Decide how to continue")
+    assert Deployment.objects.get(pk=deployment.pk).state == "awaiting_decision"
 
 
 def test_who_started_a_run_neither_verifies_it_nor_judges_its_monitoring(
     world: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    run, watch = walked(world["running"], "start_verification"), alter(world["watch"], result="inconclusive")
-    verify, judge = asked(run, "deployment:verify"), asked(watch, "monitoring:record_result")
+    deployment, monitoring = (
+        walked(world["running"], "start_verification"),
+        alter(world["metric_sources"], result="inconclusive"),
+    )
+    verify, evaluate = asked(deployment, "deployment:verify"), asked(monitoring, "monitoring:record_result")
     assert not verify.offers("operator") and verify.offers("second_operator")
-    assert not judge.offers("operator") and judge.offers("second_operator")
+    assert not evaluate.offers("operator") and evaluate.offers("second_operator")
     assert "another person must verify it" in verify.why("operator")
-    assert "another person must judge its monitoring result" in judge.why("operator")
-    for one, what in ((verify, "Verify deployment"), (judge, "Record monitoring result")):
+    assert "another person must judge its monitoring result" in evaluate.why("operator")
+    for one, what in ((verify, "Verify deployment"), (evaluate, "Record monitoring result")):
         assert one.waits("second_operator", what) and not one.waits("operator", what)
 
 
@@ -110,9 +113,9 @@ def test_whoever_approved_schedules_nothing(world: dict[str, Any], asked: Callab
     with acting(COMMAND):
         request_role(Account.objects.get(username="committee_a").pk, role="operator", reason="both")
     release, manager = world["review"], Account.objects.get(username="manager")
-    run = make(Deployment, release=release, application=release.application, requested_by=manager,
+    deployment = make(Deployment, release=release, application=release.application, requested_by=manager,
                environment=Environment.objects.get(slug="production"))  # fmt: skip
-    one = asked(run, "deployment:schedule")
+    one = asked(deployment, "deployment:schedule")
     assert one.offers("operator") and not one.offers("committee_a")
     assert one.waits("operator", "Schedule deployment") and not one.waits("committee_a", "Schedule deployment")
     assert one.why("committee_a") == "You have approved this release; another person must schedule its deployment."

@@ -54,13 +54,18 @@ def text_of(answer: Any) -> str:
     return entities.unescape(answer.content.decode())
 
 
-def addresses(notice: Notification) -> list[str]:
+def addresses(notification: Notification) -> list[str]:
     """Return every page about messages."""
     found = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
-    for row in (notice, NotificationDelivery.objects.first(), RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.first(),
+    for row in (notification, NotificationDelivery.objects.first(), RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.first(),
                 NotificationChannel.objects.first()):  # fmt: skip
         found.append(reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk]))
-    return [*found, reverse("inbox"), reverse("notification-preview"), reverse("release", args=[notice.release_id])]
+    return [
+        *found,
+        reverse("inbox"),
+        reverse("notification-preview"),
+        reverse("release", args=[notification.release_id]),
+    ]
 
 
 def test_every_page_answers_everybody_who_may_look_in_both_languages(
@@ -120,9 +125,9 @@ def test_a_message_outside_is_read_signed_and_released_on_one_page(
     assert not Notification.objects.get(pk=told.pk).waits
 
 
-def told_page(notice: Notification) -> str:
+def told_page(notification: Notification) -> str:
     """Return the page of a notification."""
-    return reverse("admin:releases_notification_change", args=[notice.pk])
+    return reverse("admin:releases_notification_change", args=[notification.pk])
 
 
 def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notification, browsers: Callable[[str], Any]) -> None:

@@ -59,7 +59,7 @@ def test_where_no_window_is_the_work_sheet_invents_no_time(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """In staging a run has an hour and nothing to decide by; without a run there is no time at all, in both languages."""
-    row, run = (
+    row, deployment = (
         world["review"],
         alter(world["running"], scheduled_end_at=None, scheduled_start_at=now() + timedelta(hours=9)),
     )
@@ -72,7 +72,7 @@ def test_where_no_window_is_the_work_sheet_invents_no_time(
                 when(row.scheduled_end_at, zone),
                 clock(row.scheduled_start_at, zone),
             )
-            hour = when(run.scheduled_start_at, zone)
+            hour = when(deployment.scheduled_start_at, zone)
         for place, has in (("production", True), ("staging", False)):
             html = client.get(reverse("runbook", args=[row.pk, place])).content.decode()
             assert (words in html, planned[1] in html, hour in html) == (has, has, not has), (language, place)
@@ -90,11 +90,11 @@ def test_the_work_sheet_is_for_those_who_see_the_environment(
 
 def test_the_application_sheet_holds_every_word_given(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """Who, as what, when, about which digest; and what was applied for."""
-    row, round_ = world["review"], world["round"]
+    row, approval_request = world["review"], world["round"]
     html = browsers("auditor").get(reverse("approval-request-form", args=[row.pk])).content.decode()
-    approval = round_.decisions.get()
+    approval = approval_request.decisions.get()
     for said in (
-        round_.digest,
+        approval_request.digest,
         str(approval.account),
         approval.comment,
         when(approval.at, "Asia/Tokyo"),

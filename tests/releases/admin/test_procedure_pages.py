@@ -60,7 +60,7 @@ def test_it_tells_what_a_move_would_do_and_does_nothing(world: dict[str, Any], a
     draft, release = other(acting_as), world["review"]
     found = {e.release.pk: e for e in effects(draft, now())}
     effect = found[release.pk]
-    assert any("Committee A" in line for line in effect.consents)
+    assert any("Committee A" in line for line in effect.approvals)
     assert [name for name, _was, _will in effect.milestones] == ["Tests done"] or len(effect.milestones) == 1
     row = Release.objects.get(pk=release.pk)
     assert row.procedure_id != draft.pk and row.state == "in_review"

@@ -78,7 +78,7 @@ def test_nothing_is_drawn_of_nothing() -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1e9)), max_size=60), st.floats(1e-6, 1e9))
 def test_everything_stays_inside(values: list[float | None], limit: float) -> None:
     drawn = drawing(points(values), limits=[(limit, "limit")], baseline=(limit / 3, "baseline"))
-    pairs = [pair.split(",") for run in drawn.stretches for pair in run.split()]
+    pairs = [pair.split(",") for deployment in drawn.stretches for pair in deployment.split()]
     assert all(LEFT <= float(x) <= WIDTH and TOP <= float(y) <= HEIGHT - BOTTOM for x, y in pairs)
     assert all(TOP <= float(line.y) <= HEIGHT - BOTTOM for line in drawn.lines)
     assert top_of([limit]) >= limit

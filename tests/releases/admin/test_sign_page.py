@@ -33,8 +33,8 @@ def test_it_offers_what_the_reader_could_sign_and_nothing_else(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """The round to the committee, but not to whoever has spoken; the checklist to testers; nothing to auditors."""
-    release, round_ = world["review"], world["round"]
-    consent = f"approval-approve-{round_.pk}"
+    release, approval_request = world["review"], world["round"]
+    consent = f"approval-approve-{approval_request.pk}"
     assert consent in _offers(browsers("committee_b"), release)
     assert consent not in _offers(browsers("committee_a"), release)
     assert consent not in _offers(browsers("manager"), release)
@@ -97,29 +97,29 @@ def test_a_missing_text_signs_nothing_at_all(world: dict[str, Any], browsers: Ca
 
 def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """A forged tick of the author, and one on a row of another release, do nothing."""
-    round_, document = world["round"], Document.objects.exclude(release=world["review"]).first()
+    approval_request, document = world["round"], Document.objects.exclude(release=world["review"]).first()
     assert document is not None
     for name, key in (
-        ("manager", f"approval-approve-{round_.pk}"),
+        ("manager", f"approval-approve-{approval_request.pk}"),
         ("tester", f"document-check_content-{document.pk}"),
     ):
         answer = browsers(name).post(
-            reverse("sign-all", args=[world["review"].pk]), {"sign": [key], f"{key}-digest": round_.digest}
+            reverse("sign-all", args=[world["review"].pk]), {"sign": [key], f"{key}-digest": approval_request.digest}
         )
         assert answer.status_code == 302
-    assert ApprovalRequest.objects.get(pk=round_.pk).decisions.count() == 1
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).decisions.count() == 1
     assert Document.objects.get(pk=document.pk).state == document.state
 
 
 def test_approval_given_here_is_about_what_was_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """The digest goes along; another one is refused by the action and told."""
-    release, round_, client = world["review"], world["round"], browsers("committee_b")
-    key = f"approval-approve-{round_.pk}"
+    release, approval_request, client = world["review"], world["round"], browsers("committee_b")
+    key = f"approval-approve-{approval_request.pk}"
     address = reverse("sign-all", args=[release.pk])
     said = client.post(address, {"sign": [key], f"{key}-digest": "0" * 64}, follow=True).content.decode()
-    assert "Not signed" in said and round_.decisions.count() == 1
-    client.post(address, {"sign": [key], f"{key}-digest": round_.digest, f"{key}-comment": "ok"})
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved"
+    assert "Not signed" in said and approval_request.decisions.count() == 1
+    client.post(address, {"sign": [key], f"{key}-digest": approval_request.digest, f"{key}-comment": "ok"})
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "approved"
 
 
 def _sent(rows: list[Any], **texts: str) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def test_it_says_when_the_plan_reaches_over_the_decision_time() -> None:
 
 def test_a_run_that_has_ended_stands_still() -> None:
     """Nothing is planned any more, and now is not on the bar once the window is over."""
-    run = _run(state="succeeded", ended_at=BEGIN + HOUR)
-    bar = window_bar(run, _steps("succeeded"), BEGIN + 9 * HOUR)
+    deployment = _run(state="succeeded", ended_at=BEGIN + HOUR)
+    bar = window_bar(deployment, _steps("succeeded"), BEGIN + 9 * HOUR)
     assert bar is not None
     assert (bar.elapsed, bar.planned, bar.now, bar.late) == (25.0, 0.0, None, False)
 

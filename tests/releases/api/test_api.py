@@ -67,15 +67,15 @@ def test_a_token_reaches_its_environments_only(world: Any, call: Callable[..., A
     """Case 18."""
     release = world.planned()
     narrow = token_for(world, world.people["ci"], "staging")
-    run = world.verified_run(release, "development")
+    deployment = world.verified_run(release, "development")
     for method, path, body in (
         ("post", "/ci/deployments", run_of("development")),
-        ("get", f"/ci/deployments/{run.pk}", None),
+        ("get", f"/ci/deployments/{deployment.pk}", None),
         ("get", "/releases/datasets/1.3.0/gates/development", None),
         ("post", "/evidence", report(world)),
     ):
         assert call(method, path, body, token=narrow).status_code == 403, path
-    assert call("get", f"/ci/deployments/{run.pk}").status_code == 200
+    assert call("get", f"/ci/deployments/{deployment.pk}").status_code == 200
     assert call("get", "/releases/datasets/1.3.0/gates/staging", token=narrow).status_code == 200
     assert not Evidence.objects.exists()
 
@@ -133,9 +133,9 @@ def test_ci_runs_development_by_itself(world: Any, call: Callable[..., Any]) -> 
     call("post", "/evidence", report(world))
     made = call("post", "/ci/deployments", run_of("development"))
     assert made.status_code == 200 and made.json()["state"] == "scheduled"
-    run = Deployment.objects.get(pk=made.json()["id"])
-    assert run.scheduled_by == world.people["ci"]
-    assert call("get", f"/ci/deployments/{run.pk}").json()["release"] == "Datasets 1.3.0"
+    deployment = Deployment.objects.get(pk=made.json()["id"])
+    assert deployment.scheduled_by == world.people["ci"]
+    assert call("get", f"/ci/deployments/{deployment.pk}").json()["release"] == "Datasets 1.3.0"
     assert Deployment.objects.count() == 1, "the run that was held is the one that went on"
 
 
@@ -148,10 +148,10 @@ def test_ci_does_not_run_production_without_approval(world: Any, call: Callable[
     with world.acting_as("operator"):
         from releases.operations.deployment.request import request
 
-        run = request(release.pk, environment_id=world.environments["production"].pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
     refused = call("post", "/ci/deployments", run_of("production"))
     assert refused.status_code == 409 and "The release has no valid approval" in refused.json()["detail"]
-    assert world.fresh(run).state == "requested"
+    assert world.fresh(deployment).state == "requested"
 
 
 def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..., Any]) -> None:

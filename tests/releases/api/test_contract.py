@@ -62,9 +62,9 @@ def callers(world: Any, managing: str) -> dict[str, dict[str, str]]:
 def known(world: Any) -> dict[str, list[Any]]:
     """Values that exist, by the name of the parameter or field, the likeliest first."""
     release = world.planned()
-    run, now = world.verified_run(release, "development"), datetime.now(UTC).isoformat()
+    deployment, now = world.verified_run(release, "development"), datetime.now(UTC).isoformat()
     return {
-        "release_id": [release.pk], "release": [release.pk], "deployment_id": [run.pk], "application": ["datasets"],
+        "release_id": [release.pk], "release": [release.pk], "deployment_id": [deployment.pk], "application": ["datasets"],
         "version": ["1.3.0", "1.4.0"], "environment": ["development", "staging", "production"], "permission": ["start"],
         "commit": [world.built.commits["v1.3.0"]], "branch": ["release/1.3"], "state": ["draft", "succeeded"],
         "test_type": ["unit"], "configuration_id": [world.configurations["staging"].pk], "start": [now], "at": [now],

@@ -45,10 +45,10 @@ def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callabl
     with world.acting_as("operator"):
         from releases.operations.deployment.request import request
 
-        run = request(release.pk, environment_id=world.environments["production"].pk)
-    refused = call("post", f"/deployments/{run.pk}/start", {})
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
+    refused = call("post", f"/deployments/{deployment.pk}/start", {})
     assert refused.status_code == 409 and "The release has no valid approval" in refused.json()["detail"]
-    assert world.fresh(run).state == "requested"
+    assert world.fresh(deployment).state == "requested"
 
 
 def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..., Any]) -> None:
@@ -56,21 +56,21 @@ def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..
     with world.acting_as("operator"):
         from releases.operations.deployment.request import request
 
-        run = request(release.pk, environment_id=world.environments["production"].pk)
-    started = call("post", f"/deployments/{run.pk}/start", {"reason": "the hour has come"})
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
+    started = call("post", f"/deployments/{deployment.pk}/start", {"reason": "the hour has come"})
     assert (started.status_code, started.json()["state"]) == (200, "scheduled")
     for verb, body in (("cancel", {"reason": "r"}), ("stop", {"reason": "r"})):
-        assert call("post", f"/deployments/{run.pk}/{verb}", body).status_code == 403, "CI starts, and no more"
+        assert call("post", f"/deployments/{deployment.pk}/{verb}", body).status_code == 403, "CI starts, and no more"
     for verb in ("verify", "fail", "resolve"):
-        refused = call("post", f"/deployments/{run.pk}/{verb}", {"reason": "r"})
+        refused = call("post", f"/deployments/{deployment.pk}/{verb}", {"reason": "r"})
         assert refused.json()["type"] == "about:blank#signature_required", verb
 
 
 def test_an_hour_is_kept_with_its_zone(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    run = call("post", "/deployments", asked("development")).json()["id"]
-    path = f"/deployments/{run}/schedule"
+    deployment = call("post", "/deployments", asked("development")).json()["id"]
+    path = f"/deployments/{deployment}/schedule"
     assert call("post", path, {"at": "2027-01-20T01:00:00"}).status_code == 422, "a time without a zone is none"
     past = call("post", path, {"at": "2001-01-20T01:00:00+09:00"})
     assert past.status_code == 422 and "past" in past.json()["detail"]
@@ -80,15 +80,15 @@ def test_an_hour_is_kept_with_its_zone(world: Any, call: Callable[..., Any]) -> 
 @pytest.fixture
 def logged(world: Any) -> Any:
     """A run in development with a step that has output and a check that was measured."""
-    run = world.verified_run(world.planned(), "development")
-    fields = {"deployment": run, "label_ja": "確認", "label_en": "Check", "parameters": {}}
+    deployment = world.verified_run(world.planned(), "development")
+    fields = {"deployment": deployment, "label_ja": "確認", "label_en": "Check", "parameters": {}}
     step = make(Step, phase="deployment", ordinal=1, step_type="command", failure="secret place", **fields)
-    alter(step, started_at=run.created_at)
+    alter(step, started_at=deployment.created_at)
     check = make(Step, phase="verification", ordinal=2, step_type="http", **fields)
     alter(check, result={"result": "passed", "value": "200", "limit": "200"})
     make(StepOutput, step=step, fencing_token=1, text="one\n")
     make(StepOutput, step=step, fencing_token=1, text="two\n")
-    return run
+    return deployment
 
 
 def test_a_run_shows_steps_and_checks_and_its_log_to_who_may_read_it(world: Any, logged: Any, managing: str) -> None:
@@ -104,16 +104,16 @@ def test_a_run_shows_steps_and_checks_and_its_log_to_who_may_read_it(world: Any,
 
 def test_runs_are_listed_in_the_environments_that_are_read(world: Any, call: Callable[..., Any]) -> None:
     release = world.planned()
-    runs = {name: world.verified_run(release, name) for name in ("development", "staging")}
+    deployments = {name: world.verified_run(release, name) for name in ("development", "staging")}
     assert [row["id"] for row in call("get", "/deployments").json()["items"]] == [
-        runs["staging"].pk, runs["development"].pk,
+        deployments["staging"].pk, deployments["development"].pk,
     ]  # fmt: skip
     narrow = token_for(world, world.people["ci"], "staging")
     assert [row["environment"] for row in ask("get", "/deployments", token=narrow).json()["items"]] == ["staging"]
     assert ask("get", "/deployments?environment=development", token=narrow).status_code == 403
-    assert ask("get", f"/deployments/{runs['development'].pk}", token=narrow).status_code == 403
+    assert ask("get", f"/deployments/{deployments['development'].pk}", token=narrow).status_code == 403
     found = call("get", f"/deployments?environment=development&state=succeeded&release={release.pk}").json()["items"]
-    assert [row["id"] for row in found] == [runs["development"].pk]
+    assert [row["id"] for row in found] == [deployments["development"].pk]
 
 
 def test_windows_are_told_with_the_reason_and_the_next_ones(world: Any, call: Callable[..., Any]) -> None:

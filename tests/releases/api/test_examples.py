@@ -71,10 +71,10 @@ def finishing(environment: str, tree: str) -> Callable[[], None]:
     def follow() -> None:
         try:
             for _attempt in range(400):
-                run = Deployment.objects.filter(environment__slug=environment, state="scheduled").first()
-                if run is not None:
-                    alter(run, previous={"wanted_tree": tree})
-                    walk(run, "enqueue", "start", "start_verification", "start_monitoring", "succeed")
+                deployment = Deployment.objects.filter(environment__slug=environment, state="scheduled").first()
+                if deployment is not None:
+                    alter(deployment, previous={"wanted_tree": tree})
+                    walk(deployment, "enqueue", "start", "start_verification", "start_monitoring", "succeed")
                     return
                 threading.Event().wait(0.1)
         finally:

@@ -59,11 +59,11 @@ def test_an_account_without_a_role_reads_nothing(world: Any, call: Callable[...,
     from tests.releases.gates.asking import alter
 
     release = world.planned()
-    run = world.verified_run(release, "development")
+    deployment = world.verified_run(release, "development")
     for grant in AccessGrant.objects.filter(account=world.people["ci"]):
         alter(grant, revoked_at=now())
     for path in (
-        "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{run.pk}", f"/ci/deployments/{run.pk}", "/evidence",
+        "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{deployment.pk}", f"/ci/deployments/{deployment.pk}", "/evidence",
         "/windows?application=datasets&environment=staging", "/releases/datasets/1.3.0/gates/staging",
     ):  # fmt: skip
         assert call("get", path).status_code == 403, path

@@ -12,7 +12,7 @@ from releases.notifications.templates.html import html_of
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
-def letter(**changed: Any) -> OutgoingMessage:
+def message(**changed: Any) -> OutgoingMessage:
     """Return a letter in Japanese."""
     values: dict[str, Any] = {
         "key": "msg_2b1f",

@@ -10,7 +10,7 @@ import pytest
 
 from releases.channel_types.apprise import Apprise
 from releases.channel_types.base import NotDelivered, NotSetUp
-from tests.releases.channel_types.messages import letter, near
+from tests.releases.channel_types.messages import message, near
 from tests.releases.channel_types.receivers import receiver
 
 INSTALLED = importlib.util.find_spec("apprise") is not None
@@ -22,7 +22,7 @@ def test_without_the_library_it_is_not_set_up(settings: Any, monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apprise" else found(name))
     assert Apprise().fault(near("json://127.0.0.1/"))
     with pytest.raises(NotSetUp):
-        Apprise().send(letter(), near("json://127.0.0.1/"))
+        Apprise().send(message(), near("json://127.0.0.1/"))
 
 
 if INSTALLED:  # an optional part, as docs/reference/settings.md says
@@ -32,12 +32,12 @@ if INSTALLED:  # an optional part, as docs/reference/settings.md says
         with receiver() as running:
             to = near(running.base.replace("http", "json") + "/hook")
             assert not Apprise().fault(to)
-            assert Apprise().send(letter(), to)
+            assert Apprise().send(message(), to)
             sent = json.loads(running.posted[0].body)
-            assert sent["title"] == letter().subject and letter().url in sent["message"]
+            assert sent["title"] == message().subject and message().url in sent["message"]
             running.answers = [(500, "no", {})]
             with pytest.raises(NotDelivered):
-                Apprise().send(letter(), to)
+                Apprise().send(message(), to)
 
     def test_a_kind_that_is_not_listed_and_a_private_host_are_refused(settings: Any) -> None:
         settings.APPRISE_TYPES = ["json"]
@@ -46,5 +46,5 @@ if INSTALLED:  # an optional part, as docs/reference/settings.md says
             private = near(running.base.replace("http", "json"), networks=())
             assert "private" in Apprise().fault(private)
             with pytest.raises(NotDelivered, match="private"):
-                Apprise().send(letter(), private)
+                Apprise().send(message(), private)
             assert not running.posted

@@ -9,7 +9,7 @@ import pytest
 
 from releases.channel_types.base import Address, NotDelivered, NotSetUp
 from releases.channel_types.mail import Mail
-from tests.releases.channel_types.messages import letter
+from tests.releases.channel_types.messages import message
 from tests.releases.channel_types.receivers import MailHost, mail_host, use_mail
 
 TO = Address("sato@users.example")
@@ -24,7 +24,7 @@ def host(settings: Any) -> Iterator[MailHost]:
 
 
 def test_a_mail_arrives_with_text_and_html_that_say_the_same(host: MailHost) -> None:
-    assert Mail().send(letter(), TO)
+    assert Mail().send(message(), TO)
     (mail,) = host.mails
     assert host.to == ["sato@users.example"] and mail["Subject"] == "【リリース予定】データセット基盤 1.3.0"
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
@@ -37,22 +37,22 @@ def test_a_mail_arrives_with_text_and_html_that_say_the_same(host: MailHost) -> 
 
 def test_each_try_has_the_same_message_id_and_answers_itself_nothing(host: MailHost) -> None:
     for _try in range(2):
-        Mail().send(letter(), TO)
+        Mail().send(message(), TO)
     assert {mail["Message-ID"] for mail in host.mails} == {"<msg_2b1f@releases.example>"}
     assert {mail["Auto-Submitted"] for mail in host.mails} == {"auto-generated"}
 
 
 def test_a_line_break_in_a_subject_makes_no_header(host: MailHost) -> None:
-    Mail().send(letter(subject="one\nBcc: everyone@users.example"), TO)
+    Mail().send(message(subject="one\nBcc: everyone@users.example"), TO)
     assert host.mails[0]["Bcc"] is None and host.to == ["sato@users.example"]
 
 
 def test_an_unknown_mailbox_is_refused_for_good_and_a_full_one_for_now(host: MailHost) -> None:
     host.refuses = {"sato@users.example": "550 5.1.1 no such user", "full@users.example": "452 4.2.2 full"}
     with pytest.raises(NotDelivered, match=r"550 5\.1\.1 no such user") as gone:
-        Mail().send(letter(), TO)
+        Mail().send(message(), TO)
     with pytest.raises(NotDelivered, match="452") as full:
-        Mail().send(letter(), Address("full@users.example"))
+        Mail().send(message(), Address("full@users.example"))
     assert (gone.value.lasting, full.value.lasting) == (True, False)
 
 
@@ -70,14 +70,14 @@ def test_only_a_mailbox_that_is_not_there_is_the_address_own_fault(
 ) -> None:
     host.everybody = answer
     with pytest.raises(NotDelivered) as fault:
-        Mail().send(letter(), TO)
+        Mail().send(message(), TO)
     assert (fault.value.lasting, fault.value.whose) == (lasting, whose)
 
 
 def test_a_refused_text_says_nothing_about_the_address(host: MailHost) -> None:
     host.data = "554 5.7.1 looks like spam"
     with pytest.raises(NotDelivered, match="spam") as fault:
-        Mail().send(letter(), TO)
+        Mail().send(message(), TO)
     assert not fault.value.lasting and not host.mails
 
 
@@ -85,21 +85,21 @@ def test_a_server_that_is_gone_is_tried_again(settings: Any) -> None:
     with mail_host() as running:
         use_mail(settings, running)
     with pytest.raises(NotDelivered) as fault:
-        Mail().send(letter(), TO)
+        Mail().send(message(), TO)
     assert not fault.value.lasting
 
 
 def test_without_a_server_it_is_not_set_up(settings: Any) -> None:
     settings.MAIL_HOST = ""
     with pytest.raises(NotSetUp):
-        Mail().send(letter(), TO)
+        Mail().send(message(), TO)
 
 
 def test_mail_goes_only_to_the_domains_that_are_listed(host: MailHost) -> None:
     elsewhere = Address("sato@users.example", hosts=("partners.example",))
     assert "users.example" in Mail().fault(elsewhere)
     with pytest.raises(NotDelivered):
-        Mail().send(letter(), elsewhere)
+        Mail().send(message(), elsewhere)
     assert not host.mails
     assert Mail().fault(Address("no address")) and not Mail().fault(
         Address("a@partners.example", hosts=("partners.example",))

@@ -9,7 +9,7 @@ import pytest
 
 from releases.channel_types.base import NotDelivered
 from releases.channel_types.slack import HEADER, SECTION, Slack
-from tests.releases.channel_types.messages import letter, near
+from tests.releases.channel_types.messages import message, near
 from tests.releases.channel_types.receivers import Receiver, receiver
 
 
@@ -21,20 +21,20 @@ def slack() -> Iterator[Receiver]:
 
 
 def test_it_posts_a_header_the_text_and_a_button_to_the_page(slack: Receiver) -> None:
-    assert Slack().send(letter(), near(slack.base + "/services/T/B/key")) == "ok"
+    assert Slack().send(message(), near(slack.base + "/services/T/B/key")) == "ok"
     (got,) = slack.posted
     sent = json.loads(got.body)
     header, section, actions = sent["blocks"]
     assert got.path == "/services/T/B/key" and got.headers["content-type"].startswith("application/json")
-    assert header["text"] == {"type": "plain_text", "text": letter().subject, "emoji": False}
+    assert header["text"] == {"type": "plain_text", "text": message().subject, "emoji": False}
     assert "&lt;script&gt;" in section["text"]["text"] and section["text"]["type"] == "mrkdwn"
     (button,) = actions["elements"]
-    assert button["url"] == letter().url and button["text"]["text"] == "画面を開く"
+    assert button["url"] == message().url and button["text"]["text"] == "画面を開く"
     assert set(button) == {"type", "text", "url"}, "nothing is decided in Slack"
 
 
 def test_a_text_calls_nobody_and_hides_no_link(slack: Receiver) -> None:
-    Slack().send(letter(subject="<!channel>", text="<!here> <https://evil.example|release>"), near(slack.base))
+    Slack().send(message(subject="<!channel>", text="<!here> <https://evil.example|release>"), near(slack.base))
     sent = json.loads(slack.posted[0].body)
     assert sent["blocks"][0]["text"]["type"] == "plain_text", "in which Slack reads no markup"
     for text in (sent["text"], sent["blocks"][1]["text"]["text"]):
@@ -42,14 +42,14 @@ def test_a_text_calls_nobody_and_hides_no_link(slack: Receiver) -> None:
 
 
 def test_long_texts_keep_to_the_limits_of_the_blocks(slack: Receiver) -> None:
-    Slack().send(letter(subject="題" * 300, text="&" * 5000), near(slack.base))
+    Slack().send(message(subject="題" * 300, text="&" * 5000), near(slack.base))
     header, section = json.loads(slack.posted[0].body)["blocks"][:2]
     assert len(header["text"]["text"]) == HEADER and len(section["text"]["text"]) <= SECTION
 
 
 def test_a_long_text_with_an_early_ampersand_is_cut_at_its_end(slack: Receiver) -> None:
-    Slack().send(letter(text="R&D " + "文" * 5000), near(slack.base))
-    Slack().send(letter(text="x" * (SECTION - 4) + "<" * 9), near(slack.base))
+    Slack().send(message(text="R&D " + "文" * 5000), near(slack.base))
+    Slack().send(message(text="x" * (SECTION - 4) + "<" * 9), near(slack.base))
     early, late = (json.loads(got.body)["blocks"][1]["text"]["text"] for got in slack.posted)
     assert len(early) == SECTION and early.startswith("R&amp;D 文")
     assert late == "x" * (SECTION - 4) + "…", "and inside no escape"
@@ -63,12 +63,12 @@ def test_a_long_text_with_an_early_ampersand_is_cut_at_its_end(slack: Receiver) 
 def test_which_answers_are_for_good(slack: Receiver, status: int, body: str, lasting: bool) -> None:
     slack.answers = [(status, body, {})]
     with pytest.raises(NotDelivered, match=body) as fault:
-        Slack().send(letter(), near(slack.base))
+        Slack().send(message(), near(slack.base))
     assert fault.value.lasting is lasting
 
 
 def test_it_waits_as_long_as_slack_asks(slack: Receiver) -> None:
     slack.answers = [(429, "rate_limited", {"Retry-After": "90"})]
     with pytest.raises(NotDelivered) as fault:
-        Slack().send(letter(), near(slack.base))
+        Slack().send(message(), near(slack.base))
     assert (fault.value.lasting, fault.value.wait) == (False, 90.0)

@@ -13,7 +13,7 @@ import pytest
 
 from releases.channel_types.base import NotDelivered
 from releases.channel_types.webhook import Webhook, signature
-from tests.releases.channel_types.messages import letter, near
+from tests.releases.channel_types.messages import message, near
 from tests.releases.channel_types.receivers import Receiver, receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -34,7 +34,7 @@ def test_the_signature_is_that_of_the_specifications_example() -> None:
 
 def test_a_receiver_can_check_it_and_drop_the_second(hook: Receiver) -> None:
     for _try in range(2):
-        Webhook().send(letter(), near(hook.base, secret=SECRET))
+        Webhook().send(message(), near(hook.base, secret=SECRET))
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     for got in hook.posted:
         signed = f"{got.headers['webhook-id']}.{got.headers['webhook-timestamp']}.".encode() + got.body
@@ -43,7 +43,7 @@ def test_a_receiver_can_check_it_and_drop_the_second(hook: Receiver) -> None:
         assert abs(int(got.headers["webhook-timestamp"]) - time.time()) < 60
     assert {got.headers["webhook-id"] for got in hook.posted} == {"msg_2b1f"}
     sent = json.loads(hook.posted[0].body)
-    assert (sent["type"], sent["data"]["url"]) == ("release:announce", letter().url)
+    assert (sent["type"], sent["data"]["url"]) == ("release:announce", message().url)
     assert SECRET.removeprefix("whsec_") not in hook.posted[0].body.decode()
 
 
@@ -51,7 +51,7 @@ def test_gone_is_for_good_and_anything_else_is_tried_again(hook: Receiver) -> No
     for status, lasting in ((410, True), (404, False), (500, False), (302, False)):
         hook.answers = [(status, "no", {"Location": "http://127.0.0.1:1/"})]
         with pytest.raises(NotDelivered, match=str(status)) as fault:
-            Webhook().send(letter(), near(hook.base, secret=SECRET))
+            Webhook().send(message(), near(hook.base, secret=SECRET))
         assert fault.value.lasting is lasting
     assert len(hook.posted) == 4, "a redirect is not followed"
 
@@ -63,5 +63,5 @@ def test_a_weak_secret_is_none(hook: Receiver, secret: str) -> None:
 
 def test_the_address_is_never_in_a_fault() -> None:
     with pytest.raises(NotDelivered) as fault:
-        Webhook().send(letter(), near("http://127.0.0.1:1/hidden-path", secret=SECRET))
+        Webhook().send(message(), near("http://127.0.0.1:1/hidden-path", secret=SECRET))
     assert "hidden-path" not in str(fault.value) and SECRET not in repr(near("x", secret=SECRET))

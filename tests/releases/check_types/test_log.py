@@ -124,7 +124,7 @@ def test_a_log_whose_former_file_is_gone_is_never_green(path: Path) -> None:
     renamed(path)
     path.with_name("app.log.1").unlink()
     append(path, "INFO new, and longer than what was there\n")
-    result = check(path.parents[1], position, silent_passes=True)
+    result = check(path.parents[1], position, unresponsive_passes=True)
     assert result.result is Result.NO_DATA and "Lines may be missing" in result.output
     append(path, "ERROR new\n")
     assert check(path.parents[1], position).result is Result.FAILED, "what is seen is seen"
@@ -168,9 +168,9 @@ def test_a_missing_or_silent_log_is_no_data(path: Path) -> None:
     start = here(path)
     assert start["inode"] is None and check(path.parents[1], start).result is Result.NO_DATA
     append(path, "ERROR old\n")
-    silent = here(path)
-    assert check(path.parents[1], silent).result is Result.NO_DATA
-    assert check(path.parents[1], silent, silent_passes=True).result is Result.PASSED
+    unresponsive = here(path)
+    assert check(path.parents[1], unresponsive).result is Result.NO_DATA
+    assert check(path.parents[1], unresponsive, unresponsive_passes=True).result is Result.PASSED
     assert check(path.parents[1], start).result is Result.FAILED
 
 
@@ -220,26 +220,26 @@ def test_a_rollback_is_not_failed_by_what_the_broken_version_wrote(
     if where == "there":
         made.move_to(request.getfixturevalue("host"))
 
-    def judged(run: str) -> Result:
-        return Log().run(CheckContext(made.spec, run=run), LogParameters()).result
+    def evaluated(deployment: str) -> Result:
+        return Log().run(CheckContext(made.spec, deployment=deployment), LogParameters()).result
 
     made.step("code_deploy", made.context("1/1/x"))
     made.step("configuration_update", made.context("1/2/x"))
     made.step("service_control", made.context("1/3/x"), action="restart")
     append(log, UVICORN * 40)
-    assert judged("deployment:1") is Result.FAILED
+    assert evaluated("deployment:1") is Result.FAILED
     made.step("service_control", made.back("1/11/x", {}), action="stop")
     made.step("code_deploy", made.back("1/12/x", {}), direction="rollback")
     made.step("configuration_update", made.back("1/13/x", {}), direction="rollback")
     made.step("service_control", made.back("1/14/x", {}), action="start")
-    assert judged("deployment:1") is Result.PASSED
+    assert evaluated("deployment:1") is Result.PASSED
     later = {"run_token": "deployment:2"}
     made.step("code_deploy", made.context("2/1/x", **later))
     made.step("configuration_update", made.context("2/2/x", **later))
     made.step("service_control", made.context("2/3/x", **later), action="restart")
-    assert judged("deployment:2") is Result.PASSED
+    assert evaluated("deployment:2") is Result.PASSED
     append(log, UVICORN)
-    assert judged("deployment:2") is Result.FAILED
+    assert evaluated("deployment:2") is Result.FAILED
 
 
 def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_is_the_position(
@@ -251,9 +251,11 @@ def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_i
     bare_target.step("configuration_update", bare_target.context("1/1/x"))
     append(log, "INFO:     restarted\n")
     bare_target.step("configuration_update", bare_target.context("1/2/x"))
-    result = Log().run(CheckContext(bare_target.spec, run="deployment:1"), LogParameters())
+    result = Log().run(CheckContext(bare_target.spec, deployment="deployment:1"), LogParameters())
     assert result.result is Result.PASSED and "the log was read from the start of the deployment" in result.output
-    assert Log().run(CheckContext(bare_target.spec, run="deployment:2"), LogParameters()).result is Result.NO_DATA
+    assert (
+        Log().run(CheckContext(bare_target.spec, deployment="deployment:2"), LogParameters()).result is Result.NO_DATA
+    )
 
 
 def test_where_no_service_is_started_the_switch_of_the_code_is_the_position(bare_target: Target) -> None:
@@ -262,5 +264,5 @@ def test_where_no_service_is_started_the_switch_of_the_code_is_the_position(bare
     log.write_text(UVICORN)
     bare_target.step("code_deploy", bare_target.context("1/1/x"))
     append(log, "INFO:     served\n")
-    context = CheckContext(bare_target.spec, run="deployment:1")
+    context = CheckContext(bare_target.spec, deployment="deployment:1")
     assert Log().run(context, LogParameters()).result is Result.PASSED

@@ -40,19 +40,19 @@ COVERED = {
 
 
 def test_only_a_granted_round_opens_it(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     assert ask(world, release, "approval").result == "not_passed"
     for name in ("committee_a", "committee_b"):
         assert ask(world, release, "approval").result == "not_passed", "an open round is no consent"
         with world.acting_as(name):
-            approve(round_.pk, digest=round_.digest)
+            approve(approval_request.pk, digest=approval_request.digest)
     answer = ask(world, release, "approval")
-    assert (answer.result, answer.reason) == ("passed", round_.digest[:12])
+    assert (answer.result, answer.reason) == ("passed", approval_request.digest[:12])
 
 
 def test_any_difference_closes_it_and_is_named(world: Any) -> None:
     """Case 1: an approval is about one content; every key of it counts."""
-    release, round_ = world.granted()
+    release, approval_request = world.granted()
     for key, fields in COVERED.items():
         kept = {name: getattr(release, name) for name in fields}
         changed = alter(release, **{name: value() if callable(value) else value for name, value in fields.items()})
@@ -78,10 +78,10 @@ def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> Non
 
 
 def test_a_used_or_expired_approval_is_none(world: Any) -> None:
-    release, round_ = world.granted()
-    answer = ask(world, release, "approval", at=round_.valid_until + timedelta(seconds=1))
+    release, approval_request = world.granted()
+    answer = ask(world, release, "approval", at=approval_request.valid_until + timedelta(seconds=1))
     assert answer.result == "not_passed" and "expired" in answer.reason
-    with acting(COMMAND), operation("test:use", (ApprovalRequest, round_.pk)) as op:
+    with acting(COMMAND), operation("test:use", (ApprovalRequest, approval_request.pk)) as op:
         op.get(ApprovalRequest).use()
     answer = ask(world, release, "approval")
     assert answer.result == "not_passed" and "used" in answer.reason
@@ -99,26 +99,26 @@ def test_the_digest_is_of_the_canonical_form(world: Any) -> None:
 
 def test_granted_alone_opens_nothing(world: Any) -> None:
     """With one of two approvals an update of the state lets it be neither scheduled nor started."""
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     with acting(COMMAND), operation("test:update"):
         for state in ("approved", "final_check_completed"):
             Release.objects.filter(pk=release.pk).update(state=state)
-        ApprovalRequest.objects.filter(pk=round_.pk).update(state="approved")
+        ApprovalRequest.objects.filter(pk=approval_request.pk).update(state="approved")
     answer = ask(world, release, "approval")
     assert answer.result == "not_passed" and "Too few approvals count. Missing: Committee member (1)." in answer.reason
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
         with pytest.raises(GateNotPassed, match="Too few approvals count"):
-            schedule(run.pk)
-    alter(round_, rules=[{**round_.rules[0], "number": 1}])
+            schedule(deployment.pk)
+    alter(approval_request, rules=[{**approval_request.rules[0], "number": 1}])
     assert "asks for other approvals than the procedure" in ask(world, release, "approval").reason
 
 
 def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, people: dict[str, Any]) -> None:
     """Who wrote, committed, edited, waived, lost the role or left since does not count; and is named with the reason."""
-    release, round_ = world.granted()
+    release, approval_request = world.granted()
     account, grant = people["committee_a"], AccessGrant.objects.get(account=people["committee_a"], role="committee")
     own = account.git_addresses
     observed = Fact.objects.get(release=release, kind="committers")
@@ -142,7 +142,10 @@ def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, peo
     assert "a person who edited the release" in ask(world, release, "approval").reason
     with acting(COMMAND):
         assert invalidate_stale() == [release.pk]
-    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "approvals")
+    assert (world.fresh(approval_request).state, world.fresh(approval_request).invalidated_by) == (
+        "invalidated",
+        "approvals",
+    )
     assert world.fresh(release).state == "testing_completed", "and can be submitted again"
 
 
@@ -170,23 +173,23 @@ def test_who_was_one_person_with_the_author_before_does_not_count(world: Any, pe
 def test_an_identity_that_moves_between_queue_and_claim_keeps_the_run_from_starting(
     world: Any, people: dict[str, Any]
 ) -> None:
-    run = world.scheduled()
+    deployment = world.scheduled()
     with acting(COMMAND):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     alter(people["committee_a"], git_addresses=["developer@datasets.example"])
     with acting(COMMAND), pytest.raises(GateNotPassed, match="the author of one of its commits"):
-        claim(run.steps.get(ordinal=1).pk, worker="w")
-    assert (world.fresh(run).state, world.fresh(run.approval_request).state) == ("queued", "approved")
+        claim(deployment.steps.get(ordinal=1).pk, worker="w")
+    assert (world.fresh(deployment).state, world.fresh(deployment.approval_request).state) == ("queued", "approved")
 
 
 def test_who_approved_first_is_counted_again_when_the_last_one_approves(world: Any, people: dict[str, Any]) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     alter(people["committee_a"], git_addresses=["developer@datasets.example"])
     with world.acting_as("committee_b"):
-        approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "in_review"
+        approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(approval_request).state == "in_review"
 
 
 def test_worse_evidence_after_the_approval_closes_it(world: Any) -> None:

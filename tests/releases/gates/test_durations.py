@@ -35,9 +35,9 @@ def past(world: Any, *seconds: float, environment: str = "production", **fields:
         begun = now() - timedelta(days=30 + number)
         release = make(Release, application=world.application, version=f"0.{Release.objects.count()}.0", title="past",
                        author=world.people["operator"])  # fmt: skip
-        run = make(Deployment, release=release, application=world.application, environment=place, started_at=begun,
+        deployment = make(Deployment, release=release, application=world.application, environment=place, started_at=begun,
                    requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
-        step = make(Step, deployment=run, ordinal=1, parameters={}, estimate_seconds=60, fencing_token=1,
+        step = make(Step, deployment=deployment, ordinal=1, parameters={}, estimate_seconds=60, fencing_token=1,
                     started_at=begun, ended_at=begun + timedelta(seconds=lasted), **given)  # fmt: skip
         walk(step, "mark_ready", "claim", ends)
         make(StepAttempt, step=step, fencing_token=1, key=str(step.pk), worker="w", started_at=begun, outcome=outcome)
@@ -93,12 +93,12 @@ def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None
 def test_a_step_and_the_decision_time_are_reckoned_from_the_past_too(world: Any) -> None:
     release = planned(world)
     ends = now() + timedelta(hours=1)
-    run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
+    deployment = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
                scheduled_end_at=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
-    step = Step(deployment=run, phase="deployment", step_type=NAME[1], label_ja=NAME[2], estimate_seconds=60)
-    assert last_rollback_start(run) == ends - timedelta(seconds=120) and not too_late(step, run, now())
+    step = Step(deployment=deployment, phase="deployment", step_type=NAME[1], label_ja=NAME[2], estimate_seconds=60)
+    assert last_rollback_start(deployment) == ends - timedelta(seconds=120) and not too_late(step, deployment, now())
     past(world, *[600] * 5, phase="rollback")
     past(world, *[3000] * 5)
-    fresh = Deployment.objects.get(pk=run.pk)
+    fresh = Deployment.objects.get(pk=deployment.pk)
     assert last_rollback_start(fresh) == ends - timedelta(seconds=600)
     assert "the rollback decision time" in too_late(step, fresh, now() + timedelta(minutes=1))

@@ -31,7 +31,7 @@ def test_unknown_never_passes(world: Any, monkeypatch: pytest.MonkeyPatch) -> No
     release, where = world.planned(), world.environments["development"]
     results = {"passed": 0, "unknown": 1, "not_passed": 1}
     for result, closed in results.items():
-        answer = (lambda said: lambda question, gate: Answer(gate.key, said, "why", "", "", "", gate.type))(result)
+        answer = (lambda said: lambda context, gate: Answer(gate.key, said, "why", "", "", "", gate.type))(result)
         monkeypatch.setattr(evaluation, "GATES", tuple((name, answer) for name, _ask in GATES))
         assert bool(blockers(release, where)) == bool(closed), result
         if closed:

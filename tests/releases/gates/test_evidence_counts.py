@@ -19,13 +19,13 @@ SHARD = b'<testsuites><testsuite name="pytest" tests="1" failures="%d"><testcase
 
 
 def sarif(tool: str, level: str | None = None, *, category: str = "") -> bytes:
-    run: dict[str, Any] = {
+    deployment: dict[str, Any] = {
         "tool": {"driver": {"name": tool}},
         "results": [] if level is None else [{"level": level, "message": {"text": "x"}}],
     }
     if category:
-        run["automationDetails"] = {"id": f"{category}/"}
-    return json.dumps({"version": "2.1.0", "runs": [run]}).encode()
+        deployment["automationDetails"] = {"id": f"{category}/"}
+    return json.dumps({"version": "2.1.0", "runs": [deployment]}).encode()
 
 
 def test_a_clean_report_of_another_tool_hides_no_errors(world: Any) -> None:
@@ -148,9 +148,9 @@ def test_each_environment_and_each_reviewer_counts(world: Any) -> None:
 
 
 def test_a_limit_holds_for_all_reports_together(world: Any) -> None:
-    from releases.evidence_readers import judge_all
+    from releases.evidence_readers import evaluate_all
 
     report = {"tests": 9, "failures": 4, "errors": 0, "skipped": 0}
-    assert judge_all("junit", [report], {"failed_tests_max": 5}).outcome == "passed"
-    both = judge_all("junit", [report, report], {"failed_tests_max": 5})
+    assert evaluate_all("junit", [report], {"failed_tests_max": 5}).outcome == "passed"
+    both = evaluate_all("junit", [report, report], {"failed_tests_max": 5})
     assert (both.outcome, both.total) == ("failed", "8 of 18 tests failed; at most 5 may fail.")

@@ -67,12 +67,12 @@ def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) 
 
     release, place = world.tested(), world.environments["staging"]
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=place.pk)
+        deployment = request(release.pk, environment_id=place.pk)
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "audit"}
     with world.acting_as("manager"):
         freeze(place.pk, name="quiet day", **span)
     with world.acting_as("operator"), pytest.raises(GateNotPassed, match="quiet day"):
-        schedule(run.pk)
+        schedule(deployment.pk)
 
 
 def weekly(world: Any, slug: str = "production", **fields: Any) -> ChangeFreeze:

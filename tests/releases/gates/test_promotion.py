@@ -19,8 +19,8 @@ def test_each_earlier_environment_is_asked(world: Any) -> None:
 
 def test_another_tree_was_not_verified(world: Any) -> None:
     release = world.planned()
-    run = world.verified_run(release, "development")
-    alter(run, previous={"wanted_tree": "0" * 40})
+    deployment = world.verified_run(release, "development")
+    alter(deployment, previous={"wanted_tree": "0" * 40})
     assert ask(world, release, "promotion", environment="staging").result == "not_passed"
 
 
@@ -32,7 +32,7 @@ def test_a_run_that_was_taken_back_no_longer_counts(world: Any) -> None:
     from .asking import COMMAND
 
     release = world.planned()
-    run = world.verified_run(release, "development")
-    with acting(COMMAND), operation("test:back", (Deployment, run.pk)) as op:
+    deployment = world.verified_run(release, "development")
+    with acting(COMMAND), operation("test:back", (Deployment, deployment.pk)) as op:
         op.get(Deployment).start_rollback()
     assert ask(world, release, "promotion", environment="staging").result == "not_passed"

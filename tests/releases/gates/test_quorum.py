@@ -94,19 +94,21 @@ def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidat
     from environments.operations.access.grant import request_role
     from releases.operations.approval_request.decide import approve, reject
 
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     rules = [{"stage": 1, "role": role, "number": 1} for role in ("committee", "project_manager")]
-    alter(round_, rules=rules)
+    alter(approval_request, rules=rules)
     with acting(COMMAND):
         request_role(people["committee_a"].pk, role="project_manager", reason="two hats")
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
-    assert {account.username for account in candidates(world.fresh(round_))} == {"committee_b"}, "not who has no right"
+        approve(approval_request.pk, digest=approval_request.digest)
+    assert {account.username for account in candidates(world.fresh(approval_request))} == {"committee_b"}, (
+        "not who has no right"
+    )
     with world.acting_as("committee_b"), pytest.raises(InvalidInput, match="Enter a reason"):
-        reject(round_.pk, digest=round_.digest, comment="")
+        reject(approval_request.pk, digest=approval_request.digest, comment="")
     with world.acting_as("committee_b"):
-        approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "approved"
+        approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(approval_request).state == "approved"
 
 
 def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[str, Any]) -> None:
@@ -124,7 +126,7 @@ def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[
 
 def test_somebody_without_a_readable_address_keeps_every_approval_closed(world: Any, people: dict[str, Any]) -> None:
     """The commit is named, why, and what to do; a committer is asked for where the procedure counts them as authors."""
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     commit = release.commit
     entry = f"{commit} Mallory"
     observed = Fact.objects.get(release=release, kind="authors")
@@ -135,7 +137,7 @@ def test_somebody_without_a_readable_address_keeps_every_approval_closed(world: 
     )
     assert "Write the commit anew with the address, select the new commit" in fault
     with world.acting_as("committee_a"), pytest.raises(GateNotPassed, match="no readable email address"):
-        approve_(round_)
+        approve_(approval_request)
     alter(observed, value=[])
     assert "not known yet" in unknown_authors(release)[0]
     alter(observed, value=["developer@datasets.example"])
@@ -164,21 +166,23 @@ def test_a_commit_without_an_author_address_in_the_repository_keeps_approval_clo
         require_known_authors(world.fresh(release))
 
 
-def approve_(round_: Any) -> None:
+def approve_(approval_request: Any) -> None:
     """Approve what was submitted."""
     from releases.operations.approval_request.decide import approve
 
-    approve(round_.pk, digest=round_.digest)
+    approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_the_page_names_who_could_still_give_it(world: Any, people: dict[str, Any]) -> None:
-    _release, round_ = world.submitted()
-    assert {account.username for account in candidates(round_)} == {"committee_a", "committee_b"}, "not the author"
+    _release, approval_request = world.submitted()
+    assert {account.username for account in candidates(approval_request)} == {"committee_a", "committee_b"}, (
+        "not the author"
+    )
     from releases.operations.approval_request.decide import approve
 
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
-    assert {account.username for account in candidates(world.fresh(round_))} == {"committee_b"}
+        approve(approval_request.pk, digest=approval_request.digest)
+    assert {account.username for account in candidates(world.fresh(approval_request))} == {"committee_b"}
 
 
 def test_authors_editors_and_commit_authors_are_kept_out(world: Any, people: dict[str, Any]) -> None:

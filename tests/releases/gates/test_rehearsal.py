@@ -7,7 +7,7 @@ from typing import Any
 
 from audit.clock import now
 from releases.gates import rehearsal
-from releases.gates.base import Answer, Known, Question, procedure_of
+from releases.gates.base import Answer, GateContext, Known, procedure_of
 from releases.gates.content import digest
 from releases.gates.evaluation import WAIVABLE
 from releases.models import Release, Step
@@ -24,20 +24,20 @@ GATE = Gate(
 def asked(world: Any, release: Release) -> Answer:
     release = world.fresh(release)
     production = world.environments["production"]
-    return rehearsal.ask(Question(release, production, procedure_of(release), now(), Known(release)), GATE)
+    return rehearsal.ask(GateContext(release, production, procedure_of(release), now(), Known(release)), GATE)
 
 
 def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
-    run = world.verified_run(release, environment)
+    deployment = world.verified_run(release, environment)
     began = now()
     for ordinal, phase, length in ((1, "deployment", 30), (2, "rollback", 20)):
         ended = began + timedelta(seconds=length)
         make(
-            Step, deployment=run, ordinal=ordinal, phase=phase, step_type="command", parameters={},
+            Step, deployment=deployment, ordinal=ordinal, phase=phase, step_type="command", parameters={},
             started_at=began, ended_at=ended, label_ja="x", label_en="x",
         )  # fmt: skip
     return alter(
-        walk(run, "start_rollback", "complete_rollback"), plan_digest=digest(release.step_plan), ended_at=now()
+        walk(deployment, "start_rollback", "complete_rollback"), plan_digest=digest(release.step_plan), ended_at=now()
     )
 
 
@@ -55,10 +55,10 @@ def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
 
 def test_another_plan_or_content_was_not_rehearsed(world: Any) -> None:
     release = world.tested()
-    run = rehearse(world, release)
-    alter(run, previous={"wanted_tree": "0" * 40})
+    deployment = rehearse(world, release)
+    alter(deployment, previous={"wanted_tree": "0" * 40})
     assert asked(world, release).result == "not_passed"
-    alter(run, previous={"wanted_tree": release.tree})
+    alter(deployment, previous={"wanted_tree": release.tree})
     assert asked(world, release).result == "passed"
     plan = release.step_plan
     plan["rollback"] = plan["rollback"][:-1]

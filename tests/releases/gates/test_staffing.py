@@ -92,14 +92,14 @@ def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_tol
     with world.acting_as("administrator"):
         account = deactivate(world.people["committee_b"].pk, reason="left the company")
     assert not account.is_active
-    (notice,) = [one for one in tell() if one.event == "procedure:report_overdue"]
-    told = {message.account.username for message in notice.inbox_items.all() if message.account}
+    (notification,) = [one for one in tell() if one.event == "procedure:report_overdue"]
+    told = {message.account.username for message in notification.inbox_items.all() if message.account}
     assert {"administrator", "manager", "project_manager"} <= told
     assert (
-        "Committee member, 1 more needed" in notice.texts["en"]["body"]
-        and "left the company" in notice.texts["en"]["body"]
+        "Committee member, 1 more needed" in notification.texts["en"]["body"]
+        and "left the company" in notification.texts["en"]["body"]
     )
-    assert "あと1名" in notice.texts["ja"]["body"]
+    assert "あと1名" in notification.texts["ja"]["body"]
 
 
 def test_what_could_not_be_met_before_holds_up_no_other_withdrawal(world: Any) -> None:
@@ -161,9 +161,9 @@ def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
 
 
 def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     place, t0 = world.environments["production"], now() + timedelta(days=20)
     later = alter(release, scheduled_start_at=t0)
     assert lacking(later, place) == {}

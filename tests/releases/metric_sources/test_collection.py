@@ -25,7 +25,7 @@ def pages() -> Iterator[Site]:
 
 def seen(pages: Site, earlier: Looked | None, *sources: dict[str, Any]) -> Looked:
     settings: dict[str, Any] = {"metrics_url": f"{pages.base}/metrics", "alerts_url": pages.base}
-    settings |= {"watch": list(sources)} if sources else {}
+    settings |= {"metric_sources": list(sources)} if sources else {}
     target = TargetSpec("a", "e", Path("/"), settings)
     return look(target, places_of(settings), earlier.raw if earlier is not None else {}, {})
 
@@ -86,7 +86,7 @@ def test_a_rate_goes_on_over_a_look_that_had_no_answer(pages: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("watch", "said"),
+    ("metric_sources", "said"),
     [
         ([], "list"),
         ("prometheus_text", "list"),
@@ -100,6 +100,6 @@ def test_a_rate_goes_on_over_a_look_that_had_no_answer(pages: Site) -> None:
         ([{"source": "prometheus_text", "parameters": {"error_status": "("}}], "error_status"),
     ],
 )
-def test_what_can_not_work_is_refused_with_its_place(watch: Any, said: str) -> None:
+def test_what_can_not_work_is_refused_with_its_place(monitoring: Any, said: str) -> None:
     with pytest.raises(WrongSources, match=said):
-        places_of({"watch": watch})
+        places_of({"metric_sources": monitoring})

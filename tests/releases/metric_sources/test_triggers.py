@@ -10,11 +10,11 @@ from hypothesis import given, strategies as st
 from releases.metric_sources.triggers import (
     Fired,
     Slot,
+    evaluate,
+    evaluate_one,
     failing_since,
     firing,
     held,
-    judge,
-    judge_one,
     limit_of,
     replay,
 )
@@ -64,16 +64,20 @@ ABSOLUTE, RATIO = trigger(), trigger("ratio")
 def test_one_value_is_judged(
     rule: dict[str, Any], entry: dict[str, Any], mean: float | None, result: str, limit: float | None, why: str
 ) -> None:
-    said = judge_one(rule, entry, baseline(mean))
+    said = evaluate_one(rule, entry, baseline(mean))
     assert (said.result, said.why) == (result, why)
     assert said.limit == (None if limit is None else pytest.approx(limit))
 
 
 def test_of_several_triggers_on_one_metric_the_worst_verdict_is_kept() -> None:
     rules = [trigger(limit="10", key="a"), trigger(limit="3", key="b"), trigger("ratio", key="c")]
-    assert judge(rules, {"time": 5.0}, {})["time"] == {"value": 5.0, "limit": 3.0, "result": "failed"}
-    assert judge(rules, {"time": 1.0}, {})["time"]["result"] == "no_data", "the ratio can't tell"
-    assert judge(rules, {}, baseline(1), {"time": "stale"})["time"] == {"value": None, "limit": 10.0, "result": "stale"}
+    assert evaluate(rules, {"time": 5.0}, {})["time"] == {"value": 5.0, "limit": 3.0, "result": "failed"}
+    assert evaluate(rules, {"time": 1.0}, {})["time"]["result"] == "no_data", "the ratio can't tell"
+    assert evaluate(rules, {}, baseline(1), {"time": "stale"})["time"] == {
+        "value": None,
+        "limit": 10.0,
+        "result": "stale",
+    }
 
 
 def slots(text: str) -> list[Slot]:
@@ -158,7 +162,7 @@ def test_a_replay_names_each_trigger_once_at_its_first_time() -> None:
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.sampled_from(["0", "3", "0.5"]))
 def test_no_baseline_divides_by_zero(value: float, mean: float, limit: str) -> None:
     rule = trigger("ratio", limit)
-    said = judge_one(rule, {"value": value}, baseline(mean))
+    said = evaluate_one(rule, {"value": value}, baseline(mean))
     assert said.result in ("passed", "failed", "no_data")
     assert (limit_of(rule, baseline(mean)) is None) == (mean == 0)
     assert mean > 0 or said.result != "failed"

@@ -76,15 +76,15 @@ def outsider(group: str, address: str, language: str = "ja") -> GroupRecipient:
 def announced(release: Release, *members: GroupRecipient) -> Notification:
     """Let the announcement of a release have reached people outside."""
     words = {"subject": "予告", "body": "予告"}
-    notice: Notification = make(Notification, event="release:announce", outbox=-release.pk, operation_id=uuid.uuid4(), object=label(release),
+    notification: Notification = make(Notification, event="release:announce", outbox=-release.pk, operation_id=uuid.uuid4(), object=label(release),
                           release=release, texts={"ja": words, "en": words}, path="/admin/", external=True, made_at=now(),
                           external_approved_at=now())  # fmt: skip
     for member in members:
-        message = make(InboxItem, notification=notice, recipient=f"address:{member.address}", group_recipient=member, name=str(member),
+        message = make(InboxItem, notification=notification, recipient=f"address:{member.address}", group_recipient=member, name=str(member),
                        language=member.language, external=True)  # fmt: skip
         make(NotificationDelivery, inbox_item=message, channel=NotificationChannel.objects.get(key="mail"), address=member.address,
              outcome="sent", ended_at=now(), due_at=now())  # fmt: skip
-    return notice
+    return notification
 
 
 def rule(event: str, group: str | None, channel: str, lead: int | None = None) -> NotificationRule:
@@ -103,7 +103,9 @@ def only(*rules: tuple[str, str | None, str]) -> None:
         rule(event, group, channel)
 
 
-def outcomes(notice: Notification) -> dict[tuple[str, str], str]:
+def outcomes(notification: Notification) -> dict[tuple[str, str], str]:
     """Return (name, channel) → outcome of each delivery of a notification."""
-    rows = NotificationDelivery.objects.filter(inbox_item__notification=notice).select_related("inbox_item", "channel")
+    rows = NotificationDelivery.objects.filter(inbox_item__notification=notification).select_related(
+        "inbox_item", "channel"
+    )
     return {(row.inbox_item.name, row.channel.key): row.outcome for row in rows}

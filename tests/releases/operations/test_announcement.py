@@ -33,10 +33,10 @@ def told(world: Any) -> Any:
 
 
 def _let_out(world: Any) -> Notification:
-    notice = Notification.objects.get(event="release:announce")
+    notification = Notification.objects.get(event="release:announce")
     with world.acting_as("project_manager"):
-        approve_external(notice.pk, digest=digest_of(notice))
-    return notice
+        approve_external(notification.pk, digest=digest_of(notification))
+    return notification
 
 
 def test_the_final_check_waits_until_the_announcement_has_reached_everybody(

@@ -9,7 +9,7 @@ import pytest
 
 from audit.refusals import InvalidInput, NotPermitted
 from environments.models import AccessGrant
-from environments.operations.delegation import request as deputies
+from environments.operations.delegation import request as delegates
 from releases.gates import quorum
 from releases.models import ApprovalDecision, CommitteeMeeting, FollowUp
 from releases.operations.approval_request import decide
@@ -18,29 +18,33 @@ from releases.operations.meeting.record import decide as decided, record
 from tests.releases.gates.asking import alter, ask
 
 
-def appointed(world: Any, absent: str = "committee_b", deputy: str = "project_manager", *, confirm: bool = True) -> Any:
+def appointed(
+    world: Any, absent: str = "committee_b", delegate: str = "project_manager", *, confirm: bool = True
+) -> Any:
     moment = datetime.now(UTC)
     with world.acting_as(absent):
-        row = deputies.request_delegation(
+        row = delegates.request_delegation(
             delegator_id=world.people[absent].pk,
-            delegate_id=world.people[deputy].pk,
+            delegate_id=world.people[delegate].pk,
             starts_at=moment - timedelta(seconds=1),
             until=moment + timedelta(hours=8),
             reason="on leave",
         )
     if confirm:
         with world.acting_as("administrator"):
-            deputies.confirm(row.pk)
+            delegates.confirm(row.pk)
     return row
 
 
 def test_a_condition_grants_and_blocks_the_start_until_the_committee_completes_it(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        decide.approve_with_condition(round_.pk, digest=round_.digest, condition="the support desk is told")
+        decide.approve_with_condition(
+            approval_request.pk, digest=approval_request.digest, condition="the support desk is told"
+        )
     with world.acting_as("committee_b"):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "approved"
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(approval_request).state == "approved"
     debt = FollowUp.objects.get(release=release)
     answer = ask(world, release, "follow_ups")
     assert answer.result == "not_passed" and "the support desk is told" in answer.reason
@@ -52,73 +56,75 @@ def test_a_condition_grants_and_blocks_the_start_until_the_committee_completes_i
 
 
 def test_an_emergency_waits_for_its_own_conditions_too(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        decide.approve_with_condition(round_.pk, digest=round_.digest, condition="told")
+        decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition="told")
     assert ask(world, alter(release, kind="emergency"), "follow_ups").result == "not_passed"
 
 
 def test_a_condition_is_named(world: Any) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("committee_a"), pytest.raises(InvalidInput):
-        decide.approve_with_condition(round_.pk, digest=round_.digest, condition=" ")
+        decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition=" ")
 
 
 def test_a_delegate_acts_in_his_own_name_for_the_other_and_the_two_count_once(world: Any) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     appointed(world)
     absent = world.people["committee_b"]
     with world.acting_as("project_manager"):
-        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=absent.pk)
-    word = ApprovalDecision.objects.get(approval_request=round_)
+        decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=absent.pk)
+    word = ApprovalDecision.objects.get(approval_request=approval_request)
     assert (word.account.username, word.on_behalf) == ("project_manager", absent)
     assert word.roles == ["committee"] and word.signature["name"] == str(world.people["project_manager"])
     with world.acting_as("committee_b"), pytest.raises(NotPermitted, match="already"):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "in_review"
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(approval_request).state == "in_review"
     with world.acting_as("committee_a"):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "approved"
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(approval_request).state == "approved"
 
 
 def test_a_committee_member_who_is_a_delegate_too_is_still_one_person(world: Any) -> None:
-    _release, round_ = world.submitted()
-    appointed(world, deputy="committee_a")
+    _release, approval_request = world.submitted()
+    appointed(world, delegate="committee_a")
     with world.acting_as("committee_a"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
         with pytest.raises(NotPermitted, match="already"):
-            decide.approve(round_.pk, digest=round_.digest, on_behalf_id=world.people["committee_b"].pk)
-    assert world.fresh(round_).state == "in_review"
+            decide.approve(
+                approval_request.pk, digest=approval_request.digest, on_behalf_id=world.people["committee_b"].pk
+            )
+    assert world.fresh(approval_request).state == "in_review"
 
 
 def test_no_word_for_somebody_without_being_his_delegate_now(world: Any) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     absent = world.people["committee_b"]
     row = appointed(world, confirm=False)
     with world.acting_as("project_manager"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=absent.pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=absent.pk)
     with world.acting_as("administrator"):
-        deputies.confirm(row.pk)
+        delegates.confirm(row.pk)
     with world.acting_as("committee_b"):
-        deputies.revoke(row.pk, reason="back again")
+        delegates.revoke(row.pk, reason="back again")
     with world.acting_as("project_manager"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=absent.pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=absent.pk)
 
 
 def test_a_delegate_of_the_author_is_kept_out_as_the_author_is(world: Any) -> None:
-    _release, round_ = world.submitted(author="author_on_committee")
+    _release, approval_request = world.submitted(author="author_on_committee")
     appointed(world, absent="author_on_committee")
     author = world.people["author_on_committee"]
     with world.acting_as("project_manager"), pytest.raises(NotPermitted, match="author"):
-        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=author.pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=author.pk)
 
 
 def test_a_delegate_who_edited_the_release_is_kept_out(world: Any) -> None:
-    release, round_ = world.submitted()
-    appointed(world, deputy="developer")
+    release, approval_request = world.submitted()
+    appointed(world, delegate="developer")
     assert world.people["developer"] in release.editors.all()
     with world.acting_as("developer"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=world.people["committee_b"].pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=world.people["committee_b"].pk)
 
 
 def held(world: Any, *attendees: str) -> CommitteeMeeting:
@@ -131,21 +137,21 @@ def held(world: Any, *attendees: str) -> CommitteeMeeting:
 
 
 def test_an_approval_links_to_the_meeting_that_decided_so(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     meeting = held(world, "committee_a")
     with (
         world.acting_as("committee_a"),
         pytest.raises(InvalidInput, match="That meeting did not decide in favour of this release"),
     ):
-        decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, meeting_id=meeting.pk)
     with world.acting_as("manager"):
         decided(meeting.pk, release_id=release.pk, decision="approve")
     with world.acting_as("committee_b"), pytest.raises(InvalidInput, match="attend"):
-        decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
+        decide.approve(approval_request.pk, digest=approval_request.digest, meeting_id=meeting.pk)
     with world.acting_as("committee_a"):
-        decide.approve(round_.pk, digest=round_.digest, meeting_id=meeting.pk)
-    assert ApprovalDecision.objects.get(approval_request=round_).meeting == meeting
-    assert world.fresh(round_).state == "in_review", "the meeting's decision counts for nobody's own word"
+        decide.approve(approval_request.pk, digest=approval_request.digest, meeting_id=meeting.pk)
+    assert ApprovalDecision.objects.get(approval_request=approval_request).meeting == meeting
+    assert world.fresh(approval_request).state == "in_review", "the meeting's decision counts for nobody's own word"
 
 
 def test_a_meeting_has_attendees_minutes_and_lies_in_the_past(world: Any) -> None:

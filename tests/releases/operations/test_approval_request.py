@@ -21,25 +21,25 @@ from tests.releases.gates.asking import alter
 
 
 def test_two_committee_members_grant(world: Any) -> None:
-    release, round_ = world.granted()
-    assert (release.state, round_.state) == ("approved", "approved")
-    signature = ApprovalDecision.objects.filter(approval_request=round_)[0].signature
-    assert signature["method"] == "password" and signature["digest"] == round_.digest
+    release, approval_request = world.granted()
+    assert (release.state, approval_request.state) == ("approved", "approved")
+    signature = ApprovalDecision.objects.filter(approval_request=approval_request)[0].signature
+    assert signature["method"] == "password" and signature["digest"] == approval_request.digest
 
 
 def test_one_is_not_enough(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert world.fresh(round_).state == "in_review"
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(approval_request).state == "in_review"
     assert world.fresh(release).state == "in_review"
 
 
 def test_it_refuses_the_author(world: Any) -> None:
-    _release, round_ = world.submitted(author="author_on_committee")
+    _release, approval_request = world.submitted(author="author_on_committee")
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
-        decide.approve(round_.pk, digest=round_.digest)
-    assert not ApprovalDecision.objects.filter(approval_request=round_).exists()
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert not ApprovalDecision.objects.filter(approval_request=approval_request).exists()
 
 
 def test_it_refuses_the_author_of_a_commit(world: Any, people: dict[str, Any]) -> None:
@@ -51,46 +51,48 @@ def test_it_refuses_the_author_of_a_commit(world: Any, people: dict[str, Any]) -
         from environments.operations.access.grant import confirm
 
         confirm(grant.pk)
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("developer"), pytest.raises(NotPermitted):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_one_person_counts_once(world: Any) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
         with pytest.raises(NotPermitted):
-            decide.approve(round_.pk, digest=round_.digest)
+            decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_it_wants_a_fresh_proof_of_identity(world: Any) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("committee_a", proved=False), pytest.raises(SignatureRequired):
-        decide.approve(round_.pk, digest=round_.digest)
+        decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_it_refuses_another_digest_than_was_shown(world: Any) -> None:
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("committee_a"), pytest.raises(GateNotPassed):
-        decide.approve(round_.pk, digest="0" * 64)
+        decide.approve(approval_request.pk, digest="0" * 64)
 
 
 def test_amending_voids_the_round_and_names_it(world: Any) -> None:
-    release, round_ = world.granted()
+    release, approval_request = world.granted()
     with world.acting_as("manager"):
         reopen_scope(release.pk, reason="too short")
-    ended = world.fresh(round_)
-    assert (ended.state, ended.invalidated_by) == ("invalidated", "amended")
+    ended = world.fresh(approval_request)
+    assert (ended.state, ended.invalidated_by) == ("invalidated", "scope_reopened")
     assert world.fresh(release).state == "draft"
 
 
 def test_an_ended_approval_looks_ended_on_every_page_and_names_what_changed(world: Any, browsers: Any) -> None:
-    release, round_ = world.granted()
+    release, approval_request = world.granted()
     client = browsers("manager")
 
     def pages() -> list[str]:
-        found = [client.get(reverse("approval-request", args=[round_.pk])).content.decode().split("</article>")[0]]
+        found = [
+            client.get(reverse("approval-request", args=[approval_request.pk])).content.decode().split("</article>")[0]
+        ]
         found.append(client.get(reverse("release", args=[release.pk])).content.decode().split('id="approvals"')[1])
         sheet = client.get(reverse("approval-request-form", args=[release.pk])).content.decode()
         return [*(html.split("</article>")[0] for html in found), sheet.split("Approval record")[1]]
@@ -114,42 +116,45 @@ def test_an_ended_approval_looks_ended_on_every_page_and_names_what_changed(worl
 
 
 def test_a_run_cancelled_by_an_ended_approval_says_why_in_words(world: Any) -> None:
-    run = world.scheduled()
+    deployment = world.scheduled()
     with world.acting_as("manager"):
-        reopen_scope(run.release_id, reason="too short")
-    assert world.fresh(run).state == "cancelled"
-    assert deployment_fields(world.fresh(run))["blockers"] == ["the scope was reopened"]
+        reopen_scope(deployment.release_id, reason="too short")
+    assert world.fresh(deployment).state == "cancelled"
+    assert deployment_fields(world.fresh(deployment))["blockers"] == ["the scope was reopened"]
 
 
 def test_a_changed_configuration_makes_the_approval_stale_and_names_the_key(world: Any) -> None:
     from audit.actor import Actor, acting
     from releases.models import Release
 
-    release, round_ = world.granted()
+    release, approval_request = world.granted()
     from audit.operation import operation
 
     with acting(Actor(account_id=None, name="x", kind="command", channel="command")):
         with operation("test:tamper", (Release, release.pk)) as op:
             op.get(Release).rollback_pre_authorised = True
         assert invalidate_stale() == [release.pk]
-    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "rollback_pre_authorised")
+    assert (world.fresh(approval_request).state, world.fresh(approval_request).invalidated_by) == (
+        "invalidated",
+        "rollback_pre_authorised",
+    )
     assert world.fresh(release).state == "testing_completed"
 
 
 def test_sending_back_and_rejecting_need_a_comment(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("committee_b"):
         with pytest.raises(InvalidInput):
-            decide.reject(round_.pk, digest=round_.digest, comment=" ")
-        decide.send_back(round_.pk, digest=round_.digest, comment="the way back is thin")
-    assert (world.fresh(release).state, world.fresh(round_).state) == ("draft", "sent_back")
+            decide.reject(approval_request.pk, digest=approval_request.digest, comment=" ")
+        decide.send_back(approval_request.pk, digest=approval_request.digest, comment="the way back is thin")
+    assert (world.fresh(release).state, world.fresh(approval_request).state) == ("draft", "sent_back")
 
 
 def test_taking_back_ends_the_round(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("manager"):
         withdraw_request(release.pk)
-    assert (world.fresh(release).state, world.fresh(round_).state) == ("testing_completed", "withdrawn")
+    assert (world.fresh(release).state, world.fresh(approval_request).state) == ("testing_completed", "withdrawn")
 
 
 def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> None:
@@ -161,9 +166,9 @@ def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> No
         second(grant.pk)
     release, _round = world.confirmed()
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
     with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="approved"):
-        schedule(run.pk)
+        schedule(deployment.pk)
 
 
 def test_a_second_live_round_for_the_window_is_refused(world: Any) -> None:
@@ -178,7 +183,7 @@ def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> N
     """Eight connections approve as two people at the same time: two approvals, one grant, everyone else refused."""
     from django.db import connection
 
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     results: list[str] = []
     ready = threading.Barrier(8)
 
@@ -186,7 +191,7 @@ def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> N
         try:
             with world.acting_as(name):
                 ready.wait(20)
-                decide.approve(round_.pk, digest=round_.digest)
+                decide.approve(approval_request.pk, digest=approval_request.digest)
                 results.append("done")
         except (NotPermitted, NotPossible) as refused:
             results.append(refused.kind)
@@ -200,5 +205,5 @@ def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> N
         thread.join(60)
     assert results.count("done") == 2, results
     assert len(results) == 8
-    assert ApprovalDecision.objects.filter(approval_request=round_).count() == 2
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved"
+    assert ApprovalDecision.objects.filter(approval_request=approval_request).count() == 2
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "approved"

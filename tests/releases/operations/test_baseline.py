@@ -22,18 +22,18 @@ def test_it_is_the_mean_or_a_percentile(by: str, value: float) -> None:
 def test_the_procedure_says_which(world: Any) -> None:
     release, place = world.planned(), world.environments["production"]
     procedure = Procedure.objects.get(state="in_effect")
-    run = make(Deployment, release=release, application=world.application, environment=place, procedure=procedure,
+    deployment = make(Deployment, release=release, application=world.application, environment=place, procedure=procedure,
                requested_by=world.people["operator"])  # fmt: skip
     moment = now()
-    watch = make(MonitoringPeriod, deployment=run, purpose="baseline", interval_seconds=60, duration_seconds=600, triggers=[],
+    monitoring = make(MonitoringPeriod, deployment=deployment, purpose="baseline", interval_seconds=60, duration_seconds=600, triggers=[],
                  started_at=moment - timedelta(minutes=10), next_at=None)  # fmt: skip
     for number, value in enumerate([1.0, 1.0, 1.0, 1.0, 6.0]):
         at = moment - timedelta(minutes=5 - number)
-        make(Measurement, period=watch, due_at=at, at=at, up=True, values={"response_time": {"value": value}})
-    found = baseline(run, moment, None)
+        make(Measurement, period=monitoring, due_at=at, at=at, up=True, values={"response_time": {"value": value}})
+    found = baseline(deployment, moment, None)
     assert (found["by"], found["metrics"]) == ("mean", {"response_time": {"value": 2.0, "count": 5}})
     content = procedure.document.model_dump(mode="json")
     content["monitoring"]["baseline_statistic"] = "p50"
     alter(procedure, content=content)
-    found = baseline(Deployment.objects.get(pk=run.pk), moment, None)
+    found = baseline(Deployment.objects.get(pk=deployment.pk), moment, None)
     assert (found["by"], found["metrics"]) == ("p50", {"response_time": {"value": 1.0, "count": 5}})

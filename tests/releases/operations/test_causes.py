@@ -75,9 +75,9 @@ def test_each_alarm_names_its_cause_in_both_languages_by_mail_and_on_its_page(
     world: Any, run: Deployment, host: MailHost, browsers: Callable[[str], Any], cause: str
 ) -> None:
     alarm = raised(world, run, cause)
-    (notice,) = [one for one in tell() if one.event == "rollback:raise"]
+    (notification,) = [one for one in tell() if one.event == "rollback:raise"]
     for language, said in zip(("ja", "en"), WORDS[cause], strict=True):
-        assert said in notice.texts[language]["body"] and cause not in notice.texts[language]["body"]
+        assert said in notification.texts[language]["body"] and cause not in notification.texts[language]["body"]
         client = browsers("manager")
         client.cookies[configured.LANGUAGE_COOKIE_NAME] = language
         for page in ("rollback", "rollback-report"):
@@ -129,23 +129,23 @@ def test_what_is_waived_is_named_in_both_languages(world: Any, gate: str, ja: st
     release = world.planned()
     forget()
     waiver = proposed(world, release, gate=gate)
-    (notice,) = [one for one in tell() if one.event == "waiver:request"]
+    (notification,) = [one for one in tell() if one.event == "waiver:request"]
     for language, said in (("ja", ja), ("en", en)):
-        assert said in notice.texts[language]["body"] and gate not in notice.texts[language]["body"]
+        assert said in notification.texts[language]["body"] and gate not in notification.texts[language]["body"]
     assert Notification.objects.get().path.endswith("#waivers") and waiver.gate == gate
 
 
 def test_the_waivers_that_are_approved_are_shown_in_words(world: Any) -> None:
     from releases.operations.waiver import decide as waivers
 
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     nobody = Rights(None)
-    assert next(one.text for one in clauses(round_, nobody) if one.key == "waivers") == "—"
+    assert next(one.text for one in clauses(approval_request, nobody) if one.key == "waivers") == "—"
     release = world.planned("1.4.0")
     waiver = proposed(world, release)
     with world.acting_as("project_manager"):
         waivers.approve(waiver.pk)
-    round_.document |= {"waivers": document(release, world.environments["production"])["waivers"]}
+    approval_request.document |= {"waivers": document(release, world.environments["production"])["waivers"]}
     for language, said in (("ja", "カバレッジ"), ("en", "overage")):
         with translation.override(language):
-            assert said in next(one.text for one in clauses(round_, nobody) if one.key == "waivers")
+            assert said in next(one.text for one in clauses(approval_request, nobody) if one.key == "waivers")

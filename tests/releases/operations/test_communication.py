@@ -68,12 +68,12 @@ def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, a
         with pytest.raises(InvalidInput, match="have no recipient for “Notify users”"):
             communicate(alarm.pk, items=ITEMS)
         communicate(alarm.pk, items=("notify_stakeholders", "share_plan"))
-    made = {notice.event: notice for notice in tell()}
+    made = {notification.event: notification for notification in tell()}
     assert set(made) == {"rollback:notify_stakeholders", "rollback:share_plan"}
     assert "restore the dump" in made["rollback:share_plan"].texts["en"]["body"]
     told, users, plan = communications(world.fresh(alarm))
     assert told.by == "Manager" and told.at is not None and users.at is None
-    assert told.notice == Notification.objects.get(event="rollback:notify_stakeholders")
+    assert told.notification == Notification.objects.get(event="rollback:notify_stakeholders")
     assert [(group.group, group.sent) for group in plan.groups] == [("Operations team", 1)]
     with world.acting_as("manager"):
         communicate(alarm.pk, items=["notify_users"], stated="the status page says so")

@@ -87,12 +87,12 @@ def place(key: str, kind: str, url: str, secret: str = "") -> NotificationChanne
 def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host: MailHost) -> None:
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    notice = call_off(world, draft)
+    notification = call_off(world, draft)
     assert deliver() == 1 and deliver() == 0
     row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries, row.address) == ("sent", 1, "developer@datasets.example") and row.response
     (mail,) = host.mails
-    assert mail["Subject"] == notice.texts["ja"]["subject"]
+    assert mail["Subject"] == notification.texts["ja"]["subject"]
     assert mail["Message-ID"] == f"<msg_{row.inbox_item.key.hex}@releases.example>"
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert f"http://127.0.0.1:8000/admin/release/{draft.pk}/" in text
@@ -107,10 +107,10 @@ def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
 
     only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example", "en"))
-    notice = call_off(world, draft)
+    notification = call_off(world, draft)
     assert deliver() == 0 and not host.mails
     with world.acting_as("project_manager"):
-        approve_external(notice.pk, digest=digest_of(notice))
+        approve_external(notification.pk, digest=digest_of(notification))
     assert deliver() == 1
     text = host.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert "[Cancelled]" in host.mails[0]["Subject"] and "/admin/" not in text
@@ -276,11 +276,11 @@ def test_a_reminder_that_waits_is_dropped_once_the_thing_is_done(world: Any, dra
     only(("milestone:remind", None, "mail"))
     alter(world.people["manager"], email="manager@datasets.example", quiet_from="00:00", quiet_until="00:00")
     milestone = late(world, draft)
-    (notice,) = tell()
-    assert outcomes(notice)[("Manager", "mail")] == "pending"
+    (notification,) = tell()
+    assert outcomes(notification)[("Manager", "mail")] == "pending"
     alter(milestone, done_at=now())
     deliver()
-    assert outcomes(notice)[("Manager", "mail")] == "cancelled" and not host.mails
+    assert outcomes(notification)[("Manager", "mail")] == "cancelled" and not host.mails
 
 
 def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done(world: Any, draft: Any) -> None:
@@ -294,9 +294,9 @@ def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done
         with acting(WORKER):
             assert remind_open() == [root.pk]
             assert remind_open() == []
-        (notice,) = tell()
-        told.append((notice.event, {one.account.username for one in notice.inbox_items.all()}))
-        assert notice.parent == root and "scope locked" in notice.texts["en"]["body"].lower()
+        (notification,) = tell()
+        told.append((notification.event, {one.account.username for one in notification.inbox_items.all()}))
+        assert notification.parent == root and "scope locked" in notification.texts["en"]["body"].lower()
     managers = {"manager", "author_on_committee"}
     assert told == [("notification:remind", managers), ("notification:remind", managers),
                     ("notification:escalate", managers | {"project_manager"})]  # fmt: skip
@@ -312,14 +312,14 @@ def test_reminders_have_an_end(world: Any, draft: Any) -> None:
     only(*((event, None, "admin") for event in ("milestone:remind", "notification:escalate")))
     late(world, draft)
     (root,) = tell()
-    rounds = 0
+    approval_requests = 0
     while world.fresh(root).remind_at is not None:
         alter(root, remind_at=now() - timedelta(seconds=1))
         with acting(WORKER):
             remind_open()
-        rounds += 1
-        assert rounds < 20
-    assert rounds == 6
+        approval_requests += 1
+        assert approval_requests < 20
+    assert approval_requests == 6
 
 
 def test_a_channels_address_is_judged_encrypted_and_never_shown(world: Any, settings: Any, hook: Receiver) -> None:

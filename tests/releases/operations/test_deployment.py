@@ -45,19 +45,19 @@ def test_a_draft_that_is_due_lays_the_steps_of_the_procedure(world: Any) -> None
     """Its plan is that of the active procedure from the first day on, not an empty one."""
     release = world.planned()
     world.evidence("1.3.0")
-    run = asked(world, release, "development", "developer")
+    deployment = asked(world, release, "development", "developer")
     with world.acting_as("developer", proved=False):
-        schedule(run.pk)
-    queue_as_scheduler(run)
-    assert [s.step_type for s in run.steps.filter(phase="deployment")][:2] == ["backup", "maintenance_mode"]
-    assert run.steps.get(ordinal=1).state == "ready"
+        schedule(deployment.pk)
+    queue_as_scheduler(deployment)
+    assert [s.step_type for s in deployment.steps.filter(phase="deployment")][:2] == ["backup", "maintenance_mode"]
+    assert deployment.steps.get(ordinal=1).state == "ready"
 
 
-def queue_as_scheduler(run: Deployment) -> None:
+def queue_as_scheduler(deployment: Deployment) -> None:
     from audit.actor import Actor, acting
 
     with acting(Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
 
 
 def test_who_may_ask_for_a_run_where(world: Any) -> None:
@@ -71,7 +71,7 @@ def test_who_may_ask_for_a_run_where(world: Any) -> None:
         for name in ("developer", "tester", "operator", "ci", "manager", "committee_a", "auditor", "outsider"):
             with world.acting_as(name):
                 if name in names:
-                    run = request(release.pk, environment_id=world.environments[environment].pk)
+                    deployment = request(release.pk, environment_id=world.environments[environment].pk)
                     with pytest.raises(NotPossible, match="already requested or scheduled in this"):
                         request(release.pk, environment_id=world.environments[environment].pk)
                 else:
@@ -79,7 +79,7 @@ def test_who_may_ask_for_a_run_where(world: Any) -> None:
                         request(release.pk, environment_id=world.environments[environment].pk)
                     continue
             with world.acting_as("manager"):
-                cancel(run.pk, reason="next in line")
+                cancel(deployment.pk, reason="next in line")
 
 
 def test_without_target_or_configuration_there_is_nothing_to_run(world: Any) -> None:
@@ -100,53 +100,57 @@ def test_production_first_is_refused(world: Any) -> None:
     with world.acting_as("manager"):
         lock_scope(release.pk)
     world.evidence("1.3.0")
-    run = asked(world, release, "staging")
+    deployment = asked(world, release, "staging")
     with world.acting_as("operator"), pytest.raises(GateNotPassed, match="Development"):
-        schedule(run.pk)
+        schedule(deployment.pk)
     world.verified_run(release, "development")
     with world.acting_as("operator"):
-        assert schedule(run.pk).state == "scheduled"
+        assert schedule(deployment.pk).state == "scheduled"
 
 
 def test_scheduling_production_is_a_signature_and_binds_the_approval(world: Any) -> None:
-    release, round_ = world.confirmed()
-    run = asked(world, release, "production")
+    release, approval_request = world.confirmed()
+    deployment = asked(world, release, "production")
     with world.acting_as("operator", proved=False), pytest.raises(SignatureRequired):
-        schedule(run.pk)
+        schedule(deployment.pk)
     with world.acting_as("operator"):
-        schedule(run.pk)
-    run = world.fresh(run)
-    assert (run.state, run.approval_request, run.scheduled_by) == ("scheduled", round_, world.people["operator"])
-    assert run.scheduled_end_at == release.scheduled_end_at
+        schedule(deployment.pk)
+    deployment = world.fresh(deployment)
+    assert (deployment.state, deployment.approval_request, deployment.scheduled_by) == (
+        "scheduled",
+        approval_request,
+        world.people["operator"],
+    )
+    assert deployment.scheduled_end_at == release.scheduled_end_at
     event = Event.objects.filter(operation="deployment:schedule", kind="operation").latest("at")
-    assert event.contents["after"]["signature"]["digest"] == round_.digest
+    assert event.contents["after"]["signature"]["digest"] == approval_request.digest
 
 
 def test_an_hour_later_in_the_window_may_be_set_and_one_outside_not(world: Any) -> None:
     release, _round = world.confirmed()
-    run = asked(world, release, "production")
+    deployment = asked(world, release, "production")
     with world.acting_as("operator"):
         with pytest.raises(InvalidInput, match="past"):
-            schedule(run.pk, at=now() - timedelta(hours=1))
+            schedule(deployment.pk, at=now() - timedelta(hours=1))
         with pytest.raises(GateNotPassed):
-            schedule(run.pk, at=release.scheduled_end_at + timedelta(minutes=5))
+            schedule(deployment.pk, at=release.scheduled_end_at + timedelta(minutes=5))
         later = now() + timedelta(hours=2)
-        assert schedule(run.pk, at=later).scheduled_start_at == later
+        assert schedule(deployment.pk, at=later).scheduled_start_at == later
 
 
 def test_without_the_right_nobody_schedules_or_cancels(world: Any) -> None:
     release, _round = world.confirmed()
-    run = asked(world, release, "production")
+    deployment = asked(world, release, "production")
     for name in ("manager", "developer", "tester", "auditor", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            schedule(run.pk)
+            schedule(deployment.pk)
     for name in ("developer", "tester", "auditor", "committee_a"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            cancel(run.pk, reason="no")
+            cancel(deployment.pk, reason="no")
     with world.acting_as("operator"):
-        assert cancel(run.pk, reason="typing error").state == "cancelled"
+        assert cancel(deployment.pk, reason="typing error").state == "cancelled"
         with pytest.raises(NotPossible):
-            schedule(run.pk)
+            schedule(deployment.pk)
 
 
 def test_ci_starts_production_only_after_the_approval(world: Any) -> None:
@@ -154,19 +158,23 @@ def test_ci_starts_production_only_after_the_approval(world: Any) -> None:
     release, _round = world.submitted()
     alter_state = walk  # the release is walked past its approval: only the gate stands in the way
     released = alter_state(release, "mark_approved", "complete_final_check")
-    run = asked(world, released, "production")
+    deployment = asked(world, released, "production")
     with world.acting_as("ci"), pytest.raises(GateNotPassed, match="The release has no valid approval"):
-        schedule(run.pk)
-    assert world.fresh(run).state == "requested"
+        schedule(deployment.pk)
+    assert world.fresh(deployment).state == "requested"
 
 
 def test_ci_may_start_what_was_approved(world: Any) -> None:
-    release, round_ = world.confirmed()
-    run = asked(world, release, "production")
+    release, approval_request = world.confirmed()
+    deployment = asked(world, release, "production")
     with world.acting_as("ci"):
-        schedule(run.pk)
-    run = world.fresh(run)
-    assert (run.state, run.approval_request, run.scheduled_by) == ("scheduled", round_, world.people["ci"])
+        schedule(deployment.pk)
+    deployment = world.fresh(deployment)
+    assert (deployment.state, deployment.approval_request, deployment.scheduled_by) == (
+        "scheduled",
+        approval_request,
+        world.people["ci"],
+    )
     event = Event.objects.filter(operation="deployment:schedule", kind="operation").latest("at")
     assert "signature" not in (event.contents["after"] or {}), "a service account never signs"
 

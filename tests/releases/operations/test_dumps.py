@@ -25,14 +25,14 @@ DUMP = b"PGDMP"
 SHA256 = hashlib.sha256(DUMP).hexdigest()
 
 
-def backup(world: Any, run: Deployment, days: int) -> Step:
+def backup(world: Any, deployment: Deployment, days: int) -> Step:
     """Let a run have made its backup so many days ago: the folder on the target, and the step."""
-    folder = Path(world.targets["production"].root) / "backups" / f"deployment-{run.pk}"
+    folder = Path(world.targets["production"].root) / "backups" / f"deployment-{deployment.pk}"
     folder.mkdir(parents=True)
     (folder / "database.dump").write_bytes(DUMP)
     (folder / "facts.json").write_text(json.dumps({"key": "1/1/a", "sha256": SHA256}))
     result = {"dump": str(folder / "database.dump"), "sha256": SHA256}
-    step: Step = make(Step, deployment=run, phase="deployment", ordinal=90, step_type="backup", parameters={},
+    step: Step = make(Step, deployment=deployment, phase="deployment", ordinal=90, step_type="backup", parameters={},
                       label_ja="", label_en="", ended_at=now() - timedelta(days=days), result=result)  # fmt: skip
     return walk(step, "mark_ready", "claim", "succeed")  # type: ignore[no-any-return]
 
@@ -75,10 +75,10 @@ def test_the_newest_of_a_target_stays_whatever_its_age(world: Any) -> None:
 
 
 def test_that_of_the_version_in_force_stays(world: Any, old: Step) -> None:
-    run = old.deployment
+    deployment = old.deployment
     other = Step.objects.exclude(pk=old.pk).get(step_type="backup").deployment
     alter(other, release=world.planned("1.4.0"))
-    make(DeployedVersion, application=run.application, environment=run.environment, release=run.release, since=now(),
+    make(DeployedVersion, application=deployment.application, environment=deployment.environment, release=deployment.release, since=now(),
          basis="restored")  # fmt: skip
     assert expired(now()) == []
 

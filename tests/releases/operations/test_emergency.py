@@ -120,14 +120,14 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     with world.acting_as("manager"):
         refresh_from_git(release.pk)
         complete_testing(release.pk)
-        round_ = submit(release.pk)
+        approval_request = submit(release.pk)
     assert "approval" in {a.gate for a in blockers(world.fresh(release), production)}
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     assert world.fresh(release).state == "in_review"
     with world.acting_as("committee_b"):
-        approve(round_.pk, digest=round_.digest)
-    granted = world.fresh(round_)
+        approve(approval_request.pk, digest=approval_request.digest)
+    granted = world.fresh(approval_request)
     assert timedelta(hours=23) < granted.valid_until - datetime.now(UTC) <= timedelta(hours=24)
     for name in ("manager", "operator"):
         with world.acting_as(name):
@@ -141,16 +141,20 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     join("development_team", world.people["developer"])
     forget()
     with world.acting_as("operator"):
-        run = request_and_schedule(world, release)
+        deployment = request_and_schedule(world, release)
     assert world.fresh(first).state == "cancelled"
-    (notice,) = tell()
-    assert notice.object == label(first) and outcomes(notice) == {("Developer", "admin"): "sent"}
-    assert "The deployment was cancelled for an emergency release: Datasets 1.2.1" in notice.texts["en"]["body"]
+    (notification,) = tell()
+    assert notification.object == label(first) and outcomes(notification) == {("Developer", "admin"): "sent"}
+    assert "The deployment was cancelled for an emergency release: Datasets 1.2.1" in notification.texts["en"]["body"]
     assert not FollowUp.objects.exists()
     with acting(COMMAND):
-        enqueue(run.pk)
-        taken = claim(run.steps.get(ordinal=1).pk, worker="w")
-    assert taken is not None and world.fresh(run).state == "running" and world.fresh(round_).state == "used"
+        enqueue(deployment.pk)
+        taken = claim(deployment.steps.get(ordinal=1).pk, worker="w")
+    assert (
+        taken is not None
+        and world.fresh(deployment).state == "running"
+        and world.fresh(approval_request).state == "used"
+    )
     debts = {(o.key, o.about) for o in FollowUp.objects.all()}
     assert debts == {("retrospective_review", ""), ("full_review", ""), *(("waiver", key) for key in waived)}
 
@@ -166,9 +170,9 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
 
 
 def request_and_schedule(world: Any, release: Any) -> Any:
-    run = request(release.pk, environment_id=world.environments["production"].pk)
-    schedule(run.pk)
-    return world.fresh(run)
+    deployment = request(release.pk, environment_id=world.environments["production"].pk)
+    schedule(deployment.pk)
+    return world.fresh(deployment)
 
 
 def test_a_regular_release_does_not_go_to_production_from_a_hotfix_branch(world: Any, tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ def test_a_role_of_production_signs_it_on_every_page_and_one_of_staging_on_none(
     with world.acting_as("manager"):
         sign(release.pk)
     with world.acting_as("outsider"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
-        assert schedule(run.pk).state == "scheduled"
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
+        assert schedule(deployment.pk).state == "scheduled"
 
 
 def test_where_nothing_goes_to_production_there_is_no_final_check(world: Any, browsers: Any) -> None:

@@ -19,9 +19,11 @@ MANAGERS = {"manager", "project_manager", "author_on_committee"}
 
 def told(event: str) -> tuple[set[str], dict[str, dict[str, str]]]:
     """Return the user names that the one new notice went to, and its texts."""
-    (notice,) = [one for one in tell() if one.event == event]
-    assert isinstance(notice, Notification)
-    return {message.account.username for message in notice.inbox_items.all() if message.account}, notice.texts
+    (notification,) = [one for one in tell() if one.event == event]
+    assert isinstance(notification, Notification)
+    return {
+        message.account.username for message in notification.inbox_items.all() if message.account
+    }, notification.texts
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +69,8 @@ def test_a_scheduled_deployment_inside_is_told_to_who_asked_for_it(world: Any) -
 
     release, place = world.tested(), world.environments["staging"]
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=place.pk)
-        schedule(run.pk, at=now() + timedelta(hours=2))
+        deployment = request(release.pk, environment_id=place.pk)
+        schedule(deployment.pk, at=now() + timedelta(hours=2))
     forget()
     span = {"starts_at": now() + timedelta(hours=1), "ends_at": now() + timedelta(hours=3)}
     with world.acting_as("manager"):

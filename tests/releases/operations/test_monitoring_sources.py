@@ -14,17 +14,20 @@ from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted, SignatureRequired
 from releases.operations.application.create import create_application
 from releases.operations.monitoring.try_sources import try_sources
-from releases.operations.target.set_settings import create_target, set_watch
+from releases.operations.target.set_settings import create_target, set_metric_sources
 from tests.releases.metric_sources.pages import Page, Site, site
 
 LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"watch": [{"source": "graphite"}]}, "graphite"),
-    ({"watch": [{"source": "json_http", "parameters": {"values": {"Bad": "x"}}}]}, "watch.0"),
-    ({"watch": {}}, "list"),
-    ({"watch": [{"source": "command", "parameters": {"argv": ["/bin/sh"], "values": {"x": "x"}}}]}, "of the release"),
+    ({"metric_sources": [{"source": "graphite"}]}, "graphite"),
+    ({"metric_sources": [{"source": "json_http", "parameters": {"values": {"Bad": "x"}}}]}, "watch.0"),
+    ({"metric_sources": {}}, "list"),
     (
-        {"watch": [{"source": "command", "parameters": {"argv": ["{tree}/../x"], "values": {"x": "x"}}}]},
+        {"metric_sources": [{"source": "command", "parameters": {"argv": ["/bin/sh"], "values": {"x": "x"}}}]},
+        "of the release",
+    ),
+    (
+        {"metric_sources": [{"source": "command", "parameters": {"argv": ["{tree}/../x"], "values": {"x": "x"}}}]},
         "of the release",
     ),
     ({"private_networks": "10.0.0.0/8"}, "private_networks"),
@@ -46,25 +49,25 @@ def test_settings_that_can_not_work_are_refused_when_they_are_entered(world: Any
         for settings, said in WRONG:
             with pytest.raises(InvalidInput, match=said):
                 create_target(**where, settings=settings)
-        assert create_target(**where, settings={"watch": [LOAD]}).options == {"watch": [LOAD]}
+        assert create_target(**where, settings={"metric_sources": [LOAD]}).options == {"metric_sources": [LOAD]}
 
 
 def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
     target = world.targets["staging"]
     for name in ("auditor", "developer", "committee_a", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            set_watch(target.pk, sources=[LOAD], reason="because")
+            set_metric_sources(target.pk, sources=[LOAD], reason="cause")
     with world.acting_as("operator"):
         for settings, said in WRONG[:4]:
             with pytest.raises(InvalidInput, match=said):
-                set_watch(target.pk, sources=settings["watch"], reason="because")
+                set_metric_sources(target.pk, sources=settings["metric_sources"], reason="cause")
         with pytest.raises(InvalidInput):
-            set_watch(target.pk, sources=[LOAD], private_networks=["nowhere"], reason="because")
+            set_metric_sources(target.pk, sources=[LOAD], private_networks=["nowhere"], reason="cause")
         with pytest.raises(InvalidInput):
-            set_watch(target.pk, sources=[LOAD], reason=" ")
-        set_watch(target.pk, sources=[LOAD], private_networks=["10.1.0.0/16"], reason="the page has moved")
+            set_metric_sources(target.pk, sources=[LOAD], reason=" ")
+        set_metric_sources(target.pk, sources=[LOAD], private_networks=["10.1.0.0/16"], reason="the page has moved")
     kept = world.fresh(target).options
-    assert (kept["watch"], kept["private_networks"]) == ([LOAD], ["10.1.0.0/16"])
+    assert (kept["metric_sources"], kept["private_networks"]) == ([LOAD], ["10.1.0.0/16"])
 
 
 def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers: Any) -> None:
@@ -80,7 +83,7 @@ def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers:
             try_sources(target.pk, sources=[])
     form = {"sources": json.dumps([own]), "private_networks": "127.0.0.1", "reason": "x"}
     shown = browsers("operator").post(f"/admin/operation/target/set_monitoring/{target.pk}/", form)
-    assert shown.status_code == 200 and b"25%" in shown.content and "watch" not in world.fresh(target).options
+    assert shown.status_code == 200 and b"25%" in shown.content and "metric_sources" not in world.fresh(target).options
 
 
 def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: Site, browsers: Any) -> None:
@@ -97,7 +100,7 @@ def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: 
     form |= {"sources": unescape(shown).replace("\n", "\r\n"), "private_networks": "127.0.0.1", "confirmed": confirmed}
     assert shown.count("\n") > 5, "it stays on its lines"
     assert client.post(address, form).status_code == 302
-    assert world.fresh(target).options["watch"] == [own]
+    assert world.fresh(target).options["metric_sources"] == [own]
 
 
 def test_a_look_is_an_operation_of_those_who_may_keep_them_and_runs_no_program(

@@ -33,7 +33,7 @@ def called_off(world: Any, row: Any, why: str = "計画変更") -> Notification:
 
     with world.acting_as("manager"):
         call_off(row.pk, reason=why)
-    return next(notice for notice in tell() if notice.event == "release:cancel")
+    return next(notification for notification in tell() if notification.event == "release:cancel")
 
 
 def test_each_person_is_told_once_in_his_language_by_every_channel(world: Any, draft: Any) -> None:
@@ -43,11 +43,11 @@ def test_each_person_is_told_once_in_his_language_by_every_channel(world: Any, d
     for group in ("development_team", "operations_team"):
         join(group, world.people["operator"], "operator@datasets.example")
     join("development_team", world.people["developer"], "developer@datasets.example")
-    notice = called_off(world, draft)
-    names = sorted(message.name for message in notice.inbox_items.all())
+    notification = called_off(world, draft)
+    names = sorted(message.name for message in notification.inbox_items.all())
     assert names == ["Developer", "Operator"], "in two groups, told once"
-    assert set(outcomes(notice)) == {(name, key) for name in names for key in ("mail", "admin")}
-    texts = {message.name: message.words["subject"] for message in notice.inbox_items.all()}
+    assert set(outcomes(notification)) == {(name, key) for name in names for key in ("mail", "admin")}
+    texts = {message.name: message.words["subject"] for message in notification.inbox_items.all()}
     assert texts["Operator"] == "[Cancelled] Release of Datasets 1.3.0" and "【中止】" in texts["Developer"]
 
 
@@ -61,9 +61,9 @@ def test_two_accounts_of_one_person_are_one(world: Any, draft: Any) -> None:
 def test_an_entry_is_told_once_however_often_it_is_taken(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "admin"))
     join("development_team", world.people["developer"])
-    notice = called_off(world, draft)
+    notification = called_off(world, draft)
     with acting(WORKER):
-        assert not make_messages(notice.outbox)
+        assert not make_messages(notification.outbox)
     assert Notification.objects.count() == 1 and InboxItem.objects.count() == 1
     assert not Outbox.objects.filter(sent_at=None).exists()
 
@@ -83,23 +83,23 @@ def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None
     only(("release:cancel", "users", "mail"), ("release:cancel", "development_team", "admin"))
     announced(draft, outsider("users", "kita@users.example"))
     join("development_team", world.people["developer"])
-    notice = called_off(world, draft)
-    assert notice.waits and outcomes(notice) == {
+    notification = called_off(world, draft)
+    assert notification.waits and outcomes(notification) == {
         ("kita@users.example", "mail"): "pending",
         ("Developer", "admin"): "sent",
     }
-    mail = NotificationDelivery.objects.get(inbox_item__notification=notice, channel__key="mail")
+    mail = NotificationDelivery.objects.get(inbox_item__notification=notification, channel__key="mail")
     assert mail.next_at is None
     with world.acting_as("manager"), pytest.raises(NotPermitted, match="caused"):
-        approve_external(notice.pk, digest=digest_of(notice))
+        approve_external(notification.pk, digest=digest_of(notification))
     with world.acting_as("operator"), pytest.raises(NotPermitted, match="the permission “Approve for external"):
-        approve_external(notice.pk, digest=digest_of(notice))
+        approve_external(notification.pk, digest=digest_of(notification))
     with world.acting_as("project_manager"):
         with pytest.raises(InvalidInput, match="The text or the recipients shown to you differ"):
-            approve_external(notice.pk, digest="0" * 64)
-        approve_external(notice.pk, digest=digest_of(notice))
+            approve_external(notification.pk, digest="0" * 64)
+        approve_external(notification.pk, digest=digest_of(notification))
         with pytest.raises(NotPossible):
-            approve_external(notice.pk, digest=digest_of(notice))
+            approve_external(notification.pk, digest=digest_of(notification))
     assert world.fresh(mail).next_at is not None
     event = Event.objects.get(operation="notification:approve_external", kind="operation")
     assert event.contents["after"]["signature"]["meaning"] == "notification:approve_external"
@@ -111,44 +111,46 @@ def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
     with world.acting_as("author_on_committee"):
         text = NotificationTemplate.objects.get(event="release:cancel")
         edit(text.pk, subject_ja="中止", body_ja="{{ version }}", subject_en="off", body_en="{{ version }}")
-    notice = called_off(world, draft)
-    assert notice.texts["ja"] == {"subject": "中止", "body": "1.3.0"}
+    notification = called_off(world, draft)
+    assert notification.texts["ja"] == {"subject": "中止", "body": "1.3.0"}
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="written"):
-        approve_external(notice.pk, digest=digest_of(notice))
+        approve_external(notification.pk, digest=digest_of(notification))
     with world.acting_as("author_on_committee"):
         restore(text.pk, reason="the shipped one is better")
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="written"):
-        approve_external(notice.pk, digest=digest_of(notice))
+        approve_external(notification.pk, digest=digest_of(notification))
 
 
 def test_whoever_has_no_account_is_outside_in_whatever_group(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "mail"))
     announced(draft, outsider("development_team", "rival@competitor.example"))
-    notice = called_off(world, draft)
-    assert notice.waits and [
-        row.next_at for row in NotificationDelivery.objects.filter(inbox_item__notification=notice)
+    notification = called_off(world, draft)
+    assert notification.waits and [
+        row.next_at for row in NotificationDelivery.objects.filter(inbox_item__notification=notification)
     ] == [None]
 
 
 def test_what_is_withdrawn_reaches_nobody_outside(world: Any, draft: Any) -> None:
     only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example"))
-    notice = called_off(world, draft)
+    notification = called_off(world, draft)
     with world.acting_as("project_manager"):
         with pytest.raises(InvalidInput):
-            cancel(notice.pk, reason=" ")
-        cancel(notice.pk, reason="誤報")
-    assert outcomes(notice) == {("kita@users.example", "mail"): "cancelled"} and not world.fresh(notice).waits
+            cancel(notification.pk, reason=" ")
+        cancel(notification.pk, reason="誤報")
+    assert (
+        outcomes(notification) == {("kita@users.example", "mail"): "cancelled"} and not world.fresh(notification).waits
+    )
 
 
 def test_who_may_release_is_told_that_something_waits_and_it_tells_no_further(world: Any, draft: Any) -> None:
     only(("release:cancel", "users", "mail"), ("notification:await_external_approval", None, "admin"))
     announced(draft, outsider("users", "kita@users.example"))
-    notice = called_off(world, draft)
+    notification = called_off(world, draft)
     waits = Notification.objects.get(event="notification:await_external_approval")
     told = {message.account.username for message in waits.inbox_items.all()}
     assert told == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
-    assert waits.parent == notice and waits.path.endswith(f"/releases/notification/{notice.pk}/change/")
+    assert waits.parent == notification and waits.path.endswith(f"/releases/notification/{notification.pk}/change/")
     assert not waits.external and Notification.objects.exclude(event="release:announce").count() == 2
 
 
@@ -156,8 +158,8 @@ def test_an_account_in_a_group_inside_and_one_outside_is_inside(world: Any, draf
     only(("release:cancel", "vendors", "admin"), ("release:cancel", "development_team", "admin"))
     for group in ("vendors", "development_team"):
         join(group, world.people["developer"])
-    notice = called_off(world, draft)
-    assert not notice.external and outcomes(notice) == {("Developer", "admin"): "sent"}
+    notification = called_off(world, draft)
+    assert not notification.external and outcomes(notification) == {("Developer", "admin"): "sent"}
 
 
 def test_a_value_in_a_text_is_never_a_place_itself(world: Any, draft: Any) -> None:
@@ -233,7 +235,7 @@ def test_the_text_for_going_back_is_released_with_the_approval(world: Any) -> No
     only(("rollback:authorise", "users", "mail"))
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
-    assert deployment.approval_request.document["notices"].keys() == {
+    assert deployment.approval_request.document["notification_templates"].keys() == {
         "rollback:authorise",
         "rollback:complete",
         "rollback:notify_stakeholders",
@@ -247,9 +249,9 @@ def test_the_text_for_going_back_is_released_with_the_approval(world: Any) -> No
                 edit(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
         make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{int(change_first)}", event="rollback:authorise",
              object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
-        (notice,) = tell()
-        assert (notice.external_approved_at is not None) is released and notice.waits is not released
-        assert (notice.approved_with_request == deployment.approval_request) is released
+        (notification,) = tell()
+        assert (notification.external_approved_at is not None) is released and notification.waits is not released
+        assert (notification.approved_with_request == deployment.approval_request) is released
 
 
 @pytest.mark.parametrize("place", ["reason", "actor", "affected_item"])
@@ -264,20 +266,23 @@ def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(wor
     forget()
     make(Outbox, operation_id="00000000-0000-0000-0000-000000000000", event="rollback:authorise",
          object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
-    (notice,) = tell()
-    assert notice.waits and notice.approved_with_request is None
+    (notification,) = tell()
+    assert notification.waits and notification.approved_with_request is None
 
 
 def test_changing_that_text_voids_the_approval_and_names_why(world: Any) -> None:
     from releases.operations.approval_request.invalidate import invalidate_stale
 
-    row, round_ = world.granted()
+    row, approval_request = world.granted()
     with world.acting_as("manager"):
         text = NotificationTemplate.objects.get(event="rollback:complete")
         edit(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
     with acting(WORKER):
         invalidate_stale()
-    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "notices")
+    assert (world.fresh(approval_request).state, world.fresh(approval_request).invalidated_by) == (
+        "invalidated",
+        "notification_templates",
+    )
     assert world.fresh(row).state == "testing_completed"
 
 
@@ -285,9 +290,9 @@ def test_those_who_must_act_are_asked_and_nobody_else(world: Any) -> None:
     only(("release:submit", None, "admin"))
     forget()
     world.submitted()
-    notice = next(one for one in tell() if one.event == "release:submit")
-    assert {message.account.username for message in notice.inbox_items.all()} == {"committee_a", "committee_b"}
-    assert notice.remind_at is not None and "ApprovalRequest" in notice.required_action
+    notification = next(one for one in tell() if one.event == "release:submit")
+    assert {message.account.username for message in notification.inbox_items.all()} == {"committee_a", "committee_b"}
+    assert notification.remind_at is not None and "ApprovalRequest" in notification.required_action
 
 
 def test_a_run_outside_production_tells_nobody_outside_and_nothing_of_its_success(world: Any) -> None:
@@ -295,13 +300,13 @@ def test_a_run_outside_production_tells_nobody_outside_and_nothing_of_its_succes
          *((event, "development_team", "admin") for event in ("deployment:succeed", "deployment:fail")))  # fmt: skip
     outsider("users", "kita@users.example")
     join("development_team", world.people["developer"])
-    run = world.verified_run(world.planned(), "development")
+    deployment = world.verified_run(world.planned(), "development")
     forget()
     for number, event in enumerate(("deployment:succeed", "deployment:fail")):
         make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{number}", event=event,
-             object=f"releases.Deployment:{run.pk}", payload={})  # fmt: skip
-    (notice,) = tell()
-    assert notice.event == "deployment:fail" and outcomes(notice) == {("Developer", "admin"): "sent"}
+             object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
+    (notification,) = tell()
+    assert notification.event == "deployment:fail" and outcomes(notification) == {("Developer", "admin"): "sent"}
 
 
 def test_an_entry_that_fails_keeps_no_other_from_its_turn(
@@ -312,10 +317,10 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
 
     only(("release:cancel", "development_team", "admin"), ("deployment:mark_missed", "development_team", "admin"))
     join("development_team", world.people["developer"])
-    run = world.verified_run(draft, "production")
+    deployment = world.verified_run(draft, "production")
     forget()
     entry = {"operation_id": "00000000-0000-0000-0000-000000000001", "event": "deployment:mark_missed", "payload": {}}
-    stuck = make(Outbox, object=f"releases.Deployment:{run.pk}", **entry)
+    stuck = make(Outbox, object=f"releases.Deployment:{deployment.pk}", **entry)
     gone = make(Outbox, object="releases.Deployment:999999", **entry)
     values_of = made.values_of
 
@@ -337,4 +342,4 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
         and world.fresh(gone).sent_at
     )
     monkeypatch.undo()
-    assert [notice.event for notice in tell()] == ["deployment:mark_missed"]
+    assert [notification.event for notification in tell()] == ["deployment:mark_missed"]

@@ -100,15 +100,15 @@ def test_a_new_procedure_needs_the_approval_that_the_old_one_asks_for(world: Any
     """Case 3: it does not carry its own policy."""
     with world.acting_as("author_on_committee"):
         draft = load(another(), reason="CI left staging")
-        round_ = apply_for(draft.pk, reason="CI left staging")
+        approval_request = apply_for(draft.pk, reason="CI left staging")
         with pytest.raises(NotPermitted, match="submitted it for approval"):
-            consent(round_.pk, digest=round_.digest)
+            consent(approval_request.pk, digest=approval_request.digest)
     staging = Environment.objects.get(slug="staging")
     with world.acting_as("committee_a"):
-        consent(round_.pk, digest=round_.digest)
+        consent(approval_request.pk, digest=approval_request.digest)
     assert Procedure.objects.get(state="in_effect").version == "1.0.1"
     with world.acting_as("committee_b"):
-        consent(round_.pk, digest=round_.digest)
+        consent(approval_request.pk, digest=approval_request.digest)
     assert Procedure.objects.get(state="in_effect").version == "1.0.2"
     assert Procedure.objects.get(version="1.0.1").state == "retired"
     assert AccessRule.objects.get(role="ci", environment=staging).level == "none"
@@ -150,10 +150,10 @@ def test_what_rests_on_an_environment_is_not_taken_from_under_it(world: Any, cha
 def agreed(world: Any, raw: dict[str, Any]) -> None:
     """Load a procedure and let the committee put it in force."""
     with world.acting_as("manager"):
-        round_ = apply_for(load(type(another()).model_validate(raw), reason="x").pk, reason="x")
+        approval_request = apply_for(load(type(another()).model_validate(raw), reason="x").pk, reason="x")
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
-            consent(round_.pk, digest=round_.digest)
+            consent(approval_request.pk, digest=approval_request.digest)
 
 
 def test_only_the_first_procedure_is_activated_without_approval(world: Any) -> None:
@@ -179,7 +179,7 @@ def test_a_version_of_the_procedure_never_changes_its_content(world: Any) -> Non
 
 
 def test_a_release_keeps_the_procedure_it_was_fixed_under(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     with world.acting_as("manager"):
         draft = load(another(), reason="x")
         applied = apply_for(draft.pk, reason="x")
@@ -187,5 +187,5 @@ def test_a_release_keeps_the_procedure_it_was_fixed_under(world: Any) -> None:
         with world.acting_as(name):
             consent(applied.pk, digest=applied.digest)
     assert world.fresh(release).procedure.version == "1.0.1"
-    assert round_.document["procedure"]["version"] == "1.0.1"
-    assert now() - round_.opened_at < timedelta(minutes=5)
+    assert approval_request.document["procedure"]["version"] == "1.0.1"
+    assert now() - approval_request.opened_at < timedelta(minutes=5)

@@ -26,7 +26,7 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 
 def test_an_emergency_names_one_of_the_procedures_criteria(world: Any) -> None:
     with world.acting_as("manager"):
-        for wrong in ("", "because"):
+        for wrong in ("", "cause"):
             with pytest.raises(InvalidInput, match="security_vulnerability"):
                 plan(application_id=world.application.pk, version="1.2.1", title="x", kind="emergency", criterion=wrong)
         made = plan(
@@ -153,7 +153,7 @@ def make_configuration(world: Any) -> Any:
 def booked(world: Any, release: Any, hour: datetime) -> Any:
     from releases.models import Deployment
 
-    run = make(
+    deployment = make(
         Deployment,
         release=release,
         application=release.application,
@@ -162,10 +162,10 @@ def booked(world: Any, release: Any, hour: datetime) -> Any:
     )
     from audit.operation import operation
 
-    with world.acting_as("operator"), operation("test:schedule", (Deployment, run.pk)) as op:
+    with world.acting_as("operator"), operation("test:schedule", (Deployment, deployment.pk)) as op:
         op.get(Deployment).schedule()
         op.get(Deployment).scheduled_start_at = hour
-    return world.fresh(run)
+    return world.fresh(deployment)
 
 
 def test_two_runs_are_not_booked_for_one_hour_and_an_emergency_takes_it(world: Any) -> None:
@@ -177,12 +177,12 @@ def test_two_runs_are_not_booked_for_one_hour_and_an_emergency_takes_it(world: A
     first = booked(world, other, hour)
     release, _round = world.confirmed()
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
         with pytest.raises(GateNotPassed, match="Another deployment is scheduled for that time: "):
-            schedule(run.pk, at=hour + timedelta(minutes=5))
-        assert world.fresh(run).state == "requested" and world.fresh(first).state == "scheduled"
-        schedule(run.pk, at=hour + timedelta(hours=2))
-    assert world.fresh(run).state == "scheduled"
+            schedule(deployment.pk, at=hour + timedelta(minutes=5))
+        assert world.fresh(deployment).state == "requested" and world.fresh(first).state == "scheduled"
+        schedule(deployment.pk, at=hour + timedelta(hours=2))
+    assert world.fresh(deployment).state == "scheduled"
 
 
 def test_an_emergency_cancels_the_regular_booking_in_the_same_operation(world: Any) -> None:
@@ -193,8 +193,8 @@ def test_an_emergency_cancels_the_regular_booking_in_the_same_operation(world: A
     hour = datetime.now(UTC) + timedelta(minutes=30)
     first = booked(world, world.planned("1.4.0"), hour)
     urgent = alter(world.planned("1.3.0"), kind="emergency")
-    run = booked(world, urgent, hour + timedelta(days=3))
-    with world.acting_as("operator"), operation("test:book", (Deployment, run.pk)) as op:
+    deployment = booked(world, urgent, hour + timedelta(days=3))
+    with world.acting_as("operator"), operation("test:book", (Deployment, deployment.pk)) as op:
         assert _book(op.get(Deployment), hour) == [first]
     assert world.fresh(first).state == "cancelled" and "emergency" in world.fresh(first).blockers[0]
 
@@ -204,7 +204,7 @@ def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: A
     from releases.operations.procedure.put_into_effect import load, submit
     from releases.procedures.document import Procedure as Content
 
-    moved, round_ = world.granted()
+    moved, approval_request = world.granted()
     kept = alter(walk(world.planned("1.4.0"), "lock_scope"), procedure=active_procedure())
     raw = active_procedure().document.model_dump(mode="json")
     raw["version"] = "1.1.0"
@@ -222,7 +222,10 @@ def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: A
     assert active_procedure() == world.fresh(draft)
     moved = world.fresh(moved)
     assert (moved.state, moved.procedure_id) == ("testing_completed", draft.pk)
-    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "procedure")
+    assert (world.fresh(approval_request).state, world.fresh(approval_request).invalidated_by) == (
+        "invalidated",
+        "procedure",
+    )
     assert moved.checklist.filter(key="licences", signed_at=None).exists()
     assert world.fresh(kept).procedure.version == "1.0.1"
 

@@ -24,22 +24,22 @@ NOTES = "# Datasets 1.3.0\n\n- tags on datasets"
 
 
 @pytest.fixture
-def watched(world: Any) -> Deployment:
+def monitored(world: Any) -> Deployment:
     """A run that is watched in production; its documents are ready to publish."""
-    run: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
-    release = alter(run.release, number=run.release.number)
+    deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    release = alter(deployment.release, number=deployment.release.number)
     walk(release, "start", "start_monitoring")
     for document in release.documents.all():
         alter(document, body=f"{NOTES} ({document.kind})")
     forget()
-    return world.fresh(run)
+    return world.fresh(deployment)
 
 
-def complete(run: Deployment) -> Release:
+def complete(deployment: Deployment) -> Release:
     """End the watch well."""
-    with acting(WORKER), operation("test:complete", (Release, run.release_id)) as op:
-        complete_release(op.get(Release), run)
-    return Release.objects.get(pk=run.release_id)
+    with acting(WORKER), operation("test:complete", (Release, deployment.release_id)) as op:
+        complete_release(op.get(Release), deployment)
+    return Release.objects.get(pk=deployment.release_id)
 
 
 def to(world: Any, branch: str, folder: str = "docs/releases") -> None:
@@ -47,52 +47,54 @@ def to(world: Any, branch: str, folder: str = "docs/releases") -> None:
         set_publication(world.application.pk, branch=branch, folder=folder, reason="asked for")
 
 
-def test_a_published_document_has_a_page_whose_address_stays(world: Any, watched: Deployment, browsers: Any) -> None:
-    notes = watched.release.documents.get(kind="release_notes")
-    page = reverse("published", args=[watched.release.number, "release_notes"])
-    assert page == f"/admin/published/{watched.release.number}/release_notes/"
+def test_a_published_document_has_a_page_whose_address_stays(world: Any, monitored: Deployment, browsers: Any) -> None:
+    notes = monitored.release.documents.get(kind="release_notes")
+    page = reverse("published", args=[monitored.release.number, "release_notes"])
+    assert page == f"/admin/published/{monitored.release.number}/release_notes/"
     assert NOTES.splitlines()[2] not in browsers("developer").get(page).content.decode(), "not before it is published"
-    complete(watched)
+    complete(monitored)
     assert (world.fresh(notes).state, world.fresh(notes).published_at is not None) == ("published", True)
     for name in ("developer", "auditor", "tester"):
         assert "tags on datasets" in browsers(name).get(page).content.decode()
     walk(notes, "retract")
     assert "no longer holds" in browsers("developer").get(page).content.decode()
-    release = browsers("developer").get(reverse("release", args=[watched.release_id])).content.decode()
+    release = browsers("developer").get(reverse("release", args=[monitored.release_id])).content.decode()
     assert f'href="{page}"' in release
 
 
-def test_what_is_told_of_the_end_carries_notes_and_changelog(world: Any, watched: Deployment) -> None:
+def test_what_is_told_of_the_end_carries_notes_and_changelog(world: Any, monitored: Deployment) -> None:
     only(("deployment:succeed", "development_team", "admin"), ("deployment:start", "development_team", "admin"))
     join("development_team", world.people["developer"])
-    with acting(WORKER), operation("deployment:succeed", (Deployment, watched.pk)) as op:
+    with acting(WORKER), operation("deployment:succeed", (Deployment, monitored.pk)) as op:
         op.get(Deployment).succeed()
-    with acting(WORKER), operation("deployment:start", (Deployment, watched.pk)):
+    with acting(WORKER), operation("deployment:start", (Deployment, monitored.pk)):
         pass
-    bodies = {notice.event: notice.texts["en"]["body"] for notice in tell()}
+    bodies = {notification.event: notification.texts["en"]["body"] for notification in tell()}
     for kind in ("release_notes", "changelog"):
-        assert f"/admin/published/{watched.release.number}/{kind}/" in bodies["deployment:succeed"]
+        assert f"/admin/published/{monitored.release.number}/{kind}/" in bodies["deployment:succeed"]
         assert f"{NOTES} ({kind})" in bodies["deployment:succeed"]
     assert "technical_documents" not in bodies["deployment:succeed"]
     assert NOTES not in bodies["deployment:start"], "its rule names no document"
 
 
-def test_what_nobody_has_approved_is_carried_nowhere(world: Any, watched: Deployment) -> None:
+def test_what_nobody_has_approved_is_carried_nowhere(world: Any, monitored: Deployment) -> None:
     only(("deployment:succeed", "development_team", "admin"))
     join("development_team", world.people["developer"])
-    walk(watched.release.documents.get(kind="changelog"), "revise")
-    with acting(WORKER), operation("deployment:succeed", (Deployment, watched.pk)) as op:
+    walk(monitored.release.documents.get(kind="changelog"), "revise")
+    with acting(WORKER), operation("deployment:succeed", (Deployment, monitored.pk)) as op:
         op.get(Deployment).succeed()
-    (notice,) = tell()
-    assert "(release_notes)" in notice.texts["ja"]["body"] and "(changelog)" not in notice.texts["ja"]["body"]
+    (notification,) = tell()
+    assert (
+        "(release_notes)" in notification.texts["ja"]["body"] and "(changelog)" not in notification.texts["ja"]["body"]
+    )
 
 
 def test_it_is_published_when_the_repository_has_the_commit_and_not_before(
-    world: Any, watched: Deployment, tmp_path: Path
+    world: Any, monitored: Deployment, tmp_path: Path
 ) -> None:
     repository = own_repository(world, tmp_path)
     to(world, "ringi/documents")
-    release = complete(watched)
+    release = complete(monitored)
     assert {document.state for document in release.documents.all()} == {"ready_to_publish"}
     with acting(WORKER):
         assert publish(release.pk)
@@ -107,14 +109,14 @@ def test_it_is_published_when_the_repository_has_the_commit_and_not_before(
 
 
 def test_over_an_address_the_branch_is_pushed_on_top_of_what_is_there(
-    world: Any, watched: Deployment, tmp_path: Path
+    world: Any, monitored: Deployment, tmp_path: Path
 ) -> None:
     repository = own_repository(world, tmp_path)
     commit = world.built.commits["v1.3.0"]
     git(repository, "update-ref", "refs/heads/ringi/documents", commit)
     alter(world.application, repository=f"file://{repository}")
     to(world, "ringi/documents", "")
-    release = complete(watched)
+    release = complete(monitored)
     with acting(WORKER):
         assert publish(release.pk)
     head = git(repository, "rev-parse", "refs/heads/ringi/documents")
@@ -123,10 +125,10 @@ def test_over_an_address_the_branch_is_pushed_on_top_of_what_is_there(
     assert release.documents.filter(published_commit=head).count() == 3
 
 
-def test_a_failure_is_shown_and_tried_again(world: Any, watched: Deployment, tmp_path: Path, browsers: Any) -> None:
+def test_a_failure_is_shown_and_tried_again(world: Any, monitored: Deployment, tmp_path: Path, browsers: Any) -> None:
     own_repository(world, tmp_path)
     to(world, "ringi/documents")
-    release = complete(watched)
+    release = complete(monitored)
     whole = world.fresh(world.application).repository
     alter(world.application, repository=str(tmp_path / "nowhere"))
     with acting(WORKER):
@@ -148,7 +150,7 @@ def test_a_failure_is_shown_and_tried_again(world: Any, watched: Deployment, tmp
         publish_again(notes.pk)
 
 
-def test_a_branch_that_releases_come_from_is_never_written(world: Any, watched: Deployment, tmp_path: Path) -> None:
+def test_a_branch_that_releases_come_from_is_never_written(world: Any, monitored: Deployment, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     for branch in ("main", "staging", "development", "hotfix/notes"):
         with pytest.raises(InvalidInput, match="Releases come from"):
@@ -157,27 +159,27 @@ def test_a_branch_that_releases_come_from_is_never_written(world: Any, watched: 
         to(world, "ringi/documents", "../up")
     alter(world.application, documents_branch="main")
     before = git(repository, "rev-parse", "refs/heads/main")
-    release = complete(watched)
+    release = complete(monitored)
     with acting(WORKER):
         assert not publish(release.pk)
     assert git(repository, "rev-parse", "refs/heads/main") == before
 
 
-def test_before_its_release_is_completed_a_document_is_not_published(world: Any, watched: Deployment) -> None:
-    notes = watched.release.documents.get(kind="release_notes")
+def test_before_its_release_is_completed_a_document_is_not_published(world: Any, monitored: Deployment) -> None:
+    notes = monitored.release.documents.get(kind="release_notes")
     assert not_due(world.people["developer"], notes)
     with world.acting_as("developer"), pytest.raises(NotPossible, match="completed"):
         publish_again(notes.pk)
 
 
 def test_what_was_taken_back_before_it_was_published_stays_unpublished(
-    world: Any, watched: Deployment, tmp_path: Path
+    world: Any, monitored: Deployment, tmp_path: Path
 ) -> None:
     from releases.operations.deployment.completion import mark_release_rolled_back
 
     own_repository(world, tmp_path)
     to(world, "ringi/documents")
-    release = complete(watched)
+    release = complete(monitored)
     with acting(COMMAND), operation("test:take_back", (Release, release.pk)) as op:
         mark_release_rolled_back(op.get(Release))
     with acting(WORKER):

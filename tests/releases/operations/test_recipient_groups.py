@@ -154,14 +154,14 @@ def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str
 def test_the_inbox_counts_what_is_unread_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
     from releases.models import NotificationDelivery
 
-    notice = make(Notification, event="approval:mark_approved", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
+    notification = make(Notification, event="approval:mark_approved", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
                   texts={"ja": {"subject": "件名", "body": "本文"}, "en": {"subject": "s", "body": "b"}},
                   path="/admin/", made_at="2026-12-01T00:00:00Z")  # fmt: skip
     inbox = NotificationChannel.objects.get(key="admin")
     rows = []
     for name in ("operator", "operator2", "developer"):
         account = people.get(name, people["operator"])
-        row = make(InboxItem, notification=notice, recipient=name, account=account, name=name, language="ja")
+        row = make(InboxItem, notification=notification, recipient=name, account=account, name=name, language="ja")
         make(NotificationDelivery, inbox_item=row, channel=inbox, outcome="sent")
         rows.append(row)
     assert (unread(people["operator"]), unread(people["developer"])) == (2, 1)

@@ -312,7 +312,7 @@ def test_an_amendment_and_approvals_at_once_leave_no_approval_to_a_draft(world: 
     from audit.refusals import OperationRefused
     from releases.operations.approval_request.decide import approve
 
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     ready, outcomes = threading.Barrier(9), []
 
     def act(who: str) -> None:
@@ -322,7 +322,7 @@ def test_an_amendment_and_approvals_at_once_leave_no_approval_to_a_draft(world: 
                 if who == "manager":
                     reopen_scope(release.pk, reason="one more line")
                 else:
-                    approve(round_.pk, digest=round_.digest)
+                    approve(approval_request.pk, digest=approval_request.digest)
                 outcomes.append((who, "done"))
         except OperationRefused as refused:
             outcomes.append((who, refused.kind))
@@ -337,7 +337,10 @@ def test_an_amendment_and_approvals_at_once_leave_no_approval_to_a_draft(world: 
         thread.join(60)
     assert len(outcomes) == 9 and ("manager", "done") in outcomes
     assert world.fresh(release).state == "draft"
-    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "amended")
+    assert (world.fresh(approval_request).state, world.fresh(approval_request).invalidated_by) == (
+        "invalidated",
+        "scope_reopened",
+    )
     assert not release.approval_requests.filter(state__in=["in_review", "approved"]).exists()
 
 

@@ -102,10 +102,10 @@ def test_what_must_wake_somebody_is_not_held_nor_what_an_emergency_asks_for(
     quiet_now(world.people["manager"], "Asia/Tokyo", mail="manager@datasets.example")
     alter(draft, kind="emergency")
     late(draft)
-    (notice,) = tell()
-    assert notice.urgent
+    (notification,) = tell()
+    assert notification.urgent
     deliver()
-    assert outcomes(notice)[("Manager", "mail")] == "sent" and len(host.mails) == 1
+    assert outcomes(notification)[("Manager", "mail")] == "sent" and len(host.mails) == 1
 
 
 def test_a_reminder_of_a_date_that_was_moved_is_dropped_and_told_anew(world: Any, draft: Any, host: MailHost) -> None:
@@ -176,5 +176,5 @@ def test_who_is_asked_for_approval_is_led_to_where_it_is_given(world: Any) -> No
     only(("release:submit", None, "admin"))
     forget()
     release, _round = world.submitted()
-    notice = next(one for one in tell() if one.event == "release:submit")
-    assert notice.path == f"/admin/release/{release.pk}/#approvals"
+    notification = next(one for one in tell() if one.event == "release:submit")
+    assert notification.path == f"/admin/release/{release.pk}/#approvals"

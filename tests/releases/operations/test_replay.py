@@ -11,7 +11,7 @@ import pytest
 from audit.actor import acting
 from audit.clock import now
 from releases.admin.components.trigger_replay import replay_lines
-from releases.metric_sources.triggers import judge
+from releases.metric_sources.triggers import evaluate
 from releases.models import Deployment, Measurement, MonitoringCheck, MonitoringPeriod, Rollback
 from releases.operations.monitoring.start import triggers_of
 from releases.operations.procedure import replay
@@ -33,26 +33,26 @@ def edited(version: str, **triggers: dict[str, Any]) -> Content:
 
 
 @pytest.fixture
-def watched(world: Any) -> Callable[..., MonitoringPeriod]:
+def monitored(world: Any) -> Callable[..., MonitoringPeriod]:
     """Return a function: a watch under the active procedure whose error rate was, minute by minute, as given."""
 
     def lay(rates: list[float | None], **fields: Any) -> MonitoringPeriod:
         release = world.planned()
-        run = make(
+        deployment = make(
             Deployment, release=release, application=release.application,
             environment=world.environments["development"], requested_by=world.people["ci"],
         )  # fmt: skip
-        walk(run, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
+        walk(deployment, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
         triggers, began = triggers_of(active_procedure().document), now() - timedelta(hours=3)
-        watch = make(
-            MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=600, started_at=began,
+        monitoring = make(
+            MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=600, started_at=began,
             triggers=triggers, checks=[{"key": "monitoring_logs", "required": False}], **fields,
         )  # fmt: skip
         for place, rate in enumerate(rates):
-            values = judge(triggers, {"error_rate": rate, "service_down": 0.0}, {})
+            values = evaluate(triggers, {"error_rate": rate, "service_down": 0.0}, {})
             due = began + timedelta(minutes=place)
-            make(Measurement, period=watch, due_at=due, at=due, up=True, values=values)
-        return watch  # type: ignore[no-any-return]
+            make(Measurement, period=monitoring, due_at=due, at=due, up=True, values=values)
+        return monitoring  # type: ignore[no-any-return]
 
     return lay
 
@@ -66,74 +66,81 @@ def test_only_measured_triggers_that_differ_count_as_changed(world: Any) -> None
     assert replay.changed(active, edited("9.0.0", log_anomalies=without)) == ["log_anomalies"]
 
 
-def test_it_says_what_fired_and_what_would_have(watched: Callable[..., MonitoringPeriod]) -> None:
-    watch = watched([0.0, 0.15, 0.15, 0.15, 0.15])
+def test_it_says_what_fired_and_what_would_have(monitored: Callable[..., MonitoringPeriod]) -> None:
+    monitoring = monitored([0.0, 0.15, 0.15, 0.15, 0.15])
     (same,) = replay.report(edited("9.0.0"))
     assert (
         same["was"]
         == same["would"]
-        == [["error_rate", True, f"{watch.started_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
+        == [["error_rate", True, f"{monitoring.started_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
     )
     (deaf,) = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
-    assert (deaf["would"], deaf["missed"], deaf["samples"]) == ([], False, 5), "nobody went back"
+    assert (deaf["would"], deaf["missed"], deaf["measurements"]) == ([], False, 5), "nobody went back"
     (quick,) = replay.report(edited("9.0.0", error_rate={"k": 1, "n": 1}))
-    assert quick["would"][0][2] < same["would"][0][2] and not quick["louder"]
+    assert quick["would"][0][2] < same["would"][0][2] and not quick["additional"]
 
 
-def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
-    watch = watched([0.15] * 5)
-    alarm = make(Rollback, deployment=watch.deployment, cause="error_rate", critical=True, raised_at=now())
+def test_an_alarm_that_would_have_been_missed_is_named(monitored: Callable[..., MonitoringPeriod]) -> None:
+    monitoring = monitored([0.15] * 5)
+    alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", critical=True, raised_at=now())
     rows = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
-    assert replay.missed(rows) == [str(watch.deployment)]
+    assert replay.missed(rows) == [str(monitoring.deployment)]
     assert replay.missed(replay.report(edited("9.0.0"))) == []
     walk(alarm, "dismiss")
     assert replay.missed(replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
 
 
-def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(watched: Callable[..., MonitoringPeriod]) -> None:
-    watch = watched([0.0] * 3)
-    alarm = make(Rollback, deployment=watch.deployment, cause=NO_RESPONSE, critical=True, raised_at=now())
+def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(monitored: Callable[..., MonitoringPeriod]) -> None:
+    monitoring = monitored([0.0] * 3)
+    alarm = make(Rollback, deployment=monitoring.deployment, cause=NO_RESPONSE, critical=True, raised_at=now())
     assert replay.missed(replay.report(edited("9.0.0"))) == [], "nobody answered, which no trigger measures"
     walk(alarm, "dismiss")
-    make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=watch.started_at, at=now(), result="failed")
-    make(Rollback, deployment=watch.deployment, cause="log_anomalies", critical=False, raised_at=now())
+    make(
+        MonitoringCheck,
+        period=monitoring,
+        key="monitoring_logs",
+        due_at=monitoring.started_at,
+        at=now(),
+        result="failed",
+    )
+    make(Rollback, deployment=monitoring.deployment, cause="log_anomalies", critical=False, raised_at=now())
     assert replay.missed(replay.report(edited("9.0.0"))) == []
-    assert replay.missed(replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))) == [str(watch.deployment)]
+    assert replay.missed(replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))) == [str(monitoring.deployment)]
 
 
-def test_a_new_alarm_is_named(watched: Callable[..., MonitoringPeriod]) -> None:
-    watched([0.05] * 5)
+def test_a_new_alarm_is_named(monitored: Callable[..., MonitoringPeriod]) -> None:
+    monitored([0.05] * 5)
     (row,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05"}))
-    assert row["louder"] and row["was"] == []
+    assert row["additional"] and row["was"] == []
     (mild,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05", "critical": False}))
-    assert not mild["louder"] and mild["would"][0][:2] == ["error_rate", False]
+    assert not mild["additional"] and mild["would"][0][:2] == ["error_rate", False]
 
 
-def test_checks_are_replayed_too(watched: Callable[..., MonitoringPeriod]) -> None:
-    watch = watched([0.0] * 3)
+def test_checks_are_replayed_too(monitored: Callable[..., MonitoringPeriod]) -> None:
+    monitoring = monitored([0.0] * 3)
     for hour in (1, 2):
-        make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=watch.started_at + timedelta(hours=hour), at=now(), result="failed")  # fmt: skip
+        make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=monitoring.started_at + timedelta(hours=hour), at=now(), result="failed")  # fmt: skip
     (row,) = replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))
     assert [key for key, _critical, _at in row["was"]] == ["log_anomalies"]
     assert row["would"][0][2] > row["was"][0][2]
 
 
 def test_the_application_holds_the_replay_and_shows_it(
-    watched: Callable[..., MonitoringPeriod], world: Any, browsers: Any
+    monitored: Callable[..., MonitoringPeriod], world: Any, browsers: Any
 ) -> None:
-    watch = watched([0.15] * 5)
-    make(Rollback, deployment=watch.deployment, cause="error_rate", critical=True, raised_at=now())
+    monitoring = monitored([0.15] * 5)
+    make(Rollback, deployment=monitoring.deployment, cause="error_rate", critical=True, raised_at=now())
     with acting(COMMAND):
         draft = load(edited("9.0.0", error_rate={"limit": "0.2"}), reason="less noise")
         same = load(edited("9.1.0"), reason="words only")
     page = browsers("manager").get(f"/admin/operation/procedure/submit/{draft.pk}/")
     assert "A REAL ALARM WOULD HAVE BEEN MISSED" in page.content.decode()
     with world.acting_as("manager"):
-        round_ = submit(draft.pk, reason="less noise")
+        approval_request = submit(draft.pk, reason="less noise")
         assert "replay" not in submit(same.pk, reason="words").document
-    kept = round_.document["replay"]
-    assert kept["triggers"] == ["error_rate"] and kept["watches"][0]["missed"]
+    kept = approval_request.document["replay"]
+    assert kept["triggers"] == ["error_rate"] and kept["monitoring_periods"][0]["missed"]
     lines = replay_lines(kept)
     assert "MISSED" in lines[1] and "Error rate of 10% or more" in lines[0]
-    shown = browsers("committee_a").get(f"/admin/approval-request/{round_.pk}/")
+    shown = browsers("committee_a").get(f"/admin/approval-request/{approval_request.pk}/")
     assert "A REAL ALARM WOULD HAVE BEEN MISSED" in shown.content.decode()

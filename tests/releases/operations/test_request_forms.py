@@ -44,9 +44,9 @@ def test_a_confirmed_release_asks_for_its_run_until_there_is_one(world: World, b
     assert chosen and int(chosen[1]) == production.pk
     assert browsers("operator").post(form, {"environment_id": production.pk}).status_code == 302
     assert not _asked(browsers, "operator")
-    run = release.deployments.get(environment=production)
+    deployment = release.deployments.get(environment=production)
     with world.acting_as("operator"):
-        cancel(run.pk, reason="another hour")
+        cancel(deployment.pk, reason="another hour")
     assert _asked(browsers, "operator") == form
 
 

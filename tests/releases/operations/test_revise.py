@@ -53,12 +53,18 @@ def test_what_is_approved_shows_the_difference(acting_as: Callable[..., Any], br
     with acting_as("manager"):
         values = {cell("approval_rules", "number", subject="regular", tier="production"): 3}
         draft = revise(active().pk, reason="stricter", values=values)
-        round_ = submit(draft.pk, reason="stricter")
-    (shown,) = [clause for clause in clauses(round_, Rights(None)) if clause.key == "difference"]
+        approval_request = submit(draft.pk, reason="stricter")
+    (shown,) = [clause for clause in clauses(approval_request, Rights(None)) if clause.key == "difference"]
     assert "2 → 3" in shown.text and "1.0.1" in shown.label
-    page = browsers("committee_a").get(reverse("operation", args=["approval", "approve", round_.pk])).content.decode()
+    page = (
+        browsers("committee_a")
+        .get(reverse("operation", args=["approval", "approve", approval_request.pk]))
+        .content.decode()
+    )
     assert "2 → 3" in page
-    assert "2 → 3" in browsers("committee_a").get(reverse("approval-request", args=[round_.pk])).content.decode()
+    assert (
+        "2 → 3" in browsers("committee_a").get(reverse("approval-request", args=[approval_request.pk])).content.decode()
+    )
 
 
 def test_a_draft_is_changed_in_place_and_items_come_and_go(

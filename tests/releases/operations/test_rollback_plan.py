@@ -36,14 +36,16 @@ def pointing(world: Any, release: Release, environment: str = "production") -> D
 @pytest.fixture
 def ended(world: Any) -> Deployment:
     """A run in production whose watch has ended; its release is in force."""
-    run: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", "succeed")
-    pointing(world, run.release)
-    return alter(run, started_at=now())  # type: ignore[no-any-return]
+    deployment: Deployment = walk(
+        world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", "succeed"
+    )
+    pointing(world, deployment.release)
+    return alter(deployment, started_at=now())  # type: ignore[no-any-return]
 
 
-def assessed(world: Any, run: Deployment) -> Rollback:
+def assessed(world: Any, deployment: Deployment) -> Rollback:
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+        alarm = decide.raise_(deployment.pk, cause="data_inconsistent", note="two totals differ")
     with world.acting_as("manager"):
         decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="tonight")
     communicated(alarm)
@@ -127,9 +129,9 @@ def test_after_the_monitoring_nothing_was_authorised_beforehand(world: Any, ende
 
 
 def test_within_the_monitoring_the_committee_is_not_asked(world: Any) -> None:
-    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
-    pointing(world, run.release)
-    alarm = assessed(world, run)
+    deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, deployment.release)
+    alarm = assessed(world, deployment)
     counted(alarm)
     with world.acting_as("committee_a"), pytest.raises(NotPossible, match="Monitoring has not ended"):
         confirm_late(alarm.pk, digest=shown(alarm))
@@ -200,9 +202,9 @@ def test_a_rollback_is_not_taken_back_and_says_what_to_do(world: Any, ended: Dep
 
 
 def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(world: Any) -> None:
-    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
-    pointing(world, run.release)
-    alarm = assessed(world, run)
+    deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, deployment.release)
+    alarm = assessed(world, deployment)
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="still counting the rows"):
         decide.authorise(alarm.pk, digest=shown(alarm))
 
@@ -246,7 +248,7 @@ def test_a_plan_without_a_rollback_is_found_before_anyone_approves(world: Any, w
 
 
 def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(world: Any) -> None:
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     fact = Fact.objects.get(release=release, kind="migrations")
     paths = [row["path"] for row in fact.value["files"]]
     assert any(path.endswith("0002_tags.sql") for path in paths)
@@ -255,22 +257,22 @@ def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(worl
         refresh_from_git(release.pk)
     again = Fact.objects.get(pk=fact.pk)
     assert (again.value, again.observed_at) == (fact.value, fact.observed_at)
-    assert round_.document["migrations"] == fact.value
+    assert approval_request.document["migrations"] == fact.value
 
 
 LEFT: dict[str, Any] = {"maintenance": "off", "service": "none"}
 
 
-def faltered(world: Any) -> tuple[Deployment, Rollback]:
-    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
-    pointing(world, run.release)
-    alarm = assessed(world, run)
+def failed(world: Any) -> tuple[Deployment, Rollback]:
+    deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, deployment.release)
+    alarm = assessed(world, deployment)
     walk(alarm, "apply_pre_authorisation", "start", "fail")
-    return walk(run, "start_rollback", "fail_rollback"), alarm
+    return walk(deployment, "start_rollback", "fail_rollback"), alarm
 
 
 def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(world: Any) -> None:
-    run, alarm = faltered(world)
+    deployment, alarm = failed(world)
     with world.acting_as("manager"), pytest.raises(NotPermitted):
         complete_manually(alarm.pk, **LEFT, reason="I did it")
     with world.acting_as("operator"):
@@ -288,12 +290,12 @@ def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(worl
     with world.acting_as("second_operator"), pytest.raises(NotPossible):
         complete_manually(alarm.pk, **LEFT, reason="again")
     with world.acting_as("second_operator"):
-        resolve(run.pk, how="unknown", reason="by hand")
-    assert world.fresh(run).state == "resolved"
+        resolve(deployment.pk, how="unknown", reason="by hand")
+    assert world.fresh(deployment).state == "resolved"
 
 
-def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(world: Any) -> None:
-    _run, alarm = faltered(world)
+def test_maintenance_that_is_still_on_is_measured_and_accepted_problems_by_a_tick_only(world: Any) -> None:
+    _run, alarm = failed(world)
     flag = Layout(Path(world.targets["production"].root)).maintenance
     flag.parent.mkdir(parents=True, exist_ok=True)
     flag.touch()
@@ -301,10 +303,10 @@ def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(wor
         with pytest.raises(InvalidInput, match="still on .as measured"):
             complete_manually(alarm.pk, **LEFT, reason="restored by hand")
         complete_manually(alarm.pk, **LEFT, reason="restored by hand", accepted=True)
-    (entry,) = world.fresh(alarm).facts["by_hand"]
+    (entry,) = world.fresh(alarm).facts["manual_completions"]
     assert (entry["maintenance"], entry["measured"]["maintenance"]) == ("off", "on")
     event = Event.objects.filter(kind="operation", operation="rollback:complete_manually").latest("at")
-    assert event.contents["after"]["left_so"] == ["Maintenance mode is still on (as measured)."]
+    assert event.contents["after"]["accepted_problems"] == ["Maintenance mode is still on (as measured)."]
     flag.unlink()
     with world.acting_as("second_operator"):
         with pytest.raises(InvalidInput, match="does not run as it should .as stated"):
@@ -317,20 +319,20 @@ def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(wor
 
 
 def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> None:
-    _run, alarm = faltered(world)
+    _run, alarm = failed(world)
     alter(world.targets["production"], options={"service": {"start": ["/bin/true"]}})
     with world.acting_as("operator"), pytest.raises(InvalidInput, match="does not run as it should .as measured"):
         complete_manually(alarm.pk, maintenance="off", service="running", reason="restored by hand")
-    assert "by_hand" not in world.fresh(alarm).facts
+    assert "manual_completions" not in world.fresh(alarm).facts
 
 
 def test_a_rollback_of_a_run_that_was_resolved_is_not_tried_again(world: Any) -> None:
     """Its steps would run in no state of the run; by hand it still comes to its end."""
-    run, alarm = faltered(world)
-    step = make(Step, deployment=run, phase="rollback", ordinal=90, step_type="command", parameters={})
+    deployment, alarm = failed(world)
+    step = make(Step, deployment=deployment, phase="rollback", ordinal=90, step_type="command", parameters={})
     walk(step, "mark_ready", "claim", "fail")
     with world.acting_as("second_operator"):
-        resolve(run.pk, how="unknown", reason="by hand")
+        resolve(deployment.pk, how="unknown", reason="by hand")
     with world.acting_as("operator"):
         with pytest.raises(NotPossible, match="Complete its rollback manually instead of retrying it"):
             retry(alarm.pk, reason="again")
@@ -342,24 +344,24 @@ def test_a_rollback_of_a_run_that_was_resolved_is_not_tried_again(world: Any) ->
 
 
 def test_only_what_faltered_is_taken_over(world: Any) -> None:
-    run = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
-    pointing(world, run.release)
-    alarm = assessed(world, run)
+    deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
+    pointing(world, deployment.release)
+    alarm = assessed(world, deployment)
     with world.acting_as("operator"), pytest.raises(NotPossible):
         complete_manually(alarm.pk, **LEFT, reason="by hand")
-    assert "by_hand" not in world.fresh(alarm).facts
+    assert "manual_completions" not in world.fresh(alarm).facts
 
 
 def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: Any) -> None:
-    run, alarm = faltered(world)
+    deployment, alarm = failed(world)
     step = make(
-        Step, deployment=run, ordinal=90, phase="deployment", step_type="command", parameters={}, label_ja="移行", label_en="Migrate",
+        Step, deployment=deployment, ordinal=90, phase="deployment", step_type="command", parameters={}, label_ja="移行", label_en="Migrate",
         started_at=now(), failure="exit code 7",
     )  # fmt: skip
     walk(step, "mark_ready", "claim", "fail")
     with acting(COMMAND):
         StepOutput.objects.create(step=step, fencing_token=1, text="line one\nTraceback: totals differ\n")
-    alter(run, started_at=alarm.raised_at - timedelta(minutes=5))
+    alter(deployment, started_at=alarm.raised_at - timedelta(minutes=5))
     alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
     with translation.override("en"):  # whatever the language of the operation: the documents are the company's
         draft_documents_of(alarm)

@@ -95,12 +95,12 @@ def commit_on(repository: Path, branch: str, subject: str) -> str:
 
 def rolled_back(world: Any, release: Release, environment: str, cause: str = "errors") -> Any:
     """Deploy a release to an environment and roll it back there."""
-    run = world.verified_run(release, environment)
+    deployment = world.verified_run(release, environment)
     wanted = {"version": release.version, "commit": release.commit, "tree": release.tree}
-    run = alter(walk(run, "start_rollback", "complete_rollback"), started_at=now(), ended_at=now(),
+    deployment = alter(walk(deployment, "start_rollback", "complete_rollback"), started_at=now(), ended_at=now(),
                 previous={"wanted": wanted, "wanted_tree": release.tree})  # fmt: skip
-    make(Rollback, deployment=run, cause=cause, raised_at=now(), started_at=now(), restored_at=now())
-    return run
+    make(Rollback, deployment=deployment, cause=cause, raised_at=now(), started_at=now(), restored_at=now())
+    return deployment
 
 
 def test_a_blank_revision_is_the_head_of_the_branch_and_not_the_tag(world: Any, tmp_path: Path) -> None:

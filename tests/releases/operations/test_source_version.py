@@ -41,9 +41,9 @@ def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(wor
 
 def deployed(world: Any, release: Release, environment: str) -> Release:
     """Deploy a release to an environment, roll it back there, and give it up."""
-    run = world.verified_run(world.fresh(release), environment)
+    deployment = world.verified_run(world.fresh(release), environment)
     alter(
-        walk(run, "start_rollback", "complete_rollback"),
+        walk(deployment, "start_rollback", "complete_rollback"),
         started_at=now(),
         previous={"wanted": {"version": release.version}},
     )
@@ -70,8 +70,8 @@ def test_a_version_that_reached_an_environment_is_not_planned_again(world: Any) 
 
 def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: Any) -> None:
     release = draft(world, "1.3.0")
-    run = world.verified_run(release, "development")
-    alter(run, started_at=now(), previous={"wanted": {"version": "1.3.0"}})
+    deployment = world.verified_run(release, "development")
+    alter(deployment, started_at=now(), previous={"wanted": {"version": "1.3.0"}})
     with world.acting_as("manager"):
         suggest_version.set_version(release.pk, version="1.4.0")
         with pytest.raises(InvalidInput, match="1.3.1 is free"):

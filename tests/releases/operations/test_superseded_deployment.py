@@ -22,103 +22,108 @@ CONFIRMED = ("data_integrity", "security_settings")
 
 
 @pytest.fixture
-def watched(world: Any) -> Deployment:
+def monitored(world: Any) -> Deployment:
     """The run of 1.3.0 in production, which is watched; its documents are ready."""
-    run = world.scheduled()
-    walk(run.release, "start", "start_monitoring")
-    run = walk(run, "enqueue", "start", "start_verification", "start_monitoring")
-    watching(run)
-    return run  # type: ignore[no-any-return]
+    deployment = world.scheduled()
+    walk(deployment.release, "start", "start_monitoring")
+    deployment = walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
+    monitored_now(deployment)
+    return deployment  # type: ignore[no-any-return]
 
 
-def watching(run: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
+def monitored_now(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Watch a run, or the rollback of it."""
-    return make(MonitoringPeriod, deployment=run, rollback=rollback, purpose="deployment" if rollback is None else "rollback",  # type: ignore[no-any-return]
+    return make(MonitoringPeriod, deployment=deployment, rollback=rollback, purpose="deployment" if rollback is None else "rollback",  # type: ignore[no-any-return]
                 interval_seconds=60, duration_seconds=86400, started_at=now() - timedelta(hours=3), next_at=now())  # fmt: skip
 
 
 def newer(world: Any) -> Deployment:
     """A run of 1.4.0 in production that waits to be verified."""
     release = alter(world.planned("1.4.0"), procedure=active_procedure())
-    run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
+    deployment = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
                requested_by=world.people["ci"], scheduled_by=world.people["operator"])  # fmt: skip
-    run = walk(run, "schedule", "enqueue", "start", "start_verification")
-    return alter(run, measured={"verification": {"code": "a", "configuration": "b", "data": "c"}})  # type: ignore[no-any-return]
+    deployment = walk(deployment, "schedule", "enqueue", "start", "start_verification")
+    return alter(deployment, measured={"verification": {"code": "a", "configuration": "b", "data": "c"}})  # type: ignore[no-any-return]
 
 
 def verified(world: Any) -> Deployment:
     """Let the newer run be verified, which is all that happens."""
-    run = newer(world)
+    deployment = newer(world)
     forget()
     with world.acting_as("second_operator"):
-        verify(run.pk, confirmed=CONFIRMED)
-    return run
+        verify(deployment.pk, confirmed=CONFIRMED)
+    return deployment
 
 
-def test_the_earlier_release_is_complete_and_its_documents_are_published(world: Any, watched: Deployment) -> None:
-    assert {document.state for document in watched.release.documents.all()} == {"ready_to_publish"}
+def test_the_earlier_release_is_complete_and_its_documents_are_published(world: Any, monitored: Deployment) -> None:
+    assert {document.state for document in monitored.release.documents.all()} == {"ready_to_publish"}
     verified(world)
-    release = Release.objects.get(pk=watched.release_id)
-    assert (release.state, world.fresh(watched).state) == ("completed", "succeeded")
+    release = Release.objects.get(pk=monitored.release_id)
+    assert (release.state, world.fresh(monitored).state) == ("completed", "succeeded")
     assert {document.state for document in release.documents.all()} == {"published"}
-    watch = MonitoringPeriod.objects.get(deployment=watched)
-    assert (watch.result, watch.next_at) == ("superseded", None) and watch.ended_at is not None
+    monitoring = MonitoringPeriod.objects.get(deployment=monitored)
+    assert (monitoring.result, monitoring.next_at) == ("superseded", None) and monitoring.ended_at is not None
 
 
-def test_people_are_told_that_the_earlier_run_has_ended_well(world: Any, watched: Deployment, host: MailHost) -> None:
+def test_people_are_told_that_the_earlier_run_has_ended_well(world: Any, monitored: Deployment, host: MailHost) -> None:
     only(("deployment:succeed", "development_team", "mail"), ("deployment:succeed", "users", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     alter(world.people["developer"], quiet_from=time(0), quiet_until=time(0))
-    announced(watched.release, outsider("users", "kita@users.example"))
-    run = verified(world)
-    (notice,) = tell()
-    assert (notice.event, notice.release) == ("deployment:succeed", watched.release)
-    assert "1.3.0" in notice.texts["en"]["subject"] and notice.path == f"/admin/deployment/{watched.pk}/"
-    assert notice.cause == world.people["second_operator"].person_key and notice.waits
+    announced(monitored.release, outsider("users", "kita@users.example"))
+    deployment = verified(world)
+    (notification,) = tell()
+    assert (notification.event, notification.release) == ("deployment:succeed", monitored.release)
+    assert "1.3.0" in notification.texts["en"]["subject"] and notification.path == f"/admin/deployment/{monitored.pk}/"
+    assert notification.cause == world.people["second_operator"].person_key and notification.waits
     deliver()
-    assert outcomes(notice) == {("Developer", "mail"): "sent", ("kita@users.example", "mail"): "pending"}
+    assert outcomes(notification) == {("Developer", "mail"): "sent", ("kita@users.example", "mail"): "pending"}
     assert len(host.mails) == 1
     act = Event.objects.get(
-        kind="operation", operation="deployment:verify", object=f"releases.Deployment:{run.pk}"
+        kind="operation", operation="deployment:verify", object=f"releases.Deployment:{deployment.pk}"
     ).operation_id
-    assert notice.operation_id == act, "it is the same act that said so"
+    assert notification.operation_id == act, "it is the same act that said so"
 
 
 def test_a_rollback_that_is_watched_goes_on_to_its_report(world: Any) -> None:
-    run = walk(world.scheduled(), "enqueue", "start", "fail", "start_rollback", "complete_rollback")
-    rollback = make(Rollback, deployment=run, cause="error_rate", raised_at=now())
+    deployment = walk(world.scheduled(), "enqueue", "start", "fail", "start_rollback", "complete_rollback")
+    rollback = make(Rollback, deployment=deployment, cause="error_rate", raised_at=now())
     rollback = walk(rollback, "assess", "authorise", "start", "start_verification", "start_monitoring")
-    watch = watching(run, rollback)
+    monitoring = monitored_now(deployment, rollback)
     verified(world)
-    assert world.fresh(rollback).state == "reporting" and world.fresh(watch).result == "superseded"
-    assert world.fresh(run).state == "rolled_back" and not [one for one in tell() if one.release == run.release]
+    assert world.fresh(rollback).state == "reporting" and world.fresh(monitoring).result == "superseded"
+    assert world.fresh(deployment).state == "rolled_back" and not [
+        one for one in tell() if one.release == deployment.release
+    ]
 
 
-def test_with_an_alarm_that_is_open_nobody_is_told_that_it_has_ended_well(world: Any, watched: Deployment) -> None:
-    make(Rollback, deployment=watched, cause="error_rate", raised_at=now())
+def test_with_an_alarm_that_is_open_nobody_is_told_that_it_has_ended_well(world: Any, monitored: Deployment) -> None:
+    make(Rollback, deployment=monitored, cause="error_rate", raised_at=now())
     verified(world)
-    release = Release.objects.get(pk=watched.release_id)
-    assert (release.state, world.fresh(watched).state) == ("failed", "succeeded")
+    release = Release.objects.get(pk=monitored.release_id)
+    assert (release.state, world.fresh(monitored).state) == ("failed", "succeeded")
     assert {document.state for document in release.documents.all()} == {"ready_to_publish"}
-    assert not [one for one in tell() if one.release == watched.release]
+    assert not [one for one in tell() if one.release == monitored.release]
 
 
-def test_monitoring_that_waits_for_a_persons_verdict_waits_on(world: Any, watched: Deployment) -> None:
-    watch = MonitoringPeriod.objects.get(deployment=watched)
-    alter(watch, result="inconclusive", next_at=None)
+def test_monitoring_that_waits_for_a_persons_verdict_waits_on(world: Any, monitored: Deployment) -> None:
+    monitoring = MonitoringPeriod.objects.get(deployment=monitored)
+    alter(monitoring, result="inconclusive", next_at=None)
     verified(world)
-    assert world.fresh(watched).state == "monitoring" and world.fresh(watch).ended_at is None
+    assert world.fresh(monitored).state == "monitoring" and world.fresh(monitoring).ended_at is None
     with world.acting_as("second_operator"):
-        record_result(watch.pk, result="passed", reason="looked at the service myself")
-    assert world.fresh(watched).state == "succeeded"
+        record_result(monitoring.pk, result="passed", reason="looked at the service myself")
+    assert world.fresh(monitored).state == "succeeded"
 
 
-def test_a_newer_run_that_is_resolved_takes_its_place_as_well(world: Any, watched: Deployment) -> None:
+def test_a_newer_run_that_is_resolved_takes_its_place_as_well(world: Any, monitored: Deployment) -> None:
     """Settled as unknown: what was watched is over, and nobody says that it has ended well."""
-    run = walk(newer(world), "await_decision", "fail")
+    deployment = walk(newer(world), "await_decision", "fail")
     forget()
     with world.acting_as("second_operator"):
-        resolve(run.pk, how="unknown", reason="the host is lost")
-    watch, release = MonitoringPeriod.objects.get(deployment=watched), Release.objects.get(pk=watched.release_id)
-    assert (watch.result, release.state, world.fresh(watched).state) == ("superseded", "completed", "succeeded")
+        resolve(deployment.pk, how="unknown", reason="the host is lost")
+    monitoring, release = (
+        MonitoringPeriod.objects.get(deployment=monitored),
+        Release.objects.get(pk=monitored.release_id),
+    )
+    assert (monitoring.result, release.state, world.fresh(monitored).state) == ("superseded", "completed", "succeeded")
     assert not [one for one in tell() if one.event == "deployment:succeed"]

@@ -35,9 +35,9 @@ def waiting(world: Any, draft: Any) -> Notification:
     )
     outsider("users", "kita@users.example")
     happens(draft, PLAN)
-    notice = Notification.objects.get(event=PLAN)
-    assert notice.waits
-    return notice
+    notification = Notification.objects.get(event=PLAN)
+    assert notification.waits
+    return notification
 
 
 def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_the_end_alone(
@@ -108,9 +108,9 @@ def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with
     for group in ("users", "partners", "vendors"):
         outsider(group, f"{group}@outside.example")
     happens(draft, PLAN)
-    notice = Notification.objects.get(event=PLAN)
+    notification = Notification.objects.get(event=PLAN)
     with world.acting_as("project_manager"):
-        approve_external(notice.pk, digest=digest_of(notice))
+        approve_external(notification.pk, digest=digest_of(notification))
     deliver()
     happens(draft, end)
     ending = Notification.objects.get(event=end)

@@ -86,7 +86,7 @@ def test_refused_or_withdrawn_it_counts_no_more(world: Any) -> None:
 
 
 def test_a_waiver_after_the_approval_voids_it_and_names_the_key(world: Any) -> None:
-    release, round_ = world.granted()
+    release, approval_request = world.granted()
     waiver = proposed(world, release)
     with acting(COMMAND):
         assert invalidate_stale() == []
@@ -94,7 +94,10 @@ def test_a_waiver_after_the_approval_voids_it_and_names_the_key(world: Any) -> N
         decide.approve(waiver.pk)
     with acting(COMMAND):
         assert invalidate_stale() == [release.pk]
-    assert (world.fresh(round_).state, world.fresh(round_).invalidated_by) == ("invalidated", "waivers")
+    assert (world.fresh(approval_request).state, world.fresh(approval_request).invalidated_by) == (
+        "invalidated",
+        "waivers",
+    )
 
 
 def test_who_waived_does_not_approve(world: Any) -> None:
@@ -105,9 +108,9 @@ def test_who_waived_does_not_approve(world: Any) -> None:
     from releases.operations.release.submit import submit
 
     with world.acting_as("manager"):
-        round_ = submit(release.pk)
+        approval_request = submit(release.pk)
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="waiver"):
-        consent.approve(round_.pk, digest=round_.digest)
+        consent.approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_what_was_waived_is_owed_once_the_run_starts(world: Any) -> None:

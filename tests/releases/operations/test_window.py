@@ -85,8 +85,8 @@ def test_postponing_ends_the_round_the_run_and_the_final_check(world: Any) -> No
     release = world.fresh(release)
     assert (release.state, release.scheduled_start_at) == ("testing_completed", start)
     assert world.fresh(deployment).state == "cancelled"
-    round_ = ApprovalRequest.objects.get(release=release)
-    assert (round_.state, round_.invalidated_by) == ("invalidated", "window")
+    approval_request = ApprovalRequest.objects.get(release=release)
+    assert (approval_request.state, approval_request.invalidated_by) == ("invalidated", "window")
     assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
     assert (
         not release.milestones.filter(guards__in=["mark_approved", "complete_final_check"])
@@ -109,27 +109,27 @@ def extra(world: Any, who: str = "manager", **fields: Any) -> ApprovalRequest:
 
 
 def test_an_extra_window_opens_with_the_second_approval_only(world: Any) -> None:
-    round_ = extra(world)
+    approval_request = extra(world)
     middle = now() + timedelta(days=1, hours=1)
     for name, opens in (("committee_a", False), ("committee_b", True)):
         with world.acting_as(name):
-            approve(round_.pk, digest=round_.digest)
+            approve(approval_request.pk, digest=approval_request.digest)
         answer = opening(world.application, world.environments["production"], middle)
         assert answer.open == opens
 
 
 def test_who_asks_for_a_window_does_not_approve_it(world: Any) -> None:
-    round_ = extra(world, "author_on_committee")
+    approval_request = extra(world, "author_on_committee")
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="submitted it"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_a_rejected_window_stays_closed(world: Any) -> None:
-    round_ = extra(world)
+    approval_request = extra(world)
     with world.acting_as("committee_a"):
-        reject(round_.pk, digest=round_.digest, comment="too soon")
+        reject(approval_request.pk, digest=approval_request.digest, comment="too soon")
     with world.acting_as("committee_b"), pytest.raises(NotPossible):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     answer = opening(world.application, world.environments["production"], now() + timedelta(days=1, hours=1))
     assert answer.window is None or answer.window.name != "second extra"
 

@@ -37,10 +37,10 @@ def rule(world: Any, who: str = "manager", environment: str = "production", **fi
 
 def consent(world: Any, window: ChangeWindow) -> None:
     """Grant its round, by two of the committee."""
-    round_ = ApprovalRequest.objects.get(window=window)
+    approval_request = ApprovalRequest.objects.get(window=window)
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
-            approve(round_.pk, digest=round_.digest)
+            approve(approval_request.pk, digest=approval_request.digest)
 
 
 def names(world: Any, environment: str = "production") -> set[str]:
@@ -60,15 +60,19 @@ def monday(weeks: int = 1) -> datetime:
 
 def test_in_a_protected_environment_a_rule_counts_only_when_its_round_is_granted(world: Any) -> None:
     window = rule(world)
-    round_ = ApprovalRequest.objects.get(window=window)
-    assert round_.subject == "extra_window" and round_.rules and round_.document["reason"] == "small changes"
+    approval_request = ApprovalRequest.objects.get(window=window)
+    assert (
+        approval_request.subject == "extra_window"
+        and approval_request.rules
+        and approval_request.document["reason"] == "small changes"
+    )
     production = world.environments["production"]
     assert "Weekly" not in names(world) and not opening(world.application, production, monday()).open
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     assert "Weekly" not in names(world), "one of two is not enough"
     with world.acting_as("committee_b"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     assert "Weekly" in names(world) and opening(world.application, production, monday()).open
 
 
@@ -128,9 +132,9 @@ def test_a_rejected_replacement_leaves_the_old_rule(world: Any) -> None:
     first = rule(world)
     consent(world, first)
     second = rule(world, name_en="Second", replaces_id=first.pk)
-    round_ = ApprovalRequest.objects.get(window=second)
+    approval_request = ApprovalRequest.objects.get(window=second)
     with world.acting_as("committee_a"):
-        reject(round_.pk, digest=round_.digest, comment="no")
+        reject(approval_request.pk, digest=approval_request.digest, comment="no")
     assert "Weekly" in names(world)
     rule(world, name_en="Third", replaces_id=first.pk)
 
@@ -191,9 +195,9 @@ def test_a_withdrawn_window_stops_counting_at_once_and_its_round_ends(world: Any
     assert (states[proposed.pk], states[granted.pk], states[extra.pk]) == ("withdrawn", "invalidated", "invalidated")
     assert not names(world) & {"Proposed", "Granted", "extra"}
     assert not opening(world.application, world.environments["production"], now()).open or now().weekday() == 2
-    round_ = ApprovalRequest.objects.get(window=proposed)
+    approval_request = ApprovalRequest.objects.get(window=proposed)
     with world.acting_as("committee_a"), pytest.raises(NotPossible):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
 
 
 def test_a_company_holiday_moves_the_window_that_the_gate_asks_for(world: Any) -> None:

@@ -62,7 +62,7 @@ def _words(rows: Iterable[parts.Label]) -> list[str]:
 def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
     gates = {gate.key: gate.ja for gate in p.gates}
     checks = {check.key: check.ja for check in p.checks}
-    watched = [metric.ja for metric in p.metrics if metric.origin == "written"]
+    monitored = [metric.ja for metric in p.metrics if metric.origin == "written"]
     functional = [checks[key] for key in ("main_functions", "error_handling", "performance")]
     operational = [checks[key] for key in ("monitoring_logs", "monitoring_alerts", "monitoring_backups")]
     back = _words(p.plans.rollback)
@@ -96,7 +96,7 @@ def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
         ],
         ("ReleaseProcess", "release", "rollback", "triggers"): _words(p.rollback.reasons),
         ("ReleaseProcess", "release", "rollback", "procedure"): back,
-        ("ReleaseProcess", "post_release", "monitoring", "metrics"): watched,
+        ("ReleaseProcess", "post_release", "monitoring", "metrics"): monitored,
         ("ReleaseProcess", "post_release", "verification", "functional"): functional,
         ("ReleaseProcess", "post_release", "verification", "operational"): operational,
         ("VersionManagement", "branches", "main", "protection"): protection("main"),
@@ -112,7 +112,7 @@ def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
         ("ReleaseVerification", "pre_deployment", "documentation", "required"): _words(p.documents),
         ("ReleaseVerification", "pre_deployment", "documentation", "review"): _words(p.document_states),
         ("ReleaseVerification", "post_deployment", "functional", "checks"): functional,
-        ("ReleaseVerification", "post_deployment", "functional", "metrics"): watched,
+        ("ReleaseVerification", "post_deployment", "functional", "metrics"): monitored,
         ("ReleaseVerification", "post_deployment", "operational", "monitoring"): operational,
         ("ReleaseVerification", "post_deployment", "operational", "verification"): [
             checks[key] for key in ("service_state", "data_integrity", "security_settings")
@@ -127,7 +127,7 @@ def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
         ("RollbackProcedure", "steps", "execution", "verification"): [
             checks[key] for key in ("rollback_logs", "rollback_metrics", "rollback_functions")
         ],
-        ("RollbackProcedure", "steps", "post_rollback", "monitoring", "metrics"): watched,
+        ("RollbackProcedure", "steps", "post_rollback", "monitoring", "metrics"): monitored,
         ("RollbackProcedure", "steps", "post_rollback", "documentation", "required"): _words(p.rollback.documents),
     }
 

@@ -225,10 +225,10 @@ def test_parameters_that_a_kind_does_not_take_are_found_when_it_is_read(
 
 def test_documents_and_thresholds_are_those_that_the_product_knows() -> None:
     assert set().union(*DOCUMENTS.values()) == set(Document.Kind.values)
-    judges = {"junit": junit, "coverage": coverage, "sarif": sarif, "security_scan": security_scan,
+    evaluates = {"junit": junit, "coverage": coverage, "sarif": sarif, "security_scan": security_scan,
               "performance": performance}  # fmt: skip
     for kind, threshold in JUDGED_BY.items():
-        assert f'limits["{threshold}"]' in inspect.getsource(judges[kind].judge)
+        assert f'limits["{threshold}"]' in inspect.getsource(evaluates[kind].evaluate)
     assert set(JUDGED_BY) == {gate["evidence"] for gate in RAW["gates"] if gate.get("threshold")}
 
 

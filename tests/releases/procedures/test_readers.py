@@ -172,7 +172,7 @@ READERS = {
     "Monitoring.baseline_statistic": BEGIN,
     "Monitoring.check_interval_minutes": BEGIN,
     "Monitoring.measurements_min": "releases/operations/monitoring/measure.py",
-    "Monitoring.error_limit": "releases/operations/monitoring/unclear.py",
+    "Monitoring.error_limit": "releases/operations/monitoring/inconclusive.py",
     "Trigger.critical": BEGIN,
     "Trigger.group": SHEET,
     "Trigger.metric": BEGIN,

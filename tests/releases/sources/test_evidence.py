@@ -10,7 +10,7 @@ import pytest
 from django.utils import translation
 from hypothesis import given, settings, strategies as st
 
-from releases.evidence_readers import EVIDENCE_TYPES, FORMS, LARGEST, NAMES, BadEvidence, judge, read
+from releases.evidence_readers import EVIDENCE_TYPES, FORMS, LARGEST, NAMES, BadEvidence, evaluate, read
 from releases.procedures.load import default
 
 LIMITS = default().threshold_values()
@@ -54,7 +54,7 @@ ERROR = '<testcase name="e" classname="c"><error message="no">x</error></testcas
 
 
 def _result(kind: str, content: bytes) -> str:
-    return judge(kind, read(kind, content).values, LIMITS)[0]
+    return evaluate(kind, read(kind, content).values, LIMITS)[0]
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ def test_a_report_above_the_limit_is_refused_though_it_is_whole() -> None:
 
 
 def test_a_missing_limit_or_value_is_unknown() -> None:
-    assert judge("coverage", {"line_rate": "1"}, {})[0] == "unknown"
-    assert judge("junit", {}, LIMITS)[0] == "unknown"
-    assert judge("horoscope", {}, LIMITS)[0] == "unknown"
-    assert judge("coverage", {"line_rate": "much"}, LIMITS)[0] == "unknown"
+    assert evaluate("coverage", {"line_rate": "1"}, {})[0] == "unknown"
+    assert evaluate("junit", {}, LIMITS)[0] == "unknown"
+    assert evaluate("horoscope", {}, LIMITS)[0] == "unknown"
+    assert evaluate("coverage", {"line_rate": "much"}, LIMITS)[0] == "unknown"
 
 
 @given(kind=st.sampled_from([name for name in NAMES if name != "file"]), content=st.binary(min_size=1, max_size=200))
@@ -267,13 +267,13 @@ def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
         reading = read("sarif", content)
     except BadEvidence:
         return
-    assert judge("sarif", reading.values, LIMITS)[0] in ("passed", "failed", "unknown")
+    assert evaluate("sarif", reading.values, LIMITS)[0] in ("passed", "failed", "unknown")
 
 
 def test_every_kind_is_registered_once_under_its_file() -> None:
     assert len(set(NAMES)) == len(EVIDENCE_TYPES)
     for kind in EVIDENCE_TYPES:
-        assert kind.judge.__module__ == f"releases.evidence_readers.{kind.name}"
+        assert kind.evaluate.__module__ == f"releases.evidence_readers.{kind.name}"
         forms = [form for form in FORMS if form.kind == kind.name]
         assert forms and len({form.label for form in forms}) == len(forms)
 
@@ -319,7 +319,7 @@ K6_OLD = {
 def test_both_forms_of_the_k6_summary_are_read(summary: Any) -> None:
     reading = read("performance", json.dumps(summary).encode())
     assert reading.values == {"tool": "k6", "measured": "0.12", "requests": 1000, "failed_share": "0.002"}
-    assert judge("performance", reading.values, LIMITS)[0] == "unknown", "a summary alone has no baseline"
+    assert evaluate("performance", reading.values, LIMITS)[0] == "unknown", "a summary alone has no baseline"
     for baseline, result in (("0.1", "passed"), (0.1, "passed"), ("0.0999", "failed")):
         assert _result("performance", json.dumps({**summary, "baseline_seconds": baseline}).encode()) == result
 
@@ -371,7 +371,7 @@ def test_names_are_kept_as_people_write_them() -> None:
 
 def test_any_file_is_kept_and_passes_no_gate() -> None:
     reading = read("file", bytes(range(256)))
-    assert reading.values == {"bytes": 256} and judge("file", reading.values, LIMITS)[0] == "unknown"
+    assert reading.values == {"bytes": 256} and evaluate("file", reading.values, LIMITS)[0] == "unknown"
 
 
 def test_a_gate_of_the_procedure_reads_no_plain_file() -> None:

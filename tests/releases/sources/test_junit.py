@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils import translation
 
-from releases.evidence_readers import BadEvidence, judge, read
+from releases.evidence_readers import BadEvidence, evaluate, read
 from releases.evidence_readers.junit import DEEPEST
 from releases.procedures.load import default
 
@@ -44,7 +44,7 @@ def _english() -> Iterator[None]:
 
 
 def _result(content: bytes) -> str:
-    return judge("junit", read("junit", content).values, LIMITS)[0]
+    return evaluate("junit", read("junit", content).values, LIMITS)[0]
 
 
 def test_it_is_counted_from_its_cases() -> None:
@@ -60,7 +60,7 @@ def test_the_reports_of_the_tools_are_read(name: str) -> None:
     values = read("junit", (SAMPLES / name).read_bytes()).values
     found = tuple(values[key] for key in ("tests", "failures", "errors", "skipped", "passed", "flaky"))
     assert found == COUNTS[name]
-    assert judge("junit", values, LIMITS)[0] == "failed"
+    assert evaluate("junit", values, LIMITS)[0] == "failed"
     assert set(COUNTS) == {path.name for path in SAMPLES.iterdir()}
 
 

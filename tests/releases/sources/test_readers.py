@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from releases.evidence_readers import BadEvidence, Reading, judge, read
+from releases.evidence_readers import BadEvidence, Reading, evaluate, read
 
 SAMPLES = Path(__file__).parent / "samples"
 LIMITS = {"security_findings_max": 0, "coverage_min": "0.90", "performance_ratio_max": "1.20"}
@@ -27,7 +27,7 @@ def counts(reading: Reading) -> list[Any]:
 
 
 def outcome(kind: str, reading: Reading) -> str:
-    return judge(kind, reading.values, LIMITS)[0]
+    return evaluate(kind, reading.values, LIMITS)[0]
 
 
 def vulnerable(*severities: str) -> dict[str, Any]:

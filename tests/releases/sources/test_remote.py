@@ -270,7 +270,7 @@ def test_no_secret_is_an_argument_a_variable_or_left_on_the_disk(
     stores: set[str] = set()
     over = threading.Event()
 
-    def watch() -> None:
+    def monitoring() -> None:
         while not over.is_set():
             for place in Path("/proc").glob("[0-9]*"):
                 try:
@@ -286,7 +286,7 @@ def test_no_secret_is_an_argument_a_variable_or_left_on_the_disk(
                 except OSError:
                     continue
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=monitoring)
     watcher.start()
     try:
         with over_http(origin.parent) as site:
@@ -338,8 +338,8 @@ def test_a_server_that_never_answers_is_given_up_with_all_its_children(
     mirror: Path, tmp_path: Path, scheme: str
 ) -> None:
     own = key(tmp_path / "own")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as unresponsive:
+        port = unresponsive.getsockname()[1]
         known = f"[127.0.0.1]:{port} {own.with_suffix('.pub').read_text()}"
         credentials = Credentials.of({"GIT_SSH_KEY": own.read_text(), "GIT_KNOWN_HOSTS": known})
         begun = time.monotonic()

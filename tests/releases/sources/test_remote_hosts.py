@@ -53,8 +53,8 @@ def test_a_host_whose_name_nobody_knows_now_may_be_entered(mirror: Path) -> None
 
 def another_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the guard be told that localhost lies at 127.0.0.2, while the resolver tells git 127.0.0.1."""
-    judged = module.places_of
-    monkeypatch.setattr(module, "places_of", lambda _host, port, **given: judged("127.0.0.2", port, **given))
+    evaluated = module.places_of
+    monkeypatch.setattr(module, "places_of", lambda _host, port, **given: evaluated("127.0.0.2", port, **given))
 
 
 def test_git_goes_to_the_address_that_was_judged(origin: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from releases.evidence_readers import BadEvidence, judge, read
+from releases.evidence_readers import BadEvidence, evaluate, read
 from releases.procedures.load import default
 
 LIMITS = default().threshold_values()
@@ -30,8 +30,8 @@ def sarif(*results: Any, tool: Any = LINT, **run: Any) -> bytes:
     return json.dumps({"version": "2.1.0", "runs": [{"tool": tool, "results": list(results), **run}]}).encode()
 
 
-def judged(content: bytes) -> str:
-    return judge("sarif", read("sarif", content).values, LIMITS)[0]
+def evaluated(content: bytes) -> str:
+    return evaluate("sarif", read("sarif", content).values, LIMITS)[0]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def judged(content: bytes) -> str:
 )
 def test_an_error_is_found_however_its_rule_is_named(tool: Any, result: Any) -> None:
     assert read("sarif", sarif(result, tool=tool)).values["errors"] == 1
-    assert judged(sarif(result, tool=tool)) == "failed"
+    assert evaluated(sarif(result, tool=tool)) == "failed"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_an_error_is_found_however_its_rule_is_named(tool: Any, result: Any) -> 
     ],
 )
 def test_what_is_no_error_passes(result: Any) -> None:
-    assert judged(sarif(result)) == "passed"
+    assert evaluated(sarif(result)) == "passed"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_what_is_no_error_passes(result: Any) -> None:
 )
 def test_a_level_that_cannot_be_resolved_is_unknown(result: Any) -> None:
     assert read("sarif", sarif(result)).values["unresolved"] == 1
-    assert judged(sarif(result)) == "unknown"
-    assert judged(sarif(result, {"level": "error"})) == "failed"
+    assert evaluated(sarif(result)) == "unknown"
+    assert evaluated(sarif(result, {"level": "error"})) == "failed"
 
 
 def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
@@ -114,7 +114,7 @@ def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
         ({"ruleId": "CA1000"}, [down, {}], "failed"),
         ({"ruleId": "N1"}, [overriding("note", {"index": 9})], "unknown"),
     ):
-        assert judged(sarif(result, invocations=invocations)) == outcome, (result, invocations)
+        assert evaluated(sarif(result, invocations=invocations)) == outcome, (result, invocations)
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,20 @@ def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
 )
 def test_a_run_that_did_not_end_well_or_lies_elsewhere_is_unknown(run: Any) -> None:
     tool = {"driver": {"name": "lint", "notifications": [{"id": "crash", **ERROR}]}}
-    assert judged(sarif(tool=tool, **run)) == "unknown"
+    assert evaluated(sarif(tool=tool, **run)) == "unknown"
     warned = {"invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [{"level": "warning"}]}]}
-    assert judged(sarif(tool=tool, **warned)) == "passed"
+    assert evaluated(sarif(tool=tool, **warned)) == "passed"
 
 
 def test_results_that_are_only_in_an_external_file_are_unknown() -> None:
     run = {"tool": LINT, "externalPropertyFileReferences": {"results": [{"location": {"uri": "x"}}]}}
-    assert judged(json.dumps({"version": "2.1.0", "runs": [run]}).encode()) == "unknown"
+    assert evaluated(json.dumps({"version": "2.1.0", "runs": [run]}).encode()) == "unknown"
     inline = {
         "version": "2.1.0",
         "runs": [{"tool": LINT, "results": []}],
         "inlineExternalProperties": [{"results": []}],
     }
-    assert judged(json.dumps(inline).encode()) == "unknown"
+    assert evaluated(json.dumps(inline).encode()) == "unknown"
     with pytest.raises(BadEvidence, match="no list of results"):
         read("sarif", json.dumps({"version": "2.1.0", "runs": [{"tool": LINT}]}).encode())
 

@@ -65,7 +65,7 @@ def test_an_epoch_never_falls(world: Any, database: str) -> None:
 
     release = world.planned()
     with acting(SOMEONE), operation("test:lay") as op:
-        run = Deployment.objects.create(
+        deployment = Deployment.objects.create(
             release=release,
             application=release.application,
             environment=world.environments["development"],
@@ -73,12 +73,12 @@ def test_an_epoch_never_falls(world: Any, database: str) -> None:
             requested_by=world.people["ci"],
         )
         step = Step.objects.create(
-            deployment=run, phase="deployment", ordinal=1, step_type="command", parameters={}, fencing_token=3
+            deployment=deployment, phase="deployment", ordinal=1, step_type="command", parameters={}, fencing_token=3
         )
-        op.about(run)
-    change_epoch = "UPDATE releases_step SET fencing_token = %s WHERE id = %s"
-    assert refused(database, change_epoch, 2, step.pk) == "RI003"
-    assert refused(database, change_epoch, 4, step.pk) == ""
+        op.about(deployment)
+    change_fencing_token = "UPDATE releases_step SET fencing_token = %s WHERE id = %s"
+    assert refused(database, change_fencing_token, 2, step.pk) == "RI003"
+    assert refused(database, change_fencing_token, 4, step.pk) == ""
 
 
 def test_without_an_actor_nothing_is_written(world: Any, database: str) -> None:

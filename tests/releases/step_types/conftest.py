@@ -214,7 +214,7 @@ class Target:
         context = StepContext(
             key=key,
             fencing_token=fencing_token,
-            run_token="deployment:1",
+            deployment_key="deployment:1",
             target=self.spec,
             repository=str(self.versions.path),
             wanted=self.versions.new,
@@ -248,7 +248,7 @@ class Target:
     def install_old(self) -> None:
         """Bring the old version into force by the product's own steps."""
         begin = self.context("0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration)
-        begin = replace(begin, run_token="deployment:0", previous_configuration={})
+        begin = replace(begin, deployment_key="deployment:0", previous_configuration={})
         self.step("code_deploy", begin)
         self.step("configuration_update", replace(begin, key="0/2/x"))
         self.step("database_update", replace(begin, key="0/3/x"), direction="deployment")

@@ -113,7 +113,7 @@ def test_another_step_of_the_run_does_not_overwrite_it(target: Target) -> None:
 def test_nothing_is_dumped_where_nothing_is(target: Target) -> None:
     context = replace(target.context(), previous=None, previous_configuration={})
     assert target.step("backup", context)["nothing"] is True
-    without = replace(context, run_token="deployment:2", configuration={}, previous=target.versions.old)
+    without = replace(context, deployment_key="deployment:2", configuration={}, previous=target.versions.old)
     assert target.step("backup", without)["nothing"] is True
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from environments.connectivity import addresses
 from releases.step_types import by_name
-from releases.step_types.base import Overdue, Probe, StepContext, StepFailed, StopRequested, Unanswered
+from releases.step_types.base import NoResponse, Overdue, Probe, StepContext, StepFailed, StopRequested
 from releases.step_types.http_call import LONGEST_TAIL, HttpCallParameters, faults_of_hosts
 from releases.step_types.target import journal_lines
 from tests.releases.step_types.conftest import Target
@@ -144,7 +144,7 @@ def test_a_request_that_never_left_is_surely_not_made(bare_target: Target) -> No
 
 def test_a_request_without_an_answer_is_in_doubt_unless_it_may_be_repeated(bare_target: Target) -> None:
     bare_target.receiver.held = threading.Event()
-    with pytest.raises(Unanswered, match="no complete answer within"):
+    with pytest.raises(NoResponse, match="no complete answer within"):
         call(bare_target, seconds=0.5)
     assert look(bare_target) is Probe.UNKNOWN
     assert look(bare_target, idempotency_header="Once") is Probe.NOT_DONE

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from releases.step_types import by_name
-from releases.step_types.base import Probe, StepFailed, TargetSpec, Unproven
+from releases.step_types.base import NotProven, Probe, StepFailed, TargetSpec
 from releases.step_types.processes import family, holders, listeners, start_time
 from releases.step_types.service_control import running_service
 from releases.step_types.service_proof import answers, is_version, reported
@@ -158,7 +158,7 @@ def test_a_port_that_another_process_holds_is_no_proof(target: Target) -> None:
 @pytest.mark.usefixtures("no_orphans")
 def test_a_service_that_forks_away_is_unknown_until_it_reports_its_version(target: Target) -> None:
     orphaned(target, ends=True)
-    with pytest.raises(Unproven, match=r"service\.version"):
+    with pytest.raises(NotProven, match=r"service\.version"):
         restart(target)
     assert looked(target)[0] is Probe.UNKNOWN
     os.kill(int(holders(listeners(int(url(target).rsplit(":", 1)[1].strip("/")))).split()[1]), 9)
@@ -169,7 +169,7 @@ def test_a_service_that_forks_away_is_unknown_until_it_reports_its_version(targe
 
 def test_without_a_port_or_a_version_a_person_looks(anywhere: Target) -> None:
     with_service(anywhere, ready=None)
-    with pytest.raises(Unproven, match=r"service\.without_port") as raised:
+    with pytest.raises(NotProven, match=r"service\.without_port") as raised:
         restart(anywhere)
     assert raised.value.facts["pid"] and looked(anywhere)[0] is Probe.UNKNOWN
     with_service(anywhere, without_port=True)

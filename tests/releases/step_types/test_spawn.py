@@ -102,14 +102,14 @@ def test_a_program_dies_with_who_started_it(spawns: bool) -> None:
     script = WORKER.format(here=HERE, spawns=spawns, path=os.environ["PATH"])
     worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
-    watch = os.pidfd_open(int(worker.stdout.readline()))
+    monitoring = os.pidfd_open(int(worker.stdout.readline()))
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     worker.stdout.close()
     try:
-        assert _ends(watch)
+        assert _ends(monitoring)
     finally:
-        os.close(watch)
+        os.close(monitoring)
 
 
 def test_a_program_whose_worker_died_before_it_was_tied_does_not_begin(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_program_whose_worker_died_before_it_was_tied_does_not_begin(tmp_path:
     assert ended.returncode == 137 and not (tmp_path / "made").exists()
 
 
-def _ends(watch: int) -> bool:
+def _ends(monitoring: int) -> bool:
     import select
 
-    return bool(select.select([watch], [], [], 20)[0])
+    return bool(select.select([monitoring], [], [], 20)[0])

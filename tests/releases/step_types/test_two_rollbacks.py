@@ -13,16 +13,16 @@ from releases.step_types.written_rows import written_since
 from tests.releases.step_types.conftest import Target
 
 
-def _out(target: Target, run: int, **changes: Any) -> dict[str, Any]:
+def _out(target: Target, deployment: int, **changes: Any) -> dict[str, Any]:
     """Make the backup and the database step of one run; return their results by kind."""
-    token = f"deployment:{run}"
-    backup = target.step("backup", target.context(f"{run}/1/x", run_token=token, **changes))
-    update = target.context(f"{run}/2/x", run_token=token, earlier={"backup": backup}, **changes)
+    token = f"deployment:{deployment}"
+    backup = target.step("backup", target.context(f"{deployment}/1/x", deployment_key=token, **changes))
+    update = target.context(f"{deployment}/2/x", deployment_key=token, earlier={"backup": backup}, **changes)
     return {"backup": backup, "database_update": target.step("database_update", update, direction="deployment")}
 
 
-def _back(target: Target, run: int, earlier: dict[str, Any]) -> dict[str, Any]:
-    context: StepContext = replace(target.back(f"{run}/9/x", earlier), run_token=f"deployment:{run}")
+def _back(target: Target, deployment: int, earlier: dict[str, Any]) -> dict[str, Any]:
+    context: StepContext = replace(target.back(f"{deployment}/9/x", earlier), deployment_key=f"deployment:{deployment}")
     return target.step("database_update", context, direction="rollback", rollback_method="restore")
 
 

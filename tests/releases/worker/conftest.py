@@ -108,11 +108,11 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
         release = alter(world.planned(), step_plan=plan(*forward, **options))
         world.evidence("1.3.0")
         with world.acting_as("developer"):
-            run = request(release.pk, environment_id=world.environments["development"].pk)
-            schedule(run.pk)
+            deployment = request(release.pk, environment_id=world.environments["development"].pk)
+            schedule(deployment.pk)
         with acting(WORKER):
-            enqueue(run.pk)
-        return world.fresh(run)  # type: ignore[no-any-return]
+            enqueue(deployment.pk)
+        return world.fresh(deployment)  # type: ignore[no-any-return]
 
     return make
 
@@ -125,29 +125,29 @@ def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
         open_to_programs(world.targets["production"], tmp_path)
         release = alter(world.tested(), step_plan=plan(*forward, **options))
         with world.acting_as("manager"):
-            round_ = submit(release.pk)
+            approval_request = submit(release.pk)
         for name in ("committee_a", "committee_b"):
             with world.acting_as(name):
-                approve(round_.pk, digest=round_.digest)
+                approve(approval_request.pk, digest=approval_request.digest)
         for name in ("manager", "operator"):
             with world.acting_as(name):
                 sign(release.pk)
         with world.acting_as("operator"):
-            run = request(release.pk, environment_id=world.environments["production"].pk)
-            schedule(run.pk)
-        return world.fresh(run)  # type: ignore[no-any-return]
+            deployment = request(release.pk, environment_id=world.environments["production"].pk)
+            schedule(deployment.pk)
+        return world.fresh(deployment)  # type: ignore[no-any-return]
 
     return make
 
 
-def first(run: Deployment) -> Step:
+def first(deployment: Deployment) -> Step:
     """The first step of a run."""
-    return run.steps.get(ordinal=1)
+    return deployment.steps.get(ordinal=1)
 
 
-def states(run: Deployment) -> list[str]:
+def states(deployment: Deployment) -> list[str]:
     """The states of a run's steps, in order."""
-    return list(Step.objects.filter(deployment=run).order_by("ordinal").values_list("state", flat=True))
+    return list(Step.objects.filter(deployment=deployment).order_by("ordinal").values_list("state", flat=True))
 
 
 def jobs(queue_name: str) -> list[tuple[str, dict[str, Any]]]:

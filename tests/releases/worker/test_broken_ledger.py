@@ -75,14 +75,14 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
     tmp_path: Path,
 ) -> None:
     flag = tmp_path / "go"
-    run = consented(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
+    deployment = consented(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
     with world.acting_as("manager"):
-        window = request_window(run.environment_id, application_id=run.application_id, name="extra", reason="for the test",
-                         starts_at=run.release.scheduled_start_at, ends_at=run.release.scheduled_end_at)  # fmt: skip
+        window = request_window(deployment.environment_id, application_id=deployment.application_id, name="extra", reason="for the test",
+                         starts_at=deployment.release.scheduled_start_at, ends_at=deployment.release.scheduled_end_at)  # fmt: skip
     with acting(WORKER):
-        enqueue(run.pk)
-    worker = at_work(first(run).pk)
-    while world.fresh(run).state != "running":
+        enqueue(deployment.pk)
+    worker = at_work(first(deployment).pk)
+    while world.fresh(deployment).state != "running":
         time.sleep(0.01)
     assert check().result == "passed"
     number, mended = broken()
@@ -93,15 +93,15 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
     assert (found.result, found.number, found.whole) == ("failed", number, True)
     flag.touch()
     worker.join()
-    assert world.fresh(run).state == "verifying"
+    assert world.fresh(deployment).state == "verifying"
     with world.acting_as("second_operator"):
-        verify(run.pk, confirmed=("data_integrity", "security_settings"))
+        verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
     with world.acting_as("operator"), pytest.raises(GateNotPassed, match=f"event {number}"):
-        request(run.release_id, environment_id=run.environment_id)
+        request(deployment.release_id, environment_id=deployment.environment_id)
     with world.acting_as("committee_a"), pytest.raises(GateNotPassed, match=f"event {number}"):
         approve(window.pk, digest=window.digest)
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="performance_drop", note="the lists")
+        alarm = decide.raise_(deployment.pk, cause="performance_drop", note="the lists")
     with world.acting_as("manager"):
         decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
     with acting(WORKER):
@@ -111,7 +111,7 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
         decide.authorise(alarm.pk, digest=shown(alarm))
     with acting(WORKER):
         run_from(rollback.start_rollback(alarm.pk))
-    assert world.fresh(run).state == "rolled_back"
+    assert world.fresh(deployment).state == "rolled_back"
     set_event(number, mended)
     found = check()
     assert (found.result, found.whole) == ("passed", True), "while it does not hold, all of it is verified each time"
@@ -122,24 +122,24 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
 def test_what_is_scheduled_waits_until_two_people_have_accepted_it(
     world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], state_folder: Path
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     check()
     number, _mended = broken()
     with acting(WORKER):
         found = standing.run(whole=True)
     assert found is not None and found.number == number
     with acting(WORKER), pytest.raises(GateNotPassed, match="two people accept"):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     with world.acting_as("operator"):
-        cancel(run.pk, reason="again")
+        cancel(deployment.pk, reason="again")
     with world.acting_as("administrator"):
         proposed = resume.request_resumption(reason="the disk flipped a bit, and no copy has the event")
     with acting(WORKER), pytest.raises(GateNotPassed):
-        _again(world, run)
+        _again(world, deployment)
     with world.acting_as("committee_a"):
         resume.confirm(proposed.pk)
     with acting(WORKER):
-        enqueue(_again(world, run).pk)
+        enqueue(_again(world, deployment).pk)
     found = check()
     assert (found.result, found.number, found.accepted) == ("failed", number, True), "it is said for ever"
     other = number + 5
@@ -151,10 +151,10 @@ def test_what_is_scheduled_waits_until_two_people_have_accepted_it(
     )
 
 
-def _again(world: Any, run: Deployment) -> Deployment:
+def _again(world: Any, deployment: Deployment) -> Deployment:
     with world.acting_as("operator"):
-        waiting = Deployment.objects.filter(release=run.release_id, state="requested").first()
-        waiting = waiting or request(run.release_id, environment_id=run.environment_id)
+        waiting = Deployment.objects.filter(release=deployment.release_id, state="requested").first()
+        waiting = waiting or request(deployment.release_id, environment_id=deployment.environment_id)
         return schedule(waiting.pk)
 
 
@@ -176,14 +176,14 @@ def test_an_emergency_passes(world: Any, check: Callable[[], Verification], stat
 def test_a_signer_that_does_not_sign_stops_what_is_new(
     world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], settings: Any
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     settings.HEARTBEAT_TIMEOUT = 0.001
     with acting(WORKER), pytest.raises(GateNotPassed, match="signer is unresponsive"):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     settings.HEARTBEAT_TIMEOUT = 60.0
     check()
     with acting(WORKER):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
 
 
 def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
@@ -191,13 +191,13 @@ def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
 ) -> None:
     from audit.models import Outbox
 
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     assert check().result == "passed"
     (state_folder / "ledger_signer" / "key.pub").unlink()
     (state_folder / "verifier" / "verified.json").unlink()
     with acting(WORKER):
         found = standing.run()
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     assert found is not None and found.result == "inconclusive" and "no public key" in found.finding
     assert Outbox.objects.filter(event="ledger:alarm", object=f"audit.Verification:{found.pk}").count() == 1
     set_event(1, f"bytes = {BROKEN}")

@@ -163,14 +163,18 @@ def look_everywhere(database: str, valkey: redis.Redis, said: str) -> dict[str, 
     return places
 
 
-def shown(world: Any, run: Deployment, browsers: Callable[[str], Any], token: str) -> dict[str, set[str]]:
+def shown(world: Any, deployment: Deployment, browsers: Callable[[str], Any], token: str) -> dict[str, set[str]]:
     """Page → encodings found on it."""
     client = browsers("operator")
-    addresses = [reverse("deployment", args=[run.pk]), reverse("release", args=[run.release_id]), "/admin/timeline/"]
-    addresses += [reverse("step-log", args=[step.pk]) for step in run.steps.all()]
-    addresses += [reverse("dry-run", args=[run.release_id, "development"])]
+    addresses = [
+        reverse("deployment", args=[deployment.pk]),
+        reverse("release", args=[deployment.release_id]),
+        "/admin/timeline/",
+    ]
+    addresses += [reverse("step-log", args=[step.pk]) for step in deployment.steps.all()]
+    addresses += [reverse("dry-run", args=[deployment.release_id, "development"])]
     pages = {address: client.get(address).content for address in addresses}
-    pages["api"] = ask("get", f"/deployments/{run.pk}", token=token).content
+    pages["api"] = ask("get", f"/deployments/{deployment.pk}", token=token).content
     return {address: found for address, content in pages.items() if (found := found_in(content))}
 
 
@@ -192,9 +196,9 @@ def test_a_run_that_ends_well_leaves_it_nowhere(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     caplog.set_level("DEBUG")
-    run = speaking()
+    deployment = speaking()
     work(valkey)
-    assert (world.fresh(run).state, set(states(run))) == ("succeeded", {"succeeded"})
+    assert (world.fresh(deployment).state, set(states(deployment))) == ("succeeded", {"succeeded"})
     printed = "".join(StepOutput.objects.order_by("pk").values_list("text", flat=True))
     assert printed.count(MARK.decode()) == len(ENCODED) and printed.count("****") >= 2 * len(ENCODED)
     config = (Path(world.targets["development"].root) / "shared" / "config.env").read_text()
@@ -202,7 +206,7 @@ def test_a_run_that_ends_well_leaves_it_nowhere(
     captured = capfd.readouterr()
     said = "\n".join([caplog.text, captured.out, captured.err])
     assert look_everywhere(database, valkey, said) == {}
-    assert shown(world, run, browsers, managing) == {}
+    assert shown(world, deployment, browsers, managing) == {}
 
 
 def test_a_run_that_fails_with_it_on_its_lips_leaves_it_nowhere(
@@ -210,15 +214,15 @@ def test_a_run_that_fails_with_it_on_its_lips_leaves_it_nowhere(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     caplog.set_level("DEBUG")
-    run = speaking("fail")
+    deployment = speaking("fail")
     work(valkey)
-    assert world.fresh(run).state == "failed"
-    failed = run.steps.get(ordinal=2)
+    assert world.fresh(deployment).state == "failed"
+    failed = deployment.steps.get(ordinal=2)
     assert "it fails" in failed.failure and "****" in failed.failure
     captured = capfd.readouterr()
     said = "\n".join([caplog.text, captured.out, captured.err])
     assert look_everywhere(database, valkey, said) == {}
-    assert shown(world, run, browsers, managing) == {}
+    assert shown(world, deployment, browsers, managing) == {}
 
 
 def test_an_unforeseen_fault_that_names_it_leaves_it_nowhere(
@@ -231,10 +235,10 @@ def test_an_unforeseen_fault_that_names_it_leaves_it_nowhere(
     def breaks(self: Any, context: Any, parameters: Any) -> None:
         raise RuntimeError(" ".join(text.decode() for text in ENCODED.values()))
 
-    run = speaking()
+    deployment = speaking()
     monkeypatch.setattr("releases.step_types.command.Command.run", breaks)
     work(valkey)
-    assert world.fresh(run).state == "failed" and "****" in run.steps.get(ordinal=2).failure
+    assert world.fresh(deployment).state == "failed" and "****" in deployment.steps.get(ordinal=2).failure
     captured = capfd.readouterr()
     said = "\n".join([caplog.text, captured.out, captured.err])
     assert "RuntimeError" in said
@@ -252,12 +256,12 @@ def test_a_check_that_reads_it_in_a_log_leaves_it_nowhere(
     log, written = root / "shared" / "app.log", root / "written.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     write = row(["cp", str(written), str(log)])
-    run = speaking(verify=(write, {**row(["x"]), "step_type": "check", "parameters": check}))
+    deployment = speaking(verify=(write, {**row(["x"]), "step_type": "check", "parameters": check}))
     faults = [f"2099-01-01T00:00:00Z ERROR {text.decode()}" for text in ENCODED.values()]
     faults += [f"2099-01-01T00:00:00Z ERROR {'x' * (282 - shift)}{CANARY}" for shift in range(0, 40, 5)]
     written.write_text("\n".join(faults) + "\n", encoding="utf-8")
     work(valkey)
-    assert states(run)[-1] == "failed" and "****" in run.steps.last().failure  # type: ignore[union-attr]
+    assert states(deployment)[-1] == "failed" and "****" in deployment.steps.last().failure  # type: ignore[union-attr]
     captured = capfd.readouterr()
     assert look_everywhere(database, valkey, "\n".join([caplog.text, captured.out, captured.err])) == {}
-    assert first(run).state == "succeeded"
+    assert first(deployment).state == "succeeded"

@@ -30,49 +30,49 @@ from tests.releases.gates.asking import COMMAND, alter, make, walk
 from .conftest import TRUE, WORKER, expire, first, row, states
 
 
-def rows_of(run: Deployment) -> list[Any]:
+def rows_of(deployment: Deployment) -> list[Any]:
     """Everything that an outcome could change."""
     return [
-        list(Deployment.objects.filter(pk=run.pk).values()),
-        list(Step.objects.filter(deployment=run).order_by("pk").values()),
-        list(StepAttempt.objects.filter(step__deployment=run).order_by("pk").values()),
+        list(Deployment.objects.filter(pk=deployment.pk).values()),
+        list(Step.objects.filter(deployment=deployment).order_by("pk").values()),
+        list(StepAttempt.objects.filter(step__deployment=deployment).order_by("pk").values()),
     ]
 
 
 def test_a_second_claim_is_dropped(queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        taken = claim(first(run).pk, worker="one")
+        taken = claim(first(deployment).pk, worker="one")
         assert taken is not None and (taken.fencing_token, taken.taken_over) == (1, False)
-        assert claim(first(run).pk, worker="two") is None
-    step = first(run)
+        assert claim(first(deployment).pk, worker="two") is None
+    step = first(deployment)
     assert (step.owner, step.fencing_token, step.state) == ("one", 1, "running")
     assert step.attempts.count() == 1
 
 
 def test_a_claim_long_before_the_hour_is_dropped(queued: Callable[..., Deployment], world: Any) -> None:
-    run = alter(queued(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    deployment = alter(queued(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
-        assert claim(first(run).pk, worker="one") is None
-    assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
+        assert claim(first(deployment).pk, worker="one") is None
+    assert (world.fresh(deployment).state, states(deployment)) == ("queued", ["ready", "pending"])
 
 
 def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_word(
     queued: Callable[..., Deployment], world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = alter(queued(row(TRUE)), scheduled_start_at=now() + AHEAD)
-    step = first(run)
+    deployment = alter(queued(row(TRUE)), scheduled_start_at=now() + AHEAD)
+    step = first(deployment)
 
     def sleep(seconds: float) -> None:
         if Step.objects.filter(pk=step.pk).exists():
             with world.acting_as("developer"):
-                cancel(run.pk, reason="not now")
+                cancel(deployment.pk, reason="not now")
         time.sleep(seconds)
 
     monkeypatch.setattr("releases.operations.step.claim.time", SimpleNamespace(sleep=sleep))
     with acting(WORKER):
         assert claim(step.pk, worker="one") is None
-    assert world.fresh(run).state == "cancelled"
+    assert world.fresh(deployment).state == "cancelled"
     assert not Event.objects.filter(operation="step:claim").exists()
 
 
@@ -98,91 +98,91 @@ def test_of_four_at_once_one_gets_it(queued: Callable[..., Deployment]) -> None:
 
 
 def test_a_step_out_of_turn_or_of_an_unknown_number_is_dropped(queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE), row(TRUE))
+    deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
-        assert claim(run.steps.get(ordinal=2).pk, worker="one") is None
+        assert claim(deployment.steps.get(ordinal=2).pk, worker="one") is None
         assert claim(987654321, worker="one") is None
-    assert states(run) == ["ready", "pending", "pending"]
+    assert states(deployment) == ["ready", "pending", "pending"]
 
 
 def test_a_ready_step_waits_until_all_before_it_are_finished(queued: Callable[..., Deployment]) -> None:
     """Also when something offers it too early."""
-    run = queued(row(TRUE), row(TRUE))
-    second = run.steps.get(ordinal=2)
+    deployment = queued(row(TRUE), row(TRUE))
+    second = deployment.steps.get(ordinal=2)
     walk(second, "mark_ready")
     with acting(WORKER):
-        claim(first(run).pk, worker="one")
+        claim(first(deployment).pk, worker="one")
         assert claim(second.pk, worker="two") is None
 
 
 def test_an_ended_lease_is_taken_over_under_a_higher_epoch(queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        claim(first(run).pk, worker="one")
-        expire(first(run))
-        taken = claim(first(run).pk, worker="two")
+        claim(first(deployment).pk, worker="one")
+        expire(first(deployment))
+        taken = claim(first(deployment).pk, worker="two")
     assert taken is not None and (taken.fencing_token, taken.taken_over) == (2, True)
-    step = first(run)
+    step = first(deployment)
     assert (step.owner, step.fencing_token) == ("two", 2) and step.lease_until > now()
-    assert list(step.attempts.values_list("fencing_token", "outcome")) == [(1, "lost"), (2, "")]
+    assert list(step.attempts.values_list("fencing_token", "outcome")) == [(1, "worker_lost"), (2, "")]
 
 
 def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        claim(first(run).pk, worker="one")
-        expire(first(run))
-        claim(first(run).pk, worker="two")
-        kept = rows_of(run)
+        claim(first(deployment).pk, worker="one")
+        expire(first(deployment))
+        claim(first(deployment).pk, worker="two")
+        kept = rows_of(deployment)
         for outcome in (
-            lambda: record_success(first(run), fencing_token=1, result={"late": True}),
-            lambda: fail(first(run), fencing_token=1, message="late"),
-            lambda: mark_unknown(first(run), fencing_token=1, message="late"),
-            lambda: record_success(first(run), fencing_token=3, result={}),
+            lambda: record_success(first(deployment), fencing_token=1, result={"late": True}),
+            lambda: fail(first(deployment), fencing_token=1, message="late"),
+            lambda: mark_unknown(first(deployment), fencing_token=1, message="late"),
+            lambda: record_success(first(deployment), fencing_token=3, result={}),
         ):
             with pytest.raises(Fenced):
                 outcome()
-            assert rows_of(run) == kept
-        record_success(first(run), fencing_token=2, result={"by": "two"})
-        kept = rows_of(run)
+            assert rows_of(deployment) == kept
+        record_success(first(deployment), fencing_token=2, result={"by": "two"})
+        kept = rows_of(deployment)
         with pytest.raises(Fenced):
-            record_success(first(run), fencing_token=2, result={"by": "two, again"})
-        assert rows_of(run) == kept
-    assert first(run).result == {"by": "two"}
+            record_success(first(deployment), fencing_token=2, result={"by": "two, again"})
+        assert rows_of(deployment) == kept
+    assert first(deployment).result == {"by": "two"}
 
 
 def test_the_first_claim_consumes_the_approval_and_starts_the_release(consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
-    round_ = run.approval_request
-    assert round_ is not None and round_.state == "approved"
+    deployment = consented(row(TRUE))
+    approval_request = deployment.approval_request
+    assert approval_request is not None and approval_request.state == "approved"
     with acting(WORKER):
-        enqueue(run.pk)
-        assert ApprovalRequest.objects.get(pk=round_.pk).state == "approved", "not by queueing"
-        claim(first(run).pk, worker="one")
-    assert ApprovalRequest.objects.get(pk=round_.pk).state == "used"
-    release = Release.objects.get(pk=run.release_id)
+        enqueue(deployment.pk)
+        assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "approved", "not by queueing"
+        claim(first(deployment).pk, worker="one")
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "used"
+    release = Release.objects.get(pk=deployment.release_id)
     assert release.state == "releasing"
-    started = Deployment.objects.get(pk=run.pk)
+    started = Deployment.objects.get(pk=deployment.pk)
     assert (started.state, started.previous["wanted_tree"]) == ("running", release.tree)
 
 
 def test_a_second_run_on_the_same_approval_is_refused(world: Any, consented: Callable[..., Deployment]) -> None:
     """Single use: what was approved once is not run again at any time."""
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        claim(first(run).pk, worker="one")
-    walk(run, "fail", "resolve")
+        enqueue(deployment.pk)
+        claim(first(deployment).pk, worker="one")
+    walk(deployment, "fail", "resolve")
     second = make(
         Deployment,
-        release=run.release,
-        application=run.application,
-        environment=run.environment,
-        approval_request=run.approval_request,
+        release=deployment.release,
+        application=deployment.application,
+        environment=deployment.environment,
+        approval_request=deployment.approval_request,
         requested_by=world.people["operator"],
         scheduled_by=world.people["operator"],
         scheduled_start_at=now(),
-        scheduled_end_at=run.scheduled_end_at,
+        scheduled_end_at=deployment.scheduled_end_at,
     )
     walk(second, "schedule")
     with acting(WORKER), pytest.raises(GateNotPassed, match="has been used"):
@@ -193,60 +193,62 @@ def test_a_second_run_on_the_same_approval_is_refused(world: Any, consented: Cal
 def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
     world: Any, consented: Callable[..., Deployment]
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     make(
         ChangeFreeze,
         name="storm",
-        environment=run.environment,
+        environment=deployment.environment,
         starts_at=now() - timedelta(seconds=1),
         ends_at=now() + timedelta(hours=1),
         reason="the line is down",
     )
     with acting(WORKER):
-        run_from(first(run).pk)
-    run = world.fresh(run)
-    assert run.state == "scheduled" and any("storm" in reason for reason in run.blockers)
-    assert run.not_before >= now() + timedelta(seconds=55)
-    assert not run.steps.exists()
-    assert world.fresh(run.approval_request).state == "approved", "nothing ran, so nothing was used"
-    assert world.fresh(run.release).state == "final_check_completed"
+        run_from(first(deployment).pk)
+    deployment = world.fresh(deployment)
+    assert deployment.state == "scheduled" and any("storm" in reason for reason in deployment.blockers)
+    assert deployment.not_before >= now() + timedelta(seconds=55)
+    assert not deployment.steps.exists()
+    assert world.fresh(deployment.approval_request).state == "approved", "nothing ran, so nothing was used"
+    assert world.fresh(deployment.release).state == "final_check_completed"
 
 
 def test_content_that_changed_after_queueing_is_not_started(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-    alter(run.release, rollback_pre_authorised=True)
+        enqueue(deployment.pk)
+    alter(deployment.release, rollback_pre_authorised=True)
     with acting(WORKER):
-        run_from(first(run).pk)
-    run = world.fresh(run)
-    assert run.state == "scheduled" and any("pre-authorised rollback" in reason for reason in run.blockers)
+        run_from(first(deployment).pk)
+    deployment = world.fresh(deployment)
+    assert deployment.state == "scheduled" and any(
+        "pre-authorised rollback" in reason for reason in deployment.blockers
+    )
 
 
 def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Callable[..., Deployment]) -> None:
     from tests.releases.gates.asking import in_force
 
     pointer = in_force(world, "1.2.0", environment="development")
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        claim(first(run).pk, worker="one")
-    assert world.fresh(run).previous["deployed_version"]["version"] == "1.2.0"
-    assert world.fresh(run).previous["deployed_version"]["configuration"] == pointer.configuration_id
-    with acting(COMMAND), operation("test:read", (Deployment, run.pk)) as op:
+        claim(first(deployment).pk, worker="one")
+    assert world.fresh(deployment).previous["deployed_version"]["version"] == "1.2.0"
+    assert world.fresh(deployment).previous["deployed_version"]["configuration"] == pointer.configuration_id
+    with acting(COMMAND), operation("test:read", (Deployment, deployment.pk)) as op:
         assert op.get(Deployment).baseline["metrics"] == {}
 
 
 def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[..., Deployment]) -> None:
     """Two operations with their own events, one after the other in the ledger, in one transaction."""
-    run = queued(row(TRUE), row(TRUE))
+    deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
-        taken = claim(first(run).pk, worker="one")
+        taken = claim(first(deployment).pk, worker="one")
         assert taken is not None
         following = record_success(taken.step, fencing_token=1, result={}, worker="one")
         assert following is not None and claim(following.pk, worker="two") is None
-    second = run.steps.get(ordinal=2)
+    second = deployment.steps.get(ordinal=2)
     assert (second.state, second.owner, second.fencing_token) == ("running", "one", 1) and second.lease_until > now()
     assert list(second.attempts.values_list("fencing_token", "worker", "ended_at")) == [(1, "one", None)]
     events = Event.objects.filter(object=f"releases.Step:{second.pk}").exclude(outcome="inserted")
@@ -266,10 +268,10 @@ def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[
 
 
 def test_a_run_that_was_stopped_meanwhile_gives_the_next_step_to_nobody(queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE), row(TRUE))
+    deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
-        taken = claim(first(run).pk, worker="one")
+        taken = claim(first(deployment).pk, worker="one")
         assert taken is not None
-        assert walk(run, "stop").state == "stopping"
+        assert walk(deployment, "stop").state == "stopping"
         assert record_success(taken.step, fencing_token=1, result={}, worker="one") is None
-    assert states(run) == ["succeeded", "cancelled", "cancelled"]
+    assert states(deployment) == ["succeeded", "cancelled", "cancelled"]

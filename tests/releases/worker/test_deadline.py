@@ -39,10 +39,10 @@ def lives(pid: int) -> bool:
         return False
 
 
-def work(run: Deployment) -> float:
+def work(deployment: Deployment) -> float:
     began = time.monotonic()
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     return time.monotonic() - began
 
 
@@ -55,16 +55,16 @@ def test_a_step_that_takes_too_long_is_told_to_end(
         "for n in range(600): print(n, flush=True); time.sleep(0.1)",
         f"pathlib.Path({str(never)!r}).touch()",
     )
-    run = queued(limited(script, deadline=1.5, repeatable=True), row(TRUE))
-    assert work(run) < 10
+    deployment = queued(limited(script, deadline=1.5, repeatable=True), row(TRUE))
+    assert work(deployment) < 10
     assert told.exists() and not never.exists()
-    step = first(run)
+    step = first(deployment)
     assert (
         re.search(r"did not end within [12] s", step.failure)
         and "The deployment target does not show the effect of this step" in step.failure
     )
     assert step.attempts.get().probe == "not_done"
-    assert states(run)[1:] == ["cancelled", "cancelled"]
+    assert states(deployment)[1:] == ["cancelled", "cancelled"]
 
 
 def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
@@ -74,9 +74,9 @@ def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
     script = python(
         "print('begun', flush=True)", f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))", "time.sleep(60)"
     )
-    run = queued(limited(script, silence=1.0, repeatable=True))
-    assert work(run) < 15
-    assert "wrote nothing for 1 s" in first(run).failure
+    deployment = queued(limited(script, silence=1.0, repeatable=True))
+    assert work(deployment) < 15
+    assert "wrote nothing for 1 s" in first(deployment).failure
     assert not lives(int(pid.read_text()))
     text = "".join(StepOutput.objects.values_list("text", flat=True))
     assert (
@@ -87,15 +87,15 @@ def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
 
 
 def test_one_that_goes_on_speaking_is_left_alone(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(limited(python("for n in range(8): print(n, flush=True); time.sleep(0.3)"), silence=1.5))
-    work(run)
-    assert world.fresh(run).state == "succeeded"
+    deployment = queued(limited(python("for n in range(8): print(n, flush=True); time.sleep(0.3)"), silence=1.5))
+    work(deployment)
+    assert world.fresh(deployment).state == "succeeded"
 
 
 def test_without_a_limit_silence_is_no_fault(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(row(python("time.sleep(2.5)")))
-    work(run)
-    assert world.fresh(run).state == "succeeded"
+    deployment = queued(row(python("time.sleep(2.5)")))
+    work(deployment)
+    assert world.fresh(deployment).state == "succeeded"
 
 
 def test_one_that_does_not_listen_is_killed(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_one_that_does_not_listen_is_killed(world: Any, queued: Callable[..., De
         f"open({str(pids)!r}, 'a').write(str(os.getpid()) + chr(10))",
         "time.sleep(60)",
     )
-    run = queued(limited(script, silence=1.0))
-    assert 5 < work(run) < 25
+    deployment = queued(limited(script, silence=1.0))
+    assert 5 < work(deployment) < 25
     found = [int(line) for line in pids.read_text().split()]
     assert len(found) == 2
     assert not [pid for pid in found if lives(pid)]
@@ -118,12 +118,12 @@ def test_what_may_have_been_done_is_asked_of_a_person(
     world: Any, consented: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     """Stopped in the middle of what may not be made twice: nobody can tell, so nobody guesses."""
-    run = consented(limited(python("time.sleep(60)"), deadline=1.0), row(TRUE))
+    deployment = consented(limited(python("time.sleep(60)"), deadline=1.0), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-    work(run)
-    step = first(run)
-    assert (world.fresh(run).state, step.state) == ("awaiting_decision", "outcome_unknown")
+        enqueue(deployment.pk)
+    work(deployment)
+    step = first(deployment)
+    assert (world.fresh(deployment).state, step.state) == ("awaiting_decision", "outcome_unknown")
     assert "The state of the deployment target is unknown" in step.failure
 
 
@@ -133,17 +133,17 @@ def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
     effect = tmp_path / "effect"
     probe = python(f"sys.exit(0 if pathlib.Path({str(effect)!r}).exists() else 3)")
     script = python(f"open({str(effect)!r}, 'a').write('x')", "time.sleep(60)")
-    run = consented(limited(script, silence=1.0, probe_argv=probe), row(TRUE))
+    deployment = consented(limited(script, silence=1.0, probe_argv=probe), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-    work(run)
+        enqueue(deployment.pk)
+    work(deployment)
     assert (
-        first(run).state == "outcome_unknown"
-        and "The deployment target shows the effect of this step" in first(run).failure
+        first(deployment).state == "outcome_unknown"
+        and "The deployment target shows the effect of this step" in first(deployment).failure
     )
     with world.acting_as("second_operator"):
-        decide.mark_succeeded(first(run).pk, reason="the command hung after its work")
-    assert effect.read_text() == "x" and states(run)[:2] == ["succeeded", "ready"]
+        decide.mark_succeeded(first(deployment).pk, reason="the command hung after its work")
+    assert effect.read_text() == "x" and states(deployment)[:2] == ["succeeded", "ready"]
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,20 @@ def test_a_stop_tells_in_what_state_the_target_is(
         f"pathlib.Path({str(tmp_path / 'begun')!r}).touch()",
         "time.sleep(60)",
     )
-    run = queued(row(script, probe_argv=probe), row(TRUE))
-    worker = at_work(first(run).pk)
+    deployment = queued(row(script, probe_argv=probe), row(TRUE))
+    worker = at_work(first(deployment).pk)
     until = time.monotonic() + 20
     while not (tmp_path / "begun").exists():
         assert time.monotonic() < until
         time.sleep(0.02)
     with world.acting_as("operator"):
-        decide.stop(run.pk, reason="wrong version")
+        decide.stop(deployment.pk, reason="wrong version")
     worker.join(30)
     assert not worker.is_alive() and told.read_text() == "told", "TERM comes before KILL"
-    stopped = first(run)
+    stopped = first(deployment)
     assert (stopped.state, stopped.attempts.get().outcome) == ("stopped", "stopped")
     assert words in stopped.failure and "A person stopped the step" in stopped.failure
-    assert world.fresh(run).state == "stopped"
+    assert world.fresh(deployment).state == "stopped"
 
 
 def test_limits_come_from_the_procedure(world: Any) -> None:

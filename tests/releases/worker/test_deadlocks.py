@@ -63,13 +63,15 @@ def beside(database: str, held: Any, wanted: Any, call: Callable[[], Any]) -> An
 @pytest.fixture
 def blamed(world: Any) -> tuple[NotificationChannel, SuppressedAddress, NotificationDelivery]:
     """A channel that was disabled, an address that it was blamed for, and a mail that did not arrive there."""
-    notice = announced(world.planned(), outsider("users", ADDRESS))
+    notification = announced(world.planned(), outsider("users", ADDRESS))
     channel = NotificationChannel.objects.get(key="mail")
     alter(channel, disabled_at=now(), disabled_because="554")
-    failed = alter(NotificationDelivery.objects.get(inbox_item__notification=notice), outcome="failed", ended_at=now())
+    failed = alter(
+        NotificationDelivery.objects.get(inbox_item__notification=notification), outcome="failed", ended_at=now()
+    )
     return (
         channel,
-        make(SuppressedAddress, address=ADDRESS, channel=channel, reason="554", since=notice.made_at),
+        make(SuppressedAddress, address=ADDRESS, channel=channel, reason="554", since=notification.made_at),
         failed,
     )
 
@@ -92,31 +94,33 @@ def test_a_button_whose_operation_was_ended_by_a_deadlock_does_it_again(
 def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
     database: str, queued: Callable[..., Deployment]
 ) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        claim(first(run).pk, worker="one")
-    step = Step.objects.select_related("deployment__environment").get(pk=first(run).pk)
+        claim(first(deployment).pk, worker="one")
+    step = Step.objects.select_related("deployment__environment").get(pk=first(deployment).pk)
 
     def ends() -> None:
         with acting(WORKER):
             record_success(step, fencing_token=1, result={"by": "one"})
 
-    beside(database, step, run, ends)
-    assert (first(run).state, first(run).result) == ("succeeded", {"by": "one"})
+    beside(database, step, deployment, ends)
+    assert (first(deployment).state, first(deployment).result) == ("succeeded", {"by": "one"})
     assert Event.objects.filter(operation="step:succeed", kind="operation").count() == 1
 
 
 def test_a_call_of_the_api_whose_operation_was_ended_by_a_deadlock_does_it_again(
     database: str, world: Any, queued: Callable[..., Deployment]
 ) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     account = make(Account, username="managing", display_name="Managing", kind="service")
     make(AccessGrant, account=account, role="release_manager", starts_at=now(), reason="test", confirmed_at=now())
     token = token_for(world, account)
-    path = f"/deployments/{run.pk}/cancel"
-    answer = beside(database, first(run), run, lambda: ask("post", path, {"reason": "not tonight"}, token=token))
+    path = f"/deployments/{deployment.pk}/cancel"
+    answer = beside(
+        database, first(deployment), deployment, lambda: ask("post", path, {"reason": "not tonight"}, token=token)
+    )
     assert answer.status_code == 200, answer.content
-    assert Deployment.objects.get(pk=run.pk).state == "cancelled"
+    assert Deployment.objects.get(pk=deployment.pk).state == "cancelled"
     assert Event.objects.filter(operation="deployment:cancel", kind="operation").count() == 1
 
 

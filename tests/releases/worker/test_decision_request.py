@@ -40,12 +40,12 @@ def waiting(world: Any, consented: Callable[..., Deployment]) -> Callable[..., D
     """Return a function: a run in production whose first step has failed, so that it asks."""
 
     def make(*, after: tuple[dict[str, Any], ...] = (), before: tuple[dict[str, Any], ...] = ()) -> Deployment:
-        run = consented(*before, row(["/bin/false"]), row(TRUE), *after)
+        deployment = consented(*before, row(["/bin/false"]), row(TRUE), *after)
         with acting(WORKER):
-            enqueue(run.pk)
-            run_from(first(run).pk)
-        assert world.fresh(run).state == "awaiting_decision"
-        return world.fresh(run)  # type: ignore[no-any-return]
+            enqueue(deployment.pk)
+            run_from(first(deployment).pk)
+        assert world.fresh(deployment).state == "awaiting_decision"
+        return world.fresh(deployment)  # type: ignore[no-any-return]
 
     return make
 
@@ -60,11 +60,11 @@ def asked(event: Any) -> list[str]:
 
 
 def test_a_run_that_waits_asks_the_first_of_its_team(world: Any, waiting: Callable[..., Deployment]) -> None:
-    run = waiting()
-    question = DecisionRequest.objects.get(deployment=run)
+    deployment = waiting()
+    question = DecisionRequest.objects.get(deployment=deployment)
     assert (
-        question.step == first(run)
-        and question.on_timeout == run.approval_request.document["on_timeout"] == "roll_back"
+        question.step == first(deployment)
+        and question.on_timeout == deployment.approval_request.document["on_timeout"] == "roll_back"
     )
     assert question.due_at - question.requested_at == MINUTES, "the procedure's minutes"
     event = Event.objects.filter(kind="operation", operation="step:fail").get()
@@ -93,49 +93,49 @@ def test_one_that_was_overslept_asks_all_that_should_have_been_asked(
 
 
 def test_an_answer_ends_it(world: Any, waiting: Callable[..., Deployment]) -> None:
-    run = waiting()
+    deployment = waiting()
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="repaired")
-    question = DecisionRequest.objects.get(deployment=run)
+        decide.retry(first(deployment).pk, reason="repaired")
+    question = DecisionRequest.objects.get(deployment=deployment)
     assert (question.answer, question.answered_by.username) == ("step:retry", "second_operator")
     at(question.due_at + timedelta(hours=1))
-    assert not Rollback.objects.exists() and world.fresh(run).state == "running"
+    assert not Rollback.objects.exists() and world.fresh(deployment).state == "running"
 
 
 @pytest.mark.parametrize("end", ["fail", "stop"])
 def test_giving_up_and_stopping_are_answers_too(world: Any, waiting: Callable[..., Deployment], end: str) -> None:
-    run = waiting()
+    deployment = waiting()
     with world.acting_as("second_operator"):
-        getattr(decide, end)(run.pk, reason="hopeless")
-    assert DecisionRequest.objects.get(deployment=run).answer == f"deployment:{end}"
+        getattr(decide, end)(deployment.pk, reason="hopeless")
+    assert DecisionRequest.objects.get(deployment=deployment).answer == f"deployment:{end}"
 
 
 def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Deployment]) -> None:
     from audit.refusals import NotPermitted
 
-    run = waiting()
+    deployment = waiting()
     with world.acting_as("operator"), pytest.raises(NotPermitted):
-        decide.retry(first(run).pk, reason="my own")
-    assert DecisionRequest.objects.get(deployment=run).answered_at is None
+        decide.retry(first(deployment).pk, reason="my own")
+    assert DecisionRequest.objects.get(deployment=deployment).answered_at is None
 
 
 def test_without_an_answer_the_run_goes_back_as_was_agreed(
     world: Any, waiting: Callable[..., Deployment], valkey: Any
 ) -> None:
-    run = waiting()
-    question = DecisionRequest.objects.get(deployment=run)
+    deployment = waiting()
+    question = DecisionRequest.objects.get(deployment=deployment)
     at(question.due_at - timedelta(seconds=1))
     assert not Rollback.objects.exists()
     valkey.flushdb()
     at(question.due_at)
-    rollback = Rollback.objects.get(deployment=run)
+    rollback = Rollback.objects.get(deployment=deployment)
     assert (rollback.cause, rollback.raised_by, rollback.critical) == ("no_response", None, True)
     closed = world.fresh(question)
     assert (closed.answer, closed.answered_by) == ("roll_back", None)
     assert ("releases.jobs.prepare_rollback", {"rollback_id": rollback.pk}) in jobs("production")
     prepare_rollback(rollback.pk)
-    assert world.fresh(run).state in ("rolling_back", "rolled_back")
-    assert set(run.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
+    assert world.fresh(deployment).state in ("rolling_back", "rolled_back")
+    assert set(deployment.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
     assert Event.objects.filter(kind="operation", operation="rollback:apply_pre_authorisation").exists(), (
         "the consent authorised it"
     )
@@ -180,9 +180,9 @@ def test_the_page_and_the_print_say_that_nobody_answered(
 def test_a_person_who_decides_is_named_with_the_time(
     world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any]
 ) -> None:
-    run = waiting()
+    deployment = waiting()
     with world.acting_as("second_operator"):
-        rollback = rollbacks.raise_(run.pk, cause="major_failure", note="it stands still")
+        rollback = rollbacks.raise_(deployment.pk, cause="major_failure", note="it stands still")
     with world.acting_as("manager"):
         rollbacks.assess(rollback.pk, impact="x", method="x", timing="x")
     alter(rollback, facts={"rows": {}, "rows_total": 0})
@@ -195,16 +195,16 @@ def test_a_person_who_decides_is_named_with_the_time(
         html = browsers("auditor").get(reverse(name, args=[rollback.pk])).content.decode()
         assert "approved default" not in html and "pre-authorisation in the approval request" not in html
         assert "Second Operator" in html
-    assert when(let.at, run.environment.zone) in html
+    assert when(let.at, deployment.environment.zone) in html
 
 
 def test_a_poll_that_died_between_the_alarm_and_the_end_of_the_question_is_made_good(
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
-    run = waiting()
-    question = DecisionRequest.objects.get(deployment=run)
+    deployment = waiting()
+    question = DecisionRequest.objects.get(deployment=deployment)
     with acting(WORKER):
-        rollbacks.raise_(run.pk, cause=NO_RESPONSE, note="died then")
+        rollbacks.raise_(deployment.pk, cause=NO_RESPONSE, note="died then")
     at(question.due_at)
     at(question.due_at)
     assert Rollback.objects.count() == 1 and world.fresh(question).answer == "roll_back"
@@ -215,10 +215,10 @@ def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
     world: Any, waiting: Callable[..., Deployment], assessed: bool
 ) -> None:
     """Who raised it at once must not be worse off than who slept; before the time is over a person decides."""
-    run = waiting()
-    question = DecisionRequest.objects.get(deployment=run)
+    deployment = waiting()
+    question = DecisionRequest.objects.get(deployment=deployment)
     with world.acting_as("second_operator"):
-        rollback = rollbacks.raise_(run.pk, cause="major_failure")
+        rollback = rollbacks.raise_(deployment.pk, cause="major_failure")
     prepare_rollback(rollback.pk)
     assert world.fresh(rollback).state == "raised"
     if assessed:
@@ -228,30 +228,32 @@ def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
     assert world.fresh(question).answer == "roll_back"
     assert "rows_total" not in world.fresh(rollback).facts, "counted anew"
     prepare_rollback(rollback.pk)
-    assert world.fresh(run).state in ("rolling_back", "rolled_back")
+    assert world.fresh(deployment).state in ("rolling_back", "rolled_back")
     assert world.fresh(rollback).authorised_by is None
 
 
 def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Callable[..., Deployment]) -> None:
-    run = waiting()
-    at(DecisionRequest.objects.get(deployment=run).due_at)
-    rollback = Rollback.objects.get(deployment=run)
+    deployment = waiting()
+    at(DecisionRequest.objects.get(deployment=deployment).due_at)
+    rollback = Rollback.objects.get(deployment=deployment)
     with acting(WORKER):
         assert not rollbacks.pre_authorise(rollback.pk, rows={"dataset": 1})
-    assert (world.fresh(rollback).state, world.fresh(run).state) == ("raised", "awaiting_decision"), "a person decides"
+    assert (world.fresh(rollback).state, world.fresh(deployment).state) == ("raised", "awaiting_decision"), (
+        "a person decides"
+    )
 
 
 def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
-    run = waiting()
-    at(DecisionRequest.objects.get(deployment=run).due_at)
+    deployment = waiting()
+    at(DecisionRequest.objects.get(deployment=deployment).due_at)
     with acting(WORKER):
-        assert not rollbacks.pre_authorise(Rollback.objects.get(deployment=run).pk, rows={"dataset": 1})
+        assert not rollbacks.pre_authorise(Rollback.objects.get(deployment=deployment).pk, rows={"dataset": 1})
     with world.acting_as("manager"):
-        rollbacks.dismiss(Rollback.objects.get(deployment=run).pk, reason="the step can be tried again")
+        rollbacks.dismiss(Rollback.objects.get(deployment=deployment).pk, reason="the step can be tried again")
     with world.acting_as("second_operator"):
-        another = rollbacks.raise_(run.pk, cause="major_failure")
+        another = rollbacks.raise_(deployment.pk, cause="major_failure")
     with acting(WORKER):
         assert not rollbacks.pre_authorise(another.pk, rows={})
     assert world.fresh(another).state == "raised", "a person decides"
@@ -260,76 +262,79 @@ def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
 def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiting: Callable[..., Deployment]) -> None:
     from audit.refusals import InvalidInput
 
-    run = waiting()
+    deployment = waiting()
     with world.acting_as("second_operator"), pytest.raises(InvalidInput):
-        rollbacks.raise_(run.pk, cause=NO_RESPONSE)
+        rollbacks.raise_(deployment.pk, cause=NO_RESPONSE)
     with world.acting_as("second_operator"):
-        named = rollbacks.raise_(run.pk, cause="major_failure")
+        named = rollbacks.raise_(deployment.pk, cause="major_failure")
     with acting(WORKER):
         assert not rollbacks.pre_authorise(named.pk, rows={})
 
 
 def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..., Deployment]) -> None:
-    run = waiting()
-    question = alter(DecisionRequest.objects.get(deployment=run), on_timeout="keep")
+    deployment = waiting()
+    question = alter(DecisionRequest.objects.get(deployment=deployment), on_timeout="keep")
     at(question.due_at)
     assert world.fresh(question).answer == "keep" and not Rollback.objects.exists()
-    stays = world.fresh(run)
+    stays = world.fresh(deployment)
     assert stays.state == "awaiting_decision" and "stays as it is" in stays.blockers[0]
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="late, but still")
-    assert world.fresh(run).state == "running"
+        decide.retry(first(deployment).pk, reason="late, but still")
+    assert world.fresh(deployment).state == "running"
 
 
 def test_the_answer_is_due_before_the_rollback_no_longer_fits(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(["/bin/false"]), row(TRUE))
-    back = last_rollback_start(run)
-    assert back == run.scheduled_end_at - timedelta(seconds=2), "two steps of a second each"
-    alter(run, scheduled_end_at=now() + timedelta(minutes=5, seconds=2))
+    deployment = consented(row(["/bin/false"]), row(TRUE))
+    back = last_rollback_start(deployment)
+    assert back == deployment.scheduled_end_at - timedelta(seconds=2), "two steps of a second each"
+    alter(deployment, scheduled_end_at=now() + timedelta(minutes=5, seconds=2))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
-    question = DecisionRequest.objects.get(deployment=run)
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
+    question = DecisionRequest.objects.get(deployment=deployment)
     assert timedelta(minutes=4) < question.due_at - question.requested_at <= timedelta(minutes=5)
 
 
 def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
-    run = consented(row(["/bin/false"]), row(TRUE))
+    deployment = consented(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-    alter(run, scheduled_end_at=now() + timedelta(seconds=1))
+        enqueue(deployment.pk)
+    alter(deployment, scheduled_end_at=now() + timedelta(seconds=1))
     with acting(WORKER):
-        run_from(first(run).pk)
-    question = DecisionRequest.objects.get(deployment=run)
+        run_from(first(deployment).pk)
+    question = DecisionRequest.objects.get(deployment=deployment)
     assert question.due_at - question.requested_at == LEAST
 
 
 def test_a_second_doubt_is_a_second_decision_request(world: Any, waiting: Callable[..., Deployment]) -> None:
-    run = waiting()
+    deployment = waiting()
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="again")
+        decide.retry(first(deployment).pk, reason="again")
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     assert list(DecisionRequest.objects.order_by("pk").values_list("answer", flat=True)) == ["step:retry", ""]
 
 
 def test_lower_tiers_ask_nobody(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(row(["/bin/false"]))
+    deployment = queued(row(["/bin/false"]))
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("failed", "failed") and not DecisionRequest.objects.exists()
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)[0]) == (
+        "failed",
+        "failed",
+    ) and not DecisionRequest.objects.exists()
 
 
 def test_the_page_names_whom_to_call_until_when_and_what_happens_else(
     world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any], managing: str
 ) -> None:
-    run = waiting()
-    address = reverse("deployment", args=[run.pk])
+    deployment = waiting()
+    address = reverse("deployment", args=[deployment.pk])
     html = browsers("second_operator").get(address).content.decode()
     assert "data-question" in html and "+81-3-0000-0000" in html
     assert "if no one responds: roll back" in html
     assert "+81-3-0000-0000" not in browsers("developer").get(address).content.decode()
     work = browsers("second_operator").get(reverse("admin:index")).content.decode()
     assert "Decide how to continue" in work
-    told = ask("get", f"/deployments/{run.pk}", token=managing).json()["decision_request"]
+    told = ask("get", f"/deployments/{deployment.pk}", token=managing).json()["decision_request"]
     assert told["on_timeout"] == "roll_back" and told["asked"] == ["Verifier: Second Operator"]

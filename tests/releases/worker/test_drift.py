@@ -161,10 +161,10 @@ def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(activ
     with acting(WORKER):
         while process_outbox():
             pass
-    notice = Notification.objects.get(event="drift:detect")
-    assert notice.path == f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/#drift"
-    assert "Production" in notice.texts["en"]["body"] and "code" in notice.texts["en"]["body"]
-    assert "本番" in notice.texts["ja"]["body"]
+    notification = Notification.objects.get(event="drift:detect")
+    assert notification.path == f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/#drift"
+    assert "Production" in notification.texts["en"]["body"] and "code" in notification.texts["en"]["body"]
+    assert "本番" in notification.texts["ja"]["body"]
 
 
 def test_the_board_and_the_page_of_the_target_show_result_and_time(active: Any, browsers: Any) -> None:

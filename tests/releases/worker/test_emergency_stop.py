@@ -45,11 +45,11 @@ def pressed(world: Any, who: str = "operator", **fields: Any) -> EmergencyStop:
         return activate(reason="the data centre burns", **fields)
 
 
-def released(world: Any, switch: EmergencyStop, applicant: str = "operator", member: str = "committee_a") -> None:
-    with world.acting_as(applicant):
-        round_ = request_lift(switch.pk, reason="the fire is out")
+def released(world: Any, switch: EmergencyStop, requester: str = "operator", member: str = "committee_a") -> None:
+    with world.acting_as(requester):
+        approval_request = request_lift(switch.pk, reason="the fire is out")
     with world.acting_as(member):
-        consent.approve(round_.pk, digest=round_.digest)
+        consent.approve(approval_request.pk, digest=approval_request.digest)
 
 
 @pytest.mark.parametrize("name", ["operator", "manager", "committee_a"])
@@ -93,13 +93,13 @@ def test_it_is_pressed_once_at_a_time(world: Any) -> None:
 
 def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Deployment]) -> None:
     """Neither scheduling, nor queueing what is due, nor the claim of what is queued."""
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     switch = pressed(world)
     with acting(WORKER), pytest.raises(GateNotPassed, match="data centre burns"):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     with world.acting_as("operator"):
-        decide_cancel(run)
-        other = request(run.release_id, environment_id=run.environment_id)
+        decide_cancel(deployment)
+        other = request(deployment.release_id, environment_id=deployment.environment_id)
         with pytest.raises(GateNotPassed, match="All production has been stopped since"):
             schedule(other.pk)
     released(world, switch)
@@ -117,10 +117,10 @@ def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Depl
     assert world.fresh(back.approval_request).state == "approved", "the consent is not used up"
 
 
-def decide_cancel(run: Deployment) -> None:
+def decide_cancel(deployment: Deployment) -> None:
     from releases.operations.deployment.schedule import cancel
 
-    cancel(run.pk, reason="another one")
+    cancel(deployment.pk, reason="another one")
 
 
 def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
         f"pathlib.Path({str(running)!r}).write_text(str(os.getpid()))\n"
         "time.sleep(60)\n"
     )
-    run = consented(row([sys.executable, "-c", script]), row(TRUE))
+    deployment = consented(row([sys.executable, "-c", script]), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-    worker = at_work(first(run).pk)
+        enqueue(deployment.pk)
+    worker = at_work(first(deployment).pk)
     try:
         _until(lambda: running.exists() and running.read_text())
         pressed(world)
-        assert world.fresh(run).state == "stopping"
+        assert world.fresh(deployment).state == "stopping"
         worker.join(20)
         assert not worker.is_alive()
     finally:
@@ -148,8 +148,8 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
             pytest.fail("the process went on")
         worker.join(30)
     assert told.exists(), "it was asked to end before it was killed"
-    stopped = world.fresh(run)
-    assert (stopped.state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+    stopped = world.fresh(deployment)
+    assert (stopped.state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
     event = Event.objects.filter(kind="operation", operation="deployment:stop").get().contents
     assert event["after"]["switch"] == EmergencyStop.objects.get().pk
 
@@ -166,24 +166,24 @@ def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_furthe
     world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, worker: str
 ) -> None:
     """Who pressed it was killed before the runs were stopped: the claim refuses, and the poll stops the run."""
-    run = consented(row(TRUE), row(TRUE))
+    deployment = consented(row(TRUE), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        taken = claim(first(run).pk, worker="w")
+        enqueue(deployment.pk)
+        taken = claim(first(deployment).pk, worker="w")
         assert taken is not None
     monkeypatch.setattr("releases.operations.emergency_stop.activate.stop_runs", lambda: [])
     pressed(world)
     from releases.operations.step.outcome import record_success
 
     with acting(WORKER):
-        following = record_success(first(run), fencing_token=1, result={}, worker=worker)
+        following = record_success(first(deployment), fencing_token=1, result={}, worker=worker)
         assert following is not None and following.state == "ready" and claim(following.pk, worker="w") is None
         monkeypatch.undo()
-        assert world.fresh(run).state == "running"
+        assert world.fresh(deployment).state == "running"
         from audit.clock import now
 
         poll_once(now())
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["succeeded", "cancelled", "cancelled"])
+    assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["succeeded", "cancelled", "cancelled"])
 
 
 def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: Any, database: str) -> None:
@@ -211,34 +211,34 @@ def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: An
 
 
 def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(["/bin/false"]), row(TRUE))
+    deployment = consented(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
     switch = pressed(world)
-    assert world.fresh(run).state == "awaiting_decision", "nothing of it runs: it is left for a decision"
+    assert world.fresh(deployment).state == "awaiting_decision", "nothing of it runs: it is left for a decision"
     with (
         world.acting_as("second_operator"),
         pytest.raises(GateNotPassed, match="All production has been stopped since"),
     ):
-        decide.retry(first(run).pk, reason="again")
+        decide.retry(first(deployment).pk, reason="again")
     released(world, switch)
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="again")
-    assert world.fresh(run).state == "running"
+        decide.retry(first(deployment).pk, reason="again")
+    assert world.fresh(deployment).state == "running"
 
 
 def test_the_rollback_is_never_stopped(world: Any, consented: Callable[..., Deployment]) -> None:
     from releases.operations.rollback import decide as rollbacks
     from releases.operations.rollback.start import start_rollback as begin
 
-    run = consented(row(TRUE), row(["/bin/false"]))
+    deployment = consented(row(TRUE), row(["/bin/false"]))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
     pressed(world)
     with world.acting_as("operator"):
-        rollback = rollbacks.raise_(run.pk, cause="major_failure")
+        rollback = rollbacks.raise_(deployment.pk, cause="major_failure")
     with world.acting_as("manager"):
         rollbacks.assess(rollback.pk, impact="i", method="m", timing="t")
     communicated(rollback)
@@ -246,15 +246,15 @@ def test_the_rollback_is_never_stopped(world: Any, consented: Callable[..., Depl
         rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="roll back")
     with acting(WORKER):
         run_from(begin(rollback.pk))
-    assert set(run.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
+    assert set(deployment.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
 
 
 def test_lower_tiers_go_on(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     pressed(world)
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert world.fresh(run).state == "succeeded"
+        run_from(first(deployment).pk)
+    assert world.fresh(deployment).state == "succeeded"
 
 
 def test_it_takes_two_to_release_it(world: Any) -> None:
@@ -262,17 +262,17 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
     with world.acting_as("committee_a", proved=False), pytest.raises(SignatureRequired):
         request_lift(switch.pk, reason="over")
     with world.acting_as("committee_a"):
-        round_ = request_lift(switch.pk, reason="over")
+        approval_request = request_lift(switch.pk, reason="over")
         with pytest.raises(NotPossible, match="Lifting this emergency stop has already been requested"):
             request_lift(switch.pk, reason="over")
         with pytest.raises(NotPermitted, match="submitted it for approval"):
-            consent.approve(round_.pk, digest=round_.digest)
+            consent.approve(approval_request.pk, digest=approval_request.digest)
     for name in ("operator", "manager", "ci", "auditor"):
         with world.acting_as(name), pytest.raises((NotPermitted, SignatureRequired)):
-            consent.approve(round_.pk, digest=round_.digest)
+            consent.approve(approval_request.pk, digest=approval_request.digest)
     assert EmergencyStop.on() == [switch]
     with world.acting_as("committee_b"):
-        consent.approve(round_.pk, digest=round_.digest)
+        consent.approve(approval_request.pk, digest=approval_request.digest)
     assert not EmergencyStop.on() and world.fresh(switch).lifted_at is not None
     with world.acting_as("committee_a"), pytest.raises(NotPossible, match="The emergency stop was lifted already"):
         request_lift(switch.pk, reason="over")
@@ -281,9 +281,9 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
 def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -> None:
     switch = pressed(world)
     with world.acting_as("operator"):
-        round_ = request_lift(switch.pk, reason="over")
+        approval_request = request_lift(switch.pk, reason="over")
     with world.acting_as("committee_a"):
-        consent.reject(round_.pk, digest=round_.digest, comment="it still burns")
+        consent.reject(approval_request.pk, digest=approval_request.digest, comment="it still burns")
     assert EmergencyStop.on() == [switch]
     released(world, switch, member="committee_b")
     assert not EmergencyStop.on()
@@ -325,12 +325,16 @@ def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[
     page = reverse("admin:releases_emergencystop_change", args=[switch.pk])
     assert "emergency_stop:request_lift" in operator.get(page).content.decode()
     answer = operator.post(reverse("operation", args=["emergency_stop", "request_lift", switch.pk]), {"reason": "out"})
-    round_ = ApprovalRequest.objects.get(emergency_stop=switch)
-    assert answer["location"] == reverse("approval-request", args=[round_.pk])
+    approval_request = ApprovalRequest.objects.get(emergency_stop=switch)
+    assert answer["location"] == reverse("approval-request", args=[approval_request.pk])
     shown = member.get(answer["location"]).content.decode()
     assert "fire" in shown and "approval:approve" in shown
-    assert str(round_.emergency_stop) in member.get(reverse("admin:index")).content.decode(), "it waits on My tasks"
-    member.post(reverse("operation", args=["approval", "approve", round_.pk]), {"digest": round_.digest})
+    assert str(approval_request.emergency_stop) in member.get(reverse("admin:index")).content.decode(), (
+        "it waits on My tasks"
+    )
+    member.post(
+        reverse("operation", args=["approval", "approve", approval_request.pk]), {"digest": approval_request.digest}
+    )
     assert not EmergencyStop.on()
 
 

@@ -45,16 +45,20 @@ def test_programs_stop_or_pause_one_application(world: Any, managing: str) -> No
 
 
 def test_a_stop_of_one_application_stops_no_other(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     theirs = pressed(world, application_id=other_application(world).pk)
     with acting(WORKER):
-        enqueue(run.pk)
-        assert claim(first(run).pk, worker="w") is not None
-    assert world.fresh(run).state == "running", "the press has not ended it"
+        enqueue(deployment.pk)
+        assert claim(first(deployment).pk, worker="w") is not None
+    assert world.fresh(deployment).state == "running", "the press has not ended it"
     assert EmergencyStop.on(world.application.pk) == [] and EmergencyStop.on(theirs.application_id) == [theirs]
     ours = pressed(world, application_id=world.application.pk)
-    assert world.fresh(run).state == "stopping" and EmergencyStop.on() == [theirs, ours]
-    reason = [answer.reason for answer in evaluate(run.release, run.environment) if answer.gate == "emergency_stop"]
+    assert world.fresh(deployment).state == "stopping" and EmergencyStop.on() == [theirs, ours]
+    reason = [
+        answer.reason
+        for answer in evaluate(deployment.release, deployment.environment)
+        if answer.gate == "emergency_stop"
+    ]
     assert len(reason) == 1 and reason[0].startswith("Production of Datasets has been stopped since")
     with world.acting_as("operator"), pytest.raises(InvalidInput, match="The selected application does not exist"):
         activate(reason="x", application_id=9999)
@@ -67,10 +71,10 @@ def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
     from audit.clock import now
     from releases.operations.step.outcome import record_success
 
-    run = consented(row(TRUE), row(TRUE))
+    deployment = consented(row(TRUE), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        taken = claim(first(run).pk, worker="w")
+        enqueue(deployment.pk)
+        taken = claim(first(deployment).pk, worker="w")
         assert taken is not None
     switch = pressed(world, pauses=True)
     with acting(WORKER):
@@ -78,36 +82,36 @@ def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
         assert following is not None and claim(following.pk, worker="w") is None
         poll_once(now())
         run_from(following.pk)
-    assert (world.fresh(run).state, states(run)) == ("running", ["succeeded", "ready", "pending"]), (
+    assert (world.fresh(deployment).state, states(deployment)) == ("running", ["succeeded", "ready", "pending"]), (
         "neither ended nor lost"
     )
-    assert not DecisionRequest.objects.filter(deployment=run).exists(), "nobody has to decide"
+    assert not DecisionRequest.objects.filter(deployment=deployment).exists(), "nobody has to decide"
     released(world, switch)
     with acting(WORKER):
         run_from(following.pk)
-    assert (world.fresh(run).state, states(run)) == ("verifying", ["succeeded", "succeeded", "succeeded"])
+    assert (world.fresh(deployment).state, states(deployment)) == ("verifying", ["succeeded", "succeeded", "succeeded"])
 
 
 def test_a_pause_lets_nothing_start(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     pressed(world, pauses=True)
     with acting(WORKER), pytest.raises(GateNotPassed, match="has been paused since"):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
 
 
 def test_a_paused_production_can_still_be_stopped_and_each_is_released_by_itself(
     world: Any, consented: Callable[..., Deployment]
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        assert claim(first(run).pk, worker="w") is not None
+        enqueue(deployment.pk)
+        assert claim(first(deployment).pk, worker="w") is not None
     pause = pressed(world, pauses=True)
-    assert world.fresh(run).state == "running"
+    assert world.fresh(deployment).state == "running"
     with world.acting_as("manager"), pytest.raises(NotPossible, match="already"):
         activate(reason="again", pauses=True)
     stop = pressed(world)
-    assert world.fresh(run).state == "stopping"
+    assert world.fresh(deployment).state == "stopping"
     assert EmergencyStop.on() == [stop, pause]
     released(world, stop)
     assert EmergencyStop.on() == [pause]
@@ -120,13 +124,13 @@ def test_who_is_told_reads_what_is_stopped_and_that_it_is_lifted(world: Any) -> 
     join("operations_team", world.people["operator"])
     forget()
     switch = pressed(world, application_id=world.application.pk, pauses=True)
-    (notice,) = tell()
-    assert notice.texts["en"]["subject"].endswith(
+    (notification,) = tell()
+    assert notification.texts["en"]["subject"].endswith(
         "Production of Datasets: running deployments wait before their next step."
     )
-    assert "次のステップの前で待機" in notice.texts["ja"]["subject"]
+    assert "次のステップの前で待機" in notification.texts["ja"]["subject"]
     released(world, switch)
-    (lifted,) = [notice for notice in tell() if notice.event == "emergency_stop:lift"]
+    (lifted,) = [notification for notification in tell() if notification.event == "emergency_stop:lift"]
     assert "lifted" in lifted.texts["en"]["subject"] and lifted.inbox_items.count() == 1
 
 

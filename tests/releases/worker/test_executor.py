@@ -54,50 +54,53 @@ def test_a_run_goes_through_all_its_steps_to_a_good_end(
 ) -> None:
     seen = tmp_path / "seen"
     forward = [row(appending(seen, name)) for name in ("one", "two", "three")]
-    run = queued(*forward, verify=(row(appending(seen, "check")),))
+    deployment = queued(*forward, verify=(row(appending(seen, "check")),))
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     assert seen.read_text().split() == ["one", "two", "three", "check"]
-    assert states(run) == ["succeeded"] * 4
-    run = world.fresh(run)
-    assert run.state == "succeeded"
-    assert DeployedVersion.objects.get(environment=run.environment).release_id == run.release_id
+    assert states(deployment) == ["succeeded"] * 4
+    deployment = world.fresh(deployment)
+    assert deployment.state == "succeeded"
+    assert DeployedVersion.objects.get(environment=deployment.environment).release_id == deployment.release_id
     assert set(StepAttempt.objects.values_list("fencing_token", "outcome")) == {(1, "succeeded")}
 
 
 def test_nothing_begins_in_a_folder_that_became_another_targets(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path
 ) -> None:
-    run = queued(row(appending(tmp_path / "seen", "one")))
+    deployment = queued(row(appending(tmp_path / "seen", "one")))
     own = Path(world.targets["development"].root)
     own.rename(own.with_name("kept"))
     own.symlink_to(world.targets["production"].root)
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert "Another deployment target is already there" in first(run).failure and not (tmp_path / "seen").exists()
+        run_from(first(deployment).pk)
+    assert (
+        "Another deployment target is already there" in first(deployment).failure and not (tmp_path / "seen").exists()
+    )
 
 
 def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     assert (
-        facts_of(first(run)).target.settings == DeploymentTarget.objects.get(pk=world.targets["production"].pk).options
+        facts_of(first(deployment)).target.settings
+        == DeploymentTarget.objects.get(pk=world.targets["production"].pk).options
     )
     alter(world.targets["production"], options={"migrate": ["/bin/other"]})
     with pytest.raises(StepFailed, match="not those that were approved"):
-        facts_of(first(run))
+        facts_of(first(deployment))
 
 
 def test_its_output_is_kept_and_its_secrets_are_masked(
     world: Any, queued: Callable[..., Deployment], database: str
 ) -> None:
-    run = queued(row(["/bin/echo", "the word is hidden-development, said loudly"]))
+    deployment = queued(row(["/bin/echo", "the word is hidden-development, said loudly"]))
     with acting(WORKER):
-        run_from(first(run).pk)
-    text = "".join(StepOutput.objects.filter(step=first(run)).values_list("text", flat=True))
+        run_from(first(deployment).pk)
+    text = "".join(StepOutput.objects.filter(step=first(deployment)).values_list("text", flat=True))
     assert "said loudly" in text and "hidden-development" not in text
-    assert len(first(run).attempts.get().output_digest) == 64
+    assert len(first(deployment).attempts.get().output_digest) == 64
     with psycopg.connect(database) as raw:
         found = raw.execute(
             "SELECT count(*) FROM releases_step WHERE result::text LIKE '%hidden-development%'"
@@ -109,27 +112,27 @@ def test_a_finished_effect_of_a_lost_attempt_is_not_made_again(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
-    run = queued(row(appending(seen, "once")), row(appending(seen, "next")))
+    deployment = queued(row(appending(seen, "once")), row(appending(seen, "next")))
     with acting(WORKER):
-        lost_attempt(first(run))
-        run_from(first(run).pk)
+        lost_attempt(first(deployment))
+        run_from(first(deployment).pk)
     assert seen.read_text().split() == ["once", "next"]
-    assert list(first(run).attempts.values_list("fencing_token", "outcome", "probe")) == [
-        (1, "lost", ""),
+    assert list(first(deployment).attempts.values_list("fencing_token", "outcome", "probe")) == [
+        (1, "worker_lost", ""),
         (2, "succeeded", "done"),
     ]
-    assert world.fresh(run).state == "succeeded"
+    assert world.fresh(deployment).state == "succeeded"
 
 
 def test_an_effect_that_was_never_begun_is_made(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    run = queued(row(appending(seen, "once"), repeatable=True))
+    deployment = queued(row(appending(seen, "once"), repeatable=True))
     with acting(WORKER):
-        claim(first(run).pk, worker="dies at once")
-        expire(first(run))
-        run_from(first(run).pk)
+        claim(first(deployment).pk, worker="dies at once")
+        expire(first(deployment))
+        run_from(first(deployment).pk)
     assert seen.read_text().split() == ["once"]
-    assert first(run).attempts.last().probe == "not_done"
+    assert first(deployment).attempts.last().probe == "not_done"
 
 
 def test_a_doubtful_effect_is_not_made_again_and_waits(
@@ -138,34 +141,34 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
     """Begun, no end known, and not to be repeated: a person must look."""
     seen = tmp_path / "seen"
     script = f"open({str(seen)!r}, 'a').write('x'); raise SystemExit(1)"
-    run = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    deployment = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        lost_attempt(first(run))
-        run_from(first(run).pk)
+        enqueue(deployment.pk)
+        lost_attempt(first(deployment))
+        run_from(first(deployment).pk)
     assert seen.read_text() == "x"
-    assert states(run) == ["outcome_unknown", "pending", "pending"]
-    assert world.fresh(run).state == "awaiting_decision"
+    assert states(deployment) == ["outcome_unknown", "pending", "pending"]
+    assert world.fresh(deployment).state == "awaiting_decision"
     with (
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
-        decide.mark_succeeded(first(run).pk, reason="I saw it")
+        decide.mark_succeeded(first(deployment).pk, reason="I saw it")
     with world.acting_as("second_operator"):
-        decide.mark_succeeded(first(run).pk, reason="I saw it on the target")
-    assert states(run) == ["succeeded", "ready", "pending"]
-    assert first(run).decision["name"] == "Second Operator"
+        decide.mark_succeeded(first(deployment).pk, reason="I saw it on the target")
+    assert states(deployment) == ["succeeded", "ready", "pending"]
+    assert first(deployment).decision["name"] == "Second Operator"
     with acting(WORKER):
-        run_from(run.steps.get(ordinal=2).pk)
-    assert (states(run), world.fresh(run).state) == (["succeeded"] * 3, "verifying")
+        run_from(deployment.steps.get(ordinal=2).pk)
+    assert (states(deployment), world.fresh(deployment).state) == (["succeeded"] * 3, "verifying")
 
 
 def test_a_failed_step_fails_a_lower_tier_at_once(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(row(["/bin/false"]), row(TRUE))
+    deployment = queued(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "cancelled", "cancelled"])
-    assert first(run).failure
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)) == ("failed", ["failed", "cancelled", "cancelled"])
+    assert first(deployment).failure
 
 
 def test_a_failed_step_of_production_waits_for_another_person(
@@ -173,119 +176,119 @@ def test_a_failed_step_of_production_waits_for_another_person(
 ) -> None:
     flag = tmp_path / "repaired"
     command = ["/usr/bin/env", "python3", "-c", f"import os; raise SystemExit(not os.path.exists({str(flag)!r}))"]
-    run = consented(row(command, repeatable=True), row(TRUE))
+    deployment = consented(row(command, repeatable=True), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "failed")
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)[0]) == ("awaiting_decision", "failed")
     flag.touch()
     with (
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
-        decide.retry(first(run).pk, reason="repaired")
+        decide.retry(first(deployment).pk, reason="repaired")
     for name in ("manager", "committee_a", "developer", "auditor", "ci"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            decide.retry(first(run).pk, reason="repaired")
+            decide.retry(first(deployment).pk, reason="repaired")
     with world.acting_as("second_operator"):
         with pytest.raises(InvalidInput):
-            decide.retry(first(run).pk, reason=" ")
+            decide.retry(first(deployment).pk, reason=" ")
         with pytest.raises(NotPossible, match="required"):
-            decide.skip(first(run).pk, reason="no need")
+            decide.skip(first(deployment).pk, reason="no need")
         with pytest.raises(NotPossible):
-            decide.mark_succeeded(first(run).pk, reason="it failed, that is no doubt")
-        decide.retry(first(run).pk, reason="repaired")
+            decide.mark_succeeded(first(deployment).pk, reason="it failed, that is no doubt")
+        decide.retry(first(deployment).pk, reason="repaired")
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert states(run) == ["succeeded"] * 3
+        run_from(first(deployment).pk)
+    assert states(deployment) == ["succeeded"] * 3
 
 
 def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(["/bin/false"], required=False), row(TRUE))
+    deployment = consented(row(["/bin/false"], required=False), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
     with world.acting_as("second_operator"):
-        decide.skip(first(run).pk, reason="the notice can wait")
-    assert states(run) == ["skipped", "ready", "pending"]
+        decide.skip(first(deployment).pk, reason="the notice can wait")
+    assert states(deployment) == ["skipped", "ready", "pending"]
     with acting(WORKER):
-        run_from(run.steps.get(ordinal=2).pk)
-    assert world.fresh(run).state == "verifying"
+        run_from(deployment.steps.get(ordinal=2).pk)
+    assert world.fresh(deployment).state == "verifying"
 
 
 def test_giving_up_ends_the_run_and_drops_the_rest(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(["/bin/false"]), row(TRUE))
+    deployment = consented(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
     with world.acting_as("operator"), pytest.raises(NotPermitted):
-        decide.fail(run.pk, reason="hopeless")
+        decide.fail(deployment.pk, reason="hopeless")
     with world.acting_as("second_operator"):
-        decide.fail(run.pk, reason="hopeless")
+        decide.fail(deployment.pk, reason="hopeless")
         with pytest.raises(NotPossible):
-            decide.retry(first(run).pk, reason="after all")
-    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "cancelled", "cancelled"])
+            decide.retry(first(deployment).pk, reason="after all")
+    assert (world.fresh(deployment).state, states(deployment)) == ("failed", ["failed", "cancelled", "cancelled"])
 
 
 def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     script = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(100)"
-    run = queued(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
-    worker = at_work(first(run).pk)
+    deployment = queued(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    worker = at_work(first(deployment).pk)
     until = time.monotonic() + 20
     while not (pid.exists() and pid.read_text()):
         assert time.monotonic() < until and worker.is_alive()
         time.sleep(0.02)
     with world.acting_as("operator"):
-        decide.stop(run.pk, reason="wrong version")
+        decide.stop(deployment.pk, reason="wrong version")
     worker.join(20)
     assert not worker.is_alive()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+    assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
 
 
 def test_a_stop_whose_worker_is_gone_ends_with_the_lease(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE), row(TRUE))
+    deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
-        claim(first(run).pk, worker="dies")
+        claim(first(deployment).pk, worker="dies")
     with world.acting_as("operator"):
-        decide.stop(run.pk, reason="wrong version")
+        decide.stop(deployment.pk, reason="wrong version")
     from audit.clock import now
 
     with acting(WORKER):
         stopping_deployments(now())
-        assert world.fresh(run).state == "stopping", "it may still live"
-        expire(first(run))
+        assert world.fresh(deployment).state == "stopping", "it may still live"
+        expire(first(deployment))
         stopping_deployments(now())
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+    assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
 
 
 def test_a_kind_that_was_removed_refuses_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued({**row(TRUE), "step_type": "teleport"})
+    deployment = queued({**row(TRUE), "step_type": "teleport"})
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert world.fresh(run).state == "failed" and "teleport" in first(run).failure
+        run_from(first(deployment).pk)
+    assert world.fresh(deployment).state == "failed" and "teleport" in first(deployment).failure
 
 
 def test_parameters_that_no_longer_fit_refuse_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued({**row(TRUE), "parameters": {"argv": [], "shell": "yes"}})
+    deployment = queued({**row(TRUE), "parameters": {"argv": [], "shell": "yes"}})
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert world.fresh(run).state == "failed" and first(run).failure
+        run_from(first(deployment).pk)
+    assert world.fresh(deployment).state == "failed" and first(deployment).failure
 
 
 def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
     world: Any, consented: Callable[..., Deployment]
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     root = Path(world.targets["production"].root)
     root.rename(root.with_name("unmounted"))
     root.write_text("not a folder")
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)[0]) == ("awaiting_decision", "outcome_unknown")
 
 
 @contextmanager
@@ -305,32 +308,32 @@ def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_i
     world: Any, consented: Callable[..., Deployment], died: bool, state: str
 ) -> None:
     """Nothing was done yet, so the step failed; unless an earlier attempt died, of which nobody knows how far it came."""
-    run = consented(row(TRUE), row(TRUE, repeatable=True))
+    deployment = consented(row(TRUE), row(TRUE, repeatable=True))
     with acting(WORKER):
-        enqueue(run.pk)
-        taken = claim(first(run).pk, worker="has the keys")
+        enqueue(deployment.pk)
+        taken = claim(first(deployment).pk, worker="has the keys")
         assert taken is not None
         record_success(taken.step, fencing_token=taken.fencing_token, result={})
-        second = run.steps.get(ordinal=2)
+        second = deployment.steps.get(ordinal=2)
         if died:
             claim(second.pk, worker="dies")
             expire(second)
         with another_ring():
             run_from(second.pk)
-    assert (world.fresh(run).state, states(run)[1]) == ("awaiting_decision", state)
+    assert (world.fresh(deployment).state, states(deployment)[1]) == ("awaiting_decision", state)
     assert "is not in the key ring of this server" in world.fresh(second).failure
-    assert run.decision_requests.filter(answered_at=None).exists()
+    assert deployment.decision_requests.filter(answered_at=None).exists()
     with world.acting_as("second_operator"):
         decide.retry(second.pk, reason="the ring was copied")
     with acting(WORKER):
         run_from(second.pk)
-    assert states(run) == ["succeeded"] * 3
+    assert states(deployment) == ["succeeded"] * 3
 
 
 def test_a_check_that_does_not_pass_fails_the_run(world: Any, queued: Callable[..., Deployment]) -> None:
     check = {"check": "http", "parameters": {"path": "/health", "status": 200}}
-    run = queued(row(TRUE), verify=({**row(TRUE), "step_type": "check", "parameters": check},))
+    deployment = queued(row(TRUE), verify=({**row(TRUE), "step_type": "check", "parameters": check},))
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)) == ("failed", ["succeeded", "failed"])
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)) == ("failed", ["succeeded", "failed"])
     assert not DeployedVersion.objects.exists()

@@ -38,16 +38,16 @@ def test_a_host_that_fails_is_kept_and_shown_beside_the_others(
     (Path(target.root) / "site.yml").write_text(PLAYBOOK)
     inventory = f"web.example {LOCAL}\nspare.example {LOCAL}\n"
     alter(target, options={"ansible": {"inventory": inventory, "playbook": "site.yml", "program": PROGRAM}})
-    run = queued(row([]) | {"step_type": "ansible_playbook", "parameters": {}})
+    deployment = queued(row([]) | {"step_type": "ansible_playbook", "parameters": {}})
     with acting(WORKER):
-        run_from(first(run).pk)
-    step = first(run)
+        run_from(first(deployment).pk)
+    step = first(deployment)
     assert step.state == "failed" and "spare.example (failed)" in step.failure
     assert {host: found["state"] for host, found in step.result["hosts"].items()} == {
         "web.example": "ok", "spare.example": "failed",
     }  # fmt: skip
-    page = browsers("developer").get(reverse("deployment", args=[run.pk])).content.decode()
+    page = browsers("developer").get(reverse("deployment", args=[deployment.pk])).content.decode()
     table = page.split(f'data-hosts="{step.pk}"')[1].split("</table>")[0]
     assert "web.example" in table and "in order" in table and "failed" in table
-    audit_only = browsers("auditor").get(reverse("deployment", args=[run.pk]))
+    audit_only = browsers("auditor").get(reverse("deployment", args=[deployment.pk]))
     assert audit_only.status_code == 200

@@ -23,9 +23,9 @@ def step(world: Any, queued: Callable[..., Deployment]) -> Step:
     """A step that this process has taken."""
     from releases.operations.step.claim import claim
 
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        taken = claim(first(run).pk, worker="host:1")
+        taken = claim(first(deployment).pk, worker="host:1")
     assert taken is not None
     return taken.step
 

@@ -49,8 +49,8 @@ def test_the_old_services_last_errors_are_not_the_new_ones(
     alter(
         world.targets["development"], options={"service": {"start": start, "without_port": True, "stable_seconds": 0.1}}
     )
-    run = queued(row([*writing("ERROR the old one, to its last moment"), log]), START, verify=(CHECK,))
+    deployment = queued(row([*writing("ERROR the old one, to its last moment"), log]), START, verify=(CHECK,))
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     assert Path(log).read_text().count("ERROR") == (1 if state == "succeeded" else 2)
-    assert states(run) == ["succeeded", "succeeded", state], [step.failure for step in run.steps.all()]
+    assert states(deployment) == ["succeeded", "succeeded", state], [step.failure for step in deployment.steps.all()]

@@ -22,7 +22,7 @@ from releases.operations.monitoring.measure import completeness, end_due, record
 from releases.operations.monitoring.start import triggers_of
 from releases.operations.step.claim import claim
 from releases.procedures.document import Procedure as Content
-from releases.worker.poll import due_samples
+from releases.worker.poll import due_monitoring
 from tests.releases.gates.asking import alter, make, shown, walk
 from tests.releases.metric_sources.pages import Page, Site, site
 
@@ -57,17 +57,17 @@ def page(requests: int, errors: int) -> Page:
 
 
 @pytest.fixture
-def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Callable[..., MonitoringPeriod]:
+def monitored_target(world: Any, queued: Callable[..., Deployment], service: Site) -> Callable[..., MonitoringPeriod]:
     """Return a function: a watch on a verified run of a service."""
 
     def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
-        run = queued(row(TRUE))
+        deployment = queued(row(TRUE))
         target = world.targets["development"]
         alter(target, options={"metrics_url": f"{service.base}/metrics"})
-        walk(run, "start", "start_verification", "start_monitoring")
+        walk(deployment, "start", "start_verification", "start_monitoring")
         return make(  # type: ignore[no-any-return]
             MonitoringPeriod,
-            deployment=run,
+            deployment=deployment,
             interval_seconds=60,
             duration_seconds=seconds,
             triggers=list(triggers or (ERRORS,)),
@@ -79,44 +79,48 @@ def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Cal
     return begin
 
 
-def look(watch: MonitoringPeriod, service: Site, *pages: Page) -> list[dict[str, Any]]:
+def look(monitoring: MonitoringPeriod, service: Site, *pages: Page) -> list[dict[str, Any]]:
     """Take a sample of each page; return them judged."""
     taken = []
     with acting(WORKER):
         for answer in pages:
             service.pages["/metrics"] = [answer]
-            serial = Measurement.objects.filter(period=watch).count()
-            taken.append(record_measurement(watch.pk, due=watch.started_at + timedelta(seconds=60 * serial)))
+            serial = Measurement.objects.filter(period=monitoring).count()
+            taken.append(record_measurement(monitoring.pk, due=monitoring.started_at + timedelta(seconds=60 * serial)))
     return [made.values if made is not None else {} for made in taken]
 
 
-def test_samples_are_judged_against_the_limit(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
-    watch = watched()
-    seen = look(watch, service, page(100, 0), page(200, 9), page(300, 19), page(300, 19))
+def test_samples_are_judged_against_the_limit(monitored_target: Callable[..., MonitoringPeriod], service: Site) -> None:
+    monitoring = monitored_target()
+    seen = look(monitoring, service, page(100, 0), page(200, 9), page(300, 19), page(300, 19))
     assert [values["error_rate"]["result"] for values in seen] == ["no_data", "passed", "failed", "no_data"]
     assert [values["error_rate"]["value"] for values in seen] == [None, 0.09, 0.1, None]
 
 
-def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
-    watch = watched()
-    look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100))
+def test_a_trigger_fires_once_when_k_of_n_samples_hold(
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
+) -> None:
+    monitoring = monitored_target()
+    look(monitoring, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100))
     assert not Rollback.objects.exists(), "two of five are not three"
-    look(watch, service, page(500, 150), page(600, 200), page(700, 250))
+    look(monitoring, service, page(500, 150), page(600, 200), page(700, 250))
     alarm = Rollback.objects.get()
     assert (alarm.cause, alarm.critical, alarm.raised_by, alarm.state) == ("error_rate", True, None, "raised")
-    assert alarm.facts["trigger"]["key"] == "error_rate" and len(alarm.facts["samples"]) == 5
-    second = watch.measurements.order_by("due_at")[1]
+    assert alarm.facts["trigger"]["key"] == "error_rate" and len(alarm.facts["measurements"]) == 5
+    second = monitoring.measurements.order_by("due_at")[1]
     assert alarm.facts["failing_since"] == second.due_at.isoformat(), "the first that failed, not the alarm"
     woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
 
 
-def test_a_dry_run_is_measured_and_raises_nothing(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
-    watch = watched({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
-    seen = look(watch, service, page(100, 0), page(200, 50), page(300, 100), page(400, 150), page(500, 200))
+def test_a_dry_run_is_measured_and_raises_nothing(
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
+) -> None:
+    monitoring = monitored_target({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
+    seen = look(monitoring, service, page(100, 0), page(200, 50), page(300, 100), page(400, 150), page(500, 200))
     assert [values["error_rate"]["result"] for values in seen[1:]] == ["failed"] * 4
     assert not Rollback.objects.exists(), "only the dry run has its three of five"
-    look(watch, service, page(600, 250))
+    look(monitoring, service, page(600, 250))
     assert Rollback.objects.get().cause == "later", "it stands in no other trigger's way"
 
 
@@ -124,55 +128,65 @@ def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
     content = Procedure.objects.get(state="in_effect").document.model_dump(mode="json")
     for trigger in content["triggers"]:
         trigger["dry_run"] = trigger["key"] in ("service_down", "error_rate")
-    needed = {t["key"]: t["owed"] for t in triggers_of(Content.model_validate(content))}
+    needed = {t["key"]: t["required"] for t in triggers_of(Content.model_validate(content))}
     assert (needed["service_down"], needed["error_rate"], needed["response_time"]) == (False, True, True)
 
 
-def test_samples_that_failed_long_ago_do_not_count(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
-    watch = watched({**ERRORS, "k": 2, "n": 2})
-    look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
+def test_samples_that_failed_long_ago_do_not_count(
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
+) -> None:
+    monitoring = monitored_target({**ERRORS, "k": 2, "n": 2})
+    look(monitoring, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
     assert not Rollback.objects.exists()
 
 
-def test_a_silent_service_is_no_data_and_never_green(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
+def test_a_silent_service_is_no_data_and_never_green(
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
+) -> None:
     down = {**ERRORS, "key": "service_down", "metric": "service_down", "limit": "1"}
-    watch = watched(ERRORS, down)
-    seen = look(watch, service, page(100, 0), Page("broken", 503), Page("broken", 503), Page("broken", 503))
+    monitoring = monitored_target(ERRORS, down)
+    seen = look(monitoring, service, page(100, 0), Page("broken", 503), Page("broken", 503), Page("broken", 503))
     assert [values["error_rate"]["result"] for values in seen] == ["no_data"] * 4
     assert [values["service_down"]["result"] for values in seen] == ["passed", "failed", "failed", "failed"]
     assert Rollback.objects.get().cause == "service_down"
-    assert completeness(watch)["error_rate"] == 0.0
+    assert completeness(monitoring)["error_rate"] == 0.0
 
 
-def test_a_second_look_for_the_same_hour_is_dropped(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
-    watch = watched()
+def test_a_second_look_for_the_same_hour_is_dropped(
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
+) -> None:
+    monitoring = monitored_target()
     service.pages["/metrics"] = [page(1, 0)]
     with acting(WORKER):
-        assert record_measurement(watch.pk, due=watch.started_at) is not None
-        assert record_measurement(watch.pk, due=watch.started_at) is None
+        assert record_measurement(monitoring.pk, due=monitoring.started_at) is not None
+        assert record_measurement(monitoring.pk, due=monitoring.started_at) is None
     assert Measurement.objects.count() == 1
 
 
-def test_paused_or_ended_monitoring_takes_no_sample(watched: Callable[..., MonitoringPeriod], service: Site) -> None:
-    watch = watched()
+def test_paused_or_ended_monitoring_takes_no_sample(
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
+) -> None:
+    monitoring = monitored_target()
     for field in ("paused_at", "ended_at"):
-        alter(watch, **{field: now()})
+        alter(monitoring, **{field: now()})
         with acting(WORKER):
-            assert record_measurement(watch.pk, due=watch.started_at) is None
-        alter(watch, **{field: None})
+            assert record_measurement(monitoring.pk, due=monitoring.started_at) is None
+        alter(monitoring, **{field: None})
 
 
-def test_due_monitoring_wakes_the_sampler_and_moves_on(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
-    watch = watched()
+def test_due_monitoring_wakes_the_sampler_and_moves_on(
+    monitored_target: Callable[..., MonitoringPeriod], world: Any
+) -> None:
+    monitoring = monitored_target()
     with acting(WORKER):
-        due_samples(now())
-        due_samples(now())
+        due_monitoring(now())
+        due_monitoring(now())
     (job,) = jobs("measurements")
-    assert job == ("releases.jobs.monitor", {"watch_id": watch.pk, "due": microseconds(watch.next_at)})
-    assert world.fresh(watch).next_at > now() + timedelta(seconds=50)
+    assert job == ("releases.jobs.monitor", {"watch_id": monitoring.pk, "due": microseconds(monitoring.next_at)})
+    assert world.fresh(monitoring).next_at > now() + timedelta(seconds=50)
 
 
-def sampled(watch: MonitoringPeriod, good: int, bad: int) -> None:
+def sampled(monitoring: MonitoringPeriod, good: int, bad: int) -> None:
     """Lay down so many samples with a value, and so many without."""
     for index in range(good + bad):
         values = {"error_rate": {"value": 0.0, "limit": 0.1, "result": "passed"}}
@@ -180,71 +194,73 @@ def sampled(watch: MonitoringPeriod, good: int, bad: int) -> None:
             values = {"error_rate": {"value": None, "limit": 0.1, "result": "no_data"}}  # type: ignore[dict-item]
         make(
             Measurement,
-            period=watch,
-            due_at=watch.started_at + timedelta(seconds=60 * index),
+            period=monitoring,
+            due_at=monitoring.started_at + timedelta(seconds=60 * index),
             at=now(),
             up=True,
             values=values,
         )
 
 
-def over(watch: MonitoringPeriod) -> MonitoringPeriod:
+def over(monitoring: MonitoringPeriod) -> MonitoringPeriod:
     """Let the time of a watch be over."""
-    return alter(watch, started_at=now() - timedelta(seconds=watch.duration_seconds + 1))  # type: ignore[no-any-return]
+    return alter(monitoring, started_at=now() - timedelta(seconds=monitoring.duration_seconds + 1))  # type: ignore[no-any-return]
 
 
 def test_monitoring_with_enough_samples_ends_healthy_and_the_run_succeeds(
-    watched: Callable[..., MonitoringPeriod], world: Any
+    monitored_target: Callable[..., MonitoringPeriod], world: Any
 ) -> None:
-    watch = over(watched(seconds=21 * 60))
-    sampled(watch, 19, 1)
-    assert completeness(watch) == {"error_rate": 0.95}
+    monitoring = over(monitored_target(seconds=21 * 60))
+    sampled(monitoring, 19, 1)
+    assert completeness(monitoring) == {"error_rate": 0.95}
     with acting(WORKER):
-        assert end_due(watch.pk) == "passed"
-        assert end_due(watch.pk) == "passed", "and once only"
-    assert world.fresh(watch.deployment).state == "succeeded"
+        assert end_due(monitoring.pk) == "passed"
+        assert end_due(monitoring.pk) == "passed", "and once only"
+    assert world.fresh(monitoring.deployment).state == "succeeded"
 
 
 def test_below_95_percent_it_needs_a_named_persons_verdict(
-    watched: Callable[..., MonitoringPeriod], world: Any
+    monitored_target: Callable[..., MonitoringPeriod], world: Any
 ) -> None:
-    watch = over(watched(seconds=21 * 60))
-    sampled(watch, 18, 2)
+    monitoring = over(monitored_target(seconds=21 * 60))
+    sampled(monitoring, 18, 2)
     with acting(WORKER):
-        assert end_due(watch.pk) == "inconclusive"
-    assert world.fresh(watch.deployment).state == "monitoring" and world.fresh(watch).ended_at is None
+        assert end_due(monitoring.pk) == "inconclusive"
+    assert world.fresh(monitoring.deployment).state == "monitoring" and world.fresh(monitoring).ended_at is None
     for name in ("auditor", "manager", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            record_result(watch.pk, result="passed", reason="looked at the log")
+            record_result(monitoring.pk, result="passed", reason="looked at the log")
     with world.acting_as("operator"):
         with pytest.raises(InvalidInput):
-            record_result(watch.pk, result="passed", reason=" ")
-        record_result(watch.pk, result="passed", reason="the exporter was down, the log is clean")
+            record_result(monitoring.pk, result="passed", reason=" ")
+        record_result(monitoring.pk, result="passed", reason="the exporter was down, the log is clean")
         with pytest.raises(NotPossible):
-            record_result(watch.pk, result="passed", reason="again")
-    judged = world.fresh(watch)
-    assert (judged.result, judged.recorded_by.username) == ("passed_by_person", "operator")
-    assert world.fresh(watch.deployment).state == "succeeded"
+            record_result(monitoring.pk, result="passed", reason="again")
+    evaluated = world.fresh(monitoring)
+    assert (evaluated.result, evaluated.recorded_by.username) == ("passed_by_person", "operator")
+    assert world.fresh(monitoring.deployment).state == "succeeded"
 
 
-def test_monitoring_without_any_trigger_or_sample_is_not_healthy(watched: Callable[..., MonitoringPeriod]) -> None:
-    watch = over(watched())
+def test_monitoring_without_any_trigger_or_sample_is_not_healthy(
+    monitored_target: Callable[..., MonitoringPeriod],
+) -> None:
+    monitoring = over(monitored_target())
     with acting(WORKER):
-        assert end_due(alter(watch, triggers=[]).pk) == "inconclusive"
+        assert end_due(alter(monitoring, triggers=[]).pk) == "inconclusive"
 
 
-def test_before_its_time_monitoring_does_not_end(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
-    watch = watched(seconds=21 * 60)
-    sampled(watch, 20, 0)
+def test_before_its_time_monitoring_does_not_end(monitored_target: Callable[..., MonitoringPeriod], world: Any) -> None:
+    monitoring = monitored_target(seconds=21 * 60)
+    sampled(monitoring, 20, 0)
     with acting(WORKER):
-        assert end_due(watch.pk) == ""
-    assert world.fresh(watch.deployment).state == "monitoring"
+        assert end_due(monitoring.pk) == ""
+    assert world.fresh(monitoring.deployment).state == "monitoring"
 
 
 def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(
-    watched: Callable[..., MonitoringPeriod],
+    monitored_target: Callable[..., MonitoringPeriod],
 ) -> None:
-    broken = over(watched())
+    broken = over(monitored_target())
     alter(Procedure.objects.get(state="in_effect"), content={})
     other = make(
         MonitoringPeriod,
@@ -255,75 +271,86 @@ def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(
         next_at=now(),
     )
     with acting(WORKER):
-        due_samples(now())
+        due_monitoring(now())
     job = ("releases.jobs.monitor", {"watch_id": other.pk, "due": microseconds(other.next_at)})
     assert jobs("measurements") == [job]
 
 
-def paused(watch: MonitoringPeriod, **ago: float) -> MonitoringPeriod:
+def paused(monitoring: MonitoringPeriod, **ago: float) -> MonitoringPeriod:
     """Let a watch have been paused by another run so long ago."""
-    return alter(watch, paused_at=now() - timedelta(**ago), next_at=None)  # type: ignore[no-any-return]
+    return alter(monitoring, paused_at=now() - timedelta(**ago), next_at=None)  # type: ignore[no-any-return]
 
 
-def taken_back(watch: MonitoringPeriod) -> MonitoringPeriod:
+def taken_back(monitoring: MonitoringPeriod) -> MonitoringPeriod:
     """Let the run that paused a watch be taken back, which resumes it; return it fetched again."""
-    with acting(WORKER), operation("test:back", (Deployment, watch.deployment_id)) as op:
+    with acting(WORKER), operation("test:back", (Deployment, monitoring.deployment_id)) as op:
         restore_previous_version(op.get(Deployment), {})
-    return MonitoringPeriod.objects.get(pk=watch.pk)
+    return MonitoringPeriod.objects.get(pk=monitoring.pk)
 
 
 def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(
-    watched: Callable[..., MonitoringPeriod], world: Any
+    monitored_target: Callable[..., MonitoringPeriod], world: Any
 ) -> None:
     """Eleven minutes are watched before a pause of an hour and ten after it, and the check is made once, as planned."""
     logs = {"key": "monitoring_logs", "kind": "log", "parameters": {}, "required": True}
-    watch = watched(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
-    watch = alter(watch, started_at=now() - timedelta(minutes=71), next_checks_at=now() - timedelta(minutes=56))
-    watch = taken_back(paused(watch, minutes=60))
-    assert watch.paused_at is None and watch.next_at == watch.resumed_at
-    assert watch.next_checks_at is not None and watch.resumed_at is not None
-    assert watch.next_checks_at - watch.resumed_at == pytest.approx(timedelta(minutes=4), abs=timedelta(seconds=30))
+    monitoring = monitored_target(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
+    monitoring = alter(
+        monitoring, started_at=now() - timedelta(minutes=71), next_checks_at=now() - timedelta(minutes=56)
+    )
+    monitoring = taken_back(paused(monitoring, minutes=60))
+    assert monitoring.paused_at is None and monitoring.next_at == monitoring.resumed_at
+    assert monitoring.next_checks_at is not None and monitoring.resumed_at is not None
+    assert monitoring.next_checks_at - monitoring.resumed_at == pytest.approx(
+        timedelta(minutes=4), abs=timedelta(seconds=30)
+    )
     with acting(WORKER):
-        assert end_due(watch.pk) == "", "its time is not over for as long as it was paused"
-    sampled(watch, 19, 1)
-    make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=watch.next_checks_at, at=now(), result="passed")
-    watch = alter(watch, started_at=watch.started_at - timedelta(minutes=10), next_checks_at=None)
-    assert completeness(watch) == {"error_rate": 0.95, "monitoring_logs": 1.0}
+        assert end_due(monitoring.pk) == "", "its time is not over for as long as it was paused"
+    sampled(monitoring, 19, 1)
+    make(
+        MonitoringCheck,
+        period=monitoring,
+        key="monitoring_logs",
+        due_at=monitoring.next_checks_at,
+        at=now(),
+        result="passed",
+    )
+    monitoring = alter(monitoring, started_at=monitoring.started_at - timedelta(minutes=10), next_checks_at=None)
+    assert completeness(monitoring) == {"error_rate": 0.95, "monitoring_logs": 1.0}
     with acting(WORKER):
-        due_samples(now())
-    assert world.fresh(watch).result == "passed"
+        due_monitoring(now())
+    assert world.fresh(monitoring).result == "passed"
 
 
 def test_monitoring_that_waits_for_a_verdict_does_not_look_again_after_a_pause(
-    watched: Callable[..., MonitoringPeriod],
+    monitored_target: Callable[..., MonitoringPeriod],
 ) -> None:
     with acting(WORKER):
-        assert end_due((watch := over(watched())).pk) == "inconclusive"
-    resumed = taken_back(paused(watch, minutes=1))
+        assert end_due((monitoring := over(monitored_target())).pk) == "inconclusive"
+    resumed = taken_back(paused(monitoring, minutes=1))
     assert (resumed.result, resumed.next_at, resumed.next_checks_at) == ("inconclusive", None, None)
 
 
 def test_a_ratio_is_measured_against_the_frozen_baseline(
-    watched: Callable[..., MonitoringPeriod], service: Site
+    monitored_target: Callable[..., MonitoringPeriod], service: Site
 ) -> None:
-    watch = watched(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
-    seen = look(watch, service, page(100, 0), page(200, 0))
+    monitoring = monitored_target(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
+    seen = look(monitoring, service, page(100, 0), page(200, 0))
     assert seen[1]["response_time"]["result"] == "failed", "0.01 s is more than three times 0.003 s"
-    calm = alter(watch, baseline={"metrics": {"response_time": {"value": 0.004, "count": 60}}})
+    calm = alter(monitoring, baseline={"metrics": {"response_time": {"value": 0.004, "count": 60}}})
     assert look(calm, service, page(300, 0))[0]["response_time"]["result"] == "passed"
 
 
-def test_people_raise_what_no_metric_sees(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
+def test_people_raise_what_no_metric_sees(monitored_target: Callable[..., MonitoringPeriod], world: Any) -> None:
     from releases.operations.rollback.decide import assess, authorise, dismiss, raise_
 
-    watch = watched()
+    monitoring = monitored_target()
     for name in ("manager", "auditor", "committee_a", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            raise_(watch.deployment_id, cause="data_inconsistent")
+            raise_(monitoring.deployment_id, cause="data_inconsistent")
     with world.acting_as("operator"):
-        alarm = raise_(watch.deployment_id, cause="data_inconsistent", note="two rows differ")
+        alarm = raise_(monitoring.deployment_id, cause="data_inconsistent", note="two rows differ")
         with pytest.raises(NotPossible, match="already"):
-            raise_(watch.deployment_id, cause="security_breach")
+            raise_(monitoring.deployment_id, cause="security_breach")
         with pytest.raises(NotPossible):
             authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("manager"):
@@ -333,13 +360,13 @@ def test_people_raise_what_no_metric_sees(watched: Callable[..., MonitoringPerio
         with pytest.raises(InvalidInput):
             dismiss(alarm.pk, reason="")
         dismiss(alarm.pk, reason="the two rows were a test")
-    assert world.fresh(alarm).state == "dismissed" and first(watch.deployment).state == "ready"
+    assert world.fresh(alarm).state == "dismissed" and first(monitoring.deployment).state == "ready"
     with world.acting_as("operator"):
-        raise_(watch.deployment_id, cause="data_inconsistent")
+        raise_(monitoring.deployment_id, cause="data_inconsistent")
 
 
 def test_an_operator_of_staging_raises_nothing_in_development(
-    watched: Callable[..., MonitoringPeriod], world: Any, people: dict[str, Any]
+    monitored_target: Callable[..., MonitoringPeriod], world: Any, people: dict[str, Any]
 ) -> None:
     from environments.operations.access.grant import request_role
     from releases.operations.rollback.decide import raise_
@@ -352,16 +379,18 @@ def test_an_operator_of_staging_raises_nothing_in_development(
             environment_id=world.environments["staging"].pk,
             reason="staging only",
         )
-    watch = watched()
+    monitoring = monitored_target()
     with world.acting_as("outsider"), pytest.raises(NotPermitted):
-        raise_(watch.deployment_id, cause="data_inconsistent")
+        raise_(monitoring.deployment_id, cause="data_inconsistent")
 
 
-def test_what_was_not_approved_beforehand_asks_a_person(watched: Callable[..., MonitoringPeriod], world: Any) -> None:
+def test_what_was_not_approved_beforehand_asks_a_person(
+    monitored_target: Callable[..., MonitoringPeriod], world: Any
+) -> None:
     from releases.operations.rollback.decide import pre_authorise
 
-    watch = watched()
-    alarm = make(Rollback, deployment=watch.deployment, cause="error_rate", raised_at=now())
+    monitoring = monitored_target()
+    alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", raised_at=now())
     with acting(WORKER):
         assert not pre_authorise(alarm.pk, rows={"dataset": 3})
     assert world.fresh(alarm).state == "raised" and world.fresh(alarm).facts["rows_total"] == 3
@@ -373,28 +402,28 @@ def test_beforehand_means_critical_and_up_to_so_many_rows(
 ) -> None:
     from releases.operations.rollback.decide import pre_authorise
 
-    run = consented(row(TRUE))
-    walk(run, "enqueue", "start", "start_verification")
-    agreed = {**run.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}
-    alter(run.approval_request, document=agreed)
-    alarm = make(Rollback, deployment=run, cause="error_rate", critical=critical, raised_at=now())
+    deployment = consented(row(TRUE))
+    walk(deployment, "enqueue", "start", "start_verification")
+    agreed = {**deployment.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}
+    alter(deployment.approval_request, document=agreed)
+    alarm = make(Rollback, deployment=deployment, cause="error_rate", critical=critical, raised_at=now())
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": rows}) == goes
     assert world.fresh(alarm).state == ("authorised" if goes else "raised")
-    assert FollowUp.objects.filter(release=run.release).exists() == goes, "the assessment is then owed"
+    assert FollowUp.objects.filter(release=deployment.release).exists() == goes, "the assessment is then owed"
 
 
 def test_a_run_pauses_the_monitoring_after_a_rollback_too(queued: Callable[..., Deployment], world: Any) -> None:
     before = walk(queued(row(TRUE)), "start", "fail", "start_rollback", "complete_rollback")
     rollback = make(Rollback, deployment=before, cause="error_rate", raised_at=now())
     rollback = walk(rollback, "assess", "authorise", "start", "start_verification", "start_monitoring")
-    watch = make(MonitoringPeriod, purpose="rollback", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
+    monitoring = make(MonitoringPeriod, purpose="rollback", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
                  started_at=now(), next_at=now())  # fmt: skip
     with world.acting_as("developer"):
-        run = request(before.release_id, environment_id=before.environment_id)
-        schedule(run.pk)
+        deployment = request(before.release_id, environment_id=before.environment_id)
+        schedule(deployment.pk)
     with acting(WORKER):
-        enqueue(run.pk)
-        claim(first(run).pk, worker="worker-1")
-    assert world.fresh(watch).paused_at is not None and world.fresh(watch).next_at is None
-    assert taken_back(watch).paused_at is None
+        enqueue(deployment.pk)
+        claim(first(deployment).pk, worker="worker-1")
+    assert world.fresh(monitoring).paused_at is not None and world.fresh(monitoring).next_at is None
+    assert taken_back(monitoring).paused_at is None

@@ -33,20 +33,20 @@ from releases.operations.monitoring.start import baseline, checks_of, needs_base
 from releases.operations.rollback.decide import assess, dismiss, pre_authorise
 from releases.operations.step.claim import claim
 from releases.queries.target_spec import configuration_for
-from releases.worker.poll import coming_baselines, due_checks, due_samples
+from releases.worker.poll import coming_baselines, due_checks, due_monitoring
 from tests.releases.gates.asking import alter, make
 from tests.releases.metric_sources.pages import Page, Site
-from tests.releases.worker.test_monitoring import ERRORS, look, page, service, watched
+from tests.releases.worker.test_monitoring import ERRORS, look, monitored_target, page, service
 
 from .conftest import TRUE, WORKER, first, jobs, row
 
-__all__ = ["service", "watched"]
+__all__ = ["monitored_target", "service"]
 ODD = {"key": "log_anomalies", "critical": False, "metric": "monitoring_logs", "comparison": "absolute", "limit": "1",
-       "k": 1, "n": 1, "owed": False}  # fmt: skip
+       "k": 1, "n": 1, "required": False}  # fmt: skip
 LOGS = {"key": "monitoring_logs", "kind": "log", "parameters": {"at_most": 0}, "label_ja": "ログ", "label_en": "Logs",
         "required": False}  # fmt: skip
 
-Watched = Callable[..., MonitoringPeriod]
+Monitored = Callable[..., MonitoringPeriod]
 
 
 def log(world: Any, text: str) -> None:
@@ -55,200 +55,208 @@ def log(world: Any, text: str) -> None:
     (Path(folder) / "app.log").write_text(text)
 
 
-def started(world: Any, watch: MonitoringPeriod) -> MonitoringPeriod:
+def started(world: Any, monitoring: MonitoringPeriod) -> MonitoringPeriod:
     """Let the target's journal hold where the log stood when the deployment started the service: at its beginning."""
     journal = Path(world.targets["development"].root) / ".ringi" / "journal.jsonl"
     journal.parent.mkdir(exist_ok=True)
-    line = {"run": f"deployment:{watch.deployment_id}", "log": {"inode": None, "size": 0, "mark": ""}}
+    line = {"run": f"deployment:{monitoring.deployment_id}", "log": {"inode": None, "size": 0, "mark": ""}}
     journal.write_text(json.dumps(line) + "\n")
-    return watch
+    return monitoring
 
 
-def check(watch: MonitoringPeriod, number: int = 1) -> list[MonitoringCheck]:
+def check(monitoring: MonitoringPeriod, number: int = 1) -> list[MonitoringCheck]:
     with acting(WORKER):
-        return run_checks(watch.pk, due=watch.started_at + timedelta(hours=number))
+        return run_checks(monitoring.pk, due=monitoring.started_at + timedelta(hours=number))
 
 
-def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Watched, service: Site) -> None:
-    watch = watched()
-    look(watch, service, page(100, 0))
+def test_a_sample_costs_one_statement_to_read_and_one_to_keep(monitored_target: Monitored, service: Site) -> None:
+    monitoring = monitored_target()
+    look(monitoring, service, page(100, 0))
     service.pages["/metrics"] = [page(200, 0)]
     with acting(WORKER), CaptureQueriesContext(connection) as asked:
-        assert record_measurement(watch.pk, due=watch.started_at + timedelta(minutes=9)) is not None
+        assert record_measurement(monitoring.pk, due=monitoring.started_at + timedelta(minutes=9)) is not None
     spoken = [query["sql"].split()[0] for query in asked.captured_queries]
     assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
 
 
-def test_the_targets_settings_say_where_the_numbers_come_from(watched: Watched, service: Site, world: Any) -> None:
-    watch = watched({**ERRORS, "k": 1, "n": 1})
+def test_the_targets_settings_say_where_the_numbers_come_from(
+    monitored_target: Monitored, service: Site, world: Any
+) -> None:
+    monitoring = monitored_target({**ERRORS, "k": 1, "n": 1})
     service.pages["/own"] = [Page(json.dumps({"rate": 0.5}))]
     own = {"source": "json_http", "parameters": {"url": f"{service.base}/own", "values": {"error_rate": "rate"}}}
-    alter(world.targets["development"], options={"private_networks": ["127.0.0.1"], "watch": [own]})
-    assert look(watch, service, page(0, 0))[0]["error_rate"]["value"] == 0.5
+    alter(world.targets["development"], options={"private_networks": ["127.0.0.1"], "metric_sources": [own]})
+    assert look(monitoring, service, page(0, 0))[0]["error_rate"]["value"] == 0.5
     assert Rollback.objects.get().cause == "error_rate"
 
 
-def test_settings_that_can_not_work_are_an_error_and_never_green(watched: Watched, service: Site, world: Any) -> None:
-    watch = watched()
-    alter(world.targets["development"], options={"watch": [{"source": "graphite"}]})
-    assert look(watch, service, page(0, 0))[0]["error_rate"]["result"] == "error"
+def test_settings_that_can_not_work_are_an_error_and_never_green(
+    monitored_target: Monitored, service: Site, world: Any
+) -> None:
+    monitoring = monitored_target()
+    alter(world.targets["development"], options={"metric_sources": [{"source": "graphite"}]})
+    assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
     kept = Measurement.objects.get()
-    assert "graphite" in kept.error and completeness(watch) == {"error_rate": 0.0}
+    assert "graphite" in kept.error and completeness(monitoring) == {"error_rate": 0.0}
 
 
-def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Watched, world: Any) -> None:
-    watch = started(
-        world, watched(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}])
+def test_checks_are_kept_with_value_limit_verdict_and_output(monitored_target: Monitored, world: Any) -> None:
+    monitoring = started(
+        world,
+        monitored_target(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}]),
     )
-    later = (watch.started_at + timedelta(seconds=5)).isoformat()
+    later = (monitoring.started_at + timedelta(seconds=5)).isoformat()
     log(world, f"{later} INFO fine\n{later} ERROR bad\n")
-    logs, state = check(watch)
+    logs, state = check(monitoring)
     assert (logs.key, logs.result, logs.value, logs.limit) == ("monitoring_logs", "failed", "1", "≤ 0")
     assert "ERROR bad" in logs.output and logs.known
     assert (state.result, state.known) == ("no_data", False)
-    assert check(watch) == [], "a second round for the same hour is dropped"
+    assert check(monitoring) == [], "a second round for the same hour is dropped"
     assert MonitoringCheck.objects.count() == 2
 
 
-def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Watched, world: Any) -> None:
-    watch = started(world, watched(ERRORS, ODD, checks=[LOGS]))
-    log(world, f"{watch.started_at.isoformat()} INFO fine\n")
-    check(watch, 1)
+def test_a_check_that_fails_is_an_alarm_for_a_person(monitored_target: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored_target(ERRORS, ODD, checks=[LOGS]))
+    log(world, f"{monitoring.started_at.isoformat()} INFO fine\n")
+    check(monitoring, 1)
     assert not Rollback.objects.exists()
-    log(world, f"{(watch.started_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
-    check(watch, 2)
+    log(world, f"{(monitoring.started_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
+    check(monitoring, 2)
     alarm = Rollback.objects.get()
     assert (alarm.cause, alarm.critical, alarm.raised_by) == ("log_anomalies", False, None)
-    check(watch, 3)
+    check(monitoring, 3)
     assert Rollback.objects.count() == 1
     with world.acting_as("manager"):
         dismiss(alarm.pk, reason="a test of ours")
-    check(watch, 4)
+    check(monitoring, 4)
     assert Rollback.objects.count() == 1, "the line is older than the last hour"
 
 
-def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Watched, world: Any) -> None:
+def test_a_round_that_is_lost_leaves_no_hour_unseen(monitored_target: Monitored, world: Any) -> None:
     """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
-    watch = started(world, watched(checks=[LOGS]))
-    fine = f"{watch.started_at.isoformat()} INFO fine\n"
+    monitoring = started(world, monitored_target(checks=[LOGS]))
+    fine = f"{monitoring.started_at.isoformat()} INFO fine\n"
     log(world, fine)
-    assert check(watch, 1)[0].result == "passed"
-    log(world, f"{fine}{(watch.started_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
-    assert check(watch, 3)[0].result == "failed"
-    assert check(watch, 4)[0].result == "no_data", "it is counted once"
+    assert check(monitoring, 1)[0].result == "passed"
+    log(world, f"{fine}{(monitoring.started_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
+    assert check(monitoring, 3)[0].result == "failed"
+    assert check(monitoring, 4)[0].result == "no_data", "it is counted once"
 
 
-def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Watched, world: Any) -> None:
-    watch = started(world, watched(checks=[LOGS]))
-    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
-    gone = alter(watch, checks=[{**LOGS, "kind": "no_such_kind"}])
+def test_a_round_that_could_not_look_is_made_up_for_by_the_next(monitored_target: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored_target(checks=[LOGS]))
+    log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
+    gone = alter(monitoring, checks=[{**LOGS, "kind": "no_such_kind"}])
     assert check(gone, 1)[0].result == "error"
     assert check(alter(gone, checks=[LOGS]), 2)[0].result == "failed"
 
 
-def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Watched, world: Any) -> None:
-    watch = started(world, watched(checks=[LOGS]))
-    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
-    assert check(watch, 2)[0].result == "failed"
+def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(monitored_target: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored_target(checks=[LOGS]))
+    log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
+    assert check(monitoring, 2)[0].result == "failed"
 
 
-def test_what_happened_in_a_pause_is_not_the_monitorings(watched: Watched, world: Any) -> None:
+def test_what_happened_in_a_pause_is_not_the_monitorings(monitored_target: Monitored, world: Any) -> None:
     """What was written before the first look after a pause is another deployment's, and cannot be told apart."""
-    watch = started(world, watched(checks=[LOGS]))
+    monitoring = started(world, monitored_target(checks=[LOGS]))
     log(world, "INFO fine\n")
-    assert check(watch, 1)[0].result == "passed"
-    watch = alter(watch, paused_at=now())
+    assert check(monitoring, 1)[0].result == "passed"
+    monitoring = alter(monitoring, paused_at=now())
     log(world, "INFO fine\nERROR of another version\n")
-    watch.resume(now())
-    alter(watch, paused_at=None, resumed_at=watch.resumed_at)
-    assert check(watch, 3)[0].result == "no_data"
+    monitoring.resume(now())
+    alter(monitoring, paused_at=None, resumed_at=monitoring.resumed_at)
+    assert check(monitoring, 3)[0].result == "no_data"
     log(world, "INFO fine\nERROR of another version\nINFO fine\n")
-    assert check(watch, 4)[0].result == "passed"
+    assert check(monitoring, 4)[0].result == "passed"
     log(world, "INFO fine\nERROR of another version\nINFO fine\nERROR of its own\n")
-    assert check(watch, 5)[0].result == "failed"
+    assert check(monitoring, 5)[0].result == "failed"
 
 
 def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
-    watched: Watched, service: Site, world: Any
+    monitored_target: Monitored, service: Site, world: Any
 ) -> None:
-    watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
-    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
-    check(watch)
+    monitoring = started(world, monitored_target({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
+    log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
+    check(monitoring)
     alarm = Rollback.objects.get()
     with acting(WORKER):
         pre_authorise(alarm.pk, rows={"dataset": 3})
-    look(watch, service, page(100, 0), page(200, 50), page(300, 90))
+    look(monitoring, service, page(100, 0), page(200, 50), page(300, 90))
     grave = world.fresh(alarm)
     assert (grave.cause, grave.critical, grave.facts["raised_as"]) == ("error_rate", True, "log_anomalies")
     assert "rows_total" not in grave.facts, "it is asked anew whether the consent covers it"
     woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
-    assert len(woken) == 2 and first(watch.deployment).state == "ready"
+    assert len(woken) == 2 and first(monitoring.deployment).state == "ready"
 
 
 def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_approval_when_it_is_grave(
-    watched: Watched, service: Site, world: Any
+    monitored_target: Monitored, service: Site, world: Any
 ) -> None:
-    watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
-    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
-    check(watch)
+    monitoring = started(world, monitored_target({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
+    log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
+    check(monitoring)
     alarm = Rollback.objects.get()
     with world.acting_as("manager"):
         assess(alarm.pk, impact="few", method="look", timing="tomorrow")
     with acting(WORKER):
         assert not pre_authorise(alarm.pk, rows={}), "a person has assessed it"
     consented = make(
-        ApprovalRequest, subject="regular", release=watch.deployment.release, environment=watch.deployment.environment,
+        ApprovalRequest, subject="regular", release=monitoring.deployment.release, environment=monitoring.deployment.environment,
         document={"rollback_pre_authorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
         requested_by=world.people["manager"],
     )  # fmt: skip
-    alter(watch.deployment, approval_request=consented)
-    look(watch, service, page(100, 0), page(200, 50), page(300, 90))
+    alter(monitoring.deployment, approval_request=consented)
+    look(monitoring, service, page(100, 0), page(200, 50), page(300, 90))
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": 3})
     assert world.fresh(alarm).state == "authorised"
 
 
-def test_a_kind_that_is_gone_is_an_error(watched: Watched) -> None:
-    watch = watched(checks=[{**LOGS, "kind": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
-    assert [made.result for made in check(watch)] == ["error", "error"]
+def test_a_kind_that_is_gone_is_an_error(monitored_target: Monitored) -> None:
+    monitoring = monitored_target(checks=[{**LOGS, "kind": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
+    assert [made.result for made in check(monitoring)] == ["error", "error"]
 
 
-def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(watched: Watched, world: Any) -> None:
-    watch = started(world, watched(checks=[LOGS]))
+def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(monitored_target: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored_target(checks=[LOGS]))
     where = {"application_id": world.application.pk, "environment_id": world.environments["development"].pk}
     with world.acting_as("manager"):
         version = create(**where, values={}, secrets={"SMTP_PASS": "sesame-441"}, reason="mail")
-    run = watch.deployment
-    alter(run, previous={**run.previous, "wanted_configuration": version.pk})
-    log(world, f"{watch.started_at.isoformat()} ERROR login with sesame-441 \x00 refused\n")
-    (made,) = check(watch)
+    deployment = monitoring.deployment
+    alter(deployment, previous={**deployment.previous, "wanted_configuration": version.pk})
+    log(world, f"{monitoring.started_at.isoformat()} ERROR login with sesame-441 \x00 refused\n")
+    (made,) = check(monitoring)
     assert made.result == "failed" and "login with" in made.output and "sesame" not in made.output
 
 
 def test_a_check_that_falls_over_takes_no_other_with_it(
-    watched: Watched, world: Any, monkeypatch: pytest.MonkeyPatch
+    monitored_target: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("sha256")
 
-    watch = started(
-        world, watched(ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS])
+    monitoring = started(
+        world,
+        monitored_target(
+            ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS]
+        ),
     )
     monkeypatch.setattr(check_types.by_name("service_state"), "run", fall)
-    log(world, f"{watch.started_at.isoformat()} ERROR bad\n")
-    assert [made.result for made in check(watch)] == ["error", "failed"]
+    log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
+    assert [made.result for made in check(monitoring)] == ["error", "failed"]
     assert Rollback.objects.get().cause == "log_anomalies"
 
 
 def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
-    watched: Watched, service: Site, monkeypatch: pytest.MonkeyPatch
+    monitored_target: Monitored, service: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("no such key")
 
-    watch = watched()
+    monitoring = monitored_target()
     monkeypatch.setattr(source("prometheus_text"), "read", fall)
-    assert look(watch, service, page(0, 0))[0]["error_rate"]["result"] == "error"
+    assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
     assert "KeyError" in Measurement.objects.get().error
 
 
@@ -256,44 +264,48 @@ def test_before_a_run_a_source_gets_the_configuration_that_is_in_force(coming: D
     pointer = DeployedVersion.objects.get(environment=coming.environment)
     alter(pointer, configuration=world.configurations["production"])
     with acting(WORKER):
-        watch = start_baseline(coming.pk)
-    assert watch is not None
-    values, _secrets = configuration_for(watch)
+        monitoring = start_baseline(coming.pk)
+    assert monitoring is not None
+    values, _secrets = configuration_for(monitoring)
     assert values == world.configurations["production"].opened()
 
 
-def test_paused_or_ended_monitoring_checks_nothing(watched: Watched) -> None:
-    watch = watched(checks=[LOGS])
+def test_paused_or_ended_monitoring_checks_nothing(monitored_target: Monitored) -> None:
+    monitoring = monitored_target(checks=[LOGS])
     for field in ("paused_at", "ended_at"):
-        assert check(alter(watch, **{field: now()})) == []
-        alter(watch, **{field: None})
+        assert check(alter(monitoring, **{field: now()})) == []
+        alter(monitoring, **{field: None})
 
 
-def test_due_checks_wake_their_worker_and_move_on(watched: Watched, world: Any) -> None:
-    watch = started(world, watched(checks=[LOGS], next_checks_at=now(), seconds=7200))
+def test_due_checks_wake_their_worker_and_move_on(monitored_target: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored_target(checks=[LOGS], next_checks_at=now(), seconds=7200))
     with acting(WORKER):
         due_checks(now())
         due_checks(now())
     job = (
         "releases.jobs.run_monitoring_checks",
-        {"watch_id": watch.pk, "due": dispatch.microseconds(watch.next_checks_at)},
+        {"watch_id": monitoring.pk, "due": dispatch.microseconds(monitoring.next_checks_at)},
     )
     assert [found for found in jobs("checks") if found[0].endswith("run_monitoring_checks")] == [job]
-    assert world.fresh(watch).next_checks_at > now() + timedelta(minutes=59)
+    assert world.fresh(monitoring).next_checks_at > now() + timedelta(minutes=59)
 
 
-def test_only_what_is_owed_is_asked_at_the_end(watched: Watched) -> None:
-    alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "owed": False}
-    watch = watched(ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600)
-    assert completeness(watch) == {"error_rate": 0.0, "monitoring_logs": 0.0}
-    make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=now(), at=now(), result="passed")
-    make(MonitoringCheck, period=watch, key="monitoring_logs", due_at=now(), at=now(), result="error")
-    assert completeness(watch)["monitoring_logs"] == 1.0, "of two hours one round is made: none is due at the very end"
+def test_only_what_is_owed_is_asked_at_the_end(monitored_target: Monitored) -> None:
+    alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "required": False}
+    monitoring = monitored_target(
+        ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600
+    )
+    assert completeness(monitoring) == {"error_rate": 0.0, "monitoring_logs": 0.0}
+    make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=now(), at=now(), result="passed")
+    make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=now(), at=now(), result="error")
+    assert completeness(monitoring)["monitoring_logs"] == 1.0, (
+        "of two hours one round is made: none is due at the very end"
+    )
 
 
 def test_the_procedure_says_what_is_owed_and_checked(world: Any) -> None:
     content = procedure_of(world.planned())
-    owed = {t["key"]: t["owed"] for t in triggers_of(content)}
+    owed = {t["key"]: t["required"] for t in triggers_of(content)}
     assert owed == {
         "service_down": True, "response_time": True, "error_rate": True, "resource_use": True,
         "log_anomalies": False, "frequent_alerts": False, "failed_backups": False,
@@ -304,34 +316,34 @@ def test_the_procedure_says_what_is_owed_and_checked(world: Any) -> None:
 @pytest.fixture
 def coming(world: Any, consented: Callable[..., Deployment]) -> Deployment:
     """A run in production in half an hour, with something in force there."""
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     make(
         DeployedVersion,
-        application=run.application,
-        environment=run.environment,
-        release=run.release,
+        application=deployment.application,
+        environment=deployment.environment,
+        release=deployment.release,
         since=now(),
         basis="test",
     )
-    return alter(run, scheduled_start_at=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
+    return alter(deployment, scheduled_start_at=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
 
 
 def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deployment, world: Any, service: Site) -> None:
     with acting(WORKER):
         coming_baselines(now())
         coming_baselines(now())
-    watch = MonitoringPeriod.objects.get()
-    assert (watch.purpose, watch.deployment_id) == ("baseline", coming.pk)
-    assert watch.duration_seconds == pytest.approx(1800, abs=60)
+    monitoring = MonitoringPeriod.objects.get()
+    assert (monitoring.purpose, monitoring.deployment_id) == ("baseline", coming.pk)
+    assert monitoring.duration_seconds == pytest.approx(1800, abs=60)
     alter(world.targets["production"], options={"metrics_url": f"{service.base}/metrics"})
-    look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
+    look(monitoring, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
     assert not Rollback.objects.exists(), "what is in force is only measured"
     frozen = baseline(coming, now(), DeployedVersion.objects.get())
     assert frozen["metrics"]["response_time"] == {"value": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
-    over = alter(watch, started_at=now() - timedelta(hours=1), next_at=now())
+    over = alter(monitoring, started_at=now() - timedelta(hours=1), next_at=now())
     with acting(WORKER):
-        due_samples(now())
+        due_monitoring(now())
     ended = world.fresh(over)
     assert (ended.result, ended.next_at) == ("measured", None) and ended.ended_at is not None
     assert world.fresh(coming).state == "scheduled"
@@ -341,46 +353,46 @@ def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
     queued: Callable[..., Deployment], world: Any
 ) -> None:
     """A version that was taken back ten minutes ago had errors; what came back has few."""
-    run, moment = queued(row(TRUE)), now()
+    deployment, moment = queued(row(TRUE)), now()
     pointer = make(
-        DeployedVersion, application=run.application, environment=run.environment, release=run.release, basis="restored",
+        DeployedVersion, application=deployment.application, environment=deployment.environment, release=deployment.release, basis="restored",
         since=moment - timedelta(minutes=10),
     )  # fmt: skip
-    watch = make(
-        MonitoringPeriod, purpose="rollback", deployment=run, interval_seconds=60, duration_seconds=60, started_at=moment,
+    monitoring = make(
+        MonitoringPeriod, purpose="rollback", deployment=deployment, interval_seconds=60, duration_seconds=60, started_at=moment,
         ended_at=moment,
     )  # fmt: skip
     for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
         at = moment - timedelta(minutes=minutes)
         make(
             Measurement,
-            period=watch,
+            period=monitoring,
             due_at=at,
             at=at,
             up=True,
             values={"error_rate": {"value": rate, "result": "passed"}},
         )
     with acting(WORKER):
-        assert claim(first(run).pk, worker="w") is not None
-    frozen = world.fresh(run).baseline
+        assert claim(first(deployment).pk, worker="w") is not None
+    frozen = world.fresh(deployment).baseline
     assert frozen["metrics"]["error_rate"] == {"value": pytest.approx(0.2), "count": 2}
     assert frozen["since"] == pointer.since.isoformat()
 
 
 def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployment], world: Any) -> None:
-    run = queued(row(TRUE))
-    watch = make(
+    deployment = queued(row(TRUE))
+    monitoring = make(
         MonitoringPeriod,
         purpose="baseline",
-        deployment=run,
+        deployment=deployment,
         interval_seconds=60,
         duration_seconds=60,
         started_at=now(),
         next_at=now(),
     )
     with acting(WORKER):
-        assert claim(first(run).pk, worker="w") is not None
-    ended = world.fresh(watch)
+        assert claim(first(deployment).pk, worker="w") is not None
+    ended = world.fresh(monitoring)
     assert (ended.result, ended.next_at, ended.ended_at is not None) == ("measured", None, True)
 
 
@@ -395,5 +407,5 @@ def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> No
 
 def test_monitoring_from_before_is_no_verdict_on_the_run(coming: Deployment) -> None:
     with acting(WORKER):
-        watch = start_baseline(coming.pk)
-        assert watch is not None and end_due(watch.pk) == ""
+        monitoring = start_baseline(coming.pk)
+        assert monitoring is not None and end_due(monitoring.pk) == ""

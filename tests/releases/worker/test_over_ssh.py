@@ -62,18 +62,20 @@ def test_a_run_goes_through_on_the_host_and_the_key_stays_here(
     world: Any, queued: Callable[..., Deployment], reached: Any, host: Host
 ) -> None:
     target = reached("development")
-    run = queued(_step("configuration_update"), _step("code_deploy"), row(["sh", "-c", "echo on $RINGI_TARGET_ROOT"]))
+    deployment = queued(
+        _step("configuration_update"), _step("code_deploy"), row(["sh", "-c", "echo on $RINGI_TARGET_ROOT"])
+    )
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert states(run) == ["succeeded"] * 4
-    run = world.fresh(run)
-    assert run.state == "succeeded" and run.measured["verification"]["code"] == run.release.tree
+        run_from(first(deployment).pk)
+    assert states(deployment) == ["succeeded"] * 4
+    deployment = world.fresh(deployment)
+    assert deployment.state == "succeeded" and deployment.measured["verification"]["code"] == deployment.release.tree
     written = (Path(target.root) / "shared" / "config.env").read_text()
     assert "hidden-word" in written and "PRIVATE KEY" not in written and "TARGET_SSH_KEY" not in written
     assert [line["effect"] for line in journal_lines(spec_of(target))][:3] == [
         *("configuration_update:written", "code_deploy:laid", "code_deploy:switched")
     ]
-    said = "".join(StepOutput.objects.filter(step__deployment=run).values_list("text", flat=True))
+    said = "".join(StepOutput.objects.filter(step__deployment=deployment).values_list("text", flat=True))
     assert f"on {target.root}" in said
     assert host.settings["python"] == sys.executable and len(list(Path(target.root).glob(".ringi/*.pyz"))) == 1
 
@@ -84,7 +86,7 @@ def test_a_connection_that_is_cut_leaves_a_doubt_and_no_process(
     target = reached("development")
     begun = Path(target.root) / "begun"
     code = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
-    run = queued(row([sys.executable, "-c", code, str(begun)]))
+    deployment = queued(row([sys.executable, "-c", code, str(begun)]))
 
     def cut() -> None:
         wait_for(begun.exists, 60)
@@ -94,12 +96,12 @@ def test_a_connection_that_is_cut_leaves_a_doubt_and_no_process(
     thread = threading.Thread(target=cut)
     thread.start()
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     thread.join()
-    step = first(run)
+    step = first(deployment)
     assert step.attempts.get().outcome == "unknown" and "was lost" in step.failure
     assert "The state of the deployment target is unknown" in step.failure
-    assert world.fresh(run).state == "failed", "in a lower tier a doubt fails the run"
+    assert world.fresh(deployment).state == "failed", "in a lower tier a doubt fails the run"
     assert not list(processes(str(begun)))
 
 

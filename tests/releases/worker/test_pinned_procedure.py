@@ -41,10 +41,10 @@ def newer_procedure() -> Procedure:
     return made
 
 
-def taken_back(world: Any, run: Deployment) -> Rollback:
+def taken_back(world: Any, deployment: Deployment) -> Rollback:
     """Roll a deployment in development back, with everybody's word, and let a worker do it."""
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause=decide.REHEARSAL, note="for practice")
+        alarm = decide.raise_(deployment.pk, cause=decide.REHEARSAL, note="for practice")
     with world.acting_as("manager"):
         decide.assess(alarm.pk, impact="none", method="the plan", timing="now")
     prepare_rollback(alarm.pk)
@@ -56,26 +56,26 @@ def taken_back(world: Any, run: Deployment) -> Rollback:
 
 def test_the_rollback_of_a_draft_comes_to_its_end(world: Any, queued: Callable[..., Deployment]) -> None:
     in_force(world, "development")
-    run = queued(row(TRUE))
-    assert run.release.state == "draft" and run.release.procedure is None
+    deployment = queued(row(TRUE))
+    assert deployment.release.state == "draft" and deployment.release.procedure is None
     with acting(WORKER):
-        run_from(first(run).pk)
-    alarm = taken_back(world, run)
-    assert (alarm.state, world.fresh(run).state) == ("monitoring", "rolled_back")
-    assert states(run) == ["succeeded"] * 4
+        run_from(first(deployment).pk)
+    alarm = taken_back(world, deployment)
+    assert (alarm.state, world.fresh(deployment).state) == ("monitoring", "rolled_back")
+    assert states(deployment) == ["succeeded"] * 4
 
 
 def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_was_requested(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
     in_force(world, "development")
-    run = queued(row(TRUE))
-    pinned = run.procedure
+    deployment = queued(row(TRUE))
+    pinned = deployment.procedure
     newer_procedure()
     with acting(WORKER):
-        run_from(first(run).pk)
-    alarm = taken_back(world, run)
-    assert world.fresh(run).procedure == pinned
+        run_from(first(deployment).pk)
+    alarm = taken_back(world, deployment)
+    assert world.fresh(deployment).procedure == pinned
     monitoring = MonitoringPeriod.objects.get(rollback=alarm)
     assert monitoring.duration_seconds == pinned.document.rollback.monitoring_seconds != 4321
 
@@ -85,16 +85,16 @@ def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
     release = alter(world.planned(), step_plan=plan(row(TRUE)))
     world.evidence("1.3.0")
     with world.acting_as("developer"):
-        run = request(release.pk, environment_id=world.environments["development"].pk)
-    before, after = run.procedure, newer_procedure()
+        deployment = request(release.pk, environment_id=world.environments["development"].pk)
+    before, after = deployment.procedure, newer_procedure()
     with world.acting_as("manager"):
         lock_scope(release.pk)
     with world.acting_as("developer"):
-        schedule(run.pk)
-    assert world.fresh(run).procedure == before
+        schedule(deployment.pk)
+    assert world.fresh(deployment).procedure == before
     with acting(COMMAND):
-        enqueue(run.pk)
-    assert world.fresh(run).procedure == after
+        enqueue(deployment.pk)
+    assert world.fresh(deployment).procedure == after
 
 
 def test_a_draft_has_its_baseline_measured_before_it_begins(world: Any) -> None:
@@ -106,8 +106,8 @@ def test_a_draft_has_its_baseline_measured_before_it_begins(world: Any) -> None:
     release = alter(world.planned(), step_plan=plan(row(TRUE)))
     world.evidence("1.3.0")
     with world.acting_as("developer"):
-        run = request(release.pk, environment_id=world.environments["development"].pk)
-        schedule(run.pk, at=now() + timedelta(minutes=5))
-    assert needs_baseline(now()) == [run.pk]
+        deployment = request(release.pk, environment_id=world.environments["development"].pk)
+        schedule(deployment.pk, at=now() + timedelta(minutes=5))
+    assert needs_baseline(now()) == [deployment.pk]
     with acting(COMMAND):
-        assert start_baseline(run.pk) is not None
+        assert start_baseline(deployment.pk) is not None

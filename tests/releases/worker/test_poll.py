@@ -32,68 +32,75 @@ from .conftest import TRUE, WORKER, expire, first, jobs, row, states
 
 
 def test_what_is_due_is_queued_and_its_worker_woken(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
         poll_once(now())
-    assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
-    assert jobs("production") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+    assert (world.fresh(deployment).state, states(deployment)) == ("queued", ["ready", "pending"])
+    assert jobs("production") == [("releases.jobs.run_step", {"step_id": first(deployment).pk})]
 
 
 def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
         poll_once(now())
-    assert world.fresh(run).state == "scheduled"
-    assert next_due(now()) == run.scheduled_start_at - AHEAD
+    assert world.fresh(deployment).state == "scheduled"
+    assert next_due(now()) == deployment.scheduled_start_at - AHEAD
     with acting(WORKER):
-        poll_once(run.scheduled_start_at + timedelta(seconds=1))
-    assert world.fresh(run).state == "queued"
+        poll_once(deployment.scheduled_start_at + timedelta(seconds=1))
+    assert world.fresh(deployment).state == "queued"
 
 
 def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
     world: Any, consented: Callable[..., Deployment]
 ) -> None:
-    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
-        poll_once(run.scheduled_start_at - AHEAD)
-        assert world.fresh(run).state == "queued"
-        run = alter(run, scheduled_start_at=now() + 0.9 * AHEAD)
-        taken = claim(first(run).pk, worker="one")
-    assert taken is not None and taken.step.started_at >= run.scheduled_start_at
+        poll_once(deployment.scheduled_start_at - AHEAD)
+        assert world.fresh(deployment).state == "queued"
+        deployment = alter(deployment, scheduled_start_at=now() + 0.9 * AHEAD)
+        taken = claim(first(deployment).pk, worker="one")
+    assert taken is not None and taken.step.started_at >= deployment.scheduled_start_at
 
 
 def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     begins, ends = now() + timedelta(minutes=50), now() + timedelta(hours=2)
-    make(ChangeFreeze, name="audit", environment=run.environment, starts_at=begins, ends_at=ends, reason="of the year")
+    make(
+        ChangeFreeze,
+        name="audit",
+        environment=deployment.environment,
+        starts_at=begins,
+        ends_at=ends,
+        reason="of the year",
+    )
     with acting(WORKER):
-        poll_once(run.scheduled_start_at - AHEAD)
-    held = world.fresh(run)
+        poll_once(deployment.scheduled_start_at - AHEAD)
+    held = world.fresh(deployment)
     assert held.state == "scheduled" and any("audit" in reason for reason in held.blockers)
-    assert held.not_before == run.scheduled_start_at + AHEAD, "at the hour itself it may be open again"
+    assert held.not_before == deployment.scheduled_start_at + AHEAD, "at the hour itself it may be open again"
 
 
 def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:
     """The scheduler was off the whole window."""
-    run = consented(row(TRUE))
-    after = run.scheduled_end_at + timedelta(seconds=1)
+    deployment = consented(row(TRUE))
+    after = deployment.scheduled_end_at + timedelta(seconds=1)
     with acting(WORKER):
         for _round in range(3):
             poll_once(after)
-    assert world.fresh(run).state == "missed" and not run.steps.exists()
+    assert world.fresh(deployment).state == "missed" and not deployment.steps.exists()
     assert Event.objects.filter(operation="deployment:mark_missed", kind="operation").count() == 1
     assert jobs("production") == []
 
 
 def test_a_queued_run_that_nobody_took_is_missed_too(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        step = first(run).pk
-        poll_once(run.scheduled_end_at + timedelta(seconds=1))
+        enqueue(deployment.pk)
+        step = first(deployment).pk
+        poll_once(deployment.scheduled_end_at + timedelta(seconds=1))
         run_from(step)
-    assert world.fresh(run).state == "missed"
-    assert world.fresh(run.release).state == "final_check_completed", "nothing of it began"
+    assert world.fresh(deployment).state == "missed"
+    assert world.fresh(deployment.release).state == "final_check_completed", "nothing of it began"
 
 
 def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -101,43 +108,46 @@ def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable
     from environments.models import AccessGrant
     from environments.operations.access.grant import revoke
 
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     grant = AccessGrant.objects.get(account=world.people["operator"])
     with world.acting_as("administrator"):
         revoke(grant.pk, reason="left the team")
     with acting(WORKER):
         poll_once(now())
-    run = world.fresh(run)
-    assert run.state == "scheduled" and "The person who scheduled this deployment no longer has" in run.blockers[0]
-    assert run.not_before > now() + timedelta(seconds=55), "the next try is a minute later"
+    deployment = world.fresh(deployment)
+    assert (
+        deployment.state == "scheduled"
+        and "The person who scheduled this deployment no longer has" in deployment.blockers[0]
+    )
+    assert deployment.not_before > now() + timedelta(seconds=55), "the next try is a minute later"
     with acting(WORKER):
         poll_once(now())
     assert Event.objects.filter(operation="deployment:delay", kind="operation").count() == 1
 
 
 def test_a_wake_up_that_was_lost_is_given_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     assert len(jobs("development")) == 1
     valkey.flushdb()
     with acting(WORKER):
         poll_once(now() + timedelta(seconds=1))
-    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(deployment).pk})]
 
 
 def test_a_step_whose_lease_ended_is_offered_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     valkey.flushdb()
     with acting(WORKER):
-        claim(first(run).pk, worker="dies")
+        claim(first(deployment).pk, worker="dies")
         poll_once(now())
         assert jobs("development") == [], "its lease is renewed, so nobody else is woken"
-        expire(first(run))
+        expire(first(deployment))
         poll_once(now())
-    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(deployment).pk})]
 
 
 def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[..., Deployment], settings: Any) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
         url = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
@@ -145,7 +155,7 @@ def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[...
         settings.RQ_QUEUES = {name: {**config, "URL": url} for name, config in kept.items()}
         with acting(WORKER):
             poll_once(now())
-        assert world.fresh(run).state == "queued"
+        assert world.fresh(deployment).state == "queued"
         settings.RQ_QUEUES = kept
     with acting(WORKER):
         poll_once(now() + timedelta(seconds=1))
@@ -155,32 +165,32 @@ def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[...
 def test_a_wake_up_given_twice_runs_the_step_once(world: Any, queued: Callable[..., Deployment], tmp_path: Any) -> None:
     seen = tmp_path / "seen"
     script = f"open({str(seen)!r}, 'a').write('x')"
-    run = queued(row(["/usr/bin/env", "python3", "-c", script]))
-    step = first(run).pk
+    deployment = queued(row(["/usr/bin/env", "python3", "-c", script]))
+    step = first(deployment).pk
     with acting(WORKER):
         for _wake in range(3):
             run_from(step)
     assert seen.read_text() == "x"
-    assert world.fresh(run).state == "succeeded"
+    assert world.fresh(deployment).state == "succeeded"
 
 
 def test_rounds_that_went_stale_lapse(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
-    alter(run.release, on_timeout="keep")
+    deployment = consented(row(TRUE))
+    alter(deployment.release, on_timeout="keep")
     with acting(WORKER):
         poll_once(now() - timedelta(hours=1))
-    assert world.fresh(run.release).state == "testing_completed"
-    assert (world.fresh(run.approval_request).state, world.fresh(run.approval_request).invalidated_by) == (
-        "invalidated",
-        "on_timeout",
-    )
-    assert world.fresh(run).state == "cancelled"
+    assert world.fresh(deployment.release).state == "testing_completed"
+    assert (
+        world.fresh(deployment.approval_request).state,
+        world.fresh(deployment.approval_request).invalidated_by,
+    ) == ("invalidated", "on_timeout")
+    assert world.fresh(deployment).state == "cancelled"
 
 
 def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(row(TRUE))
-    walk(run, "start", "start_verification")
-    alarm = make(Rollback, deployment=run, cause="error_rate", raised_at=now() - timedelta(minutes=1))
+    deployment = queued(row(TRUE))
+    walk(deployment, "start", "start_verification")
+    alarm = make(Rollback, deployment=deployment, cause="error_rate", raised_at=now() - timedelta(minutes=1))
     with acting(WORKER):
         poll_once(now())
     assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("development")
@@ -192,10 +202,10 @@ def test_a_part_that_breaks_does_not_keep_the_others_from_their_turn(
     def breaks(moment: Any) -> None:
         raise ValueError("this part is broken")
 
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
         poll_once(now(), (breaks, *poll.OFTEN))
-    assert world.fresh(run).state == "queued"
+    assert world.fresh(deployment).state == "queued"
 
 
 def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
@@ -232,13 +242,13 @@ def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
 def test_of_two_schedulers_one_acts(
     world: Any, consented: Callable[..., Deployment], database: str, settings: Any
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     settings.POLL_INTERVAL = 0.01
     with psycopg.connect(database, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('ringi_scheduler'))")
         with acting(WORKER):
             Scheduler()._hold()
-        assert world.fresh(run).state == "scheduled", "the other one holds the lock"
+        assert world.fresh(deployment).state == "scheduled", "the other one holds the lock"
 
 
 def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
@@ -249,7 +259,7 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
 
     from django.db import connection
 
-    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=0.6))
+    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=0.6))
     settings.POLL_INTERVAL = 60.0
     scheduler = Scheduler()
 
@@ -263,7 +273,7 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
     thread = threading.Thread(target=work)
     thread.start()
     until = time.monotonic() + 20
-    while world.fresh(run).state == "scheduled" and time.monotonic() < until:
+    while world.fresh(deployment).state == "scheduled" and time.monotonic() < until:
         time.sleep(0.02)
     queued_at = now()
     scheduler.end()
@@ -271,25 +281,25 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
         cursor.execute("NOTIFY ringi_due")
     thread.join(20)
     assert not thread.is_alive() and os.getpid()
-    assert world.fresh(run).state == "queued"
-    assert queued_at - run.scheduled_start_at < timedelta(seconds=5)
+    assert world.fresh(deployment).state == "queued"
+    assert queued_at - deployment.scheduled_start_at < timedelta(seconds=5)
 
 
 def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing_that_comes(
     world: Any, consented: Callable[..., Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watch that no round can deal with: the scheduler sleeps until the run that is due after it, and no shorter."""
-    run = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
+    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
     make(
-        MonitoringPeriod, deployment=run, interval_seconds=60, duration_seconds=60, result="inconclusive",
+        MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=60, result="inconclusive",
         started_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
     )  # fmt: skip
     settings.POLL_INTERVAL = 60.0
-    scheduler, rounds, last_of_a_round = Scheduler(), [], scheduler_module.next_due
+    scheduler, approval_requests, last_of_a_round = Scheduler(), [], scheduler_module.next_due
 
     def counted(after: Any) -> Any:
-        rounds.append(after)
-        if world.fresh(run).state == "queued":
+        approval_requests.append(after)
+        if world.fresh(deployment).state == "queued":
             scheduler.end()
             settings.POLL_INTERVAL = 0.01
         return last_of_a_round(after)
@@ -297,19 +307,21 @@ def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing
     monkeypatch.setattr(scheduler_module, "next_due", counted)
     with acting(WORKER):
         scheduler._hold()
-    assert world.fresh(run).state == "queued"
-    assert len(rounds) <= 3, "one before it, one at its time, and one more where the first wait ended a little early"
+    assert world.fresh(deployment).state == "queued"
+    assert len(approval_requests) <= 3, (
+        "one before it, one at its time, and one more where the first wait ended a little early"
+    )
 
 
 def test_a_queue_that_this_machine_lacks_keeps_nobody_from_going_on(
     world: Any, consented: Callable[..., Deployment], settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     settings.RQ_QUEUES = {name: config for name, config in settings.RQ_QUEUES.items() if name != "production"}
     with acting(WORKER):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
         dispatch.wake_once("nowhere", "deliver_notifications")
-    assert world.fresh(run).state == "queued"
+    assert world.fresh(deployment).state == "queued"
     assert "queue production is missing from RINGI_QUEUES" in caplog.text
 
 
@@ -317,9 +329,9 @@ def test_a_queue_that_this_machine_lacks_keeps_nobody_from_going_on(
 def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
     world: Any, queued: Callable[..., Deployment], settings: Any, valkey: redis.Redis, broken: str
 ) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     other = make(
-        Deployment, release=run.release, application=run.application, environment=world.environments["staging"],
+        Deployment, release=deployment.release, application=deployment.application, environment=world.environments["staging"],
         requested_by=world.people["developer"], scheduled_by=world.people["developer"],
     )  # fmt: skip
     walk(other, "schedule", "enqueue")
@@ -331,7 +343,7 @@ def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
     settings.RQ_QUEUES = {**settings.RQ_QUEUES, broken: config}
     with acting(WORKER):
         poll_once(now() + timedelta(seconds=1))
-    whole = run if broken == "staging" else other
+    whole = deployment if broken == "staging" else other
     assert jobs(whole.environment.slug) == [("releases.jobs.run_step", {"step_id": first(whole).pk})]
 
 
@@ -339,7 +351,7 @@ def test_a_run_whose_worker_died_before_its_end_is_ended(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last outcome is committed, and nobody is left to say that the run of a lower tier is over."""
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
 
     def gone(_run: int) -> None:
         raise SystemExit
@@ -348,8 +360,8 @@ def test_a_run_whose_worker_died_before_its_end_is_ended(
         with monkeypatch.context() as patched:
             patched.setattr("releases.worker.executor.succeed", gone)
             with pytest.raises(SystemExit):
-                run_from(first(run).pk)
+                run_from(first(deployment).pk)
         poll_once(now())
-        assert world.fresh(run).state == "monitoring", "its worker may just be about to say so"
+        assert world.fresh(deployment).state == "monitoring", "its worker may just be about to say so"
         poll_once(now() + timedelta(minutes=1))
-    assert world.fresh(run).state == "succeeded" and world.fresh(run).ended_at is not None
+    assert world.fresh(deployment).state == "succeeded" and world.fresh(deployment).ended_at is not None

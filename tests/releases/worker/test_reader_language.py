@@ -41,10 +41,10 @@ def pages(browsers: Callable[[str], Any], address: str) -> dict[str, str]:
 def test_a_failure_and_its_log_are_told_in_the_language_of_the_reader(
     world: Any, queued: Callable[..., Deployment], browsers: Callable[[str], Any], recording: None
 ) -> None:
-    run = queued(row(TRUE), row(["/bin/false"]))
+    deployment = queued(row(TRUE), row(["/bin/false"]))
     with acting(WORKER):
-        run_from(first(run).pk)
-    step = Step.objects.get(deployment=run, state="failed")
+        run_from(first(deployment).pk)
+    step = Step.objects.get(deployment=deployment, state="failed")
     assert "⟦" in step.failure, step.failure
     words.record(False)
     said = {}
@@ -52,7 +52,7 @@ def test_a_failure_and_its_log_are_told_in_the_language_of_the_reader(
         with translation.override(language):
             said[language] = escape(words.told(step.failure))
     assert said["en"] != said["ja"]
-    shown = pages(browsers, reverse("deployment", args=[run.pk]))
+    shown = pages(browsers, reverse("deployment", args=[deployment.pk]))
     log = pages(browsers, reverse("step-log", args=[step.pk]))
     assert StepOutput.objects.filter(step=step).exists()
     for language, page in shown.items():

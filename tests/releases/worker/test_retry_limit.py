@@ -34,14 +34,14 @@ def due(world: Any) -> Callable[..., Deployment]:
         release = alter(world.planned(version), step_plan=plan(row(TRUE)))
         world.evidence(version)
         with world.acting_as("developer"):
-            run = request(release.pk, environment_id=world.environments["development"].pk)
-            schedule(run.pk, at=now() + timedelta(hours=hours) if hours else None)
-        return run
+            deployment = request(release.pk, environment_id=world.environments["development"].pk)
+            schedule(deployment.pk, at=now() + timedelta(hours=hours) if hours else None)
+        return deployment
 
     return make
 
 
-def rounds(number: int) -> None:
+def approval_requests(number: int) -> None:
     with acting(WORKER):
         for _ in range(number):
             poll.due_deployments(now() + timedelta(seconds=1))
@@ -51,20 +51,22 @@ def test_after_three_failures_it_is_not_tried_again_and_people_are_asked(
     world: Any, due: Callable[..., Deployment]
 ) -> None:
     only(("poll:suspend", None, "admin"))
-    run = due("1.3.0")
-    alter(run.release, step_plan={})  # no steps can be laid
+    deployment = due("1.3.0")
+    alter(deployment.release, step_plan={})  # no steps can be laid
     forget()
-    rounds(TRIES - 1)
+    approval_requests(TRIES - 1)
     assert PollFailure.objects.get().suspended_at is None and tell() == []
-    rounds(3)
+    approval_requests(3)
     failure = PollFailure.objects.get()
-    assert (failure.part, failure.deployment, failure.tries) == ("enqueue", run, TRIES)
+    assert (failure.part, failure.deployment, failure.tries) == ("enqueue", deployment, TRIES)
     assert failure.error == "KeyError: 'deployment'" and failure.suspended_at is not None
     assert Event.objects.filter(kind="operation", operation="poll:suspend").count() == 1
-    (notice,) = tell()
-    assert "KeyError" in notice.texts["en"]["body"] and "Enqueue deployment" in notice.texts["en"]["subject"]
-    assert notice.path == f"/admin/operation/poll/resume/{failure.pk}/"
-    assert world.people["operator"] in {message.account for message in notice.inbox_items.all()}
+    (notification,) = tell()
+    assert (
+        "KeyError" in notification.texts["en"]["body"] and "Enqueue deployment" in notification.texts["en"]["subject"]
+    )
+    assert notification.path == f"/admin/operation/poll/resume/{failure.pk}/"
+    assert world.people["operator"] in {message.account for message in notification.inbox_items.all()}
     assert not is_done(failure)
 
 
@@ -115,24 +117,24 @@ def test_a_try_that_takes_its_process_with_it_counts(world: Any) -> None:
 
 
 def test_success_forgets_the_failures_before_it(world: Any, due: Callable[..., Deployment]) -> None:
-    run = due("1.3.0")
-    kept = run.release.step_plan
-    alter(run.release, step_plan={})
-    rounds(TRIES - 1)
-    alter(run.release, step_plan=kept)
-    rounds(1)
-    assert world.fresh(run).state == "queued" and not PollFailure.objects.exists()
+    deployment = due("1.3.0")
+    kept = deployment.release.step_plan
+    alter(deployment.release, step_plan={})
+    approval_requests(TRIES - 1)
+    alter(deployment.release, step_plan=kept)
+    approval_requests(1)
+    assert world.fresh(deployment).state == "queued" and not PollFailure.objects.exists()
 
 
 def test_a_person_lets_it_be_tried_anew(world: Any, due: Callable[..., Deployment]) -> None:
-    run = due("1.3.0")
-    kept = run.release.step_plan
-    alter(run.release, step_plan={})
-    rounds(TRIES)
+    deployment = due("1.3.0")
+    kept = deployment.release.step_plan
+    alter(deployment.release, step_plan={})
+    approval_requests(TRIES)
     failure = PollFailure.objects.get()
-    alter(run.release, step_plan=kept)
-    rounds(1)
-    assert world.fresh(run).state == "scheduled"
+    alter(deployment.release, step_plan=kept)
+    approval_requests(1)
+    assert world.fresh(deployment).state == "scheduled"
     with world.acting_as("auditor"), pytest.raises(NotPermitted):
         resume(failure.pk, reason="the plan is there again")
     with world.acting_as("operator"), pytest.raises(InvalidInput):
@@ -140,26 +142,26 @@ def test_a_person_lets_it_be_tried_anew(world: Any, due: Callable[..., Deploymen
     with world.acting_as("operator"):
         resume(failure.pk, reason="the plan is there again")
     assert is_done(world.fresh(failure))
-    rounds(1)
-    assert world.fresh(run).state == "queued" and not PollFailure.objects.exists()
+    approval_requests(1)
+    assert world.fresh(deployment).state == "queued" and not PollFailure.objects.exists()
 
 
 def test_a_step_that_cannot_even_be_claimed_asks(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with monkeypatch.context() as broken:
         broken.setattr(executor, "claim", _asserts)
         for _ in range(TRIES + 2):
-            run_step(first(run).pk)
-    failure = PollFailure.objects.get(part="claim", deployment=run)
+            run_step(first(deployment).pk)
+    failure = PollFailure.objects.get(part="claim", deployment=deployment)
     assert failure.suspended_at is not None and failure.error == "AssertionError: no gate answers"
-    run_step(first(run).pk)
-    assert states(run) == ["ready", "pending"]
+    run_step(first(deployment).pk)
+    assert states(deployment) == ["ready", "pending"]
     with world.acting_as("operator"):
         resume(failure.pk, reason="mended")
-    run_step(first(run).pk)
-    assert Step.objects.filter(deployment=run, state="succeeded").count() == 2
+    run_step(first(deployment).pk)
+    assert Step.objects.filter(deployment=deployment, state="succeeded").count() == 2
 
 
 def _asserts(*_given: Any, **_named: Any) -> None:

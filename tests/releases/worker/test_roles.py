@@ -37,11 +37,11 @@ def as_process(database: str) -> AsProcess:
 
 
 def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_process: AsProcess) -> None:
-    release, round_ = world.confirmed()
+    release, approval_request = world.confirmed()
     alter(release, rollback_pre_authorised=True)
     with as_process("scheduler"), acting(WORKER):
         assert invalidate_stale() == [release.pk]
-    assert world.fresh(round_).state == "invalidated"
+    assert world.fresh(approval_request).state == "invalidated"
     assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
 
 
@@ -53,12 +53,12 @@ def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world:
     world.tested = lambda *_args, **_options: release
     release, _round = world.confirmed()
     with world.acting_as("operator"):
-        run = request(release.pk, environment_id=world.environments["production"].pk)
-        schedule(run.pk)
+        deployment = request(release.pk, environment_id=world.environments["production"].pk)
+        schedule(deployment.pk)
     with as_process("scheduler"), acting(WORKER):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
     with as_process("worker"), acting(WORKER):
-        assert claim(first(run).pk, worker="one") is not None
+        assert claim(first(deployment).pk, worker="one") is not None
     assert world.fresh(waiver).follow_up == FollowUp.objects.get(key="waiver")
     assert Milestone.objects.get(release=release, guards="start").done_at is not None
 
@@ -85,13 +85,13 @@ REFUSED = {
 @pytest.mark.parametrize("process", ["worker", "scheduler"])
 def test_the_password_of_another_process_approves_nothing(world: Any, as_process: AsProcess, process: str) -> None:
     """One of two approvals is there."""
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
-        approve(round_.pk, digest=round_.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     for statement, number in REFUSED.items():
         with as_process(process), pytest.raises(DatabaseError) as refused, transaction.atomic():
             set_context(WORKER, operation={"worker": "step:claim", "scheduler": "release:end_approval"}[process])
             with connection.cursor() as cursor:
                 cursor.execute(statement)
         assert getattr(refused.value.__cause__, "sqlstate", "") == number, statement
-    assert world.fresh(round_).state == "in_review"
+    assert world.fresh(approval_request).state == "in_review"

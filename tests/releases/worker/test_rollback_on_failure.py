@@ -33,34 +33,37 @@ def failing(world: Any, consented: Callable[..., Deployment]) -> Callable[..., D
     """Return a function: a run in production with this plan and pre-authorisation, worked on until it stops."""
 
     def make(*forward: dict[str, Any], agreed: dict[str, Any] = AGREED, **options: Any) -> Deployment:
-        run = consented(*forward, **options)
-        alter(run.approval_request, document={**run.approval_request.document, "rollback_pre_authorised": agreed})  # type: ignore[union-attr]
+        deployment = consented(*forward, **options)
+        alter(
+            deployment.approval_request,
+            document={**deployment.approval_request.document, "rollback_pre_authorised": agreed},
+        )  # type: ignore[union-attr]
         with acting(WORKER):
-            enqueue(run.pk)
-            run_from(first(run).pk)
-        return world.fresh(run)  # type: ignore[no-any-return]
+            enqueue(deployment.pk)
+            run_from(first(deployment).pk)
+        return world.fresh(deployment)  # type: ignore[no-any-return]
 
     return make
 
 
 def test_it_starts_when_a_step_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
-    run = failing(row(["/bin/false"]))
-    alarm = Rollback.objects.get(deployment=run)
+    deployment = failing(row(["/bin/false"]))
+    alarm = Rollback.objects.get(deployment=deployment)
     assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("production")
     assert (alarm.cause, alarm.critical, alarm.raised_by) == ("failed_step", True, None)
     prepare_rollback(alarm.pk)
-    assert (world.fresh(run).state, world.fresh(alarm).state) == ("rolled_back", "reporting")
-    assert states(run) == ["failed", "cancelled", "succeeded", "succeeded"]
-    assert DecisionRequest.objects.get(deployment=run).answer == "rollback:start"
+    assert (world.fresh(deployment).state, world.fresh(alarm).state) == ("rolled_back", "reporting")
+    assert states(deployment) == ["failed", "cancelled", "succeeded", "succeeded"]
+    assert DecisionRequest.objects.get(deployment=deployment).answer == "rollback:start"
     assert Event.objects.filter(kind="operation", operation="rollback:apply_pre_authorisation").count() == 1
 
 
 def test_it_starts_when_the_verification_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
-    run = failing(row(TRUE), verify=(row(["/bin/false"]),))
-    alarm = Rollback.objects.get(deployment=run)
+    deployment = failing(row(TRUE), verify=(row(["/bin/false"]),))
+    alarm = Rollback.objects.get(deployment=deployment)
     assert alarm.cause == "failed_check"
     prepare_rollback(alarm.pk)
-    assert world.fresh(run).state == "rolled_back"
+    assert world.fresh(deployment).state == "rolled_back"
 
 
 def test_its_words_name_the_failure(world: Any, failing: Callable[..., Deployment]) -> None:
@@ -75,9 +78,9 @@ def test_its_words_name_the_failure(world: Any, failing: Callable[..., Deploymen
 def test_without_the_approval_the_failure_asks(
     world: Any, failing: Callable[..., Deployment], agreed: dict[str, Any]
 ) -> None:
-    run = failing(row(["/bin/false"]), agreed=agreed)
-    assert run.state == "awaiting_decision" and not Rollback.objects.exists()
-    assert DecisionRequest.objects.get(deployment=run).answered_at is None
+    deployment = failing(row(["/bin/false"]), agreed=agreed)
+    assert deployment.state == "awaiting_decision" and not Rollback.objects.exists()
+    assert DecisionRequest.objects.get(deployment=deployment).answered_at is None
 
 
 def test_a_step_that_may_be_skipped_asks(world: Any, failing: Callable[..., Deployment]) -> None:
@@ -86,52 +89,55 @@ def test_a_step_that_may_be_skipped_asks(world: Any, failing: Callable[..., Depl
 
 
 def test_an_unknown_outcome_asks(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(row(TRUE))
-    alter(run.approval_request, document={**run.approval_request.document, "rollback_pre_authorised": AGREED})  # type: ignore[union-attr]
+    deployment = consented(row(TRUE))
+    alter(
+        deployment.approval_request,
+        document={**deployment.approval_request.document, "rollback_pre_authorised": AGREED},
+    )  # type: ignore[union-attr]
     with acting(WORKER):
-        enqueue(run.pk)
-        die(first(run), 3)
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
+        enqueue(deployment.pk)
+        die(first(deployment), 3)
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)[0]) == ("awaiting_decision", "outcome_unknown")
     assert not Rollback.objects.exists()
 
 
 def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Deployment]) -> None:
-    run = failing(row(["/bin/false"]))
-    alarm = Rollback.objects.get(deployment=run)
+    deployment = failing(row(["/bin/false"]))
+    alarm = Rollback.objects.get(deployment=deployment)
     with acting(WORKER):
         assert not rollbacks.pre_authorise(alarm.pk, rows={"dataset": 11})
         assert not rollbacks.pre_authorise(alarm.pk, rows={}, fault="the dump of this deployment is missing")
-    assert (world.fresh(alarm).state, world.fresh(run).state) == ("raised", "awaiting_decision")
-    assert DecisionRequest.objects.get(deployment=run).answered_at is None
+    assert (world.fresh(alarm).state, world.fresh(deployment).state) == ("raised", "awaiting_decision")
+    assert DecisionRequest.objects.get(deployment=deployment).answered_at is None
 
 
 def test_a_decision_to_go_on_ends_the_alarm(world: Any, failing: Callable[..., Deployment]) -> None:
-    run = failing(row(["/bin/false"]))
-    alarm = Rollback.objects.get(deployment=run)
+    deployment = failing(row(["/bin/false"]))
+    alarm = Rollback.objects.get(deployment=deployment)
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="repaired")
-    assert (world.fresh(alarm).state, world.fresh(run).state) == ("dismissed", "running")
+        decide.retry(first(deployment).pk, reason="repaired")
+    assert (world.fresh(alarm).state, world.fresh(deployment).state) == ("dismissed", "running")
     prepare_rollback(alarm.pk)
-    assert world.fresh(run).state == "running"
+    assert world.fresh(deployment).state == "running"
 
 
 def test_nobody_goes_on_once_it_is_authorised(world: Any, failing: Callable[..., Deployment]) -> None:
-    run = failing(row(["/bin/false"]))
+    deployment = failing(row(["/bin/false"]))
     with acting(WORKER):
-        assert rollbacks.pre_authorise(Rollback.objects.get(deployment=run).pk, rows={})
+        assert rollbacks.pre_authorise(Rollback.objects.get(deployment=deployment).pk, rows={})
     with world.acting_as("second_operator"), pytest.raises(NotPossible, match="about to start"):
-        decide.retry(first(run).pk, reason="repaired")
+        decide.retry(first(deployment).pk, reason="repaired")
 
 
 def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: Callable[..., Deployment]) -> None:
     from releases.operations.emergency_stop.activate import activate
 
-    run = failing(row(["/bin/false"]))
+    deployment = failing(row(["/bin/false"]))
     with world.acting_as("operator"):
         activate(reason="something is wrong")
-    prepare_rollback(Rollback.objects.get(deployment=run).pk)
-    assert world.fresh(run).state == "rolled_back"
+    prepare_rollback(Rollback.objects.get(deployment=deployment).pk)
+    assert world.fresh(deployment).state == "rolled_back"
 
 
 def test_it_is_part_of_what_is_approved_and_said_in_words(world: Any) -> None:

@@ -17,9 +17,9 @@ MIGRATE = ["/srv/tools/migrate", "--database", "two words"]
 def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, browsers: Any) -> None:
     target = world.targets["production"]
     alter(target, options={"migrate": MIGRATE})
-    release, round_ = world.submitted()
+    release, approval_request = world.submitted()
     for address in (
-        reverse("operation", args=["approval", "approve", round_.pk]),
+        reverse("operation", args=["approval", "approve", approval_request.pk]),
         reverse("release", args=[release.pk]),
         reverse("sign-all", args=[release.pk]),
     ):
@@ -37,11 +37,13 @@ def test_what_differs_from_what_ran_there_last_is_named(world: Any, browsers: An
         procedure=Procedure.objects.get(state="in_effect"),
     )  # fmt: skip
     place_of = {"application": world.application, "environment": place, "requested_by": world.people["operator"]}
-    run = make(Deployment, release=earlier, **place_of)
-    alter(walk(run, "schedule", "enqueue", "start", "start_verification", "start_monitoring"), started_at=now())
+    deployment = make(Deployment, release=earlier, **place_of)
+    alter(walk(deployment, "schedule", "enqueue", "start", "start_verification", "start_monitoring"), started_at=now())
     alter(target, options={"migrate": MIGRATE, "log": "app.log"})
-    _release, round_ = world.submitted()
+    _release, approval_request = world.submitted()
     page = unescape(
-        browsers("committee_a").get(reverse("operation", args=["approval", "approve", round_.pk])).content.decode()
+        browsers("committee_a")
+        .get(reverse("operation", args=["approval", "approve", approval_request.pk]))
+        .content.decode()
     )
     assert "migrate: old → /srv/tools/migrate --database 'two words'" in page and "log: app.log" not in page

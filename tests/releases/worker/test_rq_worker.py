@@ -295,14 +295,14 @@ def test_it_takes_no_step_of_another_environment(
     consented: Callable[..., Deployment], world: Any, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever writes to Redis has no production deployed from the host of development."""
-    run = consented(row(TRUE))
+    deployment = consented(row(TRUE))
     with acting(WORKER):
-        queue_run(run.pk)
+        queue_run(deployment.pk)
     monkeypatch.setattr(RingiJob, "functions", jobs.JOBS)
     for name, state in (("development", "ready"), ("production", "succeeded")):
-        dispatch.wake(name, "run_step", step_id=first(run).pk)
+        dispatch.wake(name, "run_step", step_id=first(deployment).pk)
         worker_of(django_rq.get_queue(name)).work(burst=True)
-        assert first(run).state == state, name
+        assert first(deployment).state == state, name
     assert [event.object for event in Event.objects.filter(operation="job:refuse", kind="operation")] == [
         f"environments.Environment:{world.environments['development'].pk}"
     ]

@@ -69,12 +69,14 @@ def test_a_release_finds_nothing_of_ringis(
     worker = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL, **account)
     try:
         files = [state / "ledger_signer" / "key", key, state / "secrets" / "other.keys", folder]
-        run = queued(row(asked(files=files, pids=[worker.pid, os.getpid()])))
-        wait_for(lambda: world.fresh(run).state in ("succeeded", "failed", "awaiting_decision"), seconds=90)
+        deployment = queued(row(asked(files=files, pids=[worker.pid, os.getpid()])))
+        wait_for(lambda: world.fresh(deployment).state in ("succeeded", "failed", "awaiting_decision"), seconds=90)
     finally:
         stop(worker, (signal.SIGTERM, signal.SIGKILL))
-    assert world.fresh(run).state == "succeeded", log.read_text()
-    said = "".join(StepOutput.objects.filter(step__deployment=run, step__ordinal=1).values_list("text", flat=True))
+    assert world.fresh(deployment).state == "succeeded", log.read_text()
+    said = "".join(
+        StepOutput.objects.filter(step__deployment=deployment, step__ordinal=1).values_list("text", flat=True)
+    )
     seen = json.loads(said)
     assert key.exists() and seen["files"] == {str(path): DENIED for path in files}
     assert (seen["processes"], seen["listed"], seen["attached"]) == ([DENIED], DENIED, [-1, -1])

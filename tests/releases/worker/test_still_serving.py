@@ -49,19 +49,19 @@ def place(world: Any) -> Iterator[Callable[..., Path]]:
             stop_service(record, 1, lambda: None)
 
 
-def work(run: Deployment) -> None:
+def work(deployment: Deployment) -> None:
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
 
 
 def test_a_service_that_serves_to_the_end_is_verified(
     queued: Callable[..., Deployment], place: Callable[..., Path]
 ) -> None:
     place("development")
-    run = queued(START)
-    work(run)
-    assert states(run) == ["succeeded", "succeeded"], [step.failure for step in run.steps.all()]
-    assert first(run).result["proved_by"] == "port"
+    deployment = queued(START)
+    work(deployment)
+    assert states(deployment) == ["succeeded", "succeeded"], [step.failure for step in deployment.steps.all()]
+    assert first(deployment).result["proved_by"] == "port"
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -72,29 +72,29 @@ def test_a_service_that_died_or_was_replaced_during_the_checks_fails_the_verific
     command = world.fresh(world.targets["development"]).options["service"]["start"]
     other = f"; import subprocess; p = subprocess.Popen({command!r}, start_new_session=True, stdout=-3, stderr=-3)"
     other += "; open('other', 'w').write(str(p.pid))"
-    run = queued(START, verify=(row([sys.executable, "-c", KILL + (other if replaced else "")]),))
-    work(run)
+    deployment = queued(START, verify=(row([sys.executable, "-c", KILL + (other if replaced else "")]),))
+    work(deployment)
     if replaced:
         os.kill(int((root / "other").read_text()), signal.SIGKILL)
-    assert states(run) == ["succeeded", "failed"]
-    assert "no longer serves: the process that was started has ended" in run.steps.last().failure  # type: ignore[union-attr]
-    assert "verification" not in world.fresh(run).measured, "what is not measured nobody can verify"
+    assert states(deployment) == ["succeeded", "failed"]
+    assert "no longer serves: the process that was started has ended" in deployment.steps.last().failure  # type: ignore[union-attr]
+    assert "verification" not in world.fresh(deployment).measured, "what is not measured nobody can verify"
 
 
 def test_a_start_that_nothing_proves_waits_for_a_person_and_goes_on_with_that_persons_word(
     consented: Callable[..., Deployment], place: Callable[..., Path], world: Any
 ) -> None:
     place("production", ready=None)
-    run = consented(START, verify=(row(TRUE),))
+    deployment = consented(START, verify=(row(TRUE),))
     with acting(WORKER):
-        enqueue(run.pk)
-    work(run)
-    run = world.fresh(run)
-    step = first(run)
-    assert (run.state, step.state) == ("awaiting_decision", "outcome_unknown")
+        enqueue(deployment.pk)
+    work(deployment)
+    deployment = world.fresh(deployment)
+    step = first(deployment)
+    assert (deployment.state, step.state) == ("awaiting_decision", "outcome_unknown")
     assert "service.version" in step.failure and step.result["pid"]
     with world.acting_as("second_operator"):
         mark_succeeded(step.pk, reason="looked at it: it serves")
     with acting(WORKER):
-        run_from(run.steps.last().pk)  # type: ignore[union-attr]
-    assert states(run) == ["succeeded", "succeeded"], [row.failure for row in run.steps.all()]
+        run_from(deployment.steps.last().pk)  # type: ignore[union-attr]
+    assert states(deployment) == ["succeeded", "succeeded"], [row.failure for row in deployment.steps.all()]

@@ -37,61 +37,61 @@ def outcomes_of(step: Step) -> list[str]:
 def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
     world: Any, consented: Callable[..., Deployment]
 ) -> None:
-    run = consented(AGAIN)
+    deployment = consented(AGAIN)
     with acting(WORKER):
-        enqueue(run.pk)
-        die(first(run), ATTEMPTS)
+        enqueue(deployment.pk)
+        die(first(deployment), ATTEMPTS)
         with pytest.raises(Exhausted):
-            claim(first(run).pk, worker="a fourth")
-        run_from(first(run).pk)
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
-    assert outcomes_of(first(run)) == ["lost", "lost", "unknown"]
-    assert "ended 3 times without an outcome" in first(run).failure
-    assert DecisionRequest.objects.get(answered_at=None).step == first(run)
+            claim(first(deployment).pk, worker="a fourth")
+        run_from(first(deployment).pk)
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)[0]) == ("awaiting_decision", "outcome_unknown")
+    assert outcomes_of(first(deployment)) == ["worker_lost", "worker_lost", "unknown"]
+    assert "ended 3 times without an outcome" in first(deployment).failure
+    assert DecisionRequest.objects.get(answered_at=None).step == first(deployment)
 
 
 def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[..., Deployment]) -> None:
-    run = consented(AGAIN)
+    deployment = consented(AGAIN)
     with acting(WORKER):
-        enqueue(run.pk)
-        die(first(run), ATTEMPTS)
-        run_from(first(run).pk)
+        enqueue(deployment.pk)
+        die(first(deployment), ATTEMPTS)
+        run_from(first(deployment).pk)
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="the machine has more memory now")
+        decide.retry(first(deployment).pk, reason="the machine has more memory now")
     with acting(WORKER):
-        die(first(run), ATTEMPTS)
-        run_from(first(run).pk)
-    assert outcomes_of(first(run)) == ["lost", "lost", "unknown"] * 2
+        die(first(deployment), ATTEMPTS)
+        run_from(first(deployment).pk)
+    assert outcomes_of(first(deployment)) == ["worker_lost", "worker_lost", "unknown"] * 2
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="once more")
+        decide.retry(first(deployment).pk, reason="once more")
     with acting(WORKER):
-        die(first(run))
-        run_from(first(run).pk)
-    assert (states(run), world.fresh(run).state) == (["succeeded", "succeeded"], "verifying")
+        die(first(deployment))
+        run_from(first(deployment).pk)
+    assert (states(deployment), world.fresh(deployment).state) == (["succeeded", "succeeded"], "verifying")
 
 
 @pytest.mark.parametrize("place", ["_ended_and_next", "_phase_ends"])
 def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
     world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    run = consented(AGAIN)
+    deployment = consented(AGAIN)
     with acting(WORKER):
-        enqueue(run.pk)
+        enqueue(deployment.pk)
         with monkeypatch.context() as broken:
             broken.setattr(outcomes, place, _asserts)
             for _ in range(ATTEMPTS):
                 with pytest.raises(AssertionError):
-                    run_from(first(run).pk)
-                expire(first(run))
-            run_from(first(run).pk)
-    assert (world.fresh(run).state, states(run)[0]) == ("awaiting_decision", "outcome_unknown")
-    assert "AssertionError: seven is not eight" in first(run).failure
+                    run_from(first(deployment).pk)
+                expire(first(deployment))
+            run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, states(deployment)[0]) == ("awaiting_decision", "outcome_unknown")
+    assert "AssertionError: seven is not eight" in first(deployment).failure
     with world.acting_as("second_operator"):
-        decide.mark_succeeded(first(run).pk, reason="seen on the target")
+        decide.mark_succeeded(first(deployment).pk, reason="seen on the target")
     with acting(WORKER):
-        run_from(run.steps.get(ordinal=2).pk)
-    assert (states(run), world.fresh(run).state) == (["succeeded", "succeeded"], "verifying")
+        run_from(deployment.steps.get(ordinal=2).pk)
+    assert (states(deployment), world.fresh(deployment).state) == (["succeeded", "succeeded"], "verifying")
 
 
 def _asserts(*_given: Any, **_named: Any) -> None:
@@ -100,12 +100,12 @@ def _asserts(*_given: Any, **_named: Any) -> None:
 
 def test_a_lower_tier_fails_and_can_be_rolled_back(world: Any, queued: Callable[..., Deployment]) -> None:
     in_force(world, "development")
-    run = queued(AGAIN)
+    deployment = queued(AGAIN)
     with acting(WORKER):
-        die(first(run), ATTEMPTS)
-        run_from(first(run).pk)
-    assert world.fresh(run).state == "failed"
-    assert taken_back(world, run).state == "monitoring"
+        die(first(deployment), ATTEMPTS)
+        run_from(first(deployment).pk)
+    assert world.fresh(deployment).state == "failed"
+    assert taken_back(world, deployment).state == "monitoring"
 
 
 @pytest.mark.parametrize("ordinal", [3, 4], ids=["rollback", "verification of the rollback"])
@@ -114,14 +114,14 @@ def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
 ) -> None:
     """A rollback is proved (`complete`) or ended in the operation of its last step: what raises there ends the worker."""
     in_force(world, "development")
-    run = queued(AGAIN)
+    deployment = queued(AGAIN)
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     with monkeypatch.context() as broken:
         broken.setattr(outcomes, "complete" if ordinal == 3 else "complete_verification", _asserts)
         with pytest.raises(AssertionError):
-            taken_back(world, run)
-        alarm, step = Rollback.objects.get(deployment=run), run.steps.get(ordinal=ordinal)
+            taken_back(world, deployment)
+        alarm, step = Rollback.objects.get(deployment=deployment), deployment.steps.get(ordinal=ordinal)
         with acting(WORKER):
             for _ in range(ATTEMPTS - 1):
                 expire(step)
@@ -130,23 +130,23 @@ def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
             expire(step)
             run_from(step.pk)
     assert (world.fresh(alarm).state, world.fresh(step).state) == ("failed", "outcome_unknown")
-    assert outcomes_of(step) == ["lost", "lost", "unknown"]
+    assert outcomes_of(step) == ["worker_lost", "worker_lost", "unknown"]
     with world.acting_as("operator"):
         retry(alarm.pk, reason="the fault is mended")
     with acting(WORKER):
         run_from(step.pk)
-    assert (world.fresh(alarm).state, world.fresh(run).state) == ("monitoring", "rolled_back")
+    assert (world.fresh(alarm).state, world.fresh(deployment).state) == ("monitoring", "rolled_back")
 
 
 def test_an_attempt_that_finds_the_target_at_work_is_no_death(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(AGAIN)
+    deployment = queued(AGAIN)
     with acting(WORKER):
         for _ in range(ATTEMPTS + 1):
-            taken = claim(first(run).pk, worker="waits")
+            taken = claim(first(deployment).pk, worker="waits")
             assert taken is not None
             outcomes.wait_for_target(taken.step, fencing_token=taken.fencing_token)
-            assert claim(first(run).pk, worker="too early") is None
-            expire(first(run))
-        run_from(first(run).pk)
-    assert outcomes_of(first(run)) == ["still_running"] * (ATTEMPTS + 1) + ["succeeded"]
-    assert world.fresh(run).state == "succeeded"
+            assert claim(first(deployment).pk, worker="too early") is None
+            expire(first(deployment))
+        run_from(first(deployment).pk)
+    assert outcomes_of(first(deployment)) == ["still_running"] * (ATTEMPTS + 1) + ["succeeded"]
+    assert world.fresh(deployment).state == "succeeded"

@@ -42,15 +42,15 @@ def test_a_step_that_hangs_outside_a_command_is_cut_off(
     shared.mkdir()
     os.mkfifo(shared / "config.env")
     update = {**row(TRUE), "step_type": "configuration_update", "parameters": {}, "deadline_seconds": 0.5}
-    run = queued(update, row(TRUE))
+    deployment = queued(update, row(TRUE))
     began = time.monotonic()
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     assert time.monotonic() - began < 30
-    step = first(run)
+    step = first(deployment)
     assert "did not finish within 1 s and was stopped" in step.failure
     assert "The state of the deployment target is unknown" in step.failure
-    assert states(run)[0] != "running" and states(run)[1] in ("cancelled", "pending")
+    assert states(deployment)[0] != "running" and states(deployment)[1] in ("cancelled", "pending")
     assert 2000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
 
 
@@ -69,10 +69,10 @@ def test_digests_may_take_as_long_as_the_backup_that_reads_as_much(
 
     monkeypatch.setattr(executor, "measure", measure_slowly)
     backup = {**row(TRUE), "step_type": "backup", "parameters": {"verify": "list"}, "deadline_seconds": 90}
-    run = queued(backup, row(TRUE), verify=({**row(TRUE), "deadline_seconds": 0.5},))
+    deployment = queued(backup, row(TRUE), verify=({**row(TRUE), "deadline_seconds": 0.5},))
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert given == [90] and world.fresh(run).measured["verification"]
+        run_from(first(deployment).pk)
+    assert given == [90] and world.fresh(deployment).measured["verification"]
 
 
 @pytest.mark.usefixtures("job_alarm")
@@ -102,9 +102,9 @@ def test_a_lease_is_not_renewed_for_ever(world: Any, queued: Callable[..., Deplo
     """What nothing can interrupt loses its step, so that another worker looks at the target."""
     from releases.operations.step.claim import claim
 
-    run = queued(row(TRUE))
+    deployment = queued(row(TRUE))
     with acting(WORKER):
-        taken = claim(first(run).pk, worker="host:1")
+        taken = claim(first(deployment).pk, worker="host:1")
         assert taken is not None
         with Lease(taken.step.pk, taken.fencing_token, longest=0.3) as lease:
             assert lease.lost.wait(10)

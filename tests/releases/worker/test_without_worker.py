@@ -38,18 +38,18 @@ def wait(**parameters: Any) -> dict[str, Any]:
 def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
     world: Any, consented: Callable[..., Deployment], who: dict[str, str]
 ) -> None:
-    run = consented(row(TRUE), manual(**who), row(TRUE))
+    deployment = consented(row(TRUE), manual(**who), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)  # returns: nobody is held
-    second, named = run.steps.get(ordinal=2).pk, who.get("person", "second_operator")
-    assert (world.fresh(run).state, states(run)) == (
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)  # returns: nobody is held
+    second, named = deployment.steps.get(ordinal=2).pk, who.get("person", "second_operator")
+    assert (world.fresh(deployment).state, states(deployment)) == (
         "awaiting_decision",
         ["succeeded", "outcome_unknown", "pending", "pending"],
     )
-    question = DecisionRequest.objects.get(deployment=run)
+    question = DecisionRequest.objects.get(deployment=deployment)
     assert question.step_id == second and question.answered_at is None
-    assert world.fresh(run).blockers == [Step.objects.get(pk=second).failure]
+    assert world.fresh(deployment).blockers == [Step.objects.get(pk=second).failure]
     # `operator` has the role, but has scheduled the run; the manager has neither the name nor the role.
     for name in {"operator", "manager", "auditor", "ci", "outsider"} - {named}:
         with world.acting_as(name), pytest.raises(NotPermitted):
@@ -66,24 +66,24 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
     done = Step.objects.get(pk=second)
     assert done.state == "succeeded" and done.result["note"] == "switched to B at the console" and done.failure == ""
     assert done.attempts.get().outcome == "asked"
-    assert DecisionRequest.objects.get(deployment=run).answer == "step:confirm_manual"
+    assert DecisionRequest.objects.get(deployment=deployment).answer == "step:confirm_manual"
     with acting(WORKER):
-        run_from(run.steps.get(ordinal=3).pk)
-    assert (world.fresh(run).state, states(run)) == ("verifying", ["succeeded"] * 4)
+        run_from(deployment.steps.get(ordinal=3).pk)
+    assert (world.fresh(deployment).state, states(deployment)) == ("verifying", ["succeeded"] * 4)
 
 
 @pytest.mark.parametrize(("who", "told"), [({"person": "developer"}, {"developer"}), ({"role": "tester"}, {"tester"})])
 def test_whom_it_names_is_told_beside_the_first_of_the_team(
     world: Any, consented: Callable[..., Deployment], who: dict[str, str], told: set[str]
 ) -> None:
-    run = consented(manual(**who), row(TRUE))
+    deployment = consented(manual(**who), row(TRUE))
     only(("deployment:await_decision", None, "admin"))
     forget()
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
-    (notice,) = (one for one in tell() if one.event == "deployment:await_decision")
-    messages = list(notice.inbox_items.all())
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
+    (notification,) = (one for one in tell() if one.event == "deployment:await_decision")
+    messages = list(notification.inbox_items.all())
     assert {message.account.username for message in messages} == told | {"second_operator"}
     assert all("Switch the load balancer" in message.words["body"] for message in messages)
 
@@ -91,25 +91,25 @@ def test_whom_it_names_is_told_beside_the_first_of_the_team(
 def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
-    run = queued(row(TRUE), manual(person="developer"))
+    deployment = queued(row(TRUE), manual(person="developer"))
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert world.fresh(run).state == "awaiting_decision"
+        run_from(first(deployment).pk)
+    assert world.fresh(deployment).state == "awaiting_decision"
     with world.acting_as("developer"):
-        confirm_manual(run.steps.get(ordinal=2).pk, reason="done")
-    assert world.fresh(run).state == "verifying"
+        confirm_manual(deployment.steps.get(ordinal=2).pk, reason="done")
+    assert world.fresh(deployment).state == "verifying"
     with acting(WORKER):
-        run_from(run.steps.get(ordinal=3).pk)
-    assert world.fresh(run).state == "succeeded"
+        run_from(deployment.steps.get(ordinal=3).pk)
+    assert world.fresh(deployment).state == "succeeded"
 
 
 def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
-    run = queued(manual(role="operator"))
+    deployment = queued(manual(role="operator"))
     with acting(WORKER):
-        run_from(first(run).pk)
-    step = first(run).pk
+        run_from(first(deployment).pk)
+    step = first(deployment).pk
     with world.acting_as("developer"), pytest.raises(NotPermitted):
         assign(step)
     with world.acting_as("operator"):
@@ -125,7 +125,7 @@ def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
         confirm_manual(step, reason="done")
     taken = Event.objects.filter(kind="operation", operation="step:assign").latest("at")
     assert taken.contents["after"]["taken_over_from"] == "Operator"
-    assert first(run).state == "succeeded" and first(run).assignee == world.people["second_operator"]
+    assert first(deployment).state == "succeeded" and first(deployment).assignee == world.people["second_operator"]
     with world.acting_as("operator"), pytest.raises(NotPossible):
         assign(step, reason="late")
 
@@ -133,65 +133,71 @@ def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
 def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Callable[..., Deployment]) -> None:
     from releases.operations.step.claim import claim
 
-    run = queued(manual(person="developer"))
+    deployment = queued(manual(person="developer"))
     with acting(WORKER):
-        claim(first(run).pk, worker="dies")
-        expire(first(run))
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, DecisionRequest.objects.filter(deployment=run).count()) == ("awaiting_decision", 1)
+        claim(first(deployment).pk, worker="dies")
+        expire(first(deployment))
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, DecisionRequest.objects.filter(deployment=deployment).count()) == (
+        "awaiting_decision",
+        1,
+    )
 
 
 def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(manual(person="developer"), row(TRUE))
+    deployment = queued(manual(person="developer"), row(TRUE))
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     with world.acting_as("operator"):
-        decide.stop(run.pk, reason="wrong version")
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["failed", "cancelled", "cancelled"])
+        decide.stop(deployment.pk, reason="wrong version")
+    assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["failed", "cancelled", "cancelled"])
     with world.acting_as("developer"), pytest.raises(NotPossible):
-        confirm_manual(first(run).pk, reason="done")
+        confirm_manual(first(deployment).pk, reason="done")
 
 
 def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
-    run = queued(wait(seconds=600), row(TRUE))
+    deployment = queued(wait(seconds=600), row(TRUE))
     with acting(WORKER):
-        run_from(first(run).pk)  # returns: nobody is held
-        step = first(run)
-        assert (step.state, step.owner, world.fresh(run).state) == ("running", "", "running")
+        run_from(first(deployment).pk)  # returns: nobody is held
+        step = first(deployment)
+        assert (step.state, step.owner, world.fresh(deployment).state) == ("running", "", "running")
         assert step.lease_until == step.started_at + timedelta(seconds=600)
         idle_steps(now())
         run_from(step.pk)  # a wake-up that came too early is dropped
-        assert first(run).fencing_token == 1 and jobs("development")[1:] == []
+        assert first(deployment).fencing_token == 1 and jobs("development")[1:] == []
         with operation("test:ten_minutes_pass", (Step, step.pk)) as op:
             op.get(Step).started_at -= timedelta(seconds=601)
         expire(step)
         idle_steps(now())
         assert jobs("development")[-1] == ("releases.jobs.run_step", {"step_id": step.pk})
         run_from(step.pk)
-    assert (world.fresh(run).state, states(run)) == ("succeeded", ["succeeded"] * 3)
-    assert list(first(run).attempts.values_list("fencing_token", "outcome")) == [(1, "waits"), (2, "succeeded")]
+    assert (world.fresh(deployment).state, states(deployment)) == ("succeeded", ["succeeded"] * 3)
+    assert list(first(deployment).attempts.values_list("fencing_token", "outcome")) == [
+        (1, "waiting"),
+        (2, "succeeded"),
+    ]
 
 
 def test_a_pause_that_is_over_before_it_begins_is_no_pause(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(wait(until="2020-01-01T00:00+09:00"), row(TRUE))
+    deployment = queued(wait(until="2020-01-01T00:00+09:00"), row(TRUE))
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert (world.fresh(run).state, first(run).fencing_token) == ("succeeded", 1)
+        run_from(first(deployment).pk)
+    assert (world.fresh(deployment).state, first(deployment).fencing_token) == ("succeeded", 1)
 
 
 def test_a_stop_ends_a_pause_at_once(world: Any, queued: Callable[..., Deployment]) -> None:
-    run = queued(wait(seconds=600), row(TRUE))
+    deployment = queued(wait(seconds=600), row(TRUE))
     with acting(WORKER):
-        run_from(first(run).pk)
+        run_from(first(deployment).pk)
     with world.acting_as("operator"):
-        decide.stop(run.pk, reason="wrong version")
-    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+        decide.stop(deployment.pk, reason="wrong version")
+    assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
     with acting(WORKER):
         stopping_deployments(now())
-        run_from(first(run).pk)
-    assert states(run) == ["stopped", "cancelled", "cancelled"]
+        run_from(first(deployment).pk)
+    assert states(deployment) == ["stopped", "cancelled", "cancelled"]
 
 
 def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
@@ -200,21 +206,21 @@ def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
     """A person looked and decided for one attempt; should that one be lost, somebody looks again."""
     seen, flag = tmp_path / "seen", tmp_path / "repaired"
     script = f"import os; open({str(seen)!r}, 'a').write('x'); raise SystemExit(not os.path.exists({str(flag)!r}))"
-    run = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    deployment = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
     with acting(WORKER):
-        enqueue(run.pk)
-        run_from(first(run).pk)
-    assert (states(run)[0], seen.read_text()) == ("failed", "x")
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
+    assert (states(deployment)[0], seen.read_text()) == ("failed", "x")
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="the disk is free now")
+        decide.retry(first(deployment).pk, reason="the disk is free now")
     with acting(WORKER):
-        lost_attempt(first(run))
+        lost_attempt(first(deployment))
         assert seen.read_text() == "xx"
-        run_from(first(run).pk)
-    assert (states(run)[0], seen.read_text()) == ("outcome_unknown", "xx")
+        run_from(first(deployment).pk)
+    assert (states(deployment)[0], seen.read_text()) == ("outcome_unknown", "xx")
     flag.touch()
     with world.acting_as("second_operator"):
-        decide.retry(first(run).pk, reason="nothing of it is there")
+        decide.retry(first(deployment).pk, reason="nothing of it is there")
     with acting(WORKER):
-        run_from(first(run).pk)
-    assert (states(run)[0], seen.read_text()) == ("succeeded", "xxx")
+        run_from(first(deployment).pk)
+    assert (states(deployment)[0], seen.read_text()) == ("succeeded", "xxx")

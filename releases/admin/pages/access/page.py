@@ -91,7 +91,7 @@ def access(request: HttpRequest) -> HttpResponse:
         ended=[(grant, standing(grant, moment)) for grant in ended],
         requests=AccessRequest.objects.filter(decided_at=None).select_related("account", "environment"),
         reviews=reviews(moment),
-        deputies=Delegation.objects.filter(revoked_at=None, until__gt=moment).select_related(
+        delegates=Delegation.objects.filter(revoked_at=None, until__gt=moment).select_related(
             "delegator", "delegate", "requested_by", "confirmed_by"
         ),
         ask=_personal(rights),

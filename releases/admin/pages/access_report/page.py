@@ -83,13 +83,13 @@ def could(then: AccessAsOf, moment: datetime, environment: Environment) -> list[
     """Return everybody who might do one of the duties, with the roles by which, duty by duty."""
     levels, people = then.levels(moment), then.people(moment)
     found: dict[int, list[list[str]]] = {}
-    for held in then.with_deputies(moment):
+    for held in then.with_delegates(moment):
         for place, duty in enumerate(duties()):
             if not any(_might(held, duty, verb, environment, levels) for verb in duty.verbs()):
                 continue
             words = word(held.role)
-            if held.deputy_for is not None:
-                absent = people.get(held.deputy_for)
+            if held.delegate_for is not None:
+                absent = people.get(held.delegate_for)
                 words = _("%(role)s, for %(absent)s") % {"role": words, "absent": absent.name if absent else "?"}
             cells = found.setdefault(held.account, [[] for _duty in duties()])
             if words not in cells[place]:
@@ -100,7 +100,7 @@ def could(then: AccessAsOf, moment: datetime, environment: Environment) -> list[
 
 def _might(held: Held, duty: Duty, verb: Verb, environment: Environment, levels: dict[tuple[str, int], str]) -> bool:
     """Tell whether a role held allows a verb of a duty there: a delegate's only what a delegate may do."""
-    if held.deputy_for is not None and not verb.by_deputy:
+    if held.delegate_for is not None and not verb.by_delegate:
         return False
     place = environment.pk if verb.model in PLACED else None
     return any(
@@ -155,7 +155,7 @@ def _allowed(
     if account is None:
         return None
     levels, verb = then.levels(event.at), _verb(event)
-    persons = [account, *(then.stood_in_for(account, event.at) if verb.by_deputy else ())]
+    persons = [account, *(then.stood_in_for(account, event.at) if verb.by_delegate else ())]
     held = [h for one in persons for h in then.held(event.at, one)]
     asked = {(right, _where(right, place, environment)) for right in verb.rights}
     if verb.asked is not None:

@@ -31,7 +31,7 @@ def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/approval_request/approval_request.html",
         str(row),
-        round=row,
+        approval_request=row,
         standing=standing,
         zone=row.environment.zone if row.environment is not None else "",
         happenings=change_history.of_objects([label(row)]),

@@ -33,33 +33,33 @@ class Standing:
     given: bool
 
 
-def standing_of(round_: ApprovalRequest, account: Account | None) -> Standing:
+def standing_of(approval_request: ApprovalRequest, account: Account | None) -> Standing:
     """Return where an open round stands, and why the reader cannot consent to it if so."""
-    where = quorum.shown(round_)
+    where = quorum.shown(approval_request)
     person = account.person_key if account is not None else ""
     duty = where.kept_out.get(person, "")
     return Standing(
         missing_words=quorum.words_for(where.standing.missing),
-        candidates=quorum.candidates(round_, where),
+        candidates=quorum.candidates(approval_request, where),
         why_not=authorship.refusal(duty) if duty else "",
         given=person in where.spoken,
     )
 
 
-def ended_because(round_: ApprovalRequest) -> str:
+def ended_because(approval_request: ApprovalRequest) -> str:
     """Return why the approvals of a round do not count any more, naming what changed; empty while they do.
 
     A round whose content differs already does not count either, also before it is ended.
     """
     labels = clause_labels()
-    match round_.state:
+    match approval_request.state:
         case "used":
             return ""
         case "in_review" | "approved":
-            if not (key := stale(round_)):
+            if not (key := stale(approval_request)):
                 return ""
             if key == "approvals":
-                return quorum.uncounted(round_)
+                return quorum.uncounted(approval_request)
             if key != "window":
                 return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
             return _("Expired: the validity period is over.")
@@ -71,20 +71,20 @@ def ended_because(round_: ApprovalRequest) -> str:
             return _("The approval request was rejected.")
         case "withdrawn":
             return _("The approval request was withdrawn.")
-    key = round_.invalidated_by
-    if key in ("amended", "cancelled", "approvals"):
-        return _("Invalidated: %(what)s.") % {"what": labels[key]} + _changed_since(round_)
+    key = approval_request.invalidated_by
+    if key in ("scope_reopened", "cancelled", "approvals"):
+        return _("Invalidated: %(what)s.") % {"what": labels[key]} + _changed_since(approval_request)
     if not key:
         return _("Invalidated: the approval request was ended.")
     return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
 
 
-def _changed_since(round_: ApprovalRequest) -> str:
-    release, place = round_.release, round_.environment
+def _changed_since(approval_request: ApprovalRequest) -> str:
+    release, place = approval_request.release, approval_request.environment
     if release is None or place is None or release.state != "draft" or release.procedure is None:
         return ""
     present, labels = document(release, place), clause_labels()
-    changed = [labels.get(key, key) for key, value in present.items() if round_.document.get(key) != value]
+    changed = [labels.get(key, key) for key, value in present.items() if approval_request.document.get(key) != value]
     return " " + _("Changed since then: %(fields)s.") % {"fields": listed(changed)} if changed else ""
 
 
@@ -98,16 +98,16 @@ class Clause:
     exact: str = ""
 
 
-def clauses(round_: ApprovalRequest, rights: Rights, zone: str = "") -> list[Clause]:
+def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -> list[Clause]:
     """Return what is approved in the order in which people ask about it; keys without words stay as they are.
 
     The commands that will run come first, for readers whose access shows the environment.
     """
-    document: dict[str, Any] = round_.document
+    document: dict[str, Any] = approval_request.document
     labels = clause_labels()
     order = {key: index for index, key in enumerate(labels)}
     return (
-        _commands(round_, rights)
+        _commands(approval_request, rights)
         + _procedure_difference(document)
         + [
             _waivers(labels.get(key, key), document, zone)
@@ -118,10 +118,15 @@ def clauses(round_: ApprovalRequest, rights: Rights, zone: str = "") -> list[Cla
     )
 
 
-def _commands(round_: ApprovalRequest, rights: Rights) -> list[Clause]:
+def _commands(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]:
     """Return the commands of a live round, step by step, and what differs in the target from what ran there last."""
-    release, place, agreed = round_.release, round_.environment, round_.document
-    if release is None or place is None or not rights.sees(place) or round_.state not in round_.LIVE:
+    release, place, agreed = approval_request.release, approval_request.environment, approval_request.document
+    if (
+        release is None
+        or place is None
+        or not rights.sees(place)
+        or approval_request.state not in approval_request.LIVE
+    ):
         return []
     target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
     present = digest({"root": target.root, "options": target.options}) if target is not None else None
@@ -208,11 +213,11 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, str(version or _("nothing")), exact)
         case "procedure", {"version": version}:
             return Clause(key, label, str(version), exact)
-        case "replay", {"watches": list()}:
+        case "replay", {"monitoring_periods": list()}:
             return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
         case "rollback_pre_authorised", {"on": _on, "rows": _rows}:
             return Clause(key, label, preauthorisation_words(value))
-        case "notices", dict():
+        case "notification_templates", dict():
             texts = [texts[language()] for texts in value.values() if language() in texts]
             return Clause(key, label, "\n\n".join(f"{text['subject']}\n{text['body']}" for text in texts), exact)
         case "on_timeout", str():

@@ -117,14 +117,14 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
                 _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
         for milestone in _milestones(begin, end):
             _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
-    for run in _runs(environments, begin, end):
-        if run.scheduled_start_at is not None:
-            zone = zones[run.environment_id]
+    for deployment in _runs(environments, begin, end):
+        if deployment.scheduled_start_at is not None:
+            zone = zones[deployment.environment_id]
             _mark(
                 days,
-                run.scheduled_start_at,
+                deployment.scheduled_start_at,
                 zone,
-                Mark("run", _hour(run.scheduled_start_at, zone), str(run), page_of(run)),
+                Mark("run", _hour(deployment.scheduled_start_at, zone), str(deployment), page_of(deployment)),
             )
     for day in days.values():
         day.marks.sort(key=lambda m: (KINDS.index(m.kind) > 1, m.hour, KINDS.index(m.kind)))

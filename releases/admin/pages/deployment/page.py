@@ -74,15 +74,15 @@ def stops(deployment: Deployment) -> list[dict[str, str]]:
     ]
 
 
-def watch_charts(watch: MonitoringPeriod, content: Any, zone: str) -> list[Chart]:
+def monitoring_charts(monitoring: MonitoringPeriod, content: Any, zone: str) -> list[Chart]:
     """Return the charts of a watch from its last samples."""
-    samples = list(Measurement.objects.filter(period=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
+    samples = list(Measurement.objects.filter(period=monitoring).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
     labels = {m.key: m.label(language()) for m in content.metrics}
-    without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
-    metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
+    without = {*unmeasured(monitoring, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(monitoring)}
+    metrics = [t["metric"] for t in monitoring.triggers if t["metric"] not in without]
     names = {metric: labels.get(metric, metric) for metric in metrics}
     units = {metric.key: metric.unit for metric in content.metrics}
-    return charts(samples, watch.baseline, names, [clock_text(s.at, zone) for s in samples], units)
+    return charts(samples, monitoring.baseline, names, [clock_text(s.at, zone) for s in samples], units)
 
 
 def log_step(steps: list[Step]) -> Step | None:
@@ -107,18 +107,18 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         step.deployment = row
     sees, logs = rights.sees(row.environment), rights.sees(row.environment, "read_logs")
     content = row.procedure.document
-    watches = list(row.monitoring_periods.order_by("pk")) if sees else []
-    for watch in watches:
-        watch.deployment = row
+    monitoring_periods = list(row.monitoring_periods.order_by("pk")) if sees else []
+    for monitoring in monitoring_periods:
+        monitoring.deployment = row
     followed = log_step(steps)
     text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
-    question = row.decision_requests.filter(answered_at=None).select_related("step", "deployment").first()
+    decision_request = row.decision_requests.filter(answered_at=None).select_related("step", "deployment").first()
     labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
     return show(
         request,
         "pages/deployment/deployment.html",
         str(row),
-        run=row,
+        deployment=row,
         zone=zone,
         moment=moment,
         stops=stops(row),
@@ -131,8 +131,8 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         waiting=[s for s in steps if s.state in ("on_hold", "outcome_unknown", "failed")]
         if row.state == "awaiting_decision"
         else [],
-        question=question,
-        asked=asked_of(question) if question is not None and sees else [],
+        decision_request=decision_request,
+        asked=asked_of(decision_request) if decision_request is not None and sees else [],
         rollbacks=[(b, cause_of(b)) for b in row.rollbacks.all()],
         sees=sees,
         logs=logs,
@@ -140,7 +140,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         log_last=last,
         followed=followed,
         moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
-        watches=[(w, watch_charts(w, content, zone)) for w in watches],
+        monitoring_periods=[(w, monitoring_charts(w, content, zone)) for w in monitoring_periods],
         digests=digests(row) if sees and row.started_at else {},
         back_plan=row.release.step_plan.get("rollback", []),
         happenings=change_history.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),

@@ -26,37 +26,42 @@ class WindowBar:
     basis: str
 
 
-def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
+def window_bar(deployment: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
     """Return the bar of a run that has a window and an hour; None otherwise."""
-    begins = run.started_at or run.scheduled_start_at
-    decide_by = last_rollback_start(run)
-    if begins is None or run.scheduled_end_at is None or decide_by is None or run.scheduled_end_at <= begins:
+    begins = deployment.started_at or deployment.scheduled_start_at
+    decide_by = last_rollback_start(deployment)
+    if (
+        begins is None
+        or deployment.scheduled_end_at is None
+        or decide_by is None
+        or deployment.scheduled_end_at <= begins
+    ):
         return None
-    whole = (run.scheduled_end_at - begins).total_seconds()
+    whole = (deployment.scheduled_end_at - begins).total_seconds()
 
     def place(at: datetime) -> float:
         return round(100 * min(max((at - begins).total_seconds() / whole, 0.0), 1.0), 2)
 
     out = [s for s in steps if s.phase in (Step.Phase.DEPLOYMENT, Step.Phase.VERIFICATION)]
-    lasts = durations(run.release, run.environment_id)
+    lasts = durations(deployment.release, deployment.environment_id)
     rest = sum(lasts.of(s) for s in out if s.state not in Step.ENDS)
     if not steps:
-        rest = lasts.needed(run.release.step_plan, ("deployment", "verification")).seconds
-    moving = run.state in MOVING
+        rest = lasts.needed(deployment.release.step_plan, ("deployment", "verification")).seconds
+    moving = deployment.state in MOVING
     over = [s.ended_at for s in steps if s.ended_at is not None]
-    until = moment if moving and run.started_at else (run.ended_at or max(over, default=begins))
+    until = moment if moving and deployment.started_at else (deployment.ended_at or max(over, default=begins))
     planned_end = max(until, begins) + timedelta(
-        seconds=rest if moving or run.state in Deployment.WAITING_TO_RUN else 0
+        seconds=rest if moving or deployment.state in Deployment.WAITING_TO_RUN else 0
     )
     return WindowBar(
         begins=begins,
-        ends=run.scheduled_end_at,
+        ends=deployment.scheduled_end_at,
         decide_by=decide_by,
         planned_end=planned_end,
         elapsed=place(until),
         planned=round(place(planned_end) - place(until), 2),
         decide=place(decide_by),
-        now=place(moment) if begins <= moment <= run.scheduled_end_at else None,
+        now=place(moment) if begins <= moment <= deployment.scheduled_end_at else None,
         late=planned_end > decide_by,
-        basis=lasts.needed(run.release.step_plan).basis,
+        basis=lasts.needed(deployment.release.step_plan).basis,
     )

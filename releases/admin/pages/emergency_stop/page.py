@@ -38,7 +38,7 @@ class EmergencyStopAdmin(ReadOnlyAdmin):
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the rounds in which its release was asked for."""
-        return {"rounds": row.approval_requests.select_related("requested_by").order_by("-pk")}
+        return {"approval_requests": row.approval_requests.select_related("requested_by").order_by("-pk")}
 
 
 def banner(switches: list[EmergencyStop]) -> list[tuple[EmergencyStop, str]]:

@@ -45,64 +45,68 @@ class Rule:
     fired: datetime | None
 
 
-def _watch(request: HttpRequest, pk: int) -> MonitoringPeriod:
-    watch = get_object_or_404(
+def _monitoring(request: HttpRequest, pk: int) -> MonitoringPeriod:
+    monitoring = get_object_or_404(
         MonitoringPeriod.objects.select_related(
             "deployment__release__application", "deployment__release__procedure", "deployment__environment",
             "deployment__application", "rollback", "recorded_by",
         ),
         pk=pk,
     )  # fmt: skip
-    if not rights_of(request).sees(watch.deployment.environment):
+    if not rights_of(request).sees(monitoring.deployment.environment):
         raise PermissionDenied
-    return watch
+    return monitoring
 
 
-def rows_of(watch: MonitoringPeriod, most: int | None = MOST_SAMPLES) -> Rows:
+def rows_of(monitoring: MonitoringPeriod, most: int | None = MOST_SAMPLES) -> Rows:
     """Return (due, taken, values) of the newest samples, oldest first; most: None for all."""
-    rows = Measurement.objects.filter(period=watch).order_by("-due_at").values_list("due_at", "at", "values")
+    rows = Measurement.objects.filter(period=monitoring).order_by("-due_at").values_list("due_at", "at", "values")
     return list(rows[:most])[::-1]
 
 
-def before_of(watch: MonitoringPeriod) -> Rows:
+def before_of(monitoring: MonitoringPeriod) -> Rows:
     """Return the samples from before the run, which the baseline was made of."""
-    if watch.purpose != MonitoringPeriod.Purpose.DEPLOYMENT:
+    if monitoring.purpose != MonitoringPeriod.Purpose.DEPLOYMENT:
         return []
     earlier = MonitoringPeriod.objects.filter(
-        deployment=watch.deployment, purpose=MonitoringPeriod.Purpose.BASELINE
+        deployment=monitoring.deployment, purpose=MonitoringPeriod.Purpose.BASELINE
     ).first()
     return rows_of(earlier) if earlier is not None else []
 
 
-def marks_of(watch: MonitoringPeriod) -> list[Mark]:
+def marks_of(monitoring: MonitoringPeriod) -> list[Mark]:
     """Return when the deployment, or the rollback, was made, and when alarms were raised."""
-    run, marks = watch.deployment, []
-    if watch.purpose == MonitoringPeriod.Purpose.DEPLOYMENT and run.started_at is not None:
-        marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.started_at))
-    if watch.rollback is not None and watch.rollback.started_at is not None:
-        marks.append(Mark(watch.rollback.started_at, _("rollback"), "deploy", watch.started_at))
-    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.started_at):
-        if alarm.pk != watch.rollback_id and (watch.ended_at is None or alarm.raised_at <= watch.ended_at):
+    deployment, marks = monitoring.deployment, []
+    if monitoring.purpose == MonitoringPeriod.Purpose.DEPLOYMENT and deployment.started_at is not None:
+        marks.append(Mark(deployment.started_at, _("deployment"), "deploy", monitoring.started_at))
+    if monitoring.rollback is not None and monitoring.rollback.started_at is not None:
+        marks.append(Mark(monitoring.rollback.started_at, _("rollback"), "deploy", monitoring.started_at))
+    for alarm in Rollback.objects.filter(deployment=deployment, raised_at__gte=monitoring.started_at):
+        if alarm.pk != monitoring.rollback_id and (
+            monitoring.ended_at is None or alarm.raised_at <= monitoring.ended_at
+        ):
             marks.append(Mark(alarm.raised_at, _("alarm"), "alarm"))
     return marks
 
 
-def checked_beside(watch: MonitoringPeriod) -> set[str]:
+def checked_beside(monitoring: MonitoringPeriod) -> set[str]:
     """Return what triggers of a watch read from checks beside the metrics; the look before a run makes none of them."""
-    content = watch.deployment.procedure.document
-    return {row["key"] for row in watch.checks} | {check.key for check in content.checks if check.when == "monitoring"}
+    content = monitoring.deployment.procedure.document
+    return {row["key"] for row in monitoring.checks} | {
+        check.key for check in content.checks if check.when == "monitoring"
+    }
 
 
-def unmeasured(watch: MonitoringPeriod, rows: Rows) -> list[str]:
+def unmeasured(monitoring: MonitoringPeriod, rows: Rows) -> list[str]:
     """Return the metrics that nothing is owed of and that no source of the target gives: they have no curve."""
-    names = {t["metric"] for t in watch.triggers} - checked_beside(watch)
-    names -= {t["metric"] for t in watch.triggers if t.get("owed", True)}
+    names = {t["metric"] for t in monitoring.triggers} - checked_beside(monitoring)
+    names -= {t["metric"] for t in monitoring.triggers if t.get("required", True)}
     seen = {n for _due, _at, values in rows for n in names if values.get(n, {}).get("result", "no_data") != "no_data"}
     return sorted(names - seen)
 
 
 def drawings(
-    watch: MonitoringPeriod,
+    monitoring: MonitoringPeriod,
     rows: Rows,
     names: dict[str, str],
     units: dict[str, str],
@@ -111,12 +115,12 @@ def drawings(
     zone: str,
 ) -> list[Drawing]:
     """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
-    checks = checked_beside(watch) | set(unmeasured(watch, rows))
-    metrics = list(dict.fromkeys(t["metric"] for t in watch.triggers if t["metric"] not in checks))
+    checks = checked_beside(monitoring) | set(unmeasured(monitoring, rows))
+    metrics = list(dict.fromkeys(t["metric"] for t in monitoring.triggers if t["metric"] not in checks))
     order = {name: place for place, name in enumerate(names)}
-    before, marks, found = before_of(watch), marks_of(watch), []
+    before, marks, found = before_of(monitoring), marks_of(monitoring), []
     for metric in sorted(metrics, key=lambda name: order.get(name, len(order))):
-        mine = [t for t in watch.triggers if t["metric"] == metric]
+        mine = [t for t in monitoring.triggers if t["metric"] == metric]
         unit = units.get(metric, "")
         points = [
             Point(at, entry.get("value"), str(entry.get("result", "no_data")) if counts else "passed")
@@ -124,11 +128,11 @@ def drawings(
             for _due, at, values in part
             if (entry := values.get(metric, {})) or counts
         ]
-        mean = baseline_of(metric, watch.baseline)
+        mean = baseline_of(metric, monitoring.baseline)
         limits = [
             (limit, f"{words.get(t['key'], t['key'])} ≥ {figure(limit, unit)}")
             for t in mine
-            if (limit := limit_of(t, watch.baseline)) is not None
+            if (limit := limit_of(t, monitoring.baseline)) is not None
         ]
         alarms = [
             Mark(datetime.fromtimestamp(one.at, UTC), words.get(one.key, one.key), "alarm")
@@ -143,7 +147,7 @@ def drawings(
                 limits=limits,
                 marks=[*(mark for mark in marks if mark.tone == "deploy"), *alarms],
                 zone=zone,
-                interval=watch.interval_seconds,
+                interval=monitoring.interval_seconds,
                 unit=unit,
             )
         )
@@ -151,21 +155,23 @@ def drawings(
 
 
 def rules(
-    watch: MonitoringPeriod,
+    monitoring: MonitoringPeriod,
     slots: list[Slot],
-    rounds: list[Slot],
+    approval_requests: list[Slot],
     fired: list[Fired],
     words: dict[str, str],
     units: dict[str, str],
 ) -> list[Rule]:
     """Return every measured trigger with where it stands."""
-    checks, first = {row["key"] for row in watch.checks}, {one.key: one.at for one in fired}
+    checks, first = {row["key"] for row in monitoring.checks}, {one.key: one.at for one in fired}
     found = []
-    for t in watch.triggers:
+    for t in monitoring.triggers:
         checked = t["metric"] in checks
-        recent, interval = (rounds, watch.check_seconds) if checked else (slots, watch.interval_seconds)
-        limit = limit_of(t, watch.baseline)
-        mean = baseline_of(t["metric"], watch.baseline)
+        recent, interval = (
+            (approval_requests, monitoring.check_seconds) if checked else (slots, monitoring.interval_seconds)
+        )
+        limit = limit_of(t, monitoring.baseline)
+        mean = baseline_of(t["metric"], monitoring.baseline)
         ratio = t["comparison"] == "ratio"
         why = _("no baseline") if ratio and mean is None else _("the baseline is zero") if ratio and not mean else ""
         found.append(
@@ -176,7 +182,7 @@ def rules(
                 why=why,
                 k=t["k"],
                 n=t["n"],
-                holds=held(t, recent[-t["n"] :], watch.baseline, interval),
+                holds=held(t, recent[-t["n"] :], monitoring.baseline, interval),
                 critical=bool(t["critical"]),
                 dry_run=bool(t.get("dry_run")),
                 fired=datetime.fromtimestamp(first[t["key"]], UTC) if t["key"] in first else None,
@@ -185,16 +191,16 @@ def rules(
     return found
 
 
-def _fired(watch: MonitoringPeriod, slots: list[Slot], rounds: list[Slot]) -> list[Fired]:
-    sampled, checked = named_after(watch.checks, watch.triggers)
-    found = replay(sampled, slots, watch.baseline, watch.interval_seconds)
-    return found + replay(checked, rounds, watch.baseline, watch.check_seconds)
+def _fired(monitoring: MonitoringPeriod, slots: list[Slot], approval_requests: list[Slot]) -> list[Fired]:
+    sampled, checked = named_after(monitoring.checks, monitoring.triggers)
+    found = replay(sampled, slots, monitoring.baseline, monitoring.interval_seconds)
+    return found + replay(checked, approval_requests, monitoring.baseline, monitoring.check_seconds)
 
 
 @page
 def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one watch; with ?series=csv its samples as a file."""
-    row = _watch(request, pk)
+    row = _monitoring(request, pk)
     if request.GET.get("series") == "csv":
         return series(row, rows_of(row, None), warning(row.measurements.all()))
     samples = rows_of(row)
@@ -203,8 +209,8 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
     units: dict[str, str] = {metric.key: metric.unit for metric in content.metrics}
     words = {trigger.key: trigger.label(language()) for trigger in content.triggers}
     slots = [Slot(due.timestamp(), values) for due, _at, values in samples]
-    rounds = slots_of(row)
-    fired = _fired(row, slots, rounds)
+    approval_requests = slots_of(row)
+    fired = _fired(row, slots, approval_requests)
     labels = {c["key"]: c.get(f"label_{language()}", c["key"]) for c in row.checks}
     failed = dict(row.check_results.filter(result="failed").order_by().values_list("key").annotate(Count("pk")))
     before = row.purpose == MonitoringPeriod.Purpose.BASELINE
@@ -212,12 +218,12 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/monitoring/monitoring.html",
         _("Post-deployment monitoring") + f": {row.deployment}",
-        watch=row,
-        run=row.deployment,
+        monitoring=row,
+        deployment=row.deployment,
         zone=zone,
         drawings=drawings(row, samples, names, units, words, fired, zone),
         unmeasured=[names.get(name, name) for name in unmeasured(row, samples)],
-        rules=[] if before else rules(row, slots, rounds, fired, words, units),
+        rules=[] if before else rules(row, slots, approval_requests, fired, words, units),
         shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
         needed=round(100 * float(content.monitoring.measurements_min), 1),
         baseline=[
@@ -238,7 +244,7 @@ def _basis(by: str) -> str:
     return _("mean") if by == "mean" else _("%(n)sth percentile") % {"n": by.removeprefix("p")}
 
 
-def series(watch: MonitoringPeriod, samples: Rows, said: str) -> HttpResponse:
+def series(monitoring: MonitoringPeriod, samples: Rows, said: str) -> HttpResponse:
     """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and result per metric; in the
     last row what is `said` of altered ones.
     """
@@ -256,5 +262,5 @@ def series(watch: MonitoringPeriod, samples: Rows, said: str) -> HttpResponse:
     if said:
         writer.writerow([said])
     response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="monitoring-{watch.pk}.csv"'
+    response.headers["Content-Disposition"] = f'attachment; filename="monitoring-{monitoring.pk}.csv"'
     return response

@@ -168,5 +168,5 @@ def _lines(
         if point.result == "failed":
             dots.append((x(point.at), y(point.value), point.result, words))
     # A lone sample between two gaps would be a line of no length.
-    whole = [" ".join(run if len(run) > 1 else run * 2) for run in stretches if run]
+    whole = [" ".join(deployment if len(deployment) > 1 else deployment * 2) for deployment in stretches if deployment]
     return whole, dots, gaps

@@ -86,7 +86,7 @@ def _runs_to_request(rights: Rights) -> list[Task]:
     )
     found = []
     for row in rows:
-        asked = {run.environment_id for run in row.deployments.all()}
+        asked = {deployment.environment_id for deployment in row.deployments.all()}
         places = [target.environment for target in row.application.targets.all()]
         for place in places:
             if place.pk not in asked and rights.may(right_for(place), place):
@@ -104,10 +104,10 @@ def _tasks(rights: Rights, account: Account) -> list[Task]:
     )  # fmt: skip
     found = []
     for step in rows.order_by("pk")[:MOST]:
-        run = step.deployment
-        if not confirm_manual.why_not_permitted(account, step, rights.held(run.environment)):
-            found.append(Task(_("Confirm manual step"), f"{run} · {step}", page_of(run) + "#decide", told(step.failure),
-                              zone=run.environment.zone, urgent=True))  # fmt: skip
+        deployment = step.deployment
+        if not confirm_manual.why_not_permitted(account, step, rights.held(deployment.environment)):
+            found.append(Task(_("Confirm manual step"), f"{deployment} · {step}", page_of(deployment) + "#decide", told(step.failure),
+                              zone=deployment.environment.zone, urgent=True))  # fmt: skip
     return found
 
 
@@ -135,13 +135,13 @@ def _rollbacks(rights: Rights, account: Account) -> list[Task]:
     found = []
     for row in rows:
         environment: Environment = row.deployment.environment
-        untold = row.state == "assessed" and bool(uncommunicated(row))
+        without_event = row.state == "assessed" and bool(uncommunicated(row))
         agrees = not confirm_late.why_not_permitted(account, row, rights.held(environment))
         decides = rights.may("authorise_rollback", environment) and not rollbacks.why_not_permitted(account, row)
         may, what = {
             "raised": (rights.may("assess_rollback"), _("Assess rollback")),
             "assessed": (agrees or decides, _("Authorise rollback") if decides else _("Approve late rollback"))
-            if not untold
+            if not without_event
             else (rights.may("assess_rollback") or decides, _("Communicate the rollback")),
             "authorised": (row.authorised_by_id is not None and agrees, _("Approve late rollback")),
             "failed": (rights.may("roll_back", environment), _("Retry rollback")),

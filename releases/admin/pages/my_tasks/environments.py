@@ -21,7 +21,7 @@ class Place:
 
     environment: Environment
     pointer: DeployedVersion | None
-    run: Deployment | None = None
+    deployment: Deployment | None = None
     planned: Release | None = None
     drift: list[str] = field(default_factory=list)
     measured: TargetMeasurement | None = None
@@ -41,9 +41,11 @@ def environment_overview(moment: datetime) -> dict[str, Any]:
         .distinct("application_id", "environment_id")
         .only("application_id", "environment_id", "number")
     }
-    runs: dict[tuple[int, int], Deployment] = {}
-    for run in Deployment.objects.filter(state__in=Deployment.OCCUPYING).select_related("release", "environment"):
-        runs[run.application_id, run.environment_id] = run
+    deployments: dict[tuple[int, int], Deployment] = {}
+    for deployment in Deployment.objects.filter(state__in=Deployment.OCCUPYING).select_related(
+        "release", "environment"
+    ):
+        deployments[deployment.application_id, deployment.environment_id] = deployment
     ahead = Release.objects.filter(state__in=Release.PREPARING, scheduled_start_at__gte=moment).exclude(
         kind="pre_release"
     )
@@ -60,7 +62,7 @@ def environment_overview(moment: datetime) -> dict[str, Any]:
     for application in applications:
         places = [
             Place(
-                e, pointers.get((application.pk, e.pk)), runs.get((application.pk, e.pk)),
+                e, pointers.get((application.pk, e.pk)), deployments.get((application.pk, e.pk)),
                 planned.get(application.pk) if e.tier == Environment.Tier.PRODUCTION else None,
             )
             for e in environments

@@ -88,7 +88,7 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         stuck=stuck,
         missed=missed,
         board=shown,
-        runs=list(runs_now()[:20]),
+        deployments=list(runs_now()[:20]),
         ahead=windows_ahead(shown["environments"], moment),
         under_way=under_way,
         first_steps=first_steps(shown, under_way=bool(under_way)),

@@ -83,8 +83,8 @@ def _approval_requests(rights: Rights, account: Account) -> list[Task]:
     for row in rows:
         where = counted[row.pk]
         fitting = [person for person, roles in voices if where.standing.wanted & roles]
-        silent = where.kept_out.keys() | where.spoken
-        if account.is_among(silent) or all(person.is_among(silent) for person in fitting):
+        unresponsive = where.kept_out.keys() | where.spoken
+        if account.is_among(unresponsive) or all(person.is_among(unresponsive) for person in fitting):
             continue
         about = row.release or row.window or row.procedure or row.emergency_stop
         found.append(

@@ -38,7 +38,7 @@ def example_of(event: str, release: Release | None) -> Example | None:
     """Return the newest row that an event could be about, of one release where given; None when there is none."""
     noun = event.partition(":")[0]
     mine: dict[str, Any] = {"release": release} if release is not None else {}
-    run: dict[str, Any] = {"deployment__release": release} if release is not None else {}
+    deployment: dict[str, Any] = {"deployment__release": release} if release is not None else {}
     payload: dict[str, Any] = {}
     row: Model | None
     match noun:
@@ -51,20 +51,20 @@ def example_of(event: str, release: Release | None) -> Example | None:
         case "waiver":
             row = Waiver.objects.filter(**mine).order_by("-pk").first()
         case "decision_request":
-            row = DecisionRequest.objects.filter(**run).order_by("-pk").first()
+            row = DecisionRequest.objects.filter(**deployment).order_by("-pk").first()
         case "rollback":
-            row = Rollback.objects.filter(**run).order_by("-pk").first()
+            row = Rollback.objects.filter(**deployment).order_by("-pk").first()
         case "monitoring":
             row = (
-                MonitoringPeriod.objects.filter(**run)
+                MonitoringPeriod.objects.filter(**deployment)
                 .exclude(purpose=MonitoringPeriod.Purpose.BASELINE)
                 .order_by("-pk")
                 .first()
             )
-            payload = {"silent": [row.triggers[0]["metric"]]} if row is not None and row.triggers else {}
+            payload = {"without_values": [row.triggers[0]["metric"]]} if row is not None and row.triggers else {}
         case "approval":
             row = ApprovalRequest.objects.filter(**mine).order_by("-pk").first()
-            payload = {"round": row.pk} if row is not None else {}
+            payload = {"approval_request": row.pk} if row is not None else {}
         case "access":
             row = AccessRequest.objects.first()
         case "window" | "freeze":
@@ -76,16 +76,21 @@ def example_of(event: str, release: Release | None) -> Example | None:
         case "notification":
             row = Notification.objects.filter(**mine).exclude(event__startswith="notification:").first()
         case "deployment":
-            runs = Deployment.objects.filter(**mine).order_by("-environment__protected", "-pk")
-            row = runs.first()
+            deployments = Deployment.objects.filter(**mine).order_by("-environment__protected", "-pk")
+            row = deployments.first()
             asked = DecisionRequest.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
-            payload = {"question": asked.pk} if asked is not None else {}
+            payload = {"decision_request": asked.pk} if asked is not None else {}
         case _:
             row = release or Release.objects.exclude(state="imported").order_by("-pk").first()
-            round_ = ApprovalRequest.objects.filter(release=row).order_by("-pk").first() if row is not None else None
-            payload = {"round": round_.pk} if round_ is not None else {}
+            approval_request = (
+                ApprovalRequest.objects.filter(release=row).order_by("-pk").first() if row is not None else None
+            )
+            payload = {"approval_request": approval_request.pk} if approval_request is not None else {}
             if event == "release:end_approval":
-                payload = {"key": "window", "rounds": [round_.pk] if round_ is not None else []}
+                payload = {
+                    "key": "window",
+                    "approval_requests": [approval_request.pk] if approval_request is not None else [],
+                }
     # Of a release that has come to no such row yet, what is known of the release itself is shown.
     row = row or release
     return Example(row, payload) if row is not None else None

@@ -38,7 +38,7 @@ def said_of(delivery: NotificationDelivery) -> str:
 def told_so_far(release: Release, zone: str) -> dict[str, Any]:
     """Return the status text in both languages, and the notifications of a release with how many deliveries were sent."""
     failed, sent = (Q(inbox_items__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
-    notices = (
+    notifications = (
         Notification.objects.filter(release=release)
         .annotate(
             all=Count("inbox_items__deliveries"),
@@ -49,7 +49,7 @@ def told_so_far(release: Release, zone: str) -> dict[str, Any]:
     )
     names = (("ja", _("Japanese")), ("en", _("English")))
     status = [(name, code, notes.status(facts_of(release, code, zone), code)) for code, name in names]
-    return {"notices": notices, "status": sorted(status, key=lambda row: row[1] != language())}
+    return {"notification_templates": notifications, "status": sorted(status, key=lambda row: row[1] != language())}
 
 
 @page

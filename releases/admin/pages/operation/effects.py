@@ -35,7 +35,7 @@ def of(key: str, instance: Any) -> Cost:
         return Cost()
     cost = Cost(asked=True)
     if key in ENDS_CONSENT:
-        _ends_consent(instance, cost, key)
+        _ends_approval(instance, cost, key)
     elif key in CLEARS_ALL or key in CLEARS_TECHNICAL:
         _clears(instance, cost, "technical" if key in CLEARS_TECHNICAL else "")
     elif key in CLEARS_FINAL:
@@ -50,21 +50,23 @@ def of(key: str, instance: Any) -> Cost:
     return cost
 
 
-def _ends_consent(release: Release, cost: Cost, key: str) -> None:
-    rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE).select_related(
+def _ends_approval(release: Release, cost: Cost, key: str) -> None:
+    approval_requests = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE).select_related(
         "environment"
     )
-    for round_ in rounds.prefetch_related("decisions__account"):
-        words = [a for a in round_.decisions.all() if a.decision in a.COUNTING]
-        zone = round_.environment.zone if round_.environment is not None else ""
+    for approval_request in approval_requests.prefetch_related("decisions__account"):
+        words = [a for a in approval_request.decisions.all() if a.decision in a.COUNTING]
+        zone = approval_request.environment.zone if approval_request.environment is not None else ""
         text = _("The approval request “%(round)s” (%(state)s) ends.")
-        cost.lost.append(text % {"round": round_.get_subject_display(), "state": round_.get_state_display()})
+        cost.lost.append(
+            text % {"round": approval_request.get_subject_display(), "state": approval_request.get_state_display()}
+        )
         cost.lost += [
             _("Approval of %(who)s, %(when)s") % {"who": word.account, "when": when(word.at, zone)} for word in words
         ]
         if key != "release:cancel":
             names = {key: str(name) for key, name in ROLE_CHOICES}
-            rules = [f"{names.get(rule.role, rule.role)} × {rule.number}" for rule in quorum.rules_of(round_)]
+            rules = [f"{names.get(rule.role, rule.role)} × {rule.number}" for rule in quorum.rules_of(approval_request)]
             cost.again.append(_("Approval is requested again: %(missing)s") % {"missing": listed(rules)})
     _final_check(release, cost)
     waiting = Deployment.objects.filter(
@@ -72,8 +74,8 @@ def _ends_consent(release: Release, cost: Cost, key: str) -> None:
     ).select_related("environment", "release__application")
     cost.lost += [
         _("The deployment %(run)s is cancelled (%(when)s).")
-        % {"run": run, "when": when(run.scheduled_start_at, run.environment.zone)}
-        for run in waiting
+        % {"run": deployment, "when": when(deployment.scheduled_start_at, deployment.environment.zone)}
+        for deployment in waiting
     ]
     owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
     cost.lost += [_("The condition “%(what)s” ends with the approval.") % {"what": row} for row in owed]

@@ -85,13 +85,13 @@ def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
     row = _release(pk)
     place = _place(row)
     zone = place.zone if place is not None else ""
-    rounds = list(
+    approval_requests = list(
         ApprovalRequest.objects.filter(release=row)
         .select_related("environment", "requested_by")
         .prefetch_related("decisions__account", "decisions__on_behalf", "decisions__meeting")
         .order_by("opened_at")
     )
-    live = next((r for r in reversed(rounds) if not ended_because(r)), None)
+    live = next((r for r in reversed(approval_requests) if not ended_because(r)), None)
     content = _content(row)
     return _sheet(
         request,
@@ -100,7 +100,7 @@ def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
         zone,
         release=row,
         place=place,
-        rounds=rounds,
+        approval_requests=approval_requests,
         live=live,
         clauses=clauses(live, rights_of(request), zone) if live is not None else [],
         matrix=matrix(row) if content is not None and row.tree else [],
@@ -151,15 +151,19 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     place = get_object_or_404(Environment, slug=environment)
     if not rights_of(request).sees(place):
         raise PermissionDenied
-    run = Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
+    deployment = (
+        Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
+    )
     planned = (row.scheduled_start_at, row.scheduled_end_at) if place.protected else (None, None)
     start, closes = (
-        planned if run is None else (run.scheduled_start_at or planned[0], run.scheduled_end_at or planned[1])
+        planned
+        if deployment is None
+        else (deployment.scheduled_start_at or planned[0], deployment.scheduled_end_at or planned[1])
     )
     japanese = language() == "ja"
     lasts = durations(row, place.pk)
     out = lines(row.step_plan, ("deployment", "verification"), start, japanese, lasts)
-    steps = list(run.steps.order_by("ordinal")) if run is not None else []
+    steps = list(deployment.steps.order_by("ordinal")) if deployment is not None else []
     out = _with_facts(out, [s for s in steps if s.phase in ("deployment", "verification")])
     decide_by = last_rollback_start(Deployment(release=row, environment=place, scheduled_end_at=closes))
     back = lines(row.step_plan, ("rollback", "rollback_verification"), decide_by, japanese, lasts)
@@ -171,7 +175,7 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         place.zone,
         release=row,
         place=place,
-        run=run,
+        deployment=deployment,
         start=start,
         closes=closes,
         out=out,
@@ -181,7 +185,7 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         spare=(decide_by - out[-1].ends).total_seconds() if decide_by and out and out[-1].ends else None,
         basis=needed.basis,
         latest=closes - timedelta(seconds=needed.seconds) if closes is not None else None,
-        watch=_content(row).monitoring if _content(row) is not None else None,
+        monitoring=_content(row).monitoring if _content(row) is not None else None,
         roster=row.team_members.all(),
     )
 
@@ -219,22 +223,22 @@ def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
         ),
         pk=pk,
     )  # fmt: skip
-    run = row.deployment
-    sees = rights_of(request).sees(run.environment)
+    deployment = row.deployment
+    sees = rights_of(request).sees(deployment.environment)
     return _sheet(
         request,
         "pages/prints/print_rollback.html",
         _("Rollback report"),
-        run.environment.zone,
+        deployment.environment.zone,
         rollback=row,
-        run=run,
+        deployment=deployment,
         cause=cause_of(row),
         authorised=authorisation(row),
         raised_by=raiser_of(row),
         seen=seen_of(row),
         communications=communications(row),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
-        steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal")),
-        digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},
-        logs=rights_of(request).sees(run.environment, "read_logs"),
+        steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal")),
+        digests=(row.facts.get("digests") or (digests(deployment) if deployment.started_at else {})) if sees else {},
+        logs=rights_of(request).sees(deployment.environment, "read_logs"),
     )

@@ -38,7 +38,7 @@ class Effect:
     """What a release under way would meet if it were moved to another version."""
 
     release: Release
-    consents: list[str]
+    approvals: list[str]
     milestones: list[tuple[str, str, str]]
     gates: list[tuple[str, str]]
 
@@ -88,17 +88,17 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
             for key, at in wanted.items()
             if key not in due or (due[key].due_at != at and not due[key].due_immediately)
         ]
-        rounds = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE)
-        consents = [
+        approval_requests = ApprovalRequest.objects.filter(release=release, state__in=ApprovalRequest.LIVE)
+        approvals = [
             f"{row.get_state_display()}: "
             + (listed(str(a.account) for a in row.decisions.all() if a.decision in a.COUNTING) or "—")
-            for row in rounds.prefetch_related("decisions__account")
+            for row in approval_requests.prefetch_related("decisions__account")
         ]
         release.procedure = procedure  # only here, to ask the gates; never saved
         closed = [a for a in evaluate(release, place, moment) if not a.passes and before.get(a.gate, True)]
         found.append(
             Effect(
-                release, consents, moved,
+                release, approvals, moved,
                 [(a.label_ja if language() == "ja" else a.label_en, str(a.reason)) for a in closed],
             )
         )  # fmt: skip

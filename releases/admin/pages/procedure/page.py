@@ -158,5 +158,5 @@ class ProcedureAdmin(ReadOnlyAdmin):
         return {
             "name": content.name.label(language()),
             "sections": sections_of(content),
-            "rounds": row.approval_requests.select_related("environment")[:10],
+            "approval_requests": row.approval_requests.select_related("environment")[:10],
         }

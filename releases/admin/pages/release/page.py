@@ -108,7 +108,9 @@ def next_environment(asked: list[tuple[Environment, list[Answer]]], verified: se
     return len(asked) - 1
 
 
-def who_next(release: Release, content: Content | None, standing: Standing | None, runs: list[Deployment]) -> str:
+def who_next(
+    release: Release, content: Content | None, standing: Standing | None, deployments: list[Deployment]
+) -> str:
     """Say who must act next."""
     roles = {key: str(name) for key, name in ROLE_CHOICES}
     match release.state:
@@ -135,17 +137,19 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
             waiting = [roles.get(role, role) for role in signers if role not in signed]
             return _("The final check waits for: %(roles)s.") % {"roles": listed(waiting)}
         case "final_check_completed":
-            run = next((r for r in runs if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None)
-            if run is None:
+            deployment = next(
+                (r for r in deployments if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None
+            )
+            if deployment is None:
                 text = _("The production deployment has not been requested. Roles that can request it: %(roles)s.")
                 return text % {"roles": listed(roles[role] for role in roles_for_run(release)) or "—"}
-            if run.state == "requested":
+            if deployment.state == "requested":
                 return _("An operator who has not approved the release schedules the production deployment.")
             return _("The production deployment starts automatically at the scheduled start.")
         case "releasing" | "monitoring":
-            return _run_next(runs)
+            return _run_next(deployments)
         case "rolled_back":
-            return _after_going_back(release, runs)
+            return _after_going_back(release, deployments)
     return ""
 
 
@@ -160,10 +164,12 @@ def roles_for_run(release: Release) -> list[str]:
     return [key for key, _name in ROLE_CHOICES if key in held]
 
 
-def _after_going_back(release: Release, runs: list[Deployment]) -> str:
+def _after_going_back(release: Release, deployments: list[Deployment]) -> str:
     """Say what is left to do once the earlier state is back."""
     said = []
-    if any(back.state not in Rollback.ENDS for run in runs[:SHOWN] for back in run.rollbacks.all()):
+    if any(
+        back.state not in Rollback.ENDS for deployment in deployments[:SHOWN] for back in deployment.rollbacks.all()
+    ):
         said.append(_("The release was rolled back. Monitor, report and close the rollback."))
     if owed := sum(row.completed_at is None for row in release.follow_ups.all()):
         said.append(
@@ -172,9 +178,9 @@ def _after_going_back(release: Release, runs: list[Deployment]) -> str:
     return " ".join(said)
 
 
-def _run_next(runs: list[Deployment]) -> str:
-    run = next((r for r in runs if r.environment.protected), None)
-    if run is None:
+def _run_next(deployments: list[Deployment]) -> str:
+    deployment = next((r for r in deployments if r.environment.protected), None)
+    if deployment is None:
         return ""
     return {
         "verifying": _("An operator other than the one who scheduled the deployment verifies the deployment."),
@@ -184,7 +190,7 @@ def _run_next(runs: list[Deployment]) -> str:
         "rollback_failed": _("The rollback has failed: retry the rollback or resolve the deployment."),
         "monitoring": _("No action is needed: monitoring is in progress."),
         "running": _("No action is needed: the deployment is in progress."),
-    }.get(run.state, "")
+    }.get(deployment.state, "")
 
 
 def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
@@ -233,10 +239,12 @@ def _content(release: Release) -> tuple[Procedure | None, Content | None]:
     return row, row.document if row is not None else None
 
 
-def _lend(release: Release, runs: list[Deployment], rounds: list[ApprovalRequest], known: Known) -> None:
+def _attach(
+    release: Release, deployments: list[Deployment], approval_requests: list[ApprovalRequest], known: Known
+) -> None:
     """Give everything on the page the persons and places that it names, read once."""
     places = {place.pk: place for place in known.environments}
-    for rows in (runs, rounds, release.waivers.all()):
+    for rows in (deployments, approval_requests, release.waivers.all()):
         attach_related(places, rows, "environment")
     attach_accounts(
         ([release], "author"),
@@ -249,9 +257,12 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ApprovalRequest
         (release.follow_ups.all(), "completed_by"),
         (release.waivers.all(), "requested_by decided_by"),
         (known.evidence, "uploaded_by"),
-        (runs, "requested_by scheduled_by verified_by"),
-        (rounds, "requested_by"),
-        ([word for round_ in rounds for word in round_.decisions.all()], "account on_behalf"),
+        (deployments, "requested_by scheduled_by verified_by"),
+        (approval_requests, "requested_by"),
+        (
+            [word for approval_request in approval_requests for word in approval_request.decisions.all()],
+            "account on_behalf",
+        ),
     )
 
 
@@ -264,12 +275,12 @@ def _lacking(release: Release, environments: list[Environment], content: Content
     return quorum.words_for(quorum.lacking(release, protected[-1], content)) if protected else ""
 
 
-def _uncounted(release: Release, rounds: Iterable[ApprovalRequest], moment: datetime) -> str:
+def _uncounted(release: Release, approval_requests: Iterable[ApprovalRequest], moment: datetime) -> str:
     """Return why the approvals that were given will not count at T-0; empty when they will."""
     if release.state not in ("approved", "final_check_completed"):
         return ""
     at = max(release.scheduled_start_at or moment, moment)
-    return " ".join(quorum.uncounted(one, at) for one in rounds if one.state == "approved")
+    return " ".join(quorum.uncounted(one, at) for one in approval_requests if one.state == "approved")
 
 
 def _criterion(release: Release, content: Content | None) -> str:
@@ -320,26 +331,26 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     known = Known(row, moment)
     if content is not None:
         known.content = content
-    runs, rounds = list(row.deployments.all()), list(row.approval_requests.all())
-    prefetch_related_objects(rounds, "decisions__meeting")
-    prefetch_related_objects(runs[:SHOWN], "rollbacks")
+    deployments, approval_requests = list(row.deployments.all()), list(row.approval_requests.all())
+    prefetch_related_objects(approval_requests, "decisions__meeting")
+    prefetch_related_objects(deployments[:SHOWN], "rollbacks")
     overdue = sorted(
         (debt for debt in known.open_follow_ups if debt.due_at < moment and debt.release_id != row.pk),
         key=lambda debt: debt.due_at,
     )
     attach_related(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
     attach_related({row.application_id: row.application}, [debt.release for debt in overdue], "application")
-    _lend(row, runs, rounds, known)
+    _attach(row, deployments, approval_requests, known)
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
     asked = [(e, evaluate(row, e, moment, known)) for e in environments] if content is not None and live else []
-    verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
+    verified = {r.environment_id for r in deployments if r.state in Deployment.VERIFIED}
     target = next_environment(asked, verified) if asked else -1
-    standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "in_review"}
-    open_round = next((r for r in rounds if r.state == "in_review"), None)
-    standing = standings.get(open_round.pk) if open_round is not None else None
+    standings = {r.pk: standing_of(r, rights.account) for r in approval_requests if r.state == "in_review"}
+    open_request = next((r for r in approval_requests if r.state == "in_review"), None)
+    standing = standings.get(open_request.pk) if open_request is not None else None
     configurations = chosen(row)
-    labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs[:SHOWN]),
+    labels = [label(row), *(label(r) for r in approval_requests), *(label(r) for r in deployments[:SHOWN]),
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
     bound = [place for place in environments if place.tier == "production"] or environments
     zone = bound[-1].zone if bound else ""
@@ -351,7 +362,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         release=row,
         zone=zone,
         stops=stepper(row),
-        next_words=who_next(row, content, standing, runs),
+        next_words=who_next(row, content, standing, deployments),
         main=MAIN.get(row.state, ""),
         procedure=procedure,
         environments=environments,
@@ -368,19 +379,19 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         evidence_left=len(known.evidence[SHOWN:]),
         matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
         lacking=_lacking(row, environments, content),
-        uncounted=_uncounted(row, rounds, moment),
+        uncounted=_uncounted(row, approval_requests, moment),
         overdue=overdue,
         waivers=_waivers(row, content, moment),
         criterion=_criterion(row, content),
         roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],
-        rounds=[(r, standings.get(r.pk)) for r in rounds],
-        open_round=open_round,
+        approval_requests=[(r, standings.get(r.pk)) for r in approval_requests],
+        open_request=open_request,
         standing=standing,
         facts=_facts(row, content),
-        runs=runs[:SHOWN],
-        runs_left=len(runs[SHOWN:]),
+        deployments=deployments[:SHOWN],
+        runs_left=len(deployments[SHOWN:]),
         pressed=known.emergency_stops,
-        to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
+        to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in approval_requests if r.pk in standings])),
         migrations=migrations_of(row, known),
         no_way_back=faults(row, known) if row.step_plan else [],
         kept=kept_until(row.created_at, content) if content is not None and not live else None,

@@ -13,7 +13,7 @@ from environments.language import listed
 from releases.admin.components import change_history
 from releases.admin.components.chart import figure
 from releases.admin.components.formatting import show
-from releases.admin.pages.deployment.page import watch_charts
+from releases.admin.pages.deployment.page import monitoring_charts
 from releases.gates.quorum import words_for
 from releases.models import Rollback, TeamMember
 from releases.operations.rollback.authorisation import authorisation
@@ -47,7 +47,7 @@ def stops(rollback: Rollback) -> list[dict[str, str]]:
     ]
 
 
-def _samples(rollback: Rollback) -> list[dict[str, Any]]:
+def _measurements(rollback: Rollback) -> list[dict[str, Any]]:
     """Return what each sample before the alarm said of the trigger's metric, oldest first."""
     trigger = rollback.facts.get("trigger", {})
     metric = trigger.get("metric", "")
@@ -59,13 +59,13 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
             "limit": figure(sample.get(metric, {}).get("limit"), unit),
             "result": sample.get(metric, {}).get("result", "no_data"),
         }
-        for sample in rollback.facts.get("samples", [])
+        for sample in rollback.facts.get("measurements", [])
     ]
 
 
 def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
-    by_hand = [statement(entry) for entry in rollback.facts.get("by_hand", [])]
-    at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
+    by_hand = [statement(entry) for entry in rollback.facts.get("manual_completions", [])]
+    at = datetime.fromisoformat(rollback.facts["manual_completions"][-1]["at"]) if by_hand else None
     let = authorisation(rollback)
     agreed = [
         (_("Late rollback approved"), datetime.fromisoformat(entry["at"]), entry["name"])
@@ -102,7 +102,7 @@ def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
         case "monitoring":
             return _("No action is needed: monitoring after the rollback is in progress.")
         case "failed":
-            if rollback.facts.get("by_hand"):
+            if rollback.facts.get("manual_completions"):
                 return _("Another operator confirms that the rollback was completed manually.")
             return _(
                 "An operator retries the failed step, or records that the rollback was completed manually. A "
@@ -123,15 +123,15 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
         pk=pk,
     )  # fmt: skip
-    run = row.deployment
-    rights, zone = rights_of(request), run.environment.zone
-    sees, logs = rights.sees(run.environment), rights.sees(run.environment, "read_logs")
-    roster = list(TeamMember.objects.filter(release=run.release).select_related("account"))
+    deployment = row.deployment
+    rights, zone = rights_of(request), deployment.environment.zone
+    sees, logs = rights.sees(deployment.environment), rights.sees(deployment.environment, "read_logs")
+    roster = list(TeamMember.objects.filter(release=deployment.release).select_related("account"))
     decider = next((entry for entry in roster if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
-    content = run.procedure.document
-    watches = list(row.monitoring_periods.order_by("pk")) if sees else []
-    for watch in watches:
-        watch.deployment = run
+    content = deployment.procedure.document
+    monitoring_periods = list(row.monitoring_periods.order_by("pk")) if sees else []
+    for monitoring in monitoring_periods:
+        monitoring.deployment = deployment
     documents = list(row.documents.all())
     labels = [label(row), *(label(d) for d in documents)]
     return show(
@@ -139,7 +139,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         "pages/rollback/rollback.html",
         str(row),
         rollback=row,
-        run=run,
+        deployment=deployment,
         zone=zone,
         stops=stops(row),
         cause=cause_of(row),
@@ -148,16 +148,18 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         main=MAIN.get(row.state, ""),
         logs=logs,
         # Who checks a report must read it; to others its excerpts of the log are closed as the log is.
-        closed=not logs and not rights.may("check_document", run.environment),
+        closed=not logs and not rights.may("check_document", deployment.environment),
         roster=roster,
-        samples=_samples(row) if sees else [],
+        samples=_measurements(row) if sees else [],
         lost=sorted(row.facts.get("rows", {}).items()),
-        digests=(row.facts.get("digests") or (digests(run) if row.started_at else {})) if sees else {},
+        digests=(row.facts.get("digests") or (digests(deployment) if row.started_at else {})) if sees else {},
         moments=_moments(row),
-        left_so=troubles(row.facts["by_hand"][-1]) if "measured" in row.facts.get("by_hand", [{}])[-1] else [],
+        accepted_problems=troubles(row.facts["manual_completions"][-1])
+        if "measured" in row.facts.get("manual_completions", [{}])[-1]
+        else [],
         communications=communications(row),
-        steps=list(run.steps.filter(phase__in=["rollback", "rollback_verification"])),
-        watches=[(w, watch_charts(w, content, zone)) for w in watches],
+        steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"])),
+        monitoring_periods=[(w, monitoring_charts(w, content, zone)) for w in monitoring_periods],
         documents=documents,
         happenings=change_history.of_objects(labels, 40),
     )

@@ -61,16 +61,16 @@ def _change(change: Change) -> tuple[Any, ...]:
 
 
 def _run(change: Change, by: Acted | None) -> tuple[Any, ...]:
-    row = change.run
+    row = change.deployment
     if row is None or by is None:
         return change.number, change.label, *[None] * 6, change.at, *[None] * 6, change.event
-    run, (*people, until) = of_period.deployment_of(row), by
-    release, kind, ended = run.release, run.release.get_kind_display(), run.ended_at
-    planned: tuple[Any, ...] = (run.scheduled_start_at, run.scheduled_end_at)
+    deployment, (*people, until) = of_period.deployment_of(row), by
+    release, kind, ended = deployment.release, deployment.release.get_kind_display(), deployment.ended_at
+    planned: tuple[Any, ...] = (deployment.scheduled_start_at, deployment.scheduled_end_at)
     if isinstance(row, Rollback):
         kind, ended, planned = _("Rollback"), row.restored_at, (None, None)
     return (
-        change.number, release.number, str(release.application), release.version, str(run.environment), kind, *planned,
+        change.number, release.number, str(release.application), release.version, str(deployment.environment), kind, *planned,
         change.at, until, ended, row.get_state_display(), *people, change.event,
     )  # fmt: skip
 

@@ -60,7 +60,7 @@ class Signature:
 
 
 def waiting_rows(
-    release: Release, rights: Rights, open_rounds: Sequence[tuple[ApprovalRequest, Standing]] | None = None
+    release: Release, rights: Rights, open_requests: Sequence[tuple[ApprovalRequest, Standing]] | None = None
 ) -> list[tuple[Verb, Any]]:
     """Return (verb, row) of what the reader could sign in a release now; each action asks again.
 
@@ -73,7 +73,7 @@ def waiting_rows(
         *(row for row in release.checklist.all() if row.signed_at is None),
         *release.documents.all(),
         *(w for w in release.waivers.all() if not (w.approved_at or w.rejected_at or w.revoked_at) and w.until > now()),
-        *_rounds(release, account, open_rounds),
+        *_approval_requests(release, account, open_requests),
         release,
     ]
     found = []
@@ -86,7 +86,7 @@ def waiting_rows(
     return found
 
 
-def _rounds(
+def _approval_requests(
     release: Release, account: Account, known: Sequence[tuple[ApprovalRequest, Standing]] | None
 ) -> list[ApprovalRequest]:
     if release.state != "in_review":
@@ -152,7 +152,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     if strange:
         # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
         why = _("You do not have permission to sign this item, or the item is no longer open for signature.")
-        record_refusal("release:sign_pending_items", why, object=label(release), ticks=sorted(strange)[:20])
+        record_refusal("release:sign_pending_items", why, object=label(release), items=sorted(strange)[:20])
     if strange and not ticked:
         messages.error(request, why)
         return HttpResponseRedirect(request.path)

@@ -44,7 +44,7 @@ def _keys(found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -
         _("not restored yet"),
     ]  # fmt: skip
     rows = [
-        (name, k.verified, _number(k.per_month, ".2f"), _hours(k.lead.median), _hours(k.lead.p90), k.judged, k.failed,
+        (name, k.verified, _number(k.per_month, ".2f"), _hours(k.lead.median), _hours(k.lead.p90), k.evaluated, k.failed,
          _number(k.failed_share), _hours(k.restore.median), k.open)
         for name, k in [*found.per_application, (_("all"), found.keys)]
     ]  # fmt: skip

@@ -90,7 +90,7 @@ def _columns(statistics: Statistics) -> bars.Columns:
     well, badly = [0] * len(months), [0] * len(months)
     for run in statistics.runs:
         index = place.get(run.started_at.astimezone(zone).date().replace(day=1))
-        if index is not None and run.judged:
+        if index is not None and run.evaluated:
             (badly if run.trouble else well)[index] += 1
     short = len(months) > 13
     japanese = language() == "ja"

@@ -35,7 +35,7 @@ def StringConstraints(**_limits: Any) -> None:
     """Stand where a text's limits were."""
 
 
-def AfterValidator(_judge: Any) -> None:
+def AfterValidator(_evaluate: Any) -> None:
     """Stand where a judge was."""
 
 

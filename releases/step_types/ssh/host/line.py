@@ -40,7 +40,7 @@ class Line:
         line = self._line()
         content: dict[str, Any] = read(line)
         self._patience = float(content["patience"])
-        threading.Thread(target=self._watch, name="line", daemon=True).start()
+        threading.Thread(target=self._monitoring, name="line", daemon=True).start()
         return content
 
     def say(self, **event: Any) -> None:
@@ -87,7 +87,7 @@ class Line:
             raise EOFError
         return chunk
 
-    def _watch(self) -> None:
+    def _monitoring(self) -> None:
         try:
             while True:
                 line = self._line()

@@ -20,7 +20,7 @@ from audit.apps import table_of
 from audit.roles import Roles
 from tests.audit.conftest import AUDITED_TABLES, TABLE_OF, LedgerDatabase, Listed, events, fill
 from tests.audit.ledger.test_delivery import _enter, dripping
-from tests.audit.ledger.test_resumption import _consent
+from tests.audit.ledger.test_resumption import _approval
 
 PROJECT = Path(__file__).parents[4]
 
@@ -114,7 +114,7 @@ def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
     assert status == 0 and "The first 4 are those" in out and "Nothing can be accepted yet." in out
     (digest,) = [e["after"]["digest"] for e in events(backup.as_app()) if e["operation"] == "audit:refuse_signing"]
     backup.as_superuser().execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
-    _consent(backup.as_superuser(), digest)
+    _approval(backup.as_superuser(), digest)
     assert _run(backup, tmp_path, "ledger_signer", "--once")[0] == 1
     status, out, _ = _run(backup, tmp_path, "ledger_signer", "--resume")
     assert status == 0 and "person:1:a" in out and "Ask both persons yourself" in out

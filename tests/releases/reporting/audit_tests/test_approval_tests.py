@@ -249,12 +249,12 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
     release = make(
         Release, application=again.application, version="9.0.0", title="more", author=again.people["manager"]
     )
-    round_ = make(
+    approval_request = make(
         ApprovalRequest, release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
         requested_by=again.people["manager"],
     )  # fmt: skip
     make(
-        ApprovalDecision, approval_request=round_, account=again.people["committee_a"], decision="approve", roles=["committee"],
+        ApprovalDecision, approval_request=approval_request, account=again.people["committee_a"], decision="approve", roles=["committee"],
         digest="0" * 64, signature={}, at=now(),
     )  # fmt: skip
     assert asked() == one and ask("same-address").examined == 3

@@ -351,10 +351,10 @@ def test_a_delegate_of_an_approver_who_may_start_is_named(run: Any, again: Any, 
     """A delegate approves, and does nothing else in somebody's place."""
     from environments.operations.delegation import request
 
-    for absent, deputy in (("committee_a", "second_operator"), ("operator", "committee_b")):
+    for absent, delegate in (("committee_a", "second_operator"), ("operator", "committee_b")):
         with again.acting_as(absent):
             made = request.request_delegation(
-                delegator_id=people[absent].pk, delegate_id=people[deputy].pk, starts_at=now(),
+                delegator_id=people[absent].pk, delegate_id=people[delegate].pk, starts_at=now(),
                 until=now() + timedelta(days=1), reason="休暇",
             )  # fmt: skip
         with again.acting_as("administrator"):

@@ -198,9 +198,12 @@ def test_it_holds_all_that_auditors_ask_for(run: Any, state: Path) -> None:
         events = [json.loads(line) for line in archive.read("ledger/events.jsonl").splitlines()]
         pages = {language: archive.read(f"index.{language}.html").decode() for language in ("ja", "en")}
         evidence = {e["file"]: archive.read(e["file"]) for e in change["evidence"]}
-    (round_,) = change["approval_requests"]
-    assert {a["account"]["name"] for a in round_["approval_decisions"]} == {"Committee A", "Committee B"}
-    assert all(a["signature"]["meaning"] and a["digest"] == round_["digest"] for a in round_["approval_decisions"])
+    (approval_request,) = change["approval_requests"]
+    assert {a["account"]["name"] for a in approval_request["approval_decisions"]} == {"Committee A", "Committee B"}
+    assert all(
+        a["signature"]["meaning"] and a["digest"] == approval_request["digest"]
+        for a in approval_request["approval_decisions"]
+    )
     production = change["deployments"][-1]
     assert production["gates"] and {gate["result"] for gate in production["gates"]} == {"passed"}
     assert {step["attempts"][0]["output_digest"] for step in production["steps"]} == {"e" * 64}
@@ -268,12 +271,14 @@ def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
 def test_the_series_of_monitoring_is_in_it(run: Any, state: Path) -> None:
     from datetime import timedelta
 
-    watch = MonitoringPeriod.objects.get(deployment=run)
+    monitoring = MonitoringPeriod.objects.get(deployment=run)
     for n in range(3):
-        at = watch.started_at + timedelta(minutes=n)
-        Measurement.objects.create(period=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
+        at = monitoring.started_at + timedelta(minutes=n)
+        Measurement.objects.create(
+            period=monitoring, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}}
+        )
     with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
-        lines = archive.read(f"measurements/{watch.pk}.jsonl").splitlines()
+        lines = archive.read(f"measurements/{monitoring.pk}.jsonl").splitlines()
     assert [json.loads(line)["values"]["error_rate"]["value"] for line in lines] == ["0.0", "0.1", "0.2"]
 
 

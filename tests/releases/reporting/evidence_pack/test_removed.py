@@ -107,20 +107,21 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
 
 def test_a_whole_branch_that_was_deleted_is_in_the_pack(run: Any, sign: Any, database: str, state: Any) -> None:
     """Round and approvals at once: none of their parents is there any more."""
-    round_ = ApprovalRequest.objects.filter(release=run.release).order_by("pk").first()
-    assert round_ is not None
-    said = list(ApprovalDecision.objects.filter(approval_request=round_).values_list("pk", flat=True))
+    approval_request = ApprovalRequest.objects.filter(release=run.release).order_by("pk").first()
+    assert approval_request is not None
+    said = list(ApprovalDecision.objects.filter(approval_request=approval_request).values_list("pk", flat=True))
     by_hand(
         database,
-        f"DELETE FROM releases_approvaldecision WHERE approval_request_id = {round_.pk}",
-        f"UPDATE releases_deployment SET approval_request_id = NULL WHERE approval_request_id = {round_.pk}",
-        f"DELETE FROM releases_approvalrequest WHERE id = {round_.pk}",
+        f"DELETE FROM releases_approvaldecision WHERE approval_request_id = {approval_request.pk}",
+        f"UPDATE releases_deployment SET approval_request_id = NULL WHERE approval_request_id = {approval_request.pk}",
+        f"DELETE FROM releases_approvalrequest WHERE id = {approval_request.pk}",
     )
     sign()
     change, _pages, _events = opened(packed(run))
     gone = {one["object"] for one in change["removed"]}
     assert (
-        gone >= {f"releases.ApprovalRequest:{round_.pk}", *(f"releases.ApprovalDecision:{pk}" for pk in said)} and said
+        gone >= {f"releases.ApprovalRequest:{approval_request.pk}", *(f"releases.ApprovalDecision:{pk}" for pk in said)}
+        and said
     )
 
 

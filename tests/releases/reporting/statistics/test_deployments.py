@@ -38,10 +38,10 @@ def test_a_run_without_trouble_counts_as_delivered_with_its_lead_time(acting_as:
     """From the first fixing of the content to the verification in production."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, fixed_days=10)
     (run,) = runs(APRIL, MARCH)
-    assert (run.trouble, run.judged) == ("", True)
+    assert (run.trouble, run.evaluated) == ("", True)
     assert run.lead_seconds == 10 * 86400 + 600
     keys = keys_of([run], months=2)
-    assert (keys.verified, keys.per_month, keys.judged, keys.failed, keys.failed_share) == (1, 0.5, 1, 0, 0.0)
+    assert (keys.verified, keys.per_month, keys.evaluated, keys.failed, keys.failed_share) == (1, 0.5, 1, 0, 0.0)
 
 
 @pytest.mark.parametrize(("trouble", "seconds"), [("rolled_back", 7200), ("rescued", 7200), ("resolved", 7200)])
@@ -54,7 +54,7 @@ def test_a_run_that_a_person_had_to_help_is_a_failure(
     found = runs(APRIL, MARCH)
     assert [run.trouble for run in found] == ["", trouble]
     keys = keys_of(found, months=12)
-    assert (keys.judged, keys.failed, keys.failed_share, keys.open) == (2, 1, 0.5, 0)
+    assert (keys.evaluated, keys.failed, keys.failed_share, keys.open) == (2, 1, 0.5, 0)
     assert keys.restore.median == pytest.approx(seconds)
 
 
@@ -71,7 +71,7 @@ def test_a_step_that_the_plan_leaves_to_a_person_is_no_rescue(acting_as: Callabl
     """The run waited for it as it was meant to."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="manual")
     (run,) = runs(APRIL, MARCH)
-    assert (run.trouble, run.trouble_at, run.judged) == ("", None, True)
+    assert (run.trouble, run.trouble_at, run.evaluated) == ("", None, True)
 
 
 def test_only_production_and_only_the_period_count(acting_as: Callable[..., Any], of: Any) -> None:

@@ -50,7 +50,7 @@ def test_each_kind_that_looks_at_a_target_has_its_case() -> None:
 
 def _checked(name: str, target: TargetSpec, made: Target) -> CheckResult:
     kind = check_types.by_name(name)
-    context = CheckContext(target, made.configuration, (made.configuration["SECRET"],), run="deployment:1")
+    context = CheckContext(target, made.configuration, (made.configuration["SECRET"],), deployment="deployment:1")
     return kind.run(context, kind.parameters.model_validate(CHECKS[name]))
 
 
