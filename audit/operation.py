@@ -5,7 +5,7 @@ import time
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from django_fsm import TransitionNotAllowed
 
 from audit import capture
 from audit.actor import Actor, current
+from audit.clock import database_time, operation_time
 from audit.refusals import (
     InvalidInput,
     NotPermitted,
@@ -30,7 +31,6 @@ from audit.refusals import (
     SignatureRequired,
     refused_by_the_database,
 )
-from audit.statements import at_once, insert, lock, plain, send, update
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
 _is_open: ContextVar[bool] = ContextVar("ringi_operation_open", default=False)
@@ -82,7 +82,7 @@ def label(instance: models.Model) -> str:
 class Operation:
     """What happens inside the operation: the locked rows, and what the operation event will say of it.
 
-    at: the database's time when the operation opened, before any row was waited for; opened: this process's own then.
+    at: the database's time when its rows had been locked; started: this process's own then.
     """
 
     event: str
@@ -208,21 +208,17 @@ def _require_proof(op: Operation, lacking: SignatureRequired | None) -> None:
 
 
 def _begin(op: Operation, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
-    """Name who acts and lock the rows in their order, in one trip; the time is that before any of them was waited for."""
+    """Name the actor, lock the rows in their order, and take the time once none is waited for any more."""
     ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
-    context = capture.context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
-    op.started = time.monotonic()  # before the answers: they come together, when the last row has been waited for
-    with at_once():
-        named = send(capture.SET_CONTEXT, [context, True])
-        locks = [(model, pk, lock(model, pk)) for model, pk in ordered]
-        op.at = capture.moment(named.fetchone()[0])
-        for model, pk, found in locks:
-            row = found()
-            if row is None:
-                raise InvalidInput(
-                    _("The %(what)s %(pk)s does not exist.") % {"what": model._meta.verbose_name, "pk": pk}
-                )
-            op.track(row, pk)
+    op.at = capture.set_context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
+    for model, pk in ordered:
+        row = model._base_manager.select_for_update(no_key=True).filter(pk=pk).first()
+        if row is None:
+            raise InvalidInput(_("The %(what)s %(pk)s does not exist.") % {"what": model._meta.verbose_name, "pk": pk})
+        op.track(row, pk)
+    if ordered:
+        op.at = database_time()
+    op.started = time.monotonic()
 
 
 def _values(row: models.Model) -> dict[str, Any]:
@@ -254,19 +250,18 @@ def _changed(op: Operation) -> list[tuple[models.Model, tuple[str, ...]]]:
 
 
 def _end(op: Operation, reason: str) -> None:
-    """Write the rows, the event and the message of an operation and of the one that follows it, in one trip where it can be."""
-    acts = [op] if op.continued is None else [op, op.continued]
-    changes = [_changed(one) for one in acts]
-    rows = [row for changed in changes for row, _names in changed] + [row for one in acts for row in one.to_insert]
-    with at_once() if all(plain(type(row)) for row in rows) else nullcontext():
-        answers = []
-        for one, changed in zip(acts, changes, strict=True):
-            answers += [update(row, names) for row, names in changed]
-            answers += [insert(row) for row in one.to_insert]
-            answers += [send(POST_ADDED_EVENT, [one.id, *entry]).fetchone for entry in one.added_events]
-            answers.append(_append_and_post(one, reason if one is op else ""))
-        for answer in answers:
-            answer()
+    """Write the rows, the event and the message of an operation and of the one that follows it."""
+    operations = [op] if op.continued is None else [op, op.continued]
+    changes = [_changed(one) for one in operations]
+    for one, changed in zip(operations, changes, strict=True):
+        for row, names in changed:
+            row.save(update_fields=names)
+        for row in one.to_insert:
+            row.save(force_insert=True)
+        with connection.cursor() as cursor:
+            for entry in one.added_events:
+                cursor.execute(POST_ADDED_EVENT, [one.id, *entry])
+            _append_and_post(cursor, one, reason if one is op else "")
 
 
 @contextmanager
@@ -290,6 +285,7 @@ def operation(
             raise NotPermitted(_("Only a person can sign this."))
         with transaction.atomic(durable=True):
             _begin(op, targets, reason)
+            operation_time.set(op.at)
             lacking = _missing_proof(op) if sign else None
             try:
                 yield op
@@ -322,6 +318,7 @@ def operation(
         _record(op, limit)
         raise limit from fault
     finally:
+        operation_time.set(None)
         _is_open.reset(opened)
         _reason.reset(reasoned)
 
@@ -363,18 +360,18 @@ SELECT set_config('ringi.context', %s, true) FROM posted
 """
 
 
-POST_ADDED_EVENT = "INSERT INTO audit_outbox (operation_id, event, object, payload) VALUES (%s, %s, %s, %s) RETURNING 1"
+POST_ADDED_EVENT = "INSERT INTO audit_outbox (operation_id, event, object, payload) VALUES (%s, %s, %s, %s)"
 
 
-def _append_and_post(op: Operation, reason: str) -> Callable[[], Any]:
+def _append_and_post(cursor: Any, op: Operation, reason: str) -> None:
     """Append the operation event, put its message into the outbox, and name the operation that follows, in one statement."""
     details = json.dumps(op.details, ensure_ascii=False)
     then = op.continued or op
     context = capture.context(
         then.actor, operation=then.event, operation_id=then.id, reason=reason if then is op else ""
     )
-    told = [op.id, op.notified_as or op.event, op.object, details]
-    return send(APPEND_AND_POST, [op.event, op.object, details, reason, *told, context]).fetchone
+    posted = [op.id, op.notified_as or op.event, op.object, details]
+    cursor.execute(APPEND_AND_POST, [op.event, op.object, details, reason, *posted, context])
 
 
 def record_event(event: str, *, object: str = "", outcome: str = "done", **details: Any) -> None:

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import ChoiceField
 from environments.models import Account
 from releases.models.release import Release
 from releases.models.rollback import Rollback
@@ -26,7 +27,7 @@ class Document(DocumentMachine):
     rollback = models.ForeignKey(
         Rollback, models.CASCADE, null=True, blank=True, related_name="documents", verbose_name=_("rollback")
     )
-    kind = models.CharField(_("type"), max_length=20, choices=Kind)
+    kind = ChoiceField(_("type"), max_length=20, choices=Kind)
     body = models.TextField(_("text"))
     edited_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("edited by"))
     writers = models.JSONField(_("contributing accounts"), default=list)

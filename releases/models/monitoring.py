@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import ChoiceField
 from audit.models import Covered
 from releases.models.deployment import Deployment
 from releases.models.rollback import Rollback
@@ -24,7 +25,14 @@ class MonitoringPeriod(models.Model):
         DEPLOYMENT = "deployment", _("After the deployment")
         ROLLBACK = "rollback", _("After the rollback")
 
-    purpose = models.CharField(_("purpose"), max_length=12, choices=Purpose, default=Purpose.DEPLOYMENT)
+    class Result(models.TextChoices):
+        PASSED = "passed", _("passed")
+        INCONCLUSIVE = "inconclusive", _("inconclusive")
+        PASSED_BY_PERSON = "passed_by_person", _("passed by a person")
+        SUPERSEDED = "superseded", _("superseded by a newer deployment")
+        ROLLED_BACK = "rolled_back", _("rolled back")
+
+    purpose = ChoiceField(_("purpose"), max_length=12, choices=Purpose, default=Purpose.DEPLOYMENT)
     deployment = models.ForeignKey(
         Deployment, models.PROTECT, related_name="monitoring_periods", verbose_name=_("deployment")
     )
@@ -43,7 +51,7 @@ class MonitoringPeriod(models.Model):
     resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
     no_data_at = models.DateTimeField(_("no data since"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    result = models.CharField(_("result"), max_length=20, blank=True)
+    result = ChoiceField(_("result"), max_length=20, choices=Result, blank=True)
     recorded_by = models.ForeignKey(
         "environments.Account",
         models.PROTECT,
@@ -114,13 +122,20 @@ class MonitoringCheck(Covered):
     position: where a look at the log ended (releases/step_types/log_position.py), from which the next one goes on.
     """
 
+    class Result(models.TextChoices):
+        PASSED = "passed", _("passed")
+        FAILED = "failed", _("failed")
+        NO_DATA = "no_data", _("no data")
+        STALE = "stale", _("stale")
+        ERROR = "error", _("error")
+
     period = models.ForeignKey(
         MonitoringPeriod, models.PROTECT, related_name="check_results", verbose_name=_("monitoring period")
     )
     key = models.CharField(_("key"), max_length=60)
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("measured at"))
-    result = models.CharField(_("result"), max_length=10)
+    result = ChoiceField(_("result"), max_length=10, choices=Result)
     value = models.CharField(_("value"), max_length=200, blank=True)
     limit = models.CharField(_("limit"), max_length=200, blank=True)
     output = models.TextField(_("output"), blank=True)

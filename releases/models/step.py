@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import ChoiceField
 from audit.models import Covered
 from environments.models import Account
 from releases.models.deployment import Deployment
@@ -20,7 +21,7 @@ class Step(StepMachine, Labelled):
         ROLLBACK_VERIFICATION = "rollback_verification", _("Rollback verification")
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
-    phase = models.CharField(_("phase"), max_length=24, choices=Phase)
+    phase = ChoiceField(_("phase"), max_length=24, choices=Phase)
     ordinal = models.PositiveSmallIntegerField(_("ordinal"))
     step_type = models.CharField(_("type"), max_length=40)
     parameters = models.JSONField(_("parameters"))
@@ -63,14 +64,30 @@ class Step(StepMachine, Labelled):
 class StepAttempt(models.Model):
     """One claim of a step: the intent is committed before any effect."""
 
+    class Probe(models.TextChoices):
+        DONE = "done", _("done")
+        NOT_DONE = "not_done", _("not done")
+        RUNNING = "running", _("still running")
+        UNKNOWN = "unknown", _("unknown")
+
+    class Outcome(models.TextChoices):
+        SUCCEEDED = "succeeded", _("succeeded")
+        FAILED = "failed", _("failed")
+        UNKNOWN = "unknown", _("unknown")
+        STOPPED = "stopped", _("stopped")
+        ASKED = "asked", _("a person was asked")
+        WAITING = "waiting", _("waiting for the right time")
+        STILL_RUNNING = "still_running", _("the target was still at work")
+        WORKER_LOST = "worker_lost", _("lost: the worker ended")
+
     step = models.ForeignKey(Step, models.PROTECT, related_name="attempts", verbose_name=_("step"))
     fencing_token = models.PositiveIntegerField(_("fencing token"))
     key = models.CharField(_("key"), max_length=100)
     worker = models.CharField(_("worker"), max_length=100)
     started_at = models.DateTimeField(_("began"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    probe = models.CharField(_("probe"), max_length=10, blank=True)
-    outcome = models.CharField(_("outcome"), max_length=20, blank=True)
+    probe = ChoiceField(_("probe"), max_length=10, choices=Probe, blank=True)
+    outcome = ChoiceField(_("outcome"), max_length=20, choices=Outcome, blank=True)
     output_digest = models.CharField(_("digest of the output"), max_length=64, blank=True)
 
     class Meta:

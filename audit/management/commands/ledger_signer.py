@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
-from audit.ledger.delivery import Rounds, Delivery
+from audit.ledger.delivery import Delivery, Rounds
 from audit.ledger.resumption import Offer, offered, resume, write_refusal
 from audit.private_files import as_its_folder, make_folder
 from audit.schema import require_own_schema

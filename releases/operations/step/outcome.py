@@ -4,12 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
 from audit.clock import now
 from audit.operation import Operation, operation, retry_on_deadlock
-from audit.statements import columns_of, read
-from releases.models import Deployment, Release, Rollback, Step
+from releases.models import Deployment, Release, Rollback, Step, StepAttempt, StepOutput
 from releases.operations.decision_request import ask
 from releases.operations.deployment.completion import set_deployed_version
 from releases.operations.rollback.completion import complete, complete_verification
@@ -18,21 +16,6 @@ from releases.operations.step.claim import claim_next
 from releases.operations.step.time_left import hold, too_late
 from releases.step_types.base import Fenced
 from releases.step_types.words import gettext_noop
-
-# Between two steps each millisecond counts, and building these anew took longer than running them.
-ENDED = """
-UPDATE releases_stepattempt SET ended_at = %s, outcome = %s, output_digest = %s, probe = %s
-WHERE step_id = %s AND fencing_token = %s
-"""
-SAID = """
-INSERT INTO releases_stepoutput (step_id, fencing_token, at, text) SELECT step_id, fencing_token, ended_at, %s FROM ended
-"""
-NEXT = f"""
-SELECT {columns_of(Step, "next")}
-FROM ended LEFT JOIN releases_step next ON next.deployment_id = %s AND next.phase = %s AND next.ordinal = %s
-"""
-ENDED_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *) {NEXT}"
-ENDED_SAID_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *), said AS ({SAID}) {NEXT}"
 
 
 @retry_on_deadlock
@@ -55,7 +38,10 @@ def record_success(
     with operation("step:succeed", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
         step.succeed()
-        following = _ended_and_next(op, step, fencing_token, output, output_digest, probe)
+        _ended(op, step, fencing_token, "succeeded", output_digest, probe)
+        if output:
+            StepOutput.objects.create(step=step, fencing_token=fencing_token, text=output)
+        following = deployment.steps.filter(phase=step.phase, ordinal=step.ordinal + 1).first()
         step.result = result
         op.details.update(kind=step.step_type, fencing_token=fencing_token)
         if measured is not None:
@@ -226,24 +212,9 @@ def _held(op: Operation, claimed: Step, fencing_token: int) -> tuple[Step, Deplo
 def _ended(op: Operation, step: Step, fencing_token: int, outcome: str, output_digest: str, probe: str) -> None:
     step.ended_at = op.at
     step.lease_until = None
-    with connection.cursor() as cursor:
-        cursor.execute(ENDED, [op.at, outcome, output_digest, probe, step.pk, fencing_token])
-        if cursor.rowcount != 1:
-            raise Fenced(f"step {step.pk}: there is no attempt {fencing_token}")
-
-
-def _ended_and_next(
-    op: Operation, step: Step, fencing_token: int, output: str, output_digest: str, probe: str
-) -> Step | None:
-    """End an attempt that was done; return the next step of its phase, in one trip to the database."""
-    step.ended_at = op.at
-    step.lease_until = None
-    values = [op.at, "succeeded", output_digest, probe, step.pk, fencing_token, *([output] if output else [])]
-    statement = ENDED_SAID_AND_NEXT if output else ENDED_AND_NEXT
-    following = read(Step, statement, [*values, step.deployment_id, step.phase, step.ordinal + 1])
-    if following is None:
+    attempts = StepAttempt.objects.filter(step=step, fencing_token=fencing_token)
+    if not attempts.update(ended_at=op.at, outcome=outcome, output_digest=output_digest, probe=probe):
         raise Fenced(f"step {step.pk}: there is no attempt {fencing_token}")
-    return following if following.pk is not None else None
 
 
 def _phase_ends(op: Operation, step: Step, deployment: Deployment) -> Step | None:

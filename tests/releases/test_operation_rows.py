@@ -1,0 +1,106 @@
+"""What an operation locks, changes and makes: named columns only, one time for all, and the refusal of the database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import DatabaseError
+
+from audit.actor import acting
+from audit.clock import database_time, now
+from audit.models import Event
+from audit.operation import operation
+from audit.refusals import AlreadyExists
+from releases.models import Release, Step, StepAttempt
+from tests.releases.gates.asking import COMMAND
+
+
+@pytest.fixture
+def step(world: Any) -> Step:
+    """A step that nobody has taken, of a run in development."""
+    from releases.operations.deployment.enqueue import enqueue
+    from releases.operations.deployment.request import request
+    from releases.operations.deployment.schedule import schedule
+
+    release = world.planned()
+    world.evidence("1.3.0")
+    with world.acting_as("developer"):
+        deployment = request(release.pk, environment_id=world.environments["development"].pk)
+        schedule(deployment.pk)
+    with acting(COMMAND):
+        enqueue(deployment.pk)
+    found: Step = deployment.steps.get(ordinal=1)
+    return found
+
+
+def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -> None:
+    with acting(COMMAND), operation("test:write", (Step, step.pk)) as op:
+        held = op.get(Step)
+        held.result, held.lease_until, held.step_type = {"語": [1, None, "x"]}, now() + timedelta(1), step.step_type
+        Step.objects.filter(pk=step.pk).update(failure="of somebody else")
+    read = Step.objects.get(pk=step.pk)
+    assert (read.result, read.lease_until) == (held.result, held.lease_until)
+    assert read.failure == "of somebody else", "a column that was not changed is not written"
+
+
+def test_a_row_that_went_away_is_an_error(step: Step) -> None:
+    gone = Step(pk=0, deployment_id=step.deployment_id)
+    with acting(COMMAND), pytest.raises(DatabaseError, match="did not affect any rows"), operation("test:write") as op:
+        op.track(gone, 0)
+        gone.failure = "x"
+
+
+def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
+    made = StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now())
+    with acting(COMMAND), operation("test:make") as op:
+        op.to_insert.append(made)
+    kept = StepAttempt.objects.get(pk=made.pk)
+    assert (kept.step, kept.fencing_token, kept.key, kept.worker) == (step, 7, "k", "w")
+
+
+def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
+    """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
+    again = [StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now()) for _ in range(2)]
+    with (
+        acting(COMMAND),
+        pytest.raises(AlreadyExists, match="step, fencing token") as refused,
+        operation("test:make") as op,
+    ):
+        op.to_insert += [*again, StepAttempt(step=step, fencing_token=8, key="k", worker="w", started_at=now())]
+    assert refused.value.constraint == "attempt_fencing_token_once"
+    assert (
+        not StepAttempt.objects.exists() and not Event.objects.filter(operation="test:make", kind="operation").exists()
+    )
+    with acting(COMMAND), operation("test:make") as op:
+        op.to_insert.append(again[0])
+    assert StepAttempt.objects.count() == 1, "the connection goes on"
+
+
+def test_a_model_with_snapshots_keeps_them(world: Any) -> None:
+    release = world.planned()
+    before = release.history.count()
+    with acting(COMMAND), operation("test:write", (Release, release.pk)) as op:
+        op.get(Release).title = "another"
+    assert release.history.count() == before + 1
+
+
+def test_the_time_of_an_operation_is_after_every_wait_and_one_for_all_its_rows(step: Step, database: str) -> None:
+    """What was written by the one that was waited for is never later than what is written afterwards."""
+    waits, seconds = threading.Event(), 0.7
+    with psycopg.connect(database) as other:
+        other.execute("SELECT FROM releases_step WHERE id = %s FOR UPDATE", [step.pk])
+        threading.Thread(target=lambda: (waits.wait(10), time.sleep(seconds), other.rollback())).start()
+        began = now()
+        waits.set()
+        with acting(COMMAND), operation("test:write", (Step, step.pk)) as op:
+            first, _pause, second = now(), time.sleep(0.05), now()
+            true, present = database_time(), op.now()
+    assert (op.at - began).total_seconds() > seconds / 2
+    assert first == second == op.at < true
+    assert abs((true - present).total_seconds()) < 0.3
+    assert now() > true
