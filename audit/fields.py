@@ -27,7 +27,7 @@ class _CheckedChoices:
         return f"{connection.ops.quote_name(self.column)} IN ({listed})"
 
 
-class ChoiceField(_CheckedChoices, models.CharField):  # type: ignore[type-arg]
+class ChoiceField(_CheckedChoices, models.CharField):  # type: ignore[type-arg,misc]
     """A CharField with choices that the database checks."""
 
 
