@@ -75,6 +75,10 @@ size: ## lines of Python outside tests, migrations, benchmarks and the demo; mor
 browser: messages ## the pages in a real browser (SMOKE=1: the short run)
 	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/browser $(if $(SMOKE),-m smoke)
 
+.PHONY: dump
+dump: messages ## the database of this version, in use, for the upgrade tests of later versions
+	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/upgrade/dump_case.py
+
 .PHONY: pictures
 pictures: messages ## take the pictures of the documentation anew
 	@RINGI_DOCS_PICTURES=docs/pictures exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/browser/test_docs_pictures.py

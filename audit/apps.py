@@ -22,11 +22,13 @@ def table_of(label: str) -> str:
     return relation.m2m_db_table()
 
 
-def _name_who_migrates(using: str, **_kwargs: Any) -> None:
+def _begin_migration(using: str, **_kwargs: Any) -> None:
     # Data migrations and Django's own permissions write into audited tables, outside any operation.
     from audit.actor import Actor
     from audit.capture import set_context
+    from audit.schema import refuse_0_1
 
+    refuse_0_1()
     actor = Actor(account_id=None, name="migrate", kind="command", channel="command")
     set_context(actor, operation="audit:migrate", connection=connections[using], whole_session=True)
 
@@ -60,6 +62,6 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         """Hook the capture to migrations."""
-        pre_migrate.connect(_name_who_migrates, dispatch_uid="audit.name_who_migrates")
+        pre_migrate.connect(_begin_migration, dispatch_uid="audit.begin_migration")
         post_migrate.connect(_install, sender=self, dispatch_uid="audit.install")
         post_migrate.connect(_forget_who_migrates, dispatch_uid="audit.forget_who_migrates")

@@ -16,6 +16,17 @@ class WrongSchema(CommandError):
     """The database has another schema than the code; the message says in what they differ and what to do."""
 
 
+def refuse_0_1() -> None:
+    """Raise WrongSchema when the database is one of version 0.1, whose names and events no later version reads."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('releases_consentround') IS NOT NULL")
+        if cursor.fetchone()[0]:
+            raise WrongSchema(
+                "This database belongs to Ringi 0.1, which no later version can migrate: keep it with Ringi 0.1 for as "
+                "long as its ledger must be readable, and start this version with a new database."
+            )
+
+
 def differences() -> list[str]:
     """Return the columns and migrations that only the code or only the database has."""
     models = [model for model in apps.get_models(include_auto_created=True) if model._meta.managed]
@@ -34,6 +45,7 @@ def differences() -> list[str]:
 
 def require_own_schema() -> None:
     """Raise WrongSchema when the database has another schema than this code."""
+    refuse_0_1()
     if found := differences():
         raise WrongSchema(
             f"The database has another schema than this version of Ringi ({len(found)} differences: {', '.join(found[:3])}). "

@@ -109,10 +109,10 @@ def _fill() -> None:
     from django.core.management import call_command
     from django.db import connections
 
-    with _connected(os.environ["DATABASE_OWNER_URL"], TEMPLATE):
+    with connected(os.environ["DATABASE_OWNER_URL"], TEMPLATE):
         call_command("migrate", verbosity=0, interactive=False)
         connections.close_all()
-    with _connected(os.environ["DATABASE_URL"], TEMPLATE):
+    with connected(os.environ["DATABASE_URL"], TEMPLATE):
         call_command(
             "procedure", "load", "releases/procedures/default.toml", put_into_effect=True, stdout=io.StringIO()
         )
@@ -171,7 +171,7 @@ def give_factor(account: Any) -> None:
         Authenticator.objects.create(user=account, type=Authenticator.Type.TOTP, data=data)
 
 
-class _connected(AbstractContextManager[None]):
+class connected(AbstractContextManager[None]):
     """Point Django's connection at a database for a block."""
 
     def __init__(self, url: str, database: str) -> None:
@@ -215,7 +215,7 @@ def cloned(template: str, blocker: Any) -> Iterator[str]:
     clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
     copy_over(template, clone)
     try:
-        with blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
+        with blocker.unblock(), connected(os.environ["DATABASE_URL"], clone):
             yield _named(os.environ["DATABASE_URL"], clone)
     finally:
         dropped(clone)

@@ -71,30 +71,33 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
         if not cursor.fetchone()[0]:
             return None
         try:
-            deployment = Reconciliation.objects.filter(ended_at=None).order_by(
+            reconciliation = Reconciliation.objects.filter(ended_at=None).order_by(
                 "pk"
             ).first() or Reconciliation.objects.create(
                 started_at=moment or now(), progress=["", "", ""], found=nothing_found()
             )
-            if deployment.found.pop("mark", None) != _mark(deployment):  # it is new, or somebody else has written it
-                deployment.progress, deployment.found = ["", "", ""], nothing_found()
+            if reconciliation.found.pop("mark", None) != _mark(
+                reconciliation
+            ):  # it is new, or somebody else has written it
+                reconciliation.progress, reconciliation.found = ["", "", ""], nothing_found()
             with transaction.atomic(durable=True):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                whole = _resume(cursor, deployment, None if seconds is None else time.monotonic() + seconds)
-                deployment.found["mark"] = _mark(deployment)
-                deployment.save(update_fields=["progress", "found"])
+                whole = _resume(cursor, reconciliation, None if seconds is None else time.monotonic() + seconds)
+                reconciliation.found["mark"] = _mark(reconciliation)
+                reconciliation.save(update_fields=["progress", "found"])
             if not whole:
                 return None
-            _say(deployment)
-            return deployment
+            _say(reconciliation)
+            return reconciliation
         finally:
             cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
 
 
-def _mark(deployment: Reconciliation) -> str:
+def _mark(reconciliation: Reconciliation) -> str:
     """Return what shows that this is the product's own: who may write the row does not know its key."""
     kept = json.dumps(
-        [deployment.pk, deployment.started_at.timestamp(), deployment.progress, deployment.found], sort_keys=True
+        [reconciliation.pk, reconciliation.started_at.timestamp(), reconciliation.progress, reconciliation.found],
+        sort_keys=True,
     )
     return salted_hmac("audit.reconciliation", kept, algorithm="sha256").hexdigest()
 
@@ -121,18 +124,18 @@ def nothing_found() -> dict[str, Any]:
     return counts | {"alarms": [], "writes": {}}
 
 
-def _resume(cursor: Any, deployment: Reconciliation, until: float | None) -> bool:
+def _resume(cursor: Any, reconciliation: Reconciliation, until: float | None) -> bool:
     """Compare object by object from the run's place on, then look for rows without any event; then the audited rows
     themselves, likewise. Tell whether all is done.
     """
-    began, stage, behind = deployment.progress
+    began, stage, behind = reconciliation.progress
     parts = list(_parts(cursor))
     names = [(label, step) for label, step, _compare_it in parts]
     if (began, stage) in names:
         parts = parts[names.index((began, stage)) :]
     for label, step, compare_it in parts:
-        for place in compare_it(behind if (label, step) == (began, stage) else "", deployment.found):
-            deployment.progress = [label, step, place]
+        for place in compare_it(behind if (label, step) == (began, stage) else "", reconciliation.found):
+            reconciliation.progress = [label, step, place]
             if until is not None and time.monotonic() >= until:
                 return False
     return True
@@ -229,20 +232,20 @@ def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
         writes[name] = [count + 1, min(first, event.number), max(last, event.number)]
 
 
-def _say(deployment: Reconciliation) -> None:
+def _say(reconciliation: Reconciliation) -> None:
     """Write the outcome as an event; first the alarm, so that a process killed between the two raises it again."""
-    found = deployment.found
+    found = reconciliation.found
     counts = {name: found[name] for name in ("objects", "events", "rows", "present", "bulk", "unexplained")}
     if found["unexplained"]:
         with operation(ALARM) as op:
-            op.about(deployment, unexplained=found["unexplained"], rows=found["alarms"])
-            op.add_event("ledger:alarm", deployment, rows=[row["object"] for row in found["alarms"]])
+            op.about(reconciliation, unexplained=found["unexplained"], rows=found["alarms"])
+            op.add_event("ledger:alarm", reconciliation, rows=[row["object"] for row in found["alarms"]])
     writes = [
         dict(zip(("table", "operation", "actor"), json.loads(name), strict=True))
         | dict(zip(("count", "first", "last"), numbers, strict=True))
         for name, numbers in sorted(found["writes"].items())
     ]
     with operation(OUTCOME) as op:
-        deployment.ended_at = now()
-        deployment.save(update_fields=["ended_at"])
-        op.about(deployment, **counts, writes=writes, started_at=deployment.started_at.isoformat())
+        reconciliation.ended_at = now()
+        reconciliation.save(update_fields=["ended_at"])
+        op.about(reconciliation, **counts, writes=writes, started_at=reconciliation.started_at.isoformat())

@@ -90,6 +90,8 @@ class StepAttempt(models.Model):
     outcome = ChoiceField(_("outcome"), max_length=20, choices=Outcome, blank=True)
     output_digest = models.CharField(_("digest of the output"), max_length=64, blank=True)
 
+    LOCK_ORDER = 41
+
     class Meta:
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")

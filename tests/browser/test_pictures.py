@@ -53,7 +53,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "deployment-waiting": ("second_operator", "deployment", [rows["waiting"].pk]),
         "deployment-rolled-back": ("operator", "deployment", [rows["back"].pk]),
         "rollback": ("manager", "rollback", [rows["rollback"].pk]),
-        "metric_sources": ("operator", "monitoring", [rows["back"].monitoring_periods.get(purpose="deployment").pk]),
+        "monitoring": ("operator", "monitoring", [rows["back"].monitoring_periods.get(purpose="deployment").pk]),
         "round-extra-window": ("committee_a", "approval-request", [rows["extra"].pk]),
         "calendar": ("manager", "calendar", []),
         "statistics": ("manager", "statistics", []),

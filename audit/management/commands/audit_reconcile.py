@@ -18,10 +18,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Compare, print what was found, and end the process with the exit status."""
         with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
-            deployment = nightly.reconcile()
-        if deployment is None:
+            reconciliation = nightly.reconcile()
+        if reconciliation is None:
             raise CommandError(_("Another process is running the ledger reconciliation now."))
-        found = deployment.found
+        found = reconciliation.found
         self.stdout.write(
             _("%(rows)s history rows of %(objects)s objects compared with %(events)s events.") % found
             + " "

@@ -305,8 +305,8 @@ def test_a_comparison_that_somebody_else_has_written_begins_anew(database: str, 
     with acting(SCHEDULER):
         assert nightly.reconcile(0.0) is None
         past_every_guard(database, written)
-        deployment = nightly.reconcile()
-    assert deployment is not None and deployment.found["unexplained"] > 0
+        reconciliation = nightly.reconcile()
+    assert reconciliation is not None and reconciliation.found["unexplained"] > 0
 
 
 def test_a_comparison_that_does_not_come_about_is_told(database: str) -> None:

@@ -17,7 +17,7 @@ from environments.models import AccessRule
 from releases.models import Procedure
 from releases.operations.approval_request.decide import approve
 from releases.operations.procedure import put_into_effect
-from tests.conftest import _connected
+from tests.conftest import connected
 from tests.releases.audited import again, database, made, run
 from tests.releases.conftest import sample_repository
 
@@ -80,7 +80,7 @@ def test_an_upgrade_leaves_nothing_unexplained(database: str) -> None:
     name, owner = database_name(database), conninfo_to_dict(os.environ["DATABASE_OWNER_URL"])["user"]
     with psycopg.connect(os.environ["DATABASE_SERVER_URL"], autocommit=True) as server:
         server.execute(f'ALTER DATABASE "{name}" OWNER TO {owner}')
-    with _connected(os.environ["DATABASE_OWNER_URL"], name):
+    with connected(os.environ["DATABASE_OWNER_URL"], name):
         call_command("migrate", verbosity=0, interactive=False)
         with connection.cursor() as cursor:
             for table in ("environments_environment", "environments_historicalenvironment"):

@@ -21,7 +21,7 @@ from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
 from releases.operations.step.claim import claim
 from releases.operations.waiver import decide
-from tests.conftest import _connected
+from tests.conftest import connected
 from tests.releases.gates.asking import alter
 from tests.releases.operations.test_waiver import proposed
 from tests.releases.worker.conftest import TRUE, WORKER, first, plan, row
@@ -33,7 +33,7 @@ AsProcess = Callable[[str], AbstractContextManager[None]]
 def as_process(database: str) -> AsProcess:
     """Return a function: reach the test's database as the role of a process."""
     name = str(conninfo_to_dict(database)["dbname"])
-    return lambda process: _connected(os.environ[f"DATABASE_{process.upper()}_URL"], name)
+    return lambda process: connected(os.environ[f"DATABASE_{process.upper()}_URL"], name)
 
 
 def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_process: AsProcess) -> None:
