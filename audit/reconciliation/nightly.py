@@ -76,9 +76,8 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
             ).first() or Reconciliation.objects.create(
                 started_at=moment or now(), progress=["", "", ""], found=nothing_found()
             )
-            if reconciliation.found.pop("mark", None) != _mark(
-                reconciliation
-            ):  # it is new, or somebody else has written it
+            # Another mark: it is new, or somebody else has written it.
+            if reconciliation.found.pop("mark", None) != _mark(reconciliation):
                 reconciliation.progress, reconciliation.found = ["", "", ""], nothing_found()
             with transaction.atomic(durable=True):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

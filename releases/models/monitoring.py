@@ -28,6 +28,7 @@ class MonitoringPeriod(models.Model):
     class Result(models.TextChoices):
         PASSED = "passed", _("passed")
         INCONCLUSIVE = "inconclusive", _("inconclusive")
+        MEASURED = "measured", _("measured")
         PASSED_BY_PERSON = "passed_by_person", _("passed by a person")
         SUPERSEDED = "superseded", _("superseded by a newer deployment")
         ROLLED_BACK = "rolled_back", _("rolled back")

@@ -120,15 +120,15 @@ def differing(wanted: str, found: str, values: Mapping[str, str], secrets: tuple
 
 def _service(lies: Mapping[str, Any], stated: str) -> Row:
     words = {"runs": _("runs"), "stopped": _("does not run"), "none": _("no service")}
-    deployments = lies["runs"]
-    if deployments is None:
+    runs = lies["runs"]
+    if runs is None:
         text = _("No ready address and no port is given, so only your statement is recorded.")
         return Row("service", words[stated], _("not measured"), "unknown", text)
-    found = words["runs"] if deployments else words["stopped"]
-    if deployments is not RUNS[stated]:
+    found = words["runs"] if runs else words["stopped"]
+    if runs is not RUNS[stated]:
         text = _("Choose the actual state, or start or stop the service first.")
         return Row("service", words[stated], found, "failed", text)
-    if deployments and not lies["started"]:
+    if runs and not lies["started"]:
         text = _(
             "Ringi did not start this service. Set a stop command in the target options, or stop the service "
             "manually before the first deployment."

@@ -111,7 +111,7 @@ class TargetSettings(_Part):
     programs: Programs | None = None
     ssh: Place | None = None
     ansible: Ansible | None = None
-    monitoring: Any = None
+    metric_sources: Any = None
     http_hosts: Any = None
     private_networks: Any = None
 

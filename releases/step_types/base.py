@@ -109,7 +109,7 @@ class StepContext:
     configuration / previous_configuration: key → value, secrets included; never written to logs.
     earlier: kind → result of the steps of this run that are finished (the rollback gets the way out's
     results).
-    run_token: `deployment:<id>`; backups and reports of one run are filed under it.
+    deployment_key: `deployment:<id>`; backups and reports of one run are filed under it.
     output: takes bytes of output as they come. heartbeat: raises Fenced when the attempt is no longer ours, StopRequested (once)
     when the run is being stopped.
     no_output_timeout_seconds: how long a command may write nothing (None: as long as it takes).

@@ -113,11 +113,11 @@ def _await(
     silence: float | None = None,
 ) -> Literal["ended", "late", "no_output"]:
     """Wait for the leader's end, beating at least every second; say when its time is over or it was silent too long."""
-    monitoring = os.pidfd_open(process.pid)
+    pidfd = os.pidfd_open(process.pid)
     next_heartbeat = time.monotonic() + BEAT_SECONDS
     try:
         with selectors.DefaultSelector() as selector:
-            selector.register(monitoring, selectors.EVENT_READ)
+            selector.register(pidfd, selectors.EVENT_READ)
             selector.register(reader.pipe, selectors.EVENT_READ)
             while True:
                 now = time.monotonic()
@@ -138,7 +138,7 @@ def _await(
                 if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
                     return "ended"
     finally:
-        os.close(monitoring)
+        os.close(pidfd)
 
 
 def _end(process: subprocess.Popen[bytes], reader: _Reader, *, gently: bool) -> None:

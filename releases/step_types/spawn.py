@@ -73,14 +73,14 @@ def _confined(sandbox: Sandbox, words: Sequence[str], options: Mapping[str, Any]
         try:
             enter(sandbox.read, sandbox.write)
             answers.put(process := subprocess.Popen(words, **options))
-            monitoring = os.pidfd_open(process.pid)
+            pidfd = os.pidfd_open(process.pid)
         except Exception as fault:  # noqa: BLE001  raised where the program was asked for
             answers.put(fault)
             return
         ended = select.poll()
-        ended.register(monitoring, select.POLLIN)
+        ended.register(pidfd, select.POLLIN)
         ended.poll()
-        os.close(monitoring)
+        os.close(pidfd)
 
     threading.Thread(target=stand_by, name="sandbox", daemon=True).start()
     if isinstance(answer := answers.get(), Exception):

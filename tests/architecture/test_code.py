@@ -30,7 +30,6 @@ WRITES = {
 }
 RAW_WRITES = {
     "releases/operations/notification_delivery/lane.py": "how a lane is going: not audited; what becomes of a delivery is an act",
-    "releases/operations/step/outcome.py": "ends the attempt in the outcome's own operation; it has no snapshots",
     "releases/worker/lease.py": "lease and output of a running step: not audited, and fenced by the fencing_token",
     "releases/operations/notification_delivery/send.py": "claim and next try of a delivery: not audited; its outcome is an act",
     "releases/liveness.py": "the scheduler's heartbeat: not audited",

@@ -16,7 +16,7 @@ from .files import APPS, ROOT
 GIVEN_UP = frozenset({
     "absent", "absolute", "adopt", "amend", "applicant", "compressed", "conclude", "concluded", "consent", "consumed",
     "deputies", "deputy", "doubt", "drop", "duty", "epoch", "falter", "faltered", "forward", "handed", "judge",
-    "judged", "lapse", "lay", "notice", "notification_templates", "obligation", "obligations", "outside", "preauthorised", "press",
+    "judged", "lapse", "lay", "notice", "notices", "obligation", "obligations", "outside", "preauthorised", "press",
     "pressed", "propose", "proposed", "question", "questions", "reseal", "roster", "rounds", "samples", "sealed",
     "sentence", "settle", "settled", "silence", "switch", "tested", "unanswered", "unclear", "verdict", "void",
     "watch", "watches",

@@ -42,4 +42,4 @@ def test_a_tick_that_was_not_offered_is_an_event(world: Any, browsers: Callable[
     answer = browsers("tester").post(reverse("sign-all", args=[release.pk]), {"sign": [tick]})
     assert answer.status_code == 302 and refusals()[known:] == [("release:sign_pending_items", "admin")]
     event = Event.objects.get(operation="release:sign_pending_items")
-    assert event.object == f"releases.Release:{release.pk}" and event.contents["after"]["ticks"] == [tick]
+    assert event.object == f"releases.Release:{release.pk}" and event.contents["after"]["items"] == [tick]

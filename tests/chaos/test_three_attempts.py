@@ -50,7 +50,7 @@ class Phase:
 
 PHASES = (
     Phase("deployment step", "_make executor.py", 1),
-    Phase("outcome of a step", "_ended_and_next step/outcome.py", 1),
+    Phase("outcome of a step", "_following step/outcome.py", 1),
     Phase("verification", "_check executor.py", 2),
     Phase("verified", "_phase_ends step/outcome.py", 1),
     Phase("rollback step", "_make executor.py", 3),

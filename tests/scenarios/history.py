@@ -268,7 +268,7 @@ class History(RuleBasedStateMachine):
             and model.deployment not in WAITING
         )
         self.act("request", who, lambda: request(self.release.pk, environment_id=where), fits and model.deployment != "running",
-                 lambda: setattr(model, "run", "requested"))  # fmt: skip
+                 lambda: setattr(model, "deployment", "requested"))  # fmt: skip
 
     def to_schedule(self, who: str) -> None:
         model, deployment = self.model, self.real_run()
@@ -293,7 +293,7 @@ class History(RuleBasedStateMachine):
             return
         fits = model.deployment == "scheduled" and model.has(model.starter, "operator") and model.may_run()
         self.act("queue", "", lambda: enqueue(deployment.pk), fits and model.state == "final_check_completed",
-                 lambda: setattr(model, "run", "queued"))  # fmt: skip
+                 lambda: setattr(model, "deployment", "queued"))  # fmt: skip
 
     def to_claim(self) -> None:
         model, deployment = self.model, self.real_run()

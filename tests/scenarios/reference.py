@@ -129,8 +129,8 @@ class Reference:
             self.live.state = state
         self.finals = {}
         self.conditions = 0
-        if self.run in WAITING:
-            self.run = "cancelled"
+        if self.deployment in WAITING:
+            self.deployment = "cancelled"
 
     def move(self, state: str, round_state: str) -> None:
         """Take the release elsewhere and end its round."""
@@ -172,5 +172,5 @@ class Reference:
         """Use the approval."""
         live = self.live
         assert live is not None
-        live.state, self.state, self.run = "used", "releasing", "running"
+        live.state, self.state, self.deployment = "used", "releasing", "running"
         self.starts += 1

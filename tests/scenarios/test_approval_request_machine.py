@@ -254,12 +254,16 @@ class ApprovalRequestMachine(History):
             return
         if missed:
             self.act("miss", "", lambda: mark_missed(deployment.pk) or True, model.deployment in ("scheduled", "queued"),
-                     lambda: setattr(model, "run", "missed"))  # fmt: skip
+                     lambda: setattr(model, "deployment", "missed"))  # fmt: skip
             return
         who = self.pick(self.who("release_manager", "operator"), luck, number)
         fits = model.has(who, "release_manager", "operator") and model.deployment in WAITING
         self.act(
-            "cancel", who, lambda: cancel(deployment.pk, reason="no"), fits, lambda: setattr(model, "run", "cancelled")
+            "cancel",
+            who,
+            lambda: cancel(deployment.pk, reason="no"),
+            fits,
+            lambda: setattr(model, "deployment", "cancelled"),
         )
 
     def complete_condition(self, number: int) -> None:

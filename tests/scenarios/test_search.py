@@ -22,8 +22,8 @@ from releases.state_machines.edges import edges
 ROOT = Path(__file__).resolve().parents[2]
 # Where the actions fire an edge of the three machines: file under releases/operations, function, row and edge.
 FIRED = """
-approval_request/decide.py _refuse round_.reject round_.send_back release.reject release.send_back
-approval_request/decide.py _grant round_.mark_approved release.mark_approved
+approval_request/decide.py _refuse approval_request.reject approval_request.send_back release.reject release.send_back
+approval_request/decide.py _grant approval_request.mark_approved release.mark_approved
 approval_request/end.py end_requests deployment.cancel
 approval_request/invalidate.py _invalidate_release release.end_approval; approval_request/invalidate.py _expire_window held.expire
 deployment/decide.py fail deployment.fail; deployment/decide.py stop_within_operation deployment.stop deployment.mark_stopped
@@ -37,21 +37,21 @@ deployment/schedule.py cancel deployment.cancel
 deployment/mark_stopped.py mark_stopped deployment.mark_stopped
 deployment/completion.py mark_release_rolled_back release.mark_rolled_back; deployment/verify.py verify deployment.start_monitoring release.start_monitoring; deployment/superseded.py supersede cut.supersede release.fail; deployment/completion.py complete_release release.complete
 deployed_version/register.py request_registration release.mark_imported; procedure/put_into_effect.py move_over release.end_approval
-procedure/put_into_effect.py withdraw_request round_.withdraw_request; procedure/put_into_effect.py end_other_requests other.invalidate
+procedure/put_into_effect.py withdraw_request approval_request.withdraw_request; procedure/put_into_effect.py end_other_requests other.invalidate
 release/final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported
 release/reschedule.py reschedule release.reschedule; release/prepare.py lock_scope release.lock_scope; release/prepare.py complete_testing release.complete_testing
 release/prepare.py close release.close; release/prepare.py reopen_scope release.reopen_scope
 release/prepare.py withdraw_request release.withdraw_request; release/prepare.py cancel release.cancel
 release/submit.py submit release.submit; rollback/completion.py complete deployment.complete_rollback deployment.fail_rollback
 rollback/start.py start_rollback deployment.start_rollback; rollback/start.py retry deployment.retry_rollback
-step/claim.py _start deployment.start round_.use release.start
+step/claim.py _start deployment.start approval_request.use release.start
 step/outcome.py record_success deployment.mark_stopped; step/outcome.py stop deployment.mark_stopped
 step/outcome.py request_manual deployment.await_decision; step/time_left.py hold deployment.await_decision; step/outcome.py wait deployment.mark_stopped
 step/outcome.py _phase_ends deployment.start_verification deployment.start_monitoring
 step/outcome.py _trouble deployment.mark_stopped deployment.fail_rollback deployment.await_decision deployment.fail
-monitoring/measure.py _close deployment.succeed; window/cancel.py cancel round_.withdraw_request round_.invalidate
+monitoring/measure.py _close deployment.succeed; window/cancel.py cancel approval_request.withdraw_request approval_request.invalidate
 """
-ROWS = {"round_", "release", "held", "deployment", "other", "cut"}
+ROWS = {"approval_request", "release", "held", "deployment", "other", "cut"}
 LIVE_RELEASE = ("in_review", "approved", "final_check_completed")
 GIVE_BACK = ("monitoring", "releasing", "completed")
 
@@ -64,7 +64,7 @@ class World:
     """
 
     release: str = "draft"
-    round: str = ""
+    approval_request: str = ""
     deployment: str = ""
     lower: str = ""
     same: bool = True
@@ -83,17 +83,12 @@ def go(model: type, state: str, verb: str) -> str:
     return targets(model, verb).get(state, "")
 
 
-def step(
-    world: World, release: str = "", approval_request: str = "", deployment: str = "", lower: str = ""
-) -> World | None:
+def step(world: World, **verbs: str) -> World | None:
     """Fire edges together; None when one of them is not open."""
-    found = {}
-    for name, model, verb in (
-        ("release", Release, release), ("approval_request", ApprovalRequest, approval_request), ("run", Deployment, deployment),
-        ("lower", Deployment, lower),
-    ):  # fmt: skip
+    found, models = {}, {"release": Release, "approval_request": ApprovalRequest}
+    for name, verb in verbs.items():
         if verb:
-            found[name] = go(model, getattr(world, name), verb)
+            found[name] = go(models.get(name, Deployment), getattr(world, name), verb)
             if not found[name]:
                 return None
     return replace(world, **found)
@@ -103,9 +98,9 @@ def ended(world: World | None, how: str) -> World | None:
     """End the live round (a granted one is void unless it expires) and cancel what waits in production."""
     if world is None:
         return None
-    if world.round in ApprovalRequest.LIVE:
-        verb = how if world.round == "in_review" or how in ("invalidate", "expire") else "invalidate"
-        world = replace(world, round=go(ApprovalRequest, world.round, verb))
+    if world.approval_request in ApprovalRequest.LIVE:
+        verb = how if world.approval_request == "in_review" or how in ("invalidate", "expire") else "invalidate"
+        world = replace(world, approval_request=go(ApprovalRequest, world.approval_request, verb))
     if world.deployment in Deployment.WAITING_TO_RUN:
         world = replace(world, deployment=go(Deployment, world.deployment, "cancel"))
     return world
@@ -113,7 +108,7 @@ def ended(world: World | None, how: str) -> World | None:
 
 def gates(world: World) -> bool:
     """Restate the approval gate: a granted round about the content as it is."""
-    return world.round == "approved" and world.same
+    return world.approval_request == "approved" and world.same
 
 
 def free(state: str) -> bool:
@@ -122,16 +117,13 @@ def free(state: str) -> bool:
 
 
 def submit(w: World) -> World | None:
-    moved = step(w, release="submit") if w.round not in ApprovalRequest.LIVE else None
-    return replace(moved, round="in_review", same=True, own=False) if moved else None
+    moved = step(w, release="submit") if w.approval_request not in ApprovalRequest.LIVE else None
+    return replace(moved, approval_request="in_review", same=True, own=False) if moved else None
 
 
 def approve(w: World) -> World | None:
-    return (
-        step(w, release="mark_approved", approval_request="mark_approved")
-        if w.same and w.round == "in_review"
-        else None
-    )
+    in_review = w.same and w.approval_request == "in_review"
+    return step(w, release="mark_approved", approval_request="mark_approved") if in_review else None
 
 
 def send_back(w: World) -> World | None:
@@ -164,18 +156,18 @@ def postpone(w: World) -> World | None:
 
 
 def lapse(w: World) -> World | None:
-    if w.same or w.round not in ApprovalRequest.LIVE:
+    if w.same or w.approval_request not in ApprovalRequest.LIVE:
         return None
     over = ended(w, "invalidate")
     return step(over, release="end_approval") if over and over.release in LIVE_RELEASE else over
 
 
 def change_outside(w: World) -> World | None:
-    return replace(w, same=False) if w.round in ApprovalRequest.LIVE and w.same else None
+    return replace(w, same=False) if w.approval_request in ApprovalRequest.LIVE and w.same else None
 
 
 def change_back(w: World) -> World | None:
-    return replace(w, same=True) if w.round in ApprovalRequest.LIVE and not w.same else None
+    return replace(w, same=True) if w.approval_request in ApprovalRequest.LIVE and not w.same else None
 
 
 def request(w: World) -> World | None:
@@ -260,7 +252,7 @@ ACTS: dict[str, Callable[[World], World | None]] = {
     "deployment verify": verify, "watch_ends": monitoring_ends, "settle_as_before": resolve_previous,
     "settle_otherwise": resolve_otherwise, "cut_short": cut_short, "way_back": way_back, "restored": restored,
     "lower_request": lower_request,
-    **{f"run {verb}": plain("run", verb) for verb in ALONE},
+    **{f"deployment {verb}": plain("deployment", verb) for verb in ALONE},
     **{f"lower {verb}": plain("lower", verb) for verb in LOWER},
 }  # fmt: skip
 
@@ -304,8 +296,8 @@ def test_nothing_starts_in_production_without_an_approval_about_exactly_this() -
     for before, name, after in arrows():
         if before.deployment == "queued" and after.deployment == "running":
             starts += 1
-            assert (before.round, before.same) == ("approved", True), (name, path(before))
-            assert (after.round, after.used) == ("used", True), (name, path(after))
+            assert (before.approval_request, before.same) == ("approved", True), (name, path(before))
+            assert (after.approval_request, after.used) == ("used", True), (name, path(after))
             assert after.release == "releasing", (name, path(after))
     assert starts, "the search never got that far"
 
@@ -318,13 +310,13 @@ def test_whatever_runs_in_production_has_used_an_approval() -> None:
             assert world.used, path(world)
 
 
-def test_no_live_release_has_a_dead_round_and_no_dead_release_a_live_one() -> None:
+def test_no_live_release_has_a_dead_approval_request_and_no_dead_release_a_live_one() -> None:
     wanted = {"in_review": {"in_review"}, "approved": {"approved"}, "final_check_completed": {"approved"}}
     for world in reached():
         if world.release in wanted:
-            assert world.round in wanted[world.release], path(world)
+            assert world.approval_request in wanted[world.release], path(world)
         else:
-            assert world.round not in ApprovalRequest.LIVE, path(world)
+            assert world.approval_request not in ApprovalRequest.LIVE, path(world)
 
 
 def test_while_a_run_changes_production_its_release_is_releasing() -> None:
@@ -351,22 +343,22 @@ def test_every_world_can_reach_an_end() -> None:
 
 def test_the_search_meets_every_edge_of_the_three_machines() -> None:
     """But for those of releases that never go to production, and of past ones."""
-    fired: dict[str, set[tuple[str, str]]] = {"release": set(), "approval_request": set(), "run": set()}
+    fired: dict[str, set[tuple[str, str]]] = {"release": set(), "approval_request": set(), "deployment": set()}
     for before, _name, after in arrows():
         for name, pairs in fired.items():
             pairs.add((getattr(before, name), getattr(after, name)))
     missing = {
         f"{name}: {edge.source} –{edge.verb}→ {edge.target}"
-        for name, model in (("release", Release), ("approval_request", ApprovalRequest), ("run", Deployment))
+        for name, model in (("release", Release), ("approval_request", ApprovalRequest), ("deployment", Deployment))
         for edge in edges(model)
         if (edge.source, edge.target) not in fired[name]
     }
     allowed = {
         "release: draft –mark_imported→ imported", "release: testing_completed –close→ closed",
         # Going back after the watch is a higher patch (FROM).
-        "run: succeeded –start_rollback→ rolling_back",
+        "deployment: succeeded –start_rollback→ rolling_back",
         "release: completed –mark_rolled_back→ rolled_back",
-        "round: in_review –expire→ expired", "round: approved –expire→ expired",
+        "approval_request: in_review –expire→ expired", "approval_request: approved –expire→ expired",
     }  # fmt: skip
     assert missing <= allowed, missing - allowed
 
@@ -393,7 +385,7 @@ def test_the_operations_searched_here_are_those_of_the_code() -> None:
     assert found == listed, (sorted(found - listed), sorted(listed - found))
 
 
-def test_edges_of_a_round_are_fired_in_no_other_way() -> None:
+def test_edges_of_an_approval_request_are_fired_in_no_other_way() -> None:
     """EDGES of end_rounds calls them through the class; nothing else does."""
     from releases.operations.approval_request.end import EDGES
 

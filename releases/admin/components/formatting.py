@@ -60,7 +60,6 @@ _WORDS: dict[str, Any] = {
     **dict(StepAttempt.Probe.choices),
     **dict(StepAttempt.Outcome.choices),
     "not_passed": gettext_lazy("not passed"),
-    "measured": gettext_lazy("measured"),
     "previous": gettext_lazy("previous state"),
     "planned": gettext_lazy("planned state"),
     "refused": gettext_lazy("refused"),

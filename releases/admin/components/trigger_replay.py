@@ -28,7 +28,7 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
         began = calendar.print_time(moment, zone or DEFAULT_ZONE, get_language() or "ja")
         said = _("%(run)s, %(began)s, %(n)d measurements: fired %(was)s, would have fired %(would)s")
         line = said % {
-            "deployment": row["deployment"], "began": began, "n": row["measurements"], "was": was, "would": would,
+            "run": row["deployment"], "began": began, "n": row["measurements"], "was": was, "would": would,
         }  # fmt: skip
         if row["missed"]:
             line += " – " + _("A REAL ALARM WOULD HAVE BEEN MISSED")

@@ -66,10 +66,10 @@ def _ends(monitoring: MonitoringPeriod) -> dict[str, Any]:
 def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
     """Make one check as it was frozen, without secrets in what it says; one that fails to be made is an error."""
     try:
-        kind = check_types.by_name(row["kind"])
+        kind = check_types.by_name(row["type"])
         result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
     except (check_types.UnknownType, ValidationError) as fault:
-        said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["kind"], "why": fault}
+        said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["type"], "why": fault}
         result = CheckResult(Result.ERROR, output=said)
     except Exception as fault:  # noqa: BLE001  the checks after it have their turn, and silence is no health
         result = CheckResult(Result.ERROR, output=f"{type(fault).__name__}: {fault}")

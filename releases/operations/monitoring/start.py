@@ -27,7 +27,7 @@ def checks_of(content: Content) -> list[dict[str, Any]]:
     return [
         {
             "key": check.key,
-            "kind": check.type,
+            "type": check.type,
             "parameters": check.parameters,
             "label_ja": check.ja,
             "label_en": check.en,

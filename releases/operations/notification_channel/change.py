@@ -39,7 +39,7 @@ def create(
         made = NotificationChannel.objects.create(
             key=key, channel_type=kind, label_ja=label_ja.strip(), label_en=label_en.strip(), language=language
         )
-        op.about(made, kind=kind)
+        op.about(made, channel_type=kind)
         op.signature()
     return made
 

@@ -41,9 +41,9 @@ def record_success(
         _ended(op, step, fencing_token, "succeeded", output_digest, probe)
         if output:
             StepOutput.objects.create(step=step, fencing_token=fencing_token, text=output)
-        following = deployment.steps.filter(phase=step.phase, ordinal=step.ordinal + 1).first()
+        following = _following(step)
         step.result = result
-        op.details.update(kind=step.step_type, fencing_token=fencing_token)
+        op.details.update(step_type=step.step_type, fencing_token=fencing_token)
         if measured is not None:
             deployment.measured = {**deployment.measured, step.phase: measured}
         if deployment.state == "stopping":
@@ -126,7 +126,7 @@ def stop(claimed: Step, *, fencing_token: int, message: str, output_digest: str 
         step.stop()
         step.failure = message
         _ended(op, step, fencing_token, "stopped", output_digest, probe)
-        op.details.update(kind=step.step_type, fencing_token=fencing_token, probe=probe)
+        op.details.update(step_type=step.step_type, fencing_token=fencing_token, probe=probe)
         deployment.mark_stopped()
         cancel_rest(deployment)
 
@@ -141,7 +141,7 @@ def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: flo
         step.mark_unknown()
         step.failure = task
         _ended(op, step, fencing_token, "asked", "", "")
-        op.details.update(kind=step.step_type, fencing_token=fencing_token, task=task)
+        op.details.update(step_type=step.step_type, fencing_token=fencing_token, task=task)
         if step.phase in ("rollback", "rollback_verification") or deployment.state == "stopping":
             _trouble(op, step, deployment)
             return
@@ -165,7 +165,7 @@ def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
             return
         _ended(op, step, fencing_token, "waiting", "", "")
         step.ended_at, step.owner, step.lease_until = None, "", until
-        op.details.update(kind=step.step_type, fencing_token=fencing_token, until=until.isoformat())
+        op.details.update(step_type=step.step_type, fencing_token=fencing_token, until=until.isoformat())
 
 
 def wait_for_target(claimed: Step, *, fencing_token: int) -> None:
@@ -176,7 +176,7 @@ def wait_for_target(claimed: Step, *, fencing_token: int) -> None:
         step, _deployment = _held(op, claimed, fencing_token)
         _ended(op, step, fencing_token, "still_running", "", "running")
         step.ended_at, step.lease_until = None, op.at + timedelta(seconds=settings.LEASE_DURATION)
-        op.details.update(kind=step.step_type, fencing_token=fencing_token)
+        op.details.update(step_type=step.step_type, fencing_token=fencing_token)
 
 
 def cancel_rest(deployment: Deployment) -> None:
@@ -215,6 +215,11 @@ def _ended(op: Operation, step: Step, fencing_token: int, outcome: str, output_d
     attempts = StepAttempt.objects.filter(step=step, fencing_token=fencing_token)
     if not attempts.update(ended_at=op.at, outcome=outcome, output_digest=output_digest, probe=probe):
         raise Fenced(f"step {step.pk}: there is no attempt {fencing_token}")
+
+
+def _following(step: Step) -> Step | None:
+    """Return the next step of the same phase."""
+    return Step.objects.filter(deployment=step.deployment_id, phase=step.phase, ordinal=step.ordinal + 1).first()
 
 
 def _phase_ends(op: Operation, step: Step, deployment: Deployment) -> Step | None:

@@ -267,7 +267,7 @@ def test_a_release_page_shows_what_counts_and_leads_to_the_rest(
     before = release.deployments.count()
     seed.more(acting_as, world, 30)
     page = client.get(reverse("release", args=[release.pk]))
-    deployments = page.context["runs"]
+    deployments = page.context["deployments"]
     assert deployments == list(release.deployments.all()[:SHOWN]) and page.context["runs_left"] == before + 30 - SHOWN
     address = f"{reverse('admin:releases_deployment_changelist')}?release__id__exact={release.pk}"
     assert address in page.content.decode()

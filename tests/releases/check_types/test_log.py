@@ -233,7 +233,7 @@ def test_a_rollback_is_not_failed_by_what_the_broken_version_wrote(
     made.step("configuration_update", made.back("1/13/x", {}), direction="rollback")
     made.step("service_control", made.back("1/14/x", {}), action="start")
     assert evaluated("deployment:1") is Result.PASSED
-    later = {"run_token": "deployment:2"}
+    later = {"deployment_key": "deployment:2"}
     made.step("code_deploy", made.context("2/1/x", **later))
     made.step("configuration_update", made.context("2/2/x", **later))
     made.step("service_control", made.context("2/3/x", **later), action="restart")

@@ -100,6 +100,6 @@ def test_a_rate_goes_on_over_a_look_that_had_no_answer(pages: Site) -> None:
         ([{"source": "prometheus_text", "parameters": {"error_status": "("}}], "error_status"),
     ],
 )
-def test_what_can_not_work_is_refused_with_its_place(monitoring: Any, said: str) -> None:
+def test_what_can_not_work_is_refused_with_its_place(metric_sources: Any, said: str) -> None:
     with pytest.raises(WrongSources, match=said):
-        places_of({"metric_sources": monitoring})
+        places_of({"metric_sources": metric_sources})

@@ -60,7 +60,7 @@ def test_a_backup_past_its_retention_is_deleted_and_recorded(world: Any, old: St
     assert not place(old).exists() and newer.exists()
     journal = (Path(world.targets["production"].root) / ".ringi" / "journal.jsonl").read_text()
     line = json.loads(journal.splitlines()[-1])
-    assert (line["effect"], line["run"]) == ("backup:deleted", f"deployment:{old.deployment_id}")
+    assert (line["effect"], line["deployment"]) == ("backup:deleted", f"deployment:{old.deployment_id}")
     assert world.fresh(old).result["deleted_at"]
     event = Event.objects.get(operation="dump:delete", kind="operation")
     assert event.contents["after"]["sha256"] == SHA256 and expired(now()) == []

@@ -24,7 +24,7 @@ from releases.models import InboxItem, Notification, NotificationChannel, Notifi
 from releases.operations.emergency_stop.activate import activate
 from releases.operations.notification_delivery.lane import claim
 from releases.operations.notification_delivery.lanes import due_channels
-from tests.releases.channel_types.messages import letter
+from tests.releases.channel_types.messages import message
 from tests.releases.channel_types.receivers import MailHost, Receiver, receiver
 from tests.releases.gates.asking import alter, make
 from tests.releases.operations.notifying import deliver, forget, join, only, tell
@@ -223,6 +223,6 @@ def test_a_mail_ends_at_its_deadline_at_whatever_stage_the_server_hangs_or_drips
     host.hangs = stage
     began = time.monotonic()
     with pytest.raises(NotDelivered, match="no complete answer within 1 s") as fault:
-        Mail().send(letter(), Address("sato@users.example"))
+        Mail().send(message(), Address("sato@users.example"))
     assert time.monotonic() - began < 3 and not fault.value.lasting
     assert fault.value.whose == ("channel" if stage in ("connect", "drip") else "either")

@@ -151,7 +151,7 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
     stopped = world.fresh(deployment)
     assert (stopped.state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
     event = Event.objects.filter(kind="operation", operation="deployment:stop").get().contents
-    assert event["after"]["switch"] == EmergencyStop.objects.get().pk
+    assert event["after"]["emergency_stop"] == EmergencyStop.objects.get().pk
 
 
 def _until(condition: Callable[[], Any]) -> None:

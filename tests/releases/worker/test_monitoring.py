@@ -34,6 +34,9 @@ RATIO = {"key": "response_time", "critical": True, "metric": "response_time", "c
          "k": 3, "n": 5}  # fmt: skip
 
 
+Monitored = Callable[..., MonitoringPeriod]
+
+
 @pytest.fixture
 def service() -> Iterator[Site]:
     with site() as running:
@@ -57,7 +60,7 @@ def page(requests: int, errors: int) -> Page:
 
 
 @pytest.fixture
-def monitored_target(world: Any, queued: Callable[..., Deployment], service: Site) -> Callable[..., MonitoringPeriod]:
+def monitored(world: Any, queued: Callable[..., Deployment], service: Site) -> Monitored:
     """Return a function: a watch on a verified run of a service."""
 
     def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
@@ -66,15 +69,9 @@ def monitored_target(world: Any, queued: Callable[..., Deployment], service: Sit
         alter(target, options={"metrics_url": f"{service.base}/metrics"})
         walk(deployment, "start", "start_verification", "start_monitoring")
         return make(  # type: ignore[no-any-return]
-            MonitoringPeriod,
-            deployment=deployment,
-            interval_seconds=60,
-            duration_seconds=seconds,
-            triggers=list(triggers or (ERRORS,)),
-            started_at=now(),
-            next_at=now(),
-            **fields,
-        )
+            MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=seconds,
+            triggers=list(triggers or (ERRORS,)), started_at=now(), next_at=now(), **fields,
+        )  # fmt: skip
 
     return begin
 
@@ -90,17 +87,15 @@ def look(monitoring: MonitoringPeriod, service: Site, *pages: Page) -> list[dict
     return [made.values if made is not None else {} for made in taken]
 
 
-def test_samples_are_judged_against_the_limit(monitored_target: Callable[..., MonitoringPeriod], service: Site) -> None:
-    monitoring = monitored_target()
+def test_samples_are_judged_against_the_limit(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored()
     seen = look(monitoring, service, page(100, 0), page(200, 9), page(300, 19), page(300, 19))
     assert [values["error_rate"]["result"] for values in seen] == ["no_data", "passed", "failed", "no_data"]
     assert [values["error_rate"]["value"] for values in seen] == [None, 0.09, 0.1, None]
 
 
-def test_a_trigger_fires_once_when_k_of_n_samples_hold(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
-    monitoring = monitored_target()
+def test_a_trigger_fires_once_when_k_of_n_samples_hold(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored()
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100))
     assert not Rollback.objects.exists(), "two of five are not three"
     look(monitoring, service, page(500, 150), page(600, 200), page(700, 250))
@@ -113,10 +108,8 @@ def test_a_trigger_fires_once_when_k_of_n_samples_hold(
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
 
 
-def test_a_dry_run_is_measured_and_raises_nothing(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
-    monitoring = monitored_target({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
+def test_a_dry_run_is_measured_and_raises_nothing(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
     seen = look(monitoring, service, page(100, 0), page(200, 50), page(300, 100), page(400, 150), page(500, 200))
     assert [values["error_rate"]["result"] for values in seen[1:]] == ["failed"] * 4
     assert not Rollback.objects.exists(), "only the dry run has its three of five"
@@ -132,19 +125,15 @@ def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
     assert (needed["service_down"], needed["error_rate"], needed["response_time"]) == (False, True, True)
 
 
-def test_samples_that_failed_long_ago_do_not_count(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
-    monitoring = monitored_target({**ERRORS, "k": 2, "n": 2})
+def test_samples_that_failed_long_ago_do_not_count(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored({**ERRORS, "k": 2, "n": 2})
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
     assert not Rollback.objects.exists()
 
 
-def test_a_silent_service_is_no_data_and_never_green(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
+def test_a_silent_service_is_no_data_and_never_green(monitored: Monitored, service: Site) -> None:
     down = {**ERRORS, "key": "service_down", "metric": "service_down", "limit": "1"}
-    monitoring = monitored_target(ERRORS, down)
+    monitoring = monitored(ERRORS, down)
     seen = look(monitoring, service, page(100, 0), Page("broken", 503), Page("broken", 503), Page("broken", 503))
     assert [values["error_rate"]["result"] for values in seen] == ["no_data"] * 4
     assert [values["service_down"]["result"] for values in seen] == ["passed", "failed", "failed", "failed"]
@@ -152,10 +141,8 @@ def test_a_silent_service_is_no_data_and_never_green(
     assert completeness(monitoring)["error_rate"] == 0.0
 
 
-def test_a_second_look_for_the_same_hour_is_dropped(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
-    monitoring = monitored_target()
+def test_a_second_look_for_the_same_hour_is_dropped(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored()
     service.pages["/metrics"] = [page(1, 0)]
     with acting(WORKER):
         assert record_measurement(monitoring.pk, due=monitoring.started_at) is not None
@@ -163,10 +150,8 @@ def test_a_second_look_for_the_same_hour_is_dropped(
     assert Measurement.objects.count() == 1
 
 
-def test_paused_or_ended_monitoring_takes_no_sample(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
-    monitoring = monitored_target()
+def test_paused_or_ended_monitoring_takes_no_sample(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored()
     for field in ("paused_at", "ended_at"):
         alter(monitoring, **{field: now()})
         with acting(WORKER):
@@ -174,15 +159,13 @@ def test_paused_or_ended_monitoring_takes_no_sample(
         alter(monitoring, **{field: None})
 
 
-def test_due_monitoring_wakes_the_sampler_and_moves_on(
-    monitored_target: Callable[..., MonitoringPeriod], world: Any
-) -> None:
-    monitoring = monitored_target()
+def test_due_monitoring_wakes_the_sampler_and_moves_on(monitored: Monitored, world: Any) -> None:
+    monitoring = monitored()
     with acting(WORKER):
         due_monitoring(now())
         due_monitoring(now())
     (job,) = jobs("measurements")
-    assert job == ("releases.jobs.monitor", {"watch_id": monitoring.pk, "due": microseconds(monitoring.next_at)})
+    assert job == ("releases.jobs.monitor", {"monitoring_id": monitoring.pk, "due": microseconds(monitoring.next_at)})
     assert world.fresh(monitoring).next_at > now() + timedelta(seconds=50)
 
 
@@ -207,10 +190,8 @@ def over(monitoring: MonitoringPeriod) -> MonitoringPeriod:
     return alter(monitoring, started_at=now() - timedelta(seconds=monitoring.duration_seconds + 1))  # type: ignore[no-any-return]
 
 
-def test_monitoring_with_enough_samples_ends_healthy_and_the_run_succeeds(
-    monitored_target: Callable[..., MonitoringPeriod], world: Any
-) -> None:
-    monitoring = over(monitored_target(seconds=21 * 60))
+def test_monitoring_with_enough_samples_ends_healthy_and_the_run_succeeds(monitored: Monitored, world: Any) -> None:
+    monitoring = over(monitored(seconds=21 * 60))
     sampled(monitoring, 19, 1)
     assert completeness(monitoring) == {"error_rate": 0.95}
     with acting(WORKER):
@@ -219,10 +200,8 @@ def test_monitoring_with_enough_samples_ends_healthy_and_the_run_succeeds(
     assert world.fresh(monitoring.deployment).state == "succeeded"
 
 
-def test_below_95_percent_it_needs_a_named_persons_verdict(
-    monitored_target: Callable[..., MonitoringPeriod], world: Any
-) -> None:
-    monitoring = over(monitored_target(seconds=21 * 60))
+def test_below_95_percent_it_needs_a_named_persons_verdict(monitored: Monitored, world: Any) -> None:
+    monitoring = over(monitored(seconds=21 * 60))
     sampled(monitoring, 18, 2)
     with acting(WORKER):
         assert end_due(monitoring.pk) == "inconclusive"
@@ -241,26 +220,22 @@ def test_below_95_percent_it_needs_a_named_persons_verdict(
     assert world.fresh(monitoring.deployment).state == "succeeded"
 
 
-def test_monitoring_without_any_trigger_or_sample_is_not_healthy(
-    monitored_target: Callable[..., MonitoringPeriod],
-) -> None:
-    monitoring = over(monitored_target())
+def test_monitoring_without_any_trigger_or_sample_is_not_healthy(monitored: Monitored) -> None:
+    monitoring = over(monitored())
     with acting(WORKER):
         assert end_due(alter(monitoring, triggers=[]).pk) == "inconclusive"
 
 
-def test_before_its_time_monitoring_does_not_end(monitored_target: Callable[..., MonitoringPeriod], world: Any) -> None:
-    monitoring = monitored_target(seconds=21 * 60)
+def test_before_its_time_monitoring_does_not_end(monitored: Monitored, world: Any) -> None:
+    monitoring = monitored(seconds=21 * 60)
     sampled(monitoring, 20, 0)
     with acting(WORKER):
         assert end_due(monitoring.pk) == ""
     assert world.fresh(monitoring.deployment).state == "monitoring"
 
 
-def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(
-    monitored_target: Callable[..., MonitoringPeriod],
-) -> None:
-    broken = over(monitored_target())
+def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(monitored: Monitored) -> None:
+    broken = over(monitored())
     alter(Procedure.objects.get(state="in_effect"), content={})
     other = make(
         MonitoringPeriod,
@@ -272,7 +247,7 @@ def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(
     )
     with acting(WORKER):
         due_monitoring(now())
-    job = ("releases.jobs.monitor", {"watch_id": other.pk, "due": microseconds(other.next_at)})
+    job = ("releases.jobs.monitor", {"monitoring_id": other.pk, "due": microseconds(other.next_at)})
     assert jobs("measurements") == [job]
 
 
@@ -288,12 +263,10 @@ def taken_back(monitoring: MonitoringPeriod) -> MonitoringPeriod:
     return MonitoringPeriod.objects.get(pk=monitoring.pk)
 
 
-def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(
-    monitored_target: Callable[..., MonitoringPeriod], world: Any
-) -> None:
+def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(monitored: Monitored, world: Any) -> None:
     """Eleven minutes are watched before a pause of an hour and ten after it, and the check is made once, as planned."""
-    logs = {"key": "monitoring_logs", "kind": "log", "parameters": {}, "required": True}
-    monitoring = monitored_target(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
+    logs = {"key": "monitoring_logs", "type": "log", "parameters": {}, "required": True}
+    monitoring = monitored(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
     monitoring = alter(
         monitoring, started_at=now() - timedelta(minutes=71), next_checks_at=now() - timedelta(minutes=56)
     )
@@ -321,29 +294,25 @@ def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(
     assert world.fresh(monitoring).result == "passed"
 
 
-def test_monitoring_that_waits_for_a_verdict_does_not_look_again_after_a_pause(
-    monitored_target: Callable[..., MonitoringPeriod],
-) -> None:
+def test_monitoring_that_waits_for_a_verdict_does_not_look_again_after_a_pause(monitored: Monitored) -> None:
     with acting(WORKER):
-        assert end_due((monitoring := over(monitored_target())).pk) == "inconclusive"
+        assert end_due((monitoring := over(monitored())).pk) == "inconclusive"
     resumed = taken_back(paused(monitoring, minutes=1))
     assert (resumed.result, resumed.next_at, resumed.next_checks_at) == ("inconclusive", None, None)
 
 
-def test_a_ratio_is_measured_against_the_frozen_baseline(
-    monitored_target: Callable[..., MonitoringPeriod], service: Site
-) -> None:
-    monitoring = monitored_target(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
+def test_a_ratio_is_measured_against_the_frozen_baseline(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
     seen = look(monitoring, service, page(100, 0), page(200, 0))
     assert seen[1]["response_time"]["result"] == "failed", "0.01 s is more than three times 0.003 s"
     calm = alter(monitoring, baseline={"metrics": {"response_time": {"value": 0.004, "count": 60}}})
     assert look(calm, service, page(300, 0))[0]["response_time"]["result"] == "passed"
 
 
-def test_people_raise_what_no_metric_sees(monitored_target: Callable[..., MonitoringPeriod], world: Any) -> None:
+def test_people_raise_what_no_metric_sees(monitored: Monitored, world: Any) -> None:
     from releases.operations.rollback.decide import assess, authorise, dismiss, raise_
 
-    monitoring = monitored_target()
+    monitoring = monitored()
     for name in ("manager", "auditor", "committee_a", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
             raise_(monitoring.deployment_id, cause="data_inconsistent")
@@ -366,7 +335,7 @@ def test_people_raise_what_no_metric_sees(monitored_target: Callable[..., Monito
 
 
 def test_an_operator_of_staging_raises_nothing_in_development(
-    monitored_target: Callable[..., MonitoringPeriod], world: Any, people: dict[str, Any]
+    monitored: Monitored, world: Any, people: dict[str, Any]
 ) -> None:
     from environments.operations.access.grant import request_role
     from releases.operations.rollback.decide import raise_
@@ -379,17 +348,15 @@ def test_an_operator_of_staging_raises_nothing_in_development(
             environment_id=world.environments["staging"].pk,
             reason="staging only",
         )
-    monitoring = monitored_target()
+    monitoring = monitored()
     with world.acting_as("outsider"), pytest.raises(NotPermitted):
         raise_(monitoring.deployment_id, cause="data_inconsistent")
 
 
-def test_what_was_not_approved_beforehand_asks_a_person(
-    monitored_target: Callable[..., MonitoringPeriod], world: Any
-) -> None:
+def test_what_was_not_approved_beforehand_asks_a_person(monitored: Monitored, world: Any) -> None:
     from releases.operations.rollback.decide import pre_authorise
 
-    monitoring = monitored_target()
+    monitoring = monitored()
     alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", raised_at=now())
     with acting(WORKER):
         assert not pre_authorise(alarm.pk, rows={"dataset": 3})

@@ -36,30 +36,28 @@ from releases.queries.target_spec import configuration_for
 from releases.worker.poll import coming_baselines, due_checks, due_monitoring
 from tests.releases.gates.asking import alter, make
 from tests.releases.metric_sources.pages import Page, Site
-from tests.releases.worker.test_monitoring import ERRORS, look, monitored_target, page, service
+from tests.releases.worker.test_monitoring import ERRORS, Monitored, look, monitored, page, service
 
 from .conftest import TRUE, WORKER, first, jobs, row
 
-__all__ = ["monitored_target", "service"]
+__all__ = ["monitored", "service"]
 ODD = {"key": "log_anomalies", "critical": False, "metric": "monitoring_logs", "comparison": "absolute", "limit": "1",
        "k": 1, "n": 1, "required": False}  # fmt: skip
-LOGS = {"key": "monitoring_logs", "kind": "log", "parameters": {"at_most": 0}, "label_ja": "ログ", "label_en": "Logs",
+LOGS = {"key": "monitoring_logs", "type": "log", "parameters": {"at_most": 0}, "label_ja": "ログ", "label_en": "Logs",
         "required": False}  # fmt: skip
-
-Monitored = Callable[..., MonitoringPeriod]
 
 
 def log(world: Any, text: str) -> None:
-    folder = world.targets["development"].root + "/shared"
-    Path(folder).mkdir(exist_ok=True)
-    (Path(folder) / "app.log").write_text(text)
+    file = Path(world.targets["development"].root) / "shared" / "app.log"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
 
 
 def started(world: Any, monitoring: MonitoringPeriod) -> MonitoringPeriod:
     """Let the target's journal hold where the log stood when the deployment started the service: at its beginning."""
     journal = Path(world.targets["development"].root) / ".ringi" / "journal.jsonl"
     journal.parent.mkdir(exist_ok=True)
-    line = {"run": f"deployment:{monitoring.deployment_id}", "log": {"inode": None, "size": 0, "mark": ""}}
+    line = {"deployment": f"deployment:{monitoring.deployment_id}", "log": {"inode": None, "size": 0, "mark": ""}}
     journal.write_text(json.dumps(line) + "\n")
     return monitoring
 
@@ -69,8 +67,8 @@ def check(monitoring: MonitoringPeriod, number: int = 1) -> list[MonitoringCheck
         return run_checks(monitoring.pk, due=monitoring.started_at + timedelta(hours=number))
 
 
-def test_a_sample_costs_one_statement_to_read_and_one_to_keep(monitored_target: Monitored, service: Site) -> None:
-    monitoring = monitored_target()
+def test_a_sample_costs_one_statement_to_read_and_one_to_keep(monitored: Monitored, service: Site) -> None:
+    monitoring = monitored()
     look(monitoring, service, page(100, 0))
     service.pages["/metrics"] = [page(200, 0)]
     with acting(WORKER), CaptureQueriesContext(connection) as asked:
@@ -79,10 +77,8 @@ def test_a_sample_costs_one_statement_to_read_and_one_to_keep(monitored_target: 
     assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
 
 
-def test_the_targets_settings_say_where_the_numbers_come_from(
-    monitored_target: Monitored, service: Site, world: Any
-) -> None:
-    monitoring = monitored_target({**ERRORS, "k": 1, "n": 1})
+def test_the_targets_settings_say_where_the_numbers_come_from(monitored: Monitored, service: Site, world: Any) -> None:
+    monitoring = monitored({**ERRORS, "k": 1, "n": 1})
     service.pages["/own"] = [Page(json.dumps({"rate": 0.5}))]
     own = {"source": "json_http", "parameters": {"url": f"{service.base}/own", "values": {"error_rate": "rate"}}}
     alter(world.targets["development"], options={"private_networks": ["127.0.0.1"], "metric_sources": [own]})
@@ -91,19 +87,18 @@ def test_the_targets_settings_say_where_the_numbers_come_from(
 
 
 def test_settings_that_can_not_work_are_an_error_and_never_green(
-    monitored_target: Monitored, service: Site, world: Any
+    monitored: Monitored, service: Site, world: Any
 ) -> None:
-    monitoring = monitored_target()
+    monitoring = monitored()
     alter(world.targets["development"], options={"metric_sources": [{"source": "graphite"}]})
     assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
     kept = Measurement.objects.get()
     assert "graphite" in kept.error and completeness(monitoring) == {"error_rate": 0.0}
 
 
-def test_checks_are_kept_with_value_limit_verdict_and_output(monitored_target: Monitored, world: Any) -> None:
+def test_checks_are_kept_with_value_limit_verdict_and_output(monitored: Monitored, world: Any) -> None:
     monitoring = started(
-        world,
-        monitored_target(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}]),
+        world, monitored(checks=[LOGS, {**LOGS, "key": "watch_state", "type": "service_state", "parameters": {}}])
     )
     later = (monitoring.started_at + timedelta(seconds=5)).isoformat()
     log(world, f"{later} INFO fine\n{later} ERROR bad\n")
@@ -115,8 +110,8 @@ def test_checks_are_kept_with_value_limit_verdict_and_output(monitored_target: M
     assert MonitoringCheck.objects.count() == 2
 
 
-def test_a_check_that_fails_is_an_alarm_for_a_person(monitored_target: Monitored, world: Any) -> None:
-    monitoring = started(world, monitored_target(ERRORS, ODD, checks=[LOGS]))
+def test_a_check_that_fails_is_an_alarm_for_a_person(monitored: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored(ERRORS, ODD, checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} INFO fine\n")
     check(monitoring, 1)
     assert not Rollback.objects.exists()
@@ -132,9 +127,9 @@ def test_a_check_that_fails_is_an_alarm_for_a_person(monitored_target: Monitored
     assert Rollback.objects.count() == 1, "the line is older than the last hour"
 
 
-def test_a_round_that_is_lost_leaves_no_hour_unseen(monitored_target: Monitored, world: Any) -> None:
+def test_a_round_that_is_lost_leaves_no_hour_unseen(monitored: Monitored, world: Any) -> None:
     """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
-    monitoring = started(world, monitored_target(checks=[LOGS]))
+    monitoring = started(world, monitored(checks=[LOGS]))
     fine = f"{monitoring.started_at.isoformat()} INFO fine\n"
     log(world, fine)
     assert check(monitoring, 1)[0].result == "passed"
@@ -143,23 +138,23 @@ def test_a_round_that_is_lost_leaves_no_hour_unseen(monitored_target: Monitored,
     assert check(monitoring, 4)[0].result == "no_data", "it is counted once"
 
 
-def test_a_round_that_could_not_look_is_made_up_for_by_the_next(monitored_target: Monitored, world: Any) -> None:
-    monitoring = started(world, monitored_target(checks=[LOGS]))
+def test_a_round_that_could_not_look_is_made_up_for_by_the_next(monitored: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored(checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
-    gone = alter(monitoring, checks=[{**LOGS, "kind": "no_such_kind"}])
+    gone = alter(monitoring, checks=[{**LOGS, "type": "no_such_type"}])
     assert check(gone, 1)[0].result == "error"
     assert check(alter(gone, checks=[LOGS]), 2)[0].result == "failed"
 
 
-def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(monitored_target: Monitored, world: Any) -> None:
-    monitoring = started(world, monitored_target(checks=[LOGS]))
+def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(monitored: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored(checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     assert check(monitoring, 2)[0].result == "failed"
 
 
-def test_what_happened_in_a_pause_is_not_the_monitorings(monitored_target: Monitored, world: Any) -> None:
+def test_what_happened_in_a_pause_is_not_the_monitorings(monitored: Monitored, world: Any) -> None:
     """What was written before the first look after a pause is another deployment's, and cannot be told apart."""
-    monitoring = started(world, monitored_target(checks=[LOGS]))
+    monitoring = started(world, monitored(checks=[LOGS]))
     log(world, "INFO fine\n")
     assert check(monitoring, 1)[0].result == "passed"
     monitoring = alter(monitoring, paused_at=now())
@@ -174,9 +169,9 @@ def test_what_happened_in_a_pause_is_not_the_monitorings(monitored_target: Monit
 
 
 def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
-    monitored_target: Monitored, service: Site, world: Any
+    monitored: Monitored, service: Site, world: Any
 ) -> None:
-    monitoring = started(world, monitored_target({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
+    monitoring = started(world, monitored({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     check(monitoring)
     alarm = Rollback.objects.get()
@@ -191,9 +186,9 @@ def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
 
 
 def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_approval_when_it_is_grave(
-    monitored_target: Monitored, service: Site, world: Any
+    monitored: Monitored, service: Site, world: Any
 ) -> None:
-    monitoring = started(world, monitored_target({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
+    monitoring = started(world, monitored({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     check(monitoring)
     alarm = Rollback.objects.get()
@@ -213,13 +208,13 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_approval_
     assert world.fresh(alarm).state == "authorised"
 
 
-def test_a_kind_that_is_gone_is_an_error(monitored_target: Monitored) -> None:
-    monitoring = monitored_target(checks=[{**LOGS, "kind": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
+def test_a_check_type_that_is_gone_is_an_error(monitored: Monitored) -> None:
+    monitoring = monitored(checks=[{**LOGS, "type": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
     assert [made.result for made in check(monitoring)] == ["error", "error"]
 
 
-def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(monitored_target: Monitored, world: Any) -> None:
-    monitoring = started(world, monitored_target(checks=[LOGS]))
+def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(monitored: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored(checks=[LOGS]))
     where = {"application_id": world.application.pk, "environment_id": world.environments["development"].pk}
     with world.acting_as("manager"):
         version = create(**where, values={}, secrets={"SMTP_PASS": "sesame-441"}, reason="mail")
@@ -231,16 +226,14 @@ def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(monitored_
 
 
 def test_a_check_that_falls_over_takes_no_other_with_it(
-    monitored_target: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch
+    monitored: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("sha256")
 
     monitoring = started(
         world,
-        monitored_target(
-            ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS]
-        ),
+        monitored(ERRORS, ODD, checks=[{**LOGS, "key": "other", "type": "service_state", "parameters": {}}, LOGS]),
     )
     monkeypatch.setattr(check_types.by_name("service_state"), "run", fall)
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
@@ -249,12 +242,12 @@ def test_a_check_that_falls_over_takes_no_other_with_it(
 
 
 def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
-    monitored_target: Monitored, service: Site, monkeypatch: pytest.MonkeyPatch
+    monitored: Monitored, service: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("no such key")
 
-    monitoring = monitored_target()
+    monitoring = monitored()
     monkeypatch.setattr(source("prometheus_text"), "read", fall)
     assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
     assert "KeyError" in Measurement.objects.get().error
@@ -270,31 +263,29 @@ def test_before_a_run_a_source_gets_the_configuration_that_is_in_force(coming: D
     assert values == world.configurations["production"].opened()
 
 
-def test_paused_or_ended_monitoring_checks_nothing(monitored_target: Monitored) -> None:
-    monitoring = monitored_target(checks=[LOGS])
+def test_paused_or_ended_monitoring_checks_nothing(monitored: Monitored) -> None:
+    monitoring = monitored(checks=[LOGS])
     for field in ("paused_at", "ended_at"):
         assert check(alter(monitoring, **{field: now()})) == []
         alter(monitoring, **{field: None})
 
 
-def test_due_checks_wake_their_worker_and_move_on(monitored_target: Monitored, world: Any) -> None:
-    monitoring = started(world, monitored_target(checks=[LOGS], next_checks_at=now(), seconds=7200))
+def test_due_checks_wake_their_worker_and_move_on(monitored: Monitored, world: Any) -> None:
+    monitoring = started(world, monitored(checks=[LOGS], next_checks_at=now(), seconds=7200))
     with acting(WORKER):
         due_checks(now())
         due_checks(now())
     job = (
         "releases.jobs.run_monitoring_checks",
-        {"watch_id": monitoring.pk, "due": dispatch.microseconds(monitoring.next_checks_at)},
+        {"monitoring_id": monitoring.pk, "due": dispatch.microseconds(monitoring.next_checks_at)},
     )
     assert [found for found in jobs("checks") if found[0].endswith("run_monitoring_checks")] == [job]
     assert world.fresh(monitoring).next_checks_at > now() + timedelta(minutes=59)
 
 
-def test_only_what_is_owed_is_asked_at_the_end(monitored_target: Monitored) -> None:
+def test_only_what_is_owed_is_asked_at_the_end(monitored: Monitored) -> None:
     alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "required": False}
-    monitoring = monitored_target(
-        ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600
-    )
+    monitoring = monitored(ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600)
     assert completeness(monitoring) == {"error_rate": 0.0, "monitoring_logs": 0.0}
     make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=now(), at=now(), result="passed")
     make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=now(), at=now(), result="error")

@@ -167,7 +167,7 @@ def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> N
         assert delete(old.pk)
     assert not Path(old.result["dump"]).parent.exists()
     (line,) = journal_lines(spec_of(target), effect="backup:deleted")
-    assert line["run"] == f"deployment:{old.deployment_id}" and list(Path(target.root).glob(".ringi/*.pyz"))
+    assert line["deployment"] == f"deployment:{old.deployment_id}" and list(Path(target.root).glob(".ringi/*.pyz"))
 
 
 def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:

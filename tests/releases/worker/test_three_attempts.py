@@ -71,7 +71,7 @@ def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[.
     assert (states(deployment), world.fresh(deployment).state) == (["succeeded", "succeeded"], "verifying")
 
 
-@pytest.mark.parametrize("place", ["_ended_and_next", "_phase_ends"])
+@pytest.mark.parametrize("place", ["_following", "_phase_ends"])
 def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
     world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -49,7 +49,7 @@ def told_so_far(release: Release, zone: str) -> dict[str, Any]:
     )
     names = (("ja", _("Japanese")), ("en", _("English")))
     status = [(name, code, notes.status(facts_of(release, code, zone), code)) for code, name in names]
-    return {"notification_templates": notifications, "status": sorted(status, key=lambda row: row[1] != language())}
+    return {"notifications": notifications, "status": sorted(status, key=lambda row: row[1] != language())}
 
 
 @page

@@ -39,18 +39,8 @@ from releases.queries.rollback_plan import faults, migrations_of
 
 PATH = (*Release.UNDER_WAY, "completed")
 BELONGING = (
-    "editors",
-    "changes",
-    "checklist",
-    "team_members",
-    "documents",
-    "final_checks",
-    "milestones",
-    "follow_ups",
-    "waivers",
-    "facts",
-    "approval_requests",
-    "deployments",
+    "editors changes checklist team_members documents final_checks milestones follow_ups waivers facts "
+    "approval_requests deployments"
 )
 PHASES = ("deployment", "verification", "rollback", "rollback_verification")
 # Of runs and happenings, the newest; the rest stands on their lists.
@@ -334,7 +324,7 @@ def candidates_for_duties() -> list[tuple[str, str]]:
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
     row = get_object_or_404(Release.objects.select_related("application", "procedure"), pk=pk)
-    prefetch_related_objects([row], *BELONGING)
+    prefetch_related_objects([row], *BELONGING.split())
     rights, moment = rights_of(request), now()
     procedure, content = _content(row)
     known = Known(row, moment)

@@ -106,7 +106,7 @@ def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepCon
     return StepContext(
         key=given["key"],
         fencing_token=given["fencing_token"],
-        deployment_key=given["run_token"],
+        deployment_key=given["deployment_key"],
         target=target,
         repository="",
         wanted=_version(given["wanted"]),

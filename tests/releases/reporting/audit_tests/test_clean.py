@@ -11,7 +11,7 @@ from django.urls import reverse
 from audit.actor import Actor, acting
 from audit.models import Event
 from audit.reconciliation import nightly
-from audit.reconciliation.compare import monitored
+from audit.reconciliation.compare import compared_tables
 from releases.reporting.audit_tests import TESTS
 from tests.architecture.files import ROOT
 from tests.releases.reporting.audit_tests.asking import ask, texts
@@ -36,7 +36,7 @@ def test_the_history_of_a_clean_change_is_explained_row_by_row(run: Any) -> None
         found = nightly.reconcile()
     assert found is not None and found.ended_at is not None
     assert found.found["alarms"] == [] and found.found["writes"] == {}
-    assert found.found["rows"] == sum(one.history._default_manager.count() for one in monitored()) > 40
+    assert found.found["rows"] == sum(one.history._default_manager.count() for one in compared_tables()) > 40
     (outcome,) = [ask("unexplained-history")]
     assert outcome.examined == found.found["rows"] + found.found["present"] and outcome.rows == []
 

@@ -152,7 +152,7 @@ def test_production_deployments_are_a_population_of_their_own(
     rollback = rolled_back(run, people)
     whole = production()
     assert whole.whole
-    assert [(c.number, c.run) for c in whole.changes] == [("P-00001", run), ("P-00002", rollback)]
+    assert [(c.number, c.deployment) for c in whole.changes] == [("P-00001", run), ("P-00002", rollback)]
     table = b"".join(browsers("auditor").get(reverse("sampling"), {"take": "population"}).streaming_content).decode()
     head, first, second = list(csv.reader(io.StringIO(table.removeprefix("\ufeff"))))
     said = dict(zip(head, first, strict=True))
