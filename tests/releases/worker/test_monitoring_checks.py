@@ -97,9 +97,8 @@ def test_settings_that_can_not_work_are_an_error_and_never_green(
 
 
 def test_checks_are_kept_with_value_limit_verdict_and_output(monitored: Monitored, world: Any) -> None:
-    monitoring = started(
-        world, monitored(checks=[LOGS, {**LOGS, "key": "watch_state", "type": "service_state", "parameters": {}}])
-    )
+    state_check = {**LOGS, "key": "service", "type": "service_state", "parameters": {}}
+    monitoring = started(world, monitored(checks=[LOGS, state_check]))
     later = (monitoring.started_at + timedelta(seconds=5)).isoformat()
     log(world, f"{later} INFO fine\n{later} ERROR bad\n")
     logs, state = check(monitoring)
