@@ -105,8 +105,7 @@ def test_checks_are_kept_with_value_limit_verdict_and_output(monitored: Monitore
     assert (logs.key, logs.result, logs.value, logs.limit) == ("monitoring_logs", "failed", "1", "≤ 0")
     assert "ERROR bad" in logs.output and logs.known
     assert (state.result, state.known) == ("no_data", False)
-    assert check(monitoring) == [], "a second round for the same hour is dropped"
-    assert MonitoringCheck.objects.count() == 2
+    assert (check(monitoring), MonitoringCheck.objects.count()) == ([], 2), "a second one for the same hour is dropped"
 
 
 def test_a_check_that_fails_is_an_alarm_for_a_person(monitored: Monitored, world: Any) -> None:
