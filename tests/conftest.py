@@ -113,9 +113,7 @@ def _fill() -> None:
         call_command("migrate", verbosity=0, interactive=False)
         connections.close_all()
     with connected(os.environ["DATABASE_URL"], TEMPLATE):
-        call_command(
-            "procedure", "load", "releases/procedures/default.toml", put_into_effect=True, stdout=io.StringIO()
-        )
+        call_command("procedure", "load", "releases/procedures/default", put_into_effect=True, stdout=io.StringIO())
         _cast()
         connections.close_all()
 

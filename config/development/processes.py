@@ -311,7 +311,7 @@ class _SetUp:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         self.say("Preparing the database …")
         self.manage("migrate", "--noinput", DATABASE_URL=self.environment["DATABASE_OWNER_URL"])
-        self.manage("procedure", "load", "releases/procedures/default.toml", "--put-into-effect")
+        self.manage("procedure", "load", "releases/procedures/default", "--put-into-effect")
         self.manage("collectstatic", "--noinput")
         self.supervisor.start()
         deadline = time.monotonic() + 60

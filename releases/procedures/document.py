@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
-from releases.procedures.places import Fault, Lines, Path, ProcedureFaults, dotted, message_of
+from releases.procedures.places import Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
 from releases.procedures.values import CHECK_TYPES, STEP_TYPES, VersionText
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
@@ -91,24 +91,40 @@ class Procedure(_Section):
 
     @classmethod
     def from_toml(
-        cls, text: str, *, step_types: Collection[str] = STEP_TYPES, check_types: Collection[str] = CHECK_TYPES
+        cls,
+        text: str | Mapping[str, str],
+        *,
+        step_types: Collection[str] = STEP_TYPES,
+        check_types: Collection[str] = CHECK_TYPES,
     ) -> Self:
         """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
 
+        text: one text, or file name → text of the files that make up the document; no two files define the same key.
         step_types, check_types: names of types; where they lead to the models of their parameters, these judge as well.
         """
-        try:
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as fault:
-            raise ProcedureFaults([Fault("(the text)", f"is not TOML: {fault}")]) from None
-        return cls.checked(raw, lines=Lines(text), step_types=step_types, check_types=check_types)
+        raw: dict[str, Any] = {}
+        lines: dict[Path, str] = {}
+        faults = []
+        for file, chapter in ({"": text} if isinstance(text, str) else text).items():
+            try:
+                part = tomllib.loads(chapter)
+            except tomllib.TOMLDecodeError as fault:
+                faults.append(Fault(file or "(the text)", f"is not TOML: {fault}"))
+                continue
+            here: dict[Path, str] = {(key,): file for key in part if file} | lines_of(chapter, file)
+            twice = [(key,) for key in part if key in raw]
+            faults += [_fault(path, f"is already defined in {near(lines, path)}", here) for path in twice]
+            raw, lines = part | raw, here | lines
+        if faults:
+            raise ProcedureFaults(faults)
+        return cls.checked(raw, lines=lines, step_types=step_types, check_types=check_types)
 
     @classmethod
     def checked(
         cls,
         raw: Mapping[str, Any],
         *,
-        lines: Lines | None = None,
+        lines: Mapping[Path, str] | None = None,
         step_types: Collection[str] = STEP_TYPES,
         check_types: Collection[str] = CHECK_TYPES,
     ) -> Self:
@@ -124,7 +140,7 @@ class Procedure(_Section):
         for path, message in faults_between(raw, step_types=step_types, check_types=check_types):
             found[(path, message)] = None
         if found or procedure is None:
-            raise ProcedureFaults(_fault(path, message, lines) for path, message in found)
+            raise ProcedureFaults(_fault(path, message, lines or {}) for path, message in found)
         return procedure
 
     def emergency_hours(self) -> dict[str, int]:
@@ -200,6 +216,6 @@ def _path_in(raw: Any, location: tuple[str | int, ...]) -> Path:
     return path
 
 
-def _fault(path: Path, message: str, lines: Lines | None) -> Fault:
-    line = lines.near(path) if lines else None
-    return Fault(dotted(path) + (f" (line {line})" if line else ""), message)
+def _fault(path: Path, message: str, lines: Mapping[Path, str]) -> Fault:
+    where = near(lines, path)
+    return Fault(dotted(path) + (f" ({where})" if where else ""), message)

@@ -1,4 +1,4 @@
-"""Read written procedures from files and give each the digest that approval rests on."""
+"""Read written procedures from files or folders and give each the digest that approval rests on."""
 
 import hashlib
 from collections.abc import Collection
@@ -9,29 +9,44 @@ import rfc8785
 from releases.procedures.document import Fault, Procedure, ProcedureFaults
 from releases.procedures.values import CHECK_TYPES, STEP_TYPES
 
-DEFAULT = Path(__file__).with_name("default.toml")
+DEFAULT = Path(__file__).with_name("default")
+
+
+def texts(path: Path) -> dict[str, str]:
+    """Return file name → text of a TOML file (UTF-8), or of a folder's TOML files by name. Raises ProcedureFaults."""
+    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    found, faults = {}, [] if files else [Fault(str(path), "contains no TOML file")]
+    for file in files:
+        try:
+            found[file.name] = file.read_bytes().decode("utf-8-sig")
+        except OSError as fault:
+            faults.append(Fault(file.name, f"can't be read: {fault.strerror}"))
+        except UnicodeDecodeError as fault:
+            faults.append(Fault(file.name, f"is not UTF-8: {fault.reason} at byte {fault.start}"))
+    if faults:
+        raise ProcedureFaults(faults)
+    return found
 
 
 def read(
     path: Path, *, step_types: Collection[str] = STEP_TYPES, check_types: Collection[str] = CHECK_TYPES
 ) -> Procedure:
-    """Read a procedure from a TOML file (UTF-8). Raises ProcedureFaults, also for a file that can't be read.
+    """Read a procedure from a TOML file or a folder of TOML files. Raises ProcedureFaults.
 
     step_types, check_types: the names that plans and checks may use, and the models of their parameters; whoever has
     the registries passes theirs.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as fault:
-        raise ProcedureFaults([Fault(path.name, f"can't be read: {fault.strerror}")]) from None
-    except UnicodeDecodeError as fault:
-        raise ProcedureFaults([Fault(path.name, f"is not UTF-8: {fault.reason} at byte {fault.start}")]) from None
-    return Procedure.from_toml(text, step_types=step_types, check_types=check_types)
+    return Procedure.from_toml(texts(path), step_types=step_types, check_types=check_types)
 
 
 def default() -> Procedure:
     """Return the procedure that the product brings along."""
     return read(DEFAULT)
+
+
+def default_text() -> str:
+    """Return the default procedure as one text, as the page takes it: its files one after another."""
+    return "\n".join(texts(DEFAULT).values())
 
 
 def digest(procedure: Procedure) -> str:

@@ -1,4 +1,4 @@
-"""Faults of a written procedure and where they stand: a dotted path and, in a TOML text, the nearest line."""
+"""Faults of a written procedure and where they stand: a dotted path and, in TOML, the file and the nearest line."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ def message_of(error: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: `place` is a dotted path with the line where known, `message` what is wrong there."""
+    """One fault: `place` is a dotted path with file and line where known, `message` what is wrong there."""
 
     place: str
     message: str
@@ -45,48 +45,43 @@ def dotted(path: Path) -> str:
     return text or "(the whole)"
 
 
-class Lines:
-    """The lines at which the tables, keys and rows of a TOML text begin.
+def near(lines: Mapping[Path, str], path: Path) -> str:
+    """Return where the longest known beginning of a path stands, "" for none."""
+    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), "")
 
-    It follows the common way of writing: one table row or inline table a line. Where a text is written
-    otherwise, the nearest enclosing place is named.
+
+def lines_of(text: str, file: str = "") -> dict[Path, str]:
+    """Return path → "line 3" or "FILE, line 3" of the tables, keys and rows of a TOML text.
+
+    Rows are found in the common ways of writing: one value a line, or one inline table a line. Where a text is written
+    otherwise, the nearest enclosing place is found.
     """
-
-    def __init__(self, text: str) -> None:
-        self._at: dict[Path, int] = {}
-        self._scan(text)
-
-    def near(self, path: Path) -> int | None:
-        """Return the line (from 1) of the longest known beginning of a path."""
-        for length in range(len(path), 0, -1):
-            if line := self._at.get(path[:length]):
-                return line
-        return None
-
-    def _scan(self, text: str) -> None:
-        table: Path = ()
-        rows: Path | None = None
-        counts: dict[Path, int] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            bare = line.strip()
-            if rows is not None:
-                if bare.startswith("]"):
-                    rows = None
-                elif bare and not bare.startswith("#"):
-                    index = counts.get(rows, 0)
-                    counts[rows] = index + 1
-                    self._at[(*rows, index)] = number
-            elif header := _HEADER.match(line):
-                table = tuple(header[2].split("."))
-                if header[1] == "[[":
-                    index = counts.get(table, 0)
-                    counts[table] = index + 1
-                    self._at.setdefault(table, number)
-                    table = (*table, index)
-                self._at.setdefault(table, number)
-            elif key := _KEY.match(line):
-                path = (*table, *key[1].split("."))
-                for length in range(len(table) + 1, len(path) + 1):
-                    self._at.setdefault(path[:length], number)
-                if key[2].strip() == "[":
-                    rows = path
+    found: dict[Path, str] = {}
+    table: Path = ()
+    rows: Path | None = None
+    counts: dict[Path, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        bare, where = line.strip(), f"{file}, line {number}".removeprefix(", ")
+        if rows is not None:
+            if bare.startswith("]"):
+                rows = None
+            elif bare and not bare.startswith("#"):
+                found[(*rows, counts.setdefault(rows, 0))] = where
+                counts[rows] += 1
+        elif header := _HEADER.match(line):
+            table, names = (), header[2].split(".")
+            for depth, name in enumerate(names, start=1):
+                table = (*table, name)
+                found.setdefault(table, where)
+                if header[1] == "[[" and depth == len(names):
+                    counts[table] = counts.get(table, 0) + 1
+                if table in counts:
+                    table = (*table, counts[table] - 1)
+                    found.setdefault(table, where)
+        elif key := _KEY.match(line):
+            path = (*table, *key[1].split("."))
+            for length in range(len(table) + 1, len(path) + 1):
+                found.setdefault(path[:length], where)
+            if key[2].strip() == "[":
+                rows = path
+    return found

@@ -25,7 +25,7 @@ from releases.demo.chapters.setup import add_people, as_fields, put_into_effect,
 from releases.demo.repository import ZONE, Built, Workshop
 from releases.demo.site import until
 from releases.demo.stage import Stage
-from releases.procedures.load import DEFAULT
+from releases.procedures.load import default_text
 from releases.step_types.base import TargetSpec
 from releases.step_types.target import Measured, measure
 from tests.chaos.tree import Tree, clean_environment
@@ -39,8 +39,9 @@ ALL_DAY = (
 )
 # What this organisation does not ask for: a threshold on coverage, a static analysis, a load test.
 NOT_ASKED = ("coverage", "static_analysis", "performance")
+WORDS = 'ja = "自組織用"\nen = "For our organisation"\norigin = "default"\n'
 SHORT = (
-    ('version = "1.0.1"\n', 'version = "2.0.0"\n'),
+    ('format = 1\nversion = "1.0.1"\n', 'format = 1\nversion = "2.0.0"\n'),
     ("duration_seconds = 86400", f"duration_seconds = {MONITORING_SECONDS}"),
     ("monitoring_seconds = 86400", f"monitoring_seconds = {MONITORING_SECONDS}"),
     ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
@@ -123,15 +124,13 @@ class Application(ABC):
 
     def procedure(self) -> str:
         """Return the default procedure as this organisation changed it."""
-        text = DEFAULT.read_text("utf-8")
+        text = default_text()
         for wanted, put in (*SHORT, *ALL_DAY, *self.replacements):
             assert wanted in text, wanted
             text = text.replace(wanted, put)
         for key in NOT_ASKED:
-            text = re.sub(rf'^  {{ key = "{key}", type = "evidence".*\n', "", text, flags=re.MULTILINE)
-        row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", origin = "written" },\n'
-        words = 'ja = "自組織用", en = "For our organisation", origin = "default"'
-        return text.replace(row, row + f'  {{ date = 2024-04-01, version = "2.0.0", {words} }},\n', 1)
+            text = re.sub(rf'\[\[gates\]\]\nkey = "{key}"\n(.+\n)+', "", text)
+        return f'{text}\n[[history]]\ndate = 2024-04-01\nversion = "2.0.0"\n{WORDS}'
 
 
 class Organisation(Stage):

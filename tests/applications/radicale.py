@@ -54,12 +54,12 @@ class Radicale(Application):
 
     slug, title = "radicale", "Calendar server"
     replacements = (
-        ('path = "/health", status = 200', 'path = "/.web/", status = 200'),
-        ('path = "/datasets", status = 200', 'path = "/.web/", status = 200'),
+        ('path = "/health"', 'path = "/.web/"'),
+        ('path = "/datasets"', 'path = "/.web/"'),
         (
-            'type = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
-            '{ metric = "error_rate", at_most = "0.10" }], no_data_passes_when_idle = true }',
-            'type = "http", parameters = { path = "/.web/", status = 200, seconds = 3 }',
+            'type = "metrics"\nparameters.limits = [\n  { metric = "service_down", at_most = "0" },\n'
+            '  { metric = "error_rate", at_most = "0.10" },\n]\nparameters.no_data_passes_when_idle = true\n',
+            'type = "http"\nparameters.path = "/.web/"\nparameters.status = 200\nparameters.seconds = 3\n',
         ),
     )
 

@@ -40,15 +40,15 @@ class StaticSite(Application):
     replacements = (
         # nginx writes nothing where nothing is wrong.
         (
-            'type = "log", parameters = { at_most = 0 }',
-            'type = "log", parameters = { at_most = 0, silent_passes = true }',
+            'type = "log"\nparameters.at_most = 0\n',
+            'type = "log"\nparameters.at_most = 0\nparameters.silent_passes = true\n',
         ),
-        ('path = "/health", status = 200', 'path = "/version.txt", status = 200'),
-        ('path = "/datasets", status = 200', 'path = "/", status = 200'),
+        ('path = "/health"', 'path = "/version.txt"'),
+        ('path = "/datasets"', 'path = "/"'),
         (
-            'type = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
-            '{ metric = "error_rate", at_most = "0.10" }], no_data_passes_when_idle = true }',
-            'type = "http", parameters = { path = "/", status = 200, seconds = 3 }',
+            'type = "metrics"\nparameters.limits = [\n  { metric = "service_down", at_most = "0" },\n'
+            '  { metric = "error_rate", at_most = "0.10" },\n]\nparameters.no_data_passes_when_idle = true\n',
+            'type = "http"\nparameters.path = "/"\nparameters.status = 200\nparameters.seconds = 3\n',
         ),
     )
 

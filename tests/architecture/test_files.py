@@ -16,6 +16,7 @@ LONG = {
     "tests/mutants.toml": "a list of guards, one entry each",
     "audit/offline/ringi_verify.py": "one file by promise: an auditor takes it away and reads it",
 }
+PROCEDURE = "releases/procedures/default/"
 NOT_NAMES = {"utils", "util", "helpers", "helper", "services", "managers", "core", "common", "signals", "processors"}
 TEXT = (".py", ".html", ".md", ".toml", ".css", ".txt", ".cfg", ".sh", ".po", ".ini")
 
@@ -29,6 +30,17 @@ def test_no_file_is_longer_than_400_lines() -> None:
         and len((ROOT / name).read_text(encoding="utf-8").splitlines()) > LONGEST
     }
     assert long == LONG.keys()
+
+
+def test_a_release_manager_can_read_the_default_procedure() -> None:
+    """A comment says what each of its files is, and a line holds one value, or one row of a list."""
+    files = {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked() if PROCEDURE in name}
+    assert len(files) > 30
+    for name, text in files.items():
+        assert re.match(r"# [A-Z]", text), name
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        assert max(map(len, text.splitlines())) <= 120, name
+        assert not [line for line in lines if re.match(r"[^ ].*\{ ", line)], name
 
 
 def test_no_module_is_named_after_nothing() -> None:

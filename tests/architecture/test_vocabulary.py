@@ -11,6 +11,7 @@ from typing import Any
 import polib
 
 from releases.glossary import terms
+from releases.procedures.load import default_text
 
 from .files import ROOT, tracked
 
@@ -120,7 +121,7 @@ def texts() -> Iterator[tuple[str, str]]:
         yield from (("en", text) for text in (term.en, term.en_text))
         yield from (("ja", text) for text in (term.ja, term.ja_text))
     yield from templates()
-    yield from labels(tomllib.loads((ROOT / "releases/procedures/default.toml").read_text(encoding="utf-8")))
+    yield from labels(tomllib.loads(default_text()))
 
 
 def english_faults(text: str) -> list[str]:

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from releases.procedures.document import Procedure, ProcedureFaults
-from releases.procedures.load import DEFAULT
+from releases.procedures.load import default_text
 from releases.procedures.values import STEP_TYPES
 from releases.step_types.base import Fenced, Probe, StepContext, StepFailed, StepType, TargetSpec
 from releases.step_types.target import holding, journal_lines
@@ -139,10 +138,8 @@ def test_it_stays_inside_the_target(known: StepType, context: StepContext, tmp_p
 
 def test_a_procedure_may_name_it_once_its_name_is_among_the_types() -> None:
     (row,) = blocks("toml")
-    text, begins = DEFAULT.read_text(encoding="utf-8"), "after_deployment = [\n"
-    assert text.count(begins) == 1
-    written: Any = text.replace(begins, f"{begins}  {row.strip()},\n")
+    written = default_text() + row
     with pytest.raises(ProcedureFaults, match="clear_cache"):
         Procedure.from_toml(written)
     taken = Procedure.from_toml(written, step_types=STEP_TYPES | {"clear_cache"})
-    assert taken.plans.after_deployment[0].type == "clear_cache"
+    assert taken.plans.after_deployment[-1].type == "clear_cache"

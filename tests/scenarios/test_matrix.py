@@ -16,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +31,7 @@ from environments.models import Account
 from releases.admin.operations import VERBS
 from releases.admin.operations.base import FilesField, Verb
 from releases.models import Deployment, Procedure, Release
+from releases.procedures.load import default_text
 from releases.state_machines.edges import edges, initial
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.cells import Rows
@@ -45,7 +45,6 @@ NEVER = ("auditor", "outsider")
 # What everybody may who may look: about himself alone.
 ONES_OWN = {"account:edit_own", "access:request", "delegation:request", "inbox:mark_all_read"}
 # These look at the repository first, which is an operation of its own (release:refresh_from_git) and keeps what was seen.
-TOML = Path(__file__).resolve().parents[2] / "releases" / "procedures" / "default.toml"
 LOOKING = {"release:submit", "release:sign_final_check", "deployment:schedule"}
 FACTS = frozenset({"releases.Fact"})
 LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
@@ -209,8 +208,7 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
             with rows.world.acting_as(name):
                 arguments = {key: value(field, instance) for key, field in verb.fields(instance).items()}
                 if verb.key == "procedure:load":
-                    content = TOML.read_text(encoding="utf-8")
-                    arguments["content"] = content.replace('"1.0.1"', '"1.9.8"')
+                    arguments["content"] = default_text().replace('"1.0.1"', '"1.9.8"')
                 tally[name, verb.key] += 1
                 point = transaction.savepoint_create()
                 try:

@@ -14,7 +14,7 @@ from typing import Any
 from releases.demo import repository, targets
 from releases.demo.site import Ci, Person, StoryFailed
 from releases.demo.stage import Stage, now
-from releases.procedures.load import DEFAULT
+from releases.procedures.load import default_text
 
 # With one look a second, 24 s leave room for one look that is lost on a busy machine (95 % must be there).
 WATCH_SECONDS, INTERVAL_SECONDS = 24, 1
@@ -119,21 +119,25 @@ def add_people(stage: Stage, first: Person, second: Person) -> None:
 
 
 def _procedure(stage: Stage) -> None:
-    text = DEFAULT.read_text("utf-8")
+    text = default_text()
     for wanted, put in (
         ('version = "1.0.1"\n', 'version = "1.0.2-demo.1"\n'),
         ("duration_seconds = 86400", f"duration_seconds = {WATCH_SECONDS}"),
         ("monitoring_seconds = 86400", f"monitoring_seconds = {WATCH_SECONDS}"),
-        ('limit = "3", k = 3, n = 5', 'limit = "3", k = 5, n = 5'),
+        ('limit = "3"\nk = 3', 'limit = "3"\nk = 5'),
         ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
     ):
         if wanted not in text:
             raise StoryFailed(f"the default procedure has no line {wanted!r}")
         text = text.replace(wanted, put, 1)
-    row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", origin = "written" },\n'
-    words = 'ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", origin = "default"'
-    added = f'  {{ date = 2024-03-23, version = "1.0.2-demo.1", {words} }},\n'
-    text = text.replace(row, row + added, 1)
+    text += """
+[[history]]
+date = 2024-03-23
+version = "1.0.2-demo.1"
+ja = "デモ用に監視を短縮"
+en = "Watch shortened for the demo"
+origin = "default"
+"""
     put_into_effect(stage, text, "the demo cannot wait for 24 hours")
     defaults, written = len(re.findall(r'origin = "default"', text)), len(re.findall(r'origin = "written"', text))
     stage.kept["procedure"] = {

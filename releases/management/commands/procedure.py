@@ -1,4 +1,4 @@
-"""manage.py procedure load FILE [--put-into-effect]: read a written procedure; activate the first of an empty system."""
+"""manage.py procedure load PATH [--put-into-effect]: read a written procedure; activate the first of an empty system."""
 
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ class Command(BaseCommand):
     help = "Reads a procedure from TOML; every fault is listed with its place, and then nothing is loaded."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the verb and the file."""
+        """Take the verb and the path."""
         parser.add_argument("verb", choices=["load"])
-        parser.add_argument("file", type=Path)
+        parser.add_argument("path", type=Path, help="a TOML file, or a folder of TOML files that make up one procedure")
         parser.add_argument("--put-into-effect", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         is how a system starts, and its procedure may have gone its own way since.
         """
         try:
-            content = read(options["file"], step_types=step_types.shapes(), check_types=check_types.shapes())
+            content = read(options["path"], step_types=step_types.shapes(), check_types=check_types.shapes())
         except ProcedureFaults as faults:
             raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
         in_force = Procedure.objects.filter(state="in_effect").first()
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             return
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
-                procedure = load(content, reason=f"manage.py procedure load {options['file'].name}")
+                procedure = load(content, reason=f"manage.py procedure load {options['path'].name}")
                 if (
                     options["put_into_effect"]
                     and not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists()

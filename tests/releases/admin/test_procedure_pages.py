@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from django.urls import reverse
@@ -14,21 +13,19 @@ from releases.admin.pages.procedure.difference import differences, effects, flat
 from releases.models import Procedure, Release
 from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content
-
-DEFAULT = Path(__file__).resolve().parents[3] / "releases" / "procedures" / "default.toml"
+from releases.procedures.load import default_text
 
 
 def other(acting_as: Callable[..., Any]) -> Procedure:
     """Load a draft that asks for three of the committee and gives tests a day more."""
-    text = DEFAULT.read_text()
+    text = default_text()
     changed = text.replace('version = "1.0.1"\n', 'version = "1.1.0"\n', 1)
     changed = changed.replace(
-        'subject = "regular", tier = "production", stage = 1, role = "committee", number = 2',
-        'subject = "regular", tier = "production", stage = 1, role = "committee", number = 3',
+        'subject = "regular"\ntier = "production"\nstage = 1\nrole = "committee"\nnumber = 2',
+        'subject = "regular"\ntier = "production"\nstage = 1\nrole = "committee"\nnumber = 3',
     ).replace("days_before = 7", "days_before = 8")
-    entry = next(line for line in text.splitlines() if "ロールバック手順の追加" in line)
-    added = entry.replace("1.0.1", "1.1.0").replace("2024-03-22", "2026-12-01").replace("の追加", "の強化")
-    changed = changed.replace(entry, entry.rstrip(",") + ",\n" + added)
+    entry = text[text.rindex("[[history]]") :]
+    changed += entry.replace("1.0.1", "1.1.0").replace("2024-03-22", "2026-12-01").replace("の追加", "の強化")
     assert tomllib.loads(changed) != tomllib.loads(text)
     with acting_as("manager"):
         return load(Content.from_toml(changed), reason="stricter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from releases.operations.notification.approve_external import approve_external, 
 from releases.operations.notification_rule.change import add, remove
 from releases.operations.release.prepare import cancel as call_off
 from releases.procedures.document import Procedure, ProcedureFaults
-from releases.procedures.load import DEFAULT
+from releases.procedures.load import default_text
 from releases.procedures.unnotified_ends import ENDS, PLAN
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter
@@ -128,8 +129,8 @@ def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(peop
 
 
 def test_a_procedure_that_tells_a_group_the_beginning_and_not_the_end_is_refused_with_its_place() -> None:
-    text = DEFAULT.read_text("utf-8")
-    line = next(row for row in text.splitlines() if '"deployment:fail"' in row)
+    text = default_text()
+    (line,) = re.findall(r'"deployment:fail"\nrecipient_groups = .*', text)
     with pytest.raises(ProcedureFaults) as faults:
         Procedure.from_toml(text.replace(line, line.replace('"partners", ', "")))
     (fault,) = faults.value.faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,10 @@ from releases import check_types, step_types
 from releases.evidence_readers import coverage, junit, performance, sarif, security_scan
 from releases.models import Document
 from releases.procedures.document import Procedure, ProcedureFaults
-from releases.procedures.load import DEFAULT, read
+from releases.procedures.load import DEFAULT, default_text, read
 from releases.procedures.values import DOCUMENTS, JUDGED_BY
 
-TEXT = DEFAULT.read_text("utf-8")
+TEXT = default_text()
 RAW = tomllib.loads(TEXT)
 
 
@@ -28,34 +29,99 @@ def _faults(text: str) -> dict[str, str]:
     return {fault.place: fault.message for fault in caught.value.faults}
 
 
-def _line(fragment: str) -> int:
-    return next(number for number, line in enumerate(TEXT.splitlines(), 1) if fragment in line)
+def _line(text: str, fragment: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if fragment in line)
 
 
 def test_all_faults_are_listed_at_once_with_their_lines() -> None:
-    text = (
-        TEXT.replace(
-            'type = "code_deploy", parameters = { direction = "deployment" }', 'type = "telepathy", parameters = {}'
-        )
-        .replace('"review", tiers = ["staging", "production"]', '"review", tiers = ["staging", "moon"]')
-        .replace("duration_seconds = 86400", 'duration_seconds = "long"')
-        .replace('zone = "Asia/Tokyo"\nstart = "01:00"', 'zone = "Asia/Atlantis"\nstart = "25:00"')
-        .replace('k = 3, n = 5, ja = "エラーレート10%以上"', 'k = 6, n = 5, ja = "エラーレート10%以上"')
-        .replace("records_years = 7", "records_years = 7\nforever = true")
-    )
+    text = TEXT
+    for wanted, put in (
+        ('type = "code_deploy"\nparameters.direction = "deployment"', 'type = "telepathy"\nparameters = {}'),
+        ('evidence = "review"\ntiers = ["staging", "production"]', 'evidence = "review"\ntiers = ["staging", "moon"]'),
+        ("\nduration_seconds = 86400", '\nduration_seconds = "long"'),
+        ('zone = "Asia/Tokyo"\nstart = "01:00"', 'zone = "Asia/Atlantis"\nstart = "25:00"'),
+        ('limit = "0.10"\nk = 3', 'limit = "0.10"\nk = 6'),
+        ('configuration.cache.en = "Local Redis"', "configuration.cache.en = 3"),
+        ("records_years = 7", "records_years = 7\nforever = true"),
+    ):
+        assert text.count(wanted) == 1, wanted
+        text = text.replace(wanted, put)
+    # The second branch of three, so that the rows of a row are counted anew for each.
+    before, after = text.split('ja = "検証環境用"')
+    text = before + 'ja = "検証環境用"' + after.replace('key = "tests"', 'key = "luck"', 1)
     faults = _faults(text)
     assert sorted(faults) == sorted(
         [
-            f"plans.deployment[2].type (line {_line('コードデプロイ')})",
-            f"gates[0].tiers[1] (line {_line('コードレビュー完了')})",
-            f"monitoring.duration_seconds (line {_line('duration_seconds')})",
-            f"schedule.regular.zone (line {_line('start = ') - 1})",
-            f"schedule.regular.start (line {_line('start = ')})",
-            f"triggers[4].k (line {_line('エラーレート10%以上')})",
-            f"retention.forever (line {len(TEXT.splitlines()) + 1})",
+            f"plans.deployment[2].type (line {_line(text, 'telepathy')})",
+            f"gates[0].tiers[1] (line {_line(text, 'moon')})",
+            f"monitoring.duration_seconds (line {_line(text, '"long"')})",
+            f"schedule.regular.zone (line {_line(text, 'Atlantis')})",
+            f"schedule.regular.start (line {_line(text, '25:00')})",
+            f"triggers[4].k (line {_line(text, 'k = 6')})",
+            f"environments[0].configuration.cache.en (line {_line(text, 'cache.en = 3')})",
+            f"protected_branches[1].requires[1].key (line {_line(text, 'luck')})",
+            f"retention.forever (line {_line(text, 'forever')})",
         ]
     )
-    assert "telepathy" in faults[f"plans.deployment[2].type (line {_line('コードデプロイ')})"]
+    assert "telepathy" in faults[f"plans.deployment[2].type (line {_line(text, 'telepathy')})"]
+
+
+def test_rows_in_inline_tables_have_their_lines_too() -> None:
+    text = 'purpose = [\n  { key = "a", ja = "い", en = "A", origin = "written" },\n  { key = "b" },\n]\n'
+    places = [place for place in _faults(text) if place.startswith("purpose")]
+    assert places == [f"purpose[1].{name} (line 3)" for name in ("origin", "ja", "en")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a copy of the default procedure."""
+    return shutil.copytree(DEFAULT, tmp_path / "own")
+
+
+def test_a_folder_is_one_document(folder: Path) -> None:
+    """The page takes its files one after another as one text."""
+    assert read(folder) == Procedure.from_toml(TEXT)
+    (folder / "8-01-history.toml").unlink()
+    with pytest.raises(ProcedureFaults, match=r"^history: is missing"):
+        read(folder)
+
+
+def test_a_fault_names_the_file_and_the_line(folder: Path) -> None:
+    places = set()
+    for name, place, wanted, put in (
+        ("6-02-thresholds.toml", "thresholds[0].value", 'value = "0.90"', "value = 0.9"),
+        ("7-02-rollback.toml", "rollback.assessment[2].en", 'en = "Timing"', 'en = ""'),
+    ):
+        text = (folder / name).read_text("utf-8")
+        (folder / name).write_text(text.replace(wanted, put), "utf-8")
+        places.add(f"{place} ({name}, line {_line(text, wanted)})")
+    with pytest.raises(ProcedureFaults) as caught:
+        read(folder)
+    assert {fault.place for fault in caught.value.faults} == places
+
+
+def test_a_key_that_two_files_define_names_both(folder: Path) -> None:
+    (folder / "9-more.toml").write_text('# More.\n\n[[gates]]\nkey = "more"\n\n[schedule.extra]\n', "utf-8")
+    with pytest.raises(ProcedureFaults) as caught:
+        read(folder)
+    first = {
+        name: _line((DEFAULT / name).read_text("utf-8"), "[") for name in ("6-01-gates.toml", "2-01-schedule.toml")
+    }
+    assert {str(fault) for fault in caught.value.faults} == {
+        f"gates (9-more.toml, line 3): is already defined in 6-01-gates.toml, line {first['6-01-gates.toml']}",
+        f"schedule (9-more.toml, line 6): is already defined in 2-01-schedule.toml, line {first['2-01-schedule.toml']}",
+    }
+
+
+def test_every_file_of_a_folder_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
+    for name in ("2-04-checklist.toml", "6-01-gates.toml"):
+        (folder / name).write_text("[[checklist\n", "utf-8")
+    with pytest.raises(ProcedureFaults) as caught:
+        read(folder)
+    assert [fault.place for fault in caught.value.faults] == ["2-04-checklist.toml", "6-01-gates.toml"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ProcedureFaults, match=r"empty: contains no TOML file"):
+        read(tmp_path / "empty")
 
 
 def _drop(section: str, **match: str) -> Callable[[dict[str, Any]], None]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from releases.procedures.document import Procedure
-from releases.procedures.load import DEFAULT, default
+from releases.procedures.load import default, default_text
 from releases.procedures.origin import marked
-
-ROW = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", origin = "written" },\n'
 
 
 def edited(*replacements: tuple[str, str], edition: str = "default") -> Procedure:
     """Return the default procedure, edited as a text and marked against the default itself."""
-    text = DEFAULT.read_text("utf-8").replace('version = "1.0.1"\n', 'version = "1.1.0"\n', 1)
-    row = f'  {{ date = 2026-12-01, version = "1.1.0", ja = "改訂", en = "Revised", origin = "{edition}" }},\n'
-    for wanted, put in ((ROW, ROW + row), *replacements):
+    text = default_text().replace('version = "1.0.1"\n', 'version = "1.1.0"\n', 1)
+    text += f'[[history]]\ndate = 2026-12-01\nversion = "1.1.0"\nja = "改訂"\nen = "Revised"\norigin = "{edition}"\n'
+    for wanted, put in replacements:
         assert wanted in text
         text = text.replace(wanted, put, 1)
     return marked(Procedure.from_toml(text), default())
 
 
 def test_a_changed_field_is_ours_and_its_neighbours_stay_the_written_procedures() -> None:
-    found = edited(('key = "coverage_min", value = "0.90"', 'key = "coverage_min", value = "0.80"'))
+    found = edited(('value = "0.90"', 'value = "0.80"'))
     changed = next(row for row in found.thresholds if row.key == "coverage_min")
     assert changed.origin == "written" and "value" in changed.default_fields
     before = {(place, origin) for place, origin, _fields in default().origins()}
@@ -30,21 +28,22 @@ def test_a_changed_field_is_ours_and_its_neighbours_stay_the_written_procedures(
 def test_a_section_and_a_nested_label_are_compared_as_well() -> None:
     found = edited(
         ("duration_seconds = 86400", "duration_seconds = 24"),
-        ('time = { ja = "深夜1:00-5:00"', 'time = { ja = "深夜2:00-4:00"'),
+        ('time.ja = "深夜1:00-5:00"', 'time.ja = "深夜2:00-4:00"'),
     )
     assert "duration_seconds" in found.monitoring.default_fields
     assert found.schedule.regular.time.default_fields == ("ja",) and "time" not in found.schedule.regular.default_fields
 
 
 def test_a_row_that_was_not_there_is_ours() -> None:
-    line = '  { key = "dependencies", group = "technical", ja = "依存関係の確認"'
-    new = '  { key = "licences", group = "technical", ja = "ライセンス", en = "Licences", origin = "written" },\n'
-    found = edited((line, new + line))
+    row = '[[checklist]]\nkey = "dependencies"\n'
+    words = 'ja = "ライセンス"\nen = "Licences"\ngroup = "technical"\norigin = "written"\n'
+    found = edited((row, f'[[checklist]]\nkey = "licences"\n{words}\n{row}'))
     assert {row.key: row.origin for row in found.checklist}["licences"] == "default"
 
 
 def test_a_default_of_ours_does_not_become_the_written_procedures() -> None:
-    found = edited(('milestones_due", "name"]', 'name"]'), ('key = "tester", ja = "テスト担当者", en = "Tester", account = "person", origin = "default"', 'key = "tester", ja = "テスト担当者", en = "Tester", account = "person", origin = "written"'))  # fmt: skip
+    tester = 'en = "Tester"\naccount = "person"\norigin = '
+    found = edited(('milestones_due", "name"]', 'name"]'), (f'{tester}"default"', f'{tester}"written"'))
     assert "milestones_due" in found.schedule.regular.default_fields
     assert next(row for row in found.roles if row.key == "tester").origin == "default"
 
