@@ -19,8 +19,8 @@ from audit.operation import operation
 from benchmarks.bench_wake import until
 from benchmarks.report import Report, Spread
 from releases.models import Measurement, MonitoringPeriod
-from releases.operations.monitoring.start import triggers_of
 from releases.operations.release.plan import active_procedure
+from releases.queries.monitoring import triggers_of
 from tests.releases.conftest import World
 from tests.releases.metric_sources.pages import Page, Site, site
 

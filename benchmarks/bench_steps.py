@@ -18,11 +18,11 @@ from audit.actor import Actor, acting
 from audit.models import Event
 from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
+from environments.targets.base import Parameters, Probe, StepContext, StepType
+from environments.targets.runner import base_environment
 from releases import step_types
 from releases.models import Step, StepAttempt
-from releases.step_types.base import Parameters, Probe, StepContext, StepType
 from releases.step_types.command import Command, CommandParameters
-from releases.step_types.runner import base_environment
 from tests.releases.conftest import World
 
 STEPS = int(os.environ.get("RINGI_BENCH_STEPS", "200"))
@@ -108,7 +108,7 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
 
 def context(root: Path, ordinal: int) -> StepContext:
     """Return a context like the executor's, for the kind alone."""
-    from releases.step_types.base import TargetSpec
+    from environments.targets.base import TargetSpec
 
     return StepContext(
         key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, deployment_key="deployment:0",

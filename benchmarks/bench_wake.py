@@ -14,12 +14,12 @@ from rq import Worker
 from audit.clock import now
 from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
+from environments.targets.base import TargetSpec
+from environments.targets.target import journal_lines
 from releases.models import Deployment, StepAttempt
 from releases.operations.deployment.enqueue import AHEAD
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.queries.target_spec import spec_of
-from releases.step_types.base import TargetSpec
-from releases.step_types.target import journal_lines
 from releases.worker.context import target_of
 from tests.releases.conftest import World
 

@@ -10,13 +10,12 @@ from functools import partial
 from audit.actor import Actor, acting
 from audit.trace import tracing
 from environments.actors import person
+from environments.targets.masking import clean
+from environments.targets.written_rows import written_since
 from releases.dispatch import EPOCH
 from releases.models import ReleaseImport, Rollback
 from releases.operations.document.publish import publish
 from releases.operations.dump.delete import delete
-from releases.operations.monitoring.checks import run_checks
-from releases.operations.monitoring.measure import record_measurement
-from releases.operations.notification_delivery.lanes import deliver_all
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.release import import_past
 from releases.operations.rollback.confirm_late import why_not_approved
@@ -25,10 +24,11 @@ from releases.operations.rollback.start import not_possible, start_rollback
 from releases.operations.target import measure
 from releases.queries.rollback_candidates import restores
 from releases.queries.target_spec import configuration_of, spec_of
-from releases.step_types.masking import clean
-from releases.step_types.written_rows import written_since
 from releases.worker.context import target_of
+from releases.worker.delivery_lanes import deliver_all
 from releases.worker.executor import run_from, worker_name
+from releases.worker.measurement import record_measurement
+from releases.worker.monitoring_checks import run_checks
 from releases.worker.timeouts import TimedOut, interrupt_after
 
 log = logging.getLogger(__name__)

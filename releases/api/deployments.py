@@ -10,6 +10,7 @@ from ninja import Router
 
 from audit.cover import warning
 from audit.refusals import InvalidInput
+from environments.targets.words import told
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.releases import ApiVerb, MustIn, ReasonIn, refuse_to_sign
@@ -27,7 +28,6 @@ from releases.models import Deployment, Step, StepOutput
 from releases.operations.deployment import decide
 from releases.operations.deployment.request import request as request_operation
 from releases.operations.deployment.schedule import cancel, schedule
-from releases.step_types.words import told
 
 router = Router(tags=["deployments"])
 ci = Router(tags=["ci"])

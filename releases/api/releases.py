@@ -42,15 +42,16 @@ from releases.gates.evaluation import evaluate
 from releases.models import Deployment, Procedure, Release
 from releases.operations.release import (
     copy,
-    make_tag,
+    create_tag,
     plan,
     prepare,
     refresh_from_git,
     reschedule,
     select_commit,
+    set_version,
     submit,
-    suggest_version,
 )
+from releases.operations.release.withdraw_request import withdraw_request
 from releases.queries import changes_since
 from releases.worker.dry_run import dry_run
 
@@ -183,7 +184,7 @@ class ApiVerb:
 VERBS: tuple[ApiVerb, ...] = (
     ApiVerb("edit", EditIn, _edit, "Set fields of a draft."),
     ApiVerb("copy", CopyIn, copy.copy, "Copy to a new release; answers with the new one."),
-    ApiVerb("set_version", VersionIn, suggest_version.set_version, "Choose another version for a draft."),
+    ApiVerb("set_version", VersionIn, set_version.set_version, "Choose another version for a draft."),
     ApiVerb(
         "select_commit",
         CommitIn,
@@ -199,12 +200,12 @@ VERBS: tuple[ApiVerb, ...] = (
         "Set the scheduled start, inside a change window.",
     ),
     ApiVerb("lock_scope", ReasonIn, prepare.lock_scope, "Lock the scope (T-14)."),
-    ApiVerb("create_tag", ReasonIn, make_tag.make_tag, "Create the signed tag of a release whose scope is locked."),
+    ApiVerb("create_tag", ReasonIn, create_tag.make_tag, "Create the signed tag of a release whose scope is locked."),
     ApiVerb("refresh_from_git", NothingIn, refresh_from_git.refresh_from_git, "Refresh from Git."),
     ApiVerb("complete_testing", ReasonIn, prepare.complete_testing, "Complete testing (T-7)."),
     ApiVerb("close", ReasonIn, prepare.close, "Close a release that does not go to production."),
     ApiVerb("submit", ReasonIn, submit.submit, "Submit for approval."),
-    ApiVerb("withdraw_request", ReasonIn, prepare.withdraw_request, "Withdraw the approval request."),
+    ApiVerb("withdraw_request", ReasonIn, withdraw_request, "Withdraw the approval request."),
     ApiVerb("reopen_scope", MustIn, prepare.reopen_scope, "Reopen the scope; ends the approval request."),
     ApiVerb(
         "reschedule", RescheduleIn, reschedule.reschedule, "Reschedule an approved release to another change window."

@@ -5,6 +5,7 @@ from typing import Any
 
 from ninja import Schema
 
+from environments.targets.words import told
 from releases.api.since import CommitOut, SinceOut
 from releases.api.words import (
     ChangeKind,
@@ -20,8 +21,7 @@ from releases.api.words import (
 from releases.gates.base import Answer
 from releases.gates.content import clause_labels
 from releases.models import Deployment, Evidence, Release, Step
-from releases.operations.decision_request.ask import asked_of
-from releases.step_types.words import told
+from releases.queries.decision_request import asked_of
 
 
 class GateOut(Schema):

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
+from environments.targets.base import Parameters
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
 from releases.check_types.excerpt import excerpt
 from releases.metric_sources.alert_list import AlertListParameters, NoAlertList, above, firing
-from releases.step_types.base import Parameters
-from releases.step_types.words import gettext as _
 
 
 class AlertsParameters(AlertListParameters):

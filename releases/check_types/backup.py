@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from environments.targets import database as databases
+from environments.targets.base import Parameters, StepFailed, TargetSpec
+from environments.targets.declared import Field, field_validator
+from environments.targets.runner import run_tool
+from environments.targets.target import database_of
+from environments.targets.trees import sha256_of
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import excerpt
-from releases.step_types import database as databases
-from releases.step_types.backup import sha256_of
-from releases.step_types.base import Parameters, StepFailed, TargetSpec
-from releases.step_types.declared import Field, field_validator
-from releases.step_types.runner import run_tool
-from releases.step_types.target import database_of
-from releases.step_types.words import gettext as _
 
 
 class BackupCheckParameters(Parameters):

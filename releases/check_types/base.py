@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from releases.step_types.base import Parameters, StepFailed, TargetSpec
-from releases.step_types.ssh import call, place
+from environments.targets.base import Parameters, StepFailed, TargetSpec
+from environments.targets.ssh import call, place
 
 
 class Result(enum.Enum):

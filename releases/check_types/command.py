@@ -4,13 +4,13 @@ import re
 import shlex
 from typing import Annotated, ClassVar
 
+from environments.targets.base import Parameters, StepFailed
+from environments.targets.declared import Field, StringConstraints, field_validator, model_validator
+from environments.targets.target import filled
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import excerpt, run_program
 from releases.check_types.limits import LimitParameters
-from releases.step_types.base import Parameters, StepFailed
-from releases.step_types.declared import Field, StringConstraints, field_validator, model_validator
-from releases.step_types.target import filled
-from releases.step_types.words import gettext as _
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Code = Annotated[int, Field(ge=0, le=255)]

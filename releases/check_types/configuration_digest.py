@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar
 
+from environments.targets.base import Parameters, StepFailed
+from environments.targets.configuration_file import configuration_digest, digest_of, path_of, rendered
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
-from releases.step_types.base import Parameters, StepFailed
-from releases.step_types.configuration_file import configuration_digest, digest_of, path_of, rendered
-from releases.step_types.words import gettext as _
 
 
 class ConfigurationDigestParameters(Parameters):

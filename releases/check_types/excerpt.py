@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from releases.step_types.masking import masked, passwords_in
-from releases.step_types.runner import Outcome, run_on
+from environments.targets.masking import masked, passwords_in
+from environments.targets.runner import Outcome, run_on
 
 if TYPE_CHECKING:
     from releases.check_types.base import CheckContext

@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
+from environments.targets.base import Parameters
+from environments.targets.json_paths import at_path
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
 from releases.check_types.excerpt import excerpt
 from releases.metric_sources.fetch import Fetched, NoAnswer, TooSlow, ask
-from releases.step_types.base import Parameters
-from releases.step_types.json_paths import at_path
-from releases.step_types.words import gettext as _
 
 PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
 

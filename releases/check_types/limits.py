@@ -2,8 +2,8 @@
 
 from decimal import Decimal, InvalidOperation
 
-from releases.step_types.base import Parameters
-from releases.step_types.declared import Field
+from environments.targets.base import Parameters
+from environments.targets.declared import Field
 
 
 class LimitParameters(Parameters):

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from environments.targets import log_position
+from environments.targets.base import Parameters, Pattern
+from environments.targets.declared import Field, model_validator
+from environments.targets.log_position import Rest
+from environments.targets.service_settings import log_errors_of
+from environments.targets.target import Layout, journal_lines, lock_record
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import MOST_LINES, excerpt
-from releases.step_types import log_position
-from releases.step_types.base import Parameters, Pattern
-from releases.step_types.declared import Field, model_validator
-from releases.step_types.log_position import Rest
-from releases.step_types.service_settings import log_errors_of
-from releases.step_types.target import Layout, journal_lines, lock_record
-from releases.step_types.words import gettext as _
 
 
 class LogParameters(Parameters):

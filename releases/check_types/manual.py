@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar
 
+from environments.targets.base import Parameters
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
-from releases.step_types.base import Parameters
-from releases.step_types.words import gettext as _
 
 
 class ManualParameters(Parameters):

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from environments.targets.base import Parameters
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
 from releases.metric_sources import UnknownSource, source
 from releases.metric_sources.base import NOTHING, MetricName, Reading
-from releases.step_types.base import Parameters
-from releases.step_types.words import gettext as _
 
 COUNTED_BY = {"error_rate": "requests", "response_time": "duration_count"}
 

@@ -7,12 +7,12 @@ from typing import ClassVar
 from cryptography import x509
 from pydantic import Field, model_validator
 
+from environments.targets.base import Parameters, Pattern
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
 from releases.check_types.excerpt import excerpt
 from releases.check_types.http import PagePath
 from releases.metric_sources.fetch import Fetched, NoAnswer, ask
-from releases.step_types.base import Parameters, Pattern
-from releases.step_types.words import gettext as _
 
 
 class SecurityParameters(Parameters):

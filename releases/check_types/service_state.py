@@ -6,14 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from environments.targets.base import Parameters, Probe, StepFailed
+from environments.targets.declared import Field
+from environments.targets.service_proof import lives, occupied, recorded_service, serving
+from environments.targets.service_settings import service_of
+from environments.targets.target import Layout, filled
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import excerpt, run_program
-from releases.step_types.base import Parameters, Probe, StepFailed
-from releases.step_types.declared import Field
-from releases.step_types.service_proof import lives, occupied, recorded_service, serving
-from releases.step_types.service_settings import service_of
-from releases.step_types.target import Layout, filled
-from releases.step_types.words import gettext as _
 
 # Exit status of a status command: the program runs; it does not (LSB Core 4.1, §22.2, "Init Script Actions").
 RUNS, STANDS = 0, (1, 2, 3)

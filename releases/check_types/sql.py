@@ -4,14 +4,14 @@ from typing import Any, ClassVar
 
 import psycopg
 
+from environments.targets.base import Parameters
+from environments.targets.declared import Field, model_validator
+from environments.targets.target import database_of
+from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import excerpt
 from releases.check_types.limits import LimitParameters
 from releases.metric_sources.read_only import ReadStatement, read_rows
-from releases.step_types.base import Parameters
-from releases.step_types.declared import Field, model_validator
-from releases.step_types.target import database_of
-from releases.step_types.words import gettext as _
 
 
 class SqlParameters(LimitParameters):

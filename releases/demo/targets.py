@@ -21,13 +21,14 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from environments.targets.base import StepContext, TargetSpec, Version
+from environments.targets.processes import start_time
+from environments.targets.service_proof import running_service
+from environments.targets.target import Measured, journal_lines, measure
 from releases.demo.repository import Built
-from releases.step_types.base import StepContext, TargetSpec, Version
 from releases.step_types.code_deploy import CodeDeploy
 from releases.step_types.configuration_update import ConfigurationUpdate
-from releases.step_types.processes import start_time
-from releases.step_types.service_control import ServiceControl, running_service, stop_service
-from releases.step_types.target import Measured, journal_lines, measure
+from releases.step_types.service_control import ServiceControl, stop_service
 
 ENVIRONMENTS = ("development", "staging", "production")
 ROWS = {"development": 200, "staging": 200, "production": 3000}

@@ -1,12 +1,12 @@
 """Is there a granted round about exactly this content, in force now?"""
 
+from environments.targets.words import gettext as _
 from releases.gates import authorship, quorum
 from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.gates.content import clause_labels, difference, digest, document
 from releases.gates.evidence import worse_since
 from releases.models import ApprovalRequest
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:

@@ -7,10 +7,10 @@ from django.db.models import Q
 
 from audit.refusals import GateNotPassed
 from environments.models import Account, ConfigurationVersion
+from environments.targets.words import gettext as _
 from releases.gates.base import procedure_of
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release, Waiver
 from releases.sources import git
-from releases.step_types.words import gettext as _
 
 # What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
 COMMITS = {"authors": "commit author", "committers": "committer"}

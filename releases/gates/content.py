@@ -6,11 +6,11 @@ from typing import Any
 import rfc8785
 
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
+from environments.targets.words import gettext as _
 from releases.gates.base import procedure_of
 from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
 from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
 from releases.notifications.templates.events import PRE_RELEASED
-from releases.step_types.words import gettext as _
 
 # What stands for the known keys of an application that has none.
 NO_SIGNERS = hashlib.sha256(b"").hexdigest()

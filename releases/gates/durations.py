@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import connection
 
+from environments.targets.words import gettext as _
 from releases.models import Release, Step
-from releases.step_types.words import gettext as _
 
 # From how many deployments on the past is believed, and how many of the latest are looked at.
 ENOUGH, LATEST = 5, 100

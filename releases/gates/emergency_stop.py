@@ -5,9 +5,9 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import Environment
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, Known
 from releases.models import EmergencyStop
-from releases.step_types.words import gettext as _
 
 KEY = "emergency_stop"
 LABELS = ("緊急停止", "Emergency stop")

@@ -8,6 +8,7 @@ from django.utils.translation import get_language
 from audit.refusals import GateNotPassed
 from environments import calendar
 from environments.models import Environment
+from environments.targets.words import gettext as _
 from releases.gates import (
     approval,
     emergency_stop,
@@ -23,7 +24,6 @@ from releases.gates import (
 )
 from releases.gates.base import Answer, Ask, GateContext, Known
 from releases.models import Release, Waiver
-from releases.step_types.words import gettext as _
 
 # One line a kind: the name that the procedure's gates use, and who answers.
 GATES: tuple[tuple[str, Ask], ...] = (

@@ -8,11 +8,11 @@ from datetime import datetime
 from django.utils.translation import get_language
 
 from environments.models import Environment
+from environments.targets.words import gettext as _
 from releases import evidence_readers as reading
 from releases.gates.base import Answer, GateContext, Known, not_passed, passed, unknown
 from releases.models import DeployedVersion, Evidence, Procedure, Release
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 # So many reports are named in a sentence.
 MOST_NAMED = 5

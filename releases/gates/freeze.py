@@ -6,10 +6,10 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import ChangeFreeze
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 
 def _active(context: GateContext, freezes: list[ChangeFreeze]) -> list[ChangeFreeze]:

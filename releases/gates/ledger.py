@@ -8,9 +8,9 @@ from django.utils.translation import override
 from audit.refusals import GateNotPassed
 from audit.standing import Standing, standing
 from environments.models import Environment
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, Known
 from releases.models import Release
-from releases.step_types.words import gettext as _
 
 KEY = "ledger"
 

@@ -3,10 +3,10 @@
 from django.utils.translation import override
 
 from environments.models import Environment
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, Known
 from releases.models import Release
 from releases.sources import versions
-from releases.step_types.words import gettext as _
 
 KEY = "outdated"
 

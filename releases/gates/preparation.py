@@ -3,10 +3,10 @@
 from django.utils.translation import get_language
 
 from environments.language import listed
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.models import DeployedVersion, TeamMember
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 
 def checklist(context: GateContext, gate: Gate) -> Answer:

@@ -1,8 +1,8 @@
 """Has the same content been verified in each earlier environment? (E1)"""
 
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:

@@ -13,11 +13,11 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Environment
 from environments.roles import ROLE_CHOICES
+from environments.targets.words import gettext as _
 from releases.gates import authorship
 from releases.gates.base import procedure_of
 from releases.models import ApprovalDecision, ApprovalRequest, Release
 from releases.procedures.document import Procedure as Content
-from releases.step_types.words import gettext as _
 
 # Under this name a round that a page shows keeps its count.
 SHOWN = "_shown_count"

@@ -4,11 +4,11 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import Environment
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, not_passed, passed
 from releases.gates.content import digest
 from releases.models import Deployment, Release
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 
 def rehearsed(release: Release, environment: Environment) -> Deployment | None:

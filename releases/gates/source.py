@@ -8,13 +8,13 @@ from django.conf import settings
 from django.utils.translation import get_language
 
 from environments.language import listed
+from environments.targets.words import gettext as _
 from releases.gates import evidence
 from releases.gates.base import Answer, GateContext, not_passed, passed, unknown
 from releases.models import Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.sources import git, versions
-from releases.step_types.words import gettext as _
 
 
 def tag(context: GateContext, gate: Gate) -> Answer:

@@ -15,11 +15,11 @@ from audit.refusals import GateNotPassed
 from environments import access
 from environments.models import Account, Environment
 from environments.roles import PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.targets.words import gettext as _
 from releases.gates.quorum import Rule, empty
 from releases.models import ApprovalRequest, Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.values import TIERLESS
-from releases.step_types.words import gettext as _
 
 FINAL_CHECK, CHECKLIST = "final_check", "checklist"
 UNMET = "procedure:report_overdue"

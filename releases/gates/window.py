@@ -7,11 +7,11 @@ from django.utils.translation import get_language
 
 from environments import calendar
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
+from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, Known, not_passed, passed
 from releases.gates.durations import durations
 from releases.models import Release
 from releases.procedures.parts import Gate
-from releases.step_types.words import gettext as _
 
 
 def opening(

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from environments.targets.base import Parameters, TargetSpec
+from environments.targets.json_paths import ABSENT, at_path
+from environments.targets.words import gettext as _
 from releases.metric_sources.fetch import NoAnswer, ask
-from releases.step_types.base import Parameters, TargetSpec
-from releases.step_types.json_paths import ABSENT, at_path
-from releases.step_types.words import gettext as _
 
 ACTIVE = "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=false"
 

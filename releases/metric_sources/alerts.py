@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
+from environments.targets.base import Parameters, TargetSpec
 from releases.metric_sources.alert_list import AlertListParameters, NoAlertList, above, firing
 from releases.metric_sources.base import NOTHING, MetricSource, Reading
-from releases.step_types.base import Parameters, TargetSpec
 
 HOUR = 3600.0
 MOST = 1000

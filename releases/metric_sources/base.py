@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
+from environments.targets.base import Parameters, StepFailed, TargetSpec
+from environments.targets.declared import StringConstraints
+from environments.targets.ssh import call, place
 from releases.metric_sources.counters import COUNTERS, DERIVED, derived
-from releases.step_types.base import Parameters, StepFailed, TargetSpec
-from releases.step_types.declared import StringConstraints
-from releases.step_types.ssh import call, place
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 # A source answers within 5 s; reaching its host takes as long at most.

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from environments.targets.base import Parameters, TargetSpec
+from environments.targets.words import gettext as _
 from releases.metric_sources import UnknownSource, source
 from releases.metric_sources.base import MetricSource, Reading
-from releases.step_types.base import Parameters, TargetSpec
-from releases.step_types.words import gettext as _
 
 # What a target is watched by when its settings do not say.
 USUAL: tuple[Mapping[str, Any], ...] = ({"source": "prometheus_text", "parameters": {}},)

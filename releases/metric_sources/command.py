@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
+from environments.targets.base import Parameters, StepFailed, TargetSpec
+from environments.targets.declared import Field, StringConstraints
+from environments.targets.json_paths import number_in
+from environments.targets.runner import run_on
+from environments.targets.target import filled
+from environments.targets.words import gettext as _
 from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
-from releases.step_types.base import Parameters, StepFailed, TargetSpec
-from releases.step_types.declared import Field, StringConstraints
-from releases.step_types.json_paths import number_in
-from releases.step_types.runner import run_on
-from releases.step_types.target import filled
-from releases.step_types.words import gettext as _
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from environments.connectivity.addresses import listed_by
+from environments.targets.base import TargetSpec
 from releases.sources.exchange import Fetched, NoAnswer, TooSlow, fetch
-from releases.step_types.base import TargetSpec
 
 __all__ = ["Fetched", "NoAnswer", "TooSlow", "ask", "fetch"]
 

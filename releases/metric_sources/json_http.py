@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from environments.targets.base import Parameters, TargetSpec
+from environments.targets.json_paths import ABSENT, at_path, number_in
+from environments.targets.words import gettext as _
 from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metric_sources.pages import page_of
-from releases.step_types.base import Parameters, TargetSpec
-from releases.step_types.json_paths import ABSENT, at_path, number_in
-from releases.step_types.words import gettext as _
 
 
 class JsonHttpParameters(Parameters):

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
+from environments.targets.base import TargetSpec
+from environments.targets.words import gettext as _
 from releases.metric_sources.base import Reading
 from releases.metric_sources.fetch import Fetched, NoAnswer, ask
-from releases.step_types.base import TargetSpec
-from releases.step_types.words import gettext as _
 
 
 def page_of(target: TargetSpec, url: str, seconds: float) -> tuple[datetime, Fetched | Reading]:

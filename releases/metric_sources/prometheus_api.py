@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from pydantic import Field, StringConstraints
 
+from environments.targets.base import Parameters, TargetSpec
+from environments.targets.json_paths import at_path
+from environments.targets.words import gettext as _
 from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metric_sources.fetch import NoAnswer, ask
-from releases.step_types.base import Parameters, TargetSpec
-from releases.step_types.json_paths import at_path
-from releases.step_types.words import gettext as _
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 # The label that tells the answers of one request apart, and the answer that says when Prometheus looked last.

@@ -9,11 +9,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field
 
+from environments.targets.base import Parameters, Pattern, TargetSpec
+from environments.targets.words import gettext as _
 from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metric_sources.counters import COUNTERS
 from releases.metric_sources.pages import page_of
-from releases.step_types.base import Parameters, Pattern, TargetSpec
-from releases.step_types.words import gettext as _
 
 
 class PrometheusTextParameters(Parameters):

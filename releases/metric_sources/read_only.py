@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import psycopg
 from psycopg import sql
 
-from releases.step_types.declared import AfterValidator, StringConstraints
+from environments.targets.declared import AfterValidator, StringConstraints
 
 READS = re.compile(r"\s*(select|with|values|table)\b", re.IGNORECASE)
 

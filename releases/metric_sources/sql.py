@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import psycopg
 
+from environments.targets.base import Parameters, TargetSpec
+from environments.targets.declared import Field
+from environments.targets.target import database_of
+from environments.targets.words import gettext as _
 from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
 from releases.metric_sources.read_only import ReadStatement, read_rows
-from releases.step_types.base import Parameters, TargetSpec
-from releases.step_types.declared import Field
-from releases.step_types.target import database_of
-from releases.step_types.words import gettext as _
 
 
 class SqlSourceParameters(Parameters):

@@ -1,5 +1,7 @@
 """A question to the team: it has a deadline, goes to more people meanwhile, and ends with the agreed default."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -50,3 +52,10 @@ class DecisionRequest(models.Model):
     def ended_to(self, default: str) -> bool:
         """Tell whether nobody has answered and this is what happened instead."""
         return self.answered_at is not None and self.answered_by_id is None and self.answer == default
+
+    @classmethod
+    def close_open(cls, deployment: Deployment, answer: str, account: Account | None, moment: datetime) -> None:
+        """Close a deployment's open one, inside an open operation; `answer` is the key of the operation that gave it."""
+        for request in cls.objects.select_for_update(no_key=True).filter(deployment=deployment, answered_at=None):
+            request.answer, request.answered_by, request.answered_at = answer, account, moment
+            request.save()

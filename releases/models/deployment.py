@@ -92,6 +92,16 @@ class Deployment(DeploymentMachine):
         """Tell whether this person, by whichever account, counts as having started it."""
         return any(account.is_among(one.identities) for one in self.starters)
 
+    def cancel_rest(self, moment: datetime) -> None:
+        """Drop the steps that will not run and give up those in doubt, inside an open operation."""
+        for step in self.steps.filter(state__in=["pending", "ready", "on_hold", "outcome_unknown"]):
+            if step.state == "outcome_unknown":
+                step.mark_failed()
+            else:
+                step.cancel()
+            step.ended_at = moment
+            step.save()
+
     @property
     def due_at(self) -> datetime | None:
         """Return when it may begin: its hour, or the next try after a gate was closed then. None before it has one."""

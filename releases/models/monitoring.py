@@ -120,7 +120,7 @@ class Measurement(Covered):
 class MonitoringCheck(Covered):
     """One check during a watch, as it came out: value, limit, result, and the output kept as proof.
 
-    position: where a look at the log ended (releases/step_types/log_position.py), from which the next one goes on.
+    position: where a look at the log ended (environments/targets/log_position.py), from which the next one goes on.
     """
 
     class Result(models.TextChoices):

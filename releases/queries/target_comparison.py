@@ -8,10 +8,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from releases.step_types.base import TargetSpec
-from releases.step_types.configuration_file import digest_of, path_of, rendered
-from releases.step_types.masking import masked
-from releases.step_types.target import Measured
+from environments.targets.base import TargetSpec
+from environments.targets.configuration_file import digest_of, path_of, rendered
+from environments.targets.masking import masked
+from environments.targets.target import Measured
 
 MOST_LINES = 10
 _KEY_OF = re.compile(r'\s*"?([A-Za-z_][A-Za-z0-9_]*)"?\s*[=:]')

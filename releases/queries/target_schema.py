@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from environments.language import listed
 from environments.secret_detection import reveals_secret
-from releases.step_types.configuration_file import Kept
-from releases.step_types.sandbox import opens_ours
-from releases.step_types.service_settings import Service
-from releases.step_types.ssh.place import Place
+from environments.targets.configuration_file import Kept
+from environments.targets.sandbox import opens_ours
+from environments.targets.service_settings import Service
+from environments.targets.ssh.place import Place
 
 
 def _address(text: str) -> str:

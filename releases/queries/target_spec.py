@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
+from environments.targets.base import TargetSpec
+from environments.targets.masking import passwords_in
+from environments.targets.ssh import place as ssh
 from releases.models import DeployedVersion, MonitoringPeriod
 from releases.sources import git
 from releases.sources.git.remote import as_lines
-from releases.step_types.base import TargetSpec
-from releases.step_types.masking import passwords_in
-from releases.step_types.ssh import place as ssh
 
 
 def spec_of(target: DeploymentTarget, wanted: int | None = None) -> TargetSpec:

@@ -8,13 +8,13 @@ from typing import Any
 from audit.refusals import InvalidInput
 from environments.connectivity.addresses import networks
 from environments.models import DeploymentTarget
+from environments.targets.base import StepFailed, TargetSpec
+from environments.targets.path_identity import shared_with
+from environments.targets.words import gettext as _
 from releases.metric_sources.collection import WrongSources, places_of
 from releases.queries import target_schema
 from releases.queries.target_spec import spec_of
-from releases.step_types.base import StepFailed, TargetSpec
 from releases.step_types.http_call import faults_of_hosts
-from releases.step_types.path_identity import shared_with
-from releases.step_types.words import gettext as _
 
 
 def require_valid(settings: Any) -> None:

@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel
 
+from environments.targets.base import StepType
 from releases.step_types.ansible_playbook import AnsiblePlaybook
 from releases.step_types.backup import Backup
-from releases.step_types.base import StepType
 from releases.step_types.code_deploy import CodeDeploy
 from releases.step_types.command import Command
 from releases.step_types.configuration_update import ConfigurationUpdate

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed, TargetSpec
-from releases.step_types.configuration_file import quoted
-from releases.step_types.declared import Field, StringConstraints, field_validator
-from releases.step_types.masking import masked
-from releases.step_types.runner import secrets_of
-from releases.step_types.sandbox import shared
-from releases.step_types.target import Held, Layout, TargetStep, journal, journal_lines, write_atomically
-from releases.step_types.words import gettext as _
+from environments.targets.base import Parameters, Probe, StepContext, StepFailed, TargetSpec
+from environments.targets.configuration_file import quoted
+from environments.targets.declared import Field, StringConstraints, field_validator
+from environments.targets.masking import masked
+from environments.targets.runner import secrets_of
+from environments.targets.sandbox import shared
+from environments.targets.target import Held, Layout, TargetStep, journal, journal_lines, write_atomically
+from environments.targets.words import gettext as _
 
 PROGRAM = "ansible-playbook"
 # Loaded by the program itself: what became of each host, in a file, however long the output was.

@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from releases.step_types import database as databases
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed
-from releases.step_types.configuration_file import path_of
-from releases.step_types.sandbox import shared
-from releases.step_types.target import (
+from environments.targets import database as databases
+from environments.targets.base import Parameters, Probe, StepContext, StepFailed
+from environments.targets.configuration_file import path_of
+from environments.targets.sandbox import shared
+from environments.targets.target import (
     Held,
     Layout,
     TargetStep,
@@ -25,11 +25,11 @@ from releases.step_types.target import (
     private_folder,
     write_atomically,
 )
-from releases.step_types.trees import sync_folder
-from releases.step_types.words import gettext as _
+from environments.targets.trees import sha256_of, sync_folder
+from environments.targets.words import gettext as _
 
 if TYPE_CHECKING:
-    from releases.step_types.database import Database
+    from environments.targets.database import Database
 
 _DATA_ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE DATA (\S+) (.+) \S+$", re.MULTILINE)
 _RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"')
@@ -224,12 +224,6 @@ def _empty(database: Database, held: Held) -> bool:
 
 def _program(database: Database, name: str) -> str:
     return os.path.join(database.binaries, name) if database.binaries else name
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _facts(folder: Path) -> dict[str, Any] | None:

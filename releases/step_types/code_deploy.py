@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from releases.step_types import trees
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed
-from releases.step_types.log_position import log_position
-from releases.step_types.target import Held, Layout, TargetStep, journal_lines, journal_once
-from releases.step_types.words import gettext as _
+from environments.targets import trees
+from environments.targets.base import Parameters, Probe, StepContext, StepFailed
+from environments.targets.log_position import log_position
+from environments.targets.target import Held, Layout, TargetStep, journal_lines, journal_once
+from environments.targets.words import gettext as _
 
 
 class CodeParameters(Parameters):

@@ -5,12 +5,12 @@ import time
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from releases.step_types.base import Parameters, Probe, StepContext
-from releases.step_types.declared import Field, StringConstraints
-from releases.step_types.masking import masked
-from releases.step_types.runner import secrets_of
-from releases.step_types.target import Held, TargetStep, filled, journal, journal_lines
-from releases.step_types.words import gettext as _
+from environments.targets.base import Parameters, Probe, StepContext
+from environments.targets.declared import Field, StringConstraints
+from environments.targets.masking import masked
+from environments.targets.runner import secrets_of
+from environments.targets.target import Held, TargetStep, filled, journal, journal_lines
+from environments.targets.words import gettext as _
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 

@@ -3,8 +3,8 @@
 import shlex
 from typing import Any, ClassVar, Literal
 
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed
-from releases.step_types.configuration_file import (
+from environments.targets.base import Parameters, Probe, StepContext, StepFailed
+from environments.targets.configuration_file import (
     configuration_digest,
     digest_of,
     kept_of,
@@ -12,9 +12,9 @@ from releases.step_types.configuration_file import (
     rendered,
     write_by_command,
 )
-from releases.step_types.target import Held, TargetStep, journal_lines, journal_once, write_atomically
-from releases.step_types.trees import sync_folder
-from releases.step_types.words import gettext as _
+from environments.targets.target import Held, TargetStep, journal_lines, journal_once, write_atomically
+from environments.targets.trees import sync_folder
+from environments.targets.words import gettext as _
 
 
 class ConfigurationParameters(Parameters):

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from releases.step_types import database as databases, written_rows
-from releases.step_types.backup import sha256_of
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed
-from releases.step_types.configuration_file import kept_of, render_configuration
-from releases.step_types.target import (
+from environments.targets import database as databases, written_rows
+from environments.targets.base import Parameters, Probe, StepContext, StepFailed
+from environments.targets.configuration_file import kept_of, render_configuration
+from environments.targets.target import (
     Held,
     Layout,
     TargetStep,
@@ -23,11 +22,11 @@ from releases.step_types.target import (
     journal_once,
     write_atomically,
 )
-from releases.step_types.trees import folder_name
-from releases.step_types.words import gettext as _
+from environments.targets.trees import folder_name, sha256_of
+from environments.targets.words import gettext as _
 
 if TYPE_CHECKING:
-    from releases.step_types.database import Database
+    from environments.targets.database import Database
 
 # What the target's `migrate_check` says by its exit code; anything else is unknown.
 AT_SCHEMA, NOT_AT_SCHEMA = 0, 3

@@ -12,13 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from environments.connectivity.addresses import Network, listed_by, unwrapped
+from environments.targets.base import NoResponse, Parameters, Probe, StepContext, StepFailed
+from environments.targets.declared import AfterValidator, Field, StringConstraints, model_validator
+from environments.targets.masking import masked
+from environments.targets.runner import BEAT_SECONDS, secrets_of
+from environments.targets.target import Held, TargetStep, journal, journal_lines
+from environments.targets.words import gettext as _
 from releases.sources.exchange import Fetched, NoAnswer, fetch
-from releases.step_types.base import NoResponse, Parameters, Probe, StepContext, StepFailed
-from releases.step_types.declared import AfterValidator, Field, StringConstraints, model_validator
-from releases.step_types.masking import masked
-from releases.step_types.runner import BEAT_SECONDS, secrets_of
-from releases.step_types.target import Held, TargetStep, journal, journal_lines
-from releases.step_types.words import gettext as _
 
 LONGEST_TAIL = 2000
 # Headers that say how the message is carried: those are the connection's, not a plan's.

@@ -2,18 +2,11 @@
 
 from typing import Any, ClassVar
 
-from releases.step_types.base import Parameters, Probe, StepContext, TargetSpec
-from releases.step_types.ssh import call, place
-from releases.step_types.target import Held, Layout, TargetStep, journal_lines, journal_once, write_atomically
-from releases.step_types.trees import sync_folder
-from releases.step_types.words import gettext as _
-
-
-def is_on(target: TargetSpec) -> bool:
-    """Tell whether maintenance mode is on, on the target's host; raises StepFailed when it cannot be reached."""
-    if place.lies_elsewhere(target):
-        return bool(call.ask(target, "maintenance", seconds=60.0))
-    return Layout(target.root).maintenance.exists()
+from environments.targets.base import Parameters, Probe, StepContext
+from environments.targets.ssh import place
+from environments.targets.target import Held, Layout, TargetStep, journal_lines, journal_once, write_atomically
+from environments.targets.trees import sync_folder
+from environments.targets.words import gettext as _
 
 
 class MaintenanceParameters(Parameters):

@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from environments.roles import ROLE_CHOICES
-from releases.step_types.base import Parameters, Probe, StepContext, StepFailed, StepType
-from releases.step_types.words import gettext as _
+from environments.targets.base import Parameters, Probe, StepContext, StepFailed, StepType
+from environments.targets.words import gettext as _
 
 ROLES = {role: name for role, name in ROLE_CHOICES if role != "ci"}
 

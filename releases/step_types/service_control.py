@@ -8,19 +8,26 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from releases.step_types import detach
-from releases.step_types.base import NotProven, Overdue, Parameters, Probe, StepContext, StepFailed
-from releases.step_types.log_position import after_start, log_position
-from releases.step_types.masking import masked
-from releases.step_types.processes import group_lives, start_time
-from releases.step_types.runner import run_on, secrets_of
-from releases.step_types.sandbox import inside, sandbox_of
-from releases.step_types.service_proof import is_version, lives, occupied, recorded_service, reported, serving
-from releases.step_types.service_settings import Service, VersionReport, service_of
-from releases.step_types.target import (
+from environments.targets import detach
+from environments.targets.base import NotProven, Overdue, Parameters, Probe, StepContext, StepFailed
+from environments.targets.log_position import after_start, log_position
+from environments.targets.masking import masked
+from environments.targets.processes import group_lives, start_time
+from environments.targets.runner import run_on, secrets_of
+from environments.targets.sandbox import inside, sandbox_of
+from environments.targets.service_proof import (
+    is_version,
+    lives,
+    occupied,
+    recorded_service,
+    reported,
+    running_service,
+    serving,
+)
+from environments.targets.service_settings import Service, VersionReport, service_of
+from environments.targets.target import (
     Held,
     Layout,
     TargetStep,
@@ -29,7 +36,7 @@ from releases.step_types.target import (
     journal_lines,
     journal_once,
 )
-from releases.step_types.words import gettext as _
+from environments.targets.words import gettext as _
 
 POLL_SECONDS = 0.05
 # How long a service without a ready URL may take until it serves.
@@ -163,12 +170,6 @@ def _stop(
 def _process(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of the recorded process: pid, and the time of its start in ISO form, UTC."""
     return {"pid": record["pid"], "started_at": record["started_at"]}
-
-
-def running_service(root: Path) -> dict[str, Any] | None:
-    """Return the record of the target's service if that very process lives, else None."""
-    record = recorded_service(root)
-    return record if lives(record) else None
 
 
 def stop_service(record: Mapping[str, Any], seconds: float, heartbeat: Callable[[], None]) -> bool:

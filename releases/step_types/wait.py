@@ -5,10 +5,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from releases.step_types.base import Parameters, Probe, StepContext
-from releases.step_types.declared import AfterValidator, Field, model_validator
-from releases.step_types.target import Held, TargetStep, journal_lines, journal_once
-from releases.step_types.words import gettext as _
+from environments.targets.base import Parameters, Probe, StepContext
+from environments.targets.declared import AfterValidator, Field, model_validator
+from environments.targets.target import Held, TargetStep, journal_lines, journal_once
+from environments.targets.words import gettext as _
 
 LONGEST_SECONDS = 86400
 EFFECT = "wait:over"

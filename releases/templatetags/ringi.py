@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from environments import times
 from environments.language import listed
-from releases.step_types.words import told as in_words
+from environments.targets.words import told as in_words
 
 if TYPE_CHECKING:
     from releases.admin.components.change_history import Difference, HistoryEntry
@@ -158,9 +158,9 @@ def programs(target: Any) -> Any:
     """Return what programs of a deployment target see, as a look shows it."""
     from pathlib import Path
 
+    from environments.targets.base import TargetSpec
+    from environments.targets.sandbox import described
     from releases.admin.operations.base import Shown
-    from releases.step_types.base import TargetSpec
-    from releases.step_types.sandbox import described
 
     return Shown("", *described(TargetSpec("", "", Path(target.root), target.options)))
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from environments.models import DeploymentTarget
+from environments.targets.base import StepContext, StepFailed, TargetSpec, Version
+from environments.targets.words import gettext as _
 from releases.gates.content import target_digest
 from releases.models import Deployment, Step
 from releases.queries.repository import place_of
 from releases.queries.target_spec import configuration_of, spec_of
-from releases.step_types.base import StepContext, StepFailed, TargetSpec, Version
-from releases.step_types.words import gettext as _
 
 BACK = ("rollback", "rollback_verification")
 

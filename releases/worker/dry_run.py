@@ -7,6 +7,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from environments.models import DeploymentTarget, Environment
+from environments.targets.base import StepContext, StepFailed, Version
+from environments.targets.masking import masked
+from environments.targets.runner import secrets_of
+from environments.targets.ssh import call, place as ssh
+from environments.targets.target import TargetStep
 from releases import check_types, step_types
 from releases.check_types.base import TargetCheck
 from releases.gates.content import digest
@@ -14,11 +19,6 @@ from releases.models import DeployedVersion, Release, Step
 from releases.operations.step.claim import recorded
 from releases.queries.repository import place_of
 from releases.queries.target_spec import configuration_of, spec_of
-from releases.step_types.base import StepContext, StepFailed, Version
-from releases.step_types.masking import masked
-from releases.step_types.runner import secrets_of
-from releases.step_types.ssh import call, place as ssh
-from releases.step_types.target import TargetStep
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 

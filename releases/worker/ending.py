@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from environments.targets.base import Fenced, Probe, StepContext
+from environments.targets.words import gettext as _
 from releases import step_types
 from releases.models import Step
-from releases.step_types.base import Fenced, Probe, StepContext
-from releases.step_types.words import gettext as _
 from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 
 PROBE_SECONDS = 60

@@ -15,6 +15,20 @@ from pydantic import ValidationError
 from audit.clock import now
 from audit.refusals import GateNotPassed
 from audit.trace import tracing
+from environments.targets.base import (
+    Fenced,
+    NotProven,
+    Overdue,
+    Probe,
+    StepContext,
+    StepFailed,
+    StillRunning,
+    StopRequested,
+)
+from environments.targets.masking import clean
+from environments.targets.runner import secrets_of
+from environments.targets.target import measure
+from environments.targets.words import gettext as _
 from releases import check_types, step_types
 from releases.check_types.base import CheckContext, Result
 from releases.models import Step
@@ -32,20 +46,6 @@ from releases.operations.step.outcome import (
     wait_for_target,
 )
 from releases.queries.target_validity import shared
-from releases.step_types.base import (
-    Fenced,
-    NotProven,
-    Overdue,
-    Probe,
-    StepContext,
-    StepFailed,
-    StillRunning,
-    StopRequested,
-)
-from releases.step_types.masking import clean
-from releases.step_types.runner import secrets_of
-from releases.step_types.target import measure
-from releases.step_types.words import gettext as _
 from releases.worker.context import RunFacts, context_of, facts_of, target_of
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease

@@ -9,7 +9,7 @@ from types import TracebackType
 from django.conf import settings
 from django.db import Error, connection
 
-from releases.step_types.base import Fenced, StopRequested
+from environments.targets.base import Fenced, StopRequested
 
 FLUSH_SECONDS = 0.25
 KEPT_BYTES = 2_000_000

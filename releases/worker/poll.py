@@ -16,26 +16,28 @@ from audit.isolated import isolated
 from audit.reconciliation import nightly
 from audit.refusals import GateNotPassed
 from audit.trace import tracing
+from environments.targets.spawn import start
 from releases import dispatch
 from releases.models import Deployment, Document, Fact, MonitoringPeriod, Rollback, Step
-from releases.operations.approval_request.invalidate import invalidate_stale
-from releases.operations.decision_request.ask import escalate_or_expire
+from releases.operations.decision_request.escalate import escalate_or_expire
 from releases.operations.deployment.decide import succeed
 from releases.operations.deployment.enqueue import AHEAD, delay, enqueue, mark_missed
 from releases.operations.deployment.mark_stopped import mark_stopped
 from releases.operations.dump.delete import expired
 from releases.operations.emergency_stop.activate import stop_runs
 from releases.operations.milestone.remind import remind_due
-from releases.operations.monitoring.inconclusive import notify_inconclusive
-from releases.operations.monitoring.measure import advance, end_due
-from releases.operations.monitoring.start import needs_baseline, start_baseline
+from releases.operations.monitoring.end import end_due
+from releases.operations.monitoring.report_no_data import notify_inconclusive
+from releases.operations.monitoring.start_baseline import start_baseline
 from releases.operations.notification.remind import remind_open
-from releases.operations.notification_delivery.lanes import waits
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.release import import_past
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.refresh_from_git import SOURCE, refresh_from_git
 from releases.operations.target import measure
-from releases.step_types.spawn import start
+from releases.queries.monitoring import needs_baseline
+from releases.worker.delivery_lanes import waits
+from releases.worker.measurement import advance
 
 log = logging.getLogger(__name__)
 _verifying: list[subprocess.Popen[bytes]] = []

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from environments.targets.base import NotProven, Probe, StepContext, StepFailed, StillRunning
+from environments.targets.words import gettext as _
 from releases import step_types
 from releases.models import Step
-from releases.step_types.base import NotProven, Probe, StepContext, StepFailed, StillRunning
-from releases.step_types.words import gettext as _
 from releases.worker.ending import PROBE_SECONDS
 from releases.worker.timeouts import MARGIN_SECONDS, interrupt_after
 

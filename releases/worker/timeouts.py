@@ -9,7 +9,7 @@ from types import FrameType
 
 from django.db import connection
 
-from releases.step_types.words import gettext as _
+from environments.targets.words import gettext as _
 
 # What ends a command by itself, here or over SSH, has had its time by then.
 MARGIN_SECONDS = 60.0

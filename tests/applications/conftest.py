@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from releases.step_types.service_control import running_service, stop_service
+from environments.targets.service_proof import running_service
+from releases.step_types.service_control import stop_service
 from tests.applications.organisation import Application, Organisation, running
 from tests.chaos.tree import copied
 

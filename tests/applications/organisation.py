@@ -21,13 +21,13 @@ from typing import Any
 
 import httpx
 
+from environments.targets.base import TargetSpec
+from environments.targets.target import Measured, measure
 from releases.demo.chapters.setup import add_people, as_fields, put_into_effect, second_administrator
 from releases.demo.repository import ZONE, Built, Workshop
 from releases.demo.site import until
 from releases.demo.stage import Stage
 from releases.procedures.load import default_text
-from releases.step_types.base import TargetSpec
-from releases.step_types.target import Measured, measure
 from tests.chaos.tree import Tree, clean_environment
 
 ENVIRONMENTS = ("development", "staging", "production")

@@ -7,9 +7,9 @@ import subprocess
 from collections import Counter
 from typing import Any
 
+from environments.targets.configuration_file import render_configuration
+from environments.targets.target import journal_lines
 from releases.demo.site import plain, until
-from releases.step_types.configuration_file import render_configuration
-from releases.step_types.target import journal_lines
 from tests.applications.organisation import ENVIRONMENTS, Organisation, Target
 
 

@@ -8,7 +8,7 @@ import re
 from .files import APPS, imports, python, tree
 
 PRODUCT = tuple(f"{app}/" for app in APPS)
-LEAVES = ("releases/step_types/", "releases/check_types/", "releases/metric_sources/", "releases/sources/", "releases/procedures/",
+LEAVES = ("environments/targets/", "releases/step_types/", "releases/check_types/", "releases/metric_sources/", "releases/sources/", "releases/procedures/",
           "releases/channel_types/", "releases/notifications/templates/")  # fmt: skip
 # Writes that name no row of an operation, each inside an operation or of columns that are no audited facts.
 WRITES = {
@@ -33,7 +33,7 @@ RAW_WRITES = {
     "releases/worker/lease.py": "lease and output of a running step: not audited, and fenced by the fencing_token",
     "releases/operations/notification_delivery/send.py": "claim and next try of a delivery: not audited; its outcome is an act",
     "releases/liveness.py": "the scheduler's heartbeat: not audited",
-    "releases/operations/monitoring/measure.py": "when the next sample is due: not audited",
+    "releases/worker/measurement.py": "when the next sample is due: not audited",
 }
 STATEMENT = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+(releases|environments)_", re.IGNORECASE)
 

@@ -37,3 +37,42 @@ def test_every_operation_that_the_code_begins_is_declared_and_every_declared_one
     assert started | {verb.key for verb in VERBS} <= DECLARED.keys()
     assert {verb.key for verb in VERBS if "web" not in DECLARED[verb.key]} == set()
     assert DECLARED.keys() - {verb.key for verb in VERBS} - OTHER_OPERATIONS.keys() == set()
+
+
+# Changes rows inside the open operation of another file; opens none.
+INSIDE = {
+    "releases/operations/deployment/completion.py",
+    "releases/operations/deployment/superseded.py",
+    "releases/operations/follow_up/create.py",
+    "releases/operations/notification_rule/apply_procedure.py",
+}
+# Operations of another noun that belong to the same mechanism.
+ELSEWHERE = {
+    "releases/operations/emergency_stop/activate.py": {"deployment"},
+    "releases/operations/notification_delivery/disable.py": {"suppressed_address"},
+    "releases/operations/notification_delivery/lane.py": {"notification_channel"},
+    "releases/operations/release/end_approval.py": {"window"},
+    "releases/operations/target/measure.py": {"drift"},
+    "environments/operations/configuration/reencrypt.py": {"account"},
+}
+
+
+def test_each_file_opens_operations_of_the_noun_that_names_its_folder() -> None:
+    inside, elsewhere = set(), {}
+    for app in ("environments", "releases"):
+        for file in (PROJECT / app / "operations").rglob("*.py"):
+            if file.name == "__init__.py":
+                continue
+            calls = [
+                call for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(call, ast.Call)
+            ]
+            opened = [call.args[0] for call in calls if _name(call.func) == "operation"]
+            name = file.relative_to(PROJECT).as_posix()
+            if not opened:
+                inside.add(name)
+            texts = {node.value for key in opened for node in ast.walk(key) if isinstance(node, ast.Constant)}
+            nouns = {text.partition(":")[0] for text in texts if isinstance(text, str) and ":" in text}
+            if other := nouns - {file.parent.name}:
+                elsewhere[name] = other
+    assert inside == INSIDE
+    assert elsewhere == ELSEWHERE

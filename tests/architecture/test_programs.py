@@ -9,20 +9,21 @@ ROOT = Path(__file__).parents[2]
 STARTS = re.compile(r"\b(?:run_command|start|subprocess\.\w+|os\.(?:exec|spawn|posix_spawn|system|popen)\w*)\(")
 # What starts a program past `run_on`, and why that is none of a release's.
 KNOWN = {
-    "releases/step_types/runner.py": "run_on itself",
-    "releases/step_types/spawn.py": "starts what runner gives it, in a sandbox",
-    "releases/step_types/detach.py": "is started by run_on, and becomes a service once it is confined",
-    "releases/step_types/ssh/call.py": "git, which packs a tree for another host",
-    "releases/step_types/ssh/connection.py": "ssh",
-    "releases/step_types/ssh/host/boot.py": "Ringi's own code on a host",
+    "environments/targets/runner.py": "run_on itself",
+    "environments/targets/spawn.py": "starts what runner gives it, in a sandbox",
+    "environments/targets/detach.py": "is started by run_on, and becomes a service once it is confined",
+    "environments/targets/ssh/call.py": "git, which packs a tree for another host",
+    "environments/targets/ssh/connection.py": "ssh",
+    "environments/targets/ssh/host/boot.py": "Ringi's own code on a host",
     "releases/worker/poll.py": "the verification of the ledger",
 }
 
 
 def test_nothing_starts_a_program_of_a_release_outside_of_its_sandbox() -> None:
     found = set()
-    for folder in ("step_types", "check_types", "metric_sources", "worker", "operations", "queries"):
-        for path in (ROOT / "releases" / folder).rglob("*.py"):
+    types = ("step_types", "check_types", "metric_sources", "worker", "operations", "queries")
+    for folder in ("environments/targets", *(f"releases/{name}" for name in types)):
+        for path in (ROOT / folder).rglob("*.py"):
             text = re.sub(r"\.start\(|def \w+\(", "", path.read_text(encoding="utf-8"))
             if STARTS.search(text):
                 found.add(str(path.relative_to(ROOT)))

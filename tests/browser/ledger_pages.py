@@ -18,7 +18,8 @@ from audit.ledger.resumption import write_refusal
 from audit.models import Event
 from audit.reconciliation import nightly
 from environments.models import Account
-from environments.operations.ledger import address, resume
+from environments.operations.checkpoint import add_address
+from environments.operations.ledger import resume
 from tests.conftest import sign_ledger
 
 
@@ -37,14 +38,14 @@ def refused(signer: LedgerSigner) -> None:
 def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: Path) -> dict[str, Any]:
     """Sign, refuse to sign, propose to go on, and enter addresses for checkpoints."""
     with acting_as("administrator"):
-        mail = address.add_address(
+        mail = add_address.add_address(
             kind="mail", address="checkpoints@auditors.example", given_by="監査法人 田中", reason="四半期の証跡"
         )
-        gone = address.add_address(
+        gone = add_address.add_address(
             kind="post", address="https://witness.auditors.example/ringi/add-checkpoint", given_by="内部監査室 鈴木",
             reason="外部の証人",
         )  # fmt: skip
-        address.remove_address(gone.pk, reason="契約終了")
+        add_address.remove_address(gone.pk, reason="契約終了")
     signer = LedgerSigner(folder)
     checkpoint = sign_ledger(signer)
     refused(signer)

@@ -35,7 +35,7 @@ from environments.operations.account.deactivate import deactivate
 from environments.operations.account.invite import enrol, invite
 from environments.operations.freeze.lift import lift
 from environments.operations.token.issue import issue_token
-from environments.operations.window.freeze import freeze
+from environments.operations.window.create_freeze import freeze
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABELS, ROLE_PERMISSIONS
 from releases.admin.operations import VERBS
 from tests.conftest import PASSWORD, enrolled

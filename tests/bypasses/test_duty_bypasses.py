@@ -17,7 +17,7 @@ from environments.models import DeploymentTarget, RequestedChange
 from environments.operations.access.grant import request_role as grant
 from environments.operations.configuration.create import create as configure
 from environments.operations.requested_change.decide import confirm_change, reject_change
-from environments.operations.window.freeze import freeze
+from environments.operations.window.create_freeze import freeze
 from releases.gates import authorship
 from releases.metric_sources.collection import USUAL
 from releases.models import (
@@ -30,16 +30,16 @@ from releases.models import (
     Rollback,
     Step,
 )
-from releases.operations.approval_request import decide as approvals
-from releases.operations.approval_request.invalidate import invalidate_stale
-from releases.operations.deployment import decide
+from releases.operations.approval import decide as approvals
 from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import schedule
 from releases.operations.document import review
 from releases.operations.release import reschedule
-from releases.operations.release.final_check import sign
+from releases.operations.release.end_approval import invalidate_stale
+from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
+from releases.operations.step import resume
 from releases.operations.target.set_settings import set_hosts, set_metric_sources, set_settings
 from releases.operations.waiver import decide as waivers
 from releases.operations.waiver.request import request_waiver
@@ -88,7 +88,7 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
-        decide.skip(step.pk, reason="mine")
+        resume.skip(step.pk, reason="mine")
     walk(deployment, "fail")
     with (
         world.acting_as("operator"),
@@ -173,9 +173,9 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     for left in (back + 50, -60):
         alter(release, scheduled_end_at=now() + timedelta(seconds=left))
         with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="no longer fit before"):
-            decide.retry(failed.pk, reason="again")
+            resume.retry(failed.pk, reason="again")
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="no longer fit before"):
-        decide.skip(failed.pk, reason="without it")
+        resume.skip(failed.pk, reason="without it")
     alter(release, scheduled_end_at=end)
     with world.acting_as("manager"):
         kept = freeze(
@@ -183,10 +183,10 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
             absolute=True, reason="year end",
         )  # fmt: skip
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="year end"):
-        decide.retry(failed.pk, reason="again")
+        resume.retry(failed.pk, reason="again")
     alter(kept, ends_at=now() - timedelta(seconds=1))
     with world.acting_as("second_operator"):
-        decide.retry(failed.pk, reason="again")
+        resume.retry(failed.pk, reason="again")
     assert world.fresh(deployment).state == "running"
 
 

@@ -17,20 +17,21 @@ from environments.operations.account.deactivate import deactivate
 from environments.operations.delegation import request
 from environments.operations.freeze.lift import lift
 from environments.operations.requested_change.decide import confirm_change
-from environments.operations.window.freeze import freeze
+from environments.operations.window.create_freeze import freeze
 from releases.gates import authorship, quorum
 from releases.models import ApprovalRequest, Deployment, Procedure, Release
-from releases.operations.approval_request import decide
-from releases.operations.deployed_version.install import install
+from releases.operations.approval import decide
+from releases.operations.deployed_version.place import install
 from releases.operations.document.review import check_content, write
 from releases.operations.evidence.upload import upload
 from releases.operations.procedure import revise
 from releases.operations.procedure.put_into_effect import submit as apply_for
-from releases.operations.release.final_check import sign
+from releases.operations.release.sign_final_check import sign
 from releases.operations.rollback import decide as rollbacks
 from releases.operations.target.set_settings import set_hosts
 from releases.operations.waiver import decide as waivers
-from releases.operations.waiver.request import request_waiver, waivable
+from releases.operations.waiver.request import request_waiver
+from releases.queries.waivable import waivable
 from tests.bypasses.test_access_bypasses import newcomer
 from tests.bypasses.test_approval_bypasses import approved, say_yes, scheduled, submitted
 from tests.releases.gates.asking import COMMAND, alter, shown, walk

@@ -21,16 +21,17 @@ from environments.operations.application.set_allowed_signers import set_allowed_
 from releases.gates import authorship
 from releases.metric_sources.collection import USUAL
 from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release
-from releases.operations.approval_request import decide, invalidate
+from releases.operations.approval import decide
 from releases.operations.evidence.upload import upload
 from releases.operations.follow_up.complete import complete
 from releases.operations.meeting import record
-from releases.operations.monitoring.measure import record_result
+from releases.operations.monitoring.end import record_result
 from releases.operations.procedure.put_into_effect import load, submit as apply_for, withdraw_request
-from releases.operations.release import prepare, reschedule
+from releases.operations.release import end_approval, prepare, reschedule
 from releases.operations.release.copy import copy
-from releases.operations.release.final_check import sign
+from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
+from releases.operations.release.withdraw_request import withdraw_request as withdraw_release_request
 from releases.operations.target.set_settings import set_metric_sources
 from releases.operations.team.assign import assign
 from releases.operations.waiver import decide as waivers
@@ -306,7 +307,7 @@ def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
     while now() < row.valid_until:
         time.sleep(0.05)
     with acting(COMMAND):
-        invalidate.invalidate_stale()
+        end_approval.invalidate_stale()
     assert ApprovalRequest.objects.get(pk=row.pk).state == "expired"
     assert ChangeWindow.objects.get(pk=row.window_id).cancelled_at is not None
 
@@ -317,19 +318,19 @@ def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
     world = stock.world
     release, _round = submitted(stock)
     alter(release, ticket="T-1")
-    real, anew = invalidate.operation, []
+    real, anew = end_approval.operation, []
 
     def late_door(*arguments: Any, **options: Any) -> Any:
         if not anew:
             anew.append(0)
             with world.acting_as("manager"):
-                prepare.withdraw_request(release.pk)
+                withdraw_release_request(release.pk)
                 anew[0] = submit(release.pk).pk
         return real(*arguments, **options)
 
-    monkeypatch.setattr(invalidate, "operation", late_door)
+    monkeypatch.setattr(end_approval, "operation", late_door)
     with acting(COMMAND):
-        invalidate.invalidate_stale()
+        end_approval.invalidate_stale()
     assert ApprovalRequest.objects.get(pk=anew[0]).state == "in_review"
 
 

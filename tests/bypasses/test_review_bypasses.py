@@ -8,7 +8,7 @@ from typing import Any
 
 from audit.clock import now
 from environments.models import AccessGrant, AccessReview
-from environments.operations.access.review import EVERY, open_review
+from environments.operations.access_review.review import EVERY, open_review
 from tests.releases.gates.asking import alter, make
 
 DUE = "Access review due since"

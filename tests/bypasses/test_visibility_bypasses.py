@@ -14,7 +14,7 @@ from audit.operation import operation
 from environments.operations.configuration.create import create
 from releases.models import Step, StepAttempt, StepOutput
 from releases.operations.rollback import decide
-from releases.operations.rollback.draft import draft_documents
+from releases.operations.rollback.complete_manually import draft_documents
 from releases.operations.step import outcome
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 

@@ -181,8 +181,8 @@ class Running:
 
     def journal(self, effect: str = "", ordinal: int = 0) -> list[dict[str, Any]]:
         """Return lines of the target's own journal, of one effect or one step."""
-        from releases.step_types.base import TargetSpec
-        from releases.step_types.target import journal_lines
+        from environments.targets.base import TargetSpec
+        from environments.targets.target import journal_lines
 
         lines = journal_lines(
             TargetSpec("datasets", "production", self.root, {}), deployment=f"deployment:{self.deployment_id}"

@@ -201,9 +201,9 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
 
 def _right(deployment_id: int, root: Path, seed: str) -> bool:
     """Compare a run's rows with what the target itself counted; return whether a person is asked about it."""
+    from environments.targets.base import TargetSpec
+    from environments.targets.target import journal_lines
     from releases.models import Deployment
-    from releases.step_types.base import TargetSpec
-    from releases.step_types.target import journal_lines
 
     deployment = Deployment.objects.get(pk=deployment_id)
     lines = journal_lines(TargetSpec("datasets", "any", root, {}), deployment=f"deployment:{deployment_id}")

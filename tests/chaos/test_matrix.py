@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from environments.targets.service_proof import running_service
 from releases.demo.targets import own_database
-from releases.step_types.service_control import running_service
 from tests.chaos.running import LEASE, SCRIPT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
 from tests.releases.step_types.receiver import Receiver, receiving

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from releases.operations.deployment import decide
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
 from releases.operations.release.plan import plan as plan_release
 from releases.operations.rollback import decide as rollbacks
 from releases.operations.rollback.start import retry
+from releases.operations.step import resume
 from releases.operations.step.claim import ATTEMPTS
 from tests.chaos.running import EFFECT, LEASE, Running, queues_url, step, until
 from tests.releases.conftest import World
@@ -54,9 +54,9 @@ PHASES = (
     Phase("verification", "_check executor.py", 2),
     Phase("verified", "_phase_ends step/outcome.py", 1),
     Phase("rollback step", "_make executor.py", 3),
-    Phase("restored", "complete rollback/completion.py", 3),
+    Phase("restored", "complete step/outcome.py", 3),
     Phase("rollback verification", "_check executor.py", 4),
-    Phase("rollback verified", "complete_verification rollback/completion.py", 4),
+    Phase("rollback verified", "complete_verification step/outcome.py", 4),
 )
 
 
@@ -201,6 +201,6 @@ def test_production_waits_for_a_decision_and_goes_on(
     assert production.running.state() == "awaiting_decision"
     production.mended()
     with world.acting_as("second_operator"):
-        decide.retry(production.running.step(phase.ordinal).pk, reason="the fault is mended")
+        resume.retry(production.running.step(phase.ordinal).pk, reason="the fault is mended")
     production.comes_to("the end", lambda: production.running.step(2).state == "succeeded")
     assert production.running.state() == "verifying"

@@ -13,11 +13,11 @@ from types import ModuleType
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import Fenced, Probe, StepContext, StepFailed, StepType, TargetSpec
+from environments.targets.target import holding, journal_lines
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import default_text
 from releases.procedures.values import STEP_TYPES
-from releases.step_types.base import Fenced, Probe, StepContext, StepFailed, StepType, TargetSpec
-from releases.step_types.target import holding, journal_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "add-a-step.md").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from environments.access import SecondFactorRequired, require_factor
 from environments.models import Environment
 from environments.operations.access.grant import confirm, request_role, revoke
 from environments.operations.access.request import approve, request
-from environments.operations.access.require_two_factor import require_two_factor
+from environments.operations.environment.require_two_factor import require_two_factor
 from tests.conftest import PASSWORD, factor_secret
 
 

@@ -79,7 +79,7 @@ def gone_back(world: World, rollback: Any) -> Any:
 def verified(world: World, run: Any) -> Any:
     """Let the second operator say that a run is as it should be."""
     from releases.operations.deployment.verify import verify
-    from releases.operations.release.step_plan import manual_checks
+    from releases.queries.step_plan import manual_checks
 
     keys = tuple(c.key for c in manual_checks(run.release.procedure.document, "deployment"))
     with world.acting_as("second_operator"):

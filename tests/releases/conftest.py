@@ -86,7 +86,7 @@ class World:
 
     def open_window(self) -> None:
         """Open an extra window around now, by two of the committee."""
-        from releases.operations.approval_request.decide import approve
+        from releases.operations.approval.decide import approve
         from releases.operations.window.request import request_window
 
         moment = datetime.now(UTC)
@@ -185,7 +185,7 @@ class World:
 
     def granted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to a granted round."""
-        from releases.operations.approval_request.decide import approve
+        from releases.operations.approval.decide import approve
 
         release, approval_request = self.submitted(version, **options)
         for name in ("committee_a", "committee_b"):
@@ -195,7 +195,7 @@ class World:
 
     def confirmed(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to `confirmed`."""
-        from releases.operations.release.final_check import sign
+        from releases.operations.release.sign_final_check import sign
 
         release, approval_request = self.granted(version, **options)
         for name in ("manager", "operator"):

@@ -17,17 +17,18 @@ from audit.refusals import OperationRefused
 from environments.models import AccessGrant, Account, Delegation
 from environments.operations.access import grant as grants
 from releases.models import ApprovalDecision, ApprovalRequest, Deployment, FollowUp, Release
-from releases.operations.approval_request import decide
-from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.approval import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import schedule
 from releases.operations.follow_up.complete import complete as complete_follow_up
 from releases.operations.release import prepare
-from releases.operations.release.final_check import sign
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.reschedule import set_scheduled_start
+from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
+from releases.operations.release.withdraw_request import withdraw_request
 from releases.operations.step.claim import claim
 from tests.releases.gates.asking import COMMAND, walk
 from tests.scenarios.reference import BEFORE, WAITING, Reference
@@ -239,7 +240,7 @@ class History(RuleBasedStateMachine):
         model = self.model
         who = who or self.need("release_manager", "manager")
         fits = model.has(who, "release_manager") and model.state == "in_review"
-        self.act("take_back", who, lambda: prepare.withdraw_request(self.release.pk), fits,
+        self.act("take_back", who, lambda: withdraw_request(self.release.pk), fits,
                  lambda: model.move("testing_completed", "withdrawn"))  # fmt: skip
 
     def to_approve(self, who: str, *, absent: str = "", shown: bool = True, condition: bool = False) -> None:

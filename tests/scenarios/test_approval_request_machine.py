@@ -21,7 +21,7 @@ from environments.operations.access import grant as grants
 from environments.operations.account.create import create
 from environments.operations.delegation import request as delegates
 from releases.models import Deployment, Waiver
-from releases.operations.approval_request import decide
+from releases.operations.approval import decide
 from releases.operations.deployment.enqueue import mark_missed
 from releases.operations.deployment.schedule import cancel
 from releases.operations.release import prepare

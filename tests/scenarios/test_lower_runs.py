@@ -10,12 +10,12 @@ from audit.actor import acting
 from audit.clock import now
 from audit.operation import operation
 from releases.models import ApprovalRequest, Deployment, FinalCheck, Release, Rollback
-from releases.operations.approval_request.decide import approve
+from releases.operations.approval.decide import approve
 from releases.operations.deployment.resolve import resolve
-from releases.operations.monitoring.measure import _close
-from releases.operations.release.final_check import sign
+from releases.operations.monitoring.end import _close
+from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
-from releases.operations.rollback.completion import complete
+from releases.operations.step.outcome import complete
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 from tests.scenarios.stock import Stock
 

@@ -22,14 +22,14 @@ from releases.state_machines.edges import edges
 ROOT = Path(__file__).resolve().parents[2]
 # Where the actions fire an edge of the three machines: file under releases/operations, function, row and edge.
 FIRED = """
-approval_request/decide.py _refuse approval_request.reject approval_request.send_back release.reject release.send_back
-approval_request/decide.py _grant approval_request.mark_approved release.mark_approved
-approval_request/end.py end_requests deployment.cancel
-approval_request/invalidate.py _invalidate_release release.end_approval; approval_request/invalidate.py _expire_window held.expire
+approval/decide.py _refuse approval_request.reject approval_request.send_back release.reject release.send_back
+approval/decide.py _grant approval_request.mark_approved release.mark_approved
+release/end_approval.py end_requests deployment.cancel
+release/end_approval.py _invalidate_release release.end_approval; release/end_approval.py _expire_window held.expire
 deployment/decide.py fail deployment.fail; deployment/decide.py stop_within_operation deployment.stop deployment.mark_stopped
 deployment/decide.py succeed deployment.succeed; deployment/resolve.py resolve deployment.resolve; deployment/resolve.py _follow release.fail release.abort
-deployment/decide.py _resume deployment.resume deployment.resume_verification
-deployment/decide.py resume_after deployment.start_verification
+step/resume.py _resume deployment.resume deployment.resume_verification
+step/resume.py resume_after deployment.start_verification
 deployment/enqueue.py enqueue deployment.enqueue; deployment/enqueue.py resolve_lower held.resolve
 deployment/enqueue.py return_to_scheduled deployment.return_to_scheduled; deployment/enqueue.py mark_missed deployment.mark_missed
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
@@ -38,18 +38,18 @@ deployment/mark_stopped.py mark_stopped deployment.mark_stopped
 deployment/completion.py mark_release_rolled_back release.mark_rolled_back; deployment/verify.py verify deployment.start_monitoring release.start_monitoring; deployment/superseded.py supersede cut.supersede release.fail; deployment/completion.py complete_release release.complete
 deployed_version/register.py request_registration release.mark_imported; procedure/put_into_effect.py move_over release.end_approval
 procedure/put_into_effect.py withdraw_request approval_request.withdraw_request; procedure/put_into_effect.py end_other_requests other.invalidate
-release/final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported
+release/sign_final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported
 release/reschedule.py reschedule release.reschedule; release/prepare.py lock_scope release.lock_scope; release/prepare.py complete_testing release.complete_testing
 release/prepare.py close release.close; release/prepare.py reopen_scope release.reopen_scope
-release/prepare.py withdraw_request release.withdraw_request; release/prepare.py cancel release.cancel
-release/submit.py submit release.submit; rollback/completion.py complete deployment.complete_rollback deployment.fail_rollback
+release/withdraw_request.py withdraw_request release.withdraw_request; release/prepare.py cancel release.cancel
+release/submit.py submit release.submit; step/outcome.py complete deployment.complete_rollback deployment.fail_rollback
 rollback/start.py start_rollback deployment.start_rollback; rollback/start.py retry deployment.retry_rollback
 step/claim.py _start deployment.start approval_request.use release.start
 step/outcome.py record_success deployment.mark_stopped; step/outcome.py stop deployment.mark_stopped
-step/outcome.py request_manual deployment.await_decision; step/time_left.py hold deployment.await_decision; step/outcome.py wait deployment.mark_stopped
+step/outcome.py request_manual deployment.await_decision; step/hold.py hold deployment.await_decision; step/outcome.py wait deployment.mark_stopped
 step/outcome.py _phase_ends deployment.start_verification deployment.start_monitoring
 step/outcome.py _trouble deployment.mark_stopped deployment.fail_rollback deployment.await_decision deployment.fail
-monitoring/measure.py _close deployment.succeed; window/cancel.py cancel approval_request.withdraw_request approval_request.invalidate
+monitoring/end.py _close deployment.succeed; window/cancel.py cancel approval_request.withdraw_request approval_request.invalidate
 """
 ROWS = {"approval_request", "release", "held", "deployment", "other", "cut"}
 LIVE_RELEASE = ("in_review", "approved", "final_check_completed")
@@ -387,7 +387,7 @@ def test_the_operations_searched_here_are_those_of_the_code() -> None:
 
 def test_edges_of_an_approval_request_are_fired_in_no_other_way() -> None:
     """EDGES of end_rounds calls them through the class; nothing else does."""
-    from releases.operations.approval_request.end import EDGES
+    from releases.operations.release.end_approval import EDGES
 
     assert {e.__name__ for e in EDGES.values()} == {"invalidate", "withdraw_request", "expire", "send_back", "reject"}
     through_class = [
@@ -395,4 +395,4 @@ def test_edges_of_an_approval_request_are_fired_in_no_other_way() -> None:
         for file in (ROOT / "releases").rglob("*.py")
         if any(f"ApprovalRequest.{e.__name__}" in file.read_text(encoding="utf-8") for e in EDGES.values())
     ]
-    assert through_class == ["releases/operations/approval_request/end.py"]
+    assert through_class == ["releases/operations/release/end_approval.py"]

@@ -11,7 +11,7 @@ from audit.clock import now
 from environments import calendar
 from environments.language import labelled, listed
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
-from environments.operations.window.freeze import recurring
+from environments.operations.window.create_freeze import recurring
 from releases.admin.pages.calendar.entries import (
     AHEAD,
     Entry,

@@ -17,9 +17,9 @@ from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
 from environments.language import labelled, listed
+from environments.targets.words import told as in_words
 from releases.admin.components.formatting import when, word
 from releases.admin.operations import VERBS
-from releases.step_types.words import told as in_words
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_OPERATIONS = {

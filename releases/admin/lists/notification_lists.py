@@ -26,7 +26,7 @@ from releases.models import (
 from releases.notifications.templates.events import PRE_RELEASED, notification_event
 from releases.notifications.templates.placeholders import KNOWN_BEFOREHAND, PLACEHOLDERS, filled, used
 from releases.operations.notification.approve_external import digest_of, outdated_by
-from releases.operations.notification.superseded import NEWER
+from releases.operations.notification.supersede import NEWER
 from releases.operations.notification_channel.change import blamed
 from releases.operations.notification_template.edit import outdated_language
 

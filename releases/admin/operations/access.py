@@ -20,7 +20,8 @@ from environments.models import (
     Environment,
     Token,
 )
-from environments.operations.access import grant, request, require_two_factor, review
+from environments.operations.access import grant, request
+from environments.operations.access_review import review
 from environments.operations.account import (
     create as accounts,
     deactivate as closing,
@@ -28,6 +29,7 @@ from environments.operations.account import (
     invite as invitations,
 )
 from environments.operations.delegation import request as delegates
+from environments.operations.environment import require_two_factor
 from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR, ROLE_CHOICES
 from releases.admin.components import staffing_preview as preview

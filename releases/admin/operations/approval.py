@@ -22,13 +22,14 @@ from releases.models import (
     TeamMember,
     Waiver,
 )
-from releases.operations.approval_request import decide
+from releases.operations.approval import decide
 from releases.operations.checklist import sign
 from releases.operations.document import publish, review
 from releases.operations.follow_up import complete
 from releases.operations.meeting import record
 from releases.operations.team import assign
 from releases.operations.waiver import decide as waivers, request
+from releases.queries.waivable import waivable
 
 Fields = Mapping[str, forms.Field]
 
@@ -131,7 +132,7 @@ def _duty(instance: Any) -> Fields:
 
 def _waiver(instance: Any) -> Fields:
     japanese = (get_language() or "ja") == "ja"
-    found = request.waivable(instance) if isinstance(instance, Release) else []
+    found = waivable(instance) if isinstance(instance, Release) else []
     where = row(_("environment"), Environment)
     if isinstance(instance, Release):
         where.queryset = Environment.objects.filter(targets__application=instance.application)

@@ -8,13 +8,13 @@ from django.utils.translation import get_language, gettext as _now, gettext_lazy
 
 from environments.language import listed
 from environments.models import Account, Environment
+from environments.targets.words import told
 from releases.admin.operations.approval import bound_to
 from releases.admin.operations.base import Verb, ZonedDateTimeField, environment_of, must, reason, text, zone_of
 from releases.models import Deployment, MonitoringPeriod, PollFailure, Rollback, Step
 from releases.operations.deployment import decide, resolve, schedule, verify
-from releases.operations.monitoring import measure
+from releases.operations.monitoring import end
 from releases.operations.poll import retry_limit
-from releases.operations.release.step_plan import manual_checks
 from releases.operations.rollback import (
     communicate,
     complete_manually as by_hand,
@@ -22,11 +22,11 @@ from releases.operations.rollback import (
     decide as rollbacks,
 )
 from releases.operations.rollback.start import retry
-from releases.operations.step import confirm_manual
+from releases.operations.step import confirm_manual, resume
 from releases.queries import rollback_candidates
 from releases.queries.rollback_causes import OWN, REHEARSAL
 from releases.queries.rollback_communication import communications
-from releases.step_types.words import told
+from releases.queries.step_plan import manual_checks
 
 Fields = Mapping[str, forms.Field]
 
@@ -189,10 +189,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("deployment", "fail", _("Mark as failed"), decide.fail, ("decide",), Deployment, must, states=frozenset({"awaiting_decision"}), signs=True, danger=True, why_not_permitted=decide.why_not_permitted),
     Verb("deployment", "stop", _("Stop deployment"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
     Verb("deployment", "resolve", _("Resolve deployment"), resolve.resolve, ("resolve",), Deployment, _resolve, edge="resolve", signs=True, why_not_permitted=resolve.why_not_permitted),
-    Verb("step", "retry", _("Retry step"), decide.retry, ("decide",), Step, must, edge="retry", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
-    Verb("step", "start_anyway", _("Start anyway"), decide.start_anyway, ("decide",), Step, must, edge="start_anyway", signs=True, danger=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
-    Verb("step", "skip", _("Skip step"), decide.skip, ("decide",), Step, must, edge="skip", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
-    Verb("step", "mark_succeeded", _("Mark as succeeded"), decide.mark_succeeded, ("decide",), Step, must, edge="mark_succeeded", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
+    Verb("step", "retry", _("Retry step"), resume.retry, ("decide",), Step, must, edge="retry", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
+    Verb("step", "start_anyway", _("Start anyway"), resume.start_anyway, ("decide",), Step, must, edge="start_anyway", signs=True, danger=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
+    Verb("step", "skip", _("Skip step"), resume.skip, ("decide",), Step, must, edge="skip", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
+    Verb("step", "mark_succeeded", _("Mark as succeeded"), resume.mark_succeeded, ("decide",), Step, must, edge="mark_succeeded", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
     Verb("step", "assign", _("Claim step"), confirm_manual.assign, (), Step, reason, states=frozenset({"outcome_unknown"}), why_not_permitted=confirm_manual.not_named),
     Verb("step", "confirm_manual", _("Confirm manual step"), confirm_manual.confirm_manual, (), Step, _note, edge="mark_succeeded", signs=True, why_not_permitted=confirm_manual.why_not_permitted),
     Verb("rollback", "raise", _("Raise rollback"), rollbacks.raise_, ("raise_rollback", "roll_back"), Deployment, _cause, states=frozenset(rollback_candidates.FROM), danger=True),
@@ -205,5 +205,5 @@ VERBS: tuple[Verb, ...] = (
     Verb("rollback", "complete_manually", _("Complete manually"), by_hand.complete_manually, ("roll_back",), Rollback, _by_hand, edge="complete_manually", signs=True, danger=True, why_not_permitted=by_hand.why_not_permitted),
     Verb("rollback", "close", _("Close rollback"), rollbacks.close, ("assess_rollback",), Rollback, reason, edge="close", signs=True, everywhere=True),
     Verb("poll", "resume", _("Retry"), retry_limit.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
-    Verb("monitoring", "record_result", _("Record monitoring result"), measure.record_result, ("verify",), MonitoringPeriod, _result, signs=True, why_not_permitted=_of_its_run(measure.why_not_permitted)),
+    Verb("monitoring", "record_result", _("Record monitoring result"), end.record_result, ("verify",), MonitoringPeriod, _result, signs=True, why_not_permitted=_of_its_run(end.why_not_permitted)),
 )  # fmt: skip

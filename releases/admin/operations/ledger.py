@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _now, gettext_lazy as _, pgettex
 
 from audit.actor import name_of
 from audit.models import CheckpointDelivery, LedgerResumption
-from environments.operations.ledger import address, resume
+from environments.operations.checkpoint import add_address
+from environments.operations.ledger import resume
 from releases.admin.operations.base import Verb, must, reason, text
 
 Fields = Mapping[str, forms.Field]
@@ -44,8 +45,8 @@ VERBS: tuple[Verb, ...] = (
          danger=True),
     Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), resume.confirm, ("approve_change",), LedgerResumption, reason,
          signs=True, danger=True, shows=_lost, over=resume.over),
-    Verb("checkpoint", "add_address", _("Add checkpoint address"), address.add_address, ADMIN, fields=_address,
+    Verb("checkpoint", "add_address", _("Add checkpoint address"), add_address.add_address, ADMIN, fields=_address,
          signs=True),
-    Verb("checkpoint", "remove_address", _("Remove checkpoint address"), address.remove_address, ADMIN, CheckpointDelivery,
-         must, signs=True, danger=True, over=address.over),
+    Verb("checkpoint", "remove_address", _("Remove checkpoint address"), add_address.remove_address, ADMIN, CheckpointDelivery,
+         must, signs=True, danger=True, over=add_address.over),
 )  # fmt: skip

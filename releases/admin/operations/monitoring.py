@@ -14,8 +14,8 @@ from releases.admin.operations.base import JSONText, LinesField, Verb, text
 from releases.metric_sources import SOURCES
 from releases.metric_sources.collection import USUAL
 from releases.metric_sources.counters import DERIVED
-from releases.operations.monitoring import try_sources
 from releases.operations.release.plan import active_procedure
+from releases.operations.target import test_monitoring
 from releases.operations.target.set_settings import set_hosts, set_metric_sources
 
 Fields = Mapping[str, forms.Field]
@@ -62,7 +62,7 @@ def _hosts(instance: Any) -> Fields:
 def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Look once through the sources, before they are kept."""
     try:
-        looked = try_sources.try_sources(
+        looked = test_monitoring.try_sources(
             target.pk, sources=values["sources"], private_networks=values["private_networks"]
         )
     except InvalidInput as faults:
@@ -86,6 +86,6 @@ def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, s
 
 VERBS: tuple[Verb, ...] = (
     Verb("target", "set_monitoring", _("Set metric source"), set_metric_sources, ("edit_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
-         why_not_permitted=try_sources.why_not_permitted, preview=_seen, looks=True),
+         why_not_permitted=test_monitoring.why_not_permitted, preview=_seen, looks=True),
     Verb("target", "set_outbound_hosts", _("Set allowed outbound hosts"), set_hosts, ("edit_target",), DeploymentTarget, _hosts, signs=True, everywhere=True),
 )  # fmt: skip

@@ -30,13 +30,14 @@ from releases.models.recipients import LANGUAGES
 from releases.notifications.templates.defaults import default_words
 from releases.notifications.templates.events import EVENTS
 from releases.notifications.templates.placeholders import PLACEHOLDERS, fault_of, filled
-from releases.operations.inbox_item import read
+from releases.operations.inbox import mark_read
 from releases.operations.notification import approve_external as notifications
 from releases.operations.notification_channel import change as channels
 from releases.operations.notification_delivery import disable
 from releases.operations.notification_rule import change as rules
 from releases.operations.notification_template import edit as texts
-from releases.operations.recipient_group import change as groups, recipients
+from releases.operations.recipient import add
+from releases.operations.recipient_group import change as groups
 
 Fields = Mapping[str, forms.Field]
 TELL, RELEASE = ("configure_notifications",), ("approve_external",)
@@ -320,12 +321,12 @@ VERBS: tuple[Verb, ...] = (
          danger=True, over=_free),
     Verb("recipient_group", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
     Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),
-    Verb("recipient", "add", _("Add recipient"), recipients.add, TELL, RecipientGroup, _member, over=_closed),
-    Verb("recipient", "add_without_account", _("Add recipient without account"), recipients.add_external, TELL, RecipientGroup,
+    Verb("recipient", "add", _("Add recipient"), add.add, TELL, RecipientGroup, _member, over=_closed),
+    Verb("recipient", "add_without_account", _("Add recipient without account"), add.add_external, TELL, RecipientGroup,
          _outsider, signs=True, over=_closed),
     Verb("recipient_group", "disable", _("Close recipient group"), groups.close, TELL, RecipientGroup, must, signs=True, danger=True,
          over=_closed),
-    Verb("recipient", "remove", _("Remove recipient"), recipients.remove, TELL, GroupRecipient, _may, danger=True, over=_removed),
+    Verb("recipient", "remove", _("Remove recipient"), add.remove, TELL, GroupRecipient, _may, danger=True, over=_removed),
     Verb("notification_channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True),
     Verb("notification_channel", "set_address", _("Set the address"), channels.set_address, TELL, NotificationChannel, _address,
          signs=True, over=_unusable),
@@ -342,6 +343,6 @@ VERBS: tuple[Verb, ...] = (
          danger=True, over=_own),
     Verb("notification_delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, NotificationDelivery, must, danger=True, over=_unsent),
     Verb("suppressed_address", "enable", _("Enable suppressed address"), disable.enable_address, TELL, SuppressedAddress, must, over=_used),
-    OwnMessage("inbox", "mark_read", _("Open notification"), read.read, ("read",), InboxItem, by_row=True, page=_leads_to),
-    Verb("inbox", "mark_all_read", _("Mark all as read"), read.read_all, ("read",), page=_inbox),
+    OwnMessage("inbox", "mark_read", _("Open notification"), mark_read.read, ("read",), InboxItem, by_row=True, page=_leads_to),
+    Verb("inbox", "mark_all_read", _("Mark all as read"), mark_read.read_all, ("read",), page=_inbox),
 )  # fmt: skip

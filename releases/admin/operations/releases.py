@@ -30,16 +30,17 @@ from releases.operations.deployment import request
 from releases.operations.evidence import upload
 from releases.operations.release import (
     copy,
-    final_check,
     plan,
     prepare,
     refresh_from_git,
     reschedule,
     select_commit,
+    sign_final_check,
     submit,
 )
-from releases.operations.release.step_plan import production_of
+from releases.operations.release.withdraw_request import withdraw_request
 from releases.queries import changes_since
+from releases.queries.step_plan import production_of
 
 Fields = Mapping[str, forms.Field]
 Asked = list[tuple[str, Environment | None]]
@@ -216,12 +217,12 @@ def _asked_of_check(release: Release) -> Asked:
 
 
 def _final(release: Release) -> list[tuple[str, str]]:
-    facts = final_check.facts_now(release)
-    announced = final_check.announcement_of(release, production_of(release))
+    facts = sign_final_check.facts_now(release)
+    announced = sign_final_check.announcement_of(release, production_of(release))
     groups = [(group.group, group.words) for group in announced.groups]
-    items = zip(facts, final_check.labels(release, list(facts)), strict=True)
+    items = zip(facts, sign_final_check.labels(release, list(facts)), strict=True)
     why = {NOTIFICATIONS_SENT: f" · {announced.why}"}
-    found = [(label, f"{final_check.words_of_item(facts[key])}{why.get(key, '')}") for key, label in items]
+    found = [(label, f"{sign_final_check.words_of_item(facts[key])}{why.get(key, '')}") for key, label in items]
     return found + groups
 
 
@@ -239,11 +240,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "complete_testing", _("Complete testing"), prepare.complete_testing, PREPARE, Release, reason, edge="complete_testing"),
     Verb("release", "close", _("Close without production"), prepare.close, PREPARE, Release, reason, edge="close"),
     Verb("release", "submit", _("Submit for approval"), submit.submit, PREPARE, Release, reason, edge="submit"),
-    Verb("release", "withdraw_request", _("Withdraw request"), prepare.withdraw_request, PREPARE, Release, reason, edge="withdraw_request"),
+    Verb("release", "withdraw_request", _("Withdraw request"), withdraw_request, PREPARE, Release, reason, edge="withdraw_request"),
     Verb("release", "reopen_scope", _("Reopen scope"), prepare.reopen_scope, PREPARE, Release, must, edge="reopen_scope", danger=True),
     Verb("release", "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, Release, _postpone, edge="reschedule", danger=True),
     Verb("release", "cancel", _("Cancel release"), prepare.cancel, PREPARE, Release, must, edge="cancel", danger=True),
-    Verb("release", "sign_final_check", _("Sign final check"), final_check.sign, ("sign_final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, why_not_permitted=final_check.why_not_permitted),
+    Verb("release", "sign_final_check", _("Sign final check"), sign_final_check.sign, ("sign_final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, why_not_permitted=sign_final_check.why_not_permitted),
     Verb("evidence", "upload", _("Upload evidence"), _hand_in, ("upload_evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
     Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
 )  # fmt: skip

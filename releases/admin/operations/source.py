@@ -14,8 +14,8 @@ from releases.models import Procedure, Release, ReleaseImport
 from releases.operations.application.create import create_application
 from releases.operations.application.edit import edit
 from releases.operations.application.set_publication import set_publication
-from releases.operations.release import import_past, make_tag, suggest_version
-from releases.operations.target.try_settings import unreadable
+from releases.operations.release import create_tag, import_past, set_version
+from releases.operations.target.test import unreadable
 from releases.queries.repository import credentials_of
 from releases.sources import git, versions
 
@@ -31,7 +31,7 @@ def with_hint(field: forms.CharField) -> forms.CharField:
 def _hint() -> str:
     lines = []
     for application in Application.objects.all():
-        row = suggest_version.next_versions(application)
+        row = set_version.next_versions(application)
         named = {"application": application, "version": row.in_force or "—"}
         named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
         lines.append(
@@ -53,19 +53,19 @@ def _version(instance: Any) -> Fields:
 
 def _suggestion(release: Release) -> list[tuple[str, str]]:
     try:
-        fitting = suggest_version.for_release(release)
+        fitting = set_version.for_release(release)
     except OperationRefused as refused:
         fitting = str(refused)
     return [
         (gettext("now"), release.version),
-        (gettext("deployed in production"), suggest_version.deployed_version(release.application) or "—"),
+        (gettext("deployed in production"), set_version.deployed_version(release.application) or "—"),
         (gettext("suggested by the changes"), fitting),
-        (gettext("reasons for mismatch"), " ".join(suggest_version.wrong(release)) or gettext("nothing")),
+        (gettext("reasons for mismatch"), " ".join(set_version.wrong(release)) or gettext("nothing")),
     ]
 
 
 def _message(release: Release) -> list[tuple[str, str]]:
-    first, *rest = make_tag.message_of(release).strip().splitlines()
+    first, *rest = create_tag.message_of(release).strip().splitlines()
     return [
         (gettext("tag"), release.tag),
         (gettext("commit"), release.commit),
@@ -165,8 +165,8 @@ def _patterns(instance: Any) -> Fields:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("release", "set_version", gettext_lazy("Choose version"), suggest_version.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
-    Verb("release", "create_tag", gettext_lazy("Create signed tag"), make_tag.make_tag, ("prepare",), Release,
+    Verb("release", "set_version", gettext_lazy("Choose version"), set_version.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
+    Verb("release", "create_tag", gettext_lazy("Create signed tag"), create_tag.make_tag, ("prepare",), Release,
          lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
     Verb("release", "read_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
     Verb("release", "import_past_releases", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),

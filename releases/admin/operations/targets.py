@@ -16,11 +16,11 @@ from releases.admin.components import target_form
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
 from releases.models import DeployedVersion, Procedure, Release
-from releases.operations.deployed_version import install, register
+from releases.operations.deployed_version import place as install, register
 from releases.operations.procedure import put_into_effect
 from releases.operations.target import measure
 from releases.operations.target.set_settings import OWN, create_target, set_settings
-from releases.operations.target.try_settings import try_settings
+from releases.operations.target.test import try_settings
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 
 Fields = Mapping[str, forms.Field]

@@ -15,7 +15,7 @@ from environments.models import Application, CalendarFeed, ChangeFreeze, ChangeW
 from environments.operations.calendar_feed import create as feeds, revoke
 from environments.operations.freeze import lift
 from environments.operations.holiday import add as holidays, remove as holiday_withdraw
-from environments.operations.window import freeze as freezes
+from environments.operations.window import create_freeze as freezes
 from releases.admin.components import calendar_preview as preview
 from releases.admin.operations.base import Verb, ZonedDateTimeField, length, must, removed, text, zone_of
 from releases.operations.window import cancel, request, set_rule

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from audit.roles import guard
-from releases.step_types import words
+from environments.targets import words
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.scheduler import Scheduler
 

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from rq.serializers import JSONSerializer
 
 from audit.roles import guard
+from environments.targets import words
 from releases.jobs import JOBS
-from releases.step_types import words
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.rq_worker import RingiJob, RingiWorker
 

@@ -9,15 +9,15 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account, ConfigurationVersion, DeploymentTarget
+from environments.targets.base import StepFailed
+from environments.targets.examine import layout_of
+from environments.targets.masking import clean
+from environments.targets.target import Measured, measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.queries.repository import refreshed
 from releases.queries.target_comparison import RUNS, Row, compare
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.sources import git, versions
-from releases.step_types.base import StepFailed
-from releases.step_types.examine import layout_of
-from releases.step_types.masking import clean
-from releases.step_types.target import Measured, measure
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Moving the pointer of what is in force, and what follows for releases and watches, inside an open operation."""
 
+from datetime import timedelta
+
 from django.db.models import Q
 
 from audit.clock import now
 from environments.models import ConfigurationVersion
 from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Release, Rollback
 from releases.operations.document.publish import publish_with
-from releases.operations.monitoring.start import start_period
+from releases.queries.monitoring import checks_of, triggers_of
 
 
 def set_deployed_version(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> DeployedVersion:
@@ -86,5 +88,22 @@ def _resume_monitoring(deployment: Deployment) -> None:
 
 
 def start_monitoring(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
-    """Begin the watch that the procedure asks for, inside an open operation."""
-    return start_period(deployment, deployment.procedure.document, rollback=rollback)
+    """Begin the monitoring that the procedure asks for, inside an open operation, with the deployment's frozen baseline."""
+    content = deployment.procedure.document
+    seconds = content.monitoring.duration_seconds if rollback is None else content.rollback.monitoring_seconds
+    moment = now()
+    every, checks = 60 * content.monitoring.check_interval_minutes, checks_of(content)
+    return MonitoringPeriod.objects.create(
+        purpose=MonitoringPeriod.Purpose.DEPLOYMENT if rollback is None else MonitoringPeriod.Purpose.ROLLBACK,
+        deployment=deployment,
+        rollback=rollback,
+        interval_seconds=content.monitoring.interval_seconds,
+        duration_seconds=seconds,
+        baseline=deployment.baseline,
+        triggers=triggers_of(content),
+        checks=checks,
+        check_seconds=every,
+        started_at=moment,
+        next_at=moment,
+        next_checks_at=moment + timedelta(seconds=every) if checks else None,
+    )

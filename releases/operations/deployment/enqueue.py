@@ -8,11 +8,11 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import AlreadyExists, GateNotPassed
 from environments import access
+from environments.targets.words import told
 from releases import dispatch
 from releases.gates import evaluation
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
-from releases.step_types.words import told
 
 RETRY = timedelta(seconds=60)
 # So long before its hour a run is queued: at the hour nothing is left to do but to claim, with the gates asked again.

@@ -5,7 +5,6 @@ from typing import Any
 from audit.clock import now
 from audit.operation import operation
 from releases.models import Deployment, Step
-from releases.operations.step.outcome import cancel_rest
 
 
 def mark_stopped(deployment_id: int) -> None:
@@ -19,4 +18,4 @@ def mark_stopped(deployment_id: int) -> None:
             step.stop()
             step.ended_at, step.lease_until = now(), None
         deployment.mark_stopped()
-        cancel_rest(deployment)
+        deployment.cancel_rest(now())

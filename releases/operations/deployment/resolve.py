@@ -10,6 +10,9 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, OperationRefused
 from environments import access
 from environments.models import Account, DeploymentTarget
+from environments.targets.base import StepFailed
+from environments.targets.configuration_file import digest_of, rendered
+from environments.targets.target import measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.operations.deployment.completion import (
     mark_release_rolled_back,
@@ -17,11 +20,7 @@ from releases.operations.deployment.completion import (
     set_deployed_version,
 )
 from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
-from releases.operations.step.outcome import cancel_rest
 from releases.queries.target_spec import configuration_of, spec_of
-from releases.step_types.base import StepFailed
-from releases.step_types.configuration_file import digest_of, rendered
-from releases.step_types.target import measure
 
 How = Literal["previous", "planned", "unknown"]
 
@@ -50,7 +49,7 @@ def resolve(deployment_id: int, *, how: str, reason: str) -> Deployment:
         deployment.resolve()
         deployment.resolved_as = how
         deployment.ended_at = now()
-        cancel_rest(deployment)
+        deployment.cancel_rest(now())
         op.signature()
         if looked:
             deployment.measured = {**deployment.measured, "resolve": looked}

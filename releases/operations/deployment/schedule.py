@@ -12,11 +12,11 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import access
 from environments.models import Account, Environment
+from environments.targets.words import gettext_noop
 from releases.gates import evaluation, quorum
 from releases.gates.durations import durations
 from releases.models import ApprovalRequest, Deployment, Release
 from releases.operations.release.refresh_from_git import refresh_from_git
-from releases.step_types.words import gettext_noop
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:

@@ -10,7 +10,7 @@ from environments.models import Account
 from releases.models import Deployment, Release, Step
 from releases.operations.deployment.completion import set_deployed_version, start_monitoring
 from releases.operations.deployment.superseded import supersede, superseded_by
-from releases.operations.release.step_plan import manual_checks
+from releases.queries.step_plan import manual_checks
 
 
 def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:

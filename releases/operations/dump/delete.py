@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from audit.operation import operation
 from environments.models import DeploymentTarget
+from environments.targets.base import Fenced, StepContext, StepFailed, StillRunning
 from releases.models import DeployedVersion, Deployment, Rollback, Step
 from releases.queries.target_spec import spec_of
 from releases.step_types.backup import DropBackup, DropParameters
-from releases.step_types.base import Fenced, StepContext, StepFailed, StillRunning
 
 SECONDS = 600.0
 # A target that could not be reached is asked again after this time.

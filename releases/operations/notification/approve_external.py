@@ -13,7 +13,7 @@ from environments.models import Account
 from releases import channel_types
 from releases.models import Notification, NotificationDelivery
 from releases.notifications.templates.events import notification_event
-from releases.operations.notification.superseded import end_waiting, moved_since
+from releases.operations.notification.supersede import end_waiting, moved_since
 from releases.queries.recipients import Recipient, not_before
 
 

@@ -7,8 +7,8 @@ from functools import partial
 from audit.clock import now
 from audit.operation import operation
 from releases.models import Notification
-from releases.operations.notification.assignees import ASKED_AGAIN, MOST, reminder_delay
 from releases.operations.poll.retry_limit import with_retry_limit
+from releases.queries.assignees import ASKED_AGAIN, MOST, reminder_delay
 from releases.queries.notification_subject import is_done, is_moved, row_of
 
 

@@ -12,7 +12,7 @@ from audit.refusals import NotPossible
 from environments import access
 from environments.models import Account
 from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
-from releases.operations.notification.superseded import NEWER, is_superseded
+from releases.operations.notification.supersede import NEWER, is_superseded
 
 # What was missed is not sent after so long.
 OUT_OF_DATE = timedelta(days=1)

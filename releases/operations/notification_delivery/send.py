@@ -21,10 +21,10 @@ from releases.channel_types.base import Address, ChannelType, NotDelivered, NotS
 from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
 from releases.notifications.templates.events import KEYS
 from releases.notifications.templates.html import html_of
-from releases.operations.notification.create import ADDRESS_OFF, CHANNEL_OFF, page_address
-from releases.operations.notification.superseded import NEWER, is_superseded
+from releases.operations.notification.supersede import NEWER, is_superseded
 from releases.operations.notification_delivery import lane
 from releases.operations.notification_delivery.disable import disable_address, disable_channel
+from releases.queries.notification_plan import ADDRESS_OFF, CHANNEL_OFF, page_address
 from releases.queries.notification_subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from audit.isolated import connection_lost
 from audit.operation import label, operation
 from audit.refusals import NotPossible
 from environments import access
+from environments.targets.masking import clean, passwords_in
+from environments.targets.words import gettext as _
 from releases.models import PollFailure
-from releases.step_types.masking import clean, passwords_in
-from releases.step_types.words import gettext as _
 
 log = logging.getLogger(__name__)
 TRIES = 3

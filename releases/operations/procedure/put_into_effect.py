@@ -16,15 +16,16 @@ from releases.gates import staffing
 from releases.gates.content import digest as content_digest
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.notifications.templates.events import notification_event
-from releases.operations.approval_request.end import end_requests
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
-from releases.operations.procedure import replay
-from releases.operations.release.milestones import lay
-from releases.operations.release.step_plan import create_checklist_and_documents, production_of, step_plan
+from releases.operations.release.end_approval import end_requests
+from releases.operations.release.prepare import create_checklist_and_documents
+from releases.operations.release.reschedule import lay
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
+from releases.queries import trigger_replay
+from releases.queries.step_plan import production_of, step_plan
 
 
 def load(content: Content, *, reason: str) -> Procedure:
@@ -148,8 +149,8 @@ def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
     active = Procedure.objects.filter(state="in_effect").first()
     if active is None:
         return None
-    differ = replay.changed(active.document, procedure.document)
-    return {"triggers": differ, "monitoring_periods": replay.report(procedure.document)} if differ else None
+    differ = trigger_replay.changed(active.document, procedure.document)
+    return {"triggers": differ, "monitoring_periods": trigger_replay.report(procedure.document)} if differ else None
 
 
 def in_effect() -> dict[str, str]:

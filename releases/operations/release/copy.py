@@ -11,7 +11,7 @@ from environments import access
 from environments.models import Application
 from releases.models import ChangeEntry, Release
 from releases.operations.release.plan import active_procedure
-from releases.operations.release.step_plan import step_plan
+from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
 from releases.sources import versions
 

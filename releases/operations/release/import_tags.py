@@ -13,7 +13,7 @@ from environments import access
 from environments.models import Account, Application
 from environments.times import ZONE
 from releases.models import ChangeEntry, Release
-from releases.operations.release.suggest_version import deployed_version
+from releases.operations.release.set_version import deployed_version
 from releases.queries.repository import refreshed
 from releases.sources import git, versions
 

@@ -11,7 +11,7 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Application, ConfigurationVersion
 from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
-from releases.operations.release.step_plan import step_plan
+from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
 from releases.sources import versions
 

@@ -1,6 +1,11 @@
 """The release manager's verbs from fixed content to the application for approval, and the ways out before it."""
 
-from django.utils.translation import gettext as _
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection
+from django.utils.translation import get_language, gettext as _
 
 from audit.clock import now
 from audit.operation import Operation, operation
@@ -9,13 +14,15 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Environment
 from releases.gates.evaluation import evaluate
-from releases.models import Deployment, Release, Waiver
-from releases.operations.approval_request.end import end_requests
+from releases.models import ChecklistItem, Deployment, Document, Release, Waiver
+from releases.notifications.templates import notes
 from releases.operations.follow_up.create import create
-from releases.operations.release.number import next_number
+from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
-from releases.operations.release.step_plan import create_checklist_and_documents, production_of, step_plan
-from releases.operations.release.suggest_version import wrong
+from releases.operations.release.set_version import wrong
+from releases.procedures.document import Procedure as Content
+from releases.queries.release_facts import facts_of
+from releases.queries.step_plan import production_of, step_plan
 
 
 def lock_scope(release_id: int, *, reason: str = "") -> Release:
@@ -85,16 +92,6 @@ def reopen_scope(release_id: int, *, reason: str) -> Release:
             milestone.done_at = milestone.done_by = None
             milestone.save()
         op.details["ended_requests"] = [r.digest[:12] for r in ended]
-    return release
-
-
-def withdraw_request(release_id: int, *, reason: str = "") -> Release:
-    """引戻し: take the application back for now."""
-    with operation("release:withdraw_request", (Release, release_id), reason=reason) as op:
-        access.require("prepare")
-        release = op.get(Release)
-        release.withdraw_request()
-        end_requests(release, "withdrawn", tells=op)
     return release
 
 
@@ -168,3 +165,30 @@ def _not_occupied(release: Release) -> None:
     if busy.exists():
         text = _("A deployment is in progress in the protected environment. Stop or resolve the deployment first.")
         raise NotPossible(text)
+
+
+def create_checklist_and_documents(release: Release, content: Content) -> None:
+    """Make the checklist and the first texts of the documents that a procedure asks for, inside an open operation."""
+    for item in content.checklist:
+        ChecklistItem.objects.get_or_create(
+            release=release, group=item.group, key=item.key, defaults={"label_ja": item.ja, "label_en": item.en}
+        )
+    for row in content.documents:
+        Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+
+
+def drafted(release: Release, kind: str) -> str:
+    """Return a first text of a document, made from the facts of the release in the language of who acts."""
+    language = "ja" if get_language() == "ja" else "en"
+    makes = {Document.Kind.CHANGELOG: notes.changelog, Document.Kind.TECHNICAL: notes.technical}
+    return makes.get(Document.Kind(kind), notes.release_notes)(facts_of(release, language), language)
+
+
+def next_number(moment: datetime) -> str:
+    """Return the next `FY2026-0001`; call inside the operation, the lock holds until its commit."""
+    local = moment.astimezone(ZoneInfo("Asia/Tokyo"))
+    year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_release_number'))")
+    given = Release.objects.filter(number__startswith=f"FY{year}-").values_list("number", flat=True)
+    return f"FY{year}-{max((int(str(n).rsplit('-', 1)[1]) for n in given), default=0) + 1:04d}"

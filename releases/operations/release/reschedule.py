@@ -9,13 +9,15 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
+from environments.models import Environment
 from releases.gates.base import Known, procedure_of
 from releases.gates.window import closed_sentence, opening
-from releases.models import Release
-from releases.operations.approval_request.end import end_requests
-from releases.operations.release.milestones import lay
+from releases.models import Milestone, Release
+from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
-from releases.operations.release.step_plan import production_of
+from releases.procedures.document import Procedure as Content
+from releases.queries.milestone_dates import due_dates
+from releases.queries.step_plan import production_of
 
 
 def set_scheduled_start(release_id: int, *, start: datetime, reason: str = "") -> Release:
@@ -66,3 +68,39 @@ def _set_window(release: Release, start: datetime, reopened: Collection[str] = (
         release.scheduled_end_at = answer.until
     lay(release, procedure, environment, start, moment, reopened=reopened)
     clear_final_check(release, moment)
+
+
+def lay(
+    release: Release,
+    content: Content,
+    environment: Environment,
+    start: datetime,
+    moment: datetime,
+    *,
+    reopened: Collection[str] = (),
+) -> None:
+    """Make or move the milestones of a release for T-0; what a move puts into the past is due immediately (once).
+
+    `reopened`: the edges whose milestones are to be done once more because of the move.
+    """
+    due = due_dates(content, start, environment, emergency=release.kind == Release.Kind.EMERGENCY)
+    for row in content.milestones:
+        milestone = Milestone.objects.filter(release=release, key=row.key).first() or Milestone(
+            release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
+        )
+        again = milestone.done_at is not None and row.guards in reopened
+        over = milestone.pk is not None and not milestone.due_immediately and milestone.due_at < moment and not again
+        if again:
+            milestone.done_at = milestone.done_by = None
+        # What was late is not made punctual by moving T-0, not even to a later window and back again.
+        milestone.was_late |= over and milestone.done_at is None
+        excused = not over and not milestone.was_late
+        if milestone.done_at is not None:
+            excused |= milestone.was_late  # done at a later window: those who consent see that it was for another one
+        if again or milestone.due_at != due[row.key]:
+            milestone.reminded = []  # of another date, or of another time of doing it
+        milestone.due_at = due[row.key]
+        milestone.due_immediately = due[row.key] < moment and excused
+        if milestone.due_immediately and milestone.done_at is None:
+            milestone.due_at = moment
+        milestone.save()

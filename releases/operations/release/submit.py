@@ -12,9 +12,9 @@ from releases.models import ApprovalRequest, Release
 from releases.operations.release.plan import clear_final_check
 from releases.operations.release.prepare import require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
-from releases.operations.release.step_plan import production_of
-from releases.operations.release.suggest_version import wrong
+from releases.operations.release.set_version import wrong
 from releases.queries.rollback_plan import faults
+from releases.queries.step_plan import production_of
 
 
 def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:

@@ -12,7 +12,7 @@ from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from releases.models import FollowUp, Rollback
 from releases.notifications.templates.events import KEYS
-from releases.operations.notification.create import planned
+from releases.queries.notification_plan import planned
 from releases.queries.rollback_communication import FOLLOW_UP, communications, event_of, uncommunicated
 
 SHARES_PLAN = "share_plan"

@@ -9,10 +9,9 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from releases.models import Deployment, Rollback
-from releases.operations.rollback import manual_completion
-from releases.operations.rollback.draft import draft_documents
-from releases.operations.step.outcome import cancel_rest
+from releases.models import Deployment, Document, Rollback
+from releases.queries import manual_completion
+from releases.queries.rollback_drafts import drafts
 
 
 def complete_manually(
@@ -67,7 +66,7 @@ def complete_manually(
         rollback.facts = {**rollback.facts, "manual_completions": [*first, entry]}
         if first:
             rollback.complete_manually()
-            cancel_rest(deployment)
+            deployment.cancel_rest(now())
             draft_documents(rollback)
     return rollback
 
@@ -78,3 +77,9 @@ def why_not_permitted(account: Account, rollback: Rollback) -> str:
     if first and first[0]["account"] in account.accounts:
         return _("A different person from the one before must do this.")
     return ""
+
+
+def draft_documents(rollback: Rollback) -> None:
+    """Draft report, cause and prevention from the facts, inside an open operation; one that is there is left alone."""
+    for kind, body in drafts(rollback).items():
+        Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})

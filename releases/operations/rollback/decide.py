@@ -1,6 +1,6 @@
 """rollback:raise, assess, authorise, pre_authorise, dismiss, retry, close: the decisions of chapter 7 (B1–B6)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -12,11 +12,11 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from environments import access
 from environments.language import listed
 from environments.models import Account
+from environments.targets.words import gettext_noop
 from releases import dispatch
 from releases.gates.quorum import words_for
 from releases.models import DecisionRequest, Deployment, Document, Rollback, Step, TeamMember
 from releases.operations.follow_up.create import create
-from releases.operations.rollback.authorisation import record_authorisation
 from releases.operations.rollback.confirm_late import (
     DECIDER,
     clear_changed,
@@ -28,7 +28,6 @@ from releases.operations.rollback.confirm_late import (
 from releases.queries.rollback_candidates import is_late, refusal, restores
 from releases.queries.rollback_causes import FAILED_CHECK, FAILED_STEP, FAILURES, NO_RESPONSE, REHEARSAL
 from releases.queries.rollback_communication import FOLLOW_UP, uncommunicated
-from releases.step_types.words import gettext_noop
 
 
 def raise_(
@@ -298,3 +297,8 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
         rollback.closed_at = now()
         op.signature()
     return rollback
+
+
+def record_authorisation(rollback: Rollback, how: Literal["person", "pre_authorised", "no_response"]) -> None:
+    """Write down, inside an open operation, that a rollback is authorised now and how."""
+    rollback.facts = {**rollback.facts, "authorised": {"how": how, "at": now().isoformat()}}

@@ -7,11 +7,9 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from releases import dispatch
-from releases.models import Deployment, MonitoringPeriod, Rollback, Step
-from releases.operations.decision_request.ask import close
+from releases.models import DecisionRequest, Deployment, MonitoringPeriod, Rollback, Step
 from releases.operations.deployment.enqueue import create_steps
 from releases.operations.rollback.confirm_late import why_not_approved
-from releases.operations.step.outcome import cancel_rest
 from releases.queries.rollback_candidates import refusal
 
 
@@ -36,9 +34,9 @@ def start_rollback(rollback_id: int) -> int:
             raise GateNotPassed(why)
         rollback.started_at = now()
         deployment.start_rollback()
-        close(deployment, "rollback:start")
+        DecisionRequest.close_open(deployment, "rollback:start", None, now())
         deployment.blockers = []
-        cancel_rest(deployment)
+        deployment.cancel_rest(now())
         for monitoring in MonitoringPeriod.objects.filter(deployment=deployment, ended_at=None):
             monitoring.ended_at, monitoring.result, monitoring.next_at = now(), "rolled_back", None
             monitoring.save()

@@ -15,14 +15,14 @@ from django.db.models import Q
 from audit.clock import now
 from audit.operation import Operation, operation, retry_on_deadlock
 from audit.refusals import GateNotPassed
+from environments.targets.words import gettext as _
 from releases.gates import emergency_stop, evaluation
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, MonitoringPeriod, Release, Step, StepAttempt
 from releases.operations.deployment.enqueue import AHEAD, require_starter
 from releases.operations.follow_up.create import create_at_start
-from releases.operations.monitoring.start import baseline
 from releases.operations.release.prepare import done_milestone
-from releases.operations.step.time_left import hold_late
-from releases.step_types.words import gettext as _
+from releases.operations.step.hold import hold_late
+from releases.queries.monitoring import baseline
 
 # Read before the operation opens: nothing that is asked at the start lies in their own columns alone.
 READ = ("application", "scheduled_by", "procedure")

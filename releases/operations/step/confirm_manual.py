@@ -7,11 +7,10 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from releases.models import Deployment, Step
-from releases.operations.decision_request.ask import close
-from releases.operations.deployment.decide import resume_after
+from environments.targets.words import gettext as _
+from releases.models import DecisionRequest, Deployment, Step
+from releases.operations.step.resume import resume_after
 from releases.step_types.manual import ManualParameters
-from releases.step_types.words import gettext as _
 
 
 def confirm_manual(step_id: int, *, reason: str) -> Step:
@@ -36,7 +35,7 @@ def confirm_manual(step_id: int, *, reason: str) -> Step:
         step.result = {"confirmed_by": str(account), "confirmed_at": moment.isoformat(), "note": reason}
         op.signature(deployment.plan_digest)
         resume_after(op, step)
-        close(deployment, "step:confirm_manual", account)
+        DecisionRequest.close_open(deployment, "step:confirm_manual", account, now())
     return step
 
 

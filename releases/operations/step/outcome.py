@@ -7,15 +7,21 @@ from django.conf import settings
 
 from audit.clock import now
 from audit.operation import Operation, operation, retry_on_deadlock
+from environments.targets.base import Fenced
+from environments.targets.words import gettext_noop
 from releases.models import Deployment, Release, Rollback, Step, StepAttempt, StepOutput
-from releases.operations.decision_request import ask
-from releases.operations.deployment.completion import set_deployed_version
-from releases.operations.rollback.completion import complete, complete_verification
+from releases.operations.decision_request import escalate
+from releases.operations.deployment.completion import (
+    mark_release_rolled_back,
+    restore_previous_version,
+    set_deployed_version,
+    start_monitoring,
+)
+from releases.operations.rollback.complete_manually import draft_documents
 from releases.operations.rollback.decide import raise_after_failure
 from releases.operations.step.claim import claim_next
-from releases.operations.step.time_left import hold, too_late
-from releases.step_types.base import Fenced
-from releases.step_types.words import gettext_noop
+from releases.operations.step.hold import hold, too_late
+from releases.queries.rollback_digests import digests
 
 
 @retry_on_deadlock
@@ -48,7 +54,7 @@ def record_success(
             deployment.measured = {**deployment.measured, step.phase: measured}
         if deployment.state == "stopping":
             deployment.mark_stopped()
-            cancel_rest(deployment)
+            deployment.cancel_rest(now())
             return None
         if following is None:
             following = _phase_ends(op, step, deployment)
@@ -128,7 +134,7 @@ def stop(claimed: Step, *, fencing_token: int, message: str, output_digest: str 
         _ended(op, step, fencing_token, "stopped", output_digest, probe)
         op.details.update(step_type=step.step_type, fencing_token=fencing_token, probe=probe)
         deployment.mark_stopped()
-        cancel_rest(deployment)
+        deployment.cancel_rest(now())
 
 
 def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: float | None = None) -> None:
@@ -146,7 +152,7 @@ def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: flo
             _trouble(op, step, deployment)
             return
         deployment.await_decision()
-        ask.create(op, deployment, step, minutes=minutes)
+        escalate.create(op, deployment, step, minutes=minutes)
         op.notify_as("deployment:await_decision")
         deployment.blockers = [task]
 
@@ -161,7 +167,7 @@ def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
             step.stop()
             _ended(op, step, fencing_token, "stopped", "", "")
             deployment.mark_stopped()
-            cancel_rest(deployment)
+            deployment.cancel_rest(now())
             return
         _ended(op, step, fencing_token, "waiting", "", "")
         step.ended_at, step.owner, step.lease_until = None, "", until
@@ -177,17 +183,6 @@ def wait_for_target(claimed: Step, *, fencing_token: int) -> None:
         _ended(op, step, fencing_token, "still_running", "", "running")
         step.ended_at, step.lease_until = None, op.at + timedelta(seconds=settings.LEASE_DURATION)
         op.details.update(step_type=step.step_type, fencing_token=fencing_token)
-
-
-def cancel_rest(deployment: Deployment) -> None:
-    """Drop the steps that will not run and give up those in doubt, inside an open operation."""
-    for step in deployment.steps.filter(state__in=["pending", "ready", "on_hold", "outcome_unknown"]):
-        if step.state == "outcome_unknown":
-            step.mark_failed()
-        else:
-            step.cancel()
-        step.ended_at = now()
-        step.save()
 
 
 def _targets(step: Step) -> list[tuple[type, int]]:
@@ -247,14 +242,49 @@ def _trouble(op: Operation, step: Step, deployment: Deployment) -> None:
         return
     if deployment.state == "stopping":
         deployment.mark_stopped()
-        cancel_rest(deployment)
+        deployment.cancel_rest(now())
     elif deployment.environment.protected:
         deployment.await_decision()
-        ask.create(op, deployment, step)
+        escalate.create(op, deployment, step)
         op.notify_as("deployment:await_decision")
         deployment.blockers = [gettext_noop("A step waits for a decision.")]
     else:
         deployment.fail()
         op.notify_as("deployment:fail")
         deployment.ended_at = now()
-        cancel_rest(deployment)
+        deployment.cancel_rest(now())
+
+
+def complete(op: Operation, rollback: Rollback, deployment: Deployment, release: Release) -> Step | None:
+    """Compare what was measured with what was to be; equal: everything is back. Unequal: the rollback faltered."""
+    found = digests(deployment)
+    rollback.facts = {**rollback.facts, "digests": found}
+    wanted = found.get("expected", found["before"])
+    different = [key for key in ("code", "configuration", "data") if wanted[key] != found["after"].get(key)]
+    if different:
+        rollback.fail()
+        deployment.fail_rollback()
+        op.notify_as("rollback:fail")
+        rollback.facts["different"] = different
+        deployment.blockers = [gettext_noop("Not restored: %(what)s") % {"what": ", ".join(different)}]
+        return None
+    rollback.start_verification()
+    op.notify_as("rollback:complete")
+    rollback.restored_at = now()
+    deployment.complete_rollback()
+    deployment.ended_at = now()
+    restore_previous_version(deployment, found["after"])
+    production = deployment.environment.tier == "production"  # no other run moves a release
+    if production and release.state in ("releasing", "monitoring", "completed"):
+        mark_release_rolled_back(release)
+    draft_documents(rollback)
+    return deployment.steps.filter(phase="rollback_verification", state="pending").order_by("ordinal").first()
+
+
+def complete_verification(rollback: Rollback, deployment: Deployment) -> None:
+    """The checks after the rollback hold: watch again, or, where nothing was in force, go on to the report."""
+    if deployment.previous.get("deployed_version"):
+        rollback.start_monitoring()
+        start_monitoring(deployment, rollback)
+    else:
+        rollback.start_reporting()

@@ -13,13 +13,13 @@ from audit.clock import now
 from audit.operation import operation
 from environments import access
 from environments.models import DeploymentTarget
+from environments.targets.base import StepFailed
+from environments.targets.masking import clean
+from environments.targets.target import measure
 from releases import dispatch
 from releases.models import DeployedVersion, Deployment, Drift, TargetMeasurement
 from releases.models.drift import PARTS
 from releases.queries.target_spec import configuration_of, spec_of
-from releases.step_types.base import StepFailed
-from releases.step_types.masking import clean
-from releases.step_types.target import measure
 
 EVERY, AGAIN = timedelta(days=1), timedelta(minutes=15)
 # As long as one measurement of a target on another host may take.

@@ -13,11 +13,11 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import access
 from environments.models import Account, Application, DeploymentTarget, Environment, RequestedChange
 from environments.operations.requested_change.decide import OPERATIONS, apply_or_request
+from environments.targets.base import StepFailed
 from releases.models import Deployment, Rollback
-from releases.operations.monitoring.try_sources import not_over, why_not_permitted
+from releases.operations.target.test_monitoring import not_over, why_not_permitted
 from releases.queries.target_spec import spec_of
 from releases.queries.target_validity import require_separate, require_valid, shared
-from releases.step_types.base import StepFailed
 
 # What target:set_monitoring and target:set_outbound_hosts say.
 OWN = ("metric_sources", "private_networks", "http_hosts")

@@ -9,40 +9,11 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Environment
-from releases.gates.base import procedure_of
-from releases.gates.evaluation import WAIVABLE
 from releases.models import Release, Waiver
-from releases.models.waiver import NOTIFICATIONS_SENT, NOTIFICATIONS_SENT_WAIVER
-from releases.operations.release.step_plan import production_of
+from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
 from releases.operations.waiver.decide import deciders_of, why_already_decided
-from releases.procedures.document import Procedure as Content
-
-MILESTONE = "milestone:"
-
-
-def waivable(release: Release) -> list[tuple[str, str, str]]:
-    """Return (key, Japanese, English) of everything that may be waived for a release: gates, late milestones, and
-    an announcement that did not reach everybody.
-    """
-    return waivable_in(procedure_of(release))
-
-
-def waivable_in(content: Content) -> list[tuple[str, str, str]]:
-    """Return the same of a procedure."""
-    # A freeze too, by the exception that its gate itself looks for: never from an absolute one.
-    gates = [
-        (gate.key, gate.ja, gate.en) for gate in content.gates if gate.type in WAIVABLE or gate.type == "change_freeze"
-    ]
-    dates = [(MILESTONE + m.key, m.ja, m.en) for m in content.milestones if m.guards != "start"]
-    return (
-        gates
-        + dates
-        + [
-            (NOTIFICATIONS_SENT_WAIVER, item.ja, item.en)
-            for item in content.final_check.items
-            if item.key == NOTIFICATIONS_SENT
-        ]
-    )
+from releases.queries.step_plan import production_of
+from releases.queries.waivable import MILESTONE, waivable
 
 
 def request_waiver(release_id: int, *, environment_id: int, gate: str, until: datetime, reason: str) -> Waiver:

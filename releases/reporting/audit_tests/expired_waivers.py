@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from releases.gates import evaluation
 from releases.models import Deployment, FollowUp, Waiver
 from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
-from releases.operations.waiver.request import MILESTONE
+from releases.queries.waivable import MILESTONE
 from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
 
 

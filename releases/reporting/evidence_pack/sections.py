@@ -17,9 +17,9 @@ from audit.models import Event
 from environments import calendar
 from environments.language import labelled, listed
 from environments.roles import ROLE_CHOICES
+from environments.targets.words import told
 from releases.reporting.evidence_pack.collected import Collected, Run, columns, file_name, series_name
 from releases.reporting.evidence_pack.ledger_part import LedgerPart
-from releases.step_types.words import told
 
 ZONE = "Asia/Tokyo"
 

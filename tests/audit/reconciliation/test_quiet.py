@@ -15,7 +15,7 @@ from audit.reconciliation import nightly
 from audit.reconciliation.compare import compared_tables
 from environments.models import AccessRule
 from releases.models import Procedure
-from releases.operations.approval_request.decide import approve
+from releases.operations.approval.decide import approve
 from releases.operations.procedure import put_into_effect
 from tests.conftest import connected
 from tests.releases.audited import again, database, made, run

@@ -13,7 +13,8 @@ from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.ledger.resumption import write_refusal
 from audit.models import CheckpointDelivery, Event, LedgerResumption
 from audit.refusals import InvalidInput, NotPermitted, NotPossible, SignatureRequired
-from environments.operations.ledger import address, resume
+from environments.operations.checkpoint import add_address
+from environments.operations.ledger import resume
 
 Acting = Callable[..., Any]
 
@@ -69,28 +70,30 @@ def test_nobody_else_may(refused: str, acting_as: Acting, who: str) -> None:
     with acting_as(who), pytest.raises(NotPermitted):
         resume.request_resumption(reason="x")
     with acting_as(who), pytest.raises(NotPermitted):
-        address.add_address(kind="mail", address="a@datasets.example", given_by="x", reason="x")
+        add_address.add_address(kind="mail", address="a@datasets.example", given_by="x", reason="x")
 
 
 def test_both_sign(refused: str, acting_as: Acting) -> None:
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
         resume.request_resumption(reason="x")
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
-        address.add_address(kind="mail", address="a@datasets.example", given_by="x", reason="x")
+        add_address.add_address(kind="mail", address="a@datasets.example", given_by="x", reason="x")
 
 
 def test_an_address_is_entered_once_and_ended_once(people: Any, acting_as: Acting) -> None:
     with acting_as("administrator"):
-        row = address.add_address(kind="post", address=" https://witness.example/a ", given_by="監査人", reason="年次")
+        row = add_address.add_address(
+            kind="post", address=" https://witness.example/a ", given_by="監査人", reason="年次"
+        )
         assert (row.address, row.entered_by.split(":")[0]) == ("https://witness.example/a", "person")
         with pytest.raises(NotPossible, match="already"):
-            address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
+            add_address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
         with pytest.raises(InvalidInput, match="Enter a reason"):
-            address.remove_address(row.pk, reason=" ")
-        address.remove_address(row.pk, reason="over")
+            add_address.remove_address(row.pk, reason=" ")
+        add_address.remove_address(row.pk, reason="over")
         with pytest.raises(NotPossible, match="no longer sent to this address"):
-            address.remove_address(row.pk, reason="over")
-        address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
+            add_address.remove_address(row.pk, reason="over")
+        add_address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
     assert CheckpointDelivery.objects.count() == 2
 
 
@@ -110,4 +113,4 @@ def test_an_address_is_entered_once_and_ended_once(people: Any, acting_as: Actin
 )
 def test_an_address_of_another_kind_is_refused(people: Any, acting_as: Acting, kind: str, text: str) -> None:
     with acting_as("administrator"), pytest.raises(InvalidInput):
-        address.add_address(kind=kind, address=text, given_by="x", reason="x")
+        add_address.add_address(kind=kind, address=text, given_by="x", reason="x")

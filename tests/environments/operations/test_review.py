@@ -14,7 +14,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible, SignatureReq
 from environments import access
 from environments.models import AccessGrant, AccessReview, AccessReviewItem
 from environments.operations.access.grant import request_role, revoke as end_grant
-from environments.operations.access.review import close, keep, open_review, revoke, undecided
+from environments.operations.access_review.review import close, keep, open_review, revoke, undecided
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from environments.operations.calendar_feed.revoke import revoke
 from environments.operations.freeze.lift import lift
 from environments.operations.holiday.add import add
 from environments.operations.holiday.remove import remove
-from environments.operations.window.freeze import freeze, freeze_recurring
+from environments.operations.window.create_freeze import freeze, freeze_recurring
 from releases.operations.application.create import create_application
 
 OTHERS = ("operator", "developer", "tester", "committee_a", "auditor", "administrator", "outsider")

@@ -19,7 +19,7 @@ from audit.clock import now
 from audit.operation import operation
 from environments.models import Account, Application, Environment
 from environments.operations.configuration.create import create as create_configuration
-from environments.operations.window.freeze import freeze
+from environments.operations.window.create_freeze import freeze
 from releases.metric_sources.triggers import evaluate
 from releases.models import (
     ApprovalRequest,
@@ -40,13 +40,13 @@ from releases.models import (
     StepOutput,
 )
 from releases.operations.application.create import create_application
-from releases.operations.approval_request.decide import approve
-from releases.operations.monitoring.start import checks_of, triggers_of
+from releases.operations.approval.decide import approve
 from releases.operations.release import plan, prepare, reschedule, submit
-from releases.operations.rollback.draft import draft_documents
+from releases.operations.rollback.complete_manually import draft_documents
 from releases.operations.target.set_settings import create_target
 from releases.operations.team.assign import assign
 from releases.operations.window.request import request_window
+from releases.queries.monitoring import checks_of, triggers_of
 from tests.conftest import seconded
 
 ActingAs = Callable[..., AbstractContextManager[Any]]

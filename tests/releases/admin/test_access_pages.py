@@ -16,7 +16,7 @@ from audit.operation import operation
 from environments.models import AccessGrant, AccessReview, Environment
 from environments.operations.access.grant import request_role, revoke as end_grant
 from environments.operations.access.request import request
-from environments.operations.access.review import open_review
+from environments.operations.access_review.review import open_review
 from environments.operations.account.deactivate import deactivate
 from environments.operations.account.edit import edit
 from environments.operations.delegation.request import request_delegation

@@ -20,7 +20,7 @@ from environments.operations.calendar_feed.revoke import revoke
 from environments.operations.freeze.lift import lift
 from environments.operations.holiday.add import add
 from environments.operations.holiday.remove import remove as withdraw_holiday
-from environments.operations.window.freeze import freeze, freeze_recurring
+from environments.operations.window.create_freeze import freeze, freeze_recurring
 from releases.admin.pages.calendar.feed import document
 from releases.operations.window.cancel import cancel
 from tests.releases.gates.asking import alter

@@ -11,7 +11,7 @@ from django.db.models import DateTimeField
 from django.urls import get_resolver, reverse
 from django.utils import translation
 
-from environments.operations.ledger import address
+from environments.operations.checkpoint import add_address
 from releases.admin.components.change_history import OTHER_OPERATIONS, operation_name
 
 
@@ -34,7 +34,7 @@ def test_an_address_for_checkpoints_is_shown_with_names_and_times(
     database: str, acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     with acting_as("administrator"):
-        row = address.add_address(kind="mail", address="a@auditors.example", given_by="田中", reason="証跡")
+        row = add_address.add_address(kind="mail", address="a@auditors.example", given_by="田中", reason="証跡")
     auditor = browsers("auditor")
     for place in ("changelist", "change"):
         page = reverse(f"admin:audit_checkpointdelivery_{place}", args=[row.pk] if place == "change" else [])

@@ -24,7 +24,7 @@ from releases.models import (
     SuppressedAddress,
 )
 from releases.notifications.templates.events import EVENTS
-from releases.operations.notification.values import PAGES
+from releases.queries.notification_values import PAGES
 from tests.releases.gates.asking import make
 from tests.releases.operations.notifying import announced, forget, join, only, outsider, tell
 

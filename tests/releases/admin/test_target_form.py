@@ -8,9 +8,9 @@ from django import forms
 from django.urls import reverse
 
 from environments.models import DeploymentTarget
+from environments.targets.landlock import landlock
 from releases.admin.components.target_form import ELSEWHERE, fields_of, settings_of
 from releases.queries.target_schema import faults_by_key, keys
-from releases.step_types.landlock import landlock
 
 HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ3cZ8o0Vd0e1Yx0h5mC3fQ0x3cJ"
 

@@ -138,7 +138,7 @@ def test_an_environment_without_windows_is_open_until_somebody_sets_a_freeze_or_
 
     from audit.clock import now
     from environments.operations.freeze.lift import lift
-    from environments.operations.window.freeze import freeze
+    from environments.operations.window.create_freeze import freeze
     from releases.operations.window.set_rule import set_rule
 
     path, pk = "/windows?application=datasets&environment=staging", world.environments["staging"].pk

@@ -183,7 +183,7 @@ def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> No
 
 
 def test_a_token_never_signs(world: Any, managing: str) -> None:
-    from releases.operations.release.final_check import sign
+    from releases.operations.release.sign_final_check import sign
 
     release, _round = world.granted()
     refused = ask("post", f"/releases/{release.pk}/sign_final_check", {}, token=managing)

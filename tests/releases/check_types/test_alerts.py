@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.check_types.alerts import Alerts, AlertsParameters
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.metric_sources.alert_list import ACTIVE
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.target import Layout
 from releases.check_types.backup import Backup, BackupCheckParameters
 from releases.check_types.base import CheckContext, CheckResult, Result
-from releases.step_types.target import Layout
 from tests.releases.step_types.conftest import Target, new_database, target, versions
 
 __all__ = ["new_database", "target", "versions"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.command import Command, CommandCheckParameters
-from releases.step_types.base import TargetSpec
 
 
 def check(root: Path, code: str, **parameters: Any) -> CheckResult:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from environments.targets.target import Layout
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.configuration_digest import ConfigurationDigest
-from releases.step_types.target import Layout
 from tests.releases.step_types.conftest import Target, new_database, target, versions
 
 __all__ = ["new_database", "target", "versions"]

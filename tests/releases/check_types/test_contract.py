@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.check_types import CHECK_TYPES, UnknownType, by_name
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
-from releases.step_types.base import TargetSpec
 
 LEAST: dict[str, dict[str, Any]] = {
     "metrics": {"limits": [{"metric": "service_down", "at_most": "0"}], "interval_seconds": 0},

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets import log_position
+from environments.targets.base import TargetSpec
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.log import Log, LogParameters
-from releases.step_types import log_position
-from releases.step_types.base import TargetSpec
 from tests.releases.step_types.conftest import Target, bare_target, host, versions
 
 __all__ = ["bare_target", "host", "versions"]

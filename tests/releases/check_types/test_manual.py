@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from environments.targets.base import TargetSpec
 from releases.check_types.base import CheckContext, Result
 from releases.check_types.manual import Manual, ManualParameters
-from releases.step_types.base import TargetSpec
 
 
 def test_it_has_no_data_until_a_person_has_looked() -> None:

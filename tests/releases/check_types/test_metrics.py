@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.metrics import Metrics, MetricsParameters
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 ERRORS = [{"metric": "error_rate", "at_most": "0.10"}]

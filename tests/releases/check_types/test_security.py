@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.security import Security, SecurityParameters, days_left
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, site
 
 SAFE = {"strict-transport-security": r"max-age=\d{8,}.*", "x-content-type-options": "nosniff"}

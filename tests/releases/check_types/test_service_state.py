@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from environments.targets.service_proof import running_service
+from environments.targets.target import Layout
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.service_state import ServiceState, ServiceStateParameters
-from releases.step_types.service_control import running_service
-from releases.step_types.target import Layout
 from tests.releases.step_types.conftest import Target, new_database, target, versions, wait_for
 
 __all__ = ["new_database", "target", "versions"]

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.check_types.sql import Sql, SqlParameters
-from releases.step_types.base import TargetSpec
 from tests.releases.step_types.conftest import PASSWORD, new_database
 
 __all__ = ["new_database"]

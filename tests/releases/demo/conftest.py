@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from environments.targets.base import TargetSpec
 from releases.demo.repository import files, lay
-from releases.step_types.base import TargetSpec
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from environments.targets.log_position import log_position
 from releases.check_types import by_name
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.demo.load import send
 from releases.demo.repository import LAYERS, files, lay
 from releases.metric_sources import source
-from releases.step_types.log_position import log_position
 from tests.releases.demo.conftest import Copy
 
 Serving = Callable[[str], Copy]

@@ -15,11 +15,11 @@ from environments.models import AccessGrant
 from environments.operations.account.edit import edit
 from releases.gates.content import clause_labels, difference, digest, document
 from releases.models import ApprovalRequest, Fact, Release
-from releases.operations.approval_request.decide import approve
-from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.step.claim import claim
 from tests.conftest import seconded
 

@@ -11,8 +11,8 @@ from audit.clock import now
 from environments.models import ChangeWindow, Environment
 from releases.gates.durations import ENOUGH, Durations, durations
 from releases.models import Deployment, Procedure, Release, Step, StepAttempt
-from releases.operations.decision_request.ask import last_rollback_start
-from releases.operations.step.time_left import too_late
+from releases.operations.step.hold import too_late
+from releases.queries.decision_request import last_rollback_start
 
 from .asking import alter, ask, make, walk
 

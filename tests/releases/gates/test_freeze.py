@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import calendar
 from environments.models import ChangeFreeze
-from environments.operations.window.freeze import freeze, freeze_recurring
+from environments.operations.window.create_freeze import freeze, freeze_recurring
 from releases.gates.evaluation import blockers, evaluate
 from releases.operations.release.reschedule import set_scheduled_start
 from releases.operations.waiver.decide import approve

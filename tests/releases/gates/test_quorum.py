@@ -92,7 +92,7 @@ def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidat
 ) -> None:
     """One of each role: whoever holds both and approves first may have filled either place."""
     from environments.operations.access.grant import request_role
-    from releases.operations.approval_request.decide import approve, reject
+    from releases.operations.approval.decide import approve, reject
 
     _release, approval_request = world.submitted()
     rules = [{"stage": 1, "role": role, "number": 1} for role in ("committee", "project_manager")]
@@ -168,7 +168,7 @@ def test_a_commit_without_an_author_address_in_the_repository_keeps_approval_clo
 
 def approve_(approval_request: Any) -> None:
     """Approve what was submitted."""
-    from releases.operations.approval_request.decide import approve
+    from releases.operations.approval.decide import approve
 
     approve(approval_request.pk, digest=approval_request.digest)
 
@@ -178,7 +178,7 @@ def test_the_page_names_who_could_still_give_it(world: Any, people: dict[str, An
     assert {account.username for account in candidates(approval_request)} == {"committee_a", "committee_b"}, (
         "not the author"
     )
-    from releases.operations.approval_request.decide import approve
+    from releases.operations.approval.decide import approve
 
     with world.acting_as("committee_a"):
         approve(approval_request.pk, digest=approval_request.digest)

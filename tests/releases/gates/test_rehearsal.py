@@ -11,7 +11,7 @@ from releases.gates.base import Answer, GateContext, Known, procedure_of
 from releases.gates.content import digest
 from releases.gates.evaluation import WAIVABLE
 from releases.models import Release, Step
-from releases.operations.release.final_check import NOT_MEASURED, facts_now
+from releases.operations.release.sign_final_check import NOT_MEASURED, facts_now
 from releases.procedures.parts import Gate
 
 from .asking import alter, make, walk

@@ -13,14 +13,14 @@ from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateNotPassed
 from environments.models import AccessGrant, AccessReviewItem, Delegation
-from environments.operations.access import review
 from environments.operations.access.grant import revoke
+from environments.operations.access_review import review
 from environments.operations.account.deactivate import deactivate
 from environments.operations.delegation import request
 from releases.gates.quorum import lacking
 from releases.gates.staffing import FINAL_CHECK, shortfalls
 from releases.models import Procedure
-from releases.operations.approval_request.decide import approve
+from releases.operations.approval.decide import approve
 from releases.operations.procedure import put_into_effect
 from releases.procedures.document import Procedure as Content
 

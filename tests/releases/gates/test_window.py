@@ -81,7 +81,7 @@ def test_an_emergency_needs_no_window(world: Any) -> None:
 
 @pytest.mark.parametrize("absolute", [False, True])
 def test_a_freeze_beats_the_window(world: Any, absolute: bool) -> None:
-    from environments.operations.window.freeze import freeze
+    from environments.operations.window.create_freeze import freeze
 
     release = world.planned()
     with world.acting_as("manager"):

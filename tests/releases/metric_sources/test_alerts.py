@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.alert_list import ACTIVE
 from releases.metric_sources.alerts import Alerts, AlertsSourceParameters
 from releases.metric_sources.base import Reading
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 WANTED = AlertsSourceParameters()

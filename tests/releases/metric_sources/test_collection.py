@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.alert_list import ACTIVE
 from releases.metric_sources.collection import Looked, WrongSources, look, places_of
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 TEXT = 'http_requests_total{{status="200"}} {ok}\nhttp_requests_total{{status="500"}} {bad}\nresource_use_ratio 0.2\n'

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.base import Reading
 from releases.metric_sources.command import Command, CommandSourceParameters
-from releases.step_types.base import TargetSpec
 
 VALUES = {"resource_use": "load", "requests": "all"}
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import Parameters, TargetSpec
 from releases.metric_sources import SOURCES, UnknownSource, source
 from releases.metric_sources.base import MetricSource, Reading
-from releases.step_types.base import Parameters, TargetSpec
 
 USUAL = {"requests": "a", "errors": "b", "duration_sum": "c", "duration_count": "d", "resource_use": "e"}
 # The least that a source must be told; the watched metrics are those of `USUAL`.

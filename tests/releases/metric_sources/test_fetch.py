@@ -14,8 +14,8 @@ import pytest
 
 from environments.connectivity import addresses
 from environments.connectivity.addresses import fault_of, listed_by, networks, unwrapped
+from environments.targets.base import TargetSpec
 from releases.metric_sources.fetch import NoAnswer, ask, fetch
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 # Each reaches, or could reach, what only this machine or its neighbours should; none is listed.

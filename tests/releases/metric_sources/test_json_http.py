@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.base import Reading
 from releases.metric_sources.json_http import JsonHttp, JsonHttpParameters
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 CONTENT = {"http": {"all": 100, "bad": 5}, "load": [0.2, 0.7, "x"], "ok": True, "at": "2026-03-18T00:00:00Z"}

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.base import Reading
 from releases.metric_sources.prometheus_api import PrometheusApi, PrometheusApiParameters, one_query
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 QUERIES = {"error_rate": "sum(rate(bad[1m])) / sum(rate(all[1m]))", "service_down": '1 - min(up{job="datasets"})'}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.base import Reading
 from releases.metric_sources.prometheus_text import PrometheusText, PrometheusTextParameters
-from releases.step_types.base import TargetSpec
 from tests.releases.metric_sources.pages import Page, Site, site
 
 AT = datetime(2026, 3, 18, tzinfo=UTC)

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import TargetSpec
 from releases.metric_sources.base import Reading
 from releases.metric_sources.sql import Sql, SqlSourceParameters
-from releases.step_types.base import TargetSpec
 from tests.releases.step_types.conftest import new_database
 
 __all__ = ["new_database"]

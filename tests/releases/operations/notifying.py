@@ -22,7 +22,7 @@ from releases.models import (
     Release,
 )
 from releases.operations.notification.create import process_outbox
-from releases.operations.notification_delivery.lanes import due_channels, run_lane
+from releases.worker.delivery_lanes import due_channels, run_lane
 from tests.releases.gates.asking import COMMAND, alter, make
 
 WORKER = Actor(account_id=None, name="notifications", kind="worker", channel="worker")

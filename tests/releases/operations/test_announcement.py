@@ -10,7 +10,7 @@ from django.urls import reverse
 from audit.refusals import GateNotPassed, InvalidInput
 from releases.models import FinalCheck, FollowUp, Notification, NotificationDelivery, RecipientGroup
 from releases.operations.notification.approve_external import approve_external, digest_of
-from releases.operations.release.final_check import announcement_of, facts_now, sign
+from releases.operations.release.sign_final_check import announcement_of, facts_now, sign
 from releases.operations.waiver import decide
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter

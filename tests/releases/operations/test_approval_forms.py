@@ -12,7 +12,7 @@ from environments.models import AccessGrant
 from environments.operations.delegation import request as delegates
 from releases.gates import quorum
 from releases.models import ApprovalDecision, CommitteeMeeting, FollowUp
-from releases.operations.approval_request import decide
+from releases.operations.approval import decide
 from releases.operations.follow_up.complete import complete
 from releases.operations.meeting.record import decide as decided, record
 from tests.releases.gates.asking import alter, ask

@@ -11,12 +11,13 @@ from django.urls import reverse
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from releases.api.shapes import deployment_fields
 from releases.models import ApprovalDecision, ApprovalRequest
-from releases.operations.approval_request import decide
-from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.approval import decide
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.plan import edit
-from releases.operations.release.prepare import reopen_scope, withdraw_request
+from releases.operations.release.prepare import reopen_scope
+from releases.operations.release.withdraw_request import withdraw_request
 from tests.releases.gates.asking import alter
 
 

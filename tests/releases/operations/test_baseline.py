@@ -9,7 +9,7 @@ import pytest
 
 from audit.clock import now
 from releases.models import Deployment, Measurement, MonitoringPeriod, Procedure
-from releases.operations.monitoring.start import baseline, typical
+from releases.queries.monitoring import baseline, typical
 from tests.releases.gates.asking import alter, make
 
 

@@ -17,7 +17,6 @@ from releases.admin.pages.approval_request.rows import clauses
 from releases.gates.base import procedure_of
 from releases.gates.content import document
 from releases.models import Deployment, Notification, Rollback
-from releases.operations.monitoring.react import react
 from releases.operations.rollback import decide
 from releases.queries.rollback_causes import (
     FAILED_CHECK,
@@ -30,6 +29,7 @@ from releases.queries.rollback_causes import (
     seen_of,
     words_of,
 )
+from releases.worker.trigger_reaction import react
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, walk
 from tests.releases.operations.notifying import WORKER, deliver, forget, only, tell

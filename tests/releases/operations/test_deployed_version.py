@@ -11,10 +11,10 @@ import pytest
 
 from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from environments.targets.target import render_configuration
 from releases.models import DeployedVersion, Release
-from releases.operations.deployed_version.install import install
+from releases.operations.deployed_version.place import install
 from releases.operations.deployed_version.register import look, register, request_registration
-from releases.step_types.target import render_configuration
 from tests.releases.gates.asking import alter
 
 

@@ -13,13 +13,13 @@ from django.urls import reverse
 from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
+from environments.targets.trees import tree_digest
 from releases.models import DeployedVersion, Deployment, Release
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import cancel, schedule
 from releases.operations.release.prepare import lock_scope
-from releases.step_types.trees import tree_digest
 from tests.releases.gates.asking import alter, in_force, walk
 
 

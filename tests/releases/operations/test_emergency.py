@@ -13,17 +13,17 @@ from environments.models import ChangeFreeze, ChangeWindow
 from releases.gates.base import procedure_of
 from releases.gates.evaluation import WAIVABLE, blockers
 from releases.models import FollowUp
-from releases.operations.approval_request.decide import approve
+from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
 from releases.operations.follow_up.complete import complete
-from releases.operations.release.final_check import sign
 from releases.operations.release.plan import add_change, edit, plan, set_configuration
 from releases.operations.release.prepare import complete_testing, lock_scope
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.operations.release.reschedule import set_scheduled_start
 from releases.operations.release.select_commit import select_commit
+from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
 from releases.operations.step.claim import claim
 from releases.operations.team.assign import assign

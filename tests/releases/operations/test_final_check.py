@@ -16,8 +16,8 @@ from releases.models import FinalCheck, Release
 from releases.operations.application.create import create_application
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
-from releases.operations.release.final_check import facts_now, open_roles, sign
 from releases.operations.release.plan import plan
+from releases.operations.release.sign_final_check import facts_now, open_roles, sign
 from tests.conftest import enrolled
 from tests.releases.gates.asking import COMMAND, alter
 

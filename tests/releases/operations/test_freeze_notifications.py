@@ -9,7 +9,7 @@ import pytest
 
 from audit.clock import now
 from environments.operations.freeze.lift import lift
-from environments.operations.window.freeze import freeze, freeze_recurring
+from environments.operations.window.create_freeze import freeze, freeze_recurring
 from releases.models import Notification
 from tests.releases.operations.notifying import forget, only, tell
 

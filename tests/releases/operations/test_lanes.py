@@ -23,7 +23,7 @@ from releases.channel_types.mail import Mail
 from releases.models import InboxItem, Notification, NotificationChannel, NotificationDelivery
 from releases.operations.emergency_stop.activate import activate
 from releases.operations.notification_delivery.lane import claim
-from releases.operations.notification_delivery.lanes import due_channels
+from releases.worker.delivery_lanes import due_channels
 from tests.releases.channel_types.messages import message
 from tests.releases.channel_types.receivers import MailHost, Receiver, receiver
 from tests.releases.gates.asking import alter, make

@@ -13,8 +13,8 @@ import pytest
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted, SignatureRequired
 from releases.operations.application.create import create_application
-from releases.operations.monitoring.try_sources import try_sources
 from releases.operations.target.set_settings import create_target, set_metric_sources
+from releases.operations.target.test_monitoring import try_sources
 from tests.releases.metric_sources.pages import Page, Site, site
 
 LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}

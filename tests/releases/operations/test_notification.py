@@ -271,7 +271,7 @@ def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(wor
 
 
 def test_changing_that_text_voids_the_approval_and_names_why(world: Any) -> None:
-    from releases.operations.approval_request.invalidate import invalidate_stale
+    from releases.operations.release.end_approval import invalidate_stale
 
     row, approval_request = world.granted()
     with world.acting_as("manager"):

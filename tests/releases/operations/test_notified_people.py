@@ -6,7 +6,6 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
-from releases.operations.monitoring.inconclusive import notify_inconclusive
 
 from audit.actor import acting
 from audit.clock import now
@@ -14,19 +13,20 @@ from audit.models import Outbox
 from environments.models import AccessGrant
 from environments.operations.access.request import reject, request
 from releases.models import EmergencyStop, Measurement, MonitoringPeriod, Notification, NotificationDelivery
-from releases.operations.approval_request import decide
-from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.approval import decide
 from releases.operations.emergency_stop.activate import activate
 from releases.operations.emergency_stop.request_lift import request_lift
-from releases.operations.monitoring.measure import end_due
-from releases.operations.notification.assignees import holding
+from releases.operations.monitoring.end import end_due
+from releases.operations.monitoring.report_no_data import notify_inconclusive
 from releases.operations.notification.remind import remind_or_escalate
 from releases.operations.procedure.put_into_effect import load, submit
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.plan import active_procedure
 from releases.operations.release.prepare import reopen_scope
 from releases.operations.window.request import request_window
 from releases.operations.window.set_rule import set_rule
 from releases.procedures.document import Procedure as Content
+from releases.queries.assignees import holding
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk
 from tests.releases.operations.notifying import WORKER, announced, deliver, forget, join, only, outsider, tell

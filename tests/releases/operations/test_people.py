@@ -11,7 +11,7 @@ from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.models import AccessRule, Environment
 from releases.models import FollowUp, Procedure, RecipientGroup, TeamMember
-from releases.operations.approval_request.decide import approve as consent
+from releases.operations.approval.decide import approve as consent
 from releases.operations.document import review
 from releases.operations.follow_up.complete import complete
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect, submit as apply_for

@@ -17,8 +17,8 @@ from releases.models import Release
 from releases.operations.follow_up.create import due
 from releases.operations.milestone.remind import remind_due
 from releases.operations.release.copy import copy
-from releases.operations.release.milestones import due_dates, working_day_before
 from releases.operations.release.plan import active_procedure, add_change, edit, plan, set_configuration
+from releases.queries.milestone_dates import due_dates, working_day_before
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -200,7 +200,7 @@ def test_an_emergency_cancels_the_regular_booking_in_the_same_operation(world: A
 
 
 def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: Any) -> None:
-    from releases.operations.approval_request.decide import approve
+    from releases.operations.approval.decide import approve
     from releases.operations.procedure.put_into_effect import load, submit
     from releases.procedures.document import Procedure as Content
 

@@ -19,11 +19,11 @@ from releases.models import (
 )
 from releases.models.notification import unread
 from releases.notifications.templates.events import EVENTS
-from releases.operations.inbox_item.read import read, read_all
+from releases.operations.inbox.mark_read import read, read_all
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
 from releases.operations.notification_rule.change import add as add_rule, remove as withdraw_rule
+from releases.operations.recipient.add import add, add_external, remove
 from releases.operations.recipient_group.change import close, create, edit
-from releases.operations.recipient_group.recipients import add, add_external, remove
 from releases.procedures.load import default
 from tests.releases.gates.asking import make
 

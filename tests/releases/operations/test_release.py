@@ -16,9 +16,8 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from releases.models import Release
 from releases.operations.checklist.sign import sign
 from releases.operations.release.copy import copy
-from releases.operations.release.number import next_number
 from releases.operations.release.plan import active_procedure, add_change, edit, plan, set_configuration
-from releases.operations.release.prepare import cancel, close, complete_testing, lock_scope, reopen_scope
+from releases.operations.release.prepare import cancel, close, complete_testing, lock_scope, next_number, reopen_scope
 from releases.operations.release.select_commit import select_commit
 from tests.releases.gates.asking import COMMAND, alter, in_force, make, shown, walk
 
@@ -310,7 +309,7 @@ def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(worl
 def test_an_amendment_and_approvals_at_once_leave_no_approval_to_a_draft(world: Any) -> None:
     """Case 7: whichever comes first, what was amended bears no live round and no granted approval."""
     from audit.refusals import OperationRefused
-    from releases.operations.approval_request.decide import approve
+    from releases.operations.approval.decide import approve
 
     release, approval_request = world.submitted()
     ready, outcomes = threading.Barrier(9), []

@@ -13,11 +13,11 @@ from audit.clock import now
 from releases.admin.components.trigger_replay import replay_lines
 from releases.metric_sources.triggers import evaluate
 from releases.models import Deployment, Measurement, MonitoringCheck, MonitoringPeriod, Rollback
-from releases.operations.monitoring.start import triggers_of
-from releases.operations.procedure import replay
 from releases.operations.procedure.put_into_effect import load, submit
 from releases.operations.release.plan import active_procedure
 from releases.procedures.document import Procedure as Content
+from releases.queries import trigger_replay
+from releases.queries.monitoring import triggers_of
 from releases.queries.rollback_causes import NO_RESPONSE
 from tests.releases.gates.asking import COMMAND, make, walk
 
@@ -59,41 +59,45 @@ def monitored(world: Any) -> Callable[..., MonitoringPeriod]:
 
 def test_only_measured_triggers_that_differ_count_as_changed(world: Any) -> None:
     active = active_procedure().document
-    assert replay.changed(active, edited("9.0.0")) == []
-    assert replay.changed(active, edited("9.0.0", error_rate={"ja": "別の名"})) == []
-    assert replay.changed(active, edited("9.0.0", error_rate={"limit": "0.2"}, display={"ja": "x"})) == ["error_rate"]
+    assert trigger_replay.changed(active, edited("9.0.0")) == []
+    assert trigger_replay.changed(active, edited("9.0.0", error_rate={"ja": "別の名"})) == []
+    assert trigger_replay.changed(active, edited("9.0.0", error_rate={"limit": "0.2"}, display={"ja": "x"})) == [
+        "error_rate"
+    ]
     without = {"metric": "", "comparison": "", "limit": None, "k": 0, "n": 0}
-    assert replay.changed(active, edited("9.0.0", log_anomalies=without)) == ["log_anomalies"]
+    assert trigger_replay.changed(active, edited("9.0.0", log_anomalies=without)) == ["log_anomalies"]
 
 
 def test_it_says_what_fired_and_what_would_have(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.0, 0.15, 0.15, 0.15, 0.15])
-    (same,) = replay.report(edited("9.0.0"))
+    (same,) = trigger_replay.report(edited("9.0.0"))
     assert (
         same["was"]
         == same["would"]
         == [["error_rate", True, f"{monitoring.started_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
     )
-    (deaf,) = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
+    (deaf,) = trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
     assert (deaf["would"], deaf["missed"], deaf["measurements"]) == ([], False, 5), "nobody went back"
-    (quick,) = replay.report(edited("9.0.0", error_rate={"k": 1, "n": 1}))
+    (quick,) = trigger_replay.report(edited("9.0.0", error_rate={"k": 1, "n": 1}))
     assert quick["would"][0][2] < same["would"][0][2] and not quick["additional"]
 
 
 def test_an_alarm_that_would_have_been_missed_is_named(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.15] * 5)
     alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", critical=True, raised_at=now())
-    rows = replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
-    assert replay.missed(rows) == [str(monitoring.deployment)]
-    assert replay.missed(replay.report(edited("9.0.0"))) == []
+    rows = trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
+    assert trigger_replay.missed(rows) == [str(monitoring.deployment)]
+    assert trigger_replay.missed(trigger_replay.report(edited("9.0.0"))) == []
     walk(alarm, "dismiss")
-    assert replay.missed(replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
+    assert trigger_replay.missed(trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
 
 
 def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.0] * 3)
     alarm = make(Rollback, deployment=monitoring.deployment, cause=NO_RESPONSE, critical=True, raised_at=now())
-    assert replay.missed(replay.report(edited("9.0.0"))) == [], "nobody answered, which no trigger measures"
+    assert trigger_replay.missed(trigger_replay.report(edited("9.0.0"))) == [], (
+        "nobody answered, which no trigger measures"
+    )
     walk(alarm, "dismiss")
     make(
         MonitoringCheck,
@@ -104,15 +108,17 @@ def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(monitored: C
         result="failed",
     )
     make(Rollback, deployment=monitoring.deployment, cause="log_anomalies", critical=False, raised_at=now())
-    assert replay.missed(replay.report(edited("9.0.0"))) == []
-    assert replay.missed(replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))) == [str(monitoring.deployment)]
+    assert trigger_replay.missed(trigger_replay.report(edited("9.0.0"))) == []
+    assert trigger_replay.missed(trigger_replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))) == [
+        str(monitoring.deployment)
+    ]
 
 
 def test_a_new_alarm_is_named(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitored([0.05] * 5)
-    (row,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05"}))
+    (row,) = trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.05"}))
     assert row["additional"] and row["was"] == []
-    (mild,) = replay.report(edited("9.0.0", error_rate={"limit": "0.05", "critical": False}))
+    (mild,) = trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.05", "critical": False}))
     assert not mild["additional"] and mild["would"][0][:2] == ["error_rate", False]
 
 
@@ -120,7 +126,7 @@ def test_checks_are_replayed_too(monitored: Callable[..., MonitoringPeriod]) -> 
     monitoring = monitored([0.0] * 3)
     for hour in (1, 2):
         make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=monitoring.started_at + timedelta(hours=hour), at=now(), result="failed")  # fmt: skip
-    (row,) = replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))
+    (row,) = trigger_replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))
     assert [key for key, _critical, _at in row["was"]] == ["log_anomalies"]
     assert row["would"][0][2] > row["was"][0][2]
 

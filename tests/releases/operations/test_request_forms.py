@@ -11,7 +11,7 @@ from django.urls import reverse
 from audit.actor import acting
 from environments.operations.access.grant import request_role
 from releases.operations.deployment.schedule import cancel
-from releases.operations.release.final_check import sign
+from releases.operations.release.sign_final_check import sign
 from tests.conftest import enrolled
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND

@@ -11,7 +11,7 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from releases.models import Deployment, Document, Rollback, Step
 from releases.operations.document import review
 from releases.operations.rollback import decide
-from releases.operations.rollback.completion import digests
+from releases.queries.rollback_digests import digests
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 

@@ -14,6 +14,7 @@ from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments.operations.access.grant import request_role
+from environments.targets.target import Layout
 from releases.models import DeployedVersion, Deployment, Fact, Release, Rollback, Step, StepOutput
 from releases.operations.deployment.resolve import resolve
 from releases.operations.release.refresh_from_git import refresh_from_git
@@ -22,7 +23,6 @@ from releases.operations.rollback import decide
 from releases.operations.rollback.complete_manually import complete_manually
 from releases.operations.rollback.confirm_late import confirm_late
 from releases.operations.rollback.start import not_possible, retry
-from releases.step_types.target import Layout
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
@@ -376,7 +376,7 @@ def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: A
 
 def draft_documents_of(alarm: Rollback) -> None:
     from audit.operation import operation
-    from releases.operations.rollback.draft import draft_documents
+    from releases.operations.rollback.complete_manually import draft_documents
 
     with acting(COMMAND), operation("test:draft", (Rollback, alarm.pk)) as op:
         draft_documents(op.get(Rollback))

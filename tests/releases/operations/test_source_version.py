@@ -9,7 +9,7 @@ import pytest
 from audit.clock import now
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from releases.models import Release
-from releases.operations.release import suggest_version
+from releases.operations.release import set_version
 from releases.operations.release.copy import copy
 from releases.operations.release.plan import add_change, plan
 from releases.operations.release.prepare import cancel, lock_scope
@@ -25,18 +25,18 @@ def draft(world: Any, version: str, *kinds: str, kind: str = "regular") -> Relea
 
 
 def test_the_next_versions_follow_the_one_in_force(world: Any) -> None:
-    assert suggest_version.next_versions(world.application) == suggest_version.Next(None, "1.0.0", "1.0.0", "1.0.0")
+    assert set_version.next_versions(world.application) == set_version.Next(None, "1.0.0", "1.0.0", "1.0.0")
     in_force(world, "1.2.0")
-    assert suggest_version.next_versions(world.application) == suggest_version.Next("1.2.0", "1.2.1", "1.3.0", "2.0.0")
+    assert set_version.next_versions(world.application) == set_version.Next("1.2.0", "1.2.1", "1.3.0", "2.0.0")
 
 
 def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(world: Any) -> None:
     in_force(world, "1.2.0")
     planned = draft(world, "1.3.0")
-    assert suggest_version.next_versions(world.application).minor == "1.4.0"
+    assert set_version.next_versions(world.application).minor == "1.4.0"
     with world.acting_as("manager"):
         cancel(planned.pk, reason="no")
-    assert suggest_version.next_versions(world.application).minor == "1.3.0"
+    assert set_version.next_versions(world.application).minor == "1.3.0"
 
 
 def deployed(world: Any, release: Release, environment: str) -> Release:
@@ -55,17 +55,17 @@ def deployed(world: Any, release: Release, environment: str) -> Release:
 def test_a_version_that_reached_an_environment_is_not_planned_again(world: Any) -> None:
     in_force(world, "1.2.0")
     used = deployed(world, draft(world, "1.3.0", "feature"), "staging")
-    assert suggest_version.next_versions(world.application).minor == "1.4.0"
+    assert set_version.next_versions(world.application).minor == "1.4.0"
     other = draft(world, "1.5.0", "feature")
     with world.acting_as("manager"):
         for again in (
             lambda: plan(application_id=world.application.pk, version="1.3.0", title="again"),
             lambda: copy(used.pk, version="1.3.0", with_changes=True),
-            lambda: suggest_version.set_version(other.pk, version="1.3.0"),
+            lambda: set_version.set_version(other.pk, version="1.3.0"),
         ):
             with pytest.raises(InvalidInput, match=r"1\.3\.0 was deployed to Staging before.*1\.3\.1 is free"):
                 again()
-    assert suggest_version.for_release(draft(world, "1.2.1", "feature")) == "1.4.0"
+    assert set_version.for_release(draft(world, "1.2.1", "feature")) == "1.4.0"
 
 
 def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: Any) -> None:
@@ -73,10 +73,10 @@ def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: An
     deployment = world.verified_run(release, "development")
     alter(deployment, started_at=now(), previous={"wanted": {"version": "1.3.0"}})
     with world.acting_as("manager"):
-        suggest_version.set_version(release.pk, version="1.4.0")
+        set_version.set_version(release.pk, version="1.4.0")
         with pytest.raises(InvalidInput, match="1.3.1 is free"):
             plan(application_id=world.application.pk, version="1.3.0", title="again")
-        suggest_version.set_version(release.pk, version="1.3.0")
+        set_version.set_version(release.pk, version="1.3.0")
     assert world.fresh(release).version == "1.3.0", "its own version is its own"
 
 
@@ -84,7 +84,7 @@ def test_what_would_fit_is_never_a_used_version(world: Any) -> None:
     in_force(world, "1.2.0")
     draft(world, "1.3.0")
     release = draft(world, "1.2.1", "feature")
-    (said,) = suggest_version.wrong(release)
+    (said,) = set_version.wrong(release)
     assert "A suitable version is 1.4.0." in said
 
 
@@ -103,26 +103,26 @@ def test_a_draft_is_told_what_fits_its_changes(world: Any) -> None:
         ("1.5.0", ["breaking"], "2.0.0"),
         ("1.1.0", ["fix"], "1.2.2"),
     ):
-        assert suggest_version.for_release(draft(world, version, *kinds)) == fits, version
+        assert set_version.for_release(draft(world, version, *kinds)) == fits, version
 
 
 def test_a_pre_release_is_told_the_next_beta(world: Any) -> None:
     in_force(world, "1.2.0")
     release = draft(world, "1.2.1-beta.1", "feature", kind="pre_release")
-    assert suggest_version.for_release(release) == "1.3.0-beta.1"
+    assert set_version.for_release(release) == "1.3.0-beta.1"
     draft(world, "1.3.0-beta.1", kind="pre_release")
-    assert suggest_version.for_release(release) == "1.3.0-beta.2"
+    assert set_version.for_release(release) == "1.3.0-beta.2"
 
 
 def test_a_draft_takes_the_suggested_version_and_its_tag(world: Any) -> None:
     in_force(world, "1.2.0")
     release = draft(world, "1.2.1", "feature")
     with world.acting_as("manager"):
-        suggest_version.set_version(release.pk)
+        set_version.set_version(release.pk)
     fresh = world.fresh(release)
     assert (fresh.version, fresh.tag) == ("1.3.0", "v1.3.0")
     with world.acting_as("project_manager"):
-        suggest_version.set_version(release.pk, version="１.４.0")
+        set_version.set_version(release.pk, version="１.４.0")
     fresh = world.fresh(release)
     assert (fresh.version, fresh.tag, fresh.history.count()) == ("1.4.0", "v1.4.0", 3)
     assert {row.username for row in fresh.editors.all()} >= {"manager", "project_manager"}
@@ -134,17 +134,17 @@ def test_another_version_is_refused_where_it_may_not_be(world: Any) -> None:
     with world.acting_as("manager"):
         for version in ("1.3.0", "1.2.0"):
             with pytest.raises(InvalidInput, match="already planned or released"):
-                suggest_version.set_version(other.pk, version=version)
+                set_version.set_version(other.pk, version=version)
         with pytest.raises(InvalidInput, match="semantic"):
-            suggest_version.set_version(other.pk, version="next")
+            set_version.set_version(other.pk, version="next")
         with pytest.raises(InvalidInput, match="The release 0 does not exist"):
-            suggest_version.set_version(0, version="1.9.0")
+            set_version.set_version(0, version="1.9.0")
         cancel(release.pk, reason="no")
         with pytest.raises(NotPossible):
-            suggest_version.set_version(release.pk, version="1.9.0")
+            set_version.set_version(release.pk, version="1.9.0")
     for name in ("developer", "operator", "committee_a", "auditor"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            suggest_version.set_version(other.pk, version="1.9.0")
+            set_version.set_version(other.pk, version="1.9.0")
     assert world.fresh(other).version == "1.4.0"
 
 

@@ -12,7 +12,7 @@ from audit.models import Event
 from releases.models import Deployment, MonitoringPeriod, Release, Rollback
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.verify import verify
-from releases.operations.monitoring.measure import record_result
+from releases.operations.monitoring.end import record_result
 from releases.operations.release.plan import active_procedure
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk

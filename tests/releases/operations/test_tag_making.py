@@ -12,7 +12,7 @@ from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.models import Fact, Release
-from releases.operations.release.make_tag import make_tag
+from releases.operations.release.create_tag import make_tag
 from releases.operations.release.prepare import lock_scope
 from releases.sources.git import facts
 from tests.releases.gates.asking import alter, ask, git, own_repository

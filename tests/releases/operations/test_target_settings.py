@@ -112,7 +112,11 @@ def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:
     ]
     read = {
         part + name
-        for path in [*files, ROOT / "environments/connectivity/addresses.py"]
+        for path in [
+            *files,
+            *(ROOT / "environments/targets").rglob("*.py"),
+            ROOT / "environments/connectivity/addresses.py",
+        ]
         for pattern, part in READ
         for name in pattern.findall(path.read_text(encoding="utf-8"))
     }

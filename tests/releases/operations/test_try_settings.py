@@ -12,9 +12,9 @@ import pytest
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
 from environments.models import DeploymentTarget
-from releases.operations.target.try_settings import try_settings, within
-from releases.step_types.examine import Found
-from releases.step_types.landlock import landlock
+from environments.targets.examine import Found
+from environments.targets.landlock import landlock
+from releases.operations.target.test import try_settings, within
 from tests.releases.gates.asking import alter
 from tests.releases.metric_sources.pages import Page, Site, site
 from tests.releases.step_types.conftest import Host, host

@@ -10,9 +10,9 @@ import pytest
 from audit.actor import acting
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from releases.models import FollowUp, Waiver
-from releases.operations.approval_request import decide as consent
-from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.approval import decide as consent
 from releases.operations.follow_up.create import create_at_start
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.prepare import lock_scope
 from releases.operations.waiver import decide
 from releases.operations.waiver.request import request_waiver

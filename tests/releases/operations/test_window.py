@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from releases.gates.window import opening
 from releases.models import ApprovalRequest, FinalCheck
-from releases.operations.approval_request.decide import approve, reject
+from releases.operations.approval.decide import approve, reject
 from releases.operations.release.plan import plan
 from releases.operations.release.reschedule import reschedule, set_scheduled_start
 from releases.operations.window.request import request_window

@@ -16,7 +16,7 @@ from environments.operations.holiday.add import add
 from releases.gates import window as gate
 from releases.gates.window import opening
 from releases.models import ApprovalRequest, Procedure
-from releases.operations.approval_request.decide import approve, reject
+from releases.operations.approval.decide import approve, reject
 from releases.operations.procedure.put_into_effect import put_into_effect
 from releases.operations.window.cancel import cancel
 from releases.operations.window.set_rule import set_rule

@@ -21,11 +21,13 @@ COMMON = {"origin", "default_fields", "ja", "en", "key"}
 SHEET = "releases/admin/pages/procedure/document.py"
 OWN = "releases/procedures/document.py"
 ACTIVATE = "releases/operations/procedure/put_into_effect.py"
-STEPS = "releases/operations/release/step_plan.py"
-BEGIN = "releases/operations/monitoring/start.py"
+STEPS = "releases/queries/step_plan.py"
+BEGIN = "releases/queries/monitoring.py"
 TRIGGERS = "releases/metric_sources/triggers.py"
 LAY_OUT = "releases/operations/notification_rule/apply_procedure.py"
-MILESTONES = "releases/operations/release/milestones.py"
+MILESTONES = "releases/queries/milestone_dates.py"
+WATCH = "releases/operations/deployment/completion.py"
+PREPARE = "releases/operations/release/prepare.py"
 EVIDENCE = "releases/gates/evidence.py"
 SOURCE = "releases/gates/source.py"
 # Part.field → the file that reads it. In a sheet are words only; what they stand for is code.
@@ -43,11 +45,11 @@ READERS = {
     "Procedure.schedule": ACTIVATE,
     "Procedure.milestones": MILESTONES,
     "Procedure.reminders": "releases/operations/milestone/remind.py",
-    "Procedure.checklist": STEPS,
+    "Procedure.checklist": PREPARE,
     "Procedure.recipient_groups": LAY_OUT,
     "Procedure.channels": LAY_OUT,
     "Procedure.notification_rules": LAY_OUT,
-    "Procedure.documents": STEPS,
+    "Procedure.documents": PREPARE,
     "Procedure.document_states": SHEET,
     "Procedure.branches": SHEET,
     "Procedure.workflows": SOURCE,
@@ -65,7 +67,7 @@ READERS = {
     "Procedure.triggers": BEGIN,
     "Procedure.rollback": "releases/operations/rollback/decide.py",
     "Procedure.team_roles": SHEET,
-    "Procedure.final_check": "releases/operations/release/final_check.py",
+    "Procedure.final_check": "releases/operations/release/sign_final_check.py",
     "Procedure.follow_ups": "releases/operations/follow_up/create.py",
     "Procedure.retention": "releases/operations/dump/delete.py",
     "HistoryEntry.date": SHEET,
@@ -100,14 +102,14 @@ READERS = {
     "Regular.milestones_due": MILESTONES,
     "Milestone.days_before": MILESTONES,
     "Milestone.unit": MILESTONES,
-    "Milestone.guards": MILESTONES,
+    "Milestone.guards": "releases/operations/release/reschedule.py",
     "Reminders.hours_before": "releases/operations/milestone/remind.py",
     "EmergencyMilestone.hours_before": OWN,
     "Emergency.criteria": "releases/operations/release/plan.py",
     "Emergency.approval": SHEET,
     "Emergency.milestones": OWN,
-    "Emergency.validity_hours": "releases/operations/approval_request/decide.py",
-    "ChecklistItem.group": STEPS,
+    "Emergency.validity_hours": "releases/operations/approval/decide.py",
+    "ChecklistItem.group": PREPARE,
     "RecipientGroup.side": LAY_OUT,
     "Channel.type": LAY_OUT,
     "NotificationRule.event": LAY_OUT,
@@ -171,8 +173,8 @@ READERS = {
     "Monitoring.baseline_minutes": BEGIN,
     "Monitoring.baseline_statistic": BEGIN,
     "Monitoring.check_interval_minutes": BEGIN,
-    "Monitoring.measurements_min": "releases/operations/monitoring/measure.py",
-    "Monitoring.error_limit": "releases/operations/monitoring/inconclusive.py",
+    "Monitoring.measurements_min": "releases/operations/monitoring/end.py",
+    "Monitoring.error_limit": "releases/operations/monitoring/report_no_data.py",
     "Trigger.critical": BEGIN,
     "Trigger.group": SHEET,
     "Trigger.metric": BEGIN,
@@ -180,17 +182,17 @@ READERS = {
     "Trigger.limit": TRIGGERS,
     "Trigger.k": TRIGGERS,
     "Trigger.n": TRIGGERS,
-    "Trigger.dry_run": "releases/operations/monitoring/react.py",
+    "Trigger.dry_run": "releases/worker/trigger_reaction.py",
     "Rollback.reasons": "releases/queries/rollback_causes.py",
     "Rollback.assessment": SHEET,
     "Rollback.communication": "releases/operations/rollback/communicate.py",
     "Rollback.documents": SHEET,
     "Rollback.monitoring_duration": SHEET,
-    "Rollback.monitoring_seconds": BEGIN,
-    "Rollback.decision_request_minutes": "releases/operations/decision_request/ask.py",
+    "Rollback.monitoring_seconds": WATCH,
+    "Rollback.decision_request_minutes": "releases/operations/decision_request/escalate.py",
     "Rollback.decision_request_on_timeout": "releases/operations/release/plan.py",
-    "FinalCheck.signers": "releases/operations/release/final_check.py",
-    "FinalCheck.items": "releases/operations/release/final_check.py",
+    "FinalCheck.signers": "releases/operations/release/sign_final_check.py",
+    "FinalCheck.items": "releases/operations/release/sign_final_check.py",
     "FollowUpRule.within": "releases/operations/follow_up/create.py",
     "FollowUpRule.unit": "releases/operations/follow_up/create.py",
     "Retention.backups_days": "releases/operations/dump/delete.py",

@@ -21,9 +21,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from environments.targets.base import StepContext, TargetSpec, Version
+from environments.targets.service_proof import running_service
 from releases.step_types import by_name
-from releases.step_types.base import StepContext, TargetSpec, Version
-from releases.step_types.service_control import running_service
 from tests.releases.sources.repositories import SSHD, key, over_ssh
 from tests.releases.step_types.receiver import Receiver, receiving
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import Probe, StepFailed
+from environments.targets.target import journal_lines
 from releases.step_types import by_name
-from releases.step_types.base import Probe, StepFailed
-from releases.step_types.target import journal_lines
 from tests.releases.step_types.conftest import Target
 
 PROGRAM = shutil.which("ansible-playbook")

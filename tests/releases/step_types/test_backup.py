@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from releases.step_types.base import StepFailed, TargetSpec
-from releases.step_types.database import Database
-from releases.step_types.runner import Outcome
-from releases.step_types.target import Layout, journal_lines, measure
+from environments.targets.base import StepFailed, TargetSpec
+from environments.targets.database import Database
+from environments.targets.runner import Outcome
+from environments.targets.target import Layout, journal_lines, measure
 from tests.releases.step_types.conftest import Target, free_port
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from releases.step_types.base import StepFailed
-from releases.step_types.target import Layout, journal_lines, tree_digest
+from environments.targets.base import StepFailed
+from environments.targets.target import Layout, journal_lines, tree_digest
 from tests.releases.step_types.conftest import Target
 
 

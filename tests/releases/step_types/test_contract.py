@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import Fenced, Probe, StepType, StillRunning
+from environments.targets.target import holding, journal_lines
 from releases.step_types import STEP_TYPES, UnknownType, by_name
-from releases.step_types.base import Fenced, Probe, StepType, StillRunning
-from releases.step_types.target import holding, journal_lines
 from tests.releases.step_types.conftest import Target
 
 

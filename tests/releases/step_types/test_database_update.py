@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from environments.targets.base import Probe, StepFailed, TargetSpec
+from environments.targets.target import Layout, database_of, journal_lines, measure
+from environments.targets.written_rows import written_since
 from releases.step_types import by_name
-from releases.step_types.base import Probe, StepFailed, TargetSpec
-from releases.step_types.target import Layout, database_of, journal_lines, measure
-from releases.step_types.written_rows import written_since
 from tests.releases.step_types.conftest import Target
 
 

@@ -12,11 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from environments.connectivity import addresses
+from environments.targets.base import StepFailed
+from environments.targets.configuration_file import Kept, render_configuration
+from environments.targets.target import Layout, filled
 from releases.step_types import by_name
-from releases.step_types.base import StepFailed
-from releases.step_types.configuration_file import Kept, render_configuration
 from releases.step_types.http_call import HttpCallParameters
-from releases.step_types.target import Layout, filled
 from tests.releases.step_types.conftest import Target
 
 # What a shell, a template, a terminal, a database or a program's own options could make of an argument. `{canary}` is

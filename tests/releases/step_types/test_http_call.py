@@ -13,10 +13,10 @@ import pytest
 from pydantic import ValidationError
 
 from environments.connectivity import addresses
+from environments.targets.base import NoResponse, Overdue, Probe, StepContext, StepFailed, StopRequested
+from environments.targets.target import journal_lines
 from releases.step_types import by_name
-from releases.step_types.base import NoResponse, Overdue, Probe, StepContext, StepFailed, StopRequested
 from releases.step_types.http_call import LONGEST_TAIL, HttpCallParameters, faults_of_hosts
-from releases.step_types.target import journal_lines
 from tests.releases.step_types.conftest import Target
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from environments.targets.base import Probe, StepFailed
 from releases.step_types import by_name
-from releases.step_types.base import Probe, StepFailed
 from tests.releases.step_types.conftest import Target
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from environments.targets.base import Probe, StepFailed, TargetSpec
+from environments.targets.processes import start_time
+from environments.targets.service_proof import running_service
+from environments.targets.target import Layout, journal_lines
 from releases.step_types import by_name
-from releases.step_types.base import Probe, StepFailed, TargetSpec
-from releases.step_types.processes import start_time
-from releases.step_types.service_control import running_service
-from releases.step_types.target import Layout, journal_lines
 from tests.releases.step_types.conftest import Target, wait_for
 
 

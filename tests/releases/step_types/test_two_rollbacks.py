@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from releases.step_types.base import StepContext
-from releases.step_types.database import Database, data_digest
-from releases.step_types.runner import run_tool
-from releases.step_types.written_rows import written_since
+from environments.targets.base import StepContext
+from environments.targets.database import Database, data_digest
+from environments.targets.runner import run_tool
+from environments.targets.written_rows import written_since
 from tests.releases.step_types.conftest import Target
 
 

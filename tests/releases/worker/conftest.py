@@ -17,11 +17,11 @@ from django.utils import translation
 
 from audit.actor import Actor, acting
 from releases.models import Deployment, Step
-from releases.operations.approval_request.decide import approve
+from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
-from releases.operations.release.final_check import sign
+from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter, open_to_programs

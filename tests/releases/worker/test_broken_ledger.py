@@ -24,7 +24,7 @@ from audit.refusals import GateNotPassed
 from audit.roles import Roles, grant
 from environments.operations.ledger import resume
 from releases.models import Deployment, Release
-from releases.operations.approval_request.decide import approve
+from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import cancel, schedule

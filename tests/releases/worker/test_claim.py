@@ -18,12 +18,12 @@ from audit.models import Event
 from audit.operation import operation
 from audit.refusals import GateNotPassed
 from environments.models import ChangeFreeze
+from environments.targets.base import Fenced
 from releases.models import ApprovalRequest, Deployment, Release, Step, StepAttempt
 from releases.operations.deployment.enqueue import AHEAD, enqueue
 from releases.operations.deployment.schedule import cancel
 from releases.operations.step.claim import claim
 from releases.operations.step.outcome import fail, mark_unknown, record_success
-from releases.step_types.base import Fenced
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 

@@ -15,6 +15,7 @@ from audit.actor import acting
 from releases.models import Deployment, StepOutput
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step import resume
 from releases.procedures.document import Procedure as Content
 from releases.worker.executor import run_from
 
@@ -142,7 +143,7 @@ def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
         and "The deployment target shows the effect of this step" in first(deployment).failure
     )
     with world.acting_as("second_operator"):
-        decide.mark_succeeded(first(deployment).pk, reason="the command hung after its work")
+        resume.mark_succeeded(first(deployment).pk, reason="the command hung after its work")
     assert effect.read_text() == "x" and states(deployment)[:2] == ["succeeded", "ready"]
 
 
@@ -183,7 +184,7 @@ def test_a_stop_tells_in_what_state_the_target_is(
 def test_limits_come_from_the_procedure(world: Any) -> None:
     """A step plan of the procedure names them; the plan of a release holds them, and so does what is approved."""
     from releases.models import Procedure
-    from releases.operations.release.step_plan import step_plan
+    from releases.queries.step_plan import step_plan
 
     row_ = Procedure.objects.get(state="in_effect")
     text = dict(row_.content)

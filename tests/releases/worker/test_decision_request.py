@@ -18,12 +18,14 @@ from environments.times import shown
 from releases.admin.components.formatting import when
 from releases.jobs import prepare_rollback
 from releases.models import DecisionRequest, Deployment, Rollback
-from releases.operations.decision_request.ask import LEAST, escalate_or_expire, escalation_level, last_rollback_start
+from releases.operations.decision_request.escalate import LEAST, escalate_or_expire, escalation_level
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.rollback import decide as rollbacks
-from releases.operations.rollback.authorisation import authorisation
 from releases.operations.rollback.confirm_late import digest_of
+from releases.operations.step import resume
+from releases.queries.decision_request import last_rollback_start
+from releases.queries.rollback_authorisation import authorisation
 from releases.queries.rollback_causes import NO_RESPONSE
 from releases.worker.executor import run_from
 from tests.releases.api.conftest import ask, managing
@@ -95,7 +97,7 @@ def test_one_that_was_overslept_asks_all_that_should_have_been_asked(
 def test_an_answer_ends_it(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="repaired")
+        resume.retry(first(deployment).pk, reason="repaired")
     question = DecisionRequest.objects.get(deployment=deployment)
     assert (question.answer, question.answered_by.username) == ("step:retry", "second_operator")
     at(question.due_at + timedelta(hours=1))
@@ -115,7 +117,7 @@ def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Depl
 
     deployment = waiting()
     with world.acting_as("operator"), pytest.raises(NotPermitted):
-        decide.retry(first(deployment).pk, reason="my own")
+        resume.retry(first(deployment).pk, reason="my own")
     assert DecisionRequest.objects.get(deployment=deployment).answered_at is None
 
 
@@ -279,7 +281,7 @@ def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..
     stays = world.fresh(deployment)
     assert stays.state == "awaiting_decision" and "stays as it is" in stays.blockers[0]
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="late, but still")
+        resume.retry(first(deployment).pk, reason="late, but still")
     assert world.fresh(deployment).state == "running"
 
 
@@ -309,7 +311,7 @@ def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[...,
 def test_a_second_doubt_is_a_second_decision_request(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="again")
+        resume.retry(first(deployment).pk, reason="again")
     with acting(WORKER):
         run_from(first(deployment).pk)
     assert list(DecisionRequest.objects.order_by("pk").values_list("answer", flat=True)) == ["step:retry", ""]

@@ -22,13 +22,13 @@ from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.models import AccessGrant
 from releases.models import ApprovalRequest, Deployment, EmergencyStop, Procedure
-from releases.operations.approval_request import decide as consent
-from releases.operations.deployment import decide
+from releases.operations.approval import decide as consent
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
 from releases.operations.emergency_stop.activate import activate
 from releases.operations.emergency_stop.request_lift import request_lift
+from releases.operations.step import resume
 from releases.operations.step.claim import claim
 from releases.worker.executor import run_from
 from releases.worker.poll import poll_once
@@ -221,10 +221,10 @@ def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Dep
         world.acting_as("second_operator"),
         pytest.raises(GateNotPassed, match="All production has been stopped since"),
     ):
-        decide.retry(first(deployment).pk, reason="again")
+        resume.retry(first(deployment).pk, reason="again")
     released(world, switch)
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="again")
+        resume.retry(first(deployment).pk, reason="again")
     assert world.fresh(deployment).state == "running"
 
 

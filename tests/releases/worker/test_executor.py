@@ -16,13 +16,14 @@ from audit.actor import acting
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import key_ring
 from environments.models import DeploymentTarget
+from environments.targets.base import StepFailed
 from releases import step_types
 from releases.models import DeployedVersion, Deployment, Step, StepAttempt, StepOutput
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step import resume
 from releases.operations.step.claim import claim
 from releases.operations.step.outcome import record_success
-from releases.step_types.base import StepFailed
 from releases.worker.context import context_of, facts_of
 from releases.worker.executor import run_from
 from releases.worker.poll import stopping_deployments
@@ -153,9 +154,9 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
-        decide.mark_succeeded(first(deployment).pk, reason="I saw it")
+        resume.mark_succeeded(first(deployment).pk, reason="I saw it")
     with world.acting_as("second_operator"):
-        decide.mark_succeeded(first(deployment).pk, reason="I saw it on the target")
+        resume.mark_succeeded(first(deployment).pk, reason="I saw it on the target")
     assert states(deployment) == ["succeeded", "ready", "pending"]
     assert first(deployment).decision["name"] == "Second Operator"
     with acting(WORKER):
@@ -186,18 +187,18 @@ def test_a_failed_step_of_production_waits_for_another_person(
         world.acting_as("operator"),
         pytest.raises(NotPermitted, match="You have scheduled this deployment; another person must decide"),
     ):
-        decide.retry(first(deployment).pk, reason="repaired")
+        resume.retry(first(deployment).pk, reason="repaired")
     for name in ("manager", "committee_a", "developer", "auditor", "ci"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            decide.retry(first(deployment).pk, reason="repaired")
+            resume.retry(first(deployment).pk, reason="repaired")
     with world.acting_as("second_operator"):
         with pytest.raises(InvalidInput):
-            decide.retry(first(deployment).pk, reason=" ")
+            resume.retry(first(deployment).pk, reason=" ")
         with pytest.raises(NotPossible, match="required"):
-            decide.skip(first(deployment).pk, reason="no need")
+            resume.skip(first(deployment).pk, reason="no need")
         with pytest.raises(NotPossible):
-            decide.mark_succeeded(first(deployment).pk, reason="it failed, that is no doubt")
-        decide.retry(first(deployment).pk, reason="repaired")
+            resume.mark_succeeded(first(deployment).pk, reason="it failed, that is no doubt")
+        resume.retry(first(deployment).pk, reason="repaired")
     with acting(WORKER):
         run_from(first(deployment).pk)
     assert states(deployment) == ["succeeded"] * 3
@@ -209,7 +210,7 @@ def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Call
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
     with world.acting_as("second_operator"):
-        decide.skip(first(deployment).pk, reason="the notice can wait")
+        resume.skip(first(deployment).pk, reason="the notice can wait")
     assert states(deployment) == ["skipped", "ready", "pending"]
     with acting(WORKER):
         run_from(deployment.steps.get(ordinal=2).pk)
@@ -226,7 +227,7 @@ def test_giving_up_ends_the_run_and_drops_the_rest(world: Any, consented: Callab
     with world.acting_as("second_operator"):
         decide.fail(deployment.pk, reason="hopeless")
         with pytest.raises(NotPossible):
-            decide.retry(first(deployment).pk, reason="after all")
+            resume.retry(first(deployment).pk, reason="after all")
     assert (world.fresh(deployment).state, states(deployment)) == ("failed", ["failed", "cancelled", "cancelled"])
 
 
@@ -324,7 +325,7 @@ def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_i
     assert "is not in the key ring of this server" in world.fresh(second).failure
     assert deployment.decision_requests.filter(answered_at=None).exists()
     with world.acting_as("second_operator"):
-        decide.retry(second.pk, reason="the ring was copied")
+        resume.retry(second.pk, reason="the ring was copied")
     with acting(WORKER):
         run_from(second.pk)
     assert states(deployment) == ["succeeded"] * 3

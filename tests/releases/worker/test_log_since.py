@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
+from environments.targets.service_proof import running_service
 from releases.models import Deployment
-from releases.step_types.service_control import running_service, stop_service
+from releases.step_types.service_control import stop_service
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
 

@@ -18,10 +18,12 @@ from releases.operations.deployment.completion import restore_previous_version
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
-from releases.operations.monitoring.measure import completeness, end_due, record_measurement, record_result
-from releases.operations.monitoring.start import triggers_of
+from releases.operations.monitoring.end import end_due, record_result
+from releases.operations.rollback.decide import assess, authorise, dismiss, pre_authorise, raise_
 from releases.operations.step.claim import claim
 from releases.procedures.document import Procedure as Content
+from releases.queries.monitoring import completeness, triggers_of
+from releases.worker.measurement import record_measurement
 from releases.worker.poll import due_monitoring
 from tests.releases.gates.asking import alter, make, shown, walk
 from tests.releases.metric_sources.pages import Page, Site, site
@@ -310,7 +312,6 @@ def test_a_ratio_is_measured_against_the_frozen_baseline(monitored: Monitored, s
 
 
 def test_people_raise_what_no_metric_sees(monitored: Monitored, world: Any) -> None:
-    from releases.operations.rollback.decide import assess, authorise, dismiss, raise_
 
     monitoring = monitored()
     for name in ("manager", "auditor", "committee_a", "outsider"):
@@ -338,7 +339,6 @@ def test_an_operator_of_staging_raises_nothing_in_development(
     monitored: Monitored, world: Any, people: dict[str, Any]
 ) -> None:
     from environments.operations.access.grant import request_role
-    from releases.operations.rollback.decide import raise_
     from tests.releases.gates.asking import COMMAND
 
     with acting(COMMAND):
@@ -354,7 +354,6 @@ def test_an_operator_of_staging_raises_nothing_in_development(
 
 
 def test_what_was_not_approved_beforehand_asks_a_person(monitored: Monitored, world: Any) -> None:
-    from releases.operations.rollback.decide import pre_authorise
 
     monitoring = monitored()
     alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", raised_at=now())
@@ -367,7 +366,6 @@ def test_what_was_not_approved_beforehand_asks_a_person(monitored: Monitored, wo
 def test_beforehand_means_critical_and_up_to_so_many_rows(
     world: Any, rows: int, critical: bool, goes: bool, consented: Callable[..., Deployment]
 ) -> None:
-    from releases.operations.rollback.decide import pre_authorise
 
     deployment = consented(row(TRUE))
     walk(deployment, "enqueue", "start", "start_verification")

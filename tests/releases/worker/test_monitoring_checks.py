@@ -27,12 +27,14 @@ from releases.models import (
     MonitoringPeriod,
     Rollback,
 )
-from releases.operations.monitoring.checks import run_checks
-from releases.operations.monitoring.measure import completeness, end_due, record_measurement
-from releases.operations.monitoring.start import baseline, checks_of, needs_baseline, start_baseline, triggers_of
+from releases.operations.monitoring.end import end_due
+from releases.operations.monitoring.start_baseline import start_baseline
 from releases.operations.rollback.decide import assess, dismiss, pre_authorise
 from releases.operations.step.claim import claim
+from releases.queries.monitoring import baseline, checks_of, completeness, needs_baseline, triggers_of
 from releases.queries.target_spec import configuration_for
+from releases.worker.measurement import record_measurement
+from releases.worker.monitoring_checks import run_checks
 from releases.worker.poll import coming_baselines, due_checks, due_monitoring
 from tests.releases.gates.asking import alter, make
 from tests.releases.metric_sources.pages import Page, Site
@@ -386,8 +388,7 @@ def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployme
 
 
 def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> None:
-    assert needs_baseline(now()) == [coming.pk]
-    assert needs_baseline(now() - timedelta(hours=1)) == [], "its minutes have not begun"
+    assert (needs_baseline(now()), needs_baseline(now() - timedelta(hours=1))) == ([coming.pk], [])
     make(MonitoringPeriod, deployment=coming, interval_seconds=60, duration_seconds=60, started_at=now(), next_at=now())
     assert needs_baseline(now()) == []
     with acting(WORKER):

@@ -18,18 +18,18 @@ from audit.clock import now
 from audit.refusals import InvalidInput
 from environments.models import ConfigurationVersion, DeploymentTarget
 from environments.operations.configuration.create import create
+from environments.targets.target import journal_lines
 from releases.models import DeployedVersion, Deployment, Release, StepOutput
 from releases.operations.dump.delete import delete
-from releases.operations.release.final_check import NOT_MEASURED, facts_now
+from releases.operations.release.sign_final_check import NOT_MEASURED, facts_now
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.queries.target_validity import require_valid
-from releases.step_types.target import journal_lines
 from releases.worker.dry_run import dry_run
 from releases.worker.executor import run_from
+from tests.environments.targets.ssh.conftest import processes
 from tests.releases.gates.asking import alter, make
 from tests.releases.operations.test_dumps import backup
 from tests.releases.step_types.conftest import Host, host, wait_for
-from tests.releases.step_types.ssh.conftest import processes
 
 from .conftest import WORKER, first, row, states
 

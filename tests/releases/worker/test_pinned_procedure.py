@@ -11,10 +11,11 @@ from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Proce
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
-from releases.operations.monitoring.start import needs_baseline, start_baseline
+from releases.operations.monitoring.start_baseline import start_baseline
 from releases.operations.release.plan import plan as plan_release
 from releases.operations.release.prepare import lock_scope
 from releases.operations.rollback import decide
+from releases.queries.monitoring import needs_baseline
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 

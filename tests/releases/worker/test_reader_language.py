@@ -12,8 +12,8 @@ from django.utils import translation
 from django.utils.html import escape
 
 from audit.actor import acting
+from environments.targets import words
 from releases.models import Deployment, Step, StepOutput
-from releases.step_types import words
 from releases.worker.executor import run_from
 
 from .conftest import TRUE, WORKER, first, row

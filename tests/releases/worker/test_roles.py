@@ -14,11 +14,11 @@ from psycopg.conninfo import conninfo_to_dict
 from audit.actor import acting
 from audit.capture import set_context
 from releases.models import FinalCheck, FollowUp, Milestone
-from releases.operations.approval_request.decide import approve
-from releases.operations.approval_request.invalidate import invalidate_stale
+from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
+from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.step.claim import claim
 from releases.operations.waiver import decide
 from tests.conftest import connected

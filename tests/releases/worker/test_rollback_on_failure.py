@@ -15,9 +15,9 @@ from releases.gates.content import document
 from releases.jobs import prepare_rollback
 from releases.models import DecisionRequest, Deployment, Rollback
 from releases.models.release import preauthorisation_words
-from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.rollback import decide as rollbacks
+from releases.operations.step import resume
 from releases.queries.rollback_causes import cause_of, raiser_of, seen_of
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
@@ -116,7 +116,7 @@ def test_a_decision_to_go_on_ends_the_alarm(world: Any, failing: Callable[..., D
     deployment = failing(row(["/bin/false"]))
     alarm = Rollback.objects.get(deployment=deployment)
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="repaired")
+        resume.retry(first(deployment).pk, reason="repaired")
     assert (world.fresh(alarm).state, world.fresh(deployment).state) == ("dismissed", "running")
     prepare_rollback(alarm.pk)
     assert world.fresh(deployment).state == "running"
@@ -127,7 +127,7 @@ def test_nobody_goes_on_once_it_is_authorised(world: Any, failing: Callable[...,
     with acting(WORKER):
         assert rollbacks.pre_authorise(Rollback.objects.get(deployment=deployment).pk, rows={})
     with world.acting_as("second_operator"), pytest.raises(NotPossible, match="about to start"):
-        decide.retry(first(deployment).pk, reason="repaired")
+        resume.retry(first(deployment).pk, reason="repaired")
 
 
 def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: Callable[..., Deployment]) -> None:

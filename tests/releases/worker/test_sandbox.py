@@ -19,9 +19,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config.development.processes import PROJECT, spawn, stop
 from releases.models import Deployment, StepOutput
+from tests.environments.targets.test_sandbox import DENIED, asked, needs_landlock
 from tests.releases.gates.asking import alter
 from tests.releases.step_types.conftest import wait_for
-from tests.releases.step_types.test_sandbox import DENIED, asked, needs_landlock
 
 from .conftest import row
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
+from environments.targets.service_proof import running_service
 from releases.models import Deployment
-from releases.operations.deployment.decide import mark_succeeded
 from releases.operations.deployment.enqueue import enqueue
-from releases.step_types.service_control import running_service, stop_service
+from releases.operations.step.resume import mark_succeeded
+from releases.step_types.service_control import stop_service
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
 from tests.releases.step_types.conftest import free_port

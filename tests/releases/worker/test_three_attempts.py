@@ -9,10 +9,9 @@ import pytest
 
 from audit.actor import acting
 from releases.models import DecisionRequest, Deployment, Rollback, Step
-from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.rollback.start import retry
-from releases.operations.step import outcome as outcomes
+from releases.operations.step import outcome as outcomes, resume
 from releases.operations.step.claim import ATTEMPTS, Exhausted, claim
 from releases.worker.executor import run_from
 
@@ -58,13 +57,13 @@ def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[.
         die(first(deployment), ATTEMPTS)
         run_from(first(deployment).pk)
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="the machine has more memory now")
+        resume.retry(first(deployment).pk, reason="the machine has more memory now")
     with acting(WORKER):
         die(first(deployment), ATTEMPTS)
         run_from(first(deployment).pk)
     assert outcomes_of(first(deployment)) == ["worker_lost", "worker_lost", "unknown"] * 2
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="once more")
+        resume.retry(first(deployment).pk, reason="once more")
     with acting(WORKER):
         die(first(deployment))
         run_from(first(deployment).pk)
@@ -88,7 +87,7 @@ def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
     assert (world.fresh(deployment).state, states(deployment)[0]) == ("awaiting_decision", "outcome_unknown")
     assert "AssertionError: seven is not eight" in first(deployment).failure
     with world.acting_as("second_operator"):
-        decide.mark_succeeded(first(deployment).pk, reason="seen on the target")
+        resume.mark_succeeded(first(deployment).pk, reason="seen on the target")
     with acting(WORKER):
         run_from(deployment.steps.get(ordinal=2).pk)
     assert (states(deployment), world.fresh(deployment).state) == (["succeeded", "succeeded"], "verifying")

@@ -14,8 +14,8 @@ from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from releases.models import DecisionRequest, Deployment
-from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step import resume
 from releases.operations.step.claim import claim
 from releases.operations.step.outcome import record_success
 from releases.worker.executor import run_from
@@ -76,10 +76,10 @@ def test_it_is_held_before_the_step_and_asks_until_the_rollback_no_longer_fits(
     html = browsers("second_operator").get(reverse("deployment", args=[deployment.pk])).content.decode()
     assert 'data-verb="step:start_anyway"' in html and 'data-verb="step:retry"' not in html
     with world.acting_as("operator"), pytest.raises(NotPermitted):
-        decide.start_anyway(step.pk, reason="my own run")
+        resume.start_anyway(step.pk, reason="my own run")
     alter(deployment.release, scheduled_end_at=deployment.scheduled_end_at)
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="no longer fit before"):
-        decide.start_anyway(step.pk, reason="the way out would not fit either")
+        resume.start_anyway(step.pk, reason="the way out would not fit either")
     assert world.fresh(question).answered_at is None
 
 
@@ -90,7 +90,7 @@ def test_a_person_may_begin_it_where_the_way_out_still_fits(world: Any, closing:
     assert step.state == "on_hold"
     alter(deployment.release, scheduled_end_at=now() + timedelta(seconds=602))
     with world.acting_as("second_operator"):
-        decide.start_anyway(step.pk, reason="the rest is harmless")
+        resume.start_anyway(step.pk, reason="the rest is harmless")
     assert world.fresh(deployment).state == "running" and DecisionRequest.objects.get().answer == "step:start_anyway"
     work(deployment, 2)
     assert world.fresh(deployment).state == "verifying", "asked once"
@@ -109,7 +109,7 @@ def test_a_step_that_nobody_took_in_time_is_held_when_it_is_taken(
     idle_steps(now() + timedelta(minutes=5))
     assert not [job for job in jobs("production") if job[1] == {"step_id": deployment.steps.get(ordinal=2).pk}]
     with world.acting_as("second_operator"), pytest.raises(NotPossible):
-        decide.mark_succeeded(first(deployment).pk, reason="another step")
+        resume.mark_succeeded(first(deployment).pk, reason="another step")
 
 
 def test_after_a_persons_word_the_next_step_is_held_instead_of_the_word_refused(
@@ -123,7 +123,7 @@ def test_after_a_persons_word_the_next_step_is_held_instead_of_the_word_refused(
     alter(deployment.release, scheduled_end_at=ends)
     alter(deployment, scheduled_end_at=ends)
     with world.acting_as("second_operator"):
-        decide.skip(first(deployment).pk, reason="done by hand")
+        resume.skip(first(deployment).pk, reason="done by hand")
     assert states(deployment)[:2] == ["skipped", "ready"]
     work(deployment, 2)
     assert (world.fresh(deployment).state, states(deployment)[1]) == ("awaiting_decision", "on_hold")

@@ -17,6 +17,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from releases.models import DecisionRequest, Deployment, Step
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step import resume
 from releases.operations.step.confirm_manual import assign, confirm_manual
 from releases.worker.executor import run_from
 from releases.worker.poll import idle_steps, stopping_deployments
@@ -58,7 +59,7 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
         world.acting_as("second_operator"),
         pytest.raises(NotPossible, match="This step must be confirmed by the person or role that the step names"),
     ):
-        decide.mark_succeeded(second, reason="I saw it")
+        resume.mark_succeeded(second, reason="I saw it")
     with world.acting_as(named):
         with pytest.raises(InvalidInput):
             confirm_manual(second, reason=" ")
@@ -212,7 +213,7 @@ def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
         run_from(first(deployment).pk)
     assert (states(deployment)[0], seen.read_text()) == ("failed", "x")
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="the disk is free now")
+        resume.retry(first(deployment).pk, reason="the disk is free now")
     with acting(WORKER):
         lost_attempt(first(deployment))
         assert seen.read_text() == "xx"
@@ -220,7 +221,7 @@ def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
     assert (states(deployment)[0], seen.read_text()) == ("outcome_unknown", "xx")
     flag.touch()
     with world.acting_as("second_operator"):
-        decide.retry(first(deployment).pk, reason="nothing of it is there")
+        resume.retry(first(deployment).pk, reason="nothing of it is there")
     with acting(WORKER):
         run_from(first(deployment).pk)
     assert (states(deployment)[0], seen.read_text()) == ("succeeded", "xxx")

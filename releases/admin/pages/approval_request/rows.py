@@ -18,8 +18,8 @@ from releases.gates import authorship, quorum
 from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
 from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
 from releases.models.release import preauthorisation_words
-from releases.operations.approval_request.invalidate import stale
-from releases.operations.waiver.request import waivable_in
+from releases.queries.approval_validity import stale
+from releases.queries.waivable import waivable_in
 from releases.worker.dry_run import dry_run
 
 

@@ -14,16 +14,16 @@ from audit.clock import now
 from audit.cover import warning
 from audit.operation import label
 from environments.admin.rights import page, rights_of
+from environments.targets.words import told
 from releases.admin.components import change_history
 from releases.admin.components.chart import Chart, charts
 from releases.admin.components.formatting import clock_text, language, show
 from releases.admin.pages.deployment.window_bar import window_bar
 from releases.admin.pages.monitoring.page import checked_beside, unmeasured
 from releases.models import Deployment, Measurement, MonitoringPeriod, PollFailure, Step, StepOutput
-from releases.operations.decision_request.ask import asked_of
-from releases.operations.rollback.completion import digests
+from releases.queries.decision_request import asked_of
 from releases.queries.rollback_causes import cause_of
-from releases.step_types.words import told
+from releases.queries.rollback_digests import digests
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
 PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from releases.gates.durations import durations
 from releases.models import Deployment, Step
-from releases.operations.decision_request.ask import last_rollback_start
+from releases.queries.decision_request import last_rollback_start
 
 MOVING = ("queued", "running", "verifying", "awaiting_decision", "stopping")
 

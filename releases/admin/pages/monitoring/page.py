@@ -20,8 +20,7 @@ from releases.admin.components.formatting import language, show
 from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw
 from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
 from releases.models import Measurement, MonitoringPeriod, Rollback
-from releases.operations.monitoring.checks import slots_of
-from releases.operations.monitoring.measure import completeness
+from releases.queries.monitoring import completeness, slots_of
 
 # A day at one sample in ten seconds; the series as a file has all of them.
 MOST_SAMPLES = 9000

@@ -10,7 +10,7 @@ from audit.models import Event, LedgerResumption
 from audit.reconciliation import nightly
 from environments.admin.rights import Rights
 from environments.models import AccessRequest, AccessReview, Account, Delegation, RequestedChange
-from environments.operations.access.review import due_since
+from environments.operations.access_review.review import due_since
 from environments.operations.ledger import resume
 from environments.operations.requested_change.decide import OPERATIONS
 from releases.admin.components.formatting import when

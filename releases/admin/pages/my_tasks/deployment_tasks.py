@@ -6,18 +6,18 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.models import Account, DeploymentTarget, Environment
+from environments.targets.words import told
 from releases.admin.components.links import page_of
 from releases.admin.pages.my_tasks.task import MOST, Task
 from releases.gates import quorum
 from releases.models import Deployment, MonitoringPeriod, PollFailure, Release, Rollback, Step
 from releases.operations.deployment import decide, schedule, verify
 from releases.operations.deployment.request import right_for
-from releases.operations.monitoring import measure
+from releases.operations.monitoring import end
 from releases.operations.rollback import confirm_late, decide as rollbacks
 from releases.operations.step import confirm_manual
 from releases.queries.rollback_causes import seen_of
 from releases.queries.rollback_communication import uncommunicated
-from releases.step_types.words import told
 
 
 def deployment_tasks(rights: Rights, account: Account) -> list[Task]:
@@ -119,7 +119,7 @@ def _monitoring_periods(rights: Rights, account: Account) -> list[Task]:
     return [
         Task(_("Record monitoring result"), str(row.deployment), page_of(row) + "#monitoring", urgent=True)
         for row in rows
-        if rights.may("verify", row.deployment.environment) and not measure.why_not_permitted(account, row.deployment)
+        if rights.may("verify", row.deployment.environment) and not end.why_not_permitted(account, row.deployment)
     ]
 
 

@@ -33,7 +33,7 @@ from releases.operations.deployed_version import register
 from releases.operations.document import review
 from releases.operations.follow_up import complete
 from releases.operations.milestone.remind import OWNERS, TURNS, turn_of
-from releases.operations.release import final_check
+from releases.operations.release import sign_final_check
 from releases.operations.waiver import decide as waivers
 
 
@@ -168,7 +168,7 @@ def _final_checks(rights: Rights, account: Account) -> list[Task]:
         place = max(places, key=lambda place: place.order, default=None)
         if place is None or not rights.may("sign_final_check", place):
             continue
-        if not final_check.why_not_permitted(account, row, rights.held(place)):
+        if not sign_final_check.why_not_permitted(account, row, rights.held(place)):
             found.append(Task(_("Sign final check"), str(row), reverse("release", args=[row.pk]) + "#final",
                               due=_due(row)))  # fmt: skip
     return found

@@ -22,8 +22,8 @@ from releases.models import (
     Waiver,
 )
 from releases.operations.milestone.remind import OWNERS
-from releases.operations.notification.values import values_of
 from releases.queries.notification_subject import subject_of
+from releases.queries.notification_values import values_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from releases.models import InboxItem, Notification, NotificationDelivery, Relea
 from releases.notifications.templates import notes
 from releases.notifications.templates.events import EVENTS, KEYS
 from releases.notifications.templates.html import html_of
-from releases.operations.notification.create import planned, unusable
+from releases.queries.notification_plan import planned, unusable
 from releases.queries.release_facts import facts_of
 
 PAGE = 30

@@ -29,11 +29,11 @@ from releases.models import (
     Step,
     TeamMember,
 )
-from releases.operations.decision_request.ask import last_rollback_start
-from releases.operations.rollback.authorisation import authorisation
-from releases.operations.rollback.completion import digests
+from releases.queries.decision_request import last_rollback_start
+from releases.queries.rollback_authorisation import authorisation
 from releases.queries.rollback_causes import cause_of, raiser_of, seen_of
 from releases.queries.rollback_communication import communications
+from releases.queries.rollback_digests import digests
 
 
 @dataclass(frozen=True)

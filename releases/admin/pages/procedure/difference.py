@@ -16,9 +16,9 @@ from releases.admin.pages.procedure.page import SECTIONS
 from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.operations.procedure.put_into_effect import open_releases
-from releases.operations.release.milestones import due_dates
-from releases.operations.release.step_plan import production_of
 from releases.procedures.origin import name_of
+from releases.queries.milestone_dates import due_dates
+from releases.queries.step_plan import production_of
 
 MOST = 50
 

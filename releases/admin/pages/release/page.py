@@ -30,12 +30,12 @@ from releases.gates.evidence import matrix as matrix_of_tests
 from releases.models import ApprovalRequest, Deployment, Procedure, Release, Rollback, TeamMember
 from releases.models.waiver import NOTIFICATIONS_SENT
 from releases.operations.deployment.request import right_for
-from releases.operations.release.final_check import announcement_of, facts_now, words_of_item
-from releases.operations.release.step_plan import production_of
-from releases.operations.waiver.request import waivable_in
+from releases.operations.release.sign_final_check import announcement_of, facts_now, words_of_item
 from releases.procedures.document import Procedure as Content
 from releases.queries.changes_since import chosen
 from releases.queries.rollback_plan import faults, migrations_of
+from releases.queries.step_plan import production_of
+from releases.queries.waivable import waivable_in
 
 PATH = (*Release.UNDER_WAY, "completed")
 BELONGING = (

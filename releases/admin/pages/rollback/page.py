@@ -16,12 +16,12 @@ from releases.admin.components.formatting import show
 from releases.admin.pages.deployment.page import monitoring_charts
 from releases.gates.quorum import words_for
 from releases.models import Rollback, TeamMember
-from releases.operations.rollback.authorisation import authorisation
-from releases.operations.rollback.completion import digests
 from releases.operations.rollback.confirm_late import confirmations, missing, why_not_approved
-from releases.operations.rollback.manual_completion import statement, troubles
+from releases.queries.manual_completion import statement, troubles
+from releases.queries.rollback_authorisation import authorisation
 from releases.queries.rollback_causes import cause_of, raiser_of, seen_of
 from releases.queries.rollback_communication import communications, uncommunicated
+from releases.queries.rollback_digests import digests
 
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
 MAIN = {

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from audit.clock import now
 from environments.models import AccessRule, ChangeWindow, DeploymentTarget, Environment
-from environments.operations.window.freeze import freeze
+from environments.operations.window.create_freeze import freeze
 from releases.models import ApprovalDecision, Deployment, Drift, FollowUp, Procedure, StepAttempt, Waiver
 from tests.releases.reporting.audit_tests.asking import ask, forge, make, texts
 
@@ -60,7 +60,7 @@ def test_a_start_in_a_freeze_is_named_though_it_was_lifted_later(run: Any, again
 
 
 def test_a_start_in_a_recurring_freeze_is_named_and_one_under_an_exception_is_not(run: Any, again: Any) -> None:
-    from environments.operations.window.freeze import freeze_recurring
+    from environments.operations.window.create_freeze import freeze_recurring
 
     local = now().astimezone(ZoneInfo(run.environment.zone)) - timedelta(minutes=30)
     with again.acting_as("manager"):
@@ -174,7 +174,7 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
     run: Any, again: Any, people: dict[str, Any]
 ) -> None:
     """Not his who gave the last consent to it, though it was written in his act."""
-    from releases.operations.approval_request.decide import approve
+    from releases.operations.approval.decide import approve
     from releases.operations.procedure.put_into_effect import load, submit
 
     active = Procedure.objects.get(state="in_effect")

@@ -27,11 +27,11 @@ from audit.dsse import Signer
 from audit.ledger.checkpoint import LedgerSigner
 from audit.models import Event
 from audit.operation import operation
+from environments.targets.message import Message
 from releases.admin.components.change_history import operation_name
 from releases.models import DecisionRequest, Document, Measurement, MonitoringPeriod, Release, Rollback, Waiver
 from releases.operations.meeting.record import decide, record
 from releases.reporting.evidence_pack import pack
-from releases.step_types.message import Message
 from tests.architecture.files import ROOT
 from tests.audit.envelopes import opened
 from tests.releases.audited import WORKER, Made, sign_ledger

@@ -26,7 +26,7 @@ from audit.operation import operation
 from releases.admin.components.formatting import when
 from releases.admin.components.period import fiscal_year
 from releases.models import Deployment, Release, Rollback
-from releases.operations.release.number import next_number
+from releases.operations.release.prepare import next_number
 from releases.reporting.evidence_pack import pack
 from releases.reporting.evidence_pack.population import STATEMENT, deployments, population, sample
 from tests.architecture.files import ROOT

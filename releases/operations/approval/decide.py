@@ -1,0 +1,299 @@
+"""approval:approve, approve_with_condition, send_back, reject: one person's word, bound to the content that was shown.
+
+A word is given in one's own name; a delegate gives it for somebody who is away, and the two count once (J1).
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import Operation, operation
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.language import labelled
+from environments.models import Account, ChangeWindow, Environment
+from releases.gates import authorship, ledger, quorum
+from releases.gates.base import procedure_of
+from releases.gates.content import clause_labels, difference, digest, document
+from releases.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    CommitteeMeeting,
+    EmergencyStop,
+    MeetingDecision,
+    Procedure,
+    Release,
+)
+from releases.notifications.templates.events import ANNOUNCE
+from releases.operations.follow_up.create import create
+from releases.operations.procedure import put_into_effect
+from releases.operations.release.end_approval import end_conditions
+from releases.operations.release.prepare import done_milestone, require_in_time
+
+
+def approve(
+    round_id: int, *, digest: str, comment: str = "", on_behalf_id: int | None = None, meeting_id: int | None = None
+) -> ApprovalRequest:
+    """Approve. `digest` is what the page showed; with the last missing approval the round is granted.
+
+    on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
+    """
+    with operation("approval:approve", *_targets(round_id), reason=comment, sign=True) as op:
+        approval_request = _open_request(op, round_id, digest)
+        _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment)
+    return approval_request
+
+
+def approve_with_condition(
+    round_id: int,
+    *,
+    digest: str,
+    condition: str,
+    comment: str = "",
+    on_behalf_id: int | None = None,
+    meeting_id: int | None = None,
+) -> ApprovalRequest:
+    """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
+    with operation("approval:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as op:
+        approval_request = _open_request(op, round_id, digest)
+        if approval_request.release_id is None:
+            raise InvalidInput(_("Only a release can be approved with a condition."))
+        if not condition.strip():
+            raise InvalidInput(_("Name the condition."))
+        _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment, condition.strip())
+        release, environment = op.get(Release), approval_request.environment
+        zone = environment.zone if environment is not None else "UTC"
+        follow_up = create(release, "condition", now(), zone, about=condition.strip(), blocks="start")
+        op.details["follow_up"] = follow_up.pk
+    return approval_request
+
+
+def send_back(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
+    """差戻し: send the release back to be changed; needs a comment."""
+    return _refuse(round_id, digest, comment, ApprovalDecision.Decision.SEND_BACK)
+
+
+def reject(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
+    """却下: say no for good; needs a comment."""
+    return _refuse(round_id, digest, comment, ApprovalDecision.Decision.REJECT)
+
+
+def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.Decision) -> ApprovalRequest:
+    with operation(f"approval:{meaning}", *_targets(round_id), reason=comment, sign=True) as op:
+        approval_request = _open_request(op, round_id, digest)
+        voice = _decider(approval_request, None)
+        if not comment.strip():
+            raise InvalidInput(_("Enter a reason."))
+        _record_decision(op, approval_request, voice, meaning, comment)
+        if meaning == ApprovalDecision.Decision.REJECT:
+            approval_request.reject()
+        else:
+            approval_request.send_back()
+        approval_request.ended_at = now()
+        if approval_request.release_id is not None:
+            release = op.get(Release)
+            release.reject() if meaning == ApprovalDecision.Decision.REJECT else release.send_back()
+            end_conditions(release)
+        if approval_request.window_id is not None:
+            op.get(ChangeWindow).cancelled_at = now()
+        if approval_request.procedure_id is not None:
+            procedure = op.get(Procedure, approval_request.procedure_id)
+            procedure.discard() if meaning == ApprovalDecision.Decision.REJECT else procedure.send_back()
+    return approval_request
+
+
+def _targets(round_id: int) -> list[tuple[type, int]]:
+    rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", EmergencyStop: "emergency_stop"}
+    row = ApprovalRequest.objects.filter(pk=round_id).values(*rows.values(), "document").first()
+    if row is None:
+        raise InvalidInput(_("This approval request does not exist."))
+    targets: list[tuple[type, int]] = [(ApprovalRequest, round_id)]
+    targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
+    if row["procedure"] is not None:
+        # In the same operation it writes the environments, the releases that it takes over, what it replaces, and its rivals.
+        targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
+        targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
+        targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
+        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(pk=round_id)
+        for other, procedure in others.values_list("pk", "procedure"):
+            targets += [(ApprovalRequest, other), (Procedure, procedure)]
+    return targets
+
+
+def _open_request(op: Operation, round_id: int, shown: str) -> ApprovalRequest:
+    approval_request = op.get(ApprovalRequest, round_id)
+    if approval_request.state != "in_review":
+        text = _("This approval request is “%(state)s”, so no approval decision is possible.")
+        raise NotPossible(text % {"state": approval_request.get_state_display()})
+    if shown != approval_request.digest:
+        raise GateNotPassed(
+            _("The content shown to you differs from the content submitted for approval. Read it again.")
+        )
+    return approval_request
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Who speaks, for whom (None: himself), with which roles."""
+
+    account: Account
+    absent: Account | None
+    roles: set[str]
+
+
+def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Decider:
+    """Return whose word this is; raises NotPermitted when it cannot count."""
+    verb = quorum.right_for(approval_request)
+    account = access.current_account()
+    if account.kind != Account.Kind.PERSON:
+        raise NotPermitted(_("A service account cannot make an approval decision."))
+    absent = None
+    if on_behalf_id is not None:
+        absent = next((a for a in access.absent_persons_of(account) if a.pk == on_behalf_id), None)
+        if absent is None:
+            raise NotPermitted(_("You are not the delegate of this person now."))
+        if not access.may(absent, verb, approval_request.environment):
+            text = _("%(name)s, whom you represent, does not have permission to approve this.")
+            raise NotPermitted(text % {"name": absent})
+        access.require_part()
+    else:
+        access.require(verb, approval_request.environment)
+    where = quorum.count(approval_request)
+    if why := _unresponsive(account, where):
+        raise NotPermitted(why)
+    if absent is not None and (why := _unresponsive(absent, where)):
+        raise NotPermitted(labelled(absent, why))
+    roles = access.roles_of(absent or account, approval_request.environment)
+    if not where.standing.wanted & roles:
+        raise NotPermitted(_("The current approval stage does not need a decision from your role."))
+    return Decider(account, absent, roles)
+
+
+def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> str:
+    """Return why a person gives no word in a round, for himself or as a delegate; empty when he may."""
+    return _unresponsive(account, quorum.shown(approval_request))
+
+
+def _unresponsive(person: Account, where: quorum.Count) -> str:
+    if duty := where.kept_out.get(person.person_key):
+        return authorship.refusal(duty)
+    return _("You have already made your approval decision on this request.") if person.is_among(where.spoken) else ""
+
+
+def _approve(
+    op: Operation,
+    approval_request: ApprovalRequest,
+    voice: Decider,
+    meeting_id: int | None,
+    comment: str,
+    condition: str = "",
+) -> None:
+    if approval_request.release is not None:
+        # An address taken from an account after the application would let its owner approve his own commits.
+        authorship.require_known_authors(approval_request.release)
+    if approval_request.subject in (ApprovalRequest.Subject.REGULAR, ApprovalRequest.Subject.EXTRA_WINDOW):
+        ledger.require(approval_request.environment)
+    _same_content(approval_request)
+    before = quorum.count(approval_request).standing
+    meaning = ApprovalDecision.Decision.APPROVE_WITH_CONDITION if condition else ApprovalDecision.Decision.APPROVE
+    _record_decision(
+        op,
+        approval_request,
+        voice,
+        meaning,
+        comment,
+        condition=condition,
+        meeting=_meeting(approval_request, voice, meeting_id),
+    )
+    # Asked again of everybody: who approved before may have got a duty in it, or have lost the role, since.
+    after = quorum.count(approval_request).standing
+    if after.met:
+        _grant(op, approval_request)
+    elif after.stage != before.stage:
+        op.details.update(approval_request=approval_request.pk, stage=after.stage)
+        op.notify_as("approval:request")
+
+
+def _meeting(approval_request: ApprovalRequest, voice: Decider, meeting_id: int | None) -> CommitteeMeeting | None:
+    if meeting_id is None:
+        return None
+    meeting = CommitteeMeeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
+    if meeting is None:
+        raise InvalidInput(_("You did not attend that meeting."))
+    if not meeting.decisions.filter(release=approval_request.release_id, decision__in=MeetingDecision.FOR).exists():
+        raise InvalidInput(_("That meeting did not decide in favour of this release."))
+    return meeting
+
+
+def _same_content(approval_request: ApprovalRequest) -> None:
+    if approval_request.valid_until is not None and now() >= approval_request.valid_until:
+        raise GateNotPassed(_("The approval request expired at the end of its change window."))
+    if approval_request.procedure is not None and approval_request.document["base"] != put_into_effect.in_effect():
+        text = _("Another version of the release procedure has taken effect since then. Submit for approval again.")
+        raise GateNotPassed(text)
+    release = approval_request.release
+    if release is None or approval_request.environment is None:
+        return
+    present = document(release, approval_request.environment)
+    if digest(present) != approval_request.digest:
+        key = difference(approval_request.document, present)
+        text = _("The approval request is no longer valid, because “%(key)s” has changed.")
+        raise GateNotPassed(text % {"key": clause_labels().get(key, key)})
+
+
+def _record_decision(
+    op: Operation,
+    approval_request: ApprovalRequest,
+    voice: Decider,
+    meaning: ApprovalDecision.Decision,
+    comment: str,
+    *,
+    condition: str = "",
+    meeting: CommitteeMeeting | None = None,
+) -> None:
+    op.details["on_behalf"] = str(voice.absent) if voice.absent is not None else ""
+    ApprovalDecision.objects.create(
+        approval_request=approval_request,
+        account=voice.account,
+        on_behalf=voice.absent,
+        meeting=meeting,
+        decision=meaning,
+        roles=sorted(voice.roles),
+        digest=approval_request.digest,
+        comment=comment,
+        condition=condition[:200],
+        signature=op.signature(approval_request.digest, role=", ".join(sorted(voice.roles))),
+        at=now(),
+    )
+
+
+def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
+    approval_request.mark_approved()
+    if approval_request.release_id is not None:
+        op.notify_as("approval:mark_approved")
+        release = op.get(Release)
+        require_in_time(release, "mark_approved")
+        release.mark_approved()
+        done_milestone(release, "mark_approved", None)
+        # The final check asks whether everybody was reached, so the announcement goes out before it.
+        op.add_event(ANNOUNCE, release, approval_request=approval_request.pk)
+        if release.kind == Release.Kind.EMERGENCY:
+            # An emergency's consent holds for hours from its T-0 on, in the place of a window.
+            hours = procedure_of(release).schedule.emergency.validity_hours
+            begins = max(now(), release.scheduled_start_at or now())
+            release.scheduled_end_at = approval_request.valid_until = begins + timedelta(hours=hours)
+    if approval_request.window_id is not None:
+        op.get(ChangeWindow).in_effect_at = now()
+    if approval_request.emergency_stop_id is not None:
+        switch = op.get(EmergencyStop)
+        switch.lifted_at = now()
+        op.add_event("emergency_stop:lift", switch)
+    if approval_request.procedure_id is not None:
+        procedure = op.get(Procedure, approval_request.procedure_id)
+        put_into_effect.end_other_requests(approval_request)
+        for pk, _name in approval_request.document["moved"]:
+            put_into_effect.move_over(op, op.get(Release, pk), procedure)
+        put_into_effect.put_into_effect(procedure)
+    op.details["approved"] = True

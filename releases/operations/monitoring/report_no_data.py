@@ -1,0 +1,70 @@
+"""monitoring:report_no_data, monitoring:report_data_again: a watch for which nothing comes in says so while there is time (the poll's acts)."""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+
+from audit.operation import operation
+from releases.models import MonitoringPeriod
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.queries.monitoring import required_of
+
+# The shortest time without a value that is reported.
+LEAST_SECONDS = 60.0
+# Rounds of checks likewise: one that could not be made is made up for by the next.
+ROUNDS = 2
+
+
+class _AsBefore(Exception):
+    """What had changed has not, or not any more, now that it is locked."""
+
+
+def notify_inconclusive(moment: datetime) -> None:
+    """Tell of each watch that has become unclear, and note which can tell again."""
+    for monitoring in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, result="").exclude(
+        purpose=MonitoringPeriod.Purpose.BASELINE
+    ):
+        known = monitoring.no_data_at is not None
+        noted = partial(_note_change, monitoring, moment, known=known)
+        with_retry_limit("monitoring_no_data", monitoring, noted, deployment_id=monitoring.deployment_id)
+
+
+def _note_change(monitoring: MonitoringPeriod, moment: datetime, *, known: bool) -> None:
+    with suppress(_AsBefore):
+        if bool(without_data(monitoring, moment)) != known:
+            _note(monitoring.pk, moment, clears=known)
+
+
+def without_data(monitoring: MonitoringPeriod, moment: datetime) -> list[str]:
+    """Return what is owed and has had no value for the procedure's `monitoring.error_limit` measurements, or for as
+    long as its triggers look back where that is longer; nothing is before that time.
+    """
+    metrics, checks = required_of(monitoring)
+    since = monitoring.resumed_at or monitoring.started_at
+    limit = monitoring.deployment.procedure.document.monitoring.error_limit
+    most = max([limit, *(trigger.get("n", 0) for trigger in monitoring.triggers)])
+    # The last look may be under way, and the first only begins the counting.
+    span = timedelta(seconds=max(LEAST_SECONDS, (most + 1) * monitoring.interval_seconds))
+    unresponsive: set[str] = set()
+    if moment - since >= span:
+        known: set[str] = set()
+        for values in monitoring.measurements.filter(due_at__gt=moment - span).values_list("values", flat=True):
+            known |= {name for name, entry in values.items() if entry.get("value") is not None}
+        unresponsive |= metrics - known
+    span = timedelta(seconds=max(LEAST_SECONDS, (ROUNDS + 0.5) * monitoring.check_seconds))
+    if moment - since >= span:
+        made = monitoring.check_results.filter(due_at__gt=moment - span, result__in=["passed", "failed"])
+        unresponsive |= checks - set(made.values_list("key", flat=True))
+    return sorted(unresponsive)
+
+
+def _note(monitoring_id: int, moment: datetime, *, clears: bool) -> None:
+    with operation(
+        "monitoring:report_data_again" if clears else "monitoring:report_no_data", (MonitoringPeriod, monitoring_id)
+    ) as op:
+        monitoring = op.get(MonitoringPeriod)
+        unresponsive = without_data(monitoring, moment)
+        if monitoring.ended_at is not None or monitoring.result or clears == bool(unresponsive):
+            raise _AsBefore
+        monitoring.no_data_at = None if clears else moment
+        op.details["without_values"] = unresponsive

@@ -1,0 +1,39 @@
+"""monitoring:start_baseline: the look at the target before a run (the baseline)."""
+
+from audit.clock import now
+from audit.operation import operation
+from releases.models import DeployedVersion, Deployment, MonitoringPeriod
+from releases.queries.monitoring import triggers_of
+
+
+def start_baseline(deployment_id: int) -> MonitoringPeriod | None:
+    """Look at what is in force until a scheduled run begins, so that it has a baseline; None if not needed.
+
+    Nothing is in force, or a watch of an earlier run looks already: then there is nothing to begin.
+    """
+    with operation("monitoring:start_baseline", (Deployment, deployment_id)) as op:
+        deployment = op.get(Deployment)
+        same = {"application": deployment.application, "environment": deployment.environment}
+        looked = MonitoringPeriod.objects.filter(
+            deployment__application=deployment.application, deployment__environment=deployment.environment
+        )
+        if (
+            deployment.state != "scheduled"
+            or deployment.scheduled_start_at is None
+            or not DeployedVersion.objects.filter(**same).exclude(release=None).exists()
+            or looked.filter(ended_at=None, paused_at=None).exists()
+            or looked.filter(deployment=deployment).exists()
+        ):
+            return None
+        moment, content = now(), deployment.procedure.document
+        monitoring = MonitoringPeriod.objects.create(
+            purpose=MonitoringPeriod.Purpose.BASELINE,
+            deployment=deployment,
+            interval_seconds=content.monitoring.interval_seconds,
+            duration_seconds=max(0.0, (deployment.scheduled_start_at - moment).total_seconds()),
+            triggers=triggers_of(content),
+            started_at=moment,
+            next_at=moment,
+        )
+        op.about(monitoring)
+    return monitoring

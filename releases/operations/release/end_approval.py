@@ -1,0 +1,124 @@
+"""release:end_approval and window:expire: end approval requests whose content or window is no longer what was approved.
+
+Operations that change what was approved end the approval requests of the release inside themselves.
+"""
+
+from contextlib import suppress
+from functools import partial
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.operation import Operation, operation
+from environments.models import ChangeWindow
+from releases.models import ApprovalRequest, Deployment, FinalCheck, FollowUp, Release
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.queries.approval_validity import stale
+
+EDGES = {
+    "invalidated": ApprovalRequest.invalidate,
+    "withdrawn": ApprovalRequest.withdraw_request,
+    "expired": ApprovalRequest.expire,
+    "sent_back": ApprovalRequest.send_back,
+    "rejected": ApprovalRequest.reject,
+}
+
+
+class _StillGood(Exception):
+    """What looked stale is not, or not any more, now that it is locked."""
+
+
+def invalidate_stale() -> list[int]:
+    """End live rounds whose content has changed or whose window has passed; return the releases (the poll's act).
+
+    One that cannot be ended is written to the log and keeps no other from its turn.
+    """
+    ended_requests = []
+    for approval_request in ApprovalRequest.objects.filter(state__in=ApprovalRequest.LIVE).select_related(
+        "release", "environment"
+    ):
+        ended = with_retry_limit("approval", approval_request, partial(_invalidate, approval_request))
+        if ended and approval_request.release_id is not None:
+            ended_requests.append(approval_request.release_id)
+    return ended_requests
+
+
+def _invalidate(approval_request: ApprovalRequest) -> bool:
+    with suppress(_StillGood):
+        if stale(approval_request):
+            if approval_request.release_id is not None:
+                _invalidate_release(approval_request)
+            elif approval_request.window_id is not None:
+                _expire_window(approval_request)
+            return True
+    return False
+
+
+def _invalidate_release(approval_request: ApprovalRequest) -> None:
+    with operation(
+        "release:end_approval", (Release, approval_request.release_id), (ApprovalRequest, approval_request.pk)
+    ) as op:
+        release, held = op.get(Release), op.get(ApprovalRequest)
+        held.release = release
+        key = stale(held)
+        if held.state not in ApprovalRequest.LIVE or not key:
+            raise _StillGood
+        ended = end_requests(release, "expired" if key == "window" else "invalidated", key, tells=op)
+        if release.state in ("in_review", "approved", "final_check_completed"):
+            release.end_approval()
+        op.details.update(key=key, approval_requests=[one.pk for one in ended])
+
+
+def _expire_window(approval_request: ApprovalRequest) -> None:
+    with operation(
+        "window:expire", (ChangeWindow, approval_request.window_id), (ApprovalRequest, approval_request.pk)
+    ) as op:
+        held = op.get(ApprovalRequest)
+        if held.state != "in_review" or not stale(held):
+            raise _StillGood
+        held.expire()
+        held.ended_at = op.get(ChangeWindow).cancelled_at = now()
+
+
+def end_requests(release: Release, how: str, key: str = "", *, tells: Operation | None = None) -> list[ApprovalRequest]:
+    """End every live round of a release inside an open operation, and cancel its waiting runs where protected.
+
+    how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed. tells: the
+    act, where it tells nobody itself that the release does not come when it was to come.
+    """
+    ended, live = [], ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"])
+    for approval_request in live.select_for_update(no_key=True).order_by("pk"):
+        edge = (
+            EDGES[how]
+            if approval_request.state == "in_review" or how in ("invalidated", "expired")
+            else EDGES["invalidated"]
+        )
+        edge(approval_request)
+        approval_request.invalidated_by = key
+        approval_request.ended_at = now()
+        approval_request.save(update_fields=["state", "invalidated_by", "ended_at"])
+        ended.append(approval_request)
+    waiting = Deployment.objects.select_for_update(no_key=True).filter(
+        release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
+    )
+    for deployment in waiting:
+        deployment.steps.all().delete()
+        if tells is not None and deployment.state != "requested":
+            tells.add_event("deployment:cancel", deployment, approval_request=key)
+        deployment.cancel()
+        deployment.ended_at = now()
+        deployment.blockers = [key] if key else []
+        deployment.save()
+    end_conditions(release)
+    for row in FinalCheck.objects.filter(release=release, invalidated_at=None):
+        row.invalidated_at = now()
+        row.save(update_fields=["invalidated_at"])
+    return ended
+
+
+def end_conditions(release: Release) -> None:
+    """End what an approval that is over has asked for: nobody can meet it any more, and the next one asks anew."""
+    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
+    for condition in owed.select_for_update(no_key=True):
+        condition.completed_at, condition.note = now(), _("The approval that required this condition has ended.")
+        condition.save()

@@ -1,0 +1,72 @@
+"""In what state a rollback that was completed by hand left the target: measured there, stated by a person, and said in words."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from django.utils.translation import gettext as _
+
+from environments.models import DeploymentTarget
+from environments.targets.base import StepFailed
+from environments.targets.examine import maintenance_is_on
+from releases import check_types
+from releases.check_types.base import CheckContext, Result
+from releases.models import Deployment
+from releases.queries.target_spec import configuration_of, spec_of
+
+Maintenance = Literal["on", "off"]
+Service = Literal["running", "stopped", "none"]
+SERVICE_OF = {Result.PASSED: "running", Result.FAILED: "stopped", Result.NO_DATA: "none"}
+
+
+def looked(deployment: Deployment) -> dict[str, str]:
+    """Look at the target, outside any operation: {maintenance: on, off or unknown; service: running, stopped, none (the
+    target has none) or unknown; said: what the look at the service said or why nothing could be looked at}.
+    """
+    target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
+    base = deployment.previous.get("deployed_version", {})
+    values, secrets = configuration_of(base.get("configuration"))
+    try:
+        spec = spec_of(target, base.get("configuration"))
+        maintenance = "on" if maintenance_is_on(spec) else "off"
+    except StepFailed as fault:
+        return {"maintenance": "unknown", "service": "unknown", "said": str(fault)}
+    kind = check_types.by_name("service_state")
+    result = kind.run(CheckContext(spec, values, secrets), kind.parameters())
+    said = "" if result.result is Result.PASSED else result.output
+    return {"maintenance": maintenance, "service": SERVICE_OF.get(result.result, "unknown"), "said": said}
+
+
+def troubles(entry: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that keeps users from the service, as measured or as stated; empty when nothing does."""
+    measured = entry["measured"]
+    found = []
+    if "on" in (entry["maintenance"], measured["maintenance"]):
+        found.append(_("Maintenance mode is still on (%(how)s).") % {"how": _how(entry, "maintenance", "on")})
+    if "stopped" in (entry["service"], measured["service"]):
+        found.append(_("The service does not run as it should (%(how)s).") % {"how": _how(entry, "service", "stopped")})
+    return found
+
+
+def _how(entry: Mapping[str, Any], name: str, value: str) -> str:
+    return _("as measured") if entry["measured"][name] == value else _("as stated")
+
+
+def statement(entry: Mapping[str, Any]) -> str:
+    """Return one person's statement with what was measured at that moment, in the reader's language."""
+    if "measured" not in entry:
+        return str(entry["name"])
+    named = {
+        "on": _("on"), "off": _("off"), "running": _("runs"), "stopped": _("does not run"), "none": _("the target has none"),
+        "unknown": _("not measured"),
+    }  # fmt: skip
+    text = _(
+        "%(name)s: maintenance mode %(maintenance)s (measured: %(maintenance_seen)s), service %(service)s "
+        "(measured: %(service_seen)s)"
+    )
+    return text % {
+        "name": entry["name"],
+        "maintenance": named[entry["maintenance"]],
+        "maintenance_seen": named[entry["measured"]["maintenance"]],
+        "service": named[entry["service"]],
+        "service_seen": named[entry["measured"]["service"]],
+    }

@@ -1,0 +1,77 @@
+"""What a procedure lays out for a release: its step plan (frozen on it), the checks of its verification, and where it goes."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.refusals import InvalidInput
+from environments.models import Environment
+from releases.models import Release
+from releases.procedures import parts
+from releases.procedures.document import Procedure as Content
+
+CHECK_SECONDS = 5
+LIMITS = ("deadline_seconds", "no_output_timeout_seconds")
+
+
+def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
+    """Return phase → steps (kind, parameters, label_ja, label_en, required, estimate_seconds), in order.
+
+    A check is a step of kind `check`; one that only a person can make is left to whoever verifies the run.
+    """
+    return {
+        "deployment": [_step(step) for step in content.plans.deployment],
+        "verification": [
+            *_checks(content, "deployment", "during"),
+            *(_step(step) for step in content.plans.after_deployment),
+            *_checks(content, "deployment", "after"),
+        ],
+        "rollback": [_step(step) for step in (*content.plans.before_rollback, *content.plans.rollback)],
+        "rollback_verification": [
+            *_checks(content, "rollback", "during"),
+            *(_step(step) for step in content.plans.after_rollback),
+            *_checks(content, "rollback", "after"),
+        ],
+    }
+
+
+def production_of(release: Release) -> Environment:
+    """Return the protected environment that a release is bound for: the last of its targets' in order."""
+    environment = (
+        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
+    )
+    if environment is None:
+        raise InvalidInput(_("The application has no deployment target in production."))
+    return environment
+
+
+def manual_checks(content: Content, when: str) -> list[parts.Check]:
+    """Return the checks that the verifying person confirms by signature."""
+    return [check for check in content.checks if check.when == when and check.type == "manual"]
+
+
+def _step(step: parts.Step) -> dict[str, Any]:
+    return {
+        "step_type": step.type,
+        "parameters": step.parameters,
+        "label_ja": step.ja,
+        "label_en": step.en,
+        "required": step.required,
+        "estimate_seconds": step.estimate_seconds,
+        **{name: limit for name in LIMITS if (limit := getattr(step, name)) is not None},
+    }
+
+
+def _checks(content: Content, when: str, maintenance: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "step_type": "check",
+            "parameters": {"check": check.type, "parameters": check.parameters},
+            "label_ja": check.ja,
+            "label_en": check.en,
+            "required": check.required,
+            "estimate_seconds": CHECK_SECONDS,
+        }
+        for check in content.checks
+        if check.when == when and check.maintenance == maintenance and check.type != "manual"
+    ]

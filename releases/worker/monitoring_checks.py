@@ -1,0 +1,108 @@
+"""The checks beside the metrics of a watch (no operation: a measured series): logs, alerts, backups (R7, G5, B2)."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from pydantic import ValidationError
+
+from audit.clock import now
+from environments.targets.masking import clean
+from environments.targets.words import gettext as _
+from releases import check_types
+from releases.check_types.base import CheckContext, CheckResult, Result
+from releases.metric_sources.triggers import firing, named_after
+from releases.models import MonitoringCheck, MonitoringPeriod
+from releases.queries.monitoring import slots_of
+from releases.queries.target_spec import configuration_for, spec_for
+from releases.worker.trigger_reaction import react
+
+log = logging.getLogger(__name__)
+
+
+def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
+    """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
+
+    Each reads the log from where its last look ended, the first from the start of the service, so that none is lost with a
+    worker or the queue; what happened in a pause is not the watch's. A second round for the same due time is dropped.
+    """
+    monitoring = (
+        MonitoringPeriod.objects.select_related("deployment")
+        .filter(pk=monitoring_id, ended_at=None, paused_at=None)
+        .first()
+    )
+    if monitoring is None:
+        return []
+    # After a pause the start of the service lies before it, and what was written in between is of other deployments.
+    deployment = "" if monitoring.resumed_at is not None else f"deployment:{monitoring.deployment_id}"
+    context, ends = (
+        CheckContext(spec_for(monitoring), *configuration_for(monitoring), deployment=deployment),
+        _ends(monitoring),
+    )
+    kept = []
+    for row in monitoring.checks:
+        own = dataclasses.replace(context, position=ends.get(row["key"]))
+        if (made := _kept(monitoring, row, due, made_by(row, own))) is not None:
+            kept.append(made)
+    if kept:
+        feed(monitoring)
+    return kept
+
+
+def _ends(monitoring: MonitoringPeriod) -> dict[str, Any]:
+    """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
+    approval_requests = MonitoringCheck.objects.filter(
+        period=monitoring, position__isnull=False, at__gte=monitoring.resumed_at or monitoring.started_at
+    )
+    last = approval_requests.order_by("key", "-due_at").distinct("key")
+    return dict(last.values_list("key", "position"))
+
+
+def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
+    """Make one check as it was frozen, without secrets in what it says; one that fails to be made is an error."""
+    try:
+        kind = check_types.by_name(row["type"])
+        result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
+    except (check_types.UnknownType, ValidationError) as fault:
+        said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["type"], "why": fault}
+        result = CheckResult(Result.ERROR, output=said)
+    except Exception as fault:  # noqa: BLE001  the checks after it have their turn, and silence is no health
+        result = CheckResult(Result.ERROR, output=f"{type(fault).__name__}: {fault}")
+        log.error("check %s: %s", row["key"], clean(result.output, context.secrets))
+    shown = {name: clean(getattr(result, name), context.secrets).replace("\0", "") for name in ("value", "output")}
+    return dataclasses.replace(result, **shown)
+
+
+def _kept(
+    monitoring: MonitoringPeriod, row: Mapping[str, Any], due: datetime, result: CheckResult
+) -> MonitoringCheck | None:
+    try:
+        with transaction.atomic():
+            return MonitoringCheck.objects.create(
+                period=monitoring,
+                key=row["key"],
+                due_at=due,
+                at=now(),
+                result=result.result.value,
+                value=result.value[:200],
+                limit=result.limit[:200],
+                output=result.output,
+                position=result.position,
+            )
+    except IntegrityError:
+        return None
+
+
+def feed(monitoring: MonitoringPeriod) -> None:
+    """Ask the triggers that are named after a check."""
+    _measured, triggers = named_after(monitoring.checks, monitoring.triggers)
+    slots = slots_of(monitoring)
+    react(
+        monitoring.deployment_id,
+        monitoring.rollback_id,
+        firing(triggers, slots, monitoring.baseline, monitoring.check_seconds),
+        slots,
+    )
