@@ -7,6 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 
 
+def language() -> str:
+    """Return the reader's language, ja or en."""
+    return translation.get_language() or "ja"
+
+
 def listed(items: Iterable[object]) -> str:
     """Return the items as a list inside a sentence of the present language: 、 in Japanese, else a comma."""
     return ("、" if translation.get_language() == "ja" else ", ").join(map(str, items))

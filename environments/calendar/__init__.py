@@ -29,26 +29,3 @@ from environments.calendar.rules import (
     windows_between,
 )
 from environments.times import print_time
-
-__all__ = [
-    "Answer",
-    "Freeze",
-    "Occurrence",
-    "Window",
-    "WindowRule",
-    "country_fault",
-    "holidays_on",
-    "instant",
-    "is_working_day",
-    "latest_safe_start",
-    "milestone_dates",
-    "milestone_hours",
-    "next_opening",
-    "occurrences",
-    "print_time",
-    "rule_fault",
-    "sentence",
-    "windows",
-    "windows_between",
-    "working_days_after",
-]

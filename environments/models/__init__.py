@@ -10,26 +10,3 @@ from environments.models.delegation import Delegation
 from environments.models.environment import Application, DeploymentTarget, Environment
 from environments.models.holiday import Holiday
 from environments.models.requested_change import RequestedChange
-
-__all__ = [
-    "AccessGrant",
-    "AccessRequest",
-    "AccessReview",
-    "AccessReviewItem",
-    "AccessRule",
-    "Account",
-    "Application",
-    "CalendarFeed",
-    "ChangeWindow",
-    "Holiday",
-    "ConfigurationCheck",
-    "ConfigurationVersion",
-    "Delegation",
-    "Environment",
-    "ChangeFreeze",
-    "RequestedChange",
-    "DeploymentTarget",
-    "Token",
-    "enrolled",
-    "sign_in_name",
-]

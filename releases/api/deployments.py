@@ -76,15 +76,11 @@ VERBS: tuple[ApiVerb, ...] = (
     ),
     ApiVerb("cancel", MustIn, cancel, "Cancel a deployment before it has started."),
     ApiVerb("stop", MustIn, decide.stop, "Stop a deployment that is in progress."),
-    ApiVerb("verify", ReasonIn, None, "Verification by a second person: refused for a token.", signs=True),
+    ApiVerb("verify", ReasonIn, None, "Verification by a second person: refused for a token."),
     ApiVerb(
-        "fail",
-        MustIn,
-        None,
-        "Mark a deployment that awaits a decision as failed: a signature, so refused for a token.",
-        signs=True,
+        "fail", MustIn, None, "Mark a deployment that awaits a decision as failed: a signature, so refused for a token."
     ),
-    ApiVerb("resolve", MustIn, None, "Resolve a failed deployment: a signature, so refused for a token.", signs=True),
+    ApiVerb("resolve", MustIn, None, "Resolve a failed deployment: a signature, so refused for a token."),
 )
 
 

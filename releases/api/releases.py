@@ -172,13 +172,12 @@ def _edit(release_id: int, **fields: Any) -> Any:
 
 @dataclass(frozen=True)
 class ApiVerb:
-    """One verb on a row: its own path, the body it takes, and the action. `signs`: for persons only."""
+    """One verb on a row: its own path, the body it takes, and the action; without one it is a signature, for persons only."""
 
     name: str
     body: type[Schema]
     operation: Callable[..., Any] | None
     says: str
-    signs: bool = False
 
 
 VERBS: tuple[ApiVerb, ...] = (
@@ -211,7 +210,7 @@ VERBS: tuple[ApiVerb, ...] = (
         "reschedule", RescheduleIn, reschedule.reschedule, "Reschedule an approved release to another change window."
     ),
     ApiVerb("cancel", MustIn, prepare.cancel, "Cancel the release."),
-    ApiVerb("sign_final_check", ReasonIn, None, "The final check: a signature, so refused for a token.", signs=True),
+    ApiVerb("sign_final_check", ReasonIn, None, "The final check: a signature, so refused for a token."),
 )
 
 

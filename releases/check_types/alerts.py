@@ -40,5 +40,5 @@ class Alerts(CheckType):
         high = above(found, parameters.highest, parameters.levels)
         value = _("%(high)d of %(all)d firing") % {"high": len(high), "all": len(found)}
         lines = [f"{alert.level}: {alert.name} ({alert.started or '–'})" for alert in [*high, *found]]
-        output = excerpt(dict.fromkeys(lines), context.configuration, context.secrets) or _("No alert is firing.")
+        output = excerpt(dict.fromkeys(lines), context) or _("No alert is firing.")
         return CheckResult(Result.FAILED if high else Result.PASSED, value, limit, output)

@@ -69,16 +69,14 @@ class Backup(TargetCheck):
         lines = [str(found.path.relative_to(context.target.root)), f"{found.at:%Y-%m-%dT%H:%M:%SZ}"]
         if age > timedelta(hours=parameters.within_hours):
             lines.append(_("The newest backup is too old."))
-            return CheckResult(Result.FAILED, value, limit, excerpt(lines, context.configuration, context.secrets))
+            return CheckResult(Result.FAILED, value, limit, excerpt(lines, context))
         try:
             said, result = prove(context, found, parameters.verify)
         except StepFailed as failed:
             said, result = f"{failed}\n{failed.state}", Result.FAILED
         except (OSError, databases.Error) as error:
             said, result = str(error), Result.ERROR
-        return CheckResult(
-            result, value, limit, excerpt([*lines, *said.splitlines()], context.configuration, context.secrets)
-        )
+        return CheckResult(result, value, limit, excerpt([*lines, *said.splitlines()], context))
 
 
 def newest(root: Path, pattern: str) -> Found | None:

@@ -64,11 +64,9 @@ class Command(TargetCheck):
         try:
             outcome = run_program(context, argv, parameters.seconds)
         except StepFailed as failed:
-            output = excerpt(
-                [shlex.join(argv), str(failed), *failed.state.splitlines()], context.configuration, context.secrets
-            )
+            output = excerpt([shlex.join(argv), str(failed), *failed.state.splitlines()], context)
             return CheckResult(Result.ERROR, limit=limit, output=output)
-        output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
+        output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context)
         value = _("exit code %(codes)s") % {"codes": outcome.code}
         if outcome.code in parameters.unknown:
             return CheckResult(Result.NO_DATA, value, limit, output)

@@ -61,7 +61,7 @@ class Http(CheckType):
             return CheckResult(Result.ERROR, limit=limit, output=str(error))
         faults = faults_of(answer, parameters)
         body = answer.body.decode("utf-8", "replace").splitlines()
-        output = excerpt([f"GET {parameters.path}", *faults, *body], context.configuration, context.secrets)
+        output = excerpt([f"GET {parameters.path}", *faults, *body], context)
         value = f"{answer.status}, {answer.seconds:.3f} s"
         return CheckResult(Result.FAILED if faults else Result.PASSED, value, limit, output)
 

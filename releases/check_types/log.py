@@ -76,7 +76,7 @@ class Log(TargetCheck):
             why = {"why": error.strerror or str(error)}
             return CheckResult(Result.ERROR, limit=limit, output=_("The log cannot be read: %(why)s") % why)
         result, told = _evaluated(seen, rest, parameters)
-        output = excerpt([*told, *filter(None, [since]), *seen.first], context.configuration, context.secrets)
+        output = excerpt([*told, *filter(None, [since]), *seen.first], context)
         return CheckResult(result, str(seen.matched), limit, output, seen.end)
 
 

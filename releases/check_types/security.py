@@ -58,7 +58,7 @@ class Security(CheckType):
         faults = _faults(answer, parameters, days)
         value = _("no TLS") if days is None else _("%(days)d days left") % {"days": days}
         seen = [f"{name}: {text}" for name, text in sorted(answer.headers.items())]
-        output = excerpt([f"GET {parameters.path}", *faults, *seen], context.configuration, context.secrets)
+        output = excerpt([f"GET {parameters.path}", *faults, *seen], context)
         return CheckResult(Result.FAILED if faults else Result.PASSED, value, limit, output)
 
 

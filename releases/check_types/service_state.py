@@ -70,7 +70,7 @@ def _of_stopped(
     if who := occupied(context.target):
         faults.append(_("A process is responding: %(who)s.") % {"who": who})
     result, value = (Result.FAILED, _("running")) if faults else (Result.PASSED, _("stopped"))
-    output = excerpt(faults or [_("No process of the service is running.")], context.configuration, context.secrets)
+    output = excerpt(faults or [_("No process of the service is running.")], context)
     return CheckResult(result, value, _limit(parameters), output)
 
 
@@ -78,7 +78,7 @@ def _of_process(context: CheckContext, parameters: ServiceStateParameters, recor
     proof, said = serving(context.target, record)
     if not lives(record) and proof is Probe.NOT_DONE:
         faults = [_("No process of the service is running."), *filter(None, [occupied(context.target)])]
-        output = excerpt(faults, context.configuration, context.secrets)
+        output = excerpt(faults, context)
         return CheckResult(Result.FAILED, _("stopped"), _limit(parameters), output)
     up = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
     value = _("running, %(seconds)d s") % {"seconds": max(0, int(up))}
@@ -92,7 +92,7 @@ def _of_process(context: CheckContext, parameters: ServiceStateParameters, recor
         faults.append(_("The service has not run for the required time yet."))
         result = Result.FAILED
     lines = [*faults, f"pid {record['pid']}", str(record["tree"])]
-    output = excerpt(lines, context.configuration, context.secrets)
+    output = excerpt(lines, context)
     return CheckResult(result if faults else Result.PASSED, value, _limit(parameters), output)
 
 
@@ -101,10 +101,8 @@ def _by_command(context: CheckContext, parameters: ServiceStateParameters, statu
     try:
         outcome = run_program(context, argv, parameters.seconds)
     except StepFailed as failed:
-        return CheckResult(
-            Result.ERROR, limit=limit, output=excerpt([str(failed)], context.configuration, context.secrets)
-        )
-    output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
+        return CheckResult(Result.ERROR, limit=limit, output=excerpt([str(failed)], context))
+    output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context)
     if outcome.code != RUNS and outcome.code not in STANDS:
         return CheckResult(Result.ERROR, str(outcome.code), limit, output)
     deployments = outcome.code == RUNS

@@ -45,7 +45,7 @@ class Sql(TargetCheck):
         try:
             _columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=2)
         except psycopg.Error as error:
-            text = excerpt([parameters.statement, *str(error).splitlines()], context.configuration, context.secrets)
+            text = excerpt([parameters.statement, *str(error).splitlines()], context)
             return CheckResult(Result.ERROR, limit=limit, output=text)
         return evaluated(rows, parameters, context)
 
@@ -55,15 +55,15 @@ def evaluated(rows: list[tuple[Any, ...]], parameters: SqlParameters, context: C
     limit, shown = parameters.limit_text(), [parameters.statement]
     if len(rows) > 1 or any(len(row) != 1 for row in rows):
         shown.append(_("The statement gives more than one value."))
-        return CheckResult(Result.ERROR, limit=limit, output=excerpt(shown, context.configuration, context.secrets))
+        return CheckResult(Result.ERROR, limit=limit, output=excerpt(shown, context))
     if not rows or rows[0][0] is None:
         shown.append(_("The statement gives no value."))
-        return CheckResult(Result.NO_DATA, limit=limit, output=excerpt(shown, context.configuration, context.secrets))
+        return CheckResult(Result.NO_DATA, limit=limit, output=excerpt(shown, context))
     found = rows[0][0]
     value = ("true" if found else "false") if isinstance(found, bool) else str(found)
     kept = parameters.holds(value)
     if kept is None:
         shown.append(_("The value is not a number."))
     result = Result.ERROR if kept is None else Result.PASSED if kept else Result.FAILED
-    said = excerpt([value], context.configuration, context.secrets)
-    return CheckResult(result, said[:100], limit, excerpt([*shown, value], context.configuration, context.secrets))
+    said = excerpt([value], context)
+    return CheckResult(result, said[:100], limit, excerpt([*shown, value], context))

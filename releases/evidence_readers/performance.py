@@ -39,11 +39,6 @@ def read(document: Document) -> Reading:
     return _reading(statement, values)
 
 
-def read_k6(document: Document) -> Reading:
-    """Take the 95th percentile of k6's summary."""
-    return _reading(document.object, _k6(document.object))
-
-
 def measured(tool: str, quantile: Any, requests: Any, failures: Any) -> Reading:
     """Return the reading of a load test: the 95th percentile in milliseconds, requests in all and failed ones.
 
@@ -146,7 +141,7 @@ K6 = Form(
     "k6 summary",
     '{"metrics": {"http_req_duration": {"p(95)": …}}}',
     lambda document: isinstance(document.object.get("metrics"), dict),
-    read_k6,
+    lambda document: _reading(document.object, _k6(document.object)),
 )
 FORM = Form(
     "performance",

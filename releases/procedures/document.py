@@ -5,7 +5,7 @@ Models keep its JSON form and gates, actions and pages read it. A text or an edi
 """
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -183,21 +183,6 @@ class Procedure(_Section):
     def change_types(self) -> dict[str, str]:
         """Return kind of change → part of the version that it raises."""
         return {kind: meaning.key for meaning in self.versions.meanings for kind in meaning.change_types}
-
-    def origins(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """Return (place, origin, fields that are Ringi defaults) of every part."""
-        return [(dotted(path), part.origin, part.default_fields) for path, part in _parts((), self)]
-
-
-def _parts(path: Path, value: object) -> Iterator[tuple[Path, parts.Part]]:
-    if isinstance(value, parts.Part):
-        yield path, value
-    if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _parts((*path, name), getattr(value, name))
-    elif isinstance(value, tuple):
-        for index, inner in enumerate(value):
-            yield from _parts((*path, index), inner)
 
 
 def _path_in(raw: Any, location: tuple[str | int, ...]) -> Path:

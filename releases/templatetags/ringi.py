@@ -19,7 +19,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from environments import times
-from environments.language import listed
+from environments.language import language, listed
 from environments.targets.words import told as in_words
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def listed_words(items: Any) -> str:
 @register.simple_tag
 def colon() -> str:
     """Return what stands between a label and its value: full width in Japanese, for it has no blanks."""
-    return "：" if _shown().language() == "ja" else ": "
+    return "：" if language() == "ja" else ": "
 
 
 @register.filter
@@ -295,9 +295,8 @@ def term(key: str) -> dict[str, str]:
     """Offer the explanation of a term of the glossary, by its key."""
     from releases.glossary import terms
 
-    language = _shown().language()
-    found = terms()[key]
-    return {"key": key, "name": found.name(language), "text": found.text(language)}
+    found, here = terms()[key], language()
+    return {"key": key, "name": found.name(here), "text": found.text(here)}
 
 
 @register.filter

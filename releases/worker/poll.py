@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import partial, wraps
 
 from django.conf import settings
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
@@ -118,16 +118,6 @@ def unended_runs(moment: datetime) -> None:
         with_retry_limit("succeed", deployment, partial(succeed, deployment.pk), deployment_id=deployment.pk)
 
 
-def stopped_production(moment: datetime) -> None:
-    """Stop what still runs in production while the emergency stop is on, should who pressed it have got no further."""
-    stop_runs()
-
-
-def open_decision_requests(moment: datetime) -> None:
-    """Take questions to the team on to the next person, and end those whose time is over."""
-    escalate_or_expire(moment)
-
-
 def waiting_rollbacks(moment: datetime) -> None:
     """Wake workers for alarms that were not prepared, and for authorised rollbacks that have not begun."""
     late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
@@ -171,11 +161,6 @@ def due_checks(moment: datetime) -> None:
             )
 
 
-def inconclusive_periods(moment: datetime) -> None:
-    """Tell the team of watches that cannot tell, whether sampler, source or target is unresponsive."""
-    notify_inconclusive(moment)
-
-
 def coming_baselines(moment: datetime) -> None:
     """Begin to look at targets whose run is so near that its baseline is measured from now on."""
     for pk in needs_baseline(moment):
@@ -187,21 +172,6 @@ def due_measurements(moment: datetime) -> None:
     for pk in measure.due(moment):
         with isolated(log, "target %s cannot be measured", pk):
             measure.wake(pk, moment)
-
-
-def stale_requests(moment: datetime) -> None:
-    """Lapse approval requests whose content or window is no longer what was approved."""
-    invalidate_stale()
-
-
-def due_reminders(moment: datetime) -> None:
-    """Remind the owners of milestones that come due."""
-    remind_due()
-
-
-def undone_duties(moment: datetime) -> None:
-    """Remind again of what is not done, and tell others when nobody acts."""
-    remind_open()
 
 
 def unpublished_documents(moment: datetime) -> None:
@@ -248,14 +218,18 @@ def nightly_comparison(moment: datetime) -> None:
         nightly.reconcile(nightly.SLICE, moment)
 
 
+def _regardless(act: Callable[[], object]) -> Callable[[datetime], object]:
+    return wraps(act)(lambda moment: act())
+
+
 # What decides about the minute; and what reads every open release, and so has its turn more rarely.
 OFTEN = (
-    stopped_production,
+    _regardless(stop_runs),
     due_deployments,
     idle_steps,
     unended_runs,
     stopping_deployments,
-    open_decision_requests,
+    escalate_or_expire,
     waiting_rollbacks,
     due_monitoring,
     due_checks,
@@ -265,10 +239,10 @@ OFTEN = (
 RARELY = (
     due_measurements,
     import_past.wake_left,
-    stale_requests,
-    due_reminders,
-    undone_duties,
-    inconclusive_periods,
+    _regardless(invalidate_stale),
+    _regardless(remind_due),
+    _regardless(remind_open),
+    notify_inconclusive,
     coming_baselines,
     unpublished_documents,
     expired_dumps,
@@ -278,7 +252,7 @@ RARELY = (
 )
 
 
-def poll_once(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:
+def poll_once(moment: datetime, parts: Sequence[Callable[[datetime], object]] = (*OFTEN, *RARELY)) -> None:
     """Do one round; what fails in one part does not keep the others from their turn."""
     for part in parts:
         with isolated(log, "poll: %s", part.__name__):

@@ -28,9 +28,9 @@ from audit.reconciliation.nightly import reconcile
 from audit.schema import WrongSchema, require_own_schema
 from environments.models import Account
 from releases.models import ApprovalRequest, Deployment, Measurement, MonitoringPeriod, Notification, Procedure, Release
-from releases.operations.monitoring.measure import record_measurement
 from releases.operations.notification.create import process_outbox
 from releases.worker.executor import run_from
+from releases.worker.measurement import record_measurement
 from tests.conftest import connected, dropped
 from tests.releases.worker.conftest import WORKER, first, states
 

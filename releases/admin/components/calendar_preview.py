@@ -9,21 +9,11 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments import calendar
-from environments.language import labelled, listed
+from environments.language import labelled, language, listed
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from environments.operations.window.create_freeze import recurring
-from releases.admin.pages.calendar.entries import (
-    AHEAD,
-    Entry,
-    fill,
-    language,
-    of_rule,
-    overlap,
-    read,
-    runs_between,
-    when,
-    windows_of,
-)
+from environments.times import shown as when
+from releases.admin.pages.calendar.entries import AHEAD, Entry, fill, of_rule, overlap, read, runs_between, windows_of
 from releases.operations.window.set_rule import rule_faults
 
 Lines = list[tuple[str, str]]
@@ -200,7 +190,7 @@ def _hit(
     ]
     deployments = [
         r
-        for r in runs_between(environment, times[0][0], times[-1][1])
+        for r in runs_between([environment], times[0][0], times[-1][1])
         if application_id in (None, r.application_id)
         and any(start <= r.scheduled_start_at < end for start, end in times if r.scheduled_start_at is not None)
     ]

@@ -180,10 +180,6 @@ def object_name(label: str, names: Mapping[str, str] | None = None) -> str:
 
 def shown_value(value: Any) -> str:
     """Return a value of an event as people read it: a time with its zone, yes or no, a document as JSON."""
-    return _text(value)
-
-
-def _text(value: Any) -> str:
     if value is None or value == "":
         return "—"
     if isinstance(value, bool):
@@ -227,7 +223,7 @@ def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, mod
         column, _arrow, rest = key.partition(" › ")
         if key not in _HIDDEN:
             name = names.get(column, column) + (f" › {rest}" if rest else "")
-            found.append(Difference(key, name, _cut(_text(left)), _cut(_text(right))))
+            found.append(Difference(key, name, _cut(shown_value(left)), _cut(shown_value(right))))
     return found
 
 
@@ -270,7 +266,7 @@ def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str]
         session_user=contents.get("session_user", ""),
         signature=_signature({} if row else after.get("signature") or {}),
         reasons=[] if row else [in_words(reason) for reason in after.get("reasons", [])],
-        details=[(key, _text(value)) for key, value in details.items()] if values else [],
+        details=[(key, shown_value(value)) for key, value in details.items()] if values else [],
         differences=differences(contents.get("before"), after, event.object.partition(":")[0])
         if row and values
         else [],

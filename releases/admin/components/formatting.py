@@ -1,6 +1,6 @@
 """How pages show things: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,12 +10,11 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import get_language, gettext as _, gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 
 from audit.models import CheckpointDelivery, LedgerResumption
 from environments import times
 from environments.admin.rights import Rights, rights_of
-from environments.models import Account, Application, ConfigurationVersion, DeploymentTarget, Holiday
 from environments.roles import ROLE_CHOICES
 from releases.admin.components import grants
 from releases.admin.operations import VERBS, verbs_on
@@ -23,23 +22,17 @@ from releases.admin.operations.base import ZONE, Verb
 from releases.models import (
     ApprovalRequest,
     ChecklistItem,
-    CommitteeMeeting,
     DeployedVersion,
-    EmergencyStop,
     FollowUp,
     MonitoringCheck,
     MonitoringPeriod,
-    NotificationChannel,
-    NotificationRule,
-    Procedure,
-    RecipientGroup,
-    Release,
     Step,
     StepAttempt,
     Waiver,
 )
 
 DEFAULT_ZONE = str(ZONE)
+when, stamp = times.shown, times.stamp
 
 _TONES = {
     "good": "completed closed approved used succeeded done ready ready_to_publish published in_effect verified "
@@ -73,43 +66,10 @@ _WORDS: dict[str, Any] = {
     "unreachable": gettext_lazy("not reached"),
 }
 
-# Which list offers a verb that makes a row.
-MAKES: dict[type[Model], tuple[str, str]] = {
-    Account: ("account", "create"),
-    Application: ("application", "create"),
-    DeploymentTarget: ("target", "create"),
-    ConfigurationVersion: ("configuration", "create"),
-    Release: ("release", "plan"),
-    Procedure: ("procedure", "load"),
-    Holiday: ("holiday", "add"),
-    CommitteeMeeting: ("meeting", "record"),
-    EmergencyStop: ("emergency_stop", "activate"),
-    CheckpointDelivery: ("checkpoint", "add_address"),
-    LedgerResumption: ("ledger", "request_resumption"),
-    RecipientGroup: ("recipient_group", "create"),
-    NotificationChannel: ("notification_channel", "create"),
-    NotificationRule: ("notification_rule", "add"),
-}
-
 
 def tone(state: Any) -> str:
     """Return the tone (good, going, warn, bad, calm) in which a state or result is shown."""
     return TONES.get(str(state), "calm")
-
-
-def language() -> str:
-    """Return the reader's language, ja or en."""
-    return get_language() or "ja"
-
-
-def when(at: datetime | None, zone: str = "") -> str:
-    """Return a time with its zone as people read it; a dash for none."""
-    return times.shown(at, zone)
-
-
-def stamp(at: datetime | None, zone: str = "") -> str:
-    """Return the same as an element that holds the instant, so that the reader's own time is shown on hover."""
-    return times.stamp(at, zone)
 
 
 def day(at: datetime | None, zone: str = "") -> str:
@@ -217,10 +177,7 @@ def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> lis
 
 def new_button(rights: Rights, model: type[Model]) -> list[Button]:
     """Return the button that makes a row of a model, for whoever may."""
-    key = MAKES.get(model)
-    return [
-        button(verb, None, main=True) for verb in VERBS if (verb.noun, verb.name) == key and for_you(rights, verb, None)
-    ]
+    return [button(verb, None, main=True) for verb in VERBS if verb.makes is model and for_you(rights, verb, None)]
 
 
 def _for_you_alone(verb: Verb, rights: Rights, instance: Any) -> bool:
@@ -255,6 +212,21 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
             other["skip"] = instance.required
             return bool(verb.not_now(instance)) or other.get(verb.name, False)
     return False
+
+
+def stations(row: Any, path: Sequence[str], *reached: str) -> list[dict[str, str]]:
+    """Return the stations of a row's way: past, here or ahead; another end comes after those that its history or `reached`
+    names.
+    """
+    names, way = dict(type(row).State.choices), path
+    if row.state not in path:
+        known = {*reached, *row.history.values_list("state", flat=True)}
+        way = [*(state for state in path if state in known), row.state]
+    here = way.index(row.state)
+    return [
+        {"state": state, "label": str(names[state]), "place": "past" if i < here else "here" if i == here else "ahead"}
+        for i, state in enumerate(way)
+    ]
 
 
 def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:

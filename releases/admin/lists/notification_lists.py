@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _t, gettext_lazy as _, pgettext_lazy
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
-from environments.language import listed
+from environments.language import language, listed
 from environments.times import stamp
-from releases.admin.components.formatting import language, when
+from releases.admin.components.formatting import when
 from releases.admin.pages.notification_preview.example import example_values
 from releases.admin.pages.notification_preview.page import said_of
 from releases.models import (

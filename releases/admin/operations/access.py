@@ -33,7 +33,7 @@ from environments.operations.environment import require_two_factor
 from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR, ROLE_CHOICES
 from releases.admin.components import staffing_preview as preview
-from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, length, must, reason, row, text
+from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, clock, length, must, reason, row, text
 
 Fields = Mapping[str, forms.Field]
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
@@ -89,21 +89,17 @@ def _edit(instance: Any) -> Fields:
 def _own(instance: Any) -> Fields:
     me = _myself()
     profile = _profile(me)
-    clock = forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
     return {
         **{name: profile[name] for name in ("telephone", "email", "language")},
-        "quiet_from": forms.TimeField(
-            label=_("quiet hours start"),
+        "quiet_from": clock(
+            _("quiet hours start"),
             required=False,
             initial=me.quiet_from if me else None,
-            widget=clock,
             help_text=_(
                 "Ringi sends only urgent mail between these hours. If empty, the hours of the recipient group apply."
             ),
         ),
-        "quiet_until": forms.TimeField(
-            label=_("quiet hours end"), required=False, initial=me.quiet_until if me else None, widget=clock
-        ),
+        "quiet_until": clock(_("quiet hours end"), required=False, initial=me.quiet_until if me else None),
     }
 
 
@@ -238,7 +234,7 @@ def _factor(instance: Any) -> Fields:
 
 ADMIN, GIVE, LOOK = ("manage_accounts",), ("manage_access",), ("read",)
 VERBS: tuple[Verb, ...] = (
-    Verb("account", "create", _("Create account"), accounts.create, ADMIN, fields=_account, signs=True),
+    Verb("account", "create", _("Create account"), accounts.create, ADMIN, fields=_account, signs=True, makes=Account),
     Verb("account", "edit", _("Change account"), editing.edit, ADMIN, Account, _edit, signs=True),
     Verb("account", "edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own),
     Verb("account", "invite", _("Invite person"), invitations.invite, ADMIN, Account, must, signs=True),

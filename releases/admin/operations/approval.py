@@ -9,6 +9,7 @@ from django.utils.translation import get_language, gettext_lazy as _
 from environments import access
 from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
+from releases.admin.operations.access import people
 from releases.admin.operations.base import Verb, ZonedDateTimeField, length, must, reason, row, text, zone_of
 from releases.models import (
     ApprovalDecision,
@@ -121,11 +122,9 @@ def _text(instance: Any) -> list[tuple[str, str]]:
 
 
 def _duty(instance: Any) -> Fields:
-    person = row(_("person"), Account)
-    person.queryset = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name", "pk")
     return {
         "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
-        "account_id": person,
+        "account_id": people(_("person")),
         "telephone": text(_("telephone"), most=length(TeamMember, "telephone")),
     }
 
@@ -202,6 +201,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("waiver", "reject", _("Reject waiver"), waivers.reject, ("confirm_waiver",), Waiver, must, signs=True, everywhere=True, why_not_permitted=waivers.not_second),
     Verb("waiver", "revoke", _("Revoke waiver"), waivers.revoke, ("confirm_waiver", "request_waiver"), Waiver, must, signs=True, everywhere=True),
     Verb("follow_up", "complete", _("Complete follow-up action"), complete.complete, ("complete_follow_up", "approve"), FollowUp, _note, signs=True, asked=_asked_of_follow_up, why_not_permitted=complete.why_not_permitted),
-    Verb("meeting", "record", _("Record meeting"), _record, ("record_meeting",), fields=_meeting, signs=True),
+    Verb("meeting", "record", _("Record meeting"), _record, ("record_meeting",), fields=_meeting, signs=True, makes=CommitteeMeeting),
     Verb("meeting", "decide", _("Record decision"), record.decide, ("record_meeting",), CommitteeMeeting, _decision, signs=True),
 )  # fmt: skip

@@ -59,6 +59,16 @@ class ZonedDateTimeField(forms.DateTimeField):
         return moment if moment.tzinfo is not None else calendar.instant(moment, self.zone)
 
 
+def day(label: Any, **options: Any) -> forms.DateField:
+    """Return a field for a day."""
+    return forms.DateField(label=label, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), **options)
+
+
+def clock(label: Any, **options: Any) -> forms.TimeField:
+    """Return a field for a time of the day."""
+    return forms.TimeField(label=label, widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"), **options)
+
+
 class LinesField(forms.CharField):
     """Several short texts, one per line; a tuple."""
 
@@ -202,7 +212,8 @@ class Verb:
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
     something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
     beside: fields that stand on the page with the preview alone. warns: the preview is shown only where it says something.
-    tries: looks at what the values of the form lead to, before anything is kept; the form has a button for it (try_label).
+    makes: the model on whose list it is offered. tries: looks at what the values of the form lead to, before anything
+    is kept; the form has a button for it (try_label).
     """
 
     noun: str
@@ -222,6 +233,7 @@ class Verb:
     asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
     why_not_permitted: Callable[[Account, Any], str] | None = None
     page: Callable[[Any], str] | None = None
+    makes: type[Model] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
     over: Callable[[Any], str] | None = None
     preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]] | Preview] | None = None

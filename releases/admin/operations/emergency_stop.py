@@ -60,7 +60,7 @@ def _released(switch: EmergencyStop) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    EmergencyStopVerb("emergency_stop", "activate", _("Activate emergency stop"), _activate, activate.RIGHTS, fields=_activate_fields, danger=True),
+    EmergencyStopVerb("emergency_stop", "activate", _("Activate emergency stop"), _activate, activate.RIGHTS, fields=_activate_fields, danger=True, makes=EmergencyStop),
     EmergencyStopVerb("emergency_stop", "request_lift", _("Request emergency stop lift"), request_lift.request_lift, activate.RIGHTS,
              EmergencyStop, must, signs=True, over=_released),
 )  # fmt: skip

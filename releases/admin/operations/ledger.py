@@ -42,11 +42,11 @@ def _lost(of: LedgerResumption) -> list[tuple[str, str]]:
 
 VERBS: tuple[Verb, ...] = (
     Verb("ledger", "request_resumption", _("Request ledger resumption"), resume.request_resumption, ADMIN, fields=_why, signs=True,
-         danger=True),
+         danger=True, makes=LedgerResumption),
     Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), resume.confirm, ("approve_change",), LedgerResumption, reason,
          signs=True, danger=True, shows=_lost, over=resume.over),
     Verb("checkpoint", "add_address", _("Add checkpoint address"), add_address.add_address, ADMIN, fields=_address,
-         signs=True),
+         signs=True, makes=CheckpointDelivery),
     Verb("checkpoint", "remove_address", _("Remove checkpoint address"), add_address.remove_address, ADMIN, CheckpointDelivery,
          must, signs=True, danger=True, over=add_address.over),
 )  # fmt: skip

@@ -11,7 +11,9 @@ from django.utils.translation import get_language, gettext as _now, gettext_lazy
 from audit.refusals import InvalidInput
 from environments.models import Account
 from environments.times import shown as when
-from releases.admin.operations.base import Verb, length, must, removed, text
+from releases.admin.operations.access import people
+from releases.admin.operations.approval import bound_to
+from releases.admin.operations.base import Verb, clock, length, must, reason, removed, text
 from releases.admin.pages.notification_preview.example import example_values
 from releases.channel_types import CHANNEL_TYPES
 from releases.channel_types.webhook import PREFIX
@@ -41,7 +43,6 @@ from releases.operations.recipient_group import change as groups
 
 Fields = Mapping[str, forms.Field]
 TELL, RELEASE = ("configure_notifications",), ("approve_external",)
-CLOCK = forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,6 @@ class OwnMessage(Verb):
 
 def _not_their_notification(account: Account, notification: Notification) -> str:
     return notifications.why_not(notification, account)
-
-
-def _may(instance: Any) -> Fields:
-    return {"reason": text(_("reason"), required=False)}
 
 
 def _names(of: Any = None) -> Fields:
@@ -77,7 +74,7 @@ def _group(instance: Any) -> Fields:
         "key": forms.SlugField(label=_("key"), max_length=length(RecipientGroup, "key")),
         **_names(),
         "side": forms.ChoiceField(label=_("internal or external"), choices=RecipientGroup.Side.choices),
-        "reason": text(_("reason"), required=False),
+        **reason(instance),
     }
 
 
@@ -86,25 +83,18 @@ def _hours(instance: Any) -> Fields:
     same = _("The same time in both fields means no quiet hours. Urgent notifications are sent at any time.")
     return {
         **_names(group),
-        "quiet_from": forms.TimeField(
-            label=_("quiet hours start"), initial=group.quiet_from if group else None, widget=CLOCK
-        ),
-        "quiet_until": forms.TimeField(
-            label=_("quiet hours end"), initial=group.quiet_until if group else None, widget=CLOCK, help_text=same
-        ),
+        "quiet_from": clock(_("quiet hours start"), initial=group.quiet_from if group else None),
+        "quiet_until": clock(_("quiet hours end"), initial=group.quiet_until if group else None, help_text=same),
         "zone": text(_("time zone"), initial=group.zone if group else "", most=length(RecipientGroup, "zone")),
-        "reason": text(_("reason"), required=False),
+        **reason(instance),
     }
 
 
 def _member(instance: Any) -> Fields:
-    people = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name")
-    if isinstance(instance, RecipientGroup):
-        people = people.exclude(memberships__in=instance.recipients.filter(removed_at=None))
-    return {
-        "account_id": forms.ModelChoiceField(label=_("person"), queryset=people),
-        "reason": text(_("reason"), required=False),
-    }
+    person = people(_("person"))
+    if isinstance(instance, RecipientGroup) and person.queryset is not None:
+        person.queryset = person.queryset.exclude(memberships__in=instance.recipients.filter(removed_at=None))
+    return {"account_id": person, **reason(instance)}
 
 
 def _outsider(instance: Any) -> Fields:
@@ -125,7 +115,7 @@ def _channel(instance: Any) -> Fields:
         ),
         **_names(),
         "language": _language(),
-        "reason": text(_("reason"), required=False),
+        **reason(instance),
     }
 
 
@@ -175,7 +165,7 @@ def _rule(instance: Any) -> Fields:
                 "procedure; with 0, when the milestone is overdue."
             ),
         ),
-        "reason": text(_("reason"), required=False),
+        **reason(instance),
     }
 
 
@@ -207,7 +197,7 @@ def _text(instance: Any) -> Fields:
             max_length=10_000,
             help_text=_("Placeholders: %(places)s. If empty, Ringi uses the default template.") % {"places": places},
         ),
-        "reason": text(_("reason"), required=False),
+        **reason(instance),
     }
 
 
@@ -235,13 +225,8 @@ def _filled(instance: NotificationTemplate, values: dict[str, Any]) -> list[tupl
 
 
 def _digest(instance: Any) -> Fields:
-    value = notifications.digest_of(instance) if isinstance(instance, Notification) else ""
-    return {
-        "digest": forms.CharField(
-            label=_("digest of what is shown"), initial=value, widget=forms.HiddenInput(), max_length=64
-        ),
-        "reason": text(_("reason"), required=False),
-    }
+    shown = notifications.digest_of(instance) if isinstance(instance, Notification) else ""
+    return {**bound_to(shown), **reason(instance)}
 
 
 def _goes_out(notification: Notification) -> list[tuple[str, str]]:
@@ -319,22 +304,22 @@ VERBS: tuple[Verb, ...] = (
          shows=_goes_out, over=_current),
     Verb("notification", "cancel", _("Cancel external notification"), notifications.cancel, RELEASE, Notification, must, signs=True,
          danger=True, over=_free),
-    Verb("recipient_group", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
+    Verb("recipient_group", "create", _("Create recipient group"), groups.create, TELL, fields=_group, makes=RecipientGroup),
     Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),
     Verb("recipient", "add", _("Add recipient"), add.add, TELL, RecipientGroup, _member, over=_closed),
     Verb("recipient", "add_without_account", _("Add recipient without account"), add.add_external, TELL, RecipientGroup,
          _outsider, signs=True, over=_closed),
     Verb("recipient_group", "disable", _("Close recipient group"), groups.close, TELL, RecipientGroup, must, signs=True, danger=True,
          over=_closed),
-    Verb("recipient", "remove", _("Remove recipient"), add.remove, TELL, GroupRecipient, _may, danger=True, over=_removed),
-    Verb("notification_channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True),
+    Verb("recipient", "remove", _("Remove recipient"), add.remove, TELL, GroupRecipient, reason, danger=True, over=_removed),
+    Verb("notification_channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True, makes=NotificationChannel),
     Verb("notification_channel", "set_address", _("Set the address"), channels.set_address, TELL, NotificationChannel, _address,
          signs=True, over=_unusable),
     Verb("notification_channel", "send_test", _("Send test notification"), channels.send_test, TELL, NotificationChannel, over=_off),
     Verb("notification_channel", "disable", _("Disable channel"), channels.disable, TELL, NotificationChannel, must, danger=True,
          over=_off),
     Verb("notification_channel", "enable", _("Enable channel"), channels.enable, TELL, NotificationChannel, must, over=_on),
-    Verb("notification_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True),
+    Verb("notification_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True, makes=NotificationRule),
     Verb("notification_rule", "remove", _("Remove notification rule"), rules.remove, TELL, NotificationRule, must, signs=True,
          danger=True, over=removed),
     Verb("notification_template", "edit", _("Edit notification template"), texts.edit, TELL, NotificationTemplate, _text, signs=True,

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language, gettext, gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
 
+from environments.language import language
 from environments.roles import ROLE_CHOICES
 from releases.admin.operations.base import Verb, text
 from releases.models import ApprovalRequest, Procedure
@@ -16,10 +17,6 @@ Fields = dict[str, forms.Field]
 CHANGEABLE = frozenset({"in_effect", "draft"})
 
 
-def _language() -> str:
-    return "ja" if (get_language() or "").startswith("ja") else "en"
-
-
 def _label(cell: revise.Cell) -> str:
     """Return what a value is called on the page."""
     row = cell.row
@@ -28,7 +25,7 @@ def _label(cell: revise.Cell) -> str:
         text = gettext("%(subject)s, %(tier)s, stage %(stage)d")
         place = text % {"subject": subject, "tier": row["tier"], "stage": row["stage"]}
         return f"{place} – {gettext('role') if cell.column == 'role' else gettext('number of people')}"
-    name = str(row[_language()] if _language() in row else row["en"])
+    name = str(row[language()] if language() in row else row["en"])
     columns = {
         "limit": gettext("fires at"),
         "k": gettext("number of measurements over the limit"),
@@ -60,7 +57,7 @@ def _fields(*parts: str) -> Callable[[Any], Fields]:
 def _checklist(instance: Any) -> Fields:
     found = _fields("checklist")(instance)
     rows = instance.content["checklist"] if instance else []
-    named = [(number, row[_language()] if _language() in row else row["en"]) for number, row in enumerate(rows)]
+    named = [(number, row[language()] if language() in row else row["en"]) for number, row in enumerate(rows)]
     reason = found.pop("reason")
     return {
         **found,

@@ -228,7 +228,7 @@ def _final(release: Release) -> list[tuple[str, str]]:
 
 PLAN, PREPARE = ("plan",), ("prepare",)
 VERBS: tuple[Verb, ...] = (
-    Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
+    Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan, makes=Release),
     Verb("release", "copy", _("Copy to new release"), copy.copy, PLAN, Release, _copy),
     Verb("release", "edit", _("Edit release"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
     Verb("release", "select_commit", _("Select commit"), select_commit.select_commit, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),

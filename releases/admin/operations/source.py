@@ -170,7 +170,7 @@ VERBS: tuple[Verb, ...] = (
          lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
     Verb("release", "read_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
     Verb("release", "import_past_releases", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
-    Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
+    Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True, makes=Application),
     Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
     Verb("application", "set_publication", gettext_lazy("Set document branch"), set_publication, ("plan",), Application, _publication, signs=True),
     Verb("application", "set_allowed_signers", gettext_lazy("Change allowed signers"), set_allowed_signers, ("plan",), Application, _signers, signs=True),

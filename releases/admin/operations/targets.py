@@ -202,19 +202,19 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "create", _("Register deployment target"), _create, ("edit_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
+    Verb("target", "create", _("Register deployment target"), _create, ("edit_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options"), makes=DeploymentTarget),
     Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("edit_target",), DeploymentTarget, _changed_target, signs=True,
          everywhere=True, tries=_tried, try_label=_("Test target options")),
     Verb("requested_change", "confirm", _("Confirm requested change"), proposed.confirm_change, ("edit_target", "manage_accounts"), RequestedChange, reason, signs=True,
          asked=_asked_of_proposed, why_not_permitted=proposed.why_not_permitted, shows=_proposed),
     Verb("requested_change", "reject", _("Reject requested change"), proposed.reject_change, ("edit_target", "manage_accounts"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
     Verb("target", "measure", _("Measure now"), measure.ask, ("edit_target",), DeploymentTarget, everywhere=True),
-    Verb("configuration", "create", _("Create configuration"), configurations.create, ("edit_target", "edit_configuration"), fields=_configuration, asked=_asked_anywhere),
+    Verb("configuration", "create", _("Create configuration"), configurations.create, ("edit_target", "edit_configuration"), fields=_configuration, asked=_asked_anywhere, makes=ConfigurationVersion),
     Verb("configuration", "check_connectivity", _("Check connectivity"), check_connectivity.check_connectivity, ("edit_target", "edit_configuration"), ConfigurationVersion, everywhere=True),
     Verb("deployed_version", "register", _("Register deployed version"), register.request_registration, ("register_version",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
     Verb("deployed_version", "place", _("Place version from repository"), install.install, ("register_version",), DeploymentTarget, _laying, signs=True),
     Verb("deployed_version", "confirm", _("Confirm deployed version"), register.register, ("register_version",), DeployedVersion, reason, signs=True, why_not_permitted=register.why_not_permitted),
-    Verb("procedure", "load", _("Create procedure version"), _load, ("create_procedure",), fields=_procedure),
+    Verb("procedure", "load", _("Create procedure version"), _load, ("create_procedure",), fields=_procedure, makes=Procedure),
     Verb("procedure", "submit", _("Submit for approval"), _submit, ("create_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
     Verb("procedure", "withdraw_request", _("Withdraw request"), put_into_effect.withdraw_request, ("create_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
     Verb("procedure", "discard", _("Discard draft"), put_into_effect.discard, ("create_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),

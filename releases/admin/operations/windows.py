@@ -17,7 +17,7 @@ from environments.operations.freeze import lift
 from environments.operations.holiday import add as holidays, remove as holiday_withdraw
 from environments.operations.window import create_freeze as freezes
 from releases.admin.components import calendar_preview as preview
-from releases.admin.operations.base import Verb, ZonedDateTimeField, length, must, removed, text, zone_of
+from releases.admin.operations.base import Verb, ZonedDateTimeField, clock, day, length, must, removed, text, zone_of
 from releases.operations.window import cancel, request, set_rule
 
 Fields = Mapping[str, forms.Field]
@@ -61,17 +61,14 @@ def _freeze(instance: Any) -> Fields:
 
 
 def _recurring(instance: Any) -> Fields:
-    day = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     return {
         "application_id": _whom(),
         "name": text(_("name"), most=length(ChangeFreeze, "name")),
         "rrule": _days("FREQ=WEEKLY;BYDAY=FR", ChangeFreeze),
-        "start": _clock("17:00"),
+        "start": clock(_("start"), initial="17:00"),
         "length_minutes": _minutes(64 * 60, freezes.LONGEST_MINUTES),
-        "first_day": forms.DateField(label=_("first day"), widget=day),
-        "last_day": forms.DateField(
-            label=_("last day"), widget=day, help_text=_("The last day is at most two years after the first day.")
-        ),
+        "first_day": day(_("first day")),
+        "last_day": day(_("last day"), help_text=_("The last day is at most two years after the first day.")),
         "also_in": _others(instance),
         "absolute": _absolute(),
         "reason": text(_("reason")),
@@ -124,12 +121,6 @@ def _days(initial: str, model: type[Model]) -> forms.Field:
     )
 
 
-def _clock(initial: str) -> forms.Field:
-    return forms.TimeField(
-        label=_("start"), initial=initial, widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
-    )
-
-
 def _minutes(initial: int, most: int) -> forms.Field:
     return forms.IntegerField(label=_("length in minutes"), initial=initial, min_value=1, max_value=most)
 
@@ -152,7 +143,7 @@ def _rule(instance: Any) -> Fields:
         "name": text(_("name (Japanese)"), most=length(ChangeWindow, "name")),
         "name_en": text(_("name (English)"), required=False, most=length(ChangeWindow, "name_en")),
         "rrule": _days("FREQ=MONTHLY;BYDAY=3WE", ChangeWindow),
-        "start": _clock("01:00"),
+        "start": clock(_("start"), initial="01:00"),
         "length_minutes": _minutes(240, set_rule.LONGEST_MINUTES),
         "zone": text(_("time zone"), required=False, most=length(ChangeWindow, "zone"), initial=getattr(instance, "zone", "")),
         "day_offset": forms.IntegerField(
@@ -163,9 +154,7 @@ def _rule(instance: Any) -> Fields:
             max_value=set_rule.FARTHEST_DAYS,
             help_text=_("1: the night that follows the day"),
         ),
-        "since": forms.DateField(
-            label=_("recurrence start"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-        ),
+        "since": day(_("recurrence start"), required=False),
         "country": forms.CharField(
             label=_("country of the holidays"), initial="JP", min_length=2, max_length=2,
             help_text=_("two letters, such as JP"),
@@ -189,7 +178,7 @@ def _set_rule(pk: int, *, day_offset: int | None, **values: Any) -> ChangeWindow
 
 def _holiday(instance: Any) -> Fields:
     return {
-        "day": forms.DateField(label=_("day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")),
+        "day": day(_("day")),
         "name_ja": text(_("name (Japanese)"), most=length(Holiday, "name_ja")),
         "name_en": text(_("name (English)"), most=length(Holiday, "name_en")),
         "reason": text(_("reason"), required=False),
@@ -222,7 +211,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("freeze", "lift", _("Lift change freeze"), lift.lift, ("plan",), ChangeFreeze, must, signs=True, danger=True,
          over=lift.over, preview=preview.of_lifting),
     Verb("holiday", "add", _("Add holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
-         preview=preview.of_holiday),
+         preview=preview.of_holiday, makes=Holiday),
     Verb("holiday", "remove", _("Remove holiday"), holiday_withdraw.remove, ("plan",), Holiday, must,
          signs=True, danger=True, over=removed, preview=preview.of_working),
     Verb("calendar_feed", "create", _("Create calendar address"), _address, feeds.RIGHTS, Application),

@@ -40,25 +40,6 @@ class Imported:
     skipped: tuple[tuple[str, str], ...]
 
 
-def import_tags(application_id: int, *, patterns: Sequence[str] = (), reason: str = "") -> Imported:
-    """Record each tag that names a version by one of the patterns (default: the application's own) as a past release.
-
-    What Ringi knows already in any state is left alone, and so is what lies above the version in force: that is still
-    to be planned. Raises NotPermitted, InvalidInput.
-    """
-    application = Application.objects.filter(pk=application_id).first()
-    if application is None:
-        raise InvalidInput(_("The selected application does not exist."))
-    wanted = tuple(patterns) or (application.tag_format,)
-    fault, found, skipped = "", list[Found](), list[tuple[str, str]]()
-    if access.may(access.current_account(), "plan"):
-        try:
-            found, skipped = look(application, wanted)
-        except git.SourceUnavailable as unavailable:
-            fault = str(unavailable)
-    return record(application, wanted, found, skipped, reason=reason, fault=fault)
-
-
 def record(
     application: Application,
     wanted: Sequence[str],
@@ -66,15 +47,15 @@ def record(
     skipped: Sequence[tuple[str, str]],
     *,
     reason: str,
-    fault: str = "",
 ) -> Imported:
-    """Make found tags past releases in one operation. fault: why they could not be read. Raises NotPermitted, InvalidInput."""
+    """Make found tags past releases in one operation. What Ringi knows already in any state is left alone. Raises NotPermitted,
+    InvalidInput.
+    """
     made, known, changes = list[str](), list[str](), list[ChangeEntry]()
     with operation("release:read_tags", (Application, application.pk), reason=reason) as op:
         author = access.require("plan")
-        faults = [text for pattern in wanted if (text := versions.wrong_pattern(pattern))]
-        if faults or fault:
-            raise InvalidInput(*(faults or [fault]))
+        if faults := [text for pattern in wanted if (text := versions.wrong_pattern(pattern))]:
+            raise InvalidInput(*faults)
         there = set(Release.objects.filter(application=application).values_list("version", flat=True))
         for row in found:
             if row.version in there:

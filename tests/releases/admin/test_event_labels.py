@@ -10,8 +10,6 @@ from django.urls import reverse
 from django.utils import translation
 
 from releases.admin.components.change_history import object_name, shown_value
-from releases.admin.pages.deployment.page import monitoring_charts
-from releases.models import MonitoringPeriod
 
 
 def test_the_timeline_names_releases_and_people(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
@@ -45,11 +43,3 @@ def test_an_object_is_called_by_its_kind_in_the_readers_words(world: dict[str, A
 )
 def test_a_time_with_its_offset_is_shown_as_people_read_it(value: str, shown: str) -> None:
     assert shown_value(value) == shown
-
-
-def test_the_tip_of_a_point_is_text(world: dict[str, Any]) -> None:
-    monitoring = MonitoringPeriod.objects.filter(measurements__isnull=False).first()
-    assert monitoring is not None
-    content = monitoring.deployment.procedure.document
-    tips = [dot.title for chart in monitoring_charts(monitoring, content, "Asia/Tokyo") for dot in chart.dots]
-    assert tips and not [tip for tip in tips if "<" in tip] and "JST" in tips[0]

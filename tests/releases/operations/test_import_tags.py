@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection
 
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
+from environments.models import Application
 from releases.models import ChangeEntry, Release
-from releases.operations.release.import_tags import MOST_CHANGES, import_tags
+from releases.operations.release.import_tags import MOST_CHANGES, Imported, look, record
 from releases.operations.release.plan import plan
 from releases.operations.release.prepare import cancel
+from releases.sources.git import SourceUnavailable
 from tests.releases.gates.asking import alter, in_force
 from tests.releases.sources.repositories import history
 
@@ -31,6 +32,13 @@ TAGS: dict[str, tuple[int, str | None]] = {
     "ckan-1.5.0": (4, None),
     "ckan-1.9.0": (5, None),
 }
+
+
+def import_tags(application_id: int, *, patterns: Sequence[str] = (), reason: str = "") -> Imported:
+    """Read the tags and make them past releases, as the worker does."""
+    application = Application.objects.get(pk=application_id)
+    wanted = patterns or [application.tag_format]
+    return record(application, wanted, *look(application, wanted), reason=reason)
 
 
 @pytest.fixture
@@ -144,7 +152,7 @@ def test_a_wrong_pattern_or_a_missing_repository_imports_nothing(old: Any, tmp_p
             with pytest.raises(InvalidInput, match="is not a pattern"):
                 import_tags(old.application.pk, patterns=[pattern])
         alter(old.application, repository=str(tmp_path / "absent"))
-    with old.acting_as("manager"), pytest.raises(InvalidInput, match="no repository"):
+    with old.acting_as("manager"), pytest.raises(SourceUnavailable, match="no repository"):
         import_tags(old.application.pk)
     assert not Release.objects.exists()
 
@@ -158,23 +166,6 @@ def test_many_and_long_changes_are_cut_and_counted(world: Any, tmp_path: Path) -
     assert len(texts) == MOST_CHANGES + 1 and texts[-1] == f"and {99 - MOST_CHANGES} more, listed in the repository"
     (long,) = Release.objects.get(version="1.1.0").changes.all()
     assert len(long.text) == 300 and long.text.endswith("…")
-
-
-def test_the_command_imports_and_lists_what_was_skipped(old: Any) -> None:
-    out = io.StringIO()
-    call_command("import_past_releases", "datasets", "--as", "manager", "--pattern", "ckan-{version}", stdout=out)
-    lines = out.getvalue().splitlines()
-    assert lines[-1] == "imported 2, known already 0, skipped 6: 1.5.0 to 1.9.0"
-    assert "skipped nightly: The tag fits none of the patterns ckan-{version}." in lines
-    event = Event.objects.get(operation="release:read_tags", kind="operation")
-    assert "command" in event.actor and "manager" in event.actor.lower()
-    for words, said in (
-        (("absent", "--as", "manager"), "no application"),
-        (("datasets", "--as", "nobody"), "no account"),
-        (("datasets", "--as", "developer"), "You do not have the permission “Plan a release”"),
-    ):
-        with pytest.raises(CommandError, match=said):
-            call_command("import_past_releases", *words, stdout=out)
 
 
 def test_four_hundred_tags_and_thirty_thousand_commits_take_less_than_half_a_minute(world: Any, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from releases.check_types import by_name
 from releases.procedures import parts
 from releases.procedures.document import Procedure
 from releases.procedures.load import default, digest
+from tests.releases.procedures.walking import origins
 
 TEXT = Path(__file__).parents[3] / "docs" / "reference" / "procedure.ja.md"
 
@@ -246,7 +247,7 @@ def test_the_json_form_comes_back_equal_with_the_same_digest(procedure: Procedur
 
 
 def test_every_part_says_whose_it_is(procedure: Procedure) -> None:
-    origins = procedure.origins()
-    assert len(origins) > 200
-    assert {origin for _place, origin, _fields in origins} == {"written", "default"}
-    assert ("plans.deployment[0]", "written") in [(place, origin) for place, origin, _fields in origins]
+    found = origins(procedure)
+    assert len(found) > 200
+    assert {origin for _place, origin in found} == {"written", "default"}
+    assert ("plans.deployment[0]", "written") in found

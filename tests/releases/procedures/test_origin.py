@@ -5,6 +5,7 @@ from __future__ import annotations
 from releases.procedures.document import Procedure
 from releases.procedures.load import default, default_text
 from releases.procedures.origin import marked
+from tests.releases.procedures.walking import origins
 
 
 def edited(*replacements: tuple[str, str], edition: str = "default") -> Procedure:
@@ -21,8 +22,7 @@ def test_a_changed_field_is_ours_and_its_neighbours_stay_the_written_procedures(
     found = edited(('value = "0.90"', 'value = "0.80"'))
     changed = next(row for row in found.thresholds if row.key == "coverage_min")
     assert changed.origin == "written" and "value" in changed.default_fields
-    before = {(place, origin) for place, origin, _fields in default().origins()}
-    assert {(place, origin) for place, origin, _fields in found.origins()} - before == {("history[2]", "default")}
+    assert origins(found) - origins(default()) == {("history[2]", "default")}
 
 
 def test_a_section_and_a_nested_label_are_compared_as_well() -> None:

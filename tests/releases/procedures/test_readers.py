@@ -16,7 +16,7 @@ from releases.procedures.consistency import FIXED
 from releases.procedures.document import Procedure
 
 ROOT = Path(__file__).parents[3]
-# Every part has these; they are read by `Procedure.origins`, `Label.label` and by whoever looks a row up.
+# Every part has these; they are read by the page of the procedure, `Label.label` and by whoever looks a row up.
 COMMON = {"origin", "default_fields", "ja", "en", "key"}
 SHEET = "releases/admin/pages/procedure/document.py"
 OWN = "releases/procedures/document.py"
@@ -62,7 +62,7 @@ READERS = {
     "Procedure.thresholds": OWN,
     "Procedure.plans": STEPS,
     "Procedure.checks": STEPS,
-    "Procedure.metrics": "releases/admin/pages/deployment/page.py",
+    "Procedure.metrics": "releases/admin/pages/monitoring/page.py",
     "Procedure.monitoring": BEGIN,
     "Procedure.triggers": BEGIN,
     "Procedure.rollback": "releases/operations/rollback/decide.py",
@@ -165,7 +165,7 @@ READERS = {
     "Check.type": STEPS,
     "Check.parameters": STEPS,
     "Check.required": STEPS,
-    "Metric.unit": "releases/admin/pages/deployment/page.py",
+    "Metric.unit": "releases/admin/pages/monitoring/page.py",
     "Monitoring.duration": SHEET,
     "Monitoring.duration_seconds": BEGIN,
     "Monitoring.interval_seconds": BEGIN,

@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.difference import changes
-from environments.language import labelled, listed
+from environments.language import labelled, language, listed
 from environments.models import Account, DeploymentTarget
-from releases.admin.components.formatting import language, span, when, word
+from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.pages.procedure.difference import differences
 from releases.gates import authorship, quorum

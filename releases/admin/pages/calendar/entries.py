@@ -6,10 +6,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.utils.translation import get_language, gettext as _
+from django.utils.translation import gettext as _
 
 from environments import calendar
-from environments.language import listed
+from environments.language import language, listed
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.admin.components.links import page_of
 from releases.models import Deployment, Release
@@ -82,16 +82,6 @@ def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -
     else:
         entry.holidays = list(occurrence.holidays)
     return entry
-
-
-def language() -> str:
-    """Return the reader's language, ja or en."""
-    return get_language() or "ja"
-
-
-def when(at: datetime | None, zone: str) -> str:
-    """Return a time in a zone as people read it; a dash for none. (The pages' own is above the verbs, this below.)"""
-    return calendar.print_time(at, zone, language()) if at is not None else "—"
 
 
 def short_day(day: date) -> str:
@@ -167,11 +157,11 @@ def overlap(start: datetime, end: datetime, other_start: datetime | None, other_
     return other_start is not None and other_end is not None and start < other_end and other_start < end
 
 
-def runs_between(environment: Environment, start: datetime, end: datetime) -> list[Deployment]:
+def runs_between(environments: Sequence[Environment], start: datetime, end: datetime) -> list[Deployment]:
     """Return the runs that are scheduled into a stretch of time."""
     rows: Any = (
         Deployment.objects.filter(
-            environment=environment,
+            environment__in=environments,
             state__in=["scheduled", "queued"],
             scheduled_start_at__gte=start,
             scheduled_start_at__lt=end,

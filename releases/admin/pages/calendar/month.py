@@ -11,11 +11,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from environments import calendar
+from environments.language import language
 from environments.models import Environment
 from releases.admin.components.links import page_of
 from releases.admin.operations.base import ZONE
-from releases.admin.pages.calendar.entries import Entry, Rows, fill, language, of_rule, overlap
-from releases.models import Deployment, Milestone, Release
+from releases.admin.pages.calendar.entries import Entry, Rows, fill, of_rule, overlap, runs_between
+from releases.models import Milestone, Release
 
 KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
 
@@ -117,7 +118,7 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
                 _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
         for milestone in _milestones(begin, end):
             _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
-    for deployment in _runs(environments, begin, end):
+    for deployment in runs_between(environments, begin, end):
         if deployment.scheduled_start_at is not None:
             zone = zones[deployment.environment_id]
             _mark(
@@ -244,13 +245,3 @@ def _milestones(begin: datetime, end: datetime) -> list[Milestone]:
         release__state__in=Release.PREPARING, due_at__gte=begin, due_at__lt=end
     ).select_related("release__application")
     return list(rows.exclude(guards="start"))
-
-
-def _runs(environments: list[Environment], begin: datetime, end: datetime) -> list[Deployment]:
-    rows = Deployment.objects.filter(
-        environment__in=environments,
-        state__in=["scheduled", "queued"],
-        scheduled_start_at__gte=begin,
-        scheduled_start_at__lt=end,
-    )
-    return list(rows.select_related("release__application", "environment"))

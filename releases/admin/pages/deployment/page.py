@@ -16,11 +16,10 @@ from audit.operation import label
 from environments.admin.rights import page, rights_of
 from environments.targets.words import told
 from releases.admin.components import change_history
-from releases.admin.components.chart import Chart, charts
-from releases.admin.components.formatting import clock_text, language, show
+from releases.admin.components.formatting import show, stations
 from releases.admin.pages.deployment.window_bar import window_bar
-from releases.admin.pages.monitoring.page import checked_beside, unmeasured
-from releases.models import Deployment, Measurement, MonitoringPeriod, PollFailure, Step, StepOutput
+from releases.admin.pages.monitoring.page import drawings, rows_of
+from releases.models import Deployment, PollFailure, Step, StepOutput
 from releases.queries.decision_request import asked_of
 from releases.queries.rollback_causes import cause_of
 from releases.queries.rollback_digests import digests
@@ -58,33 +57,6 @@ def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dic
     }
 
 
-def stops(deployment: Deployment) -> list[dict[str, str]]:
-    """Return the stations of the run; one that left the path is shown where it is."""
-    names = {key: str(name) for key, name in Deployment.State.choices}
-    if deployment.state not in PATH:
-        known = set(deployment.history.values_list("state", flat=True))
-        reached = [s for s in PATH if s in known or (s == "running" and deployment.started_at is not None)]
-        return [{"state": s, "label": names[s], "place": "past"} for s in reached] + [
-            {"state": deployment.state, "label": names[deployment.state], "place": "here"}
-        ]
-    here = PATH.index(deployment.state)
-    return [
-        {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
-        for i, s in enumerate(PATH)
-    ]
-
-
-def monitoring_charts(monitoring: MonitoringPeriod, content: Any, zone: str) -> list[Chart]:
-    """Return the charts of a watch from its last samples."""
-    samples = list(Measurement.objects.filter(period=monitoring).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
-    labels = {m.key: m.label(language()) for m in content.metrics}
-    without = {*unmeasured(monitoring, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(monitoring)}
-    metrics = [t["metric"] for t in monitoring.triggers if t["metric"] not in without]
-    names = {metric: labels.get(metric, metric) for metric in metrics}
-    units = {metric.key: metric.unit for metric in content.metrics}
-    return charts(samples, monitoring.baseline, names, [clock_text(s.at, zone) for s in samples], units)
-
-
 def log_step(steps: list[Step]) -> Step | None:
     """Return the step whose log is followed: the one that runs or waits, else the last one begun."""
     begun = [s for s in steps if s.started_at is not None]
@@ -106,7 +78,6 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     for step in steps:
         step.deployment = row
     sees, logs = rights.sees(row.environment), rights.sees(row.environment, "read_logs")
-    content = row.procedure.document
     monitoring_periods = list(row.monitoring_periods.order_by("pk")) if sees else []
     for monitoring in monitoring_periods:
         monitoring.deployment = row
@@ -121,7 +92,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         deployment=row,
         zone=zone,
         moment=moment,
-        stops=stops(row),
+        stops=stations(row, PATH, *(["running"] if row.started_at is not None else [])),
         suspended=PollFailure.objects.filter(deployment=row).exclude(suspended_at=None).order_by("pk"),
         main=MAIN.get(row.state, ""),
         progress=progress(row, steps, moment),
@@ -140,7 +111,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         log_last=last,
         followed=followed,
         moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
-        monitoring_periods=[(w, monitoring_charts(w, content, zone)) for w in monitoring_periods],
+        monitoring_periods=[(w, drawings(w, rows_of(w, SAMPLES))) for w in monitoring_periods],
         digests=digests(row) if sees and row.started_at else {},
         back_plan=row.release.step_plan.get("rollback", []),
         happenings=change_history.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),

@@ -4,7 +4,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from environments.admin.rights import page
-from releases.admin.components.formatting import language, show
+from environments.language import language
+from releases.admin.components.formatting import show
 from releases.glossary import terms
 
 

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 
 from audit.cover import warning
 from environments.admin.rights import page, rights_of
-from releases.admin.components.chart import figure
-from releases.admin.components.formatting import language, show
-from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw
+from environments.language import language
+from releases.admin.components.formatting import show
+from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw, figure
 from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
 from releases.models import Measurement, MonitoringPeriod, Rollback
 from releases.queries.monitoring import completeness, slots_of
@@ -104,16 +104,19 @@ def unmeasured(monitoring: MonitoringPeriod, rows: Rows) -> list[str]:
     return sorted(names - seen)
 
 
-def drawings(
-    monitoring: MonitoringPeriod,
-    rows: Rows,
-    names: dict[str, str],
-    units: dict[str, str],
-    words: dict[str, str],
-    fired: list[Fired],
-    zone: str,
-) -> list[Drawing]:
+def _words(monitoring: MonitoringPeriod) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return the names and the units of the metrics, and the names of the triggers."""
+    content = monitoring.deployment.procedure.document
+    return (
+        {metric.key: metric.label(language()) for metric in content.metrics},
+        {metric.key: metric.unit for metric in content.metrics},
+        {trigger.key: trigger.label(language()) for trigger in content.triggers},
+    )
+
+
+def drawings(monitoring: MonitoringPeriod, rows: Rows, fired: Sequence[Fired] = ()) -> list[Drawing]:
     """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
+    names, units, words = _words(monitoring)
     checks = checked_beside(monitoring) | set(unmeasured(monitoring, rows))
     metrics = list(dict.fromkeys(t["metric"] for t in monitoring.triggers if t["metric"] not in checks))
     order = {name: place for place, name in enumerate(names)}
@@ -145,7 +148,7 @@ def drawings(
                 baseline=None if mean is None else (mean, _("baseline %(mean)s") % {"mean": figure(mean, unit)}),
                 limits=limits,
                 marks=[*(mark for mark in marks if mark.tone == "deploy"), *alarms],
-                zone=zone,
+                zone=monitoring.deployment.environment.zone,
                 interval=monitoring.interval_seconds,
                 unit=unit,
             )
@@ -203,10 +206,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
     if request.GET.get("series") == "csv":
         return series(row, rows_of(row, None), warning(row.measurements.all()))
     samples = rows_of(row)
-    content, zone = row.deployment.procedure.document, row.deployment.environment.zone
-    names = {metric.key: metric.label(language()) for metric in content.metrics}
-    units: dict[str, str] = {metric.key: metric.unit for metric in content.metrics}
-    words = {trigger.key: trigger.label(language()) for trigger in content.triggers}
+    names, units, words = _words(row)
     slots = [Slot(due.timestamp(), values) for due, _at, values in samples]
     approval_requests = slots_of(row)
     fired = _fired(row, slots, approval_requests)
@@ -219,12 +219,12 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         _("Post-deployment monitoring") + f": {row.deployment}",
         monitoring=row,
         deployment=row.deployment,
-        zone=zone,
-        drawings=drawings(row, samples, names, units, words, fired, zone),
+        zone=row.deployment.environment.zone,
+        drawings=drawings(row, samples, fired),
         unmeasured=[names.get(name, name) for name in unmeasured(row, samples)],
         rules=[] if before else rules(row, slots, approval_requests, fired, words, units),
         shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
-        needed=round(100 * float(content.monitoring.measurements_min), 1),
+        needed=round(100 * float(row.deployment.procedure.document.monitoring.measurements_min), 1),
         baseline=[
             (
                 f"{names.get(key, key)} ({_basis(row.baseline.get('by', 'mean'))})",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from releases.admin.components.chart import figure
+from django.utils.translation import gettext as _
 
 WIDTH, HEIGHT = 720.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 22.0, 26.0
@@ -65,6 +65,15 @@ class Drawing:
     greatest: str
     result: str
     box: dict[str, float] = field(default_factory=lambda: {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH - RIGHT, "t": TOP, "b": HEIGHT - BOTTOM})  # fmt: skip
+
+
+def figure(value: float | None, unit: str = "") -> str:
+    """Return a number in three significant digits with the unit of its metric (`ratio`, `seconds`); a dash for none."""
+    if value is None:
+        return "—"
+    if unit == "ratio":
+        return f"{100 * value:.3g}%"
+    return _("%(n)s s") % {"n": f"{value:.3g}"} if unit == "seconds" else f"{value:.3g}"
 
 
 def top_of(values: Sequence[float]) -> float:

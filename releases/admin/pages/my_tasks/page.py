@@ -11,9 +11,9 @@ from audit.clock import now
 from audit.models import LedgerHead
 from environments import access
 from environments.admin.rights import rights_of
-from environments.models import Account, Environment
+from environments.models import Account
 from releases.admin.components.formatting import new_button, show
-from releases.admin.pages.calendar.page import Entry, all_entries
+from releases.admin.pages.calendar.page import all_entries
 from releases.admin.pages.deployment.page import runs_now
 from releases.admin.pages.my_tasks.environments import environment_overview
 from releases.admin.pages.my_tasks.tasks import nothing_to_do, pending_tasks
@@ -40,11 +40,6 @@ def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, st
         if all(done for _what, _model, done in steps)
         else [(what, f"admin:{model}_changelist", done) for what, model, done in steps]
     )
-
-
-def windows_ahead(environments: list[Environment], moment: Any) -> list[tuple[Environment, list[Entry]]]:
-    """Return the next windows of each environment that has any."""
-    return [(e, entries[:3]) for e, entries in all_entries(environments, moment, WINDOWS) if entries]
 
 
 def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -89,7 +84,7 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         missed=missed,
         board=shown,
         deployments=list(runs_now()[:20]),
-        ahead=windows_ahead(shown["environments"], moment),
+        ahead=[(e, found[:3]) for e, found in all_entries(shown["environments"], moment, WINDOWS) if found],
         under_way=under_way,
         first_steps=first_steps(shown, under_way=bool(under_way)),
         plan=new_button(rights, Release),

@@ -13,7 +13,8 @@ from audit.clock import now
 from audit.models import Outbox
 from audit.operation import label
 from environments.admin.rights import page, rights_of
-from releases.admin.components.formatting import language, show
+from environments.language import language
+from releases.admin.components.formatting import show
 from releases.admin.pages.notification_preview.example import example_of
 from releases.models import InboxItem, Notification, NotificationDelivery, Release
 from releases.notifications.templates import notes

@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page, rights_of
+from environments.language import language
 from environments.models import Environment
-from releases.admin.components.formatting import language, show
+from releases.admin.components.formatting import show
 from releases.admin.pages.approval_request.rows import clauses, ended_because
 from releases.gates.durations import Durations, durations
 from releases.gates.evidence import matrix

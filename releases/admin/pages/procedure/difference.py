@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
-from environments.language import listed
-from releases.admin.components.formatting import language, show, when
+from environments.language import language, listed
+from releases.admin.components.formatting import show, when
 from releases.admin.pages.procedure.page import SECTIONS
 from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
-from environments.language import labelled, listed
-from releases.admin.components.formatting import language, show, span
+from environments.language import labelled, language, listed
+from releases.admin.components.formatting import show, span
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Label

@@ -9,11 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
 from audit.admin.read_only import ReadOnlyAdmin, cell
-from environments.language import listed
+from environments.language import language, listed
 from environments.times import stamp
-from releases.admin.components.formatting import language
 from releases.models import Procedure
-from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Part
 
 # Section of the document → its heading, in the order in which the written procedure has them.
@@ -133,11 +131,6 @@ def lines_of(place: str, value: Any, depth: int = 0) -> list[Line]:
     return found
 
 
-def sections_of(content: Content) -> list[Section]:
-    """Return the whole document in the order of the written procedure."""
-    return [Section(key, str(heading), lines_of(key, getattr(content, key))) for key, heading in SECTIONS]
-
-
 class ProcedureAdmin(ReadOnlyAdmin):
     """Versions of the procedure; each reads like the written one."""
 
@@ -157,6 +150,6 @@ class ProcedureAdmin(ReadOnlyAdmin):
         content = row.document
         return {
             "name": content.name.label(language()),
-            "sections": sections_of(content),
+            "sections": [Section(key, str(words), lines_of(key, getattr(content, key))) for key, words in SECTIONS],
             "approval_requests": row.approval_requests.select_related("environment")[:10],
         }

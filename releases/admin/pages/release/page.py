@@ -14,11 +14,11 @@ from audit.clock import now
 from audit.operation import label
 from environments.admin.rights import page, rights_of
 from environments.attach_related import attach_accounts, attach_related
-from environments.language import listed
+from environments.language import language, listed
 from environments.models import AccessRule, Environment
 from environments.roles import LEVELS, ROLE_CHOICES
 from releases.admin.components import change_history
-from releases.admin.components.formatting import language, show
+from releases.admin.components.formatting import show, stations
 from releases.admin.pages.approval_request.rows import Standing, standing_of
 from releases.admin.pages.release.content import commit_shown, content_of
 from releases.admin.pages.retention.page import kept_until
@@ -56,34 +56,12 @@ MAIN = {
 
 
 @dataclass(frozen=True)
-class Stop:
-    """One station of the stepper: past, here, ahead, or the end it came to."""
-
-    state: str
-    label: str
-    place: str
-
-
-@dataclass(frozen=True)
 class Row:
     """One gate in every environment that the release is bound for; None where it is not asked."""
 
     label: str
     anchor: str
     cells: list[tuple[Environment, Answer | None]]
-
-
-def stepper(release: Release) -> list[Stop]:
-    """Return the stations on the release's way, with another end put after the last one reached."""
-    names = dict(Release.State.choices)
-    path = PATH if release.bound_for_production else SHORT_PATH
-    if release.state in path:
-        here = path.index(release.state)
-        places = ["past" if i < here else "here" if i == here else "ahead" for i in range(len(path))]
-        return [Stop(s, str(names[s]), p) for s, p in zip(path, places, strict=True)]
-    known = set(release.history.values_list("state", flat=True))
-    reached = [s for s in path if s in known]
-    return [*(Stop(s, str(names[s]), "past") for s in reached), Stop(release.state, str(names[release.state]), "here")]
 
 
 def matrix(asked: list[tuple[Environment, list[Answer]]]) -> list[Row]:
@@ -315,11 +293,6 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
     return found
 
 
-def candidates_for_duties() -> list[tuple[str, str]]:
-    """Return duty → label in the order of the team."""
-    return [(str(key), str(name)) for key, name in TeamMember.TeamRole.choices]
-
-
 @page
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
@@ -360,7 +333,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         str(row),
         release=row,
         zone=zone,
-        stops=stepper(row),
+        stops=stations(row, PATH if row.bound_for_production else SHORT_PATH),
         next_words=who_next(row, content, standing, deployments),
         main=MAIN.get(row.state, ""),
         procedure=procedure,
@@ -382,7 +355,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         overdue=overdue,
         waivers=_waivers(row, content, moment),
         criterion=_criterion(row, content),
-        roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],
+        roster=[(name, duties.get(key)) for key, name in TeamMember.TeamRole.choices],
         approval_requests=[(r, standings.get(r.pk)) for r in approval_requests],
         open_request=open_request,
         standing=standing,

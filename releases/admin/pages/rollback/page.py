@@ -11,9 +11,10 @@ from audit.operation import label
 from environments.admin.rights import page, rights_of
 from environments.language import listed
 from releases.admin.components import change_history
-from releases.admin.components.chart import figure
-from releases.admin.components.formatting import show
-from releases.admin.pages.deployment.page import monitoring_charts
+from releases.admin.components.formatting import show, stations
+from releases.admin.pages.deployment.page import SAMPLES
+from releases.admin.pages.monitoring.page import drawings, rows_of
+from releases.admin.pages.monitoring.series import figure
 from releases.gates.quorum import words_for
 from releases.models import Rollback, TeamMember
 from releases.operations.rollback.confirm_late import confirmations, missing, why_not_approved
@@ -30,21 +31,6 @@ MAIN = {
     "failed": "rollback:retry",
     "reporting": "rollback:assess rollback:communicate rollback:close",
 }
-
-
-def stops(rollback: Rollback) -> list[dict[str, str]]:
-    """Return the stations of the rollback."""
-    names = {key: str(name) for key, name in Rollback.State.choices}
-    if rollback.state not in PATH:
-        before = ["raised"] + (["running"] if rollback.started_at else [])
-        return [{"state": s, "label": names[s], "place": "past"} for s in before] + [
-            {"state": rollback.state, "label": names[rollback.state], "place": "here"}
-        ]
-    here = PATH.index(rollback.state)
-    return [
-        {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
-        for i, s in enumerate(PATH)
-    ]
 
 
 def _measurements(rollback: Rollback) -> list[dict[str, Any]]:
@@ -128,7 +114,6 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     sees, logs = rights.sees(deployment.environment), rights.sees(deployment.environment, "read_logs")
     roster = list(TeamMember.objects.filter(release=deployment.release).select_related("account"))
     decider = next((entry for entry in roster if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
-    content = deployment.procedure.document
     monitoring_periods = list(row.monitoring_periods.order_by("pk")) if sees else []
     for monitoring in monitoring_periods:
         monitoring.deployment = deployment
@@ -141,7 +126,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         rollback=row,
         deployment=deployment,
         zone=zone,
-        stops=stops(row),
+        stops=stations(row, PATH),
         cause=cause_of(row),
         seen=seen_of(row),
         next_words=who_next(row, decider),
@@ -159,7 +144,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         else [],
         communications=communications(row),
         steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"])),
-        monitoring_periods=[(w, monitoring_charts(w, content, zone)) for w in monitoring_periods],
+        monitoring_periods=[(w, drawings(w, rows_of(w, SAMPLES))) for w in monitoring_periods],
         documents=documents,
         happenings=change_history.of_objects(labels, 40),
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
+from environments.language import language
 from releases.admin.components import sheet
-from releases.admin.components.formatting import language
 from releases.models import Release
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
+from environments.language import language
 from environments.models import Application
-from releases.admin.components.formatting import DEFAULT_ZONE, language, show
+from releases.admin.components.formatting import DEFAULT_ZONE, show
 from releases.admin.components.period import Period, fiscal_year, period_of
 from releases.admin.pages.statistics import bars, csv
 from releases.models import Procedure, Release

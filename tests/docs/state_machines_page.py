@@ -1,24 +1,23 @@
-"""manage.py state_machines [--check]: write docs/reference/state-machines.md from the transitions, or say that it is stale."""
+"""The text of docs/reference/state-machines.md, made from the transitions."""
 
-from argparse import ArgumentParser
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
-
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 
 from releases.state_machines.edges import Edge, edges, initial
 from releases.state_machines.guard import machines
 
-PAGE = Path("docs") / "reference" / "state-machines.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "state-machines.md"
 HEAD = """\
 # State machines
 
-`manage.py state_machines` writes this page from the transitions in `releases/state_machines/`. Do not edit the page by hand
-(`manage.py state_machines --check` and a test say when it is stale). A row changes its state along one of these
-transitions and in no other way. An operation (`audit/operation.py`) saves at most one transition for each row. A trigger
-in PostgreSQL, made from the same list after each migration, refuses every other change, also from raw SQL. The pages
-[execution](../explanation/execution.md) and [approval](../explanation/approval.md) explain the transitions.
+`RINGI_DOCS_WRITE=1 make test TESTS=tests/docs/test_state_machines_page.py` writes this page from the transitions in
+`releases/state_machines/`. Do not edit the page by hand; the test says when it is stale. A row changes its state along
+one of these transitions and in no other way. An operation (`audit/operation.py`) saves at most one transition for each
+row. A trigger in PostgreSQL, made from the same list after each migration, refuses every other change, also from raw
+SQL. The pages [execution](../explanation/execution.md) and [approval](../explanation/approval.md) explain the
+transitions.
 """
 
 
@@ -60,25 +59,3 @@ def page() -> str:
     for model in known:
         lines += _section(model)
     return "\n".join(lines)
-
-
-class Command(BaseCommand):
-    """Write or check the page."""
-
-    help = "Writes docs/reference/state-machines.md; --check writes nothing and fails if the page is stale."
-    requires_system_checks = []
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take --check."""
-        parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Write the page, or compare it."""
-        place = Path(settings.BASE_DIR) / PAGE
-        text = page()
-        if not options["check"]:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
-            self.stdout.write(f"{PAGE}: {len(machines())} state machines")
-        elif not place.exists() or place.read_text(encoding="utf-8") != text:
-            raise CommandError(f"{PAGE} is stale; run manage.py state_machines")
