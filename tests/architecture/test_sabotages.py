@@ -21,7 +21,7 @@ def test_it_breaks_one_text(sabotage: Sabotage) -> None:
 def test_the_functions_in_which_a_worker_is_held_are_where_the_tests_say() -> None:
     texts = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "tests" / "chaos").glob("*.py"))]
     held = {pair for text in texts for pair in HELD.findall(text) if pair[1] not in OF_PYTHON}
-    product = {file: (ROOT / file).read_text(encoding="utf-8") for file in python("releases/")}
+    product = {file: (ROOT / file).read_text(encoding="utf-8") for file in python("environments/targets/", "releases/")}
     lost = [
         (name, source)
         for name, source in sorted(held)

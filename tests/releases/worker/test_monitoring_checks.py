@@ -18,15 +18,8 @@ from environments.operations.configuration.create import create
 from releases import check_types, dispatch
 from releases.gates.base import procedure_of
 from releases.metric_sources import source
-from releases.models import (
-    ApprovalRequest,
-    DeployedVersion,
-    Deployment,
-    Measurement,
-    MonitoringCheck,
-    MonitoringPeriod,
-    Rollback,
-)
+from releases.models import ApprovalRequest, DeployedVersion, Deployment, Measurement, MonitoringCheck, MonitoringPeriod
+from releases.models import Rollback  # isort: skip
 from releases.operations.monitoring.end import end_due
 from releases.operations.monitoring.start_baseline import start_baseline
 from releases.operations.rollback.decide import assess, dismiss, pre_authorise
