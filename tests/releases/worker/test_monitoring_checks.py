@@ -19,6 +19,7 @@ from releases import check_types, dispatch
 from releases.gates.base import procedure_of
 from releases.metric_sources import source
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, Measurement, MonitoringCheck, MonitoringPeriod
+
 from releases.models import Rollback  # isort: skip
 from releases.operations.monitoring.end import end_due
 from releases.operations.monitoring.start_baseline import start_baseline
