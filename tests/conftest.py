@@ -20,7 +20,7 @@ from django.utils import translation
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests import locks, operation_roles
+from tests import locks, operation_roles, template_names
 
 TEMPLATE = f"ringi_template_{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)[:16]}"
 CAST = {
@@ -59,6 +59,7 @@ def pytest_configure() -> None:
     settings.GIT_NETWORKS = ["127.0.0.0/8", "::1"]  # servers of repositories lie on this machine
     operation_roles.in_one_process()
     locks.monitoring()
+    template_names.note_lookups()
 
 
 def pytest_runtest_setup() -> None:
@@ -70,9 +71,11 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    """Fail a test, whatever it is about, in which rows were locked out of the declared order (tests/locks.py)."""
+    """Fail a test, whatever it is about, in which rows were locked out of the declared order (tests/locks.py), or a template
+    read what its object does not have (tests/template_names.py).
+    """
     yield
-    assert not (faults := locks.taken()), faults
+    assert not (faults := [*locks.taken(), *template_names.taken()]), faults
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -191,7 +191,7 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
                 StepOutput.objects.create(step=step, fencing_token=1, text=f"$ {step.step_type}\nok\n")
                 if steps == "running" and ordinal == 3:
                     StepAttempt.objects.create(
-                        step=step, fencing_token=2, key=step.key, worker="host:57", started_at=now(), probe="no"
+                        step=step, fencing_token=2, key=step.key, worker="host:57", started_at=now(), probe="not_done"
                     )
                     continue
                 step.result = (
