@@ -21,6 +21,7 @@ from audit.models import Event
 from audit.operation import operation
 from audit.refusals import NotPossible, OperationRefused, SignatureRequired
 from environments.access import SecondFactorRequired
+from environments.admin.rights import read_rights
 from environments.models import Application, CalendarFeed, Environment
 from environments.operations.account import deactivate as closing
 from environments.operations.calendar_feed import create as feeds
@@ -95,7 +96,7 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
 
 def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> bool:
     """Tell whether a verb asks for the factor, when done by somebody with the right who has proved by `method`."""
-    name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
+    name = next((name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager")
     with taken_back(), rows.world.acting_as(name), acting(replace(current(), method=method)):
         reached.clear()
         try:
@@ -129,7 +130,9 @@ def test_every_verb_that_signs_says_so(rows: Rows) -> None:
     signatures = set()
     for verb in VERBS:
         for row in [None] if verb.model is None else rows.of(verb.model):
-            name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
+            name = next(
+                (name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager"
+            )
             with taken_back(), rows.world.acting_as(name, proved=False):
                 try:
                     verb.operation(*([] if row is None else [row.pk]), **arguments(rows, verb, row))

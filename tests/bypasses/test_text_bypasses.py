@@ -13,6 +13,7 @@ from audit.actor import acting
 from audit.models import Event
 from audit.operation import operation
 from audit.refusals import InvalidInput, OperationRefused
+from environments.admin.rights import read_rights
 from environments.models import Account
 from environments.operations.account.create import create
 from releases.admin.operations import VERBS
@@ -38,7 +39,9 @@ def test_no_operation_falls_over_a_long_text(rows: Rows) -> None:
     fallen = {}
     for verb in VERBS:
         for row in [None] if verb.model is None else rows.of(verb.model):
-            name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
+            name = next(
+                (name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager"
+            )
             with taken_back(), rows.world.acting_as(name):
                 given = arguments(rows, verb, row)
                 given |= {key: LONG for key, old in given.items() if old == "written"}

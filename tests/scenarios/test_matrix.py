@@ -27,6 +27,7 @@ from audit.actor import acting, current
 from audit.audited_tables import AUDITED_TABLES
 from audit.operation import operation
 from audit.refusals import OperationRefused, SignatureRequired
+from environments.admin.rights import read_rights
 from environments.models import Account
 from releases.admin.operations import VERBS
 from releases.admin.operations.base import FilesField, Verb
@@ -195,7 +196,7 @@ def turns(verb: Verb, instance: Any, turn: int) -> tuple[str, ...]:
         return PERSONS
     first, *others = (*PERSONS[turn % len(PERSONS) :], *PERSONS[: turn % len(PERSONS)])
     accounts = Account.objects.in_bulk(others, field_name="username")
-    return first, next((name for name in others if verb.for_you(accounts[name], instance)), others[0])
+    return first, next((name for name in others if verb.for_you(read_rights(accounts[name]), instance)), others[0])
 
 
 def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -> None:

@@ -12,24 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _, gettext_lazy
 
-from audit.models import CheckpointDelivery, LedgerResumption
 from environments import times
 from environments.admin.rights import Rights, rights_of
 from environments.roles import ROLE_CHOICES
-from releases.admin.components import grants
 from releases.admin.operations import VERBS, verbs_on
+from releases.admin.operations.availability import offered
 from releases.admin.operations.base import ZONE, Verb
-from releases.models import (
-    ApprovalRequest,
-    ChecklistItem,
-    DeployedVersion,
-    FollowUp,
-    MonitoringCheck,
-    MonitoringPeriod,
-    Step,
-    StepAttempt,
-    Waiver,
-)
+from releases.models import MonitoringCheck, MonitoringPeriod, StepAttempt
 
 DEFAULT_ZONE = str(ZONE)
 when, stamp = times.shown, times.stamp
@@ -145,23 +134,11 @@ def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
         label=str(verb.label),
         url=verb.url(instance.pk if instance is not None else None),
         key=verb.key,
-        reason=str(verb.not_now(instance)),
+        reason=verb.not_now(instance),
         danger=verb.danger,
         signs=verb.signs,
         main=main,
     )
-
-
-def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
-    """Tell whether a button is shown at all; as the verb itself answers, but without asking the database again."""
-    if verb.by_row:
-        return rights.account is not None and verb.for_you(rights.account, instance)
-    if _for_you_alone(verb, rights, instance):
-        return True
-    held = any(rights.may(right, place) for right, place in verb.asks(instance))
-    if held or (not verb.rights and verb.why_not_permitted is not None):
-        return rights.account is not None and not verb.why_not(rights.account, instance)
-    return verb.by_delegate and rights.account is not None and verb.for_you(rights.account, instance)
 
 
 def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:
@@ -170,48 +147,14 @@ def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> lis
     found = [
         button(verb, instance, main=verb.key in wanted)
         for verb in verbs_on(type(instance))
-        if not _pointless(verb, instance, rights) and for_you(rights, verb, instance)
+        if offered(verb, rights, instance)
     ]
     return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
 
 
 def new_button(rights: Rights, model: type[Model]) -> list[Button]:
     """Return the button that makes a row of a model, for whoever may."""
-    return [button(verb, None, main=True) for verb in VERBS if verb.makes is model and for_you(rights, verb, None)]
-
-
-def _for_you_alone(verb: Verb, rights: Rights, instance: Any) -> bool:
-    """Tell whether a verb that looks at more than its rights offers itself to the reader."""
-    own = type(verb).for_you is not Verb.for_you
-    return own and rights.account is not None and verb.for_you(rights.account, instance)
-
-
-def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
-    """Tell whether a verb has nothing left to do on a row that has no machine; such a button would only mislead."""
-    if isinstance(instance, grants.ROWS):
-        return grants.pointless(verb, instance, rights)
-    match instance:
-        case ChecklistItem():
-            return instance.signed_at is not None
-        case FollowUp():
-            return instance.completed_at is not None
-        case Waiver():
-            decided = instance.approved_at is not None or instance.rejected_at is not None
-            ended = instance.revoked_at is not None or instance.rejected_at is not None
-            return ended if verb.name == "revoke" else decided or ended
-        case ApprovalRequest():
-            return verb.name == "approve_with_condition" and instance.release_id is None
-        case DeployedVersion():
-            return instance.basis != "requested"
-        case CheckpointDelivery() | LedgerResumption():
-            return bool(verb.not_now(instance))
-        case MonitoringPeriod():
-            return instance.result != "inconclusive"
-        case Step():
-            other = {"mark_succeeded": instance.step_type == "manual", "confirm_manual": instance.step_type != "manual"}
-            other["skip"] = instance.required
-            return bool(verb.not_now(instance)) or other.get(verb.name, False)
-    return False
+    return [button(verb, None, main=True) for verb in VERBS if verb.makes is model and offered(verb, rights, None)]
 
 
 def stations(row: Any, path: Sequence[str], *reached: str) -> list[dict[str, str]]:

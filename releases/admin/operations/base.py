@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django_fsm import can_proceed
 
 from environments import access, calendar
+from environments.admin.rights import Rights
 from environments.models import Account, Environment
 from environments.roles import ENVIRONMENT_PERMISSIONS
 from releases.models import Release
@@ -207,7 +208,7 @@ class Verb:
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
     enough (none: why_not_permitted alone says); a right that is an environment's is asked there, and so is any other unless the
     action asks it everywhere; asked: the pairs of right and environment where they follow from more than that. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
-    by_row: who may depends on the row as well. by_deputy: a delegate may do it for whom he stands in.
+    by_delegate: a delegate may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
     something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
@@ -228,7 +229,6 @@ class Verb:
     signs: bool = False
     danger: bool = False
     by_delegate: bool = False
-    by_row: bool = False
     everywhere: bool = False
     asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
     why_not_permitted: Callable[[Account, Any], str] | None = None
@@ -261,24 +261,27 @@ class Verb:
             return reverse("operation-new", args=[self.noun, self.name])
         return f"{_before_key(self.noun, self.name)}{pk}/"
 
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Tell whether the account may do it to this row, now or later; else there is no button."""
-        return self.has_right(account, instance) and not self.why_not(account, instance)
+    def for_you(self, rights: Rights, instance: Any) -> bool:
+        """Tell whether the reader may do it to this row, now or later; else there is no button."""
+        return self.has_right(rights, instance) and not self.why_not(rights, instance)
 
-    def has_right(self, account: Account, instance: Any) -> bool:
-        """Tell whether the account, or one for which it stands in, has one of the rights."""
-        persons = [account, *access.absent_persons_of(account)] if self.by_delegate else [account]
-        if not self.rights:
-            return self.why_not_permitted is not None
+    def has_right(self, rights: Rights, instance: Any) -> bool:
+        """Tell whether the reader, or a person whom they stand in for, has one of the permissions."""
+        if rights.account is None or not self.rights:
+            return rights.account is not None and self.why_not_permitted is not None
         asked = self.asks(instance)
-        return any(access.may(person, right, place) for person in persons for right, place in asked)
+        if any(rights.may(right, place) for right, place in asked):
+            return True
+        absent = access.absent_persons_of(rights.account) if self.by_delegate else ()
+        return any(access.may(person, right, place) for person in absent for right, place in asked)
 
-    def refusal(self, account: Account, instance: Any) -> str:
-        """Return why the verb is not for this person; empty when it is."""
-        if self.for_you(account, instance):
+    def refusal(self, rights: Rights, instance: Any) -> str:
+        """Return why the verb is not for this reader; empty when it is."""
+        if self.for_you(rights, instance):
             return ""
-        why = self.why_not(account, instance) if self.has_right(account, instance) else ""
-        return why or f"{_('You do not have permission to do this.')} {access.undecided(account)}".strip()
+        why = self.why_not(rights, instance) if self.has_right(rights, instance) else ""
+        undecided = access.undecided(rights.account) if rights.account is not None else ""
+        return why or f"{_('You do not have permission to do this.')} {undecided}".strip()
 
     def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
         """Return its rights, each with the environment in which the action asks it; None: in all of them."""
@@ -289,13 +292,11 @@ class Verb:
             (right, place if right in ENVIRONMENT_PERMISSIONS or not self.everywhere else None) for right in self.rights
         ]
 
-    def why_not(self, account: Account, instance: Any) -> str:
-        """Return why this person may not do it to this row, whatever his rights; empty when he may."""
-        return (
-            self.why_not_permitted(account, instance)
-            if self.why_not_permitted is not None and instance is not None
-            else ""
-        )
+    def why_not(self, rights: Rights, instance: Any) -> str:
+        """Return why this reader may not do it to this row, whatever their permissions; empty when they may."""
+        if rights.account is None or instance is None or self.why_not_permitted is None:
+            return ""
+        return self.why_not_permitted(rights.account, instance)
 
     def not_now(self, instance: Any) -> str:
         """Return why the verb is not possible now; empty when it is."""

@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
-from environments.models import Account, Application
+from environments.admin.rights import Rights
+from environments.models import Application
 from releases.admin.operations.base import Verb, must
 from releases.models import EmergencyStop
 from releases.operations.emergency_stop import activate, request_lift
@@ -17,9 +18,9 @@ from releases.operations.emergency_stop import activate, request_lift
 class EmergencyStopVerb(Verb):
     """A verb that is also offered to who may stop runs in one production environment only."""
 
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Answer as the action does."""
-        return activate.may_activate(account)
+    def for_you(self, rights: Rights, instance: Any) -> bool:
+        """Answer as the operation does."""
+        return rights.account is not None and activate.may_activate(rights.account)
 
 
 def _activate_fields(instance: Any) -> Mapping[str, forms.Field]:

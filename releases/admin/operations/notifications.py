@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import get_language, gettext as _now, gettext_lazy as _
 
 from audit.refusals import InvalidInput
+from environments.admin.rights import Rights
 from environments.models import Account
 from environments.times import shown as when
 from releases.admin.operations.access import people
@@ -49,9 +50,9 @@ TELL, RELEASE = ("configure_notifications",), ("approve_external",)
 class OwnMessage(Verb):
     """A verb on one's own messages."""
 
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Answer as the action does."""
-        return isinstance(instance, InboxItem) and instance.account_id == account.pk
+    def for_you(self, rights: Rights, instance: Any) -> bool:
+        """Answer as the operation does."""
+        return isinstance(instance, InboxItem) and instance.account == rights.account
 
 
 def _not_their_notification(account: Account, notification: Notification) -> str:
@@ -328,6 +329,6 @@ VERBS: tuple[Verb, ...] = (
          danger=True, over=_own),
     Verb("notification_delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, NotificationDelivery, must, danger=True, over=_unsent),
     Verb("suppressed_address", "enable", _("Enable suppressed address"), disable.enable_address, TELL, SuppressedAddress, must, over=_used),
-    OwnMessage("inbox", "mark_read", _("Open notification"), mark_read.read, ("read",), InboxItem, by_row=True, page=_leads_to),
+    OwnMessage("inbox", "mark_read", _("Open notification"), mark_read.read, ("read",), InboxItem, page=_leads_to),
     Verb("inbox", "mark_all_read", _("Mark all as read"), mark_read.read_all, ("read",), page=_inbox),
 )  # fmt: skip

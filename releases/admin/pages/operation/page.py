@@ -22,6 +22,7 @@ from audit.actor import Actor, acting, current
 from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
 from environments.actors import ASSERTION, proof_of
+from environments.admin.rights import rights_of
 from environments.models import Account
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
@@ -69,10 +70,10 @@ def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None)
     assert isinstance(account, Account)
     if request.method == "GET":
         # Nothing of an object is shown to someone who could not act on it.
-        status = 200 if verb.for_you(account, instance) else 403
+        status = 200 if verb.for_you(rights_of(request), instance) else 403
         return _page(request, verb, instance, form_for(verb, instance, request), status=status)
     form = form_for(verb, instance, request)
-    if why := verb.refusal(account, instance):
+    if why := verb.refusal(rights_of(request), instance):
         refusal = NotPermitted(why)
         subject = label(instance) if instance is not None else ""
         record_refusal(verb.key, *refusal.reasons, object=subject, kind=refusal.kind)
@@ -233,9 +234,7 @@ def _page(
     if _wants_json(request):
         errors = [f"{field}: {e}" for field, found in form.errors.items() for e in found]
         return JsonResponse({"ok": False, "kind": "invalid_input", "reasons": errors}, status=status)
-    account = request.user
-    assert isinstance(account, Account)
-    why_not = verb.refusal(account, instance)
+    why_not = verb.refusal(rights_of(request), instance)
     may = not why_not
     confirmed = _seen(verb, form, preview) if preview is not None else ""
     _beside(verb, form, preview)

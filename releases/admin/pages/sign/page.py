@@ -20,8 +20,9 @@ from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
 from environments.signing import require_factor
-from releases.admin.components.formatting import for_you, show
+from releases.admin.components.formatting import show
 from releases.admin.operations import verb as find
+from releases.admin.operations.availability import offered
 from releases.admin.operations.base import Verb
 from releases.admin.pages.approval_request.rows import Clause, Standing, clauses, standing_of
 from releases.admin.pages.operation.page import NO_FACTOR, as_proved, cleaned, prove_again
@@ -80,7 +81,7 @@ def waiting_rows(
     for row in rows:
         for key in KEYS[type(row)]:
             verb = find(*key.split(":"))
-            if verb is not None and not verb.not_now(row) and for_you(rights, verb, row):
+            if verb is not None and not verb.not_now(row) and offered(verb, rights, row):
                 found.append((verb, row))
                 break
     return found

@@ -1,0 +1,95 @@
+"""Whether a reader is offered a verb on a row: one answer for the buttons, the page of an operation and the page to sign."""
+
+from typing import Any
+
+from audit.models import CheckpointDelivery, LedgerResumption
+from environments.admin.rights import Rights
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    AccessReview,
+    AccessReviewItem,
+    Account,
+    Delegation,
+    RequestedChange,
+    Token,
+)
+from releases.admin.operations.base import Verb
+from releases.models import ApprovalRequest, ChecklistItem, DeployedVersion, FollowUp, MonitoringPeriod, Step, Waiver
+
+
+def offered(verb: Verb, rights: Rights, instance: Any) -> bool:
+    """Tell whether a reader gets the button of a verb; it may still wait for a state (`not_now` says for which)."""
+    return not (instance is not None and nothing_left(verb, rights, instance)) and verb.for_you(rights, instance)
+
+
+def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
+    """Tell whether a verb has nothing left to do on a row that has no machine, or only for another person."""
+    me = rights.account
+    mine = me.person_key if me is not None else ""
+    match instance:
+        case ChecklistItem():
+            return instance.signed_at is not None
+        case FollowUp():
+            return instance.completed_at is not None
+        case Waiver():
+            decided = instance.approved_at is not None or instance.rejected_at is not None
+            ended = instance.revoked_at is not None or instance.rejected_at is not None
+            return ended if verb.name == "revoke" else decided or ended
+        case ApprovalRequest():
+            return verb.name == "approve_with_condition" and instance.release_id is None
+        case DeployedVersion():
+            return instance.basis != "requested"
+        case CheckpointDelivery() | LedgerResumption():
+            return bool(verb.not_now(instance))
+        case MonitoringPeriod():
+            return instance.result != "inconclusive"
+        case Step():
+            other = {"mark_succeeded": instance.step_type == "manual", "confirm_manual": instance.step_type != "manual"}
+            other["skip"] = instance.required
+            return bool(verb.not_now(instance)) or other.get(verb.name, False)
+        case AccessGrant():
+            second = verb.name != "confirm" or (
+                instance.confirmed_at is None
+                and instance.granted_by_id != getattr(me, "pk", 0)
+                and instance.account.person_key != mine
+            )
+            return instance.revoked_at is not None or not second
+        case AccessRequest():
+            return instance.decided_at is not None or instance.account.person_key == mine
+        case AccessReview():
+            return instance.closed_at is not None
+        case AccessReviewItem():
+            return (
+                bool(instance.result)
+                or instance.review.closed_at is not None
+                or instance.grant.account.person_key == mine
+            )
+        case Delegation():
+            parties = (instance.delegator_id, instance.delegate_id)
+            if instance.revoked_at is not None:
+                return True
+            if verb.name == "confirm":
+                return instance.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, instance.requested_by_id)
+            return getattr(me, "pk", 0) not in parties and not rights.may("manage_access")
+        case RequestedChange():
+            return instance.decided_at is not None
+        case Token():
+            return instance.revoked_at is not None
+        case Account():
+            return _account(verb, instance, mine)
+    return False
+
+
+def _account(verb: Verb, row: Account, mine: str) -> bool:
+    own, service = row.person_key == mine, row.kind == Account.Kind.SERVICE
+    match verb.key:
+        case "account:reactivate":
+            return row.is_active or own
+        case "account:edit":
+            return False
+        case "account:invite":
+            return not row.is_active or own or service
+        case "token:issue":
+            return not row.is_active or not service
+    return not row.is_active or own
