@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from django.forms import Field
 from django.template.base import Variable, VariableDoesNotExist
 
-OURS = ("audit", "config", "environments", "releases")
+OURS = re.compile(r"(audit|config|environments|releases)\.")
+# A row of any model, which a generic page asks for what it may have.
+GENERIC = re.compile(r"instance\.|cl\.|row\.get_state_display$")
 _missing: set[str] = set()
 
 
@@ -19,8 +23,11 @@ def note_lookups() -> None:
             return resolve(self, context)
         except VariableDoesNotExist as fault:
             name, holder = fault.params if len(fault.params) == 2 else ("", None)
-            # `instance` is a row of any model, which the page of an operation asks for what it leads to.
-            if not str(self.var).startswith(("instance.", "cl.")) and type(holder).__module__.partition(".")[0] in OURS:
+            if (
+                not isinstance(holder, Field)
+                and OURS.match(type(holder).__module__)
+                and not GENERIC.match(str(self.var))
+            ):
                 _missing.add(f"{self.var}: {type(holder).__name__} has no {name}")
             raise
 
