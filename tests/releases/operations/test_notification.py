@@ -314,6 +314,7 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
 ) -> None:
     """It stays in the outbox, and is told once its fault is gone."""
     from releases.operations.notification import create as made
+    from releases.queries import notification_plan
 
     only(("release:cancel", "development_team", "admin"), ("deployment:mark_missed", "development_team", "admin"))
     join("development_team", world.people["developer"])
@@ -322,14 +323,14 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
     entry = {"operation_id": "00000000-0000-0000-0000-000000000001", "event": "deployment:mark_missed", "payload": {}}
     stuck = make(Outbox, object=f"releases.Deployment:{deployment.pk}", **entry)
     gone = make(Outbox, object="releases.Deployment:999999", **entry)
-    values_of = made.values_of
+    values_of = notification_plan.values_of
 
     def broken(subject: Any, **given: Any) -> dict[str, str]:
         if subject.deployment is not None:
             raise RuntimeError("broken")
         return values_of(subject, **given)
 
-    monkeypatch.setattr(made, "values_of", broken)
+    monkeypatch.setattr(notification_plan, "values_of", broken)
     with world.acting_as("manager"):
         from releases.operations.release.prepare import cancel as call_off
 

@@ -172,7 +172,7 @@ READERS = {
     "Monitoring.metrics": BEGIN,
     "Monitoring.baseline_minutes": BEGIN,
     "Monitoring.baseline_statistic": BEGIN,
-    "Monitoring.check_interval_minutes": BEGIN,
+    "Monitoring.check_interval_minutes": "releases/operations/deployment/completion.py",
     "Monitoring.measurements_min": "releases/operations/monitoring/end.py",
     "Monitoring.error_limit": "releases/operations/monitoring/report_no_data.py",
     "Trigger.critical": BEGIN,

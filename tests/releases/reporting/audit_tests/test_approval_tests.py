@@ -250,7 +250,7 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
         Release, application=again.application, version="9.0.0", title="more", author=again.people["manager"]
     )
     approval_request = make(
-        ApprovalRequest, release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
+        ApprovalRequest, subject="regular", release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
         requested_by=again.people["manager"],
     )  # fmt: skip
     make(
