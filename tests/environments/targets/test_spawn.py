@@ -21,7 +21,7 @@ sys.path.insert(0, {here!r})
 from django.conf import settings
 settings.configure(USE_I18N=False)
 from pathlib import Path
-from releases.step_types import spawn
+from environments.targets import spawn
 if not {spawns}:
     spawn._tie = lambda: ()
 process = spawn.start([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"],
