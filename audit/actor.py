@@ -1,4 +1,4 @@
-"""Who acts now. The middleware, the workers and the commands open it; the operation and the ledger read it."""
+"""The present actor. The middleware, the workers and the commands set it; the operation and the ledger read it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ Channel = Literal["admin", "api", "worker", "scheduler", "command"]
 
 
 class MissingActor(Exception):
-    """Nobody is acting: a change was tried outside `acting()`."""
+    """A change was tried outside `acting()`, where there is no actor."""
 
 
 @dataclass(frozen=True)
 class Actor:
-    """One doer as known when he acted; names and roles are copies, so that later edits change no past."""
+    """An actor as known at the operation. Names and roles are copies, so that later edits do not change the past."""
 
     account_id: int | None
     name: str
@@ -29,7 +29,8 @@ class Actor:
     on_behalf: str = ""
     authenticated_at: datetime | None = None
     method: str = ""
-    # What a passkey signed: credential, digests, nonce, authenticator_data, client_data, signature (environments/passkeys.py).
+    # What a passkey signed: credential, digests, nonce, authenticator_data, client_data, signature
+    # (environments/passkeys.py).
     assertion: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
@@ -51,7 +52,7 @@ _current: ContextVar[Actor | None] = ContextVar("ringi_actor", default=None)
 
 @contextmanager
 def acting(actor: Actor) -> Iterator[Actor]:
-    """Make `actor` the doer of everything inside the block; nested blocks restore the outer one."""
+    """Make `actor` the actor of everything inside the block; nested blocks restore the outer one."""
     token = _current.set(actor)
     try:
         yield actor
@@ -60,7 +61,7 @@ def acting(actor: Actor) -> Iterator[Actor]:
 
 
 def current() -> Actor:
-    """Return the doer; raise `MissingActor` when there is none."""
+    """Return the present actor; raise `MissingActor` when there is none."""
     actor = _current.get()
     if actor is None:
         raise MissingActor("no actor: open acting(Actor(…)) around the change")

@@ -55,7 +55,7 @@ def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:
 
 
 class AuditConfig(AppConfig):
-    """What happened, by whom; knows no other app."""
+    """The app of the ledger; it imports no other app."""
 
     name = "audit"
     verbose_name = _("Audit")

@@ -1,4 +1,4 @@
-"""What an audited row was at a past moment, folded from its events: inserted, updated column by column, deleted.
+"""Past states of audited rows, folded from their events: inserted, updated column by column, deleted.
 
 A row counts as changed from the time at which its event was written. Columns that are not audited are not known.
 """
@@ -26,7 +26,7 @@ WHERE e.kind = 'row' AND {where} ORDER BY l.number
 
 @dataclass(frozen=True)
 class Past:
-    """One row as it stood. number, at, actor, operation, act, reason: of the event that made it so; act: None for none.
+    """One row as it stood. number, at, actor, operation, operation_id, reason: of its last event.
 
     complete: its insertion is in the ledger; else only the columns changed since are known. gone: it was deleted.
     """
@@ -37,7 +37,7 @@ class Past:
     at: datetime
     actor: str
     operation: str
-    act: str | None
+    operation_id: str | None
     reason: str
     complete: bool
     gone: bool

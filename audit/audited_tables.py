@@ -1,6 +1,6 @@
 """The one list of audited tables: every insert, update and delete in them leaves an event; a column may be left out.
 
-Beside it the tables that are not audited, and why. What stands in neither list is named by `manage.py audit_verify`.
+Beside it are the tables that are not audited, and why. `manage.py audit_verify` names tables that are in neither list.
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ NO_ACTOR, APPEND_ONLY, WRONG_CALL, NOT_PERMITTED = "RI001", "RI002", "RI003", "R
 
 
 class AuditedTable(Protocol):
-    """What the list says of one table; `audit.audited_tables.AuditedTable` is the real one."""
+    """One table of the list; `audit.audited_tables.AuditedTable` is the real one."""
 
     @property
     def model(self) -> str: ...
@@ -77,8 +77,7 @@ def set_context(
     connection: Connection | None = None,
     whole_session: bool = False,
 ) -> datetime:
-    """Tell the triggers who acts and why, until the end of the transaction (or of the session); return what time it is
-    in the database.
+    """Give the triggers actor and reason, until the end of the transaction (or session); return the database's time.
 
     operation: `noun:verb`; connection: Django's default one when None. Outside a transaction the setting is
     lost at once, and the next audited write is refused with RI001.

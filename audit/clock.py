@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import connection
 
-# The one time of the operation that is open, so that all its rows agree.
+# The time of the open operation, so that all its rows agree.
 operation_time: ContextVar[datetime | None] = ContextVar("ringi_operation_time", default=None)
 
 

@@ -1,7 +1,7 @@
-"""Rows that come too often for an event each, and that pages show as evidence: events hold their digests, many at a time.
+"""Covered rows: evidence that comes too often for one event each, so that one event holds the digests of many rows.
 
-The scheduler covers what is new every few minutes (`cover`, event `audit:cover`). Pages and packs ask `warning` before they
-show a row, and the verification of the ledger asks `faults`. Nobody but the owner of the tables may change such a row
+The scheduler covers what is new every few minutes (`cover`, event `audit:cover`). Pages and packs ask `warning` before
+they show a row, and the verification of the ledger asks `faults`. Only the owner of the tables may change such a row
 (audit.roles).
 
 A digest is the SHA-256, in hex, of the UTF-8 of PostgreSQL's `to_jsonb(row)::text`, times in UTC, without LATER.
@@ -24,7 +24,7 @@ from audit.operation import Operation, append
 
 COVER = "audit:cover"
 COVERED = ("releases.StepOutput", "releases.Measurement", "releases.MonitoringCheck", "audit.Outbox")
-# What is written on a row after it was made.
+# Columns that are written after the row was made.
 LATER = ("covered_by", "sent_at")
 EVERY = timedelta(minutes=5)
 BATCH, MOST = 500, 200
@@ -50,7 +50,7 @@ WHERE r.id IS NULL OR {{table}}.id IS NULL OR {_DIGEST} <> r.digest ORDER BY 1 L
 
 
 def due(moment: datetime) -> bool:
-    """Tell whether the last rows were covered so long ago that it is time again."""
+    """Tell whether new rows are due to be covered."""
     return not Event.objects.filter(operation=COVER, at__gt=moment - EVERY).exists()
 
 
@@ -77,8 +77,8 @@ def _cover(label: str) -> int:
 
 
 def altered(rows: QuerySet[Any]) -> list[int]:
-    """Return the primary keys of those rows of a covered model that are not what their events say. What was written in the
-    last minutes no event covers yet.
+    """Return the primary keys of the rows of a covered model that differ from their events. No event covers rows of the
+    last minutes yet.
     """
     table = rows.model._meta.db_table
     keys, values = rows.order_by().values("pk").query.sql_with_params()
@@ -97,8 +97,8 @@ def warning(*shown: QuerySet[Any]) -> str:
 
 
 def faults(since: datetime | None) -> list[list[str]]:
-    """Return [label, why] of the rows that are not what the events since a time say; None: of all, and rows that are said
-    to be covered by events that do not name them.
+    """Return [label, why] of the rows that differ from the events since a time; None: of all rows, and also of rows
+    whose named event does not name them.
     """
     found = []
     with connection.cursor() as cursor:

@@ -20,7 +20,7 @@ KEY = "key"
 
 
 def to_sign(kind: str, body: bytes) -> bytes:
-    """Return the pre-authentication encoding of a payload of the type `kind`."""
+    """Return the pre-authentication encoding of a payload of the payload type `kind`."""
     name = kind.encode()
     return b"DSSEv1 %d %s %d %s" % (len(name), name, len(body), body)
 
@@ -54,7 +54,7 @@ class Signer:
                 out.flush()
                 os.fsync(out.fileno())
             try:
-                os.link(fresh, file)  # of two processes that come first, one wins
+                os.link(fresh, file)  # of two processes that make the first key, one wins
             except FileExistsError:
                 pass
             fresh.unlink()

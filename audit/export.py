@@ -25,13 +25,13 @@ FROM audit_ledgerentry l LEFT JOIN audit_event e ON e.id = l.event_id
 
 
 def lines(
-    connection: Any, key: PublicKey | KeyRing | None = None, *, told: Callable[[int, int], None] | None = None
+    connection: Any, key: PublicKey | KeyRing | None = None, *, on_start: Callable[[int, int], None] | None = None
 ) -> Iterator[str]:
     """Yield the lines of an export of one snapshot, each with its newline.
 
     connection: of psycopg, in no transaction; it is busy until the last line was taken. key: put into the
-    first line for convenience; an auditor should have it from elsewhere. told: called before the first line with
-    the number of events and the length of the whole export in bytes, so that a download can show how far it is.
+    first line for convenience; an auditor should have it from elsewhere. on_start: called before the first line
+    with the number of events and the export's length in bytes, so that a download can show its progress.
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -39,8 +39,8 @@ def lines(
         number, chain = cursor.fetchone()
         first = _line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
         last = _line({"head": {"number": number, "chain": bytes(chain).hex()}})
-        if told is not None:
-            told(number, len(first) + len(last) + _length(cursor))
+        if on_start is not None:
+            on_start(number, len(first) + len(last) + _length(cursor))
         yield first
         with (
             connection.cursor(name="ringi_export", binary=True) as rows,

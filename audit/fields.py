@@ -15,8 +15,8 @@ class _CheckedChoices:
     flatchoices: list[tuple[Any, Any]]
 
     def db_check(self, connection: Any) -> str | None:
-        """Return the condition of the column, as PostgreSQL takes it; None without choices, and in the table of a model's
-        history, which keeps the values of its day.
+        """Return the condition of the column, as PostgreSQL takes it; None without choices, and in the table of a
+        model's history, which keeps the values of its day.
         """
         if any(field.name == "history_type" for field in self.model._meta.local_fields):
             return None

@@ -1,7 +1,7 @@
-"""Whether what writes the ledger stands as it was installed, with nothing beside it, and which tables it knows nothing of.
+"""Comparison of the installed triggers and functions with the code, and of the database's tables with the lists.
 
-audit/verification.py asks. A trigger that somebody dropped, disabled or made anew leaves no event itself, and what it
-lets pass is in no chain; nor does a function that was altered, or a trigger, rule or policy that swallows a statement.
+audit/verification.py calls it. Dropping, disabling or recreating a trigger leaves no event, and neither do the changes
+that it then misses. The same holds of an altered function, and of a trigger, rule or policy that swallows a statement.
 """
 
 import re
@@ -17,7 +17,7 @@ from audit.roles import Roles, permitted
 # What pg_trigger.tgtype adds up.
 ROW, BEFORE, INSERT, DELETE, UPDATE, TRUNCATE = 1, 2, 4, 8, 16, 32
 CAUGHT, NEVER = ROW | INSERT | DELETE | UPDATE, BEFORE | TRUNCATE
-# Function, kind, and label, key, columns that are left out and secret ones; times and bytes only change the form.
+# Function, type, and label, key, unaudited and secret columns; times and bytes only change the form.
 Expected = tuple[str, int, list[str]]
 # What another app installs beside it: the SQL of its functions, and what stands on which table under which name.
 Beside = tuple[str, Callable[[], dict[tuple[str, str], Expected]]]
@@ -30,8 +30,8 @@ SELECT c.relname::text, t.tgname::text, t.tgenabled::text, p.proname::text, t.tg
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace
 """
-# A function of pg_catalog goes before one of the schema, whatever the search_path; and one of the schema that takes just
-# these types goes before one of pg_catalog that takes any. Those of extensions are passed over.
+# A function of pg_catalog goes before one of the schema, whatever the search_path; and one of the schema that takes
+# just these types goes before one of pg_catalog that takes any. Those of extensions are passed over.
 _FUNCTIONS = """
 SELECT p.proname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')', l.lanname::text, p.prosecdef,
        coalesce(p.proconfig, '{}'), p.prosrc, p.pronamespace = e.relnamespace AND p.proowner = e.relowner,
@@ -70,7 +70,7 @@ def faults(
     operations: Operations = OPERATIONS,
     beside: Iterable[Beside] = (),
 ) -> list[str]:
-    """Return what is not as it was installed, each as `table: what`; empty when all stands, and nothing else does.
+    """Return the differences from what was installed, each as `table: what`; empty when there are none.
 
     beside: what other apps installed (`BESIDE`), where they are there.
     """
@@ -169,7 +169,7 @@ def _operations(cursor: Any, roles: Roles, operations: Operations) -> Iterator[s
 
 
 def strangers(connection: Any, audited: Iterable[AuditedTable], table_of: Callable[[str], str]) -> list[str]:
-    """Return the tables of which no list says that they are audited, or why not."""
+    """Return the tables that are in no list, neither of audited ones nor of exceptions."""
     known = {table_of(one.model) for one in audited} | set(NOT_AUDITED)
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)

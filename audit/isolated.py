@@ -1,4 +1,4 @@
-"""One of many that fails alone: what a poll does when a row of its round can't be dealt with."""
+"""Isolation of failures: a row that fails in a poll does not keep the other rows from their turn."""
 
 import logging
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 @contextmanager
 def isolated(log: logging.Logger, words: str, *about: object) -> Iterator[None]:
-    """Log what goes wrong inside, so that the others have their turn. A lost connection is everybody's, and raised; what
-    the database refuses about one row (a constraint, a deadlock, a time limit) is that row's own.
+    """Log an exception inside the block, so that the other rows have their turn. A lost connection concerns all rows
+    and is raised; a constraint, a deadlock or a time limit concerns one row only.
     """
     try:
         yield

@@ -1,4 +1,5 @@
-"""What the ledger keeps: events, their links in the chain, checkpoints; the outbox; and what people say of the ledger signer.
+"""Models of the ledger: events, their links in the chain, checkpoints; the outbox; and resumptions and deliveries of
+the ledger signer.
 
 Only functions inside PostgreSQL write the first four (audit.ledger.functions); Django reads them.
 """
@@ -63,15 +64,17 @@ class Event(models.Model):
 
     @property
     def fault(self) -> str:
-        """What is wrong with the event: its bytes, the leaf of its link and its columns do not say the same; else empty."""
+        """The fault of the event, where its bytes, the leaf of its link and its columns disagree; else
+        empty.
+        """
         from audit.ledger.parts import Broken, contents_of  # no worker that writes events needs it
 
         link = getattr(self, "ledger_entry", None)
         if link is None:
             return "it is not in the chain"
         at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        act = str(self.operation_id) if self.operation_id is not None else None
-        who = (str(self.id), self.kind, act, at, self.actor, self.channel)
+        operation_id = str(self.operation_id) if self.operation_id is not None else None
+        who = (str(self.id), self.kind, operation_id, at, self.actor, self.channel)
         columns = (*who, self.operation, self.object, self.outcome, self.reason, self.tx)
         try:
             contents_of(link.number, bytes(link.leaf), bytes(self.bytes), columns)
@@ -183,8 +186,8 @@ class Reconciliation(models.Model):
 class Verification(models.Model):
     """One verification of the ledger that Ringi made by itself: of which events, and what came out.
 
-    altered: rows outside the ledger that are not what its events say, each as [label, why]. digest: SHA-256 of what is wrong,
-    the same while that is the same; two people accept it. Empty where nothing is.
+    altered: rows outside the ledger that are not what its events say, each as [label, why]. digest: SHA-256 of what is
+    wrong, the same while that is the same; two people accept it. Empty where nothing is.
     """
 
     class Result(models.TextChoices):
@@ -257,7 +260,7 @@ class LedgerResumption(models.Model):
 
 
 class CheckpointDelivery(models.Model):
-    """Where signed checkpoints are sent: given by an auditor, entered by an administrator. Never deleted, only ended."""
+    """An address for signed checkpoints: given by an auditor, entered by an administrator. Never deleted, only ended."""
 
     class Kind(models.TextChoices):
         MAIL = "mail", _("Mail")

@@ -41,17 +41,18 @@ _signature_checks: list[Callable[[str, Iterable[models.Model]], None]] = []
 
 
 def add_signature_check(check: Callable[[str, Iterable[models.Model]], None]) -> None:
-    """Have the operation call `question(event, rows)` for every operation that signs; it raises an OperationRefused. Apps call it at start.
+    """Register `check(event, rows)`, which raises an OperationRefused, for every operation that signs. Apps call this
+    at start.
 
-    It is asked twice: with the locked rows before anything is done, and with the rows made inside on the way out. What it
-    finds lacking in the proof of identity (SignatureRequired) is said on the way out, with what would have been signed.
+    It is called twice: with the locked rows before anything is done, and at the end with the rows made inside too. A
+    SignatureRequired (proof of identity lacking) is raised at the end, with what would have been signed.
     """
     if check not in _signature_checks:
         _signature_checks.append(check)
 
 
 def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
-    """Return a call that is made once more where a deadlock ended it before it committed, and so did, anything outside."""
+    """Return a call that is repeated once where a deadlock ended it before it committed anything."""
 
     @wraps(call)
     def called(*args: P.args, **given: P.kwargs) -> R:
@@ -61,7 +62,7 @@ def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
         except OperationalError as fault:
             if getattr(fault.__cause__, "sqlstate", "") not in ("40P01", "40001") or _committed.get() != before:
                 raise
-        _committed.set(before + 1)  # the caller does not do it a third time
+        _committed.set(before + 1)  # no caller repeats it a third time
         time.sleep(0.25)  # the other one takes first what it waited for
         return call(*args, **given)
 
@@ -80,7 +81,7 @@ def label(instance: models.Model) -> str:
 
 @dataclass
 class Operation:
-    """What happens inside the operation: the locked rows, and what the operation event will say of it.
+    """An open operation: the locked rows, and the contents of its event.
 
     at: the database's time when its rows had been locked; started: this process's own then.
     """
@@ -137,11 +138,15 @@ class Operation:
         self.details.update(details)
 
     def notify_as(self, event: str) -> None:
-        """Say what people are told has happened, where that is more than the operation's own name: a claim that starts a run."""
+        """Set the event that notifications name, where it says more than the operation: a claim that starts a
+        deployment.
+        """
         self.notified_as = event
 
     def add_event(self, event: str, row: models.Model, **details: Any) -> None:
-        """Say what people are told has happened to another row in the same operation. details: as of the operation, JSON only."""
+        """Add an event about another row for notifications of the same operation. details: as of the operation, JSON
+        only.
+        """
         self.added_events.append((event, label(row), json.dumps(details, ensure_ascii=False)))
 
     def require_reason(self) -> None:
@@ -170,7 +175,7 @@ class Operation:
 
 
 def _digest_signature(op: Operation, reason: str) -> None:
-    """Give a signature that is about no digest of its own that of the event: anybody can compute it anew from its bytes."""
+    """Set the digest of a signature without one to that of the event, which anybody can compute from its bytes."""
     record = op.details.get("signature")
     if record is None or record["digest"]:
         return
@@ -180,7 +185,7 @@ def _digest_signature(op: Operation, reason: str) -> None:
 
 
 def _missing_proof(op: Operation) -> SignatureRequired | None:
-    """Return what is missing in the signer's proof of identity: first the proof itself, then what apps ask."""
+    """Return what is missing in the signer's proof of identity: first the proof itself, then what apps check."""
     since = op.actor.authenticated_at
     if since is None or (datetime.now(UTC) - since).total_seconds() > settings.REAUTHENTICATION_TIMEOUT:
         return SignatureRequired(_("Confirm who you are: this is a signature."))
@@ -208,7 +213,7 @@ def _require_proof(op: Operation, lacking: SignatureRequired | None) -> None:
 
 
 def _begin(op: Operation, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
-    """Name the actor, lock the rows in their order, and take the time once none is waited for any more."""
+    """Name the actor, lock the rows in lock order, and take the time once all are locked."""
     ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
     op.at = capture.set_context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
     for model, pk in ordered:
@@ -270,10 +275,11 @@ def operation(
 ) -> Iterator[Operation]:
     """Open an operation on the rows named (`(Model, pk)`), locked in lock order; yield the Operation.
 
-    event: `noun:verb`. reason: why, in the actor's words. sign: the operation is a signature and needs an identity proved
-    within REAUTHENTICATION_TIMEOUT, and whatever apps ask of signatures. On the way out each row that was changed is saved through at most one edge of its machine,
-    one operation event is written and one outbox row. Operations never nest. Raises MissingActor, an OperationRefused (which is itself written
-    as an event after the rollback), or whatever the body raises; then the database is unchanged.
+    event: `noun:verb`. reason: why, in the actor's words. sign: the operation is a signature and needs an identity
+    proved within REAUTHENTICATION_TIMEOUT, and whatever apps ask of signatures. On the way out each row that was
+    changed is saved through at most one edge of its machine, one operation event is written and one outbox row.
+    Operations never nest. Raises MissingActor, an OperationRefused (which is itself written as an event after the
+    rollback), or whatever the body raises; then the database is unchanged.
     """
     actor = current()
     if _is_open.get():
@@ -307,7 +313,8 @@ def operation(
         _record(op, wrong)
         raise wrong from refusal
     except OperationRefused as refused:
-        # A person who is asked to prove who they are is not refused: the operation is repeated with the proof, or never done.
+        # A person who is asked to prove who they are is not refused: the operation is repeated with the proof, or never
+        # done.
         if not (isinstance(refused, SignatureRequired) and actor.kind == "person"):
             _record(op, refused)
         raise
@@ -364,7 +371,9 @@ POST_ADDED_EVENT = "INSERT INTO audit_outbox (operation_id, event, object, paylo
 
 
 def _append_and_post(cursor: Any, op: Operation, reason: str) -> None:
-    """Append the operation event, put its message into the outbox, and name the operation that follows, in one statement."""
+    """Append the operation event, put its message into the outbox, and name the operation that follows, in one
+    statement.
+    """
     details = json.dumps(op.details, ensure_ascii=False)
     then = op.continued or op
     context = capture.context(
@@ -382,6 +391,6 @@ def record_event(event: str, *, object: str = "", outcome: str = "done", **detai
 def record_refusal(
     event: str, *reasons: str, object: str = "", kind: str = OperationRefused.kind, **details: Any
 ) -> None:
-    """Write a refusal from outside any operation. reasons: at least one sentence; kind: that of the OperationRefused it stands for."""
+    """Write a refusal from outside any operation. reasons: at least one sentence; kind: that of its OperationRefused."""
     details = {"kind": kind, "reasons": [str(reason) for reason in reasons], **details}
     _append_alone(Operation(event, current(), uuid.uuid4(), object=object, details=details), "refusal", "refused")

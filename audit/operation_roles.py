@@ -1,6 +1,8 @@
-"""Which processes may cause which operation: operation_roles.toml as PostgreSQL enforces it (`ringi_write` asks its table).
+"""Which processes may cause which operation: operation_roles.toml as PostgreSQL enforces it (`ringi_write` asks its
+table).
 
-`audit.roles.grant` fills the table with each migration, and `audit_verify` compares it. What is not declared is refused.
+`audit.roles.grant` fills the table with each migration, and `audit_verify` compares it. An operation that is not
+declared is refused.
 """
 
 import tomllib

@@ -1,4 +1,4 @@
-"""A line that people will read, as it is kept: nothing in it is hidden."""
+"""Normalised single-line text without hidden characters."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.refusals import InvalidInput
 
-# They join letters and emoji, and change no order.
+# These join letters and emoji, and change no order.
 _JOINERS = "\u200c\u200d"
 # Letters and signs by their class that show nothing.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0" + _JOINERS)
@@ -15,7 +15,8 @@ _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0" + _JOINERS)
 def plain(text: str, what: str) -> str:
     """Return a line in NFC without blanks at its ends. what: its name, for the sentence.
 
-    Raises InvalidInput where nothing of it can be seen, and for characters that control or turn round what stands there.
+    Raises InvalidInput where nothing of it can be seen, and for characters that control or turn round what stands
+    there.
     """
     line = unicodedata.normalize("NFC", text).strip()
     hidden = next((c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in _JOINERS), "")

@@ -1,4 +1,4 @@
-"""Private files beside the database: whoever makes one, it belongs to the account that its folder belongs to."""
+"""Private files beside the database; each gets the owner of its folder, whichever account creates it."""
 
 import os
 from pathlib import Path

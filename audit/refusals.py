@@ -1,4 +1,4 @@
-"""Why an operation was refused. "Not you", "not now" and "sign first" are different answers, each with a sentence."""
+"""Refusals of operations: not permitted, not possible now, signature required and so on, each with a sentence."""
 
 import re
 from typing import Any
@@ -23,13 +23,13 @@ class OperationRefused(Exception):
 
 
 class NotPermitted(OperationRefused):
-    """The actor lacks the right or is kept out by a duty of another kind."""
+    """The actor lacks the permission, or separation of duties excludes them."""
 
     kind = "not_permitted"
 
 
 class NotPossible(OperationRefused):
-    """The object does not stand where this verb begins."""
+    """The object is not in a state in which this operation begins."""
 
     kind = "not_possible"
 
@@ -41,14 +41,14 @@ class GateNotPassed(OperationRefused):
 
 
 class SignatureRequired(OperationRefused):
-    """The verb is a signature, and the proof of identity that it needs is missing. digests: of what is to be signed."""
+    """The operation is a signature, and its proof of identity is missing. digests: of what is to be signed."""
 
     kind = "signature_required"
     digests: tuple[str, ...] = ()
 
 
 class InvalidInput(OperationRefused):
-    """What was given does not make sense; the reasons say which value and why."""
+    """A given value is invalid; the reasons name it and say why."""
 
     kind = "invalid_input"
 
@@ -62,12 +62,12 @@ class AlreadyExists(InvalidInput):
 
 
 def refused_by_the_database(fault: DataError | IntegrityError) -> OperationRefused | None:
-    """Return the refusal that a limit of a column or a unique or exclusion constraint is; None for a fault of ours."""
+    """Return the refusal that a limit of a column or a unique or exclusion constraint is; None for any other fault."""
     return _too_much(fault) if isinstance(fault, DataError) else _taken(fault)
 
 
 def _too_much(fault: DataError) -> InvalidInput | None:
-    """Return the refusal that a limit of a column is; None for a fault of ours."""
+    """Return the refusal that a limit of a column is; None for any other fault."""
     # By the state and not by the words, which the server may say in another language.
     state = getattr(fault.__cause__, "sqlstate", "")
     if state == "22001" and (found := _LENGTH.search(str(fault))):

@@ -11,9 +11,9 @@ from django.core.management.base import CommandError
 from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_SIGNER_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS
 from audit.operation_roles import OPERATIONS, Operations
 
-# What the processes write through functions alone, or never.
+# Tables that the processes write through functions alone, or never.
 READ_ONLY = (*LEDGER_TABLES, "audit_operation_role")
-# Digests, keys and sessions, by which somebody could come in or undo the masking.
+# Digests, keys and sessions, by which somebody could sign in or undo the masking.
 PRIVATE_TABLES = ("audit_digest_key", "django_session", "mfa_authenticator")
 PRIVATE_COLUMNS = {
     "environments_account": ("password", "invitation"),
@@ -21,9 +21,9 @@ PRIVATE_COLUMNS = {
     "environments_calendarfeed": ("digest",),
     "environments_configurationversion": ("encrypted",),
 }
-# What each process knows of a private table: who has a second factor, without which a deciding role does not count.
+# Columns of a private table that each process reads: who has a second factor, which a deciding role needs.
 SHOWN_COLUMNS = {"mfa_authenticator": "id, user_id, type"}
-# What consent, rights and rules are made of: workers read it and never write it.
+# Tables of approvals, access and rules: workers read them and never write them.
 DECIDED_BY_PEOPLE = (
     "environments_account", "environments_account_groups", "environments_account_user_permissions",
     "environments_token", "environments_token_environments", "environments_environment", "environments_application",
@@ -34,7 +34,8 @@ DECIDED_BY_PEOPLE = (
     "auth_group", "auth_group_permissions", "mfa_authenticator", "django_session",
     "audit_ledgerresumption", "audit_checkpointdelivery",
 )  # fmt: skip
-# What else a process writes in them: how an approval request ended, and what a deployment or the time has brought about.
+# What else a process writes in them: how an approval request ended, and what a deployment or the time has brought
+# about.
 OWN_COLUMNS = {
     "worker": {
         "releases_approvalrequest": ("state", "ended_at"),
@@ -80,7 +81,7 @@ class Cursor(Protocol):
 
 
 class ExcessivePrivileges(CommandError):
-    """The role of this process could alter or silence the ledger; the message says by what."""
+    """The role of this process could alter or bypass the ledger; the message says by what."""
 
 
 def name(identifier: str) -> str:
@@ -106,7 +107,8 @@ def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> 
             _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + name(role), LEDGER_SIGNER_FUNCTIONS)
         if role != web:
             _decides_nothing(cursor, name(role))
-    # What runs the programs of releases says nothing about the ledger, about what was observed, or for the scheduler.
+    # Workers run the programs of releases; they write no events about the ledger, about observations or for the
+    # scheduler.
     if (worker := role_of["worker"]) not in (owner, web, role_of["scheduler"]):
         said = _present(cursor, ["audit_verification", "audit_reconciliation", "releases_fact", "releases_heartbeat"])
         _each(cursor, "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + name(worker), said)
@@ -153,7 +155,7 @@ def _existing(cursor: Cursor, roles: list[str]) -> set[str]:
 def _decides_nothing(cursor: Cursor, to: str) -> None:
     """Take from a role the tables that people decide by."""
     _each(cursor, "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + to, _present(cursor, DECIDED_BY_PEOPLE))
-    # A row is locked by whoever may update a column of it; the key is never updated.
+    # The right to update a column is the right to lock the row; the key is never updated.
     lockable = set(DECIDED_BY_PEOPLE) - {"mfa_authenticator", "django_session"}
     _each(cursor, "GRANT UPDATE (id) ON {} TO " + to, _present(cursor, sorted(lockable)))
     _hides(cursor, to)
@@ -204,7 +206,7 @@ def _grant_ledger_signer(cursor: Cursor, schema: str, to: str) -> None:
 
 
 def _auditor(cursor: Cursor, schema: str, to: str) -> None:
-    """An auditor's own tools read everything but what somebody could come in by; they write nothing."""
+    """Let an auditor's own tools read everything but credentials, and write nothing."""
     cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
     cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
     cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {to}")
@@ -220,7 +222,7 @@ def _auditor(cursor: Cursor, schema: str, to: str) -> None:
         cursor.execute(f"GRANT SELECT ({columns}) ON {table} TO {to}")
 
 
-# Each line: what it would mean, and a question that PostgreSQL answers for the role of the session.
+# Each line: what the role could do, and the query that tells it for the role of the session.
 _DANGERS = (
     ("is a superuser", "SELECT rolsuper FROM pg_roles WHERE rolname = session_user"),
     (
@@ -264,21 +266,21 @@ _DANGERS = (
 
 
 def dangers(connection: Any) -> list[str]:
-    """Return by what the role of a connection could alter or silence the ledger; empty when it could not."""
+    """Return how the role of a connection could alter or bypass the ledger; empty when it could not."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_class WHERE oid = to_regclass('audit_digest_key')")
         if not cursor.fetchone()[0]:
             return []  # nothing there yet; the process will find no tables
         found = []
-        for what, question in _DANGERS:
-            cursor.execute(question, {"tables": list(READ_ONLY)})
+        for what, query in _DANGERS:
+            cursor.execute(query, {"tables": list(READ_ONLY)})
             if cursor.fetchone()[0]:
                 found.append(what)
         return found
 
 
 def require_harmless(connection: Any) -> None:
-    """Raise `ExcessivePrivileges` when the role of a connection could alter or silence the ledger."""
+    """Raise `ExcessivePrivileges` when the role of a connection could alter or bypass the ledger."""
     if found := dangers(connection):
         with connection.cursor() as cursor:
             cursor.execute("SELECT session_user::text")

@@ -1,4 +1,4 @@
-"""Whether the database has the schema of this code. Web, scheduler, ledger signer and workers ask as they connect."""
+"""Check of the database's schema against the code. Web, scheduler, ledger signer and workers call it as they connect."""
 
 from pathlib import Path
 

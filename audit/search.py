@@ -1,4 +1,4 @@
-"""Looking for events: the timeline's filters, newest first, in pages that take the same time however many there are.
+"""Search of events: the timeline's filters, newest first, in pages that take the same time however many there are.
 
 Pages are keyset pages: the number of the last event looked at is where the next page begins. Filters that no index
 serves (words, address) look at SCAN events at most, and the page says how far it came.
@@ -16,17 +16,18 @@ from audit.models import Event, LedgerEntry
 from audit.search_patterns import divided, literals, pattern
 
 SCAN = 200_000
-SELDOM = ("refusal", "access")  # kinds that have an index of their own; the first is of all that is refused
+SELDOM = ("refusal", "access")  # types with an index of their own; the first is every refusal
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to look for; an empty field asks for nothing.
+    """The filters of a search; an empty field filters nothing.
 
     account_id: a person or service account under any name it had; actor: the exact label; model: `app.Model`, all its
-    objects; objects: labels, or an SQL query of labels with its parameters, and with them the whole acts that touched
-    one; since (inclusive), until (exclusive): database time; words: in any writing and case, each must be there;
-    readable: (model, SQL query of labels, its values): of that model, words are looked for only under these labels.
+    objects; objects: labels, or an SQL query of labels with its parameters, and with them the whole operations that
+    touched one; since (inclusive), until (exclusive): database time; words: in any writing and case, each must be
+    there; readable: (model, SQL query of labels, its values): of that model, words are looked for only under these
+    labels.
     """
 
     account_id: int | None = None
@@ -93,7 +94,7 @@ def _where(wanted: Wanted) -> tuple[list[str], list[Any]]:
     for query, given in wanted.within:
         ask(f"e.object IN ({query})", *given)
     if wanted.outcome == "refused":
-        ask("e.kind = 'refusal'")  # what the index of seldom kinds serves
+        ask("e.kind = 'refusal'")  # what the index of rare types serves
     if wanted.since is not None:
         ask("e.at >= %s AND e.id >= %s", wanted.since, first_id(wanted.since))
     if wanted.until is not None:
@@ -228,7 +229,7 @@ def operations(
 ) -> list[Event]:
     """Return the operations (and attempts) of these keys in a period, newest first, `limit` at most.
 
-    within: an SQL query of labels and its values; only acts that are about one of them, or changed one.
+    within: an SQL query of labels and its values; only operations that are about one of them, or changed one.
     """
     condition, values = (
         "e.operation = ANY (%s) AND e.kind <> 'row' AND e.at >= %s AND e.at < %s",

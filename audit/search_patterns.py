@@ -47,7 +47,7 @@ def _written(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return the same, with what a pattern means by a letter taken from it."""
+    """Return the text with the special characters of a pattern escaped."""
     written = _written(text)
     return re.sub(r"[^\w\s]", lambda found: "\\" + found[0], written, flags=re.ASCII) if written.isascii() else written
 

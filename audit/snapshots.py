@@ -1,4 +1,6 @@
-"""simple-history with the acting account and the reason of the operation, wherever a row is saved from; only of what changed."""
+"""simple-history with the acting account and the reason of the operation, wherever a row is saved from; only of what
+changed.
+"""
 
 from typing import Any
 
@@ -17,7 +19,7 @@ class Snapshots(HistoricalRecords):  # type: ignore[misc]
     """Snapshots for people to read; what is proven is the ledger."""
 
     def create_historical_record(self, instance: Any, history_type: str, using: str | None = None) -> None:
-        """Keep a row as it was saved, unless the database says that this transaction has changed nothing audited of it."""
+        """Keep a snapshot of the saved row, unless this transaction has changed none of its audited columns."""
         if history_type == "~":
             with connections[using or "default"].cursor() as cursor:
                 cursor.execute(_CHANGED, [label(instance)])
@@ -26,7 +28,7 @@ class Snapshots(HistoricalRecords):  # type: ignore[misc]
         super().create_historical_record(instance, history_type, using=using)
 
     def get_history_user(self, instance: Any) -> Any:
-        """Return the account that operations, or nobody for a process."""
+        """Return the account of the actor; None for a process."""
         account_id = current().account_id
         if account_id is None:
             return None

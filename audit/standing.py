@@ -1,7 +1,8 @@
-"""The ledger verified by itself: the new part every hour, all of it every night, and at once again while it does not hold.
+"""The ledger verified by itself: the new part every hour, all of it every night, and at once again while it does not
+hold.
 
 The scheduler starts `manage.py audit_verify --scheduled` when one is due. Its outcome is a row and an event
-(`ledger:verify`); what is wrong is told once, as `ledger:alarm`, and again every night. Gates, pages and probes ask
+(`ledger:verify`); a fault raises `ledger:alarm` once, and again every night. Gates, pages and probes ask
 `standing`.
 """
 
@@ -35,9 +36,9 @@ WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
 
 @dataclass(frozen=True)
 class Standing:
-    """How the ledger stands. fault: the last verification that could tell, when it failed and nobody has accepted that;
-    alarm: the same, or what else the last one found; unsigned: seconds since an event waits for a signature; late: no
-    verification has ended lately, or no nightly comparison.
+    """The state of the ledger. fault: the last conclusive verification, when it failed and nobody has accepted that;
+    alarm: the same, or another finding of the last one; unsigned: seconds since an event waits for a signature; late:
+    no verification has ended lately, or no nightly comparison.
     """
 
     fault: Verification | None = None
@@ -48,13 +49,17 @@ class Standing:
 
 
 def standing() -> Standing:
-    """Return how the ledger stands now."""
+    """Return the present state of the ledger."""
     last = Verification.objects.order_by("-pk").first()
-    # One that could not tell opens nothing that an earlier one has closed.
-    told = last
+    # An inconclusive verification does not lift the fault of an earlier one.
+    conclusive = last
     if last is not None and last.result == Result.INCONCLUSIVE:
-        told = Verification.objects.exclude(result=Result.INCONCLUSIVE).order_by("-pk").first()
-    fault = told if told is not None and told.result == Result.FAILED and not told.accepted else None
+        conclusive = Verification.objects.exclude(result=Result.INCONCLUSIVE).order_by("-pk").first()
+    fault = (
+        conclusive
+        if conclusive is not None and conclusive.result == Result.FAILED and not conclusive.accepted
+        else None
+    )
     alarm = fault or (last if last is not None and last.digest and not last.accepted else None)
     times = Event.objects.order_by("-at").values_list("at", flat=True)
     began = times.filter(ledger_entry=1).first()
@@ -75,8 +80,8 @@ def due(moment: datetime) -> bool:
 
 
 def run(*, whole: bool = False) -> Verification | None:
-    """Verify what came since the last time, or everything: at night, while something is wrong, and when `whole`. Returns None
-    when another process is at it. Memory is bounded, and one process does all.
+    """Verify what came since the last time, or everything: at night, while something is wrong, and when `whole`.
+    Returns None when another process is at it. Memory is bounded, and one process does all.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_try_advisory_lock({LOCK})")

@@ -1,4 +1,4 @@
-"""What a line of the log belongs to: one id per request, and the deployment. The middleware and the workers open it."""
+"""The context of log lines: one id per request, and the deployment. The middleware and the workers set it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ _about: ContextVar[dict[str, str] | None] = ContextVar("ringi_about", default=No
 
 
 def about() -> dict[str, str]:
-    """Return what the present work belongs to: `request`, `deployment`, `step`, as far as they are known."""
+    """Return the present context: `request`, `deployment`, `step`, as far as they are known."""
     return _about.get() or {}
 
 

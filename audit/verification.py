@@ -1,7 +1,7 @@
-"""The verdict about the ledger and what writes it; the command, the schedule and the pages ask here, and nowhere else.
+"""Verification of the ledger and of what writes it; the command, the schedule and the pages all call it.
 
-A verdict needs something from outside the database: the signer's public key, in the file that RINGI_LEDGER_PUBLIC_KEY
-names. What was verified last is kept in a folder of its own, so that a later past is compared with it.
+A result needs something from outside the database: the signer's public key, in the file that RINGI_LEDGER_PUBLIC_KEY
+names. The last verified state is kept in a folder of its own, so that a later verification compares the past with it.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,9 @@ from audit.roles import Roles
 
 @dataclass(frozen=True)
 class Result:
-    """What was found. `not_captured`: each trigger or function that is not as installed; `unknown_tables`: in no list."""
+    """The result of a verification. `not_captured`: each trigger or function that is not as installed;
+    `unknown_tables`: in no list.
+    """
 
     report: Report
     not_captured: list[str]
@@ -41,8 +43,8 @@ class Result:
         """Return what `audit_verify --json` prints."""
         report = asdict(self.report)
         del report["memory"]
-        told = {"not_captured": self.not_captured, "unknown_tables": self.unknown_tables}
-        return {"status": self.status, **report, **told}
+        tables = {"not_captured": self.not_captured, "unknown_tables": self.unknown_tables}
+        return {"status": self.status, **report, **tables}
 
 
 def key_file() -> Path:
@@ -61,8 +63,8 @@ def _memory() -> Path:
 
 
 def remembered() -> Memory | None:
-    """Return what was verified last on this host, to go on behind it; None before the first time, and after two people have
-    accepted a loss since.
+    """Return what was verified last on this host, to go on behind it; None before the first time, and after two people
+    have accepted a loss since.
     """
     if not _memory().exists():
         return None
@@ -91,7 +93,8 @@ def verified(
 
     connection: of psycopg, in no transaction. keys: else those of `public_keys`. notes: checkpoints from outside the
     database, beside the one that this host verified last. begun: `remembered()`, to verify only what came behind it;
-    first, last: numbers of events. options: as `verify` takes them. Raises OSError, psycopg's errors, and BadNote for a key or note that can't be used.
+    first, last: numbers of events. options: as `verify` takes them. Raises OSError, psycopg's errors, and BadNote for a
+    key or note that can't be used.
     """
     if keys is None:
         keys = public_keys()

@@ -1,4 +1,4 @@
-"""What a step that does nothing costs in other workflow engines and job queues, beside ours of the same moment."""
+"""The cost of an empty step in other workflow engines and job queues, beside ours of the same moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runs
+from benchmarks import deployments
 from benchmarks.bench_peers import PROJECT, empty_database  # noqa: F401
 from benchmarks.bench_steps import STEPS, Nothing, run_all
 from benchmarks.chains.__main__ import PEERS
@@ -36,9 +36,9 @@ def bench_chain(
         report.add("chains", name, "absent", note="not installed; `make bench PEERS=1` measures it")
         return
     monkeypatch.setattr(step_types, "STEP_TYPES", (*step_types.STEP_TYPES, Nothing()))
-    made = runs.release(world)
-    run_all(world, runs.plan(5, "bench_nothing", {}), made)  # warms plans and caches up
-    ours = run_all(world, runs.plan(STEPS, "bench_nothing", {}), made)
+    made = deployments.release(world)
+    run_all(world, deployments.plan(5, "bench_nothing", {}), made)  # warms plans and caches up
+    ours = run_all(world, deployments.plan(STEPS, "bench_nothing", {}), made)
     file = tmp_path / "starts"
     subprocess.run(
         [sys.executable, "-m", "benchmarks.chains", peer, str(STEPS), str(file)],

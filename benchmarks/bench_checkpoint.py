@@ -22,7 +22,7 @@ SECONDS = 10
 
 
 def bench_checkpoint(database: str, report: Report, children: Any, quiet: None) -> None:
-    """Change a row at moments that the ledger signer's rhythm does not know, and wait for each to be signed."""
+    """Change a row at moments independent of the ledger signer's interval, and wait for each to be signed."""
     (row,) = freezes(ChangeFreeze, 1)
     children("manage.py", "ledger_signer", role="ledger_signer")
     until(Checkpoint.objects.exists, "the first checkpoint")

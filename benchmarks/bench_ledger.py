@@ -1,4 +1,4 @@
-"""What the ledger costs a save, how many transactions a second it chains, and how fast it is verified."""
+"""The cost of the ledger per save, how many transactions a second it chains, and how fast it is verified."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
             capture.set_context(ACTOR, operation="bench:save", operation_id=uuid.uuid4())
             row.save()
 
-    def through_the_door() -> None:
+    def by_operation() -> None:
         with operation("bench:save", (ChangeFreeze, row.pk), reason="measured") as op:
             op.get(ChangeFreeze).reason = f"reason {next(count)}"
 
@@ -126,10 +126,10 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
     with acting(ACTOR):
         began = last_number()
         unaudited, chained, with_history, through_operation = alternated(
-            SAVES, lambda: save(plain), chained_alone, audited, through_the_door
+            SAVES, lambda: save(plain), chained_alone, audited, by_operation
         )
         written = last_number() - began
-    # The operation writes the operation as well.
+    # The operation writes its own event as well.
     valid, limit = written == 4 * (SAVES + 5), f"unaudited save {unaudited}"
     for name, spread, target in (
         ("audited save: row event in the chain", chained, ""),
@@ -166,7 +166,7 @@ def writers(url: str, table: str, pks: list[int]) -> float:
 
 
 def bench_chained_transactions(database: str, report: Report, quiet: None) -> None:
-    """Save rows from one and from eight processes, chained into the chain, beside the unaudited table."""
+    """Save rows from one and from eight processes, linked into the chain, beside the unaudited table."""
     from benchmarks.conftest import as_url
 
     make_plain_table(database)
@@ -180,7 +180,7 @@ def bench_chained_transactions(database: str, report: Report, quiet: None) -> No
         report.add(
             "ledger", f"chained transactions a second, {count} writer{'s' * (count > 1)}", f"{chained:.0f}/s",
             limit=f"unaudited {unaudited:.0f}/s", ratio=chained / unaudited, target="≥ 500/s", met=chained >= 500,
-            valid=events == round(chained * SECONDS), figures={"sealed": chained, "unaudited": unaudited},
+            valid=events == round(chained * SECONDS), figures={"chained": chained, "unaudited": unaudited},
             note="processes that save through the ORM for "
             f"{SECONDS:.0f} s; one event each, chained at commit; no history rows",
         )  # fmt: skip
@@ -194,7 +194,7 @@ def fill(url: str, events: int) -> None:
             with raw.transaction():
                 capture.set_context(ACTOR, operation="bench:fill", connection=raw)
                 raw.execute(
-                    "INSERT INTO environments_changefreeze (name, environment_id, starts_at, ends_at, absolute, reason)"
+                    'INSERT INTO environments_changefreeze (name, environment_id, starts_at, ends_at, "full", reason)'
                     " SELECT 'freeze ' || n, (SELECT min(id) FROM environments_environment),"
                     " clock_timestamp() + interval '400 days', clock_timestamp() + interval '401 days', false,"
                     " 'for the measurement' FROM generate_series(1, %s) AS n",

@@ -1,4 +1,4 @@
-"""Many runs that fall due in the same minute, over several environments with a worker each."""
+"""Many deployments that fall due in the same minute, over several environments with a worker each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rq import Worker
 from audit.actor import Actor, acting
 from audit.clock import now
 from audit.operation import operation
-from benchmarks import runs
+from benchmarks import deployments
 from benchmarks.bench_wake import began_on_the_target, until
 from benchmarks.report import Report, Spread
 from environments.models import AccessRule, Environment
@@ -28,7 +28,7 @@ from tests.conftest import seconded
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
 
-RUNS = int(os.environ.get("RINGI_BENCH_DUE_DEPLOYMENTS", "200"))
+DEPLOYMENTS = int(os.environ.get("RINGI_BENCH_DUE_DEPLOYMENTS", "200"))
 ENVIRONMENTS = int(os.environ.get("RINGI_BENCH_ENVIRONMENTS", "8"))
 MINUTE = timedelta(seconds=60)
 
@@ -91,7 +91,9 @@ def bench_due_together(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Set RUNS runs their hours within one minute, one application each ENVIRONMENTS of them, and see when each began."""
+    """Schedule DEPLOYMENTS deployments within one minute, one application for each ENVIRONMENTS, and see when each
+    began.
+    """
     from releases.operations.deployment.request import request
     from releases.operations.deployment.schedule import schedule
 
@@ -100,16 +102,16 @@ def bench_due_together(
     settings.RQ_QUEUES = {**settings.RQ_QUEUES, **dict.fromkeys(names, settings.RQ_QUEUES["development"])}
     monkeypatch.setenv("RINGI_QUEUES", ",".join([*settings.QUEUES, *names[1:]]))
     asked = []
-    for number in range(-(-RUNS // ENVIRONMENTS)):
+    for number in range(-(-DEPLOYMENTS // ENVIRONMENTS)):
         own = lay_application(world, number, environments, tmp_path)
-        made = runs.replan(own, runs.release(own), runs.plan(1))
+        made = deployments.replan(own, deployments.release(own), deployments.plan(1))
         with own.acting_as("developer"):
             asked += [request(made.pk, environment_id=one.pk).pk for one in environments]
-    del asked[RUNS:]
-    due = now() + timedelta(seconds=30 + 0.1 * RUNS)
+    del asked[DEPLOYMENTS:]
+    due = now() + timedelta(seconds=30 + 0.1 * DEPLOYMENTS)
     with world.acting_as("developer"):
         for place, pk in enumerate(asked):
-            schedule(pk, at=due + place * MINUTE / RUNS)
+            schedule(pk, at=due + place * MINUTE / DEPLOYMENTS)
     in_time = now() < due
     for name in names:
         queue = django_rq.get_queue(name)
@@ -119,7 +121,7 @@ def bench_due_together(
     until(lambda: len(Worker.all(connection=queue.connection)) >= ENVIRONMENTS, "the workers", 60)
     in_time = in_time and now() < due
     mine = Deployment.objects.filter(pk__in=asked)
-    until(lambda: mine.filter(state="succeeded").count() == RUNS, "the end of all runs", 600)
+    until(lambda: mine.filter(state="succeeded").count() == DEPLOYMENTS, "the end of all deployments", 600)
     began = {
         deployment.pk: began_on_the_target(spec_of(target_of(deployment), None), deployment)
         for deployment in mine.select_related("application", "environment")
@@ -127,9 +129,9 @@ def bench_due_together(
     late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_start_at")]
     whole = (max(began.values()) - due).total_seconds()
     report.add(
-        "many", f"{RUNS} runs due in one minute over {ENVIRONMENTS} environments: due → at work on the target (p50 / p99)",
+        "many", f"{DEPLOYMENTS} deployments due in one minute over {ENVIRONMENTS} environments: due → at work on the target (p50 / p99)",
         spread := Spread.of(late), limit=f"the minute, of which all had begun after {whole:.1f} s", ratio=whole / 60,
-        valid=in_time and len(late) == RUNS == StepAttempt.objects.filter(step__deployment__in=asked, step__ordinal=1).count() and min(late) >= 0,
+        valid=in_time and len(late) == DEPLOYMENTS == StepAttempt.objects.filter(step__deployment__in=asked, step__ordinal=1).count() and min(late) >= 0,
         note=f"one scheduler and {ENVIRONMENTS} workers on these cores; slowest {max(late):.2f} s",
         figures={"late": spread.__dict__, "all_begun_after": whole},
     )  # fmt: skip

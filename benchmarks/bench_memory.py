@@ -1,4 +1,4 @@
-"""What each process of a set-up holds in memory, after it has done some of its work."""
+"""Memory of each process of a set-up, after it has done some of its work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from benchmarks import runs
+from benchmarks import deployments
 from benchmarks.bench_wake import until
 from benchmarks.report import Report
 from config.development.processes import rows
@@ -59,7 +59,7 @@ def answers(address: str, cookie: str = "") -> bool:
 
 
 def bench_memory(world: World, report: Report, children: Any, browsers: Any, quiet: None) -> None:
-    """Start what `make up` starts, look at pages, make a run, and read /proc."""
+    """Start what `make up` starts, look at pages, make a deployment, and read /proc."""
     port = free_port()
     roles = {"ledger_signer": "ledger_signer"} | {
         row.name: "worker" for row in rows(port) if row.name.startswith("worker")
@@ -69,14 +69,14 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
     until(lambda: answers(f"{here}/health/"), "the web server")
     client = browsers("manager")
     cookie = "; ".join(f"{key}={morsel.value}" for key, morsel in client.cookies.items())
-    made = runs.replan(world, runs.release(world), runs.plan(3))
+    made = deployments.replan(world, deployments.release(world), deployments.plan(3))
     pages = ("/admin/", f"/admin/release/{made.pk}/", "/admin/timeline/", "/admin/calendar/")
     seen = [answers(here + page, cookie) for page in pages for _ in range(3)]
-    deployment = runs.scheduled(world, made)
-    until(lambda: Deployment.objects.get(pk=deployment.pk).state == "succeeded", "the end of the run")
+    deployment = deployments.scheduled(world, made)
+    until(lambda: Deployment.objects.get(pk=deployment.pk).state == "succeeded", "the end of the deployment")
     alive = all(child.poll() is None for child in started.values())
     found = {name: megabytes(child.pid) for name, child in started.items()} if alive else {}
-    note = "proportional share (PSS) of the process and its children; idle again after a run and some pages"
+    note = "proportional share (PSS) of the process and its children; idle again after a deployment and some pages"
     valid = all(seen) and alive
     for name, (pss, rss) in found.items():
         worker = name.startswith("worker")

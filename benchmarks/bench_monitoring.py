@@ -1,4 +1,4 @@
-"""Many watches at once: a real scheduler and one real sampling worker against a page that is really asked."""
+"""Many monitoring periods at once: a real scheduler and one real measuring worker against a real page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from releases.queries.monitoring import triggers_of
 from tests.releases.conftest import World
 from tests.releases.metric_sources.pages import Page, Site, site
 
-WATCHES = int(os.environ.get("RINGI_BENCH_MONITORING_PERIODS", "200"))
+PERIODS = int(os.environ.get("RINGI_BENCH_MONITORING_PERIODS", "200"))
 INTERVAL = float(os.environ.get("RINGI_BENCH_MONITORING_INTERVAL", "60"))
 ROUNDS = int(os.environ.get("RINGI_BENCH_MONITORING_ROUNDS", "3"))
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -51,12 +51,12 @@ def cpu(pid: int) -> float:
 
 
 def lay(world: World, page: Site) -> list[MonitoringPeriod]:
-    """Begin WATCHES watches that all fall due in the same moment, the hardest case."""
+    """Begin PERIODS monitoring periods that all fall due in the same moment, the hardest case."""
     deployment = world.verified_run(world.planned(), "development")
     triggers = triggers_of(active_procedure().document)
     with (
         acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")),
-        operation("bench:watches") as op,
+        operation("bench:monitoring") as op,
     ):
         target = world.targets["development"]
         target.options = {"metrics_url": f"{page.base}/metrics"}
@@ -71,14 +71,16 @@ def lay(world: World, page: Site) -> list[MonitoringPeriod]:
                 started_at=begins,
                 next_at=begins,
             )
-            for _ in range(WATCHES)
+            for _ in range(PERIODS)
         ]
         op.about(deployment)
     return made
 
 
 def bench_monitoring(world: World, report: Report, children: Any, page: Site, quiet: None) -> None:
-    """Let all watches fall due together ROUNDS times; how late is each sample, and does any round run into the next."""
+    """Let all periods fall due together ROUNDS times; see how late each measurement is, and whether a round meets the
+    next.
+    """
     queue = django_rq.get_queue("measurements")
     queue.empty()
     earlier = {worker.name for worker in Worker.all(queue=queue)}
@@ -86,22 +88,24 @@ def bench_monitoring(world: World, report: Report, children: Any, page: Site, qu
     until(lambda: {known.name for known in Worker.all(queue=queue)} - earlier, "the worker", 120)
     monitoring_periods = lay(world, page)
     before, began = cpu(scheduler.pid) + cpu(worker.pid), time.monotonic()
-    expected = WATCHES * ROUNDS
-    until(lambda: Measurement.objects.count() >= expected, "the last sample", 60 + ROUNDS * INTERVAL + 5 * INTERVAL)
+    expected = PERIODS * ROUNDS
+    until(
+        lambda: Measurement.objects.count() >= expected, "the last measurement", 60 + ROUNDS * INTERVAL + 5 * INTERVAL
+    )
     used, passed = cpu(scheduler.pid) + cpu(worker.pid) - before, time.monotonic() - began
     late: list[list[float]] = []
     for turn in range(ROUNDS):
         due = monitoring_periods[0].started_at + timedelta(seconds=turn * INTERVAL)
         rows = Measurement.objects.filter(due_at=due).values_list("at", flat=True)
         late.append([(at - due).total_seconds() for at in rows])
-    whole = all(len(row) == WATCHES for row in late)
+    whole = all(len(row) == PERIODS for row in late)
     spread, slowest = Spread.of([value for row in late for value in row]), max(max(row, default=0.0) for row in late)
     report.add(
-        "watches", f"{WATCHES} watches every {INTERVAL:g} s: due → sampled (p50 / p99)", spread,
+        "monitoring", f"{PERIODS} monitoring periods every {INTERVAL:g} s: due → measured (p50 / p99)", spread,
         limit=f"one round lasts {INTERVAL * 1000:.0f} ms", ratio=slowest / INTERVAL, target="slowest < interval",
         met=slowest < INTERVAL, valid=whole,
         note=f"all due in the same moment, {ROUNDS} rounds; slowest {slowest:.1f} s; "
-        f"{1000 * used / expected:.1f} ms of processor a sample, {100 * used / passed:.0f} % of a core; one worker",
+        f"{1000 * used / expected:.1f} ms of processor a measurement, {100 * used / passed:.0f} % of a core; one worker",
         figures={"late": spread.__dict__, "slowest": slowest, "cpu_seconds": used, "seconds": passed,
                  "per_round": [Spread.of(row).__dict__ for row in late if row]},
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""What other audit libraries cost a save, each in a small project and a database of its own, beside ours of the same run."""
+"""The cost of other audit libraries per save, each in a small project and a database of its own, beside ours of the
+same measurement.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def empty_database() -> Iterator[str]:
 
 @pytest.mark.parametrize("peer", PEERS)
 def bench_peer_save(peer: str, empty_database: str, report: Report) -> None:
-    """Save one changed field through the ORM, in a transaction of its own, plain and watched by the library."""
+    """Save one changed field through the ORM, in a transaction of its own, plain and audited by the library."""
     name = f"another library: {peer}"
     if importlib.util.find_spec(PEERS[peer][0]) is None:
         report.add("ledger", name, "absent", note="not installed; `pip install` it beside the others to measure it")

@@ -35,11 +35,11 @@ def bench_rows(
         "My tasks": (reverse("admin:index"), None),
         "release": (reverse("release", args=[world["review"].pk]), PAGE_MS),
         "list of releases": (reverse("admin:releases_release_changelist"), LIST_MS),
-        "list of runs": (reverse("admin:releases_deployment_changelist"), LIST_MS),
+        "list of deployments": (reverse("admin:releases_deployment_changelist"), LIST_MS),
         "search for a version": (reverse("admin:releases_release_changelist") + "?q=1.3.0", None),
         "statistics": (reverse("statistics"), None),
     }
-    beside = {"list of releases": "/plain/releases/release/", "list of runs": "/plain/releases/deployment/"}
+    beside = {"list of releases": "/plain/releases/release/", "list of deployments": "/plain/releases/deployment/"}
     seen: dict[tuple[str, int], tuple[int, Spread, bool, int]] = {}
     theirs: dict[tuple[str, int], tuple[int, Spread, bool, int]] = {}
     for size in SIZES:

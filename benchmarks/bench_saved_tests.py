@@ -34,7 +34,8 @@ CHANGES = int(os.environ.get("RINGI_BENCH_CHANGES", "10000"))
 SECONDS = 5.0
 BASE, BATCH = 1_000_000, 500
 
-# Model, path to the run that is copied, the columns that lead to another copied model, and the operation that made its rows.
+# Model, path to the copied deployment, the columns that lead to another copied model, and the operation that made its
+# rows.
 COPIED: tuple[tuple[Any, str, dict[str, Any], str], ...] = (
     (Release, "deployments", {}, "release:plan"),
     (ChangeEntry, "release__deployments", {"release_id": Release}, "release:plan"),
@@ -42,7 +43,7 @@ COPIED: tuple[tuple[Any, str, dict[str, Any], str], ...] = (
     (Release.editors.through, "release__deployments", {"release_id": Release}, "release:edit"),
     (ApprovalRequest, "deployments", {"release_id": Release}, "release:submit"),
     (ApprovalDecision, "approval_request__deployments", {"approval_request_id": ApprovalRequest}, "approval:approve"),
-    (Deployment, "pk", {"release_id": Release, "consent_id": ApprovalRequest}, "deployment:request"),
+    (Deployment, "pk", {"release_id": Release, "approval_request_id": ApprovalRequest}, "deployment:request"),
     (Step, "deployment", {"deployment_id": Deployment}, "deployment:enqueue"),
     (StepAttempt, "step__deployment", {"step_id": Step}, "step:claim"),
     (MonitoringPeriod, "deployment", {"deployment_id": Deployment}, "deployment:verify"),
@@ -61,7 +62,9 @@ def label(model: Any) -> str:
 
 
 def multiplied(database: str, deployment: int, changes: int) -> None:
-    """Copy the change that a run brought so many times less one, each with the events of an operation of its own."""
+    """Copy the change that a deployment brought so many times less one, each with the events of an operation of its
+    own.
+    """
     keys: dict[Any, list[int]] = {}
     for model, path, _links, _operation in COPIED:
         keys[model] = sorted(set(model._default_manager.filter(**{path: deployment}).values_list("pk", flat=True)))
@@ -74,7 +77,7 @@ def multiplied(database: str, deployment: int, changes: int) -> None:
             with root.transaction():
                 for model, _path, links, operation in COPIED:
                     _copy(root, model, links, keys, begin, last)
-                    _tell(root, model, len(keys[model]), operation, begin, last)
+                    _write_events(root, model, len(keys[model]), operation, begin, last)
                 for operation, object_ in (("release:lock_scope", Release), ("release:submit", Release)):
                     root.execute(
                         f"SELECT count(ringi_write('operation', {_CONTEXT}, '{operation}', '{label(object_)}:' || {BASE} + n, NULL,"
@@ -103,7 +106,7 @@ def _copy(root: Any, model: Any, links: dict[str, Any], keys: dict[Any, list[int
     )
 
 
-def _tell(root: Any, model: Any, rows: int, operation: str, begin: int, last: int) -> None:
+def _write_events(root: Any, model: Any, rows: int, operation: str, begin: int, last: int) -> None:
     table = model._meta.db_table
     written = "ringi_write('row', {0}, '{1}', '{2}:' || t.id, {3}, ringi_canonical({4}), '', '{5}')"
     made = written.format(_CONTEXT, operation, label(model), "NULL", "to_jsonb(t)", "inserted")

@@ -1,4 +1,4 @@
-"""What a step costs beyond its own work: claim, lease, fence, history and ledger, in one process."""
+"""The cost of a step beyond its own work: claim, lease, fence, history and ledger, in one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.db import connection
 
 from audit.actor import Actor, acting
 from audit.models import Event
-from benchmarks import runs
+from benchmarks import deployments
 from benchmarks.report import Report, Spread, repeated
 from environments.targets.base import Parameters, Probe, StepContext, StepType
 from environments.targets.runner import base_environment
@@ -29,7 +29,7 @@ STEPS = int(os.environ.get("RINGI_BENCH_STEPS", "200"))
 
 
 class Nothing(StepType):
-    """A kind that does nothing at all, so that what remains is the executor's own cost."""
+    """A step type that does nothing, so that the executor's own cost remains."""
 
     name: ClassVar[str] = "bench_nothing"
     parameters: ClassVar[type[Parameters]] = Parameters
@@ -41,7 +41,7 @@ class Nothing(StepType):
         return {}
 
     def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
-        """Say that it was done."""
+        """Return that it was done."""
         return Probe.DONE, {}
 
     def describe(self, context: StepContext, parameters: Any) -> list[str]:
@@ -65,7 +65,7 @@ class Statements:
 
 @dataclass(frozen=True)
 class Ran:
-    """A run that was executed: the time from claim to claim, CPU milliseconds a step, and if all was really done."""
+    """An executed deployment: the time from claim to claim, CPU milliseconds a step, and if all was really done."""
 
     cycle: Spread
     cpu: float
@@ -80,11 +80,11 @@ def ticks(pid: int) -> float:
 
 
 def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
-    """Queue a development run and execute it in this process, as a worker's child would."""
+    """Queue a development deployment and execute it in this process, as a worker's child would."""
     from releases.operations.deployment.enqueue import enqueue
     from releases.worker.executor import run_from
 
-    deployment = runs.scheduled(world, runs.replan(world, made, planned))
+    deployment = deployments.scheduled(world, deployments.replan(world, made, planned))
     with acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")):
         enqueue(deployment.pk)
         first = deployment.steps.get(ordinal=1).pk
@@ -97,8 +97,8 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
     attempts = StepAttempt.objects.filter(step__in=rows).order_by("step__ordinal")
     began = list(attempts.values_list("started_at", flat=True))
     labels = [f"releases.Step:{row.pk}" for row in rows]
-    acts = Event.objects.filter(object__in=labels, kind="operation", ledger_entry__isnull=False)
-    counts = [acts.filter(operation=f"step:{verb}").count() for verb in ("claim", "finish")]
+    operations = Event.objects.filter(object__in=labels, kind="operation", ledger_entry__isnull=False)
+    counts = [operations.filter(operation=f"step:{verb}").count() for verb in ("claim", "succeed")]
     count = len(planned["deployment"]) + 1
     valid = counts == [count, count] and len(began) == count and world.fresh(deployment).state == "succeeded"
     valid = valid and all(row.state == "succeeded" for row in rows)
@@ -107,7 +107,7 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
 
 
 def context(root: Path, ordinal: int) -> StepContext:
-    """Return a context like the executor's, for the kind alone."""
+    """Return a context like the executor's, for the step type alone."""
     from environments.targets.base import TargetSpec
 
     return StepContext(
@@ -123,7 +123,7 @@ def bench_own_cost_per_step(
 ) -> None:
     """Run STEPS steps that do nothing through the executor, beside two commits and beside spawning /bin/true."""
     monkeypatch.setattr(step_types, "STEP_TYPES", (*step_types.STEP_TYPES, Nothing()))
-    made = runs.release(world)
+    made = deployments.release(world)
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
         owner.execute("CREATE TABLE IF NOT EXISTS bench_commit (id int PRIMARY KEY, n int)")
         owner.execute("INSERT INTO bench_commit VALUES (1, 0) ON CONFLICT DO NOTHING")
@@ -137,15 +137,15 @@ def bench_own_cost_per_step(
         trip = repeated(STEPS, lambda: plain.execute("SELECT 1"))
     spawn = repeated(STEPS, lambda: subprocess.run(["/bin/true"], env=base_environment(), check=True))
 
-    run_all(world, runs.plan(5, "bench_nothing", {}), made)  # warms plans and caches up
-    bare = run_all(world, runs.plan(STEPS, "bench_nothing", {}), made)
+    run_all(world, deployments.plan(5, "bench_nothing", {}), made)  # warms plans and caches up
+    bare = run_all(world, deployments.plan(STEPS, "bench_nothing", {}), made)
     counted = Statements()
     with connection.execute_wrapper(counted):
-        run_all(world, runs.plan(STEPS, "bench_nothing", {}), made)
+        run_all(world, deployments.plan(STEPS, "bench_nothing", {}), made)
     per_step = {text: round(n / (STEPS + 1), 2) for text, n in counted.seen.items() if n > STEPS / 2}
     statements = sum(per_step.values())
     report.add(
-        "steps", "own cost per step, a kind that does nothing (p50 / p99)", bare.cycle,
+        "steps", "own cost per step, a step type that does nothing (p50 / p99)", bare.cycle,
         limit=f"two commits {commits}", ratio=bare.cycle.p50 / commits.p50, target="p50 ≤ 5 ms",
         met=bare.cycle.p50 <= 5, valid=bare.valid,
         note=f"n={STEPS}; CPU a step {bare.cpu:.1f} ms ours, {bare.cpu_database:.1f} ms PostgreSQL; {statements:.0f}"
@@ -154,7 +154,7 @@ def bench_own_cost_per_step(
                  "statements_per_step": dict(sorted(per_step.items(), key=lambda item: -item[1]))},
     )  # fmt: skip
 
-    whole = run_all(world, runs.plan(STEPS), made)
+    whole = run_all(world, deployments.plan(STEPS), made)
     kind, taken = Command(), []
     (alone := tmp_path / "alone").mkdir()
     for ordinal in range(STEPS):

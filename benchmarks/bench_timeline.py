@@ -40,7 +40,7 @@ FROM generate_series(%s::bigint, %s::bigint) AS n
 
 
 def fill(database: str, begin: int, end: int) -> None:
-    """Write events `begin` to `end` of everyday kinds through the ledger's own function."""
+    """Write events `begin` to `end` of everyday types through the ledger's own function."""
     name = conninfo_to_dict(database)["dbname"]
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
         for start in range(begin, end, BATCH):
@@ -49,8 +49,8 @@ def fill(database: str, begin: int, end: int) -> None:
         root.execute("VACUUM ANALYZE audit_event, audit_ledgerentry")
 
 
-def questions() -> dict[str, str]:
-    """Return name → what is asked of the timeline."""
+def query_strings() -> dict[str, str]:
+    """Return name → query string of the timeline."""
     return {
         "all": "",
         "person": "?account=1007",
@@ -72,7 +72,7 @@ def bench_timeline(
     for size in SIZES:
         fill(database, at, size)
         at = size
-        for name, query in questions().items():
+        for name, query in query_strings().items():
             queries, spread, fine = look(client, reverse("timeline") + query)
             few = before.setdefault(name, spread)
             bounded = name == "words nowhere"  # reads SCAN events and says so

@@ -1,4 +1,4 @@
-"""From the hour that was set to the first step running, with a real scheduler and a real idle worker."""
+"""From the scheduled start to the first step running, with a real scheduler and a real idle worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import django_rq
 from rq import Worker
 
 from audit.clock import now
-from benchmarks import runs
+from benchmarks import deployments
 from benchmarks.report import Report, Spread, repeated
 from environments.targets.base import TargetSpec
 from environments.targets.target import journal_lines
@@ -23,7 +23,7 @@ from releases.queries.target_spec import spec_of
 from releases.worker.context import target_of
 from tests.releases.conftest import World
 
-RUNS = int(os.environ.get("RINGI_BENCH_DEPLOYMENTS", "30"))
+DEPLOYMENTS = int(os.environ.get("RINGI_BENCH_DEPLOYMENTS", "30"))
 LEAD = timedelta(seconds=2)
 
 
@@ -43,21 +43,21 @@ def began_on_the_target(target: TargetSpec, deployment: Deployment) -> datetime:
 
 
 def bench_due_to_running(world: World, report: Report, children: Any, quiet: None) -> None:
-    """Set RUNS runs an hour shortly ahead, one after the other, and see when each had begun on its target."""
+    """Schedule DEPLOYMENTS deployments shortly ahead, one after the other, and see when each had begun on its target."""
     queue = django_rq.get_queue("development")
     queue.empty()
     earlier = {worker.name for worker in Worker.all(queue=queue)}
     children("manage.py", "scheduler")
     children("manage.py", "worker", "development")
     until(lambda: {worker.name for worker in Worker.all(queue=queue)} - earlier, "the worker")
-    made = runs.replan(world, runs.release(world), runs.plan(1))
+    made = deployments.replan(world, deployments.release(world), deployments.plan(1))
     total, claiming, ahead, late = [], [], [], 0
-    for _ in range(RUNS + 2):
-        deployment = runs.scheduled(world, made, at=now() + LEAD)
+    for _ in range(DEPLOYMENTS + 2):
+        deployment = deployments.scheduled(world, made, at=now() + LEAD)
         late += now() + AHEAD > deployment.scheduled_start_at
         until(
             lambda deployment=deployment: Deployment.objects.get(pk=deployment.pk).state == "succeeded",
-            "the end of the run",
+            "the end of the deployment",
         )
         first = deployment.steps.get(ordinal=1)
         due, claimed = deployment.scheduled_start_at, StepAttempt.objects.get(step=first).started_at
@@ -71,8 +71,8 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
     report.add(
         "wake", "due → first step at work on its target (p50 / p99)", spread,
         limit=f"due → claim begins {claimed}", target="p50 ≤ 30, p99 ≤ 60 ms",
-        met=spread.p50 <= 30 and spread.p99 <= 60, valid=spread.count == RUNS and not late and min(claiming) >= 0,
-        note=f"n={RUNS}; queued {queued} before it, its source looked at before that ({looking.p50:.0f} ms); from the"
+        met=spread.p50 <= 30 and spread.p99 <= 60, valid=spread.count == DEPLOYMENTS and not late and min(claiming) >= 0,
+        note=f"n={DEPLOYMENTS}; queued {queued} before it, its source looked at before that ({looking.p50:.0f} ms); from the"
         " hour on the gates again, the claim's commit, the target's lock",
         figures={"total": spread.__dict__, "due_to_claim": claimed.__dict__, "ahead": queued.__dict__,
                  "observe": looking.__dict__},

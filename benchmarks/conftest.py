@@ -23,7 +23,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Iterator[Report]:
-    """The rows of this run; printed and written when the last measurement has ended."""
+    """The rows of all measurements; printed and written when the last one has ended."""
     made = Report()
     yield made
     made.show()

@@ -15,7 +15,7 @@ TEMPLATES = Path(contrib.__file__).parent / "templates"
 
 
 class PlainSite(admin.AdminSite):
-    """A site that whoever is signed in may read."""
+    """A site that every signed-in account may read."""
 
     def has_permission(self, request: Any) -> bool:
         """Everybody may."""
@@ -23,7 +23,7 @@ class PlainSite(admin.AdminSite):
 
 
 class Plain(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A list that whoever may look sees."""
+    """A list that every account with permission may read."""
 
     list_per_page = 50
 

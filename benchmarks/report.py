@@ -1,4 +1,4 @@
-"""The table of a run: rows are added by the measurements, printed at the end, and kept as report.json."""
+"""The table of all measurements: rows are added by the measurements, printed at the end, and kept as report.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Spread:
-    """What repeated measurements of one thing look like; milliseconds."""
+    """Percentiles of repeated measurements of one thing, in milliseconds."""
 
     p50: float
     p99: float
@@ -72,7 +72,7 @@ class Row:
 
 
 class Report:
-    """Collects the rows of a run."""
+    """Collects the rows of all measurements."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []

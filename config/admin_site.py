@@ -31,7 +31,9 @@ class RingiAdminSite(UnfoldAdminSite):
 
 
 class RingiAdminConfig(SimpleAdminConfig):
-    """Installs the site in place of Django's; config/urls.py fills it, so that only who serves pages has them in memory."""
+    """Installs the site in place of Django's; config/urls.py fills it, so that only the web process has the pages in
+    memory.
+    """
 
     default_site = "config.admin_site.RingiAdminSite"
 

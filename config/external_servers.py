@@ -65,7 +65,7 @@ def external_servers(fresh: bool, programs: Callable[[], Path]) -> Servers | Non
 
 
 def _empty(url: str, app_role: str) -> None:
-    """Empty a database that is not ours to drop; one with tables that no demo made is refused."""
+    """Empty an external database, which can't be dropped; one with tables that no demo made is refused."""
     with psycopg.connect(url) as owner:
         found = owner.execute(
             "SELECT shobj_description(oid, 'pg_database'), EXISTS (SELECT FROM pg_tables"

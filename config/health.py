@@ -1,4 +1,6 @@
-"""What probes and monitoring ask: does the database answer, is anything unresponsive? Needs neither scheduler nor workers."""
+"""Probes and metrics: whether the database answers and whether a process is unresponsive. They need neither scheduler
+nor workers.
+"""
 
 import contextlib
 import hmac
@@ -41,7 +43,7 @@ def queue_answers() -> bool:
 
 
 def _found() -> dict[str, bool | str]:
-    """Return whether each part answers, and why the database does not; without it nobody knows of the others."""
+    """Return whether each part answers, and why the database does not; without it the others are unknown."""
     fault, queue = database_fault(), queue_answers()
     unresponsive = {"scheduler", "ledger_signer", "workers", "ledger"}
     if fault != DOWN:
@@ -53,19 +55,21 @@ def _found() -> dict[str, bool | str]:
 
 
 def health(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when the database can be read and written: pages work then, and nothing is lost without the rest. Else 503."""
+    """Answer 200 when the database can be read and written: pages work then, and nothing is lost without the rest. Else
+    503.
+    """
     found = _found()
     return JsonResponse(found, status=200 if found["database"] else 503)
 
 
 def health_of_work(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when everything is at work, else 503: for the probe that calls somebody."""
+    """Answer 200 when everything is at work, else 503: for the probe that pages somebody."""
     found = _found()
     return JsonResponse(found, status=200 if found["ok"] else 503)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer the same in figures, as Prometheus reads them, to whoever has the token; without one there is no page."""
+    """Answer the same as metrics of Prometheus to a caller with the token; without a token setting there is no page."""
     if not settings.METRICS_TOKEN:
         return HttpResponse(status=404)
     given = request.headers.get("Authorization", "").encode()
@@ -82,7 +86,9 @@ PROBES = {"/health/": health, "/health/work/": health_of_work, "/metrics": metri
 
 
 class ProbeMiddleware:
-    """Answers probes before anything else: they come by address instead of name, without TLS, and when the database is down."""
+    """Answers probes before anything else: they come by address instead of name, without TLS, and when the database is
+    down.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -99,7 +105,7 @@ class ProbeMiddleware:
 
 
 def error_page(request: HttpRequest) -> HttpResponse:
-    """Answer an exception that nobody caught: 503 when the database is the cause, else 500."""
+    """Answer an uncaught exception: 503 when the database is the cause, else 500."""
     status = 503 if is_unavailable(sys.exception()) else 500
     response = HttpResponse(loader.get_template("500.html").render({"status": status}), status=status)
     if status == 503:

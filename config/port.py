@@ -10,8 +10,8 @@ FIRST_PORT = 8000
 
 
 def bind_port(wanted: str | None, say: Callable[[str], None]) -> socket.socket:
-    """Bind the port asked for, or the first free one from 8000 on, and listen; the caller keeps the socket until its end,
-    so that nobody else answers at the address that is announced. Raises Unavailable.
+    """Bind the port asked for, or the first free one from 8000 on, and listen; the caller keeps the socket until its
+    end, so that no other process answers at the announced address. Raises Unavailable.
     """
     if wanted is not None and not (wanted.isdecimal() and 0 < int(wanted) < 65536):
         raise Unavailable(f"RINGI_PORT={wanted} is not a port number")

@@ -1,4 +1,4 @@
-"""Where Redis is: REDIS_URL as it is given, or as sentinels who know which server is the master at the moment.
+"""The address of Redis: REDIS_URL itself, or the present master from the sentinels that it names.
 
 Behind sentinels it is `redis+sentinel://user:password@host:26379,other:26379/MASTER/0`, or `rediss+sentinel://` where
 all of them speak TLS. Imported by the settings, so it knows none.
@@ -20,12 +20,12 @@ ANSWER_SECONDS = 5.0
 
 
 class NoAddress(ValueError):
-    """The text is not an address of sentinels; the message says how one looks."""
+    """The text is not an address of sentinels; the message shows the form."""
 
 
 @dataclass(frozen=True)
 class Behind:
-    """What an address of sentinels says: who they are, the master's name, its database and account, and whether by TLS."""
+    """The parts of an address of sentinels: hosts, the master's name, its database and account, and whether by TLS."""
 
     sentinels: tuple[tuple[str, int], ...]
     master: str
@@ -74,7 +74,7 @@ def _host(text: str) -> tuple[str, int]:
 
 
 def queue_settings(url: str, own_password: str = "") -> dict[str, Any]:
-    """Return the part of RQ_QUEUES that says where the server is, in django-rq's own words."""
+    """Return the part of RQ_QUEUES that names the server, in django-rq's own keys."""
     found = behind(url, own_password)
     if found is None:
         return {"URL": url}

@@ -1,4 +1,4 @@
-"""What each answer tells the browser: whose scripts it may run, and that it keeps no copy of the page."""
+"""Headers of each answer: the scripts that the browser may run, and that it keeps no copy of the page."""
 
 from typing import Any
 

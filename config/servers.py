@@ -1,4 +1,4 @@
-"""The addresses of PostgreSQL, one for each database role, and of Redis, as child processes are told them."""
+"""The addresses of PostgreSQL, one for each database role, and of Redis, as child processes get them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class Servers:
     auditor_url: str
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell a child process where the servers are."""
+        """Return the variables that name the servers to a child process."""
         return {
             "DATABASE_URL": self.app_url,
             "DATABASE_OWNER_URL": self.owner_url,

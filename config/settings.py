@@ -91,11 +91,11 @@ def _database() -> dict[str, Any]:
     database: dict[str, Any] = env.db_url("DATABASE_URL")
     if not database["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (15 or newer)")
-    # A machine that is cut off says no goodbye. Both ends notice within 20 s: else PostgreSQL would keep its locks, the
-    # acting scheduler's among them, for the two hours of the system, and the process would wait for an answer as long.
+    # Both ends notice a lost connection within 20 s. Otherwise PostgreSQL would keep its locks, the active scheduler's
+    # among them, for the two hours of the system's default, and the process would wait for an answer as long.
     spans = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}
     there = " ".join(f"-c {name if 'tcp' in name else f'tcp_{name}'}={value}" for name, value in spans.items())
-    # Planned for its values each time: a plan for any values reads a million ended runs in search of the five that wait.
+    # Planned for its values each time: a generic plan reads a million ended deployments to find the five that wait.
     there += " -c plan_cache_mode=force_custom_plan"
     named = {"application_name": env.str("RINGI_PROCESS", "ringi"), "connect_timeout": 5, "options": there}
     # A statement that comes again and again is read and its names are looked up once for each connection.
@@ -136,7 +136,7 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "rates": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": [REDIS_URL],  # a list: sentinels are told apart by commas
+        "LOCATION": [REDIS_URL],  # a list: commas separate the sentinels
         "KEY_PREFIX": "ringi",
         "OPTIONS": {
             "pool_class": "config.queue_server.CachePool",
@@ -148,7 +148,7 @@ CACHES = {
 }
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
 FISCAL_YEAR_START_MONTH = env.int("RINGI_FISCAL_YEAR_START_MONTH", 4)
-# Files of one call that uploads evidence; its action refuses more.
+# Files of one call that uploads evidence; the operation refuses more.
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 # Calls per token and span (s, m, h). The demo looks ten times a second.
 API_RATE_LIMIT = env.str("RINGI_API_RATE_LIMIT", "1200/m" if TRIAL else "120/m")
@@ -157,7 +157,8 @@ API_RATE_LIMIT = env.str("RINGI_API_RATE_LIMIT", "1200/m" if TRIAL else "120/m")
 LEASE_DURATION = env.float("RINGI_LEASE_DURATION", 15.0)
 HEARTBEAT_INTERVAL = env.float("RINGI_HEARTBEAT_INTERVAL", 5.0)
 POLL_INTERVAL = env.float("RINGI_POLL_INTERVAL", 1.0)
-# The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the signer's.
+# The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the
+# signer's.
 LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
 # After so many seconds without a heartbeat the scheduler, the ledger signer, or a queue where work waits, is called
 # unresponsive; 0: never.
@@ -209,8 +210,8 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = REAUTHENTICATION_TIMEOUT
-# Sign-ins are counted by axes alone, by name and address together: nobody is locked out by others, whether behind the
-# same address or under the same name. login_failed counts the second factors of whoever has given a password.
+# Sign-ins are counted by axes alone, by name and address together: others cannot lock an account out, neither behind
+# the same address nor under the same name. login_failed counts second factors after a right password.
 ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "", "login_failed": "5/300s/key"}
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

@@ -1,4 +1,6 @@
-"""URLs: the admin with its own pages, the verbs, sign-in and the API. Probes are answered before, in config/health.py."""
+"""URLs: the admin with its own pages, the operations, sign-in and the API. Probes are answered before, in
+config/health.py.
+"""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required

@@ -12,7 +12,7 @@ class WebLogger(Logger):
     """Writes JSON where RINGI_LOG_FORMAT asks for it."""
 
     def setup(self, cfg: Any) -> None:
-        """Set up as gunicorn does, then put the form in."""
+        """Set up as gunicorn does, then set the format."""
         super().setup(cfg)
         if os.environ.get("RINGI_LOG_FORMAT") == "json":
             for handler in self.error_log.handlers:

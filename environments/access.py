@@ -1,4 +1,4 @@
-"""One question, `may(account, permission, environment)`, answered from grants; and the backend by which has_perm agrees."""
+"""Permission checks: `may(account, permission, environment)` reads the grants, and the backend makes has_perm agree."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -42,7 +42,7 @@ def may(account: Account | None, permission: str, environment: Environment | Non
 
 
 def current_account() -> Account:
-    """Return the account that operations; raises NotPermitted when a process acts and not an account."""
+    """Return the account of the actor; raises NotPermitted when the actor is a process."""
     actor = current()
     if actor.account_id is None:
         raise NotPermitted(_("This operation needs a personal account or a service account."))
@@ -61,7 +61,7 @@ def require(permission: str, environment: Environment | None = None) -> Account:
 
 
 def lacking(permission: str, environment: Environment | None = None, account: Account | None = None) -> NotPermitted:
-    """Return the refusal that names a missing right of an account (None: whoever acts) in the reader's words."""
+    """Return the refusal that names a missing right of an account (None: the actor) in the reader's words."""
     text = _("You do not have the permission “%(permission)s”.")
     if environment is not None:
         text = _("You do not have the permission “%(permission)s” in %(environment)s.")
@@ -70,7 +70,9 @@ def lacking(permission: str, environment: Environment | None = None, account: Ac
 
 
 def require_still(first: Account | None, permission: str, environment: Environment | None = None) -> None:
-    """Raise GateNotPassed where the first of two persons may no longer do what they proposed; None: a command proposed it."""
+    """Raise GateNotPassed where the first of two persons may no longer do what they requested; None: a command
+    requested it.
+    """
     if first is not None and not may(first, permission, environment):
         text = _(
             "%(name)s, who requested this, no longer has the permission. Cancel this request and submit a new one."
@@ -79,7 +81,9 @@ def require_still(first: Account | None, permission: str, environment: Environme
 
 
 def undecided(account: Account) -> str:
-    """Return why the deciding roles of an account do not count now, in words; empty where they do, or where it has none."""
+    """Return why the deciding roles of an account do not count now, in words; empty where they do, or where it has
+    none.
+    """
     if may_decide(account) or not AccessGrant.objects.lasting().filter(account=account, role__in=DECIDING).exists():
         return ""
     if account.enrolled_at is None:
@@ -96,7 +100,7 @@ def may_decide(account: Account) -> bool:
 
 
 def require_part() -> Account:
-    """Return the acting account; raises NotPermitted for one that only audits: he takes no part in what he audits."""
+    """Return the acting account; raises NotPermitted for one that only audits, since auditors take no part in releases."""
     account = current_account()
     if roles_of(account) == {"auditor"}:
         raise NotPermitted(_("A person who holds only the auditor role cannot take part in the work that they audit."))
@@ -153,9 +157,9 @@ def roles_by_person(
 ) -> dict[str, set[str]]:
     """Return person key → the roles that the person holds at a time (None: now), in one environment or anywhere.
 
-    An absent person's roles are the delegate's, who is one person still. right: who does not have it there does not count;
-    without: grants that do not; kept_out: persons who do not, and for whom no delegate acts; absences: further ones (absent,
-    delegate).
+    A delegate, who is still one person, has the absent person's roles. right: count only persons with it there;
+    without: grants left out; kept_out: persons left out, for whom no delegate counts either; absences: further ones
+    (absent, delegate).
     """
     grants = AccessGrant.objects.in_effect(at).filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without))
     grants = _there(grants, environment)
@@ -177,14 +181,14 @@ def roles_by_person(
 
 
 def absent_persons_of(account: Account) -> list[Account]:
-    """Return the persons for whom an account acts now. It goes no further: not for those whom they stand in for."""
+    """Return the persons whose delegate an account is now, but not the persons whose delegates those are."""
     return list(
         Account.objects.filter(delegations__in=Delegation.objects.in_effect().filter(delegate=account)).order_by("pk")
     )
 
 
 def delegates_for(accounts: Iterable[Account]) -> list[Account]:
-    """Return the persons who act now for any of these accounts."""
+    """Return the persons who are now delegates of any of these accounts."""
     absences = Delegation.objects.in_effect().filter(delegator__in=list(accounts))
     return list(Account.objects.filter(delegations_received__in=absences).distinct().order_by("pk"))
 
@@ -205,9 +209,9 @@ def has_factor(actor: Actor) -> bool:
 
 
 def require_factor(environment: Environment | None) -> None:
-    """Ask for a proof by a second factor where the environment demands it; raises SecondFactorRequired with a sentence.
+    """Demand a second factor where the environment requires it; raises SecondFactorRequired with a sentence.
 
-    An operation asks it of each operation that signs, for what the operation is about (environments/signing.py).
+    Every operation that signs calls it for the rows that it is about (environments/signing.py).
     """
     if environment is not None and environment.requires_two_factor and not has_factor(current()):
         text = _("%(environment)s requires two-factor authentication for each signature.")
@@ -220,10 +224,10 @@ def require_factor_anywhere() -> None:
 
 
 class GrantBackend(ModelBackend):
-    """Password sign-in for persons, and has_perm from grants: everybody with a role may look, nobody may edit rows."""
+    """Password sign-in for persons, and has_perm from grants: every role may look, none may edit rows."""
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **rest: Any) -> Any:
-        """Check a password; the name is read as it is counted, so that full-width letters reach the same account."""
+        """Check a password; the name is normalised, so that full-width letters reach the same account."""
         if username is not None:
             asked = sign_in_name(str(username))
             known = Account.objects.filter(username__iexact=asked).values_list("username", flat=True).first()
@@ -231,7 +235,7 @@ class GrantBackend(ModelBackend):
         return super().authenticate(request, username=username, password=password, **rest)
 
     def user_can_authenticate(self, user: Any) -> bool:
-        """Refuse closed accounts and service accounts; those come by token."""
+        """Refuse deactivated accounts and service accounts, which use tokens."""
         return super().user_can_authenticate(user) and user.kind == Account.Kind.PERSON
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
@@ -243,5 +247,5 @@ class GrantBackend(ModelBackend):
         return may(user_obj, "read")
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        """Return nothing: rights are asked one by one."""
+        """Return nothing: permissions are checked one by one."""
         return set()

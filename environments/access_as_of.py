@@ -1,6 +1,7 @@
-"""Who might do what at a past moment, told by the ledger alone; `environments.access` answers for now.
+"""Permissions at a past moment, read from the ledger alone; `environments.access` answers for now.
 
-Rules, grants, delegates and accounts are read as they were; what a level or a role means is code, and so as it is today.
+Rules, grants, delegates and accounts are read as they were; what a level or a role means is code, and so as it is
+today.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ class Person:
 
 
 class AccessAsOf:
-    """The history of access, read once and asked for any moment; it holds what few people cause, not what runs cause."""
+    """The history of access, read once and asked for any moment; it holds what few people cause, not what deployments
+    cause.
+    """
 
     def __init__(self, until: datetime | None = None) -> None:
         """until: read no further; moments after it are answered as at it."""
@@ -64,7 +67,7 @@ class AccessAsOf:
 
     @cached_property
     def delegates(self) -> dict[str, Life]:
-        """Who stood in for whom."""
+        """The delegations."""
         return self._lives("Delegation")
 
     @cached_property
@@ -94,7 +97,7 @@ class AccessAsOf:
         return {(cell["role"], cell["environment_id"]): cell["level"] for cell in cells}
 
     def held(self, moment: datetime, account: int | None = None) -> list[Held]:
-        """Return the roles in force at a moment, of everyone or of one account, without those of delegates."""
+        """Return the roles in effect at a moment, of everyone or of one account, without those of delegates."""
         found = []
         for life in self.grants.values():
             grant = life.at(moment)
@@ -108,7 +111,7 @@ class AccessAsOf:
         return found
 
     def stood_in_for(self, account: int, moment: datetime) -> list[int]:
-        """Return the accounts for which one was a delegate in force."""
+        """Return the accounts whose delegate an account was."""
         found = []
         for life in self.delegates.values():
             past = life.at(moment)
@@ -119,7 +122,7 @@ class AccessAsOf:
         return found
 
     def with_delegates(self, moment: datetime) -> list[Held]:
-        """Return all roles in force, and again those that delegates had in somebody's place."""
+        """Return all roles in effect, and again those that delegates had in somebody's place."""
         found = self.held(moment)
         people = {held.account for held in found}
         for life in self.delegates.values():
@@ -174,12 +177,12 @@ def allows(held: Held, permission: str, environment: int | None, levels: dict[tu
 
 
 def _counts(values: dict[str, Any], moment: datetime) -> bool:
-    """Tell whether a grant or a delegate counts at a moment: confirmed, begun, not ended, not withdrawn."""
+    """Tell whether a grant or a delegate counts at a moment: confirmed, begun, not ended, not revoked."""
     begins, until = moment_of(values["starts_at"]), moment_of(values["until"])
-    confirmed, withdrawn = moment_of(values["confirmed_at"]), moment_of(values["revoked_at"])
+    confirmed, revoked = moment_of(values["confirmed_at"]), moment_of(values["revoked_at"])
     return (
         confirmed is not None
-        and withdrawn is None
+        and revoked is None
         and begins is not None
         and begins <= moment
         and (until is None or until > moment)
@@ -187,7 +190,7 @@ def _counts(values: dict[str, Any], moment: datetime) -> bool:
 
 
 def once_protected() -> set[int]:
-    """Return the environments that are protected, and those that were so at some time, as the ledger tells."""
+    """Return the environments that are protected, and those that were so at some time by the ledger."""
     lives = as_of.lives_of(Environment._meta.label)
-    told = {int(pk) for pk, life in lives.items() if any(past.values.get("protected") for past in life.states)}
-    return told | set(Environment.objects.filter(protected=True).values_list("pk", flat=True))
+    protected = {int(pk) for pk, life in lives.items() if any(past.values.get("protected") for past in life.states)}
+    return protected | set(Environment.objects.filter(protected=True).values_list("pk", flat=True))

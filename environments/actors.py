@@ -31,7 +31,7 @@ ASSERTION = "ringi_assertion"
 
 
 def person(account: Account, *, channel: str = "admin", address: str = "", request_id: str = "") -> Actor:
-    """Return the actor for an account that has not proved its identity anew (it cannot sign)."""
+    """Return the actor for an account without a fresh proof of identity (it cannot sign)."""
     return Actor(
         account_id=account.pk,
         name=str(account),
@@ -51,12 +51,12 @@ def visitor(address: str, request_id: str = "") -> Actor:
 
 
 def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
-    """Return when the owner of a session last proved who they are for a signature, by what, and what their passkey signed:
-    the fields of Actor. Empty when they have not, or have signed with it since: each signature takes a proof of its own, and
-    a sign-in is none (21 CFR 11.200).
+    """Return when the owner of a session last proved who they are for a signature, by what, and what their passkey
+    signed: the fields of Actor. Empty when they have not, or have signed with it since: each signature takes a proof of
+    its own, and a sign-in is none (21 CFR 11.200).
 
-    The methods are those of the last REAUTHENTICATION_TIMEOUT, joined in their order: `password`, `totp+password`, `webauthn`. A
-    passkey counts once, for what it signed.
+    The methods are those of the last REAUTHENTICATION_TIMEOUT, joined in their order: `password`, `totp+password`,
+    `webauthn`. A passkey counts once, for what it signed.
     """
     oldest, assertion = datetime.now(UTC).timestamp() - settings.REAUTHENTICATION_TIMEOUT, session.get(ASSERTION)
     fresh = [
@@ -75,7 +75,7 @@ def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ActorMiddleware:
-    """Set the actor for the time of one request; a visitor without account gets none, so that he can change nothing."""
+    """Set the actor for the time of one request; a visitor without account gets none and can change nothing."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -5,13 +5,13 @@ from django.utils.translation import gettext_lazy as _
 
 
 class EnvironmentsConfig(AppConfig):
-    """What runs where, and who may."""
+    """The app of environments, accounts and access."""
 
     name = "environments"
     verbose_name = _("Environments")
 
     def ready(self) -> None:
-        """Let the operation ask of each signature whether it needs a second factor, and the ledger learn of new passkeys."""
+        """Register the check for a second factor with signatures, and write new passkeys into the ledger."""
         from audit.operation import add_signature_check
         from environments import passkeys  # noqa: F401  it listens
         from environments.signing import require_factor

@@ -1,4 +1,4 @@
-"""Rows that many others point at, read once and given to each of them, instead of joined to each by the database."""
+"""Attaching related rows: each is read once and set on all rows that point at it, instead of joined to each."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

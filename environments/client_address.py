@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponseBase
 class AddressMiddleware:
     """Put the client's address where everything looks for it: ledger, sign-in limits, rates of the API.
 
-    Each of the RINGI_PROXY_COUNT proxies adds to the end of X-Forwarded-For whom it was called by, so that the address
-    which the first of them saw is that many from the end; what stands before it anyone may have written. A header that
+    Each of the RINGI_PROXY_COUNT proxies appends its caller's address to X-Forwarded-For. So the address that the first
+    proxy saw is that many from the end; a client may forge what stands before it. A header that
     is shorter or holds no address changes nothing.
     """
 
@@ -29,7 +29,7 @@ class AddressMiddleware:
 
 
 def forwarded(header: str, proxies: int) -> str:
-    """Return the address that the first of so many proxies saw, or "" when the header does not tell."""
+    """Return the address that the first of so many proxies saw, or "" when the header does not say."""
     named = [part.strip() for part in header.split(",")]
     if len(named) < proxies:
         return ""

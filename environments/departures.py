@@ -1,20 +1,22 @@
-"""What must still be possible once people have lost roles: asked inside each operation that takes them away, before it does."""
+"""Checks before roles end: every operation that ends grants calls them, so that approvals remain possible."""
 
 from collections.abc import Callable, Collection
 
 from audit.operation import Operation
 
 DepartureCheck = Callable[[Operation, Collection[int], bool], None]
-_asked: list[DepartureCheck] = []
+_checks: list[DepartureCheck] = []
 
 
-def ask_of_departures(check: DepartureCheck) -> None:
-    """Have `question(act, grants, refuses)` called before grants end; it raises an OperationRefused. Apps call it at start."""
-    if check not in _asked:
-        _asked.append(check)
+def add_departure_check(check: DepartureCheck) -> None:
+    """Register `check(op, grants, refuses)`, called before grants end, which raises an OperationRefused. Apps call this
+    at start.
+    """
+    if check not in _checks:
+        _checks.append(check)
 
 
-def leaving(op: Operation, grants: Collection[int], *, refuses: bool) -> None:
-    """Ask whether these grants may end, inside an open operation. refuses: the operation can be refused; else it only warns."""
-    for check in _asked:
+def check_departures(op: Operation, grants: Collection[int], *, refuses: bool) -> None:
+    """Check whether these grants may end, inside an open operation. refuses: a check can refuse; else it only warns."""
+    for check in _checks:
         check(op, grants, refuses)

@@ -1,4 +1,6 @@
-"""What differs between two configurations or two sets of settings, for people's eyes; secrets only as same or different."""
+"""Differences between two configurations or two sets of settings, for display; secrets only as same or
+different.
+"""
 
 import json
 import shlex
@@ -24,7 +26,7 @@ class Row:
 
 
 def difference(left: ConfigurationVersion | None, right: ConfigurationVersion | None) -> list[Row]:
-    """Return a row for each key of either, in order. What is secret on one side is shown on neither."""
+    """Return a row for each key of either, in order. A value that is secret on one side is shown on neither."""
     return [
         _row(key, left, right) for key in sorted({*_keys(left), *_keys(right)})
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Signing with a passkey: its challenge is made of what is signed, and its answer is kept with the signature.
 
-The public keys stand in the ledger (`account:add_passkey`), so that anybody with an export can check what was signed with
-them: audit/offline/ringi_verify.py does, and docs/reference/ledger.md says how.
+The public keys stand in the ledger (`account:add_passkey`), so that anybody with an export can check what was signed
+with them: audit/offline/ringi_verify.py does, and docs/reference/ledger.md says how.
 """
 
 import json
@@ -84,7 +84,7 @@ def note_passkey(user: Any, authenticator: Authenticator, **_rest: Any) -> None:
 
 
 def jwk_of(key: CoseKey) -> dict[str, str]:
-    """Return a public key as a JSON Web Key (RFC 7517); of a kind that no verifier of ours reads, only its COSE number."""
+    """Return a public key as a JSON Web Key (RFC 7517); of a type that no verifier reads, only its COSE number."""
     match key.get(3):
         case -7:
             return {"kty": "EC", "crv": "P-256", "x": websafe_encode(key[-2]), "y": websafe_encode(key[-3])}

@@ -27,7 +27,7 @@ LEVEL_CHOICES = [
 # A grant of one of these needs a second person.
 DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator", "ci"})
 
-# What people may ask for, for some hours: an administrator is none for hours, and CI is no person.
+# Roles that people may request for some hours: not the administrator, and not CI, which is no person.
 ASKED_FOR = frozenset(role for role, _label in ROLE_CHOICES) - {"administrator", "ci"}
 
 LEVELS: dict[str, frozenset[str]] = {
@@ -171,7 +171,9 @@ PERMISSION_LABELS = {
 
 
 def in_environment(permission: str) -> bool:
-    """Tell whether a permission is one in an environment. Raises LookupError for an unknown key, which would only ever deny."""
+    """Tell whether a permission is one in an environment. Raises LookupError for an unknown key, which would only ever
+    deny.
+    """
     if permission not in PERMISSION_LABELS:
         raise LookupError(f"{permission!r} is the key of no permission")
     return permission in ENVIRONMENT_PERMISSIONS

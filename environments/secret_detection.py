@@ -1,4 +1,5 @@
-"""Finds passwords and other secrets in what is kept in clear: settings, plain configuration values, steps of a procedure.
+"""Finds passwords and other secrets in what is kept in clear: settings, plain configuration values, steps of a
+procedure.
 
 What is found is refused where it is entered, because the ledger keeps it for good; secrets belong into a configuration.
 """
@@ -31,7 +32,7 @@ def has_password(value: str) -> bool:
 
 
 def reveals_secret(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the dotted name of each value that is, or seems to be, a secret in clear; the secret itself is not told."""
+    """Yield the dotted name of each value that is, or seems to be, a secret in clear; the secret itself is not yielded."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from reveals_secret(part, f"{name}.{key}" if name else str(key))

@@ -1,4 +1,4 @@
-"""allauth's adapters: nobody signs up by himself, each sign-in is an event, and second factors are kept encrypted."""
+"""allauth's adapters: there is no self sign-up, each sign-in is an event, and second factors are kept encrypted."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     "Administrators create accounts."
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Say no."""
+        """Refuse sign-up."""
         return False
 
     def post_login(self, request: HttpRequest, user: Any, **rest: Any) -> Any:
@@ -50,8 +50,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             record_refusal("session:sign_in", _("The name or the password is not right."), object=f"name:{name}")
 
     def reauthenticate(self, user: Any, password: str) -> bool:
-        """Check the password of the signed-in person. They stay signed in when its stored form is renewed with it, as after
-        an upgrade of Django.
+        """Check the password of the signed-in person. They stay signed in when its stored form is renewed with it, as
+        after an upgrade of Django.
         """
         right: bool = super().reauthenticate(user, password)
         if right:
@@ -66,7 +66,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         record_event("account:change_password", object=f"environments.Account:{user.pk}")
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
-        """Lead on to the first page."""
+        """Return the first page."""
         return reverse("admin:index")
 
 
@@ -116,5 +116,5 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 
 @login_not_required
 def closed(request: HttpRequest, **rest: Any) -> HttpResponse:
-    """Answer 404 in place of allauth's pages for signing up, e-mail and lost passwords, which nobody has here."""
+    """Answer 404 in place of allauth's pages for signing up, e-mail and lost passwords, which do not exist here."""
     raise Http404

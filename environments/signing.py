@@ -1,4 +1,4 @@
-"""What a signature is about, and so whether it needs a second factor. An operation asks it of every operation that signs."""
+"""The environments that a signature is about, and so whether it needs a second factor. Every operation that signs asks."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from audit.actor import current
 from environments import access
 from environments.models import AccessGrant, Application, Delegation, Environment, Token
 
-# What takes a right away at once. Nobody who has lost his device leaves one in force for it.
+# Operations that take a right away at once. A lost device must not keep a right in effect.
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
 # From a row to the environment that it names itself, and else to the application whose targets say it.
 NAMED = ("emergency_stop", "environment", "deployment", "rollback", "grant")
@@ -17,7 +17,9 @@ BY_TARGETS = ("release", "application")
 
 
 def require_factor(event: str, rows: Iterable[Model]) -> None:
-    """Ask for a second factor when an operation that signs is about an environment that demands it; raises SecondFactorRequired."""
+    """Ask for a second factor when an operation that signs is about an environment that demands it; raises
+    SecondFactorRequired.
+    """
     if event in TAKES_AWAY or access.has_factor(current()):
         return
     demanding = list(Environment.objects.filter(requires_two_factor=True))
@@ -32,8 +34,8 @@ def require_factor(event: str, rows: Iterable[Model]) -> None:
 def environments_of(rows: Iterable[Model]) -> set[int]:
     """Return the ids of the environments that rows are about.
 
-    A run, a round, a window or a grant names its own; what names none but belongs to a release is about all to which
-    its application goes.
+    A deployment, an approval request, a window or a grant names its own; what names none but belongs to a release is
+    about all to which its application goes.
     """
     rows = list(rows)
     named = set().union(*(_named(row) for row in rows))
@@ -51,7 +53,7 @@ def _named(row: Any) -> set[int]:
         case AccessGrant(environment=None) | Delegation():
             return _everywhere()
     if getattr(row, "procedure_id", None) is not None and getattr(row, "environment_id", 0) is None:
-        return _everywhere()  # a round about the rules of all of them
+        return _everywhere()  # an approval request about the rules of all of them
     for name in NAMED:
         found = getattr(row, name, None)
         if isinstance(found, Model):

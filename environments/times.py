@@ -1,4 +1,4 @@
-"""How people read a time: in a zone that is named; on a page with the instant behind it, for the reader's own zone."""
+"""Times for people: with the name of their zone; on a page with the instant behind it, for the reader's own zone."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

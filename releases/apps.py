@@ -14,13 +14,13 @@ class ReleasesConfig(AppConfig):
     def ready(self) -> None:
         """Install the database's own copy of the machines after each migration; say where encrypted values are."""
         from audit import guards
-        from environments.departures import ask_of_departures
+        from environments.departures import add_departure_check
         from environments.operations.configuration.reencrypt import ELSEWHERE, Place
         from releases.gates.staffing import of_departure
         from releases.operations.notification_channel import reencrypt
         from releases.state_machines.guard import FUNCTION, install, triggers
 
-        ask_of_departures(of_departure)
+        add_departure_check(of_departure)
         ELSEWHERE[:] = [Place(reencrypt.texts, reencrypt.reencrypt)]
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.state_machines.guard")

@@ -55,10 +55,10 @@ def pytest_configure() -> None:
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["tests.hashing.OneRound"]
-    settings.HEARTBEAT_TIMEOUT = 0  # no page need say that these tests have no scheduler
+    settings.HEARTBEAT_TIMEOUT = 0  # so that no page warns of the missing scheduler
     settings.GIT_NETWORKS = ["127.0.0.0/8", "::1"]  # servers of repositories lie on this machine
     operation_roles.in_one_process()
-    locks.monitoring()
+    locks.observe_connections()
     template_names.note_lookups()
 
 
@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def template_database(django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Make the template once per run, whichever worker comes first: migrated, default procedure, people."""
+    """Make the template once per test run, whichever worker comes first: migrated, default procedure, people."""
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
     with (shared / "template.lock").open("w") as lock:
@@ -204,7 +204,7 @@ def copy_over(template: str, name: str) -> None:
 
 
 def dropped(name: str) -> None:
-    """Drop a database, whoever is connected to it."""
+    """Drop a database, also with open connections."""
     # The class's own: a test may refuse itself to open any connection.
     with psycopg.Connection.connect(_server(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -223,7 +223,9 @@ def cloned(template: str, blocker: Any) -> Iterator[str]:
 
 
 def sign_ledger(signer: Any) -> Any:
-    """Sign what there is, as the ledger signer's role, in the database that Django is connected to; return the checkpoint."""
+    """Sign what there is, as the ledger signer's role, in the database that Django is connected to; return the
+    checkpoint.
+    """
     from django.db import connection
 
     address = _named(os.environ["DATABASE_LEDGER_SIGNER_URL"], str(connection.settings_dict["NAME"]))
@@ -271,7 +273,7 @@ def enters(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]
 
 
 def seconded(made: Any, acting_as: Callable[..., AbstractContextManager[Any]], by: str = "second_operator") -> Any:
-    """Accept what waits for a second person and return the row; return what does not wait as it is."""
+    """Confirm a requested change as the second person and return the row; return any other row as it is."""
     from environments.models import RequestedChange
     from environments.operations.requested_change.decide import confirm_change
 
@@ -291,7 +293,7 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
     from environments.actors import SIGNED_AT
 
     class Proving(Client):
-        """Proves the identity anew before each request that follows a signature."""
+        """Proves the identity again before each request that follows a signature."""
 
         def request(self, **request: Any) -> Any:
             if request["REQUEST_METHOD"] != "GET" and SIGNED_AT in (session := self.session):

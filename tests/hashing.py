@@ -1,4 +1,4 @@
-"""Passwords of tests, which protect nothing, hashed in no time; anyone who reads the field counts its own rounds."""
+"""Passwords of tests, which protect nothing, hashed in no time; a hash names its own number of rounds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ class OneRound(PBKDF2PasswordHasher):
 
 
 class TwoRounds(OneRound):
-    """One that renews what the other stored."""
+    """A hasher that renews the hashes of the other."""
 
     iterations = 2

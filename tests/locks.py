@@ -1,9 +1,9 @@
 """The declared order of row locks, held in every test.
 
-A transaction locks rows of models in the order of their LOCK_ORDER (99 where none is declared), however it locks them: at
-the operation, by `select_for_update`, or by writing. Whoever holds a row of a later model and goes back to an earlier one can
-wait for somebody who waits for it. Several rows of one model are locked in an order that is said. The first row of a
-model counts; those that follow are guarded by what is held then.
+A transaction locks rows of models in the order of their LOCK_ORDER (99 where none is declared), however it locks them:
+at the operation, by `select_for_update`, or by writing. A transaction that holds a row of a later model and goes back
+to an earlier one can wait for another that waits for it. Several rows of one model are locked in an order that is said.
+The first row of a model counts; those that follow are guarded by what is held then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FAULTS: list[str] = []
 
 @cache
 def _place(table: str) -> int | None:
-    """Return where a table stands in the order; None for one of no model of the product."""
+    """Return a table's place in the order; None for a table of no model of the product."""
     models = (m for m in apps.get_models() if m._meta.app_label in ("audit", "environments", "releases"))
     model = next((m for m in models if m._meta.db_table == table), None)
     return None if model is None else getattr(model, "LOCK_ORDER", LAST)
@@ -62,7 +62,7 @@ class _Order:
         if place is None or (writes and table in self.made):
             return
         if writes and writes[1] == "INSERT INTO":
-            self.made.add(table)  # nobody waits for a row that nobody sees
+            self.made.add(table)  # no other transaction sees the new row or waits for it
             return
         if later := [held for held, at in self.held.items() if at > place and table not in self.held]:
             self.fault(f"{table} ({place}) is locked after {', '.join(later)}")
@@ -70,17 +70,17 @@ class _Order:
             self.fault(f"rows of {table} are locked in no order")
         self.held.setdefault(table, place)
 
-    def fault(self, sentence: str) -> None:
+    def fault(self, message: str) -> None:
         """Keep a fault with the lines of the product that came to it."""
         own = [f for f in traceback.extract_stack() if "/releases/" in f.filename or "/environments/" in f.filename]
         lines = [
             f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in own if "/.venv/" not in frame.filename
         ]
-        FAULTS.append(f"{sentence}: {' < '.join(reversed(lines[-6:]))}")
+        FAULTS.append(f"{message}: {' < '.join(reversed(lines[-6:]))}")
 
 
-def monitoring() -> None:
-    """Look at what every connection of this process locks from now on."""
+def observe_connections() -> None:
+    """Observe the locks of every connection that this process opens from now on."""
 
     def look(connection: Any, **_rest: Any) -> None:
         if not any(isinstance(wrapper, _Order) for wrapper in connection.execute_wrappers):

@@ -1,4 +1,4 @@
-"""Takes each guard of tests/mutants.toml out in a copy of the tree and expects its test to fail; `make mutants` calls it.
+"""Removes each guard of tests/mutants.toml in a copy of the tree and expects its test to fail; `make mutants` calls it.
 
 Run as `python -m tests.mutants [WORD…]` with the servers' addresses in the environment; WORD: only guards that hold it.
 """
@@ -27,7 +27,7 @@ TESTS_FAILED, SECONDS = 1, 300
 
 @dataclass(frozen=True)
 class Mutant:
-    """One guard: where it stands, what it becomes, and the test that must notice."""
+    """One guard: its place, its replacement, and the test that must fail."""
 
     guard: str
     file: str
@@ -74,7 +74,7 @@ def _result(copy: Path, mutant: Mutant) -> tuple[str, str]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run all guards, one copy of the tree a processor, print a table, and return 1 unless every one was noticed."""
+    """Run all guards, one copy of the tree a processor, print a table, and return 1 unless every one was killed."""
     mutants = listed(words)
     with tempfile.TemporaryDirectory(prefix="ringi-mutants-") as folder:
         copies: SimpleQueue[Path] = SimpleQueue()

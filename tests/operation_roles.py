@@ -1,4 +1,4 @@
-"""What the tests' databases permit: one process does the work of all of them, and tests have operations of their own.
+"""Operations in the tests' databases: one process may cause them all, and tests have operations of their own.
 
 tests/audit/test_operation_roles.py asks about the declaration itself.
 """

@@ -41,7 +41,7 @@ def listed(words: Sequence[str] = ()) -> list[Threat]:
 
 
 class Played:
-    """What became of each test: passed, failed or skipped, and its seconds with what it sets up; for pytest."""
+    """The result of each test: passed, failed or skipped, and its seconds with fixtures; for pytest."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}

@@ -40,14 +40,16 @@ class RoughPaginator(Paginator):  # type: ignore[type-arg]
                 )
                 estimate = int(cursor.fetchone()[0])
         else:
-            told = rows.order_by().explain(format="json")
-            # Nothing is told of a query that no row can fit: Django does not ask the database at all.
-            estimate = int(json.loads(told)[0]["Plan"]["Plan Rows"]) if told else 0
+            plan = rows.order_by().explain(format="json")
+            # Django does not send a query that no row can fit, so there is no plan.
+            estimate = int(json.loads(plan)[0]["Plan"]["Plan Rows"]) if plan else 0
         return estimate if estimate > MANY else int(rows.count())
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """List and detail page. `lookups` is all that a query string may filter by beside `list_filter`; `shown_fields` the detail page's."""
+    """List and detail page. `lookups` is all that a query string may filter by beside `list_filter`; `shown_fields` the
+    detail page's.
+    """
 
     lookups: ClassVar[frozenset[str]] = frozenset()
     shown_fields: ClassVar[tuple[str, ...]] = ()
@@ -64,15 +66,15 @@ class ReadOnlyAdmin(ModelAdmin):
         return Media()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Rows are made by verbs."""
+        """Refuse: operations make rows."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows are changed by verbs."""
+        """Refuse: operations change rows."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows are never deleted."""
+        """Refuse: rows are never deleted."""
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -84,11 +86,13 @@ class ReadOnlyAdmin(ModelAdmin):
         return bool(known)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Show the model to whoever may look."""
+        """Show the model to everybody with permission to view it."""
         return self.has_view_permission(request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """Allow the list's own filters and `lookups`; a free query string would let columns be guessed that are not shown."""
+        """Allow the list's own filters and `lookups`; a free query string would let columns be guessed that are not
+        shown.
+        """
         own = (entry if isinstance(entry, str) else entry[0] for entry in self.list_filter)
         offered = {name + way for name in own for way in ("", "__exact", "__id__exact", "__isnull", "__isempty")}
         return lookup in self.lookups | offered

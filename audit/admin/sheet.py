@@ -18,7 +18,7 @@ FORMULA = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 
 
 class _Line:
-    """A file that keeps nothing: what the writer writes is taken at once."""
+    """A file that keeps nothing: `write` returns what it is given."""
 
     def write(self, text: str) -> str:
         return text
@@ -45,13 +45,13 @@ def lines(head: Iterable[Any], rows: Iterable[Iterable[Any]], write: Callable[[A
 
 
 def streamed(name: str, made: Iterator[str]) -> StreamingHttpResponse:
-    """Return lines as a download, made while they are sent, in the language of whoever asked."""
+    """Return lines as a streamed download, in the language of the request."""
     language = translation.get_language() or "en"
 
     def pieces() -> Iterator[str]:
         parts = batched(made, CHUNK, strict=False)
         while True:
-            # Between two pieces other code runs in this thread; it must not be left in this language.
+            # Other code runs in this thread between two pieces; it must not get this language.
             with translation.override(language):
                 piece = next(parts, None)
             if piece is None:

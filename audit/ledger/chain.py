@@ -22,9 +22,9 @@ HOLDS, BROKEN, UNKNOWN = 0, 1, 2
 
 @dataclass
 class Report:
-    """What was verified. `unknown` says what could not be told; `finding` is the first fault; `signed` events lie under a
-    checkpoint that agreed; `memory` is what a later verification may go on behind; `accepted` are those that did
-    not end it.
+    """The result of a verification. `unknown` says why it is inconclusive; `finding` is the first fault; `signed`
+    events lie under a checkpoint that agreed; `memory` is what a later verification may go on behind; `accepted` are
+    those that did not end it.
     """
 
     first: int = 1
@@ -41,13 +41,13 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """0 holds, 1 broken, 2 can't tell."""
+        """0 holds, 1 broken, 2 inconclusive."""
         return BROKEN if self.finding else UNKNOWN if self.unknown else HOLDS
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a checkpoint says, or the fault of one that stands in the database. `outside`: it was kept elsewhere."""
+    """The claim of a checkpoint, or the fault of one in the database. `outside`: it was kept elsewhere."""
 
     checkpoint: Checkpoint
     note: str
@@ -59,7 +59,7 @@ Claims = dict[int, list[Claim]]
 
 
 def _claims(cursor: Any, outside: Iterable[str]) -> Claims:
-    """Collect what checkpoints say, by size; raise `BadNote` for a malformed one from outside."""
+    """Collect the claims of checkpoints by size; raise `BadNote` for a malformed one from outside."""
     claims: Claims = defaultdict(list)
     for note in outside:
         checkpoint = parse(note)
@@ -116,7 +116,7 @@ def _passkeys(cursor: Any, first: int) -> Passkeys:
 
 
 def _check_signature(report: Report, claim: Claim, signers: Signers) -> bool:
-    """Tell whether what is claimed counts; one from outside that no believed key signed says nothing."""
+    """Tell whether a claim counts; one from outside without a believed signature does not."""
     if not signers.keys:
         return True
     try:
@@ -226,13 +226,13 @@ def verify(
 ) -> Report:
     """Verify the ledger in one snapshot and report the first fault.
 
-    connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
-    compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
-    database. key: the ledger signer's, one or more; keys that the ledger names below a checkpoint by a believed key are
-    believed as well. begun: what was verified before, behind which it goes on instead of `first`. processes: how many check a long ledger; when None, as `processes_for` says.
-    accepted: faults of single events that do not end it, where one process checks. Raises `BadNote` when
-    an outside note is malformed or not signed by a believed key, psycopg's errors otherwise. Nothing holds that nobody
-    signed: where no checkpoint was compared, as in a range that begins later, it can't be told.
+    connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is compared with
+    checkpoints, only the whole with head and count. notes: checkpoints kept outside the database. key: the ledger
+    signer's, one or more; keys that the ledger names below a checkpoint by a believed key are believed as well. begun:
+    what was verified before, behind which it goes on instead of `first`. processes: how many check a long ledger; when
+    None, as `processes_for` says. accepted: faults of single events that do not end it, where one process checks.
+    Raises `BadNote` when an outside note is malformed or not signed by a believed key, psycopg's errors otherwise.
+    Without a compared checkpoint, as in a range that begins later, the result is inconclusive.
     """
     tree = Frontier() if begun is None else Frontier(begun.frontier.size, begun.frontier.roots)
     frontier = tree if begun is not None or first == 1 else None

@@ -87,7 +87,7 @@ class LedgerSigner:
         self._say(kept.frontier, kept.chain, kept.note)
 
     def _say(self, frontier: Frontier, chain: bytes, note: str) -> None:
-        """Take this for the last statement; `said` is what another thread may read while the ledger signer goes on."""
+        """Keep this as the last statement; another thread may read `said` meanwhile."""
         self.frontier, self.chain, self.note = frontier, chain, note
         self.said = Memory(frontier, chain, note, tuple(map(str, self.keys)))
 
@@ -114,8 +114,8 @@ class LedgerSigner:
     def sign(self, connection: Any) -> Checkpoint | None:
         """Sign what was linked since the last time and publish it; None when there is nothing new.
 
-        Raises `SigningRefused` when the ledger is shorter than, or not an extension of, what was signed before, and where
-        somebody else names a key.
+        Raises `SigningRefused` when the ledger is shorter than, or not an extension of, what was signed before, and
+        where somebody else names a key.
         """
         with connection.cursor() as cursor:
             self._compare(cursor)
@@ -139,10 +139,10 @@ class LedgerSigner:
         return checkpoint
 
     def renew_key(self, connection: Any, reason: str) -> PublicKey:
-        """Make a new key, have the old one sign that, name it in the ledger, and sign with the new one from then on.
+        """Make a new key, sign it with the old one, name it in the ledger, and sign with the new one from then on.
 
-        Whoever believes the old key can so believe the new one. Called again after a crash it goes on where it
-        was. Raises `SigningRefused` as `sign` does.
+        A verifier that believes the old key can so believe the new one. A call after a crash goes on where it was.
+        Raises `SigningRefused` as `sign` does.
         """
         fresh = self.folder / "key.next"
         if not fresh.exists():

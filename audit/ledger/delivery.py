@@ -1,8 +1,9 @@
 """Carries checkpoints out: by mail to auditors, by HTTP to witnesses, at the addresses that administrators entered.
 
-`Rounds` does it in a thread beside the signing, so that no address holds a signature up. What was carried where is kept
-in the ledger signer's folder, `delivered.json`. A witness is spoken to as C2SP tlog-witness says (https://c2sp.org/tlog-witness): `POST …/add-checkpoint` with the size it knows, the
-consistency proof from there, and the note; its cosignature is kept in `cosignatures.txt`.
+`DeliveryThread` does it beside the signing, so that no address holds a signature up. The state of the deliveries is in
+the ledger signer's folder, `delivered.json`. A witness is spoken to as C2SP tlog-witness says
+(https://c2sp.org/tlog-witness): `POST …/add-checkpoint` with the size it knows, the consistency proof from there, and
+the note; its cosignature is kept in `cosignatures.txt`.
 """
 
 import base64
@@ -29,7 +30,7 @@ from audit.private_files import write_private
 
 TIMEOUT = 5.0
 LONGEST_SECONDS = 10.0
-LONGEST_MAIL_SECONDS = 60.0  # servers let strangers wait; broken off sooner, a mail would come again and again
+LONGEST_MAIL_SECONDS = 60.0  # mail servers delay unknown senders; a shorter limit would repeat the mail again and again
 END_SECONDS = 2.0
 LONGEST_ANSWER = 65536
 MAIL_SECONDS = 86400.0  # one mail a day is enough to hold a day; a witness gets every note
@@ -42,7 +43,7 @@ class NotDelivered(Exception):
 
 
 class Delivery:
-    """What was carried to each address, and when the next try is due; seconds of `clock`."""
+    """The state of the deliveries to each address, and when the next try is due; seconds of `clock`."""
 
     def __init__(self, signer: LedgerSigner, clock: Callable[[], float] = time.time) -> None:
         """signer: whose folder keeps the memory."""
@@ -58,7 +59,7 @@ class Delivery:
         return list(self.carrying(connection))
 
     def carrying(self, connection: Any) -> Iterator[str]:
-        """The same, and yield what failed as it does. Nothing is written in a transaction.
+        """Do what `carry` does, and yield each failure as it happens. Nothing is written in a transaction.
 
         An address that begins to fail, or takes notes again, is an event; one that goes on failing is none.
         """
@@ -138,7 +139,7 @@ class Delivery:
         return self._in_time(address, partial(_post, address, "\n".join(lines).encode()), LONGEST_SECONDS)
 
     def _in_time[T](self, address: str, call: Callable[[], T], seconds: float) -> T:
-        """Call in a thread: whoever answers in drips, in the headers already, would hold up the others for ever."""
+        """Call in a thread: a server that answers in drips, even in its headers, would hold up the others for ever."""
         if (held := self._held.get(address)) is not None and held.is_alive():
             raise NotDelivered("it has not ended its answer to an earlier call")
         found: Future[T] = Future()
@@ -152,7 +153,7 @@ class Delivery:
 
     @staticmethod
     def _frontier_at(connection: Any, size: int) -> list[str]:
-        """Return the subtrees of the first `size` events, read anew."""
+        """Read the subtrees of the first `size` events from the database."""
         frontier = Frontier()
         with connection.cursor() as cursor:
             for leaf in leaves_of(cursor):
@@ -186,21 +187,21 @@ def _post(address: str, content: bytes) -> tuple[int, str]:
         return answer.status_code, read.decode("utf-8", "replace")
 
 
-class Rounds:
+class DeliveryThread:
     """Deliveries in a thread with a connection of its own, from the beginning to the end of a `with`."""
 
-    def __init__(self, delivery: Delivery, every: float, tell: Callable[[str], object]) -> None:
-        """every: seconds between two rounds. tell: takes a line about each address that failed."""
-        self.delivery, self.every, self.tell = delivery, every, tell
+    def __init__(self, delivery: Delivery, every: float, report: Callable[[str], object]) -> None:
+        """every: seconds between two deliveries. report: takes a line about each address that failed."""
+        self.delivery, self.every, self.report = delivery, every, report
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
 
-    def __enter__(self) -> "Rounds":
+    def __enter__(self) -> "DeliveryThread":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Who hangs now is let go with the process; what was not kept as carried is carried again.
+        # A hanging delivery ends with the process; a note not recorded as delivered is delivered again.
         self._ended.set()
         self._thread.join(END_SECONDS)
 
@@ -209,9 +210,9 @@ class Rounds:
             try:
                 close_old_connections()
                 for fault in self.delivery.carrying(own_connection):
-                    self.tell(f"ledger_signer: a checkpoint was not taken by {fault}")
-            except Exception as fault:  # noqa: BLE001  the next round tries again; nothing here ends the signing
-                self.tell(f"ledger_signer: checkpoints were not carried: {fault}")
+                    self.report(f"ledger_signer: a checkpoint was not taken by {fault}")
+            except Exception as fault:  # noqa: BLE001  the next delivery tries again; nothing here ends the signing
+                self.report(f"ledger_signer: checkpoints were not carried: {fault}")
                 own_connection.close()
             self._ended.wait(self.every)
         own_connection.close()

@@ -339,7 +339,7 @@ END $$;
 
 FUNCTIONS = (_CANONICAL + _WRITE + _ROW + _LINK + _RENEW).replace("PINNED", _PINNED)
 
-# Whoever may create a temporary table could otherwise hang the trigger functions on it and forge events.
+# A role that may create a temporary table could otherwise hang the trigger functions on it and forge events.
 APPLICATION_FUNCTIONS = (
     "ringi_append(text, text, text, jsonb, jsonb, text, text)",
     "ringi_require(text)",

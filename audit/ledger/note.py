@@ -1,7 +1,7 @@
 """Signed checkpoints (C2SP tlog-checkpoint, Ed25519): how a note is written, read, and by which keys it is believed.
 
-The ledger signer writes notes; audit_verify and the export read them, with the forms of the offline verifier, so that no two
-verifiers read a note in two ways.
+The ledger signer writes notes; audit_verify and the export read them, with the forms of the offline verifier, so that
+no two verifiers read a note in two ways.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import IO, Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.offline.ringi_verify import RENEWAL, CannotTell, key_id, parse_key, parse_note, signatures_of, split_notes
+from audit.offline.ringi_verify import RENEWAL, Inconclusive, key_id, parse_key, parse_note, signatures_of, split_notes
 from audit.private_files import as_its_folder
 
 ED25519 = b"\x01"
@@ -62,7 +62,7 @@ class PublicKey:
         """Read the written form; raise `BadNote` when it is not one."""
         try:
             return cls(*parse_key(text))
-        except CannotTell as fault:
+        except Inconclusive as fault:
             raise BadNote(str(fault))
 
 
@@ -199,5 +199,7 @@ def _whole(file: IO[bytes]) -> int:
 
 
 def notes_of(file: Path) -> list[str]:
-    """Return the notes of a file to which the ledger signer appends them, the last perhaps cut short; none when there is no file."""
+    """Return the notes of a file to which the ledger signer appends them, the last perhaps cut short; none when there
+    is no file.
+    """
     return split_notes(file.read_text(encoding="utf-8")) if file.exists() else []

@@ -57,7 +57,7 @@ class Broken(Exception):
 
     def __init__(self, number: int, what: str) -> None:
         self.finding = Finding(number, what)
-        super().__init__(number, what)  # from these another process makes it anew
+        super().__init__(number, what)  # another process makes it again from these
 
     def __str__(self) -> str:
         return self.finding.what
@@ -65,8 +65,9 @@ class Broken(Exception):
 
 @dataclass
 class Part:
-    """What holds of a stretch. leaves: from `first` on; chain: the value after them; keyed: (number, contents) of the
-    events that name, end or use a key; fault: what is wrong with the event after the last leaf; accepted: what is wrong before it.
+    """The verified part of a stretch. leaves: from `first` on; chain: the value after them; keyed: (number, contents)
+    of the events that name, end or use a key; fault: what is wrong with the event after the last leaf; accepted: what
+    is wrong before it.
     """
 
     first: int
@@ -99,8 +100,8 @@ def _contents(number: int, event: bytes, columns: tuple[Any, ...]) -> dict[str, 
 
 
 def contents_of(number: int, leaf: bytes, event: bytes | None, columns: tuple[Any, ...]) -> dict[str, Any]:
-    """Return an event parsed. columns: PROJECTIONS as LINKED reads them. Raises Broken where bytes, leaf and columns of the
-    event do not say the same.
+    """Return an event parsed. columns: PROJECTIONS as LINKED reads them. Raises Broken where bytes, leaf and columns of
+    the event do not say the same.
     """
     if event is None:
         raise Broken(number, "the event of the link is missing")
@@ -229,5 +230,5 @@ def _session(address: str, snapshot: str) -> psycopg.Connection[Any]:
 
 def _part(first: int, last: int) -> Part:
     with _session(*_given).cursor(binary=True) as cursor:
-        # Where the link before is missing, the stretch before is broken, and that is told first.
+        # Where the link before is missing, the stretch before is broken, and that fault is reported first.
         return checked(first, chain_before(cursor, first), cursor.execute(LINKED, [first, last]), last)

@@ -1,8 +1,8 @@
-"""The ledger's resumption after a restore: what the database says is never enough, for its owner can write all of it.
+"""The ledger's resumption after a restore: the database is never enough proof, since its owner can write all of it.
 
-The signer writes its refusal into the ledger; `environments/operations/ledger/resume.py` records that two persons agree to
-exactly that. Whoever runs the signer's host then looks at what it would give up, and accepts it there:
-`manage.py ledger_signer --resume`. The signer begins anew with another key, which an event names and no old key signs.
+The signer writes its refusal into the ledger; `environments/operations/ledger/resume.py` records that two persons agree
+to exactly that. The administrator of the signer's host then sees what would be given up, and accepts it there:
+`manage.py ledger_signer --resume`. The signer starts again with another key, which an event names and no old key signs.
 """
 
 import json
@@ -29,7 +29,9 @@ LEDGER_SIGNER = Actor(account_id=None, name="ledger_signer", kind="worker", chan
 
 
 def remembered(signer: LedgerSigner, cursor: Any) -> str:
-    """Return the note that stands against the ledger: the ledger signer's last, else (its memory lost) the ledger's last."""
+    """Return the note that stands against the ledger: the ledger signer's last, else (its memory lost) the ledger's
+    last.
+    """
     if signer.note:
         return signer.note
     cursor.execute("SELECT note FROM audit_checkpoint ORDER BY number DESC LIMIT 1")
@@ -38,7 +40,7 @@ def remembered(signer: LedgerSigner, cursor: Any) -> str:
 
 
 def note_digest(note: str) -> str:
-    """Return the SHA-256 of a note in hex; what two persons consent to."""
+    """Return the SHA-256 of a note in hex; two persons approve this digest."""
     return sha256(note.encode()).hexdigest()
 
 
@@ -73,9 +75,10 @@ def write_refusal(signer: LedgerSigner, connection: Any, why: str) -> None:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the signer would accept in place of what it signed. `note`: its last one, of `lost` events; `agreed`: so many of
-    the first events are still those that its keys signed; `size` and `root`: of the ledger when it was looked at;
-    `agreement`: id, reason, and who proposed and confirmed it at which time; None before two persons did.
+    """An offer of the signer: the state that it would accept in place of what it signed. `note`: its last one, of
+    `lost` events; `agreed`: so many of the first events are still those that its keys signed; `size` and `root`: of the
+    ledger when it was looked at; `agreement`: id, reason, and who requested and confirmed it at which time; None before
+    two persons did.
     """
 
     note: str
@@ -99,8 +102,8 @@ class Offer:
 def offered(signer: LedgerSigner, connection: Any, size: int = 0) -> Offer:
     """Return what could be accepted: the ledger as it is, or its first `size` events.
 
-    The whole chain is recomputed, and each checkpoint in the ledger compared. Raises `SigningRefused` where it contradicts
-    itself: it was altered, not restored.
+    The whole chain is recomputed, and each checkpoint in the ledger compared. Raises `SigningRefused` where it
+    contradicts itself: it was altered, not restored.
     """
     with connection.cursor() as cursor:
         note = remembered(signer, cursor)
@@ -141,7 +144,7 @@ def _signed_here(signer: LedgerSigner, inside: list[str]) -> Iterator[Checkpoint
 
 
 def resume(signer: LedgerSigner, connection: Any, code: str) -> None:
-    """Begin anew with another key, and name in the ledger what is lost. code: of the `Offer` that was shown.
+    """Start again with another key, and name in the ledger what is lost. code: of the `Offer` that was shown.
 
     What was remembered, and what was accepted by whom, is kept in a folder `before-…` beside the new files. Raises
     `SigningRefused` where two persons have not agreed, or where the code is of something else.
@@ -189,7 +192,9 @@ def leaves_of(cursor: Any, behind: int = 0) -> Iterator[bytes]:
 
 
 def _put_aside(signer: LedgerSigner, agreed: int, accepted: str) -> None:
-    """Keep what was accepted, and a copy of key, memory and checkpoints of before; leave the checkpoints that still hold."""
+    """Keep what was accepted, and a copy of the previous key, memory and checkpoints; leave the checkpoints that still
+    hold.
+    """
     folder = signer.folder
     kept = folder / f"before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
     kept.mkdir(mode=0o700)

@@ -6,8 +6,8 @@
 FILE is an export or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or more signed
 checkpoints kept from earlier; KEY is a public key of the signer (`name+keyid+base64`, or a file with one on each
 line), or of a witness, which must have cosigned one of those checkpoints. Exit status: 0 it holds, 1 it is broken (the
-first bad number is printed), 2 it can't be told. Without a key or a checkpoint from elsewhere than FILE it holds at most
-as far as can be seen, which is 2: whoever made FILE could have made the key in it.
+first bad number is printed), 2 inconclusive. Without a key or a checkpoint from elsewhere than FILE the best result
+is 2, as far as can be seen: the person who made FILE could have made the key in it.
 
 What is checked: leaf = SHA-256(0x00 || event); chain = SHA-256(0x01 || previous chain || leaf), before the
 first event 32 zero bytes; numbers 1, 2, 3, ... without a gap; each checkpoint (C2SP tlog-checkpoint,
@@ -67,8 +67,8 @@ class Broken(Exception):
         super().__init__(what)
 
 
-class CannotTell(Exception):
-    """Something needed for a verdict is missing or unreadable."""
+class Inconclusive(Exception):
+    """Something needed for a result is missing or unreadable."""
 
 
 def add(a: Point, b: Point) -> Point:
@@ -224,7 +224,7 @@ def from_hex(text: Any) -> bytes:
 
 
 def key_id(name: str, public: bytes, kind: bytes = b"\x01") -> bytes:
-    """Return the four bytes by which a note names its key; kind 1 signs notes, kind 4 cosigns them."""
+    """Return the four bytes by which a note names its key; type 1 signs notes, type 4 cosigns them."""
     return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
 
 
@@ -234,9 +234,9 @@ def parse_key(text: str, kind: bytes = b"\x01") -> Key:
         name, identity, encoded = text.strip().split("+", 2)
         raw = from_base64(encoded)
     except ValueError:
-        raise CannotTell("the public key is not of the form name+keyid+base64")
+        raise Inconclusive("the public key is not of the form name+keyid+base64")
     if raw[:1] != kind or len(raw) != 33 or key_id(name, raw[1:], kind).hex() != identity:
-        raise CannotTell("the public key is not an Ed25519 key of this kind or its id is wrong")
+        raise Inconclusive("the public key is not an Ed25519 key of this kind or its id is wrong")
     return name, raw[1:]
 
 
@@ -273,7 +273,7 @@ def parse_earlier(note: str) -> Claim:
     try:
         return parse_note(note)
     except ValueError as fault:
-        raise CannotTell(f"an earlier checkpoint: {fault}")
+        raise Inconclusive(f"an earlier checkpoint: {fault}")
 
 
 def signed_by(note: str, keys: Iterable[Key]) -> bool:
@@ -310,9 +310,10 @@ def concerns_passkey(event: dict[str, Any]) -> bool:
 
 
 class Passkeys:
-    """The passkeys that accounts have so far, by the number of their row: whose, and what the ledger says of each.
+    """The passkeys that accounts have so far, by the number of their row: the account of each, and its public key in
+    the ledger.
 
-    unread: numbers of events that were signed with one of a kind that this program does not know.
+    unread: numbers of events that were signed with one of a type that this program does not know.
     """
 
     def __init__(self) -> None:
@@ -364,15 +365,15 @@ def renewed(event: dict[str, Any], keys: Iterable[Key]) -> tuple[Claim, Key] | N
         key, note = event["after"]["key"], event["after"]["note"]
         claim, lines, found = parse_note(note), note.rpartition("\n\n")[0].split("\n"), parse_key(key)
         return (claim, found) if lines[3:] == [f"next key {key}"] and signed_by(note, keys) else None
-    except (KeyError, TypeError, AttributeError, ValueError, CannotTell):
+    except (KeyError, TypeError, AttributeError, ValueError, Inconclusive):
         return None
 
 
 class Trust:
     """The keys that are believed: those given, and those that the ledger names, each signed by one believed before.
 
-    inside: they came from the file itself. unsigned: numbers of events that name a key without that signature, and that no
-    believed checkpoint covers. doubt: why a checkpoint of the reader's own does not count.
+    inside: they came from the file itself. unsigned: numbers of events that name a key without that signature, and that
+    no believed checkpoint covers. unknown: why a checkpoint of the reader's own does not count.
     """
 
     def __init__(self, keys: Iterable[Key], inside: bool = False, witnesses: Iterable[Key] = ()) -> None:
@@ -389,7 +390,7 @@ class Trust:
             else:
                 self.unsigned.append(number)
 
-    def judge(self, number: int, size: int, note: str, earlier: bool) -> bool:
+    def check(self, number: int, size: int, note: str, earlier: bool) -> bool:
         """Tell whether a checkpoint counts: without any key each does. `earlier`: the reader's own, not the file's."""
         try:
             if self.keys and not signed_by(note, self.keys):
@@ -403,18 +404,18 @@ class Trust:
                     self.cosigned[witness] = max(size, self.cosigned[witness])
         except ValueError as fault:
             if earlier:
-                raise CannotTell(f"an earlier checkpoint: {fault}")
+                raise Inconclusive(f"an earlier checkpoint: {fault}")
             raise Broken(number, f"checkpoint after this event: {fault}")
         self.unsigned = [place for place in self.unsigned if place > size]
         return True
 
     def finish(self) -> None:
-        """Say what can't be told, once no fault was found."""
+        """Raise Inconclusive, once no fault was found, for what could not be verified."""
         if self.unknown:
-            raise CannotTell(self.unknown)
+            raise Inconclusive(self.unknown)
         for (name, _public), size in self.cosigned.items():
             if not size:
-                raise CannotTell(f"no earlier checkpoint bears a cosignature of {name}")
+                raise Inconclusive(f"no earlier checkpoint bears a cosignature of {name}")
 
 
 def split_notes(text: str) -> list[str]:
@@ -479,7 +480,7 @@ class Ledger:
         self.subtrees.append(node)
         self.number = number
         for root, note in self.earlier.pop(number, ()):
-            if self.trust.judge(number, number, note, earlier=True):
+            if self.trust.check(number, number, note, earlier=True):
                 self.compare(number, root, earlier=True)
 
     def root(self) -> bytes:
@@ -518,7 +519,7 @@ class Ledger:
             raise Broken(self.number + 1, f"the event is missing: a checkpoint covers {size} events")
         if size < self.number:
             raise Broken(self.number, f"a checkpoint of {size} events stands behind this event")
-        self.trust.judge(self.number, size, note, earlier=False)
+        self.trust.check(self.number, size, note, earlier=False)
         self.compare(size, root, earlier=False)
 
     def finish(self, head: dict[str, Any] | None) -> None:
@@ -526,7 +527,7 @@ class Ledger:
         beyond = [
             size
             for size, notes in self.earlier.items()
-            if any(self.trust.judge(self.number, 0, note, earlier=True) for _root, note in notes)
+            if any(self.trust.check(self.number, 0, note, earlier=True) for _root, note in notes)
         ]
         if beyond:
             raise Broken(self.number + 1, f"the event is missing: a checkpoint covers {max(beyond)} events")
@@ -541,7 +542,7 @@ class Ledger:
                 self.trust.unsigned[0], "it names another key of the signer, without the signature of the one before"
             )
         if self.passkeys.unread:
-            raise CannotTell(
+            raise Inconclusive(
                 f"event {self.passkeys.unread[0]} was signed with a passkey of a kind that this program can't read"
             )
         self.trust.finish()
@@ -596,11 +597,11 @@ class Proofs:
 
     def __init__(self, earlier: Iterable[str], trust: Trust) -> None:
         self.number, self.checkpoints, self.trust = 0, 0, trust
-        self.judged: dict[str, Claim] = {}
+        self.claims: dict[str, Claim] = {}
         self.proved: set[str] = set()
         self.earlier = [(parse_earlier(note), note) for note in earlier]
         self.reach = max(
-            [size for (size, _), note in self.earlier if trust.judge(0, size, note, earlier=True)], default=0
+            [size for (size, _), note in self.earlier if trust.check(0, size, note, earlier=True)], default=0
         )
         self.furthest = 0
 
@@ -613,15 +614,15 @@ class Proofs:
         """Return what a checkpoint of the file claims, its signature checked once."""
         if not isinstance(note, str):
             raise Broken(number, "its checkpoint: the note has not the form of a checkpoint")
-        if note not in self.judged:
+        if note not in self.claims:
             try:
                 size, root = parse_note(note)
             except ValueError as fault:
                 raise Broken(number, f"its checkpoint: {fault}")
-            self.trust.judge(number, size, note, earlier=False)
-            self.judged[note] = (size, root)
+            self.trust.check(number, size, note, earlier=False)
+            self.claims[note] = (size, root)
             self.checkpoints += 1
-        return self.judged[note]
+        return self.claims[note]
 
     def take(self, record: dict[str, Any]) -> None:
         """Check one line: an event with its audit path, or the proof that one checkpoint begins another."""
@@ -649,11 +650,11 @@ class Proofs:
     def finish(self, _head: Any = None) -> None:
         """Compare the checkpoints kept earlier with those of the file."""
         for (size, root), note in self.earlier:
-            of_this_size = [claimed[1] for claimed in self.judged.values() if claimed[0] == size]
+            of_this_size = [claimed[1] for claimed in self.claims.values() if claimed[0] == size]
             if any(claimed != root for claimed in of_this_size):
                 raise Broken(size, f"two checkpoints of {size} events differ")
             if not of_this_size and note not in self.proved:
-                raise CannotTell(f"the file holds no proof about the earlier checkpoint of {size} events")
+                raise Inconclusive(f"the file holds no proof about the earlier checkpoint of {size} events")
         self.trust.finish()
 
 
@@ -663,9 +664,9 @@ def begin(
     """Return the state for a file that begins with this line, and whether the line was a title and no more."""
     title = first.get("ringi")
     if title not in ("export", "proofs") and (title is not None or "path" not in first):
-        raise CannotTell("this is not an export of a Ringi ledger")
+        raise Inconclusive("this is not an export of a Ringi ledger")
     if title is not None and repr(first.get("v")) != "1":
-        raise CannotTell("this is not an export of a Ringi ledger of version 1")
+        raise Inconclusive("this is not an export of a Ringi ledger of version 1")
     named = [parse_key(word) for word in str(first.get("key") or "").split()] if not keys else []
     trust = Trust(keys or named, bool(named), witnesses)
     return (Ledger if title == "export" else Proofs)(earlier, trust), title is not None
@@ -685,7 +686,7 @@ def verify(
                 raise ValueError
         except (ValueError, RecursionError):
             if state is None:
-                raise CannotTell("this is not an export of a Ringi ledger")
+                raise Inconclusive("this is not an export of a Ringi ledger")
             raise Broken(number, f"line {place} can't be read")
         if state is None:
             state, titled = begin(record, list(earlier), list(keys), list(witnesses))
@@ -704,7 +705,7 @@ def verify(
         else:
             raise Broken(number, f"line {place} is neither event nor checkpoint nor head")
     if state is None:
-        raise CannotTell("the export is empty")
+        raise Inconclusive("the export is empty")
     state.finish(head)
     return state
 
@@ -761,7 +762,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Broken as broken:
         print(f"BROKEN at number {broken.number}: {broken.what}")
         return 1
-    except (CannotTell, OSError, UnicodeDecodeError) as fault:
+    except (Inconclusive, OSError, UnicodeDecodeError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
     status, said = result(state)

@@ -3,9 +3,9 @@
 
     ringi_verify_pack.py PACK.zip [--key KEY] [--statements KEY]
 
-KEY is the ledger signer's public key (`name+keyid+base64`, or a file that holds it); --statements the application's (base64
-of 32 bytes, or a file). Without them those in the pack are used; then it holds at most as far as can be seen, which is 2.
-Exit status: 0 it holds, 1 it is broken (the first fault is printed), 2 it can't be told.
+KEY is the ledger signer's public key (`name+keyid+base64`, or a file that holds it); --statements the application's
+(base64 of 32 bytes, or a file). Without them those in the pack are used; then it holds at most as far as can be seen,
+which is 2. Exit status: 0 it holds, 1 it is broken (the first fault is printed), 2 inconclusive.
 
 What is checked: the signature (DSSE v1, Ed25519) of the manifest; that the archive holds the files of the manifest and
 no others, each with its length and SHA-256; each event's leaf and its inclusion proof (RFC 9162, 2.1.3) under the root
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ringi_verify import CannotTell, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
+from ringi_verify import Inconclusive, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST = "application/vnd.ringi.manifest.v1+json"
 OWN = ("manifest.json", "manifest.dsse.json")
@@ -73,7 +73,7 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             note = pack.read("ledger/checkpoint.txt").decode()
             size, root = parse_note(note)
             if keys and not signed_by(note, keys):
-                raise CannotTell("no key that was given signed its checkpoint; an export names later ones")
+                raise Inconclusive("no key that was given signed its checkpoint; an export names later ones")
         except ValueError as fault:
             raise Broken(f"the checkpoint: {fault}")
     if (size, root.hex()) != (ledger["size"], ledger["root"]):
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     except zipfile.BadZipFile as fault:
         print(f"BROKEN: {fault}")
         return 1
-    except (CannotTell, KeyError, ValueError, TypeError, OSError, RecursionError) as fault:
+    except (Inconclusive, KeyError, ValueError, TypeError, OSError, RecursionError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
     size, events = manifest["ledger"]["size"], proven + unproven

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Witness a Ringi ledger from another machine; nothing but the standard library (3.9 or newer) and ringi_verify.py beside it.
+"""Witness a Ringi ledger from another machine; nothing but the standard library (3.9 or newer) and ringi_verify.py
+beside it.
 
     ringi_witness.py FOLDER --name NAME --key KEY [--key KEY]... [--bind HOST:PORT]
     ringi_witness.py FOLDER --name NAME --show
 
-It takes checkpoints over HTTP (C2SP tlog-witness: POST /add-checkpoint), believes only those that KEY signed and that are
-proved to extend the last one it saw, appends them to FOLDER/checkpoints.txt, and answers with a cosignature (C2SP
+It takes checkpoints over HTTP (C2SP tlog-witness: POST /add-checkpoint), believes only those that KEY signed and that
+are proved to extend the last one it saw, appends them to FOLDER/checkpoints.txt, and answers with a cosignature (C2SP
 tlog-cosignature, cosignature/v1) of its own key in FOLDER/key. A ledger that was restored or rewritten gets 409 or 422,
-for ever: FOLDER/last.json is removed by the person who runs the witness, or nobody. GET / tells the last note. --show
-prints the witness's public key. Put TLS in front of it where others could read or change what passes.
+for ever: only the person who runs the witness may remove FOLDER/last.json. GET / returns the last note. --show prints
+the witness's public key. Put TLS in front of it where others could read or change what passes.
 
 FOLDER/checkpoints.txt holds what ringi_verify.py wants as --checkpoint. The curve is written for reading, not against
 someone who measures times on this machine.
@@ -36,7 +37,7 @@ MOST = 1 << 16
 
 
 class Refused(Exception):
-    """A request that is not witnessed: HTTP status, text, and the kind of the text."""
+    """A request that is not witnessed: HTTP status, text, and its content type."""
 
     def __init__(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
         self.status, self.text, self.kind = status, text, kind
@@ -96,7 +97,7 @@ def append_note(file: Path, note: str) -> None:
 
 
 class Witness:
-    """What was seen last of each ledger, and the key that says so."""
+    """The last checkpoint seen of each ledger, and the key that signs it."""
 
     def __init__(self, folder: Path, name: str, keys: list[Key]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,7 +179,7 @@ class Witness:
         fresh.replace(self.memory)
 
     def cosign(self, text: str) -> str:
-        """Return the line by which this witness says that it saw the text now."""
+        """Return the cosignature line for the text at the present time."""
         moment = int(time.time())
         signature = self.signer.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
         raw = key_id(self.name, self.signer.public, bytes([4])) + moment.to_bytes(8, "big") + signature

@@ -1,8 +1,8 @@
 """One object's history rows against its events: each row must be a copy of a state that an event made.
 
-A row is explained by an event of its kind, near it in time, that left the same audited columns and names the same
-person and reason. A save that changed no audited column makes a row and no row event; it is explained by an operation of
-the same person for the same reason on the object, if it repeats the state that the ledger has.
+A row is explained by an event of its type, near it in time, that left the same audited columns and names the same
+person and reason. A save that changed no audited column makes a row and no row event; it is explained by an operation
+of the same person for the same reason on the object, if it repeats the state that the ledger has.
 """
 
 import json
@@ -117,7 +117,7 @@ class Row:
     values: dict[str, Any]
 
     def repeats(self, values: dict[str, Any]) -> bool:
-        """Tell whether it says what is known from the ledger; a column that is younger than the events is not known."""
+        """Tell whether the row equals what the ledger knows; a column younger than the events is not known."""
         return all(self.values[name] == value for name, value in values.items() if name in self.values)
 
     def names(self, event: Happened) -> bool:
@@ -160,7 +160,7 @@ def as_written(value: Any, kind: str = "plain") -> Any:
 
 
 def events_of(cursor: Any, compared_tables: ComparedTable, object_label: str) -> Iterator[Happened]:
-    """Yield the row events and acts of one object, oldest first, PART at a time."""
+    """Yield the row events and operations of one object, oldest first, PART at a time."""
     values: dict[str, Any] = {}
     place: tuple[Any, Any] = ("-infinity", "00000000-0000-0000-0000-000000000000")
     while True:
@@ -212,7 +212,7 @@ class Compared:
         self.looked_at = 0
 
     def _pass(self, since: datetime, until: datetime) -> Iterator[Happened]:
-        """Hold the events from `since` to `until`; yield the row events before them that no row told of."""
+        """Hold the events from `since` to `until`; yield the row events before them that no history row shows."""
         while self.next is not None and self.next.at <= until:
             self.window.append(self.next)
             self.looked_at += 1
@@ -246,5 +246,5 @@ class Compared:
         return ("other_doer", same[0].number) if same else ("no_event", 0)
 
     def over(self) -> Iterator[Happened]:
-        """Yield the events that no row told of, when there are no more rows."""
+        """Yield the events that no history row shows, when there are no more rows."""
         yield from self._pass(END, END)

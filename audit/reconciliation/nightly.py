@@ -1,8 +1,8 @@
 """A comparison of all history rows and of all audited rows with the ledger, in slices that can be broken off anywhere.
 
 The scheduler gives it a slice of its round while one is due; `manage.py audit_reconcile` does all at once. Its outcome
-is an event (`audit:reconcile`), and for rows that no event explains, or that are not what their events say, another (`audit:history_alarm`), each with a
-message in the outbox.
+is an event (`audit:reconcile`), and for rows that no event explains, or that are not what their events say, another
+(`audit:history_alarm`), each with a message in the outbox.
 """
 
 import json
@@ -124,8 +124,8 @@ def nothing_found() -> dict[str, Any]:
 
 
 def _resume(cursor: Any, reconciliation: Reconciliation, until: float | None) -> bool:
-    """Compare object by object from the run's place on, then look for rows without any event; then the audited rows
-    themselves, likewise. Tell whether all is done.
+    """Compare object by object from where the comparison stopped, then find rows without any event; then the audited
+    rows themselves, likewise. Tell whether all is done.
     """
     began, stage, behind = reconciliation.progress
     parts = list(_parts(cursor))
@@ -222,7 +222,7 @@ def _alarm(row: Unexplained, found: dict[str, Any]) -> None:
 
 
 def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
-    """Count a write that only the trigger saw, under what wrote it: table, act, actor."""
+    """Count a write that only the trigger saw, by table, operation and actor."""
     found["bulk"] += 1
     name = json.dumps([label, event.operation, event.actor], ensure_ascii=False)
     writes = found["writes"]

@@ -1,7 +1,7 @@
 """Each audited row against its events: folded to the present they must make what stands in the table.
 
-What was written while no trigger stood, by whoever may disable one, is in no event; here it shows. A column that no event
-tells of is not known. Of a secret column only whether there is a value is compared: the key of its digests is the database's.
+A write while a trigger was disabled is in no event; the comparison finds it. A column that no event names is not known.
+Of a secret column only whether there is a value is compared, because only the database has the key of its digests.
 """
 
 import json
@@ -78,11 +78,11 @@ class Table:
         cursor.execute(f"SELECT {name(self.key)}::text, to_jsonb(r)::text FROM ({self.rows} {wanted}) AS r", [keys])
         return {key: json.loads(text, parse_float=str) for key, text in cursor.fetchall()}
 
-    def differing(self, told: Past, row: dict[str, Any]) -> list[str]:
-        """Return the columns in which a row is not what was told of it."""
+    def differing(self, recorded: Past, row: dict[str, Any]) -> list[str]:
+        """Return the columns in which a row differs from the ledger."""
         return sorted(
             column
-            for column, value in told.values.items()
+            for column, value in recorded.values.items()
             if column in self.kinds and self._written(column, row[column], value) != value
         )
 
@@ -102,11 +102,13 @@ def rows_of_events(
         objects = [label for (label,) in cursor.fetchall()]
         if not objects:
             return
-        told = last_of_rows(objects)
-        present = table.present(cursor, [label.removeprefix(begin) for label in told])
+        recorded = last_of_rows(objects)
+        present = table.present(cursor, [label.removeprefix(begin) for label in recorded])
         found["present"] += len(present)
         behind = objects[-1].removeprefix(begin)
-        faults = (_compared(table, label, one, present.get(label.removeprefix(begin))) for label, one in told.items())
+        faults = (
+            _compared(table, label, one, present.get(label.removeprefix(begin))) for label, one in recorded.items()
+        )
         yield behind, [fault for fault in faults if fault is not None]
 
 
@@ -126,20 +128,20 @@ def rows_without_event(
         rows = cursor.fetchall()
         if not rows:
             return
-        without_event = [key_ for key_, told in rows if not told]
+        without_event = [key_ for key_, recorded in rows if not recorded]
         found["present"] += len(without_event)
         behind = rows[-1][0]
         yield behind, [Unexplained(f"{table.label}:{key_}", 0, "", "", "without_event") for key_ in without_event]
 
 
-def _compared(table: Table, label: str, told: Past, row: dict[str, Any] | None) -> Unexplained | None:
+def _compared(table: Table, label: str, recorded: Past, row: dict[str, Any] | None) -> Unexplained | None:
     why, columns = "", ""
-    if told.gone:
+    if recorded.gone:
         why = "" if row is None else "left"
     elif row is None:
         why = "gone"
-    elif differing := table.differing(told, row):
+    elif differing := table.differing(recorded, row):
         why, columns = "differing", ", ".join(differing)
     if not why:
         return None
-    return Unexplained(label, 0, told.at.astimezone(UTC).isoformat(), "", why, told.number, columns)
+    return Unexplained(label, 0, recorded.at.astimezone(UTC).isoformat(), "", why, recorded.number, columns)

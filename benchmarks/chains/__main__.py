@@ -1,4 +1,5 @@
-"""`DATABASE=conninfo REDIS_URL=… python -m benchmarks.chains PEER STEPS FILE`: one worker makes the steps one after the other.
+"""`DATABASE=conninfo REDIS_URL=… python -m benchmarks.chains PEER STEPS FILE`: one worker makes the steps one after the
+other.
 
 Each step adds the time of its start to FILE, a line each, in seconds.
 """

@@ -1,1 +1,3 @@
-"""A Django project of two tables, one plain and one that another audit library watches: what that library costs a save."""
+"""A Django project of two tables, one plain and one that another audit library audits: the cost of that library per
+save.
+"""

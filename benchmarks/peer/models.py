@@ -1,4 +1,6 @@
-"""The same columns twice; which library watches the second says RINGI_PEER. Its rules follow the library's own guide."""
+"""The same columns twice; RINGI_PEER names the library that audits the second. Its rules follow the library's own
+guide.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ class Columns(models.Model):
     place = models.BigIntegerField(default=1)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    absolute = models.BooleanField(default=False)
+    full = models.BooleanField(default=False)
     reason = models.CharField(max_length=300)
 
     class Meta:
@@ -24,7 +26,7 @@ class Columns(models.Model):
 
 
 class Plain(Columns):
-    """Watched by nobody."""
+    """Audited by no library."""
 
 
 if PEER == "django-simple-history":

@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the documentation: the glossary is printed from the file that the pages read."""
+"""Hooks of MkDocs for the documentation: they print the glossary from the file that the pages read."""
 
 import re
 from typing import Any

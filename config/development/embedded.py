@@ -114,7 +114,7 @@ def _copy_programs(postgres_bin: Path, valkey: Path, programs: Path) -> None:
         fresh.rename(programs)
     except OSError:
         shutil.rmtree(fresh)
-        if not programs.exists():  # else another run of this project was quicker
+        if not programs.exists():  # else another start of this project was quicker
             raise
 
 
@@ -123,14 +123,14 @@ def _remove_orphans(user: int) -> None:
     for note in ROOTS_FOLDER.glob("ringi-*/project"):
         top = note.parent
         if top.lstat().st_uid == user and not Path(note.read_text()).exists() and not list(top.glob("up-*")):
-            with contextlib.suppress(FileNotFoundError):  # another start of ours removes it as well
+            with contextlib.suppress(FileNotFoundError):  # another start removes it as well
                 shutil.rmtree(top)
 
 
 def _remove_orphans_in_memory() -> None:
-    """Remove what runs that were killed have left in memory: nobody holds the lock of their state folder."""
+    """Remove what killed starts have left in memory: no process holds the lock of their state folder."""
     for note in MEMORY.glob("ringi-*/state"):
-        with contextlib.suppress(OSError):  # it is in use: its run holds the lock
+        with contextlib.suppress(OSError):  # it is in use: its process holds the lock
             if note.lstat().st_uid != os.geteuid():
                 continue
             with contextlib.suppress(FileNotFoundError), (Path(note.read_text()) / "lock").open("a") as lock:
@@ -159,7 +159,7 @@ def _complaint(log: Path) -> str:
 class _Starter:
     """Starts the servers of one state folder; what it starts is stopped when the stack closes.
 
-    With `throw_away`, PostgreSQL begins anew, is not safe from a power cut, and keeps its files in memory where
+    With `throw_away`, PostgreSQL begins empty, is not safe from a power cut, and keeps its files in memory where
     there is room: copying a database there costs a tenth of what it may cost on a disk."""
 
     def __init__(self, state: Path, stack: ExitStack, *, fresh: bool, throw_away: bool) -> None:
@@ -179,7 +179,7 @@ class _Starter:
             raise Unavailable(f"only {free >> 20} MB are free for {self.folder}; 300 MB are needed")
 
     def passing(self) -> Path:
-        """Return where files may lie that go with the run: the folder itself, still empty, or one in memory."""
+        """Return a folder for files that end with the servers: the state folder, still empty, or one in memory."""
         place = self.folder / "passing"
         _remove_orphans_in_memory()
         if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY:

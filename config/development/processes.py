@@ -1,6 +1,6 @@
-"""What `make up` and `make demo` run: a supervisor over web, scheduler, ledger signer and workers.
+"""The supervisor of `make up` and `make demo` over web, scheduler, ledger signer and workers.
 
-config.development.embedded starts its servers with `spawn` and ends those of an earlier run with `end`.
+config.development.embedded starts its servers with `spawn` and ends those of an earlier start with `end`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
 WORKERS = ("development", "staging", "production", "measurements", "checks", "notifications")
-# What only the web process is told; the others get a key of their own in place of the one that signs sessions.
+# Variables for the web process alone; the others get another key in place of the one that signs sessions.
 WEB_ONLY_VARIABLES = ("RINGI_METRICS_TOKEN", "RINGI_TAG_SIGNING_KEY")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
 Say = Callable[[str], None]
@@ -50,7 +50,7 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
 
 
 def identity(pid: int) -> str | None:
-    """Return what tells this process from a later one with the same number; None when it has ended."""
+    """Return what distinguishes this process from a later one with the same number; None when it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -162,7 +162,7 @@ class Supervisor:
     def __init__(self, rows: Sequence[Row], state: Path, environment: Mapping[str, str], say: Say) -> None:
         self.kept = [_Kept(row) for row in rows]
         self.state, self.say = state, say
-        # No process is told the address of another's role, the owner's least of all.
+        # No process gets the address of another's role, the owner's least of all.
         self.environment = {
             name: value for name, value in environment.items() if not re.fullmatch("DATABASE_.+_URL", name)
         }
@@ -190,7 +190,7 @@ class Supervisor:
         return self.state / "logs" / f"{name}.log"
 
     def tend(self, seconds: float) -> None:
-        """Wait until something happens, at most `seconds`; start anew what died. Raises ShutdownRequested."""
+        """Wait until something happens, at most `seconds`; restart what died. Raises ShutdownRequested."""
         for kept in self.kept:
             self._look(kept, time.monotonic())
         due = [kept.due - time.monotonic() for kept in self.kept if kept.child is None]
@@ -298,7 +298,7 @@ class _SetUp:
             raise Unavailable(f"manage.py {' '.join(arguments)} ended with {status}:\n{said}")
         return printed
 
-    def tell(self, *arguments: str) -> int:
+    def run_story(self, *arguments: str) -> int:
         """Run the story's program with the terminal's output."""
         argv = (sys.executable, "-m", "releases.demo.story", "--state", str(self.state), *arguments)
         return self.supervisor.foreground(argv, self.environment, stdin=subprocess.DEVNULL)
@@ -334,7 +334,7 @@ class _SetUp:
 
     def end_measurements(self) -> None:
         """End what the demo runs outside the supervisor, also after a demo that was killed."""
-        if (self.state / "targets").exists() and self.tell("--clean"):
+        if (self.state / "targets").exists() and self.run_story("--clean"):
             raise Unavailable("the sample's processes of the demo could not be ended")
 
     def run(self, leave_after_story: bool) -> int:
@@ -344,14 +344,14 @@ class _SetUp:
             self.start()
             if self.demo:
                 self.aloud = False
-                status = self.tell("--base-url", self.url)
+                status = self.run_story("--base-url", self.url)
                 self.aloud = True
                 if leave_after_story:
                     return status
             else:
                 first = json.loads(self.manage("create_first_administrator"))
                 self.say("This is a trial set-up: its servers and its data live in var/up, on this machine.")
-                if first:  # kept nowhere, and printed anew until it was used
+                if first:  # kept nowhere, and printed at each start until it was used
                     print("Administrator: {username}\nInvitation: {invitation}".format(**first), flush=True)
             self.say(f"Ringi answers at {self.url}/   (Ctrl-C ends it)")
             while True:

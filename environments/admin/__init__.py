@@ -1,4 +1,4 @@
-"""Environments, accounts and access in the admin: read here, changed by verbs only."""
+"""Environments, accounts and access in the admin: read here, changed by operations only."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ REGISTERED_BESIDE = (people, windows)
 
 @admin.register(Environment)
 class EnvironmentAdmin(ReadOnlyAdmin):
-    """Where applications run."""
+    """Environments."""
 
     list_display = ("__str__", "tier", "order", "protected", "requires_two_factor", "zone", "purpose_shown")
     lookups = frozenset({"tier__exact"})
@@ -43,7 +43,7 @@ class EnvironmentAdmin(ReadOnlyAdmin):
 
 @admin.register(Application)
 class ApplicationAdmin(ReadOnlyAdmin):
-    """What is released."""
+    """Applications."""
 
     list_display = ("name", "slug", "repository", "tag_format")
     shown_fields = ("slug", "name", "repository", "tag_format", "allowed_signers")
@@ -165,7 +165,7 @@ class AccessRuleAdmin(ReadOnlyAdmin):
 
 @admin.register(AccessGrant)
 class AccessGrantAdmin(ReadOnlyAdmin):
-    """Who holds which role, since when, by whom."""
+    """Grants of roles: account, environment, since when, by whom."""
 
     list_display = (
         "account",

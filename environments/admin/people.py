@@ -1,4 +1,4 @@
-"""Tokens, requests for access, reviews and delegates in the admin: read here, changed by verbs only."""
+"""Tokens, requests for access, reviews and delegates in the admin: read here, changed by operations only."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ class TokenAdmin(ReadOnlyAdmin):
 
 @admin.register(AccessRequest)
 class AccessRequestAdmin(ReadOnlyAdmin):
-    """Who asked for more access, for how long, and what became of it."""
+    """Access requests: by whom, for how long, and their outcome."""
 
     list_display = ("__str__", "hours", "state_now", "asked", "decided_by", "reason")
     list_select_related = ("account", "environment", "decided_by", "grant")
@@ -82,7 +82,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
 
 @admin.register(AccessReview)
 class AccessReviewAdmin(ReadOnlyAdmin):
-    """The rounds in which every grant is looked at again; each has a page of its own."""
+    """The periodic reviews of every grant; each has a page of its own."""
 
     list_display = ("__str__", "opened_by", "opened", "due", "closed", "reason")
     list_select_related = ("opened_by",)
@@ -102,7 +102,7 @@ class AccessReviewAdmin(ReadOnlyAdmin):
 
 @admin.register(Delegation)
 class DelegationAdmin(ReadOnlyAdmin):
-    """Who stands in for whom."""
+    """Delegations."""
 
     list_display = ("delegator", "delegate", "state_now", "begins", "ends", "requested_by", "confirmed_by", "reason")
     list_select_related = ("delegator", "delegate", "requested_by", "confirmed_by")
@@ -129,9 +129,9 @@ class DelegationAdmin(ReadOnlyAdmin):
 
 @admin.register(RequestedChange)
 class RequestedChangeAdmin(ReadOnlyAdmin):
-    """What waits for a second person, and what became of it."""
+    """Changes that need a second person, and their outcome."""
 
-    list_display = ("__str__", "event", "state_now", "requested_by", "proposed", "decided_by", "reason")
+    list_display = ("__str__", "event", "state_now", "requested_by", "requested", "decided_by", "reason")
     list_select_related = (
         "target__application",
         "target__environment",
@@ -142,7 +142,7 @@ class RequestedChangeAdmin(ReadOnlyAdmin):
     )
     list_filter = (("decided_at", admin.EmptyFieldListFilter),)
     ordering = ("-pk",)
-    shown_fields = ("event", "target", "account", "environment", "state_now", "requested_by", "proposed", "decided_by",
+    shown_fields = ("event", "target", "account", "environment", "state_now", "requested_by", "requested", "decided_by",
                     "reason", "differences")  # fmt: skip
     hint = _(
         "A change to what production runs, or to a person's identity, takes effect after a second person has "
@@ -162,7 +162,7 @@ class RequestedChangeAdmin(ReadOnlyAdmin):
             return _t("waits for a second person")
         return _t("confirmation given") if row.confirmed else _t("rejected")
 
-    proposed = cell(stamp, "requested_at", _("requested"), "requested_at")
+    requested = cell(stamp, "requested_at", _("requested"), "requested_at")
 
     @column(_("changes"))
     def differences(self, row: RequestedChange) -> dict[str, str]:
@@ -171,6 +171,6 @@ class RequestedChangeAdmin(ReadOnlyAdmin):
 
 
 def differences_of(row: RequestedChange) -> list[tuple[str, str]]:
-    """Return what a proposed change changes: the name of each value, and the value before and after."""
+    """Return the values that a requested change changes: name, and value before and after."""
     names = {field.name: str(field.verbose_name) for field in Account._meta.fields if row.account_id is not None}
     return [(names.get(key, key), f"{left} → {right}") for key, left, right in changes(row.before, row.after)]

@@ -1,6 +1,6 @@
 """The rights of one account, read once per request, so that a page can ask about many buttons. Pages call it.
 
-It only decides what is shown; every action asks `environments.access` again.
+It only decides what is shown; every operation asks `environments.access` again.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,7 +61,9 @@ class Rights:
         )
 
     def sees(self, environment: Environment | None, what: str = "view") -> bool:
-        """Tell whether configuration, target and metrics (`view`) or step logs (`read_logs`) of an environment are shown."""
+        """Tell whether configuration, target and metrics (`view`) or step logs (`read_logs`) of an environment are
+        shown.
+        """
         return self.may(what, environment) or any(self.may(permission, environment) for permission in OVERSEERS)
 
 
@@ -80,7 +82,7 @@ def read_rights(account: Any) -> Rights:
 
 
 def rights_of(request: HttpRequest) -> Rights:
-    """Return the rights of whoever asks, read once per request."""
+    """Return the rights of the request's account, read once per request."""
     known = getattr(request, "ringi_rights", None)
     if known is None:
         known = read_rights(request.user)

@@ -1,4 +1,4 @@
-"""Windows, freezes, company holidays and calendar addresses in the admin: read here, changed by verbs only."""
+"""Windows, freezes, holidays and calendar feeds in the admin: read here, changed by operations only."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from environments.times import stamp
 
 @admin.register(ChangeWindow)
 class ChangeWindowAdmin(ReadOnlyAdmin):
-    """When a release may run."""
+    """Change windows."""
 
-    list_display = ("__str__", "environment", "whom", "rrule", "opens", "closes", "on_holiday", "force")
+    list_display = ("__str__", "environment", "whom", "rrule", "opens", "closes", "on_holiday", "in_effect")
     list_select_related = ("environment", "application")
     list_filter = ("environment",)
     ordering = ("-pk",)
     shown_fields = ("name", "name_en", "environment", "whom", "rrule", "opens", "closes", "zone", "day_offset", "since",
-                    "country", "on_holiday", "from_procedure", "replaces", "reason", "requested_by", "force",
-                    "withdrawn")  # fmt: skip
+                    "country", "on_holiday", "from_procedure", "replaces", "reason", "requested_by", "in_effect",
+                    "cancelled")  # fmt: skip
     hint = _("A change window is requested on the page of its environment and takes effect after approval.")
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
@@ -39,18 +39,18 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
         return stamp(row.ends_at, row.zone) if row.extra else _t("%(n)d minutes") % {"n": row.length_minutes}
 
     @column(_("in effect since"))
-    def force(self, row: ChangeWindow) -> str:
+    def in_effect(self, row: ChangeWindow) -> str:
         """Return since when it counts."""
         if row.cancelled_at is not None:
             return _t("cancelled")
         return stamp(row.in_effect_at, row.zone) if row.in_effect_at is not None else _t("awaiting approval")
 
-    withdrawn = cell(stamp, "cancelled_at zone", _("cancelled"))
+    cancelled = cell(stamp, "cancelled_at zone", _("cancelled"))
 
 
 @admin.register(ChangeFreeze)
 class ChangeFreezeAdmin(ReadOnlyAdmin):
-    """When nothing is released."""
+    """Change freezes."""
 
     list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "lifted", "reason",
                     "created_by")  # fmt: skip
@@ -77,19 +77,19 @@ class ChangeFreezeAdmin(ReadOnlyAdmin):
 
 @admin.register(Holiday)
 class HolidayAdmin(ReadOnlyAdmin):
-    """The company's own days."""
+    """Holidays beside the national ones."""
 
-    list_display = ("day_shown", "name_ja", "name_en", "withdrawn")
+    list_display = ("day_shown", "name_ja", "name_en", "removed")
     list_filter = (("removed_at", admin.EmptyFieldListFilter),)
     ordering = ("-day",)
-    shown_fields = ("day_shown", "name_ja", "name_en", "withdrawn")
+    shown_fields = ("day_shown", "name_ja", "name_en", "removed")
     hint = _(
         "These holidays are added to the national holidays. The rule of a change window says whether the window is "
         "marked, moved or left out on a holiday."
     )
 
     day_shown = cell(lambda v: f"{v:%Y/%m/%d}", "day", _("day"), "day")
-    withdrawn = cell(stamp, "removed_at", _("removed"), "removed_at")
+    removed = cell(stamp, "removed_at", _("removed"), "removed_at")
 
 
 @admin.register(CalendarFeed)

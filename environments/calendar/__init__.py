@@ -1,6 +1,6 @@
-"""When a change may happen: windows, freezes, holidays and milestones, as pure functions.
+"""The calendar of changes: windows, freezes, holidays and milestones, as pure functions.
 
-Gates, actions and pages call it; it knows no row. A window is written as local wall clock with its zone
+Gates, operations and pages call it; it knows no row. A window is written as local wall clock with its zone
 beside it: a local time that does not exist on a day means the first instant after the gap, one that comes
 twice means the earlier, and the end is start plus length *on the wall clock*, so that a window of
 01:00-05:00 closes at 05:00 local time on every day of the year and is an hour shorter or longer when the
@@ -18,7 +18,7 @@ from environments.calendar.days import (
     milestone_hours,
     working_days_after,
 )
-from environments.calendar.openings import Answer, Freeze, next_opening, sentence
+from environments.calendar.openings import Answer, Freeze, explain, next_opening
 from environments.calendar.rules import (
     Occurrence,
     Window,

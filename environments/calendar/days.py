@@ -12,7 +12,7 @@ from environments.times import aware
 
 
 def latest_safe_start(end: datetime, needed: timedelta) -> datetime:
-    """Return the last instant at which a run and its rollback, `needed` long, still fit before `end`."""
+    """Return the last instant at which a deployment and its rollback, `needed` long, still fit before `end`."""
     return end - needed
 
 
@@ -38,7 +38,7 @@ def milestone_hours(t0: datetime, milestones: Mapping[str, int]) -> dict[str, da
 
 
 def country_fault(country: str) -> str:
-    """Return what is wrong with a country whose holidays are to be kept (ISO 3166, two letters), or an empty text."""
+    """Return what is wrong with a country code for holidays (ISO 3166, two letters), or an empty text."""
     if country in holidays.list_supported_countries():
         return ""
     return _("The national holidays of “%(country)s” are not known.") % {"country": country}
@@ -47,20 +47,20 @@ def country_fault(country: str) -> str:
 def holidays_on(
     day: date, country: str = "JP", *, language: str = "ja", company: Mapping[date, str] | None = None
 ) -> list[str]:
-    """Return the names of the public and the company's own holiday on a day; empty for neither."""
+    """Return the names of the public holiday and the entered one on a day; empty for neither."""
     names = [_public(country, day.year, language).get(day, ""), (company or {}).get(day, "")]
     return [name for name in names if name]
 
 
 def is_working_day(day: date, country: str = "JP", *, company: Mapping[date, str] | None = None) -> bool:
-    """Tell whether a day is no weekend, no public holiday and none of the company's own."""
+    """Tell whether a day is neither weekend nor public nor entered holiday."""
     return day.weekday() < 5 and not holidays_on(day, country, company=company)
 
 
 def working_days_after(
     day: date, count: int, country: str = "JP", *, company: Mapping[date, str] | None = None
 ) -> date:
-    """Return the day `count` working days after `day` (no weekend, public or company holiday)."""
+    """Return the day `count` working days after `day` (no weekend, public or entered holiday)."""
     while count > 0:
         day += timedelta(days=1)
         if is_working_day(day, country, company=company):

@@ -1,4 +1,4 @@
-"""May a run start now, and if not, when next: windows against freezes, with the sentence that says so."""
+"""Openings: whether a deployment may start now, and if not, when next, by windows and freezes, with an explanation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from environments.times import aware, print_time
 
 @dataclass(frozen=True)
 class Freeze:
-    """A time in which nothing is released; an absolute one stops emergencies too."""
+    """A time in which nothing is released; a full freeze stops emergencies too."""
 
     window: Window
     absolute: bool = False
@@ -21,7 +21,9 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether a run may start and why, until when that holds, and the next opening. `reason` leaves the latter out."""
+    """Whether a deployment may start and why, until when that holds, and the next opening. `reason` leaves the latter
+    out.
+    """
 
     open: bool
     reason: str
@@ -45,9 +47,10 @@ def next_opening(
     any_time: bool = False,
     zone: str = "",
 ) -> Answer:
-    """Say whether a run may start at `at`, and if not, when next; times are printed in `zone` or in the window's own.
+    """Say whether a deployment may start at `at`, and if not, when next; times are printed in `zone` or in the window's
+    own.
 
-    A freeze beats every window. An emergency needs no window and is stopped by absolute freezes only. any_time: no window
+    A freeze beats every window. An emergency needs no window and is stopped by full freezes only. any_time: no window
     is needed there, and every freeze counts.
     """
     aware(at)
@@ -80,7 +83,7 @@ def next_opening(
     return Answer(False, reason, following[0] if following else None, None, *after)
 
 
-def sentence(answer: Answer, zone: str) -> str:
+def explain(answer: Answer, zone: str) -> str:
     """Return why it is closed and when it opens next, in the reader's language and in `zone`."""
     if answer.next_start is None:
         return answer.reason

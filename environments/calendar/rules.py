@@ -15,7 +15,7 @@ from environments.calendar.days import holidays_on, instant, is_working_day
 from environments.times import aware
 
 HORIZON = timedelta(days=11000)
-# The farthest that a holiday may move a window; longer runs of holidays leave it out.
+# The farthest that a holiday may move a window; a longer series of holidays leaves it out.
 FARTHEST = 31
 _ALLOWED = frozenset(("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS", "WKST", "UNTIL"))
 
@@ -24,8 +24,8 @@ _ALLOWED = frozenset(("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYS
 class WindowRule:
     """A recurring window. `rrule` picks local days from `since` on; `day_offset` moves each by days.
 
-    on_holiday: what becomes of one that would open on a public holiday of `country` or on one of the company's own
-    days: flag (it is held), skip, earlier or later (moved to the nearest working day before or after).
+    on_holiday: what becomes of one that would open on a public holiday of `country` or on an entered
+    holiday: flag (it is held), skip, earlier or later (moved to the nearest working day before or after).
     """
 
     name: str
@@ -56,7 +56,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Occurrence:
-    """What became of one day that a rule names: its holidays, and the window, or none when it is left out.
+    """The outcome of one day that a rule names: its holidays, and the window, or none when it is left out.
 
     named: the window as it would be on that day if it were no holiday.
     """
@@ -108,7 +108,7 @@ def windows_between(rule: WindowRule, start: datetime, end: datetime) -> list[Wi
 
 
 def occurrences(rule: WindowRule, after: datetime, count: int, *, language: str = "ja") -> list[Occurrence]:
-    """Return what becomes of the next `count` days that a rule names, those left out included, in order."""
+    """Return the outcomes of the next `count` days that a rule names, those left out included, in order."""
     return list(islice(_occurrences(rule, after, language), count))
 
 
@@ -156,9 +156,9 @@ def _placed(rule: WindowRule, after: datetime) -> Iterator[tuple[date, date | No
         day = named.date() + timedelta(days=rule.day_offset)
         actual = _resolved(rule, day)
         heappush(waiting, (actual or day, day, actual is not None))
-        # Whatever is still to come is held after this day.
-        settled = day - farthest if rule.on_holiday == "earlier" else day
-        while waiting and waiting[0][0] <= settled:
+        # Windows still to come are held after this day.
+        bound = day - farthest if rule.on_holiday == "earlier" else day
+        while waiting and waiting[0][0] <= bound:
             yield _out(heappop(waiting))
     while waiting:
         yield _out(heappop(waiting))

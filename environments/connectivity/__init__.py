@@ -1,4 +1,4 @@
-"""The services that a configuration names, found by the scheme of an address, and a look at each; one line a kind."""
+"""Connectivity checks of the services that a configuration names, found by the scheme of an address."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -24,9 +24,9 @@ def service_of(value: str) -> Service | None:
 
 
 def look(values: Mapping[str, str], listed: Iterable[Network] = ()) -> list[Reached]:
-    """Reach every service named by these values (key → value in clear), each for SECONDS at most; in order of kind.
+    """Reach every service named by these values (key → value in clear), each for SECONDS at most; in order of type.
 
-    listed: the private networks in which one may be asked. What is said holds no value of the configuration.
+    listed: the private networks in which one may be asked. The result holds no value of the configuration.
     """
     allowed = tuple(listed)
     found = [(key, value, service) for key, value in values.items() if (service := service_of(value)) is not None]

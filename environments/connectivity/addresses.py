@@ -1,7 +1,7 @@
-"""Which addresses may be asked over the network; called by whoever sends a request for a target.
+"""The addresses that may be called over the network; every sender of a request for a target checks them here.
 
-A name is resolved once, and the connection goes to the address that was judged: a second answer of the resolver
-(DNS rebinding) is never asked for. Ranges are those of the IANA special-purpose registries (RFC 6890) as the
+A name is resolved once, and the connection goes to the address that was checked: the resolver is
+never asked a second time (DNS rebinding). Ranges are those of the IANA special-purpose registries (RFC 6890) as the
 standard library knows them, with what is wrapped in IPv6 unwrapped first (RFC 4291 §2.5.5, RFC 6052, RFC 3056).
 """
 

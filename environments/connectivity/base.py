@@ -1,4 +1,4 @@
-"""The contract of a service: whose addresses it knows, and a look that changes nothing that stays."""
+"""The contract of a service: the schemes of its addresses, and a check that leaves nothing changed."""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ SHORTEST = 4
 
 @dataclass(frozen=True)
 class Reached:
-    """What a look found. result: pass, fail, or unknown where no way to look is known; seconds: how long it took."""
+    """The result of a check. result: pass, fail, or unknown where no way to look is known; seconds: how long it took."""
 
     key: str
     kind: str
@@ -31,17 +31,17 @@ class NotReached(Exception):
 
 
 class CheckNotPossible(Exception):
-    """Nothing was looked at; the message, where there is one, says why to people."""
+    """Nothing was checked; the message, where there is one, says why to people."""
 
 
 class Service(ABC):
-    """One kind of service. `kind` is database, cache or storage; `schemes` those of its addresses."""
+    """One type of service. `kind` is database, cache or storage; `schemes` those of its addresses."""
 
     kind: ClassVar[str]
     schemes: ClassVar[frozenset[str]]
 
     def look(self, key: str, address: str, values: Iterable[str] = (), listed: Iterable[Network] = ()) -> Reached:
-        """Reach the service and say how it went.
+        """Reach the service and return the result.
 
         values: those that the sentence must not hold; listed: the private networks in which it may be asked.
         """

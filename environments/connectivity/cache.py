@@ -21,7 +21,7 @@ class Cache(Service):
         """Return that it answers. Raises NotReached."""
         known = "redis" + address[len("valkey") :] if address.startswith("valkey") else address
         try:
-            # What the query says would win over the deadline, or name files of this machine.
+            # Values of the query would override the deadline, or name files of this machine.
             parts = urlsplit(known)
             kept = [pair for pair in parse_qsl(parts.query) if pair[0] in ("db", "protocol", "username", "password")]
             known = urlunsplit(parts._replace(query=urlencode(kept)))

@@ -1,4 +1,4 @@
-"""What runs where, and who may: the public face of the models."""
+"""Models of environments, accounts and access: the names that others import."""
 
 from environments.models.access_grant import AccessGrant, AccessRule
 from environments.models.access_review import AccessRequest, AccessReview, AccessReviewItem

@@ -1,4 +1,4 @@
-"""Who may what where: the access matrix as rows, and the grants that give people their roles (E3)."""
+"""The access matrix as rows, and the grants that give people their roles (E3)."""
 
 from datetime import datetime
 
@@ -37,7 +37,7 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
     def in_effect(self, at: datetime | None = None) -> "AccessGrantQuerySet":
-        """Keep the grants that count now, or at a time to come: begun, not ended, not withdrawn, confirmed where two are
+        """Keep the grants that count now, or at a time to come: begun, not ended, not revoked, confirmed where two are
         needed; a deciding role only of a person who has enrolled.
         """
         return self.filter(

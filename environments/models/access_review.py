@@ -1,4 +1,4 @@
-"""Asking for more access for some hours, and the periodic review of every grant (E3)."""
+"""Access requests for some hours, and the periodic review of every grant (E3)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -11,7 +11,7 @@ from environments.roles import ROLE_CHOICES
 
 
 class AccessRequest(models.Model):
-    """Somebody asks for a role in an environment for some hours; somebody else grants or declines it."""
+    """Somebody asks for a role in an environment for some hours; somebody else grants or rejects it."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="access_requests", verbose_name=_("account"))
     role = ChoiceField(_("role"), max_length=20, choices=ROLE_CHOICES)
@@ -40,7 +40,7 @@ class AccessRequest(models.Model):
 
 
 class AccessReview(models.Model):
-    """One round of review: by its due date every grant that was in force when it opened is confirmed or withdrawn."""
+    """One review: by its due date every grant in effect when it opened is confirmed or revoked."""
 
     opened_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("opened by"))
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
@@ -60,7 +60,7 @@ class AccessReview(models.Model):
 
 
 class AccessReviewItem(models.Model):
-    """One grant in a review and what was said of it."""
+    """One grant in a review and its decision."""
 
     class Result(models.TextChoices):
         KEEP = "keep", _("Still needed")

@@ -1,4 +1,4 @@
-"""People and services that may act: the user model, and the tokens of service accounts."""
+"""The user model for people and services, and the tokens of service accounts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 def sign_in_name(text: str) -> str:
     """Return a sign-in name as it is compared and counted: NFKC, without invisible characters, case folded.
 
-    Full-width letters, capitals and null bytes make no second name, neither of an account nor for the lock-out.
+    Full-width letters, capitals and null bytes do not make a second name, neither of an account nor for the lock-out.
     """
     visible = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in ("Cc", "Cf"))
     return unicodedata.normalize("NFKC", visible.casefold()).strip()
 
 
 class Account(AbstractUser):
-    """A person or a service. Nobody is a superuser: that would pass every check before it is asked."""
+    """A person or a service. No account is a superuser, who would pass every check without being checked."""
 
     class Kind(models.TextChoices):
         PERSON = "person", _("Person")
@@ -98,7 +98,7 @@ class Account(AbstractUser):
 
 def enrolled(person: str = "") -> Q:
     """Return the condition that a row's person has enrolled and keeps a second factor of their own; only then do their
-    deciding roles count. A service account has nobody who could enrol, and approves nothing. person: path from the row to the
+    deciding roles count. A service account cannot enrol, and approves nothing. person: path from the row to the
     account; "" for the account's own row.
     """
     factors = Authenticator.objects.filter(user=OuterRef(person or "pk"), type__in=FACTORS)
@@ -107,7 +107,7 @@ def enrolled(person: str = "") -> Q:
 
 
 class Token(models.Model):
-    """A service account's key to the API: shown once, stored as SHA-256, dead with its owner."""
+    """A service account's key to the API: shown once, stored as SHA-256, ends with its owner's account."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="tokens", verbose_name=_("account"))
     digest = models.CharField(_("digest"), max_length=64, unique=True)

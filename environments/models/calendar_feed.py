@@ -11,7 +11,7 @@ from environments.models.environment import Application
 
 
 class CalendarFeed(models.Model):
-    """One address; only the SHA-256 of its secret is kept, and it is dead with the account that asked for it."""
+    """One address; only the SHA-256 of its secret is kept, and it ends with the account that created it."""
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="feeds", verbose_name=_("application"))
     account = models.ForeignKey(Account, models.PROTECT, related_name="feeds", verbose_name=_("account"))

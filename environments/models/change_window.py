@@ -1,4 +1,4 @@
-"""When a release may run: recurring windows, extra windows and freezes (P1). Evaluated by environments/calendar/."""
+"""Recurring change windows, extra windows and freezes (P1). Evaluated by environments/calendar/."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -19,7 +19,7 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
     """Queries over windows."""
 
     def in_effect(self) -> "ChangeWindowQuerySet":
-        """Keep the windows that count: opened, not withdrawn, and replaced by none that was opened."""
+        """Keep the windows that count: in effect, not cancelled, and not replaced by one in effect."""
         return self.filter(in_effect_at__isnull=False, cancelled_at__isnull=True).exclude(
             replaced_by__in_effect_at__isnull=False
         )
@@ -47,7 +47,7 @@ class ChangeFreezeQuerySet(models.QuerySet["ChangeFreeze"]):
 
 
 class ChangeWindow(models.Model):
-    """A recurring rule (rrule, zone, start, length) or one extra window (starts_at, ends_at) that needs consent."""
+    """A recurring rule (rrule, zone, start, length) or one extra window (starts_at, ends_at) that needs approval."""
 
     class OnHoliday(models.TextChoices):
         FLAG = "flag", _("kept and marked")
@@ -99,7 +99,7 @@ class ChangeWindow(models.Model):
         return not self.rrule
 
     def as_rule(self, company: Mapping[date, str] | None = None) -> calendar.WindowRule | None:
-        """Return the rule as environments/calendar evaluates it, with the company's own days; None for an extra one."""
+        """Return the rule as environments/calendar evaluates it, with the entered holidays; None for an extra one."""
         if self.extra or self.start is None:
             return None
         return calendar.WindowRule(
@@ -123,7 +123,7 @@ class ChangeWindow(models.Model):
 
 
 class ChangeFreeze(models.Model):
-    """A time in which nothing is released, once or again and again; an emergency passes unless it is absolute.
+    """A time in which nothing is released, once or again and again; an emergency passes unless it is a full freeze.
 
     A recurring one (rrule with its UNTIL, start, length_minutes; in the zone of its environment) lies between the
     beginning of its first time and the end of its last.

@@ -61,7 +61,7 @@ class ConfigurationVersion(models.Model):
 
 
 class ConfigurationCheck(models.Model):
-    """One look at the services that a version names: whether each could be reached, and how long it took."""
+    """One connectivity check of the services that a version names: whether each could be reached, and how long it took."""
 
     version = models.ForeignKey(
         ConfigurationVersion, models.PROTECT, related_name="checks", verbose_name=_("configuration")

@@ -1,4 +1,4 @@
-"""代理: who acts for whom while somebody is away (J1)."""
+"""代理: delegates for absent people (J1)."""
 
 from datetime import datetime
 
@@ -13,8 +13,8 @@ class DelegationQuerySet(models.QuerySet["Delegation"]):
     """Queries over delegates."""
 
     def in_effect(self, at: datetime | None = None) -> "DelegationQuerySet":
-        """Keep those that count now, or at a time to come: confirmed, begun, not ended, not withdrawn, both accounts open,
-        and a delegate who has enrolled.
+        """Keep those that count now, or at a time to come: confirmed, begun, not ended, not revoked, both accounts
+        open, and a delegate who has enrolled.
         """
         return self.filter(
             enrolled("delegate"),
@@ -32,7 +32,7 @@ class DelegationQuerySet(models.QuerySet["Delegation"]):
 
 
 class Delegation(models.Model):
-    """One person's absence and who gives consent in his place, in the delegate's own name. Never deleted, only ended."""
+    """One person's absence, and the delegate who approves in their own name instead. Never deleted, only ended."""
 
     delegator = models.ForeignKey(
         Account, models.PROTECT, related_name="delegations", verbose_name=_("person represented")

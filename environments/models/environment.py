@@ -8,7 +8,7 @@ from audit.snapshots import Snapshots
 
 
 class Environment(models.Model):
-    """Where copies of applications run (E1). Order is the order of promotion."""
+    """An environment of applications (E1). Order is the order of promotion."""
 
     class Tier(models.TextChoices):
         DEVELOPMENT = "development", _("Development")
@@ -44,7 +44,7 @@ class Environment(models.Model):
 
 
 class Application(models.Model):
-    """What is released: a name and the git repository that it comes from."""
+    """An application: a name and the git repository that it comes from."""
 
     slug = models.SlugField(_("key"), unique=True)
     name = models.CharField(_("name"), max_length=100)

@@ -1,4 +1,4 @@
-"""The company's own holidays, beside the national ones that environments/calendar/ knows (P1, J5)."""
+"""Holidays beside the national ones that environments/calendar/ knows (P1, J5)."""
 
 from datetime import date
 
@@ -9,15 +9,15 @@ from audit.snapshots import Snapshots
 
 
 class HolidayQuerySet(models.QuerySet["Holiday"]):
-    """Queries over the company's own days."""
+    """Queries over holidays."""
 
     def days(self) -> dict[date, str]:
-        """Return day → name in the reader's language of those that were not withdrawn."""
+        """Return day → name in the reader's language of those that were not removed."""
         return {row.day: str(row) for row in self.filter(removed_at__isnull=True)}
 
 
 class Holiday(models.Model):
-    """One day on which the company rests. Never deleted, only withdrawn."""
+    """One non-working day. Never deleted, only removed."""
 
     day = models.DateField(_("day"))
     name_ja = models.CharField(_("name (Japanese)"), max_length=60)

@@ -1,4 +1,4 @@
-"""What takes two persons waits here until the second one has accepted it, or somebody has declined it."""
+"""Changes that need two persons, until the second one has confirmed or rejected them."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -9,7 +9,7 @@ from environments.models.environment import DeploymentTarget, Environment
 
 
 class RequestedChange(models.Model):
-    """New values of one row, as the first person proposed them. Never edited, decided once.
+    """New values of one row, as the first person requested them. Never edited, decided once.
 
     event: the operation that the first person asked for (`target:set_options`). before, after: column → value as JSON;
     before is empty where the row is yet to be made.

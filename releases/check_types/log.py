@@ -25,7 +25,7 @@ class LogParameters(Parameters):
     pattern: Pattern = ""
     at_most: int = Field(default=0, ge=0)
     at_least: int = Field(default=0, ge=0)
-    unresponsive_passes: bool = False
+    silent_passes: bool = False
 
     @model_validator(mode="after")
     def _can_be_met(self) -> "LogParameters":
@@ -141,6 +141,6 @@ def _evaluated(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Resul
         told.append(_("The log holds more than one check can read. The next check continues from here."))
     if seen.matched > parameters.at_most:
         return Result.FAILED, told
-    if rest.lost or seen.cut or not (seen.lines or parameters.unresponsive_passes):
+    if rest.lost or seen.cut or not (seen.lines or parameters.silent_passes):
         return Result.NO_DATA, told
     return (Result.PASSED if seen.matched >= parameters.at_least else Result.FAILED), told

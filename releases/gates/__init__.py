@@ -1,1 +1,3 @@
-"""May it run? One function decides, asked when a run is scheduled and again in the transaction that starts it."""
+"""Gates: one function decides whether a deployment may start, when it is scheduled and again in the starting
+transaction.
+"""

@@ -1,4 +1,4 @@
-"""Is there a granted round about exactly this content, in force now?"""
+"""The gate of approval: an approved request about exactly this content is in effect."""
 
 from environments.targets.words import gettext as _
 from releases.gates import authorship, quorum
@@ -10,7 +10,7 @@ from releases.procedures.parts import Gate
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
-    """Compare the granted round with the content as it is now, and count its approvals anew: rows read now decide."""
+    """Compare the approved request with the present content, and count its approvals again: rows read now decide."""
     release, environment = context.release, context.environment
     approval_requests = ApprovalRequest.objects.filter(
         release=release, environment=environment, state__in=["approved", "used"]

@@ -1,4 +1,4 @@
-"""Who wrote what a release brings and so may not approve it, and whether that is known: from rows read each time."""
+"""Authorship: who wrote the content of a release and so may not approve it, from rows read each time."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +12,12 @@ from releases.gates.base import procedure_of
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release, Waiver
 from releases.sources import git
 
-# What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
+# Fact about the commits → the duty of the persons whose addresses it names; of two duties the first counts.
 COMMITS = {"authors": "commit author", "committers": "committer"}
 
 
 def words(duty: str) -> str:
-    """Return a duty that keeps a person from approving, as a sentence names it."""
+    """Return the words for a duty that keeps a person from approving."""
     return {
         "author": _("the author of what is approved"),
         "editor": _("a person who edited the release or its configuration"),
@@ -35,9 +35,9 @@ def refusal(duty: str) -> str:
 
 
 def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
-    """Return round → person → the duty that keeps the person from giving a word in it.
+    """Return approval request → person → the duty that keeps the person from deciding in it.
 
-    In a round about a window, a switch or a procedure: who applied, and who wrote the procedure.
+    For a window, an emergency stop or a procedure: the requester, and the author of the procedure.
     """
     about = defaultdict[int, list[int]](list)
     duties = []
@@ -99,7 +99,7 @@ def _by_person(
 ) -> dict[int, dict[str, str]]:
     """Return key → person → the first duty of (key, account, duty) and of (key, duty, addresses of commits).
 
-    A person counts by the identities given up as well: who had one employee id with somebody stays one person with them.
+    Former identities count as well: accounts that shared an employee id remain one person.
     """
     addresses = sorted(set().union(*(theirs for _key, _duty, theirs in wrote)))
     named = Q(pk__in={account for _key, account, _duty in duties}) | Q(git_addresses__has_any_keys=addresses)
@@ -113,7 +113,7 @@ def _by_person(
             found[key].setdefault(identity, duty)
     for theirs in found.values():
         known = -1
-        while known != (known := len(theirs)):  # who was one person with somebody found so is found the next time
+        while known != (known := len(theirs)):  # the next pass finds persons connected to those found in this one
             for person in people.values():
                 if duty := next((theirs[identity] for identity in person.identities if identity in theirs), ""):
                     theirs.setdefault(person.person_key, duty)
@@ -121,8 +121,8 @@ def _by_person(
 
 
 def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
-    """Return (release, account) of all who made a version of the configurations that releases bring: of those since what
-    is in force as well, for a secret that a version leaves empty is that of the version before.
+    """Return (release, account) of all who made a version of the configurations that releases bring: of those since the
+    deployed one as well, because an empty secret in a version keeps that of the version before.
     """
     brought = {pk for release in releases for pk in release.configurations.values()}
     chosen = ConfigurationVersion.objects.defer("values", "encrypted").in_bulk(brought)
@@ -135,7 +135,7 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
     for version in chosen.values():
         place = version.application_id, version.environment_id
         number = numbers.get(place, 0)
-        # One that lies before what is in force may bring what never was: then all before it count.
+        # A version before the deployed one may contain values that were never deployed: then all before it count.
         since[version.pk] = number if number < version.number else 0
         spans |= Q(application=place[0], environment=place[1], number__gt=since[version.pk], number__lt=version.number)
     made = defaultdict(list)
@@ -149,7 +149,7 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
 
 
 def unknown_authors(release: Release) -> list[str]:
-    """Return why nobody can tell who wrote a release, a sentence each, so that nobody may approve it; empty when it is known.
+    """Return why the authors of a release are unknown, a sentence each; then no one may approve it. Empty when known.
 
     Committers are asked for as well where the procedure counts them as authors.
     """

@@ -1,4 +1,4 @@
-"""The contract of a gate: a question about a release and an environment, answered passed, not passed or unknown."""
+"""The contract of a gate: its result for a release and an environment is passed, not passed or unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from releases.procedures.values import Tier
 
 GateResult = Literal["passed", "waived", "not_passed", "unknown"]
 PASSING = ("passed", "waived")
-# What people set on the page of any environment: it binds there whether the procedure names such a gate or not.
+# Gates that people set on an environment's page: they apply there even if the procedure does not name them.
 SET_ON_PAGES = (
     Gate(
         key="change_window",
@@ -52,7 +52,7 @@ MOST_FOLLOW_UPS = 50
 
 
 class Known:
-    """What is known of one release, each kind read once and only when a gate asks: for all gates of all environments."""
+    """The data of one release for all gates of all environments, each part read once and only when a gate needs it."""
 
     def __init__(self, release: Release, moment: datetime | None = None) -> None:
         self.release = release
@@ -78,7 +78,7 @@ class Known:
 
     @cached_property
     def facts(self) -> dict[str, Fact]:
-        """Kind → what was last seen of the release itself, whatever the environment."""
+        """Kind of fact → the last fact about the release itself, without environment."""
         return {fact.kind: fact for fact in self.release.facts.all() if fact.environment_id is None}
 
     @cached_property
@@ -108,8 +108,8 @@ class Known:
 
     @cached_property
     def open_follow_ups(self) -> list[FollowUp]:
-        """What the application still owes: first what holds the next release up, then the rest, each the first due first;
-        no more than MOST_FOLLOW_UPS.
+        """The application's open follow-up actions: first those that block the next release, then the rest, each by due
+        date; no more than MOST_FOLLOW_UPS.
         """
         rows = FollowUp.objects.filter(application=self.release.application_id, completed_at=None)
         last = Case(When(blocks=FollowUp.Blocks.NEXT, then=Value(0)), default=Value(1))
@@ -123,12 +123,12 @@ class Known:
 
     @cached_property
     def blocking_follow_up(self) -> FollowUp | None:
-        """What the application owes first of all that holds the next release up; overdue or not."""
+        """The first follow-up action that blocks the next release; overdue or not."""
         return next((o for o in self.open_follow_ups if o.blocks == FollowUp.Blocks.NEXT), None)
 
     @cached_property
     def deployed_versions(self) -> dict[int, DeployedVersion]:
-        """Environment → what is in force there of the application; a proposal does not count."""
+        """Environment → the application's deployed version there; an unconfirmed one does not count."""
         rows = DeployedVersion.objects.filter(application=self.release.application_id).exclude(
             basis=DeployedVersion.REQUESTED
         )
@@ -136,7 +136,7 @@ class Known:
 
     @cached_property
     def emergency_stops(self) -> list[EmergencyStop]:
-        """The switches that stop production now, of whatever application."""
+        """The emergency stops in effect, of any application."""
         return EmergencyStop.on()
 
     @cached_property
@@ -152,19 +152,19 @@ class Known:
         return found
 
     def set_freezes(self, environment: Environment) -> list[ChangeFreeze]:
-        """The freezes in force of an environment that reach the application, past and future ones too, a recurring one
+        """The environment's freezes in effect that reach the application, past and future ones too, a recurring one
         once for each time to come.
         """
         return self._frozen.get(environment.pk, [])
 
     def freezes(self, environment: Environment) -> list[ChangeFreeze]:
-        """The same as they count for the release: what it is an exception from begins when the exception ends."""
+        """The freezes as they count for the release: one with an exception begins when the exception ends."""
         found = self.set_freezes(environment)
         exception = self.exception(environment, self.moment) if found else None
         if exception is None or exception.approved_at is None:
             return found
         until, since = exception.until, exception.approved_at
-        # An absolute one has no exceptions, and what is set later was in nobody's mind when this one was approved.
+        # A full freeze has no exceptions, and an exception does not cover a freeze that was set after its approval.
         counting = []
         for span in found:
             if span.full or span.created_at > since or span.starts_at >= until:
@@ -197,7 +197,7 @@ class Known:
         return [*gates, *(gate for gate in beside if is_set[gate.type])]
 
     def exception(self, environment: Environment, at: datetime) -> Waiver | None:
-        """What two people have let the release pass in an environment at a time, although a freeze holds there."""
+        """The exception from a freeze in an environment that two people have approved for the release at a time."""
         keys = {gate.key for gate in self.content.gates if gate.type == "change_freeze"} | {"change_freeze"}
         rows = (row for row in self.release.waivers.all() if row.environment_id == environment.pk and row.gate in keys)
         return next((row for row in rows if row.counts(at)), None)
@@ -215,7 +215,7 @@ class Known:
 
 @dataclass(frozen=True)
 class GateContext:
-    """What is asked: may this release run there at `at` (database time, aware)?"""
+    """The question to a gate: may this release be deployed there at `at` (database time, aware)?"""
 
     release: Release
     environment: Environment
@@ -231,7 +231,7 @@ class GateContext:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a gate says; unknown never passes. `anchor` is the place of the release page that would clear it."""
+    """The result of a gate; unknown never passes. `anchor` is the place of the release page that would clear it."""
 
     gate: str
     result: GateResult
@@ -243,12 +243,12 @@ class Answer:
 
     @property
     def passes(self) -> bool:
-        """Tell whether the run may go on as far as this gate is concerned."""
+        """Tell whether this gate lets the deployment go on."""
         return self.result in PASSING
 
 
 def ruled(application_id: int) -> set[int]:
-    """Return the environments in which a recurring window in force reaches an application: there a deployment starts
+    """Return the environments in which a recurring window in effect reaches an application: there a deployment starts
     only inside a window.
     """
     rules = ChangeWindow.objects.in_effect().reaching(application_id).exclude(rrule="")
@@ -274,6 +274,6 @@ def unknown(gate: Gate, reason: str, anchor: str = "") -> Answer:
 
 
 def procedure_of(release: Release) -> Content:
-    """Return the procedure that a release follows: the one it was fixed under, else the active one."""
+    """Return the procedure that a release follows: the one its scope was locked under, else the one in effect."""
     row = release.procedure or Procedure.objects.get(state="in_effect")
     return row.document

@@ -1,4 +1,4 @@
-"""What an approval request is about: the canonical document of what will be done, and its digest (RFC 8785, SHA-256)."""
+"""The content of an approval request: the canonical document of the planned work, and its digest (RFC 8785, SHA-256)."""
 
 import hashlib
 from typing import Any
@@ -12,7 +12,7 @@ from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
 from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
 from releases.notifications.templates.events import PRE_RELEASED
 
-# What stands for the known keys of an application that has none.
+# The value for an application without allowed signers.
 NO_SIGNERS = hashlib.sha256(b"").hexdigest()
 
 
@@ -23,8 +23,8 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         pk=release.configurations.get(environment.slug), environment=environment
     ).first()
     procedure = release.procedure
-    # That consent or final check came late is waived while they are given, and whom the announcement did not reach after
-    # it: this changes nothing of what is done.
+    # Waivers of a late approval or final check, and of unreached recipients of the announcement, come while or after
+    # these are given, and do not change the approved work.
     afterwards = {
         f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("mark_approved", "complete_final_check")
     }
@@ -59,14 +59,14 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
             for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, revoked_at=None)
             if w.gate not in afterwards
         ),
-        # Who consents releases what people outside are told should it go back, when nobody has time to read it.
+        # The approvers also approve the external notification of a rollback, for which there is no time later.
         "notification_templates": NotificationTemplate.words_of(PRE_RELEASED),
         "due_immediately": sorted(release.milestones.filter(due_immediately=True).values_list("key", flat=True)),
     }
 
 
 def target_digest(application: Application, environment: Environment) -> str | None:
-    """Return the digest of where an application lies in an environment and how it is run there; None without a target."""
+    """Return the digest of an application's deployment target in an environment and its options; None without a target."""
     row = (
         DeploymentTarget.objects.filter(application=application, environment=environment)
         .values("root", "options")
@@ -78,7 +78,7 @@ def target_digest(application: Application, environment: Environment) -> str | N
 def _window(release: Release) -> dict[str, Any]:
     start = release.scheduled_start_at.isoformat() if release.scheduled_start_at else None
     if release.kind == Release.Kind.EMERGENCY:
-        # Its consent holds for hours from the moment it is granted; no window closes.
+        # Its approval holds for hours from the moment it is given; no window closes.
         return {"start": start, "validity_hours": procedure_of(release).schedule.emergency.validity_hours}
     return {"start": start, "end": release.scheduled_end_at.isoformat() if release.scheduled_end_at else None}
 
@@ -131,7 +131,7 @@ def clause_labels() -> dict[str, str]:
         "commit": _("commit"),
         "tree": _("Git tree hash"),
         "digest": _("digest"),
-        # What ends a round although no key of the document differs yet.
+        # Reasons that end an approval request although no key of the document differs yet.
         "approvals": _("too few of its approvals still count"),
         "scope_reopened": _("the scope was reopened"),
         "cancelled": _("the release was cancelled"),

@@ -1,6 +1,7 @@
 """How long steps take: the 90th percentile of earlier ones, or the procedure's estimate until there are enough of them.
 
-Whether a deployment with its rollback fits into a window is reckoned with it, by gates, actions and pages. Read only.
+Whether a deployment with its rollback fits into a window is computed with it, by gates, operations and pages. Read
+only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,9 @@ from django.db import connection
 from environments.targets.words import gettext as _
 from releases.models import Release, Step
 
-# From how many deployments on the past is believed, and how many of the latest are looked at.
+# The least number of earlier deployments for a percentile, and how many of the latest count.
 ENOUGH, LATEST = 5, 100
-# Of an application in an environment, by phase, kind and name of the step; only what a worker saw end well.
+# Of an application in an environment, by phase, type and name of the step; only successful steps of workers.
 PAST = """
 SELECT s.phase, s.step_type, s.label_ja, count(DISTINCT s.deployment_id),
        percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM s.ended_at - s.started_at)::float8)
@@ -30,8 +31,8 @@ Name = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Needed:
-    """A time in seconds, and how it was reckoned: how many steps by the percentile (of at least `runs` deployments each)
-    and how many by the estimate.
+    """A time in seconds, and how it was reckoned: how many steps by the percentile (of at least `runs` deployments
+    each) and how many by the estimate.
     """
 
     seconds: float
@@ -41,7 +42,7 @@ class Needed:
 
     @property
     def basis(self) -> str:
-        """Say which of the two was used, in the reader's language."""
+        """Return which of the two was used, in the reader's language."""
         if not self.measured:
             return _("by the estimates of the procedure")
         if not self.estimated:
@@ -57,14 +58,16 @@ class Needed:
 
     @property
     def sentence(self) -> str:
-        """Say how long it is, in whole minutes rounded up, and by what."""
+        """Return the duration in whole minutes, rounded up, with its basis."""
         words = {"minutes": -int(-self.seconds // 60), "basis": self.basis}
         return _("%(minutes)d minutes are needed, with the rollback (%(basis)s).") % words
 
 
 @dataclass(frozen=True)
 class Durations:
-    """How long each step of an application takes in an environment: (phase, kind, Japanese name) → seconds, deployments."""
+    """How long each step of an application takes in an environment: (phase, type, Japanese name) → seconds,
+    deployments.
+    """
 
     past: Mapping[Name, tuple[float, int]] = field(default_factory=dict)
 
@@ -87,7 +90,9 @@ class Durations:
 
 
 def durations(release: Release, environment_id: int) -> Durations:
-    """Return how long the steps of a release's application take in an environment; read once for a release that is held."""
+    """Return how long the steps of a release's application take in an environment; read once for a release that is
+    held.
+    """
     held: dict[int, Durations] = release.__dict__.setdefault("_durations", {})
     if environment_id not in held:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The one function that decides whether a release may run in an environment, and its registry of gate kinds."""
+"""The one function that decides whether a release may run in an environment, and its registry of gate types."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from releases.gates import (
 from releases.gates.base import Answer, Ask, GateContext, Known
 from releases.models import Release, Waiver
 
-# One line a kind: the name that the procedure's gates use, and who answers.
+# One line a type: the name that the procedure's gates use, and the function that answers.
 GATES: tuple[tuple[str, Ask], ...] = (
     ("evidence", evidence.ask),
     ("approval", approval.ask),
@@ -43,8 +43,8 @@ GATES: tuple[tuple[str, Ask], ...] = (
     ("follow_up", preparation.follow_ups),
 )
 
-# What two people may waive. Never consent, window, tag or follow-up actions: those have ways of their own; a freeze looks itself for an
-# exception that two have made.
+# Gates that two people may waive. Never approval, window, tag or follow-up actions, which have operations of their own;
+# the gate of a freeze itself looks for an exception that two people have approved.
 WAIVABLE = frozenset(
     {"evidence", "promotion", "rollback_rehearsal", "checklist", "milestone", "branch", "release_team", "document"}
 )
@@ -66,7 +66,7 @@ def evaluate(
 
 
 def _waived(context: GateContext, found: list[Answer]) -> list[Answer]:
-    """Let pass what a waiver in force names; a kind that is not WAIVABLE stays closed whatever a row says."""
+    """Let pass the gates of waivers in effect; a type that is not WAIVABLE is not passed, whatever a row says."""
     if all(answer.result == "passed" for answer in found):
         return found
     rows = (row for row in context.release.waivers.all() if row.environment_id == context.environment.pk)

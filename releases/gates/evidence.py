@@ -1,4 +1,4 @@
-"""Is the proof there, and does it hold? No evidence is not a pass (R2, G1, G2)."""
+"""The gates of evidence: it exists and it passes. Missing evidence does not pass (R2, G1, G2)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from releases.gates.base import Answer, GateContext, Known, not_passed, passed, 
 from releases.models import DeployedVersion, Evidence, Procedure, Release
 from releases.procedures.parts import Gate
 
-# So many reports are named in a sentence.
+# The most reports that a message names.
 MOST_NAMED = 5
 # Values of a report of which more are worse, and of which fewer are.
 FAULTS = ("failures", "errors", "skipped", "critical", "high", "unrated", "unresolved", "incomplete")
@@ -36,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Count:
-    """What the reports that count say together, and each of them (report, outcome, sentence), the newest first."""
+    """The common result of the reports that count, and each of them (report, outcome, sentence), the newest first."""
 
     result: str
     sentence: str
@@ -93,7 +93,7 @@ def required_types(context: GateContext) -> list[tuple[str, str]]:
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
-    """Judge the evidence that counts for the release's tree; tests per required cell of the matrix."""
+    """Evaluate the evidence that counts for the release's tree; tests per required cell of the matrix."""
     if not context.release.tree:
         return unknown(gate, _("The commit is not known yet."), "evidence")
     limits = context.procedure.threshold_values()
@@ -114,9 +114,9 @@ def ask(context: GateContext, gate: Gate) -> Answer:
 def count(
     kind: str, found: Sequence[Evidence], limits: Mapping[str, str | int], baselines: Sequence[Evidence] = ()
 ) -> Count:
-    """Judge reports that count together: the worst decides, and the sentence names each that does not pass.
+    """Evaluate reports that count together: the worst decides, and the message names each that does not pass.
 
-    baselines: performance reports of what is in force in production, for those that name no baseline of their own.
+    baselines: performance reports of the deployed version in production, for those that name no baseline of their own.
     """
     values = [row.values if kind != "performance" else _with_baseline(row, baselines) for row in found]
     evaluated = reading.evaluate_all(kind, values, limits)
@@ -136,8 +136,8 @@ def count(
 
 
 def worse_since(known: Known, moment: datetime) -> list[str]:
-    """Return the reports that came in after a moment and say worse than what counted before, in words: one that does not
-    pass, or that has more faults, fewer tests or less coverage than the one it replaced.
+    """Return the reports that came in after a moment and say worse than what counted before, in words: one that does
+    not pass, or that has more faults, fewer tests or less coverage than the one it replaced.
     """
     later = [row for row in known.evidence if row.at > moment]
     limits = known.content.threshold_values()
@@ -164,7 +164,7 @@ def _worse(before: Mapping[str, str | int], after: Mapping[str, str | int]) -> b
 
 
 def count_with(row: Evidence) -> Count:
-    """Say what counts now of a report's kind (of tests: of its type and environment), by the procedure in force."""
+    """Return the result for a report's type (of tests: its test type and environment) by the procedure in effect."""
     found = Evidence.objects.counting(row.application_id, row.tree).filter(kind=row.kind)
     if row.kind == "junit":
         found = found.filter(test_type=row.test_type, environment=row.environment_id)
@@ -192,7 +192,7 @@ def _by_cell(known: Known) -> defaultdict[tuple[str, str], list[Evidence]]:
 
 
 def _baselines(context: GateContext) -> list[Evidence]:
-    """Return the performance reports of what is in force in production."""
+    """Return the performance reports of the deployed version in production."""
     pointer = (
         DeployedVersion.objects.filter(
             application=context.release.application, environment__tier=Environment.Tier.PRODUCTION

@@ -1,4 +1,4 @@
-"""Does a freeze forbid it now?"""
+"""The gate of change freezes."""
 
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ def _active(context: GateContext, freezes: list[ChangeFreeze]) -> list[ChangeFre
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
-    """Deny beats allow; an emergency passes a freeze that is not absolute, and a lifted one counts for nobody. A release
-    that two people have made an exception of passes one that is not absolute either, until the exception ends.
+    """Deny beats allow; an emergency passes a freeze that is not full, and a lifted one does not count. A release with
+    an exception by two people passes one that is not full either, until the exception ends.
     """
     release, environment, at = context.release, context.environment, context.at
     frozen = context.known.freezes(environment)

@@ -1,5 +1,5 @@
-"""Does the ledger hold, and is it signed? Until it does, nothing new starts in a protected environment, whatever the gates of
-its procedure say. What runs, rollbacks, monitoring, the emergency stop and emergency releases go on.
+"""The gate of the ledger: until it holds and is signed, nothing new starts in a protected environment, whatever the
+gates of its procedure. What runs, rollbacks, monitoring, the emergency stop and emergency releases go on.
 """
 
 from django.conf import settings
@@ -33,13 +33,15 @@ def fault(stand: Standing) -> str:
 
 
 def require(environment: Environment | None) -> None:
-    """Raise GateNotPassed where nothing new may start or be approved: in a protected environment, until the ledger holds."""
+    """Raise GateNotPassed where nothing new may start or be approved: in a protected environment, until the ledger
+    holds.
+    """
     if environment is not None and environment.protected and (why := fault(standing())):
         raise GateNotPassed(why)
 
 
 def answer(environment: Environment, known: Known) -> Answer | None:
-    """Return the gate that is closed, or None while the ledger holds; no waiver lets it pass."""
+    """Return the gate as not passed, or None while the ledger holds; no waiver lets it pass."""
     if not environment.protected or known.release.kind == Release.Kind.EMERGENCY:
         return None
     why = fault(known.ledger)

@@ -1,4 +1,4 @@
-"""Would an older version replace a newer one? Asked in every protected environment, whatever gates its procedure names."""
+"""The gate against older versions that would replace newer ones, in every protected environment."""
 
 from django.utils.translation import override
 
@@ -12,10 +12,10 @@ KEY = "outdated"
 
 
 def answer(environment: Environment, known: Known) -> Answer | None:
-    """Return the gate that is closed to a version older than the one in force; None where it is not older.
+    """Return the gate as not passed for a version older than the deployed one; None where it is not older.
 
-    An emergency release passes below production: it fixes what runs in production, and an earlier environment may hold the
-    next version already. A rollback asks no gate.
+    An emergency release passes below production: it fixes what runs in production, and an earlier environment may hold
+    the next version already. A rollback asks no gate.
     """
     release, pointer = known.release, known.deployed_versions.get(environment.pk) if environment.protected else None
     if pointer is None or pointer.release is None:

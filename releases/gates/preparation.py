@@ -1,4 +1,4 @@
-"""Checklist, milestones, documents, release team and follow-up actions: is everything done that people must do? (P3, P4, G3, J2)"""
+"""The gates of preparation: checklist, milestones, documents, release team and follow-up actions (P3, P4, G3, J2)."""
 
 from django.utils.translation import get_language
 
@@ -45,9 +45,9 @@ def documents(context: GateContext, gate: Gate) -> Answer:
 
 
 def release_team(context: GateContext, gate: Gate) -> Answer:
-    """Every duty has a person with a telephone number."""
+    """Every team role has a person with a telephone number."""
     present = {entry.team_role for entry in context.release.team_members.all() if entry.telephone}
-    missing = [label for duty, label in TeamMember.TeamRole.choices if duty not in present]
+    missing = [label for team_role, label in TeamMember.TeamRole.choices if team_role not in present]
     if missing:
         text = _("Release team roles without a member: %(duties)s")
         return not_passed(gate, text % {"duties": listed(map(str, missing))}, "release-team")
@@ -55,8 +55,8 @@ def release_team(context: GateContext, gate: Gate) -> Answer:
 
 
 def follow_ups(context: GateContext, gate: Gate) -> Answer:
-    """Every condition of this release's consent is met, and no follow-up action of the application is overdue. An emergency is held
-    up by its own conditions alone.
+    """Every condition of this release's approval is met, and no follow-up action of the application is overdue. An
+    emergency is held up by its own conditions alone.
     """
     release = context.release
     condition = context.known.condition

@@ -1,4 +1,4 @@
-"""Has the same content been verified in each earlier environment? (E1)"""
+"""The gate of promotion: each earlier environment has verified the same content (E1)."""
 
 from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, not_passed, passed
@@ -6,7 +6,7 @@ from releases.procedures.parts import Gate
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
-    """Look for a verified run of this release, with this tree, in every earlier environment that has a target."""
+    """Look for a verified deployment of this release, with this tree, in every earlier environment that has a target."""
     known = context.known
     for environment in known.places:
         if environment.order < context.environment.order and environment.pk not in known.verified:

@@ -1,7 +1,7 @@
-"""Who has consented, who is missing, who could still give it: stages in order, persons matched to rules.
+"""The quorum of an approval request: who has approved, who is missing, who still could; persons matched to rules.
 
 People are matched by maximum matching, so that a person with two roles never blocks a rule that another could have met.
-What is counted is read from the database each time: no state of a round and no row that a caller has is believed.
+The count is read from the database each time: no state of a request and no row of a caller is believed.
 """
 
 from collections import Counter, defaultdict
@@ -19,14 +19,14 @@ from releases.gates.base import procedure_of
 from releases.models import ApprovalDecision, ApprovalRequest, Release
 from releases.procedures.document import Procedure as Content
 
-# Under this name a round that a page shows keeps its count.
+# The attribute by which a request that a page shows keeps its count.
 SHOWN = "_shown_count"
 type Persons = Sequence[tuple[str, frozenset[str]]]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """At a stage, `number` persons of a role."""
+    """A rule of a stage: `number` persons of a role."""
 
     stage: int
     role: str
@@ -35,9 +35,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a round stands: met, the stage that is open, and per rule of it how many are missing.
+    """The standing of a request: met, the open stage, and per rule of it how many are missing.
 
-    wanted: the roles by which one more person would increase the places that are filled, whoever fills the empty one then.
+    wanted: the roles by which one more person would increase the filled places, after any rearrangement.
     """
 
     met: bool
@@ -48,10 +48,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Count:
-    """What the database says now of a round's approvals.
+    """The present count of a request's approvals in the database.
 
-    persons: who counts, with the roles that count; spoken: whose word was given, whether it counts or not; kept_out: person →
-    duty; lost: why an approval of this content does not count, a sentence each.
+    persons: who counts, with the roles that count; spoken: persons with an approval, whether it counts or not;
+    kept_out: person → duty; lost: why an approval of this content does not count, a sentence each.
     """
 
     standing: Standing
@@ -91,12 +91,12 @@ def _slots(rules: Sequence[Rule]) -> list[str]:
 
 
 def empty(rules: Sequence[Rule], persons: Persons) -> Counter[str]:
-    """Return role → how many places stay empty however the persons are placed."""
+    """Return role → how many places stay empty in any arrangement of the persons."""
     return Counter(r for r, person in zip(_slots(rules), matched(rules, persons), strict=True) if person is None)
 
 
 def standing(rules: Sequence[Rule], persons: Persons) -> Standing:
-    """Say where a round with these approvals stands; no rule at all is never met."""
+    """Return the standing of a request with these approvals; without rules it is never met."""
     if not rules:
         return Standing(False, 0, {})
     for stage in sorted({rule.stage for rule in rules}):
@@ -116,22 +116,22 @@ def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
 
 
 def rules_of(approval_request: ApprovalRequest) -> list[Rule]:
-    """Return the rules frozen on a round; a row that asks nobody stands for none."""
+    """Return the rules frozen on a request, without rows that require no person."""
     return [Rule(r["stage"], r["role"], r["number"]) for r in approval_request.rules if r["role"] != "none"]
 
 
 def right_for(approval_request: ApprovalRequest) -> str:
-    """Return the right that giving a word in a round takes."""
+    """Return the permission that a decision in a request needs."""
     return "approve" if approval_request.release_id else "approve_change"
 
 
 def count(approval_request: ApprovalRequest, at: datetime | None = None) -> Count:
-    """Count a round's approvals as they count now, or by the grants that will be there at a time to come."""
+    """Count a request's approvals as they count now, or by the grants that will be there at a time to come."""
     return counts([approval_request], at)[approval_request.pk]
 
 
 def shown(approval_request: ApprovalRequest) -> Count:
-    """Return the same for a page, which asks once for the row that it shows; nothing is decided by it."""
+    """Return the count for a page, read once for the row that it shows; no decision uses it."""
     if SHOWN not in approval_request.__dict__:
         approval_request.__dict__[SHOWN] = count(approval_request)
     found: Count = approval_request.__dict__[SHOWN]
@@ -143,9 +143,10 @@ def counts(
     at: datetime | None = None,
     kept_out: dict[int, dict[str, str]] | None = None,
 ) -> dict[int, Count]:
-    """Return the same of many rounds by their keys, in a number of queries that does not grow with them.
+    """Return the count of many requests by their keys, in a number of queries that does not grow with them.
 
-    kept_out: of each round, for a page that has just asked. An approval counts while its person is open, has no duty in what is approved, and holds the role both then and now.
+    kept_out: of each request, for a page that has just read it. An approval counts while its person is open, has no
+    duty in what is approved, and holds the role both then and now.
     """
     words = defaultdict[int, list[ApprovalDecision]](list)
     for word in ApprovalDecision.objects.filter(approval_request__in=[r.pk for r in approval_requests]).select_related(
@@ -178,8 +179,8 @@ def counts(
 
 
 def uncounted(approval_request: ApprovalRequest, at: datetime | None = None) -> str:
-    """Return why the approvals of a granted round about a release do not open it, now or at a time to come; empty when they
-    do. The rules are those of the procedure that the release follows, whatever the round says.
+    """Return why the approvals of an approved request do not suffice for its release, now or at a time to come; empty
+    when they do. The rules are those of the procedure that the release follows, whatever the request says.
     """
     assert approval_request.release is not None and approval_request.environment is not None
     if approval_request.rules != procedure_of(approval_request.release).rules_for(
@@ -211,12 +212,12 @@ def _lost(word: ApprovalDecision, roles: frozenset[str], kept_out: dict[str, str
 
 
 def deciders(words: Iterable[ApprovalDecision]) -> set[str]:
-    """Return the persons of whom these are the words, and those for whom they were given, by all their identities."""
+    """Return the persons who made these decisions, and those for whom they were made, by all their identities."""
     return {key for word in words for person in (word.account, word.on_behalf) if person for key in person.identities}
 
 
 def deciders_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
-    """Return release id → the persons who have given their word in its rounds in these states, in one query."""
+    """Return release id → the persons who have decided in its requests in these states, in one query."""
     words = defaultdict[int, list[ApprovalDecision]](list)
     rows = ApprovalDecision.objects.filter(
         approval_request__release__in=list(releases), approval_request__state__in=list(states)
@@ -248,10 +249,10 @@ def asked(approval_request: ApprovalRequest) -> list[Account]:
 
 
 def lacking(release: Release, environment: Environment, content: Content | None = None) -> dict[str, int]:
-    """Return role → number of persons that the rules for a release ask for and that nobody there gives or could give, now
-    or at T-0: a role that ends before it and an absence whose delegate is kept out count.
+    """Return role → number of persons that the rules for a release require and that no one there gives or could give,
+    now or at T-0: a role that ends before it and an absence whose delegate is kept out count.
 
-    Asked long before anyone applies: with it a release manager sees at T-14 that no two of the committee are left.
+    It is read long before submission: a release manager sees at T-14 that no two of the committee are left.
     content: the procedure that the release follows, where it is known already.
     """
     subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"

@@ -1,4 +1,4 @@
-"""Was the same plan gone forward and back in an earlier environment? (B3, B4: the way home is proven before it is needed)"""
+"""The gate of the rollback rehearsal: an earlier environment has deployed and rolled back the same plan (B3, B4)."""
 
 from django.utils.translation import get_language
 
@@ -12,7 +12,7 @@ from releases.procedures.parts import Gate
 
 
 def rehearsed(release: Release, environment: Environment) -> Deployment | None:
-    """Return the last run of this content and plan that was taken back, proved by digest, before `environment`."""
+    """Return the last deployment of this content and plan that was rolled back, proved by digest, before `environment`."""
     deployments = Deployment.objects.filter(
         release=release,
         environment__order__lt=environment.order,
@@ -24,7 +24,7 @@ def rehearsed(release: Release, environment: Environment) -> Deployment | None:
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
-    """Look for the rehearsal; a pass says where and when it was, and how long each way took."""
+    """Look for the rehearsal; a pass says where and when it was, and how long each direction took."""
     deployment = rehearsed(context.release, context.environment)
     if deployment is None:
         text = _("This plan has no rollback rehearsal in an earlier environment. Run a rollback rehearsal there.")

@@ -1,6 +1,4 @@
-"""Is the tag what it should be, the commit on a branch that the environment accepts, and that branch's protection met?
-R1, V2, V3.
-"""
+"""The gates of the source: the tag, the commit's branch, and that branch's protection (R1, V2, V3)."""
 
 from typing import Any
 
@@ -31,7 +29,7 @@ def tag(context: GateContext, gate: Gate) -> Answer:
 
 
 def _unseen(release: Release, seen: dict[str, Any]) -> str:
-    """Return why there is no tag to look at, in the reader's words where the words are ours."""
+    """Return why there is no observed tag, in the reader's language where the text is Ringi's."""
     if not seen.get("missing"):
         return str(seen["fault"])
     if release.tag_object:
@@ -43,8 +41,8 @@ def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:
     """Return everything that is wrong with a tag as it was seen, a sentence each; empty when nothing is."""
     wanted = release.application.tag_format.replace(versions.PLACE, release.version)
     return [
-        sentence
-        for wrong, sentence in (
+        message
+        for wrong, message in (
             (seen["name"] != release.tag, _("The tag has another name.")),
             (release.tag != wanted, _("The tag of this version is called %(tag)s.") % {"tag": wanted}),
             (not seen["annotated"], _("The tag is not annotated.")),
@@ -89,9 +87,9 @@ def branch(context: GateContext, gate: Gate) -> Answer:
 
 
 def protection(context: GateContext, gate: Gate) -> Answer:
-    """What the protected branches of the environment's tier ask of a commit: review, tests and signature (V2).
+    """The requirements of the tier's protected branches on a commit: review, tests and signature (V2).
 
-    Where another gate of the tier asks for review or tests already, it answers for them, with its waivers.
+    Where another gate of the tier requires review or tests already, it answers for them, with its waivers.
     """
     asked = [row for row in context.procedure.gates_for(context.environment.tier) if row.type == "evidence"]
     kinds = {"review": "review", "tests": "junit"}
@@ -135,7 +133,7 @@ def not_on(name: str) -> str:
 
 
 def branches_for(kind: str, procedure: Content) -> tuple[str, ...]:
-    """Return the patterns of branches that a kind of release may come from, by the workflows of the procedure.
+    """Return the patterns of branches that a type of release may come from, by the workflows of the procedure.
 
     An emergency comes from what production takes in an emergency only, a pre-release from everything that any
     environment takes, and a regular release from all of that but the emergencies' branches: how far it gets with
@@ -154,7 +152,7 @@ def branches_for(kind: str, procedure: Content) -> tuple[str, ...]:
 
 
 def wrong_branch(kind: str, name: str, procedure: Content) -> str:
-    """Return why a branch does not fit the kind of a release, empty when it does."""
+    """Return why a branch does not fit the type of a release, empty when it does."""
     patterns = branches_for(kind, procedure)
     if git.head_accepts([name], patterns):
         return ""

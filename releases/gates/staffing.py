@@ -1,6 +1,6 @@
-"""Which rules of a procedure the people there are cannot meet: approval rules, final check and checklist.
+"""Staffing: rules of a procedure that the present people cannot meet (approval rules, final check, checklist).
 
-Asked before roles are taken away, before a procedure is applied for, and by previews. Read only.
+Read before roles are revoked, before a procedure is submitted, and by previews. Read only.
 """
 
 from collections.abc import Collection, Iterable
@@ -27,7 +27,7 @@ UNMET = "procedure:report_overdue"
 
 @dataclass(frozen=True)
 class Shortfall:
-    """What a rule lacks: so many persons of a role, for a subject, in an environment (its key; empty: in all).
+    """The shortfall of a rule: so many persons of a role, for a subject, in an environment (its key; empty: in all).
 
     binding: it is an approval rule without which nothing of a protected environment, or of all, can be approved.
     """
@@ -65,8 +65,8 @@ def shortfalls(
 ) -> list[Shortfall]:
     """Return what the rules of a procedure lack at a time (None: now), each person counted once, over all stages.
 
-    without: grants that do not count; absences: (absent, delegate) beside those in force. Who is kept out of one release is
-    that release's own matter, and so are the duties of its team.
+    without: grants that do not count; absences: (absent, delegate) beside those in effect. The exclusions of one
+    release and the roles of its team do not count here.
     """
     absences = list(absences)
     found: list[Shortfall] = []
@@ -75,7 +75,7 @@ def shortfalls(
     for place in (*Environment.objects.all(), None):
         people = access.roles_by_person(place, at, without=without, absences=absences)
         persons = [(key, frozenset(held)) for key, held in people.items()]
-        # A word about the procedure takes the right in all environments.
+        # A decision about the procedure needs the permission in all environments.
         able = access.roles_by_person(place, at, right="approve_change", without=without, absences=absences)
         tier = place.tier if place is not None else "all"
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
@@ -115,7 +115,7 @@ def worse(before: Iterable[Shortfall], after: Iterable[Shortfall]) -> list[Short
 
 
 def of_departure(op: Operation, grants: Collection[int], refuses: bool) -> None:
-    """Refuse that grants end with which an approval rule that can be met now could be met no more; tell of what else.
+    """Refuse to end grants without which an approval rule could not be met any more; notify of other unmet rules.
     Two operations at once are counted one after the other.
     """
     procedure = Procedure.objects.filter(state="in_effect").first()
@@ -135,11 +135,11 @@ def of_departure(op: Operation, grants: Collection[int], refuses: bool) -> None:
             ),
             *(str(s) for s in ruin),
         )
-    tell_unmet(op, procedure, found)
+    notify_unmet(op, procedure, found)
 
 
-def tell_unmet(op: Operation, procedure: Procedure, found: list[Shortfall]) -> None:
-    """Write into an operation what can be met no more, and tell those who give roles and those who plan."""
+def notify_unmet(op: Operation, procedure: Procedure, found: list[Shortfall]) -> None:
+    """Write the unmet rules into an operation, and notify the people who grant roles and those who plan."""
     if found:
         entries = [asdict(s) for s in found]
         op.details["unmet"] = entries
@@ -147,5 +147,5 @@ def tell_unmet(op: Operation, procedure: Procedure, found: list[Shortfall]) -> N
 
 
 def words_of(entries: Iterable[dict[str, Any]]) -> str:
-    """Return what an operation has written of what can be met no more, one rule a line."""
+    """Return the unmet rules that an operation has written, one rule a line."""
     return "\n".join(str(Shortfall(**entry)) for entry in entries)

@@ -1,4 +1,4 @@
-"""Is it inside a window, and does the run with its rollback still fit? (P1)"""
+"""The gate of the change window: the deployment with its rollback fits into one (P1)."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -23,8 +23,8 @@ def opening(
     any_time: bool = False,
     frozen: Iterable[ChangeFreeze] | None = None,
 ) -> calendar.Answer:
-    """Say whether a run may start at `at`, why, and when next. frozen: the freezes that count, where known already;
-    any_time: no window is needed there.
+    """Return whether a deployment may start at `at`, why, and when next. frozen: the freezes that count, where known
+    already; any_time: no window is needed there.
     """
     rules, extras = _windows_of(application, environment) if not any_time else ([], [])
     if frozen is None:
@@ -46,20 +46,20 @@ def _windows_of(
 
 
 def closed_sentence(answer: calendar.Answer, environment: Environment) -> str:
-    """Return why it is closed and when it opens next, in the environment's zone."""
-    return calendar.sentence(answer, environment.zone)
+    """Return why no deployment may start and when one may next, in the environment's zone."""
+    return calendar.explain(answer, environment.zone)
 
 
 def _end(release: Release, environment: Environment, answer: calendar.Answer) -> datetime | None:
-    """Return when the opening closes to a release: with itself, or before with the release's own window, which is one of
-    the protected environments that it is bound for.
+    """Return when the opening ends for a release: at its own end, or earlier with the release's own window, which is in
+    one of the protected environments that it is planned for.
     """
     own = release.scheduled_end_at if environment.protected else None
     return min(filter(None, [answer.until, own]), default=None)
 
 
 def closed_to(known: Known, environment: Environment, seconds: float) -> str:
-    """Return why a run under way may not go on with its way out now; empty when it may.
+    """Return why a deployment in progress may not go on now; empty when it may.
 
     seconds: what must fit before the window closes of what is left: its checks too, and in general the rollback.
     """

@@ -1,4 +1,4 @@
-"""What changes, when and how: the public face of the models."""
+"""Models of releases, deployments and their rules: the names that others import."""
 
 from releases.models.approval_request import ApprovalDecision, ApprovalRequest
 from releases.models.committee import CommitteeMeeting, MeetingDecision

@@ -1,4 +1,4 @@
-"""Consent: a round about exactly one content, and the approvals in it (design: the heart of Ringi)."""
+"""Approval requests: each about exactly one content, with its approval decisions (design: the heart of Ringi)."""
 
 from django.db import models
 from django.db.models import Q
@@ -13,7 +13,7 @@ from releases.state_machines.approval_request import ApprovalRequestMachine
 
 
 class ApprovalRequest(ApprovalRequestMachine):
-    """One round: subject, the canonical document of what is approved, and its SHA-256."""
+    """One approval request: subject, the canonical document of what is approved, and its SHA-256."""
 
     class Subject(models.TextChoices):
         REGULAR = "regular", _("Regular release")
@@ -87,7 +87,7 @@ class ApprovalRequest(ApprovalRequestMachine):
 
 
 class ApprovalDecision(models.Model):
-    """One person's word in a round: never edited, bound to the digest that was shown."""
+    """One person's decision in an approval request: never edited, bound to the digest that was shown."""
 
     COUNTING = ("approve", "approve_with_condition")
 

@@ -13,7 +13,7 @@ from releases.models.release import Release
 
 
 class CommitteeMeeting(models.Model):
-    """One meeting. It decides nothing by itself: the attendees' own approvals link to it."""
+    """One meeting. It does not approve anything itself: the attendees' own approvals link to it."""
 
     held_at = models.DateTimeField(_("held"))
     attendees: models.ManyToManyField[Any, Any] = models.ManyToManyField(

@@ -1,4 +1,4 @@
-"""A question to the team: it has a deadline, goes to more people meanwhile, and ends with the agreed default."""
+"""Decision requests to the team: each has a deadline, goes to more people meanwhile, and ends with the agreed default."""
 
 from datetime import datetime
 
@@ -13,9 +13,9 @@ from releases.models.step import Step
 
 
 class DecisionRequest(models.Model):
-    """What a waiting run asks. `asked` counts how many duties of ORDER have been asked so far."""
+    """The decision request of a waiting deployment. `asked` counts how many team roles of ORDER have been asked so far."""
 
-    # Who is asked first, and to whom it goes when nobody answers.
+    # The team role that is asked first, and the next ones when no one responds.
     ORDER = ("verifier", "release_lead", "rollback_decision_maker")
 
     deployment = models.ForeignKey(
@@ -50,7 +50,7 @@ class DecisionRequest(models.Model):
         return f"{self.deployment} · {self.step}"
 
     def ended_to(self, default: str) -> bool:
-        """Tell whether nobody has answered and this is what happened instead."""
+        """Tell whether no one has responded and the deployment ended in this way instead."""
         return self.answered_at is not None and self.answered_by_id is None and self.answer == default
 
     @classmethod

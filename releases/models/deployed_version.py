@@ -1,4 +1,4 @@
-"""What is in force: the pointer per application and environment, with its digests."""
+"""Deployed versions: one pointer per application and environment, with its digests."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -8,7 +8,9 @@ from releases.models.release import Release
 
 
 class DeployedVersion(models.Model):
-    """Moved when a run is verified, restored, settled, or when a target is adopted; and by nothing else."""
+    """A deployed version; it changes only when a deployment is verified, rolled back or resolved, or a version is
+    registered.
+    """
 
     REQUESTED = "requested"
 
@@ -43,7 +45,7 @@ class DeployedVersion(models.Model):
 
     @classmethod
     def established(cls, application: Application, environment: Environment) -> "DeployedVersion | None":
-        """Return the pointer that counts; a proposal that nobody has confirmed does not."""
+        """Return the pointer that counts; an unconfirmed request does not."""
         found = cls.objects.filter(application=application, environment=environment)
         return found.exclude(basis=cls.REQUESTED).select_related("release").first()
 

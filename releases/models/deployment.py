@@ -18,7 +18,7 @@ from releases.state_machines.deployment import DeploymentMachine
 class Deployment(DeploymentMachine):
     """One attempt. What it replaces (`base`) is frozen when its first step is claimed.
 
-    procedure: the version by which it is judged to its end, pinned with the request; see `deployment:enqueue`.
+    procedure: the version that applies to its end, pinned with the request; see `deployment:enqueue`.
     """
 
     release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
@@ -83,13 +83,13 @@ class Deployment(DeploymentMachine):
 
     @property
     def starters(self) -> list[Account]:
-        """Those who count as having started it: who scheduled it, and who had asked for it where a service did."""
+        """The persons who count as its starters: the scheduler, and the requester where a service scheduled it."""
         if self.scheduled_by is None:
             return []
         return [self.scheduled_by, *([self.requested_by] if self.scheduled_by.kind == Account.Kind.SERVICE else [])]
 
     def was_started_by(self, account: Account) -> bool:
-        """Tell whether this person, by whichever account, counts as having started it."""
+        """Tell whether this person counts as its starter, by any of their accounts."""
         return any(account.is_among(one.identities) for one in self.starters)
 
     def cancel_rest(self, moment: datetime) -> None:
@@ -104,11 +104,13 @@ class Deployment(DeploymentMachine):
 
     @property
     def due_at(self) -> datetime | None:
-        """Return when it may begin: its hour, or the next try after a gate was closed then. None before it has one."""
+        """Return when it may begin: its scheduled start, or the next try after a gate was not passed. None before
+        scheduling.
+        """
         return max(filter(None, [self.scheduled_start_at, self.not_before]), default=None)
 
     @property
     def verified_at(self) -> datetime | None:
-        """Return when the second operator verified it: its watch begins in the same operation; None where none did."""
+        """Return when the second operator verified it, which starts its monitoring; None where none did."""
         monitoring = self.monitoring_periods.filter(purpose="deployment").order_by("pk").first()
         return monitoring.started_at if monitoring is not None and self.verified_by_id is not None else None

@@ -1,4 +1,4 @@
-"""Documents of a release (G3) and of a rollback (B6), each on its own way to being published."""
+"""Documents of a release (G3) and of a rollback (B6), each with its own states up to publication."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

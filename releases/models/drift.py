@@ -1,4 +1,4 @@
-"""What was measured on a deployment target beside what is active there, and each time that the two differed."""
+"""Measurements of deployment targets against their deployed versions, and each time that the two differed."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.fields import ChoiceField
 from environments.models import Application, DeploymentTarget, Environment
 
-# What is measured of a target and compared; the digests by these keys stand in `expected` and `found`.
+# The parts of a target that are measured and compared; the digests by these keys stand in `expected` and `found`.
 PARTS = ("code", "configuration", "schema")
 
 

@@ -1,4 +1,6 @@
-"""The switch that stops production, of all applications or of one: pressed by one, released by the approval of two."""
+"""The emergency stop of production, for all applications or for one: one person activates it, the approval of two lifts
+it.
+"""
 
 from django.db import models
 from django.db.models import Q
@@ -8,10 +10,10 @@ from environments.models import Account, Application
 
 
 class EmergencyStop(models.Model):
-    """One time that production was stopped: on from `activated_at` until `lifted_at`.
+    """One emergency stop, in effect from `activated_at` until `lifted_at`.
 
     application: none for all of them. pauses: running deployments wait before their next step, and go on once it is
-    released; otherwise they are ended.
+    lifted; otherwise they are ended.
     """
 
     application = models.ForeignKey(
@@ -45,7 +47,7 @@ class EmergencyStop(models.Model):
 
     @staticmethod
     def on(application_id: int | None = None) -> "list[EmergencyStop]":
-        """Return the switches that are on, those that end deployments first; of one application: all that reach it."""
+        """Return the stops in effect, those that end deployments first; of one application: all that reach it."""
         rows = EmergencyStop.objects.filter(lifted_at=None).select_related("application", "activated_by")
         if application_id is not None:
             rows = rows.filter(Q(application=None) | Q(application=application_id))

@@ -1,4 +1,4 @@
-"""Proof: files and statements that gates read, and facts observed outside (R2, G1, G2)."""
+"""Evidence: files and statements that gates read, and facts observed outside (R2, G1, G2)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -52,12 +52,12 @@ class Evidence(models.Model):
 
     @property
     def source(self) -> str:
-        """What the report is known by: its suite (or file) and the tool that wrote it."""
+        """The identity of the report: its suite (or file) and the tool that wrote it."""
         return f"{self.tool} ({self.suite})" if self.tool and self.suite else self.tool or self.suite
 
 
 class Fact(models.Model):
-    """What was seen outside the database (tag, target, source), and when; gates do not trust an old one."""
+    """A fact observed outside the database (tag, target, source), with its time; gates do not trust an old one."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="facts", verbose_name=_("release"))
     environment = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""What is owed afterwards: follow-up actions of an emergency, a condition, a waiver, a pre-authorised rollback (P2, B3, J1)."""
+"""Follow-up actions of an emergency, a condition, a waiver, a pre-authorised rollback (P2, B3, J1)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -10,7 +10,7 @@ from releases.models.release import Release
 
 
 class FollowUp(Labelled):
-    """A follow-up action with a clock. One of a condition blocks the start of its own release until it is settled."""
+    """A follow-up action with a clock. One of a condition blocks the start of its own release until it is completed."""
 
     class Blocks(models.TextChoices):
         NEXT = "next", _("the next regular release, when overdue")

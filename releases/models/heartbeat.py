@@ -1,11 +1,11 @@
-"""A heartbeat: when a process that nobody waits for was at work last, by the database's clock."""
+"""Heartbeats: when a background process was at work last, by the database's clock."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class Heartbeat(models.Model):
-    """One row a process; the acting scheduler renews its own, whichever machine it is on."""
+    """One row a process; the active scheduler renews its own, whichever machine it is on."""
 
     SCHEDULER = "scheduler"
 

@@ -1,4 +1,4 @@
-"""Answers of the API that are given again when the same key comes again."""
+"""Answers of the API that are repeated for the same idempotency key."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -1,4 +1,4 @@
-"""Watching a deployment after it is verified, and its samples (R7, B5)."""
+"""Post-deployment monitoring and its measurements (R7, B5)."""
 
 from datetime import datetime, timedelta
 
@@ -12,12 +12,12 @@ from releases.models.rollback import Rollback
 
 
 class MonitoringPeriod(models.Model):
-    """A span of sampling: time stamps and one derived state.
+    """A monitoring period: time stamps and one derived state.
 
-    triggers: those of the procedure that are measured, frozen; `owed` = the watch can't end well without its metric.
+    triggers: those of the procedure that are measured, frozen; `required` = monitoring can't pass without its metric.
     checks: what is checked beside the metrics (key, kind, parameters, labels), every `check_seconds`, frozen.
-    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one. no_data_at: when it
-    was told that something owed has had no value for long; None while it has.
+    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one. no_data_at: when
+    the missing value of a required metric or check was reported; None while it has one.
     """
 
     class Purpose(models.TextChoices):
@@ -81,11 +81,13 @@ class MonitoringPeriod(models.Model):
 
     @property
     def ends_at(self) -> datetime:
-        """Return when its time is over: as much later as it was paused, for what it looks at lasts its whole duration."""
+        """Return when its time is over, extended by its pauses, so that it measures for its whole duration."""
         return self.started_at + timedelta(seconds=self.duration_seconds + self.paused_seconds)
 
     def resume(self, moment: datetime) -> None:
-        """End a pause: a sample is due at once, and the checks as long after it as they were due after its beginning."""
+        """End a pause: a measurement is due at once, and the checks as long after it as they were due after its
+        beginning.
+        """
         assert self.paused_at is not None
         pause = moment - self.paused_at
         self.paused_seconds += pause.total_seconds()
@@ -95,7 +97,7 @@ class MonitoringPeriod(models.Model):
 
 
 class Measurement(Covered):
-    """One look: per metric its value and result (pass, fail, no_data, stale, error); raw counters for the next."""
+    """One measurement: per metric its value and result (pass, fail, no_data, stale, error); raw counters for the next."""
 
     period = models.ForeignKey(
         MonitoringPeriod, models.PROTECT, related_name="measurements", verbose_name=_("monitoring period")
@@ -118,9 +120,9 @@ class Measurement(Covered):
 
 
 class MonitoringCheck(Covered):
-    """One check during a watch, as it came out: value, limit, result, and the output kept as proof.
+    """One check during monitoring with its result: value, limit, result, and the output kept as proof.
 
-    position: where a look at the log ended (environments/targets/log_position.py), from which the next one goes on.
+    position: where a check of the log ended (environments/targets/log_position.py) and the next one continues.
     """
 
     class Result(models.TextChoices):
@@ -153,5 +155,5 @@ class MonitoringCheck(Covered):
 
     @property
     def known(self) -> bool:
-        """Say whether it passed or failed; anything else is unknown."""
+        """Tell whether it passed or failed; any other result is unknown."""
         return self.result in ("passed", "failed")

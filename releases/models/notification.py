@@ -1,4 +1,4 @@
-"""What was told: a notification of an event, one message of it for each person or place, and its delivery by each channel."""
+"""Notifications of events, their inbox items for each person or place, and their deliveries by each channel."""
 
 import uuid
 from typing import Any
@@ -17,10 +17,10 @@ from releases.notifications.templates.events import notification_event
 
 
 class Notification(models.Model):
-    """One event as it is told: its texts are frozen here. What goes outside waits until a second person releases it.
+    """The notification of one event; its texts are frozen here. Its external part waits for a second person's approval.
 
-    texts: language → {"subject", "body"}. payload: what the operation said of itself. thing: label of the row whose being done ends it (`app.Model:pk`).
-    cause: person_key of who did what is told. Each station is a time stamp.
+    texts: language → {"subject", "body"}. payload: the details of the operation. thing: label of the row whose
+    completion ends it (`app.Model:pk`). cause: person_key of the actor of the event. Each state is a time stamp.
     """
 
     event = models.CharField(_("event"), max_length=60)
@@ -86,12 +86,12 @@ class Notification(models.Model):
 
     @property
     def waits(self) -> bool:
-        """Tell whether people outside are not told yet because nobody has released it."""
+        """Tell whether external recipients still wait for an approval of the notification."""
         return self.external and self.external_approved_at is None and self.cancelled_at is None
 
 
 class InboxItem(models.Model):
-    """One notice for one person or place. `recipient` names who counts as one: a person_key, an address, a channel."""
+    """One notification for one person or place. `recipient` identifies them: a person_key, an address, a channel."""
 
     notification = models.ForeignKey(
         Notification, models.PROTECT, related_name="inbox_items", verbose_name=_("notification")
@@ -131,10 +131,10 @@ class InboxItem(models.Model):
 
 
 class NotificationDelivery(models.Model):
-    """One message by one channel, with each try. Without `next_at` it waits to be released, or has ended.
+    """One delivery by one channel, with each attempt. Without `next_at` it waits for approval, or has ended.
 
-    tries, due_at (since when it is to be sent), next_at and last_error are how it is going; outcome, answer and ended_at
-    what became of it. Overtaken: it was not sent, because a newer one tells how it went on or it is out of date.
+    tries, due_at (since when it is to be sent), next_at and last_error: its progress; outcome, answer and ended_at: its
+    result. Cancelled: it was not sent, because a newer notification replaced it or it is out of date.
     """
 
     class Outcome(models.TextChoices):
@@ -177,7 +177,7 @@ class NotificationDelivery(models.Model):
 
 
 class SuppressedAddress(models.Model):
-    """A mail address that took no letter for good. Nothing is sent there until somebody says that it works again.
+    """A mail address that refused mail permanently. It gets no mail until somebody enables it again.
 
     channel: it was refused together with others, which shows a fault of that channel.
     """
@@ -210,12 +210,12 @@ class SuppressedAddress(models.Model):
 
     @staticmethod
     def of(address: str) -> "SuppressedAddress | None":
-        """Return why an address is not used now, or None."""
+        """Return the suppression of an address, or None."""
         return SuppressedAddress.objects.filter(address__iexact=address, lifted_at=None).first()
 
 
 def unread(account: Any) -> int:
-    """Return how many messages in an account's inbox are unread."""
+    """Return how many items in an account's inbox are unread."""
     return InboxItem.objects.filter(
         account=account,
         read_at=None,

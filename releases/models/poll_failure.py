@@ -1,4 +1,4 @@
-"""What the scheduler or a worker tries again by itself and what has failed: how often, why, and whether people are asked."""
+"""Failures that the scheduler or a worker retries by itself: how often, why, and whether people are asked."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -8,10 +8,10 @@ from releases.models.deployment import Deployment
 
 
 class PollFailure(models.Model):
-    """One thing that is tried again by itself, from its first failure until it succeeds or a person lets it be tried anew.
+    """One failing part that is retried, from its first failure until it succeeds or a person has it tried again.
 
-    part: what is tried, a key of PARTS. object: the row that it is about, `app.Model:pk`. tries: in a row, without success.
-    suspended_at: from then on it is not tried by itself.
+    part: what is tried, a key of PARTS. object: the row that it is about, `app.Model:pk`. tries: in a row, without
+    success. suspended_at: from then on it is not retried by itself.
     """
 
     PARTS = {

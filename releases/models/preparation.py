@@ -1,4 +1,4 @@
-"""What must be done before T-0: milestones, checklist, team and the final check (P3, P4, J2)."""
+"""Preparation before T-0: milestones, checklist, team and the final check (P3, P4, J2)."""
 
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
@@ -9,7 +9,7 @@ from releases.models.release import Release
 
 
 class Labelled(models.Model):
-    """A row whose words come from the procedure in both languages."""
+    """A row whose labels come from the procedure in both languages."""
 
     label_ja = models.CharField(_("label (Japanese)"), max_length=200)
     label_en = models.CharField(_("label (English)"), max_length=200)
@@ -64,7 +64,7 @@ class ChecklistItem(Labelled):
 
 
 class TeamMember(models.Model):
-    """Who does what in the production run, with a telephone number (体制・連絡網)."""
+    """A member's role in the production deployment, with a telephone number (体制・連絡網)."""
 
     class TeamRole(models.TextChoices):
         IMPLEMENTER = "implementer", _("Implementer")

@@ -15,7 +15,7 @@ from releases.state_machines.procedure import ProcedureMachine
 
 
 class Procedure(ProcedureMachine):
-    """One version. `content` is releases.procedures.document.Procedure as JSON; an active one never changes."""
+    """One version. `content` is releases.procedures.document.Procedure as JSON; one in effect never changes."""
 
     version = models.CharField(_("version"), max_length=40, unique=True)
     content = models.JSONField(_("content"))
@@ -48,5 +48,5 @@ class Procedure(ProcedureMachine):
 
 @lru_cache(maxsize=8)
 def _typed(content: str) -> Content:
-    """Read a content once for all who ask: its two hundred parts took longer than the gates that look into them."""
+    """Read a content once for all callers: parsing its two hundred parts took longer than the gates that use them."""
     return Content.model_validate(json.loads(content))

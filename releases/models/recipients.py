@@ -1,4 +1,4 @@
-"""Whom to tell, how, and when: groups with members, channels, rules, and the texts that people have written (P5, P6)."""
+"""Recipient groups, channels, notification rules and templates (P5, P6)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 
 
 class RecipientGroup(Labelled):
-    """A group that is told. A quiet time may go over midnight; the same hour twice is none."""
+    """A recipient group. Quiet hours may go over midnight; the same hour twice means none."""
 
     class Side(models.TextChoices):
         INTERNAL = "internal", _("internal")
@@ -43,12 +43,12 @@ class RecipientGroup(Labelled):
 
     @property
     def outside(self) -> bool:
-        """Tell whether its messages wait for a second person."""
+        """Tell whether its notifications wait for a second person."""
         return self.side == self.Side.EXTERNAL
 
 
 class GroupRecipient(models.Model):
-    """A person in a group: an account, or somebody outside with name, address and language of his own."""
+    """A person in a group: an account, or an external person with name, address and language."""
 
     group = models.ForeignKey(
         RecipientGroup, models.PROTECT, related_name="recipients", verbose_name=_("recipient group")
@@ -90,10 +90,10 @@ class GroupRecipient(models.Model):
 
 
 class NotificationChannel(Labelled):
-    """A way of telling. Its address and secret are encrypted; `host` is what may be shown of them.
+    """A notification channel. Its address and secret are encrypted; `host` is the part that may be shown.
 
-    next_send_at, faults and last_failure are how its lane is going: when it may send next, and what it has met since it took
-    something last. unavailable_since: it has failed several times in a row, and people were told.
+    next_send_at, faults and last_failure: when it may send next, and its failures since the last success.
+    unavailable_since: it has failed several times in a row, and people were notified.
     """
 
     class Kind(models.TextChoices):
@@ -131,7 +131,7 @@ class NotificationChannel(Labelled):
 
 
 class NotificationRule(models.Model):
-    """Event × who × channel × lead. Without a group it is for those who must act. Withdrawn, never deleted."""
+    """Event × recipients × channel × lead. Without a group it is for the people who must act. Removed, never deleted."""
 
     event = ChoiceField(_("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key])
     group = models.ForeignKey(
@@ -165,7 +165,7 @@ class NotificationRule(models.Model):
 
 
 class NotificationTemplate(models.Model):
-    """What an event's messages say. An empty text stands for the shipped one; each version is kept in the history."""
+    """The notification template of an event. An empty text stands for the default one; the history keeps each version."""
 
     event = models.CharField(_("event"), max_length=60, unique=True)
     subject_ja = models.CharField(_("subject (Japanese)"), max_length=200, blank=True)
@@ -192,19 +192,19 @@ class NotificationTemplate(models.Model):
 
     @staticmethod
     def words(event: str) -> dict[str, dict[str, str]]:
-        """Return language → {"subject", "body"} as an event is told now, with its places unfilled."""
+        """Return language → {"subject", "body"} of an event's present template, with placeholders."""
         return NotificationTemplate.words_of([event])[event]
 
     @staticmethod
     def written(event: str) -> tuple[dict[str, dict[str, str]], str]:
-        """Return the words of now and the person_key of who wrote them, empty for the shipped ones; of one moment."""
+        """Return the present texts and the person_key of their author, empty for the default ones; of one moment."""
         row = NotificationTemplate.objects.filter(event=event).select_related("edited_by").first()
         writer = row.edited_by.person_key if row is not None and row.edited_by is not None else ""
         return {language: _now(row, event, language) for language, _n in LANGUAGES}, writer
 
     @staticmethod
     def words_of(events: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
-        """Return event → words, for several events in one query."""
+        """Return event → texts, for several events in one query."""
         wanted = list(events)
         rows = {row.event: row for row in NotificationTemplate.objects.filter(event__in=wanted)}
         return {

@@ -18,7 +18,7 @@ from releases.state_machines.release import ReleaseMachine
 
 
 def preauthorisation_words(agreed: Mapping[str, Any]) -> str:
-    """Return in the reader's language which rollback an approval authorises beforehand; see Release.preauthorisation."""
+    """Return in the reader's language which rollback an approval pre-authorises; see Release.preauthorisation."""
     if not agreed["on"]:
         return _now("no")
     if agreed.get("on_failure"):
@@ -32,7 +32,7 @@ def preauthorisation_words(agreed: Mapping[str, Any]) -> str:
 
 
 class Release(ReleaseMachine):
-    """A version of an application on its way to production, or recorded as having been there."""
+    """A version of an application on its way to production, or imported as having been there."""
 
     class Kind(models.TextChoices):
         REGULAR = "regular", _("Regular")
@@ -117,12 +117,12 @@ class Release(ReleaseMachine):
 
     @cached_property
     def places(self) -> list[Environment]:
-        """The environments that it could run in: where its application has a target, in the order of promotion."""
+        """The environments that it can be deployed to: where its application has a target, in the order of promotion."""
         return list(Environment.objects.filter(targets__application=self.application_id))
 
     @property
     def preauthorisation(self) -> dict[str, Any]:
-        """Which rollback the approval authorises beforehand, as it stands in what is approved: whether one is (`on`), up to
+        """The pre-authorised rollback in the approved content: whether there is one (`on`), up to
         how many rows lost, and whether also after a failure of the deployment itself.
         """
         return {
@@ -133,17 +133,17 @@ class Release(ReleaseMachine):
 
     @property
     def preauthorisation_words(self) -> str:
-        """What the approval authorises beforehand, in words."""
+        """The pre-authorised rollback in words."""
         return preauthorisation_words(self.preauthorisation)
 
     @property
     def bound_for_production(self) -> bool:
-        """Tell whether this release means to reach production."""
+        """Tell whether this release is planned for production."""
         return self.kind != self.Kind.PRE_RELEASE
 
 
 class ChangeEntry(models.Model):
-    """One change that a release brings; its kind decides how the version must rise."""
+    """One change of a release; its type decides how the version must rise."""
 
     class Kind(models.TextChoices):
         BREAKING = "breaking", _("Breaking change")

@@ -1,4 +1,4 @@
-"""A rollback: the alarm, the decision, the run back, and the report (chapter 7)."""
+"""Rollbacks: the alarm, the decision, the execution, and the report (chapter 7)."""
 
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,7 @@ class Rollback(RollbackMachine):
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     history: Any = Snapshots()
 
-    LOCK_ORDER = 40  # as steps and questions: none before another, since their deployment guards them
+    LOCK_ORDER = 40  # as steps and decision requests: none before another, since their deployment guards them
 
     class Meta:
         verbose_name = _("rollback")
@@ -56,8 +56,8 @@ class Rollback(RollbackMachine):
 
     @property
     def outage_began_at(self) -> datetime:
-        """When what led to the alarm began: the first measurement that failed, else the first step of the deployment that
-        failed, where that is known; else the alarm itself.
+        """When the outage of the alarm began: the first measurement that failed, else the first step of the deployment
+        that failed, where that is known; else the alarm itself.
         """
         known = self.facts.get("failing_since")
         return min(self.raised_at, datetime.fromisoformat(known)) if known else self.raised_at

@@ -1,4 +1,4 @@
-"""The journal of steps: what was planned, each attempt with its fencing token, and the output."""
+"""The journal of steps: the planned steps, each attempt with its fencing token, and the output."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +12,7 @@ from releases.state_machines.step import StepMachine
 
 
 class Step(StepMachine, Labelled):
-    """One step with kind and parameters frozen; the lease columns are no audited facts."""
+    """One step with type and parameters frozen; the lease columns are no audited facts."""
 
     class Phase(models.TextChoices):
         DEPLOYMENT = "deployment", _("Deployment")

@@ -1,4 +1,4 @@
-"""A gate that is let pass although it is closed: named, for a time, by two people, and owed afterwards (P2, P3)."""
+"""Waivers: two people let one named gate pass for a time, with a follow-up action (P2, P3)."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from environments.models import Account, Environment
 from releases.models.follow_up import FollowUp
 from releases.models.release import Release
 
-# The item of the final check that may be waived, and the name that its waiver bears in place of a gate's.
+# The item of the final check that may be waived, and the name of its waiver in place of a gate's.
 NOTIFICATIONS_SENT = "notifications_sent"
 NOTIFICATIONS_SENT_WAIVER = f"final_check:{NOTIFICATIONS_SENT}"
 
@@ -47,5 +47,5 @@ class Waiver(models.Model):
         return f"{self.release} · {self.gate} ({self.environment})"
 
     def counts(self, at: datetime) -> bool:
-        """Tell whether it lets the gate pass at a time."""
+        """Tell whether the waiver applies at a time."""
         return self.approved_at is not None and self.revoked_at is None and at < self.until

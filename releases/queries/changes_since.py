@@ -1,4 +1,4 @@
-"""The commit of a release compared with what runs in each environment: what a deployment there would bring."""
+"""The commit of a release compared with the deployed version of each environment: what a deployment would bring."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -50,7 +50,7 @@ def active(release: Release) -> Active:
 
 
 def measured(repository: Path, base: str, commit: str) -> dict[str, Any]:
-    """Read the distance between two commits in the form in which it is kept as a fact; a fault is one as well."""
+    """Read the distance between two commits in the form of a fact; a fault is a fact as well."""
     span = {"base": base, "commit": commit}
     try:
         return span | asdict(git.span(repository, base, commit))
@@ -72,12 +72,12 @@ def seen_of(repository: Path, places: Active, commit: str) -> dict[Environment, 
 
 
 def since(places: Active, commit: str, seen: Mapping[Environment, Mapping[str, Any]]) -> list[Since]:
-    """Return how a commit stands towards what is active in each environment, from what was read of the repository."""
+    """Return a commit's distance from the active version of each environment, from the facts of the repository."""
     return [_since(environment, pointer, commit, seen.get(environment, {})) for environment, pointer in places]
 
 
 def kept(release: Release, places: Active) -> list[Since]:
-    """Return the same for the commit of a release, from what was kept when the repository was read last."""
+    """Return the same for the commit of a release, from the last reading of the repository."""
     facts = {fact.environment_id: fact.value for fact in release.facts.all() if fact.kind == "since"}
     return since(places, release.commit, {place: facts[place.pk] for place, _pointer in places if place.pk in facts})
 

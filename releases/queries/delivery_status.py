@@ -24,7 +24,7 @@ class DeliveryStatus:
 
 
 def delivery_status(notification: Notification) -> list[DeliveryStatus]:
-    """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
+    """Return the counted deliveries of a notification per recipient group, in the order of notification."""
     found: dict[str, DeliveryStatus] = {}
     fields = {NotificationDelivery.Outcome.SENT: "sent", NotificationDelivery.Outcome.PENDING: "waiting"}
     messages = (

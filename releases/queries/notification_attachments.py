@@ -6,14 +6,15 @@ from releases.models import Release
 from releases.models.document import published_path
 from releases.notifications.templates.placeholders import LONGEST
 
-# A text that nobody has approved goes to nobody.
+# An unapproved text is not sent.
 AGREED = ("approved", "ready_to_publish", "published")
 
 
 def attachments(event: str, release: Release | None, language: str) -> str:
     """Return name, address and text of each document that the rule names, to be put below a message; empty for none.
 
-    language: of the names; a text is in the language in which it was written. A long text is cut; its address has it whole.
+    language: of the names; a text is in the language in which it was written. A long text is cut; its address has it
+    whole.
     """
     if release is None or release.procedure is None:
         return ""

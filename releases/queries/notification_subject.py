@@ -1,4 +1,4 @@
-"""What an outbox entry is about: its row, release, deployment and rollback, and the row whose completion ends it."""
+"""The subject of an outbox entry: its row, release, deployment and rollback, and the row whose completion ends it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from releases.models import (
     Waiver,
 )
 
-# What tells again of what another notification has told.
+# Events that repeat another notification.
 AGAIN = ("notification:remind", "notification:escalate")
 # Which key of an operation's details names the row that must be done.
 NAMED = {
@@ -48,7 +48,7 @@ THINGS = (
 
 @dataclass(frozen=True)
 class Subject:
-    """One row with what it belongs to. step: where a run stopped."""
+    """One row with what it belongs to. step: where a deployment stopped."""
 
     row: Model
     release: Release | None = None
@@ -84,7 +84,7 @@ def subject_of(label: str) -> Subject | None:
 
 
 def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | None:
-    """Return the row whose being done ends what an event asks for; None when it asks for nothing."""
+    """Return the row whose completion ends the task of an event; None when it has no task."""
     if event in NAMED:
         key, model = NAMED[event]
         found: Model | None = model._base_manager.filter(pk=payload.get(key)).first()
@@ -96,7 +96,7 @@ def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | N
 
 
 def is_done(thing: Model | None) -> bool:
-    """Tell whether nothing is left to do about a row; one that is gone asks for nothing any more."""
+    """Tell whether nothing is left to do about a row; a row that is gone has no task any more."""
     match thing:
         case ApprovalRequest():
             return thing.state != "in_review"
@@ -124,13 +124,13 @@ def is_done(thing: Model | None) -> bool:
 
 
 def is_moved(thing: Model | None, asked: Mapping[str, Any]) -> bool:
-    """Tell whether a milestone has another date than the one that was told of. asked: what the operation that asks said."""
+    """Tell whether a milestone's date differs from the notified one. asked: the details of the operation with the task."""
     due = asked.get("due") if isinstance(thing, Milestone) else None
     return due is not None and isinstance(thing, Milestone) and parse_datetime(due) != thing.due_at
 
 
 def asked_in(notification: Notification) -> dict[str, Any]:
-    """Return what the operation said that asks for something: of a reminder, the operation that it reminds of."""
+    """Return the details of the operation with the task: for a reminder, of the operation that it repeats."""
     asks = notification.parent if notification.event in AGAIN and notification.parent is not None else notification
     found: dict[str, Any] = asks.payload
     return found

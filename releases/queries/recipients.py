@@ -9,15 +9,15 @@ from environments.models import Account
 from releases import channel_types as channels
 from releases.models import GroupRecipient, NotificationChannel, NotificationRule, RecipientGroup
 
-# For those who are told because they must act, and are told without a group; in the zone of what they act on.
+# Quiet hours of people who are notified without a group because they must act; in the zone of the subject.
 QUIET = (time(22), time(7))
 
 
 @dataclass
 class Recipient:
-    """One person or place. outside: nothing goes there before a second person has released it.
+    """One person or place. outside: nothing is sent there before a second person has approved it.
 
-    quiet: (from, until, zone) of each group that it is told for.
+    quiet: (from, until, zone) of each of its groups.
     """
 
     key: str
@@ -42,10 +42,11 @@ def rules_for(event: str, lead: int | None) -> list[NotificationRule]:
 
 
 def recipients(rules: Iterable[NotificationRule], acting: Iterable[Account], zone: str) -> list[Recipient]:
-    """Return whom rules tell. acting: those who must act, for rules without a group; their quiet hours are of `zone`.
+    """Return the recipients by rules. acting: the people who must act, for rules without a group; their quiet hours are
+    of `zone`.
 
-    A person who is in several groups, or counts as one with another account, is one. He is outside only if each of his
-    groups is; a place that a group outside reads is outside whoever else reads it.
+    A person who is in several groups, or counts as one with another account, is one recipient. A person is external
+    only if each of their groups is; a place that an external group reads is external, whatever other groups read it.
     """
     found: dict[str, Recipient] = {}
     acting = list(acting)
@@ -54,7 +55,7 @@ def recipients(rules: Iterable[NotificationRule], acting: Iterable[Account], zon
         if kind.personal:
             for one in _persons(rule, acting, zone):
                 if kind.within and one.account is None:
-                    continue  # nobody looks into an inbox without an account
+                    continue  # without an account there is no inbox
                 known = found.setdefault(one.key, one)
                 known.channels[rule.channel_id] = rule.channel
                 known.quiet += [hours for hours in one.quiet if hours not in known.quiet]
@@ -68,7 +69,7 @@ def recipients(rules: Iterable[NotificationRule], acting: Iterable[Account], zon
 
 
 def not_before(recipient: Recipient, moment: datetime, urgent: bool) -> datetime:
-    """Return when a recipient may be disturbed: now, or at the first end of his quiet hours."""
+    """Return when a recipient may be disturbed: now, or at the first end of their quiet hours."""
     if urgent or not recipient.quiet:
         return moment
     return min(_after(moment, *hours) for hours in recipient.quiet)
@@ -86,7 +87,7 @@ def _persons(rule: NotificationRule, acting: list[Account], zone: str) -> list[R
             key=f"address:{row.address.lower()}",
             name=str(row),
             language=row.language,
-            # Whoever has no account is nobody's colleague, whatever group he was put into.
+            # A person without an account is external, whatever their group.
             outside=True,
             member=row,
             address=row.address,

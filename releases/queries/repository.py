@@ -1,4 +1,4 @@
-"""Where an application's repository can be read on this machine; asked before an operation opens."""
+"""The folder of an application's repository on this machine; read before an operation opens."""
 
 import re
 from pathlib import Path
@@ -41,7 +41,8 @@ def holding(application: Application, commit: str) -> Path:
 
 
 def credentials_of(application: Application) -> git.Credentials:
-    """Return the way in from the newest configuration: production's, else that of the earliest environment having one.
+    """Return the credentials from the newest configuration: production's, else that of the earliest environment having
+    one.
 
     The keys are GIT_USERNAME, GIT_PASSWORD, GIT_SSH_KEY and GIT_KNOWN_HOSTS.
     """

@@ -1,4 +1,4 @@
-"""The deployments that can still be rolled back, newest first: asked when a rollback is raised and when it starts."""
+"""The deployments that can still be rolled back, newest first: read when a rollback is raised and when it starts."""
 
 from datetime import timedelta
 
@@ -7,13 +7,13 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from releases.models import DeployedVersion, Deployment
 
-# A run whose watch has ended is taken back too, but late: see `is_late`.
+# A deployment whose monitoring has ended can be rolled back too, but late: see `is_late`.
 IN_TIME = ("awaiting_decision", "verifying", "monitoring", "failed", "stopped")
 FROM = (*IN_TIME, "succeeded")
 
 
 def is_late(deployment: Deployment) -> bool:
-    """Tell whether the watch of a run has ended, so that the rollback needs more people's consent, asked anew."""
+    """Tell whether the deployment's monitoring has ended, so that its rollback needs further approvals."""
     return deployment.state == "succeeded"
 
 
@@ -27,10 +27,10 @@ def restores(deployment: Deployment) -> bool:
 
 
 def refusal(deployment: Deployment, *, begins: bool = False) -> str:
-    """Return why a run is not taken back, with what to do instead; empty when it may be.
+    """Return why a deployment can't be rolled back, with what to do instead; empty when it can.
 
-    begins: the rollback would begin now. An alarm about a run that is watched may be raised all the same: what stands
-    before it may be gone by then.
+    begins: the rollback would begin now. An alarm about a monitored deployment may be raised anyway, because the
+    obstacle may be gone by then.
     """
     state, where = deployment.state, {"application": deployment.application, "environment": deployment.environment}
     pointer = DeployedVersion.established(deployment.application, deployment.environment)
@@ -61,7 +61,7 @@ def refusal(deployment: Deployment, *, begins: bool = False) -> str:
 
 
 def _past_retention(deployment: Deployment) -> str:
-    """Say that the dump of a run is too old to be gone back to; empty while it is kept or not needed."""
+    """Return that the dump of a deployment is too old to restore; empty while it is kept or not needed."""
     days = deployment.procedure.document.retention.backups_days
     backup = (
         deployment.steps.filter(step_type="backup", phase="deployment", state="succeeded").order_by("ordinal").last()

@@ -1,6 +1,6 @@
-"""Why a version is taken back, in words: what the procedure names, and what begins without anyone having named it.
+"""Causes of rollbacks, in words: those that the procedure names, and those of the system.
 
-An alarm keeps its cause as a key: of a trigger that fired or of a ground that a person chose, or one of OWN.
+An alarm keeps its cause as a key: of a trigger that fired, of a reason that a person chose, or one of OWN.
 """
 
 from django.utils.functional import Promise
@@ -9,12 +9,12 @@ from django.utils.translation import get_language, gettext as _, gettext_lazy
 from releases.models import Rollback, Step
 from releases.procedures.document import Procedure as Content
 
-# A question to the team found no answer, and to go back was agreed for that.
+# A decision request got no response, and a rollback was agreed for that case.
 NO_RESPONSE = "no_response"
 # A required step of the production deployment, or a check of its verification, has failed.
 FAILED_STEP, FAILED_CHECK = "failed_step", "failed_check"
 FAILURES = (FAILED_STEP, FAILED_CHECK)
-# It is gone for practice; never in production.
+# A rehearsal; never in production.
 REHEARSAL = "rehearsal"
 OWN: dict[str, str | Promise] = {
     NO_RESPONSE: gettext_lazy("No one responded in time"),
@@ -37,7 +37,7 @@ def cause_of(rollback: Rollback) -> str:
 
 
 def seen_of(rollback: Rollback) -> str:
-    """Return what was seen: what a process has seen in the reader's language, and a person's note as it was written."""
+    """Return the observation: a process's in the reader's language, and a person's note as it was written."""
     trigger = rollback.facts.get("trigger", {})
     if trigger.get("key") == rollback.cause:
         return _("%(k)d of %(n)d measurements at or over the limit") % {"k": trigger["k"], "n": trigger["n"]}
@@ -49,7 +49,7 @@ def seen_of(rollback: Rollback) -> str:
 
 
 def raiser_of(rollback: Rollback) -> str:
-    """Return who raised an alarm, in words: a person, the watch, or the end of a question that nobody answered."""
+    """Return who raised an alarm, in words: a person, the monitoring, or a decision request without response."""
     if rollback.raised_by is not None:
         return str(rollback.raised_by)
     if rollback.cause in FAILURES:

@@ -9,15 +9,15 @@ from django.utils.translation import get_language
 from releases.models import Notification, Rollback
 from releases.queries.delivery_status import DeliveryStatus, delivery_status
 
-# What a rollback that was authorised beforehand owes for what it skipped.
+# The follow-up action of a pre-authorised rollback for the steps that it skipped.
 FOLLOW_UP = "communication"
 
 
 @dataclass(frozen=True)
 class Communication:
-    """One item with what was done about it; all but key and label are empty while nothing was.
+    """One item with its record; all but key and label are empty without one.
 
-    stated: how a person told them without Ringi, in their words; notice and groups: the notification that Ringi sent.
+    stated: how a person notified them without Ringi, in their words; notification and groups: Ringi's notification.
     """
 
     key: str
@@ -51,7 +51,7 @@ def communications(rollback: Rollback) -> list[Communication]:
 
 
 def uncommunicated(rollback: Rollback) -> list[str]:
-    """Return the labels of what nobody has been told yet; nothing is asked in an environment without protection."""
+    """Return the labels of the items without a notification; none in an environment without protection."""
     if not rollback.deployment.environment.protected:
         return []
     done, language = rollback.facts.get("communication", {}), get_language() or "ja"
@@ -60,5 +60,5 @@ def uncommunicated(rollback: Rollback) -> list[str]:
 
 
 def event_of(key: str) -> str:
-    """Return the event by which Ringi tells the people of an item."""
+    """Return the event by which Ringi notifies the people of an item."""
     return f"rollback:{key}"

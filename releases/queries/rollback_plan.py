@@ -1,4 +1,4 @@
-"""Whether a release can be rolled back: what its plan and its migrations say, before approval is requested."""
+"""Whether a release can be rolled back: by its plan and its migrations, before approval is requested."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def rollback_methods(plan: dict[str, Any]) -> set[str]:
 
 
 def faults(release: Release, known: Known | None = None) -> list[str]:
-    """Return a sentence for everything by which the plan has no rollback; a restore of the proved dump undoes all."""
+    """Return a message for each part without a rollback; a restore of the proved dump undoes all parts."""
     forward = [row for row in release.step_plan.get("deployment", []) if row["step_type"] == "database_update"]
     if not forward:
         return []

@@ -1,4 +1,4 @@
-"""What is on a target compared with what the registration of a version expects, row by row."""
+"""Comparison of a target with the expectation of a version's registration, row by row."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from environments.targets.target import Measured
 
 MOST_LINES = 10
 _KEY_OF = re.compile(r'\s*"?([A-Za-z_][A-Za-z0-9_]*)"?\s*[=:]')
-# What a person says of the service, and what the target must then show.
+# A person's statement about the service, and what the target must then show.
 RUNS: Mapping[str, bool] = {"runs": True, "stopped": False, "none": False}
 
 
@@ -47,7 +47,7 @@ def compare(
     """Compare what lies on a target with a version and a configuration.
 
     lies: as layout_of returns it. tag, tree: of the version; number, values: of the configuration, secrets in clear;
-    service: what a person says of it (key of RUNS).
+    service: a person's statement about it (key of RUNS).
     """
     return [
         _layout(target, lies),
@@ -104,7 +104,7 @@ def _configuration(
 
 
 def differing(wanted: str, found: str, values: Mapping[str, str], secrets: tuple[str, ...]) -> list[str]:
-    """Return a sentence for each line that only one of two texts has; a value that may be a secret is not shown."""
+    """Return a message for each line that only one of two texts has; a value that may be a secret is not shown."""
     here, there = wanted.splitlines(), found.splitlines()
     said = [_("expected: %(line)s") % {"line": masked(line, secrets)} for line in here if line not in there]
     for line in (line for line in there if line not in here):

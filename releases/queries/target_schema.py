@@ -64,20 +64,20 @@ class _Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _is_left_out(cls, given: Any) -> Any:
-        """Refuse null: whoever reads a setting expects a value or no such key."""
+        """Refuse null: readers of a setting expect a value or no such key."""
         if isinstance(given, Mapping) and (empty := [str(name) for name, value in given.items() if value is None]):
             raise ValueError(_("leave out keys without a value: %(names)s") % {"names": listed(empty)})
         return given
 
 
 class Urls(_Part):
-    """Addresses that checks ask."""
+    """Addresses that checks call."""
 
     base: Address | None = None
 
 
 class Ansible(_Part):
-    """What the steps `ansible_playbook` run; the inventory is the text of a file, or an object."""
+    """Playbooks of the steps `ansible_playbook`; the inventory is the text of a file, or an object."""
 
     inventory: str | dict[str, Any] | None = None
     playbook: Below = ""
@@ -85,14 +85,14 @@ class Ansible(_Part):
 
 
 class Programs(_Part):
-    """What the target's programs see beside its folder and the system: paths to read and run, paths to write."""
+    """Paths that the target's programs see beside its folder and the system: to read and run, and to write."""
 
     read: tuple[Opened, ...] = ()
     write: tuple[Opened, ...] = ()
 
 
 class TargetSettings(_Part):
-    """All settings. `watch`, `http_hosts` and `private_networks` are judged by what reads them."""
+    """All settings. The readers of `metric_sources`, `outbound_hosts` and `private_networks` check these."""
 
     service: Service | None = None
     migrate: Command | None = None
@@ -134,16 +134,16 @@ def _part_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return dotted name → a sentence for each fault of it; empty for settings that are sound."""
+    """Return dotted name → a message for each of its faults; empty for valid settings."""
     try:
         TargetSettings.model_validate(dict(settings))
     except ValidationError as wrong:
         found: dict[str, list[str]] = defaultdict(list)
         for error in wrong.errors(include_url=False, include_input=False):
-            # What pydantic adds for the members of a union is left out.
+            # Pydantic's additions for the members of a union are left out.
             key = ".".join(str(part) for part in error["loc"] if "[" not in str(part) and part != "str")
-            if (sentence := _sentence(key, error)) not in found[key]:
-                found[key].append(sentence)
+            if (message := _message(key, error)) not in found[key]:
+                found[key].append(message)
         return dict(found)
     text = _(
         "The option “%(key)s” contains a password or another secret. Options are stored in plain text. Enter "
@@ -153,12 +153,12 @@ def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def faults_in(settings: Mapping[str, Any]) -> list[str]:
-    """Return all sentences."""
-    return [sentence for sentences in faults_by_key(settings).values() for sentence in sentences]
+    """Return all messages."""
+    return [message for sentences in faults_by_key(settings).values() for message in sentences]
 
 
-def _sentence(key: str, error: Any) -> str:
-    kind, told = error["type"], error.get("ctx", {})
+def _message(key: str, error: Any) -> str:
+    kind, details = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown(key)
     sentences = {
@@ -171,18 +171,18 @@ def _sentence(key: str, error: Any) -> str:
         "int_parsing": _("must be a whole number"),
         "int_type": _("must be a whole number"),
         "model_type": _("must be an object with options of its own"),
-        "greater_than": _("must be more than %(limit)s") % {"limit": told.get("gt")},
-        "less_than": _("must be less than %(limit)s") % {"limit": told.get("lt")},
+        "greater_than": _("must be more than %(limit)s") % {"limit": details.get("gt")},
+        "less_than": _("must be less than %(limit)s") % {"limit": details.get("lt")},
         "bool_parsing": _("must be true or false"),
         "bool_type": _("must be true or false"),
-        "greater_than_equal": _("must be at least %(limit)s") % {"limit": told.get("ge")},
-        "less_than_equal": _("must be at most %(limit)s") % {"limit": told.get("le")},
-        "literal_error": _("must be one of: %(known)s") % {"known": told.get("expected", "")},
+        "greater_than_equal": _("must be at least %(limit)s") % {"limit": details.get("ge")},
+        "less_than_equal": _("must be at most %(limit)s") % {"limit": details.get("le")},
+        "literal_error": _("must be one of: %(known)s") % {"known": details.get("expected", "")},
         "string_pattern_mismatch": _("has a character that is not allowed there"),
-        "value_error": str(told.get("error", "")),
+        "value_error": str(details.get("error", "")),
     }
-    sentence = sentences.get(kind) or error["msg"]
-    return _("The option “%(key)s”: %(fault)s.") % {"key": key, "fault": sentence}
+    message = sentences.get(kind) or error["msg"]
+    return _("The option “%(key)s”: %(fault)s.") % {"key": key, "fault": message}
 
 
 def _unknown(key: str) -> str:

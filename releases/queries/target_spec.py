@@ -1,4 +1,4 @@
-"""A target as step and check types take it, and the configuration that is deployed there."""
+"""Specification of a target for step and check types, with the configuration that is deployed there."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from releases.sources.git.remote import as_lines
 
 def spec_of(target: DeploymentTarget, wanted: int | None = None) -> TargetSpec:
     """Return a target's row as the leaves take it, with the key to its host where it lies on another one. wanted: the
-    configuration that a run was consented with.
+    configuration that a deployment was approved with.
     """
     key = ssh_key_of(target, wanted) if target.options.get("ssh") else ""
     return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.options, key)
@@ -22,7 +22,7 @@ def spec_of(target: DeploymentTarget, wanted: int | None = None) -> TargetSpec:
 
 def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
     """Return the private key for the target's host, empty for none: from the secrets of the wanted configuration, else
-    of the one in force, and only before there is one from the newest, which nobody has approved.
+    of the deployed one, and before there is one from the newest, which has no approval.
 
     It may be written on one line, with `\\n` or in base64. One that is no secret there is not taken.
     """
@@ -37,7 +37,7 @@ def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
 
 
 def spec_for(monitoring: MonitoringPeriod) -> TargetSpec:
-    """Return the target that a watch looks at."""
+    """Return the monitored target."""
     target = DeploymentTarget.objects.select_related("application", "environment").get(
         application=monitoring.deployment.application, environment=monitoring.deployment.environment
     )
@@ -45,7 +45,7 @@ def spec_for(monitoring: MonitoringPeriod) -> TargetSpec:
 
 
 def configuration_for(monitoring: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the same of the configuration in force at the target."""
+    """Return the same of the configuration deployed at the target."""
     deployment = monitoring.deployment
     if monitoring.purpose == MonitoringPeriod.Purpose.BASELINE:
         return configuration_deployed(deployment.application, deployment.environment)
@@ -57,7 +57,7 @@ def configuration_for(monitoring: MonitoringPeriod) -> tuple[dict[str, str], tup
 def configuration_deployed(
     application: Application, environment: Environment
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the same of what the records say is in force."""
+    """Return the same of the deployed version in the records."""
     pointer = DeployedVersion.established(application, environment)
     return configuration_of(pointer.configuration_id if pointer is not None else None)
 
@@ -67,7 +67,7 @@ def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
     if row is None:
         return {}, ()
-    # The ways into the repository and onto the host are the product's own and no business of a target.
+    # Credentials of the repository and the host are for the product alone; a target does not get them.
     own = {*git.Credentials.KEYS, ssh.KEY}
     values = {key: value for key, value in row.opened().items() if key not in own}
     return values, (*row.secret_values(), *passwords_in(values.values()))

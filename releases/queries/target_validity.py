@@ -1,4 +1,4 @@
-"""What a deployment target may be: options that can work, and a folder that no other target shares."""
+"""Validation of deployment targets: options that can work, and a folder that no other target shares."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -48,8 +48,9 @@ def _faults_of_monitoring(settings: Mapping[str, Any]) -> list[str]:
 
 
 def require_separate(target: DeploymentTarget) -> None:
-    """Raise InvalidInput for a root that is not absolute, or that is another target's on the same host, holds it or lies in it:
-    what is done to the one would be done to the other, by the rules of the first. Another host is asked by no network here.
+    """Raise InvalidInput for a root that is not absolute, or that is another target's on the same host, holds it or
+    lies in it: what is done to the one would be done to the other, by the rules of the first. Another host is not
+    contacted here.
     """
     here = PurePosixPath(target.root)
     if not here.is_absolute() or ".." in here.parts:
@@ -67,7 +68,8 @@ def require_separate(target: DeploymentTarget) -> None:
 
 
 def shared(target: DeploymentTarget, spec: TargetSpec) -> str:
-    """Return which other target lies in a target's folder, also under another name, as its host sees it; empty for none.
+    """Return which other target lies in a target's folder, also under another name, as its host sees it; empty for
+    none.
 
     Raises StepFailed where the host cannot be asked, or cannot tell.
     """

@@ -14,7 +14,7 @@ GIVEN_UP = ("rejected", "cancelled", "failed", "rolled_back")
 
 
 def used_versions(application: Application, but: int = 0) -> set[str]:
-    """Return the versions that cannot be planned: of living releases, and whatever was deployed anywhere.
+    """Return the versions that cannot be planned: of releases in progress, and any deployed one.
 
     but: primary key of a release whose own versions do not count.
     """

@@ -1,4 +1,4 @@
-"""What no code of the product does: shells, pickles, writes past the operations, clocks without zone."""
+"""Forbidden in the product's code: shells, pickles, writes past the operations, clocks without zone."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ WRITES = {
         "update": "closes the lost attempt in the claim's own operation; the trigger sees it"
     },
     "releases/operations/release/import_past.py": {
-        "update": "how far an import is, which is no audited fact; what is asked, confirmed and imported are acts"
+        "update": "how far an import is, which is no audited fact; requests, confirmations and imports are operations"
     },
     "releases/operations/release/import_tags.py": {
         "bulk_create": "changes of past releases in the import's own operation; they have no snapshots, the trigger sees each"
     },
     "releases/operations/deployment/enqueue.py": {
-        "bulk_create": "lays the steps in the operation that queues the run; they have no snapshots, the trigger sees each"
+        "bulk_create": "lays the steps in the operation that enqueues the deployment; they have no snapshots, the trigger sees each"
     },
 }
 RAW_WRITES = {
-    "releases/operations/notification_delivery/lane.py": "how a lane is going: not audited; what becomes of a delivery is an act",
+    "releases/operations/notification_delivery/lane.py": "how a lane is going: not audited; the outcome of a delivery is an operation",
     "releases/worker/lease.py": "lease and output of a running step: not audited, and fenced by the fencing_token",
-    "releases/operations/notification_delivery/send.py": "claim and next try of a delivery: not audited; its outcome is an act",
+    "releases/operations/notification_delivery/send.py": "claim and next try of a delivery: not audited; its outcome is an operation",
     "releases/liveness.py": "the scheduler's heartbeat: not audited",
-    "releases/worker/measurement.py": "when the next sample is due: not audited",
+    "releases/worker/measurement.py": "when the next measurement is due: not audited",
 }
 STATEMENT = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+(releases|environments)_", re.IGNORECASE)
 
@@ -93,7 +93,7 @@ def test_no_sql_writes_past_the_operation() -> None:
 
 
 def test_every_operation_opens_one_operation() -> None:
-    """A public function of an action that changes something does it through operation(), or from inside an operation."""
+    """A public function in operations/ changes something through operation() only, or from inside an operation."""
     for name in python("releases/operations/", "environments/operations/"):
         for node in tree(name).body:
             if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
@@ -138,7 +138,7 @@ def test_the_leaves_know_no_model_and_no_database() -> None:
             assert not module.startswith(("releases.gates", "releases.worker", "releases.admin", "releases.api")), name
 
 
-def test_the_demo_acts_over_http_and_reads_the_target() -> None:
+def test_the_demo_works_over_http_and_reads_the_target() -> None:
     for name in python("releases/demo/"):
         for module in imports(name):
             assert not module.startswith("django.db"), f"{name} imports {module}"

@@ -48,15 +48,15 @@ def test_no_module_is_named_after_nothing() -> None:
     assert not {part: name for part, name in parts.items() if part in NOT_NAMES}
 
 
-def test_every_module_and_every_action_says_what_it_is() -> None:
+def test_every_module_and_every_operation_says_what_it_is() -> None:
     from .files import tree
 
-    unresponsive = [
+    undocumented = [
         name
         for name in python(*(f"{app}/" for app in APPS))
         if "/migrations/" not in name and (ROOT / name).stat().st_size and not ast.get_docstring(tree(name))
     ]
-    assert not unresponsive
+    assert not undocumented
     for name in python("releases/operations/", "environments/operations/"):
         for node in tree(name).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):

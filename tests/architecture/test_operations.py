@@ -1,4 +1,4 @@
-"""Every operation that the code begins stands in audit/operation_roles.toml; what does not, PostgreSQL refuses to everybody."""
+"""Every operation of the code is declared in audit/operation_roles.toml; PostgreSQL refuses any other."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STARTS = re.compile(r"\b(?:run_command|start|subprocess\.\w+|os\.(?:exec|spawn|posix_spawn|system|popen)\w*)\(")
-# What starts a program past `run_on`, and why that is none of a release's.
+# Modules that start a program past `run_on`, and why it is not a release's.
 KNOWN = {
     "environments/targets/runner.py": "run_on itself",
     "environments/targets/spawn.py": "starts what runner gives it, in a sandbox",

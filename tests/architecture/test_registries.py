@@ -1,4 +1,4 @@
-"""What is registered is whole: a test for each kind, a demand for each row, an event for each table."""
+"""Registries are complete: a test for each type, a demand for each row, an event for each table."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_every_table_is_audited_or_says_why_not(database: str) -> None:
             " FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace"
         ).fetchall()
     captured = {table for table, caught in rows if caught}
-    unresponsive = {table for table, caught in rows if not caught and not is_history(table)}
-    assert unresponsive - set(NOT_AUDITED) == set(), "a new table: govern it, or say in audit/audited_tables.py why not"
+    uncaught = {table for table, caught in rows if not caught and not is_history(table)}
+    assert uncaught - set(NOT_AUDITED) == set(), "a new table: audit it, or say in audit/audited_tables.py why not"
     assert not captured & set(NOT_AUDITED)
     assert len(captured) == len(AUDITED_TABLES), "each entry of the list has its trigger"
 
 
 def test_every_operation_has_a_name_in_words() -> None:
-    """The pages name acts by it, those of processes too."""
+    """The pages name operations by it, those of processes too."""
     written = set()
     for file in python("releases/operations/", "environments/"):
         written |= set(
@@ -70,14 +70,14 @@ def test_every_audited_column_that_is_left_out_is_no_fact() -> None:
 @pytest.mark.parametrize(
     ("folder", "names"),
     [
-        ("step_types", [kind.name for kind in step_types.STEP_TYPES]),
-        ("check_types", [kind.name for kind in check_types.CHECK_TYPES]),
-        ("metric_sources", [kind.name for kind in metric_sources.SOURCES]),
-        ("channel_types", [kind.name for kind in channel_types.CHANNEL_TYPES]),
+        ("step_types", [each.name for each in step_types.STEP_TYPES]),
+        ("check_types", [each.name for each in check_types.CHECK_TYPES]),
+        ("metric_sources", [each.name for each in metric_sources.SOURCES]),
+        ("channel_types", [each.name for each in channel_types.CHANNEL_TYPES]),
     ],
 )
-def test_every_kind_has_its_test(folder: str, names: list[str]) -> None:
-    """A file of its own, or its case in the suite that every kind of its contract passes."""
+def test_every_type_has_its_test(folder: str, names: list[str]) -> None:
+    """A file of its own, or its case in the suite that every type of its contract passes."""
     contract = ROOT / "tests" / "releases" / folder / "test_contract.py"
     suite = contract.read_text(encoding="utf-8") if contract.exists() else ""
     for name in names:
@@ -92,12 +92,12 @@ def test_every_gate_has_its_test() -> None:
         assert own.exists(), f"gate {name}"
 
 
-def test_kinds_are_named_once() -> None:
+def test_types_are_named_once() -> None:
     for names in (
-        [kind.name for kind in step_types.STEP_TYPES],
-        [kind.name for kind in check_types.CHECK_TYPES],
-        [kind.name for kind in metric_sources.SOURCES],
-        [kind.name for kind in channel_types.CHANNEL_TYPES],
+        [each.name for each in step_types.STEP_TYPES],
+        [each.name for each in check_types.CHECK_TYPES],
+        [each.name for each in metric_sources.SOURCES],
+        [each.name for each in channel_types.CHANNEL_TYPES],
         [name for name, _ask in GATES],
     ):
         assert len(names) == len(set(names))
@@ -125,7 +125,7 @@ def test_every_requirement_has_an_id_and_a_test() -> None:
             assert path in held or any(name.startswith(path.rstrip("/") + "/") for name in held), f"{key}: {test}"
 
 
-def test_nobody_is_a_superuser_and_no_framework_page_is_a_way_round(settings: Any) -> None:
+def test_no_account_is_a_superuser_and_no_framework_page_is_a_way_round(settings: Any) -> None:
     assert settings.SIMPLE_HISTORY_REVERT_DISABLED and not settings.RQ_SHOW_ADMIN_LINK
     assert not settings.DATABASES["default"]["ATOMIC_REQUESTS"]
     assert all("JSONSerializer" in queue["SERIALIZER"] for queue in settings.RQ_QUEUES.values())

@@ -1,4 +1,6 @@
-"""What the chaos tests break is there, and so is each function that they hold: a loss would show only after an hour."""
+"""The code that the chaos tests break exists, and so does each function that they hold. Otherwise a loss would show
+only after an hour.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read uses one word for one thing, in both languages: pages, mails, prints, glossary, documentation."""
+"""Texts for people use one word for one thing, in both languages: pages, mails, prints, glossary, documentation."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ HEADLESS = r"(Who|Whoever|What|Whose|Whatever|Nobody|There is no such)\b"
 GIVEN_UP_JA = ("切戻", "社外", "社内", "会社", "社員", "確認者", "停止スイッチ", "実施予約")
 JAPANESE = r"[ぁ-んァ-ヶ一-龠々]"
 HALF_WIDTH = re.compile(JAPANESE + r"\s*[:,](\s|$)|" + JAPANESE + r" ?\(|\) ?" + JAPANESE)
-# What names code: settings, commands and values that are put in.
+# Names of code: settings, commands and placeholders.
 PLACEHOLDER = re.compile(r"`[^`]*`|%\(\w+\)[sdf]|“[^”]*”|manage\.py \w+")
 
 
 @cache
 def catalogue() -> list[polib.POEntry]:
-    """Return our own entries; those that only libraries bring in are theirs."""
+    """Return Ringi's own entries without those of libraries."""
     from config.development.compile_messages import extracted
 
     ours = extracted()

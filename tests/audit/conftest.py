@@ -111,7 +111,7 @@ class LedgerDatabase:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
 
 
-def act(connection: psycopg.Connection[Any], statement: str, params: Any = None, **context: Any) -> Any:
+def execute(connection: psycopg.Connection[Any], statement: str, params: Any = None, **context: Any) -> Any:
     """Run one statement in a transaction of its own with an actor; return the cursor."""
     with connection.transaction():
         named = {"operation": "toy:change", "operation_id": uuid4(), "reason": "試験のため"} | context
@@ -123,7 +123,7 @@ def fill(connection: psycopg.Connection[Any], events: int, per_transaction: int 
     """Write toys until there are that many more events."""
     for start in range(0, events, per_transaction):
         count = min(per_transaction, events - start)
-        act(
+        execute(
             connection,
             "INSERT INTO toy (title, amount, due, facts) SELECT 'おもちゃ ' || n, n / 7.0, clock_timestamp(),"
             " jsonb_build_object('n', n) FROM generate_series(1, %s) AS n",
@@ -199,6 +199,8 @@ def ledger(clone: Callable[..., LedgerDatabase]) -> Iterator[LedgerDatabase]:
 
 @pytest.fixture(scope="module")
 def shared(template_database: str, django_db_blocker: Any) -> Iterator[str]:
-    """One database for all tests of a file, reached as the application role; each looks at what came after its own rows."""
+    """One database for all tests of a file, reached as the application role; each looks at what came after its own
+    rows.
+    """
     with cloned(template_database, django_db_blocker) as address:
         yield address

@@ -73,7 +73,7 @@ def _with(log: Log, event: dict[str, Any]) -> Log:
 
 
 def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what is not about altered bytes: notes, keys, forms, and what can't be told. log: of three events."""
+    """Yield what is not about altered bytes: notes, keys, forms, and inconclusive cases. log: of three events."""
     one, two, three, head = *log.lines(), log.head()
     note = {"checkpoint": log.note(3)}
     fresh = private(NEXT_SEED)
@@ -157,8 +157,8 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
          Log(log.origin, log.key, [log.events[0], log.events[1][:-1] + b',"reason":"x"}', log.events[2]]).exported(3), []),
     ]  # fmt: skip
     for what, status, number, signed, lines, earlier in cases:
-        told = {"altered": what, "status": status, "number": number, "signed": signed if not status else 0}
-        yield told | {"earlier": earlier, "lines": [title, *lines]}
+        case = {"altered": what, "status": status, "number": number, "signed": signed if not status else 0}
+        yield case | {"earlier": earlier, "lines": [title, *lines]}
     yield {"altered": "another version of the form", "status": 2, "number": 0, "signed": 0, "earlier": [],
            "lines": [title | {"v": 2}, one, two, three, note, head]}  # fmt: skip
     yield {"altered": "the public key of the file alone", "status": 2, "number": 0, "signed": 0, "earlier": [], "key": "",
@@ -229,8 +229,8 @@ def no_notes(log: Log) -> Iterator[dict[str, str]]:
         "why": "s of the signature is not below L",
         "note": f"{text}\n{SIGNATURE_MARK}{origin} {base64.b64encode(beyond).decode()}\n",
     }
-    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
-    spare = root[:-2] + letters[letters.index(root[-2]) | 1] + "="
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    spare = root[:-2] + alphabet[alphabet.index(root[-2]) | 1] + "="
     yield {"why": "a root with bits to spare", "note": signed(f"{origin}\n{size}\n{spare}\n")}
     yield {"why": "no dash before the signature", "note": note.replace(SIGNATURE_MARK, "- ")}
     yield {"why": "another key's id", "note": log.note(3, private(NEXT_SEED))}

@@ -1,7 +1,8 @@
 """A second implementation of the tree and the notes, for tests alone: RFC 6962, section 2.1, as it is written there.
 
-It imports nothing of the project and takes the definitions at their word (each hash anew, lists cut in two), so that it
-shares no shortcut with audit/ledger/proof.py. It was written by the same hands; pymerkle, where it is installed, was not.
+It imports nothing of the project and follows the definitions literally (each hash computed again, lists cut in two), so
+that it shares no shortcut with audit/ledger/proof.py. It was written by the same hands; pymerkle, where it is
+installed, was not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A signed ledger of 2,000 events of every kind, without its guards, and the ways in which somebody alters it."""
+"""A signed ledger of 2,000 events of every type, without its guards, and the ways in which somebody alters it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from audit.ledger.chain import verify
 from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import PublicKey, notes_of
 from audit.offline import ringi_verify
-from tests.audit.conftest import LedgerDatabase, act
+from tests.audit.conftest import LedgerDatabase, execute
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 
 SIZE, SIGNED_AT = 2000, (500, 1500, 2000)
@@ -36,9 +36,9 @@ SELECT ringi_append('access', 'session:sign_in', '', NULL, '{"method": "password
 
 
 def write(connection: psycopg.Connection[Any], events: int) -> None:
-    """Write so many events (a multiple of ten), ten to a transaction, of every kind."""
+    """Write so many events (a multiple of ten), ten to a transaction, of every type."""
     for _part in range(events // 10):
-        act(connection, _TEN)
+        execute(connection, _TEN)
 
 
 @dataclass
@@ -101,7 +101,7 @@ class SignedLedger:
             self.admin.execute(f"INSERT INTO {table} {kept}", {"n": number})
 
     def number_of(self, kind: str, nth: int) -> int:
-        """Return the number of the nth event (from 0; -1 the last) of a kind: an outcome of rows, else a kind."""
+        """Return the number of the nth event (from 0; -1 the last) of a type: an outcome of rows, else a type."""
         found = self.admin.execute(
             "SELECT array_agg(l.number ORDER BY l.number) FROM kept_audit_ledgerentry l JOIN kept_audit_event e ON e.id = l.event_id"
             " WHERE CASE e.kind WHEN 'row' THEN e.outcome ELSE e.kind END = %s",
@@ -168,7 +168,7 @@ class Line:
 
 
 def other(value: Any) -> Any:
-    """Return another value of the same kind."""
+    """Return another value of the same type."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""The doer is there inside `acting` and nowhere else."""
+"""The actor is set inside `acting` and nowhere else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_without_an_actor_there_is_an_error() -> None:
         current()
 
 
-def test_the_innermost_actor_acts_and_the_outer_one_returns() -> None:
+def test_the_innermost_actor_counts_and_the_outer_one_returns() -> None:
     with acting(SATO):
         with pytest.raises(RuntimeError), acting(WORKER):
             assert current() is WORKER

@@ -19,7 +19,7 @@ from audit import capture
 from audit.ledger.chain import verify
 from audit.offline.ringi_verify import KEYS
 from audit.roles import Roles
-from tests.audit.conftest import AUDITED_TABLES, SATO, TABLE_OF, LedgerDatabase, Listed, act, events
+from tests.audit.conftest import AUDITED_TABLES, SATO, TABLE_OF, LedgerDatabase, Listed, events, execute
 
 HOSTILE = [
     "",
@@ -68,15 +68,21 @@ def test_canonical_json_is_that_of_rfc_8785(ledger: LedgerDatabase, value: Any) 
 
 def test_event_bytes_are_canonical_and_say_who_what_when_why(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    deed = uuid4()
-    act(app, "INSERT INTO toy (title) VALUES (%s)", [HOSTILE[3] + "が\u3099"], operation_id=deed, reason="か\u3099")
+    operation_id = uuid4()
+    execute(
+        app,
+        "INSERT INTO toy (title) VALUES (%s)",
+        [HOSTILE[3] + "が\u3099"],
+        operation_id=operation_id,
+        reason="か\u3099",
+    )
     (raw,) = app.execute("SELECT bytes FROM audit_event").fetchone()
     event = json.loads(raw)
     assert raw == rfc8785.dumps(event)
     assert event.keys() == KEYS
     assert event["actor"] == "person:7:佐藤 花子"
     assert event["request"] == {"address": "192.0.2.7", "id": "r-1"}
-    assert (event["operation_id"], event["operation"], event["reason"]) == (str(deed), "toy:change", "が")
+    assert (event["operation_id"], event["operation"], event["reason"]) == (str(operation_id), "toy:change", "が")
     assert (event["kind"], event["object"], event["outcome"]) == ("row", "toys.Toy:1", "inserted")
     assert event["before"] is None
     assert event["after"]["title"] == HOSTILE[3] + "が\u3099"
@@ -93,7 +99,7 @@ def test_each_event_names_the_database_role_of_its_session_whatever_the_writer_s
     app.execute("SELECT ringi_append('access', 'toy:look', '', NULL, '{\"session_user\": \"y\"}', '', 'done')")
     ledger.as_superuser().execute(f'GRANT "{ledger.app}" TO "{ledger.owner}"')
     owner.execute(f'SET ROLE "{ledger.app}"')
-    act(owner, "INSERT INTO toy (title) VALUES ('x')")
+    execute(owner, "INSERT INTO toy (title) VALUES ('x')")
     assert [event["session_user"] for event in events(app)] == [ledger.app, ledger.app, ledger.owner]
 
 
@@ -102,7 +108,7 @@ def test_each_event_names_the_database_role_of_its_session_whatever_the_writer_s
 )
 def test_it_refuses_a_write_without_actor(ledger: LedgerDatabase, statement: str) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('first')")
+    execute(app, "INSERT INTO toy (title) VALUES ('first')")
     with pytest.raises(psycopg.Error) as refused:
         app.execute(statement)
     assert refused.value.sqlstate == capture.NO_ACTOR
@@ -115,15 +121,15 @@ def test_it_refuses_a_write_without_actor(ledger: LedgerDatabase, statement: str
 
 def test_the_context_ends_with_the_transaction(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('x')")
+    execute(app, "INSERT INTO toy (title) VALUES ('x')")
     with pytest.raises(psycopg.Error, match="no actor"):
         app.execute("INSERT INTO toy (title) VALUES ('y')")
 
 
 def test_an_update_holds_only_what_changed_and_the_key(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title, amount) VALUES ('x', 1.5)")
-    act(app, "UPDATE toy SET amount = 2.25, ready = ready, beat = now()")
+    execute(app, "INSERT INTO toy (title, amount) VALUES ('x', 1.5)")
+    execute(app, "UPDATE toy SET amount = 2.25, ready = ready, beat = now()")
     event = events(app)[-1]
     assert event["before"] == {"id": 1, "amount": "1.5000"}
     assert event["after"] == {"id": 1, "amount": "2.2500"}
@@ -132,8 +138,8 @@ def test_an_update_holds_only_what_changed_and_the_key(ledger: LedgerDatabase) -
 
 def test_a_null_becoming_a_value_is_a_change(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title, facts) VALUES ('x', 'null')")
-    act(app, "UPDATE toy SET amount = 1, facts = NULL")
+    execute(app, "INSERT INTO toy (title, facts) VALUES ('x', 'null')")
+    execute(app, "UPDATE toy SET amount = 1, facts = NULL")
     event = events(app)[-1]
     assert event["before"]["amount"] is None
     assert event["after"]["amount"] == "1.0000"
@@ -141,17 +147,17 @@ def test_a_null_becoming_a_value_is_a_change(ledger: LedgerDatabase) -> None:
 
 def test_a_change_of_unaudited_columns_alone_makes_no_event_and_needs_no_actor(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title, beat) VALUES ('x', now())")
+    execute(app, "INSERT INTO toy (title, beat) VALUES ('x', now())")
     app.execute("UPDATE toy SET beat = clock_timestamp()")
-    act(app, "UPDATE toy SET title = title")
+    execute(app, "UPDATE toy SET title = title")
     (event,) = events(app)
     assert "beat" not in event["after"]
 
 
 def test_a_delete_holds_the_whole_row(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('x')")
-    act(app, "DELETE FROM toy")
+    execute(app, "INSERT INTO toy (title) VALUES ('x')")
+    execute(app, "DELETE FROM toy")
     inserted, deleted = events(app)
     assert deleted["before"] == inserted["after"]
     assert deleted["after"] is None
@@ -165,7 +171,7 @@ def test_times_bytes_secrets_and_floats_have_one_form_whatever_the_session_says(
     app.execute("SET datestyle = 'German'")
     app.execute("SET intervalstyle = 'iso_8601'")
     app.execute("SET extra_float_digits = -10")
-    act(
+    execute(
         app,
         "INSERT INTO toy (due, file, phrase, facts, pause, ratio, span)"
         " VALUES ('2026-12-16 10:00+09', %s, 'open sesame', '[0.5, 1e30, 7]', '90 minutes',"
@@ -185,9 +191,9 @@ def test_times_bytes_secrets_and_floats_have_one_form_whatever_the_session_says(
 
 def test_bulk_update_insert_and_delete_leave_an_event_per_row(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) SELECT n::text FROM generate_series(1, 50) n")
-    act(app, "UPDATE toy SET title = title || '!'")
-    act(app, "DELETE FROM toy WHERE id > 10")
+    execute(app, "INSERT INTO toy (title) SELECT n::text FROM generate_series(1, 50) n")
+    execute(app, "UPDATE toy SET title = title || '!'")
+    execute(app, "DELETE FROM toy WHERE id > 10")
     found = [(event["outcome"], event["object"]) for event in events(app)]
     assert found == (
         [("inserted", f"toys.Toy:{n}") for n in range(1, 51)]
@@ -211,7 +217,7 @@ def test_copy_and_merge_are_captured(ledger: LedgerDatabase) -> None:
 
 def test_a_table_with_two_keys_is_named_by_both(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy_pair VALUES (3, 4)")
+    execute(app, "INSERT INTO toy_pair VALUES (3, 4)")
     assert events(app)[0]["object"] == "toys.Toy.pairs:3,4"
 
 
@@ -231,13 +237,13 @@ def test_a_table_with_two_keys_is_named_by_both(ledger: LedgerDatabase) -> None:
 def test_the_key_of_an_audited_row_never_changes(ledger: LedgerDatabase, statement: str, role: str) -> None:
     """History and as-of follow a row by its key."""
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('x'), ('z')")
-    act(app, "INSERT INTO toy_pair VALUES (3, 4)")
+    execute(app, "INSERT INTO toy (title) VALUES ('x'), ('z')")
+    execute(app, "INSERT INTO toy_pair VALUES (3, 4)")
     writer = app if role == "application" else ledger.as_owner() if role == "owner" else ledger.as_superuser()
     if role.startswith("superuser"):
         writer.execute("SET session_replication_role = replica")
     with pytest.raises(psycopg.Error, match="the key of an audited row never changes") as refused:
-        act(writer, statement)
+        execute(writer, statement)
     assert refused.value.sqlstate == capture.APPEND_ONLY
     assert app.execute("SELECT id, title FROM toy ORDER BY id").fetchall() == [(1, "x"), (2, "z")]
     assert app.execute("SELECT * FROM toy_pair").fetchall() == [(3, 4)]
@@ -246,19 +252,19 @@ def test_the_key_of_an_audited_row_never_changes(ledger: LedgerDatabase, stateme
 
 def test_a_key_set_to_itself_is_no_change_of_it(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('x')")
-    act(app, "UPDATE toy SET id = id, title = 'y'")
+    execute(app, "INSERT INTO toy (title) VALUES ('x')")
+    execute(app, "UPDATE toy SET id = id, title = 'y'")
     assert events(app)[-1]["after"] == {"id": 1, "title": "y"}
 
 
-def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDatabase) -> None:
+def test_operations_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     append = "SELECT ringi_append(%s, 'toy:approve', 'toys.Toy:1', NULL, %s::jsonb, 'why', 'done')"
     refusal = append.replace("'done'", "'refused'")
     said = '{"b": 1.5, "a": "か\u3099"}'
-    act(app, append, ["operation", said])
-    act(app, refusal, ["refusal", '{"reasons": ["no"]}'])
-    act(app, append, ["access", said])
+    execute(app, append, ["operation", said])
+    execute(app, refusal, ["refusal", '{"reasons": ["no"]}'])
+    execute(app, append, ["access", said])
     assert [event["kind"] for event in events(app)] == ["operation", "refusal", "access"]
     assert events(app)[0]["after"] == {"a": "が", "b": "1.5"}
     wrong = [
@@ -274,7 +280,7 @@ def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDataba
     ]
     for statement, kind, details in wrong:
         with pytest.raises(psycopg.Error) as refused:
-            act(app, statement, [kind, details])
+            execute(app, statement, [kind, details])
         assert refused.value.sqlstate == capture.WRONG_CALL
     with pytest.raises(psycopg.Error) as refused:
         app.execute(append, ["operation", "{}"])
@@ -352,5 +358,5 @@ def test_a_list_that_names_what_is_not_there_is_refused(ledger: LedgerDatabase, 
 def test_a_column_added_later_is_captured_before_the_next_install(ledger: LedgerDatabase) -> None:
     owner = ledger.as_owner()
     owner.execute("ALTER TABLE toy ADD COLUMN colour text")
-    act(owner, "INSERT INTO toy (title, colour) VALUES ('x', 'red')")
+    execute(owner, "INSERT INTO toy (title, colour) VALUES ('x', 'red')")
     assert events(owner)[0]["after"]["colour"] == "red"

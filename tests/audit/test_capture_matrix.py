@@ -46,30 +46,30 @@ class Table:
         with psycopg.connect(superuser(url)) as server:
             (pad,) = server.execute("SELECT inner_pad FROM audit_digest_key").fetchone()
         self.key = bytes(byte ^ 0x36 for byte in pad)
-        self.act = uuid4()
+        self.operation_id = uuid4()
 
     @contextmanager
-    def acts(self) -> Iterator[None]:
-        """One operation of Sato's through Django's connection."""
-        self.act = uuid4()
+    def operation_of_sato(self) -> Iterator[None]:
+        """Open an operation of Sato's through Django's connection."""
+        self.operation_id = uuid4()
         with acting(SATO), transaction.atomic():
-            capture.set_context(SATO, operation="matrix:write", operation_id=self.act, reason="試験")
+            capture.set_context(SATO, operation="matrix:write", operation_id=self.operation_id, reason="試験")
             yield
 
     @contextmanager
-    def acts_raw(self) -> Iterator[psycopg.Connection[Any]]:
-        """One operation of Sato's through a plain connection of the application's role."""
-        self.act = uuid4()
+    def raw_operation_of_sato(self) -> Iterator[psycopg.Connection[Any]]:
+        """Open an operation of Sato's through a plain connection of the application's role."""
+        self.operation_id = uuid4()
         with self.raw.transaction():
             capture.set_context(
-                SATO, operation="matrix:write", operation_id=self.act, reason="試験", connection=self.raw
+                SATO, operation="matrix:write", operation_id=self.operation_id, reason="試験", connection=self.raw
             )
             yield self.raw
 
     def psql(self, statement: sql.Composed, context: bool = True) -> subprocess.CompletedProcess[str]:
         """Write with the program that administrators use."""
-        self.act = uuid4()
-        named = capture.context(SATO, operation="matrix:write", operation_id=self.act, reason="試験")
+        self.operation_id = uuid4()
+        named = capture.context(SATO, operation="matrix:write", operation_id=self.operation_id, reason="試験")
         before = f"SELECT set_config('ringi.context', {capture.literal(named)}, true);" if context else ""
         script = f"BEGIN;\n{before}\n{statement.as_string(self.raw)};\nCOMMIT;\n"
         argv = [psql() or "", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", make_conninfo(self.url)]
@@ -110,7 +110,7 @@ class Table:
             changed = {name for name in was if was[name] != is_[name]} | {"id"}
             was, is_ = ({name: part[name] for name in changed} for part in (was, is_))
         expected = event | {
-            "operation_id": str(self.act),
+            "operation_id": str(self.operation_id),
             "operation": "matrix:write",
             "actor": "person:7:佐藤 花子",
             "after": is_,
@@ -143,7 +143,7 @@ def table(audited: AuditedTable, shared: str) -> Iterator[Table]:
 
 def prepared(table: Table) -> tuple[Any, models.Field[Any, Any], Any]:
     """Return a row not yet inserted, the column that will be changed, and its other value."""
-    with table.acts():
+    with table.operation_of_sato():
         row = unsaved(table.model)
         field = changeable(table.model, table.audited)
         other = other_value(field)
@@ -208,12 +208,12 @@ def walk(table: Table, insert: Callable[[], Any], update: Callable[[Any], Any], 
 def delete(table: Table, pk: Any, by_django: Callable[[], Any]) -> None:
     """Delete a row as Django does. An account that snapshots may name it can't; that takes a statement of one's own."""
     if table.audited.model == "environments.Account":
-        with pytest.raises(ProgrammingError, match="permission denied for table"), table.acts():
+        with pytest.raises(ProgrammingError, match="permission denied for table"), table.operation_of_sato():
             by_django()
-        with table.acts_raw() as raw:
+        with table.raw_operation_of_sato() as raw:
             raw.execute(sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(table.name)), [pk])
         return
-    with table.acts():
+    with table.operation_of_sato():
         by_django()
     locks.taken()  # nothing in the product deletes with all that hangs on a row, in an order of Django's own
 
@@ -223,7 +223,7 @@ def test_orm_save_and_delete(table: Table) -> None:
     row, field, other = prepared(table)
 
     def save(_pk: Any = None) -> None:
-        with table.acts():
+        with table.operation_of_sato():
             row.save()
 
     def change(_pk: Any) -> None:
@@ -239,11 +239,11 @@ def test_bulk_create_queryset_update_and_delete(table: Table) -> None:
     rows = table.model._base_manager
 
     def create() -> None:
-        with table.acts():
+        with table.operation_of_sato():
             rows.bulk_create([row])
 
     def update(pk: Any) -> None:
-        with table.acts():
+        with table.operation_of_sato():
             assert rows.filter(pk=pk).update(**{field.name: other}) == 1
 
     walk(table, create, update, lambda pk: delete(table, pk, rows.filter(pk=pk).delete))
@@ -252,11 +252,11 @@ def test_bulk_create_queryset_update_and_delete(table: Table) -> None:
 @EACH
 def test_bulk_update(table: Table) -> None:
     row, field, other = prepared(table)
-    with table.acts():
+    with table.operation_of_sato():
         row.save()
     made, since = table.row(row.pk), table.last_number()
     setattr(row, field.name, other)
-    with table.acts():
+    with table.operation_of_sato():
         table.model._base_manager.bulk_update([row], [field.name])
     table.expect(since, row.pk, "updated", made, table.row(row.pk))
 
@@ -265,11 +265,11 @@ def test_bulk_update(table: Table) -> None:
 def test_raw_sql(table: Table) -> None:
     insert, update, delete = statements(table, *prepared(table))
 
-    def run(statement: sql.Composed) -> None:
-        with table.acts_raw() as raw:
+    def write(statement: sql.Composed) -> None:
+        with table.raw_operation_of_sato() as raw:
             raw.execute(statement)
 
-    walk(table, lambda: run(insert(None)), lambda pk: run(update(pk)), lambda pk: run(delete(pk)))
+    walk(table, lambda: write(insert(None)), lambda pk: write(update(pk)), lambda pk: write(delete(pk)))
 
 
 @EACH
@@ -277,7 +277,7 @@ def test_raw_sql(table: Table) -> None:
 def test_psql_and_without_an_actor_nothing(table: Table) -> None:
     insert, update, delete = statements(table, *prepared(table))
 
-    def run(statement: sql.Composed) -> None:
+    def write(statement: sql.Composed) -> None:
         since, rows = table.last_number(), count(table)
         unnamed = table.psql(statement, context=False)
         assert unnamed.returncode != 0 and "no actor" in unnamed.stderr
@@ -285,7 +285,7 @@ def test_psql_and_without_an_actor_nothing(table: Table) -> None:
         done = table.psql(statement)
         assert done.returncode == 0, done.stderr
 
-    walk(table, lambda: run(insert(None)), lambda pk: run(update(pk)), lambda pk: run(delete(pk)))
+    walk(table, lambda: write(insert(None)), lambda pk: write(update(pk)), lambda pk: write(delete(pk)))
 
 
 def count(table: Table) -> int:

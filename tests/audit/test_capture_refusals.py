@@ -9,14 +9,14 @@ import pytest
 
 from audit import capture
 from audit.ledger.chain import verify
-from tests.audit.conftest import LedgerDatabase, act, events
+from tests.audit.conftest import LedgerDatabase, events, execute
 
 
 @pytest.fixture(scope="module")
 def one_event(clone: Callable[[], LedgerDatabase]) -> LedgerDatabase:
     """A ledger of one event."""
     database = clone()
-    act(database.as_app(), "INSERT INTO toy (title) VALUES ('x')")
+    execute(database.as_app(), "INSERT INTO toy (title) VALUES ('x')")
     return database
 
 
@@ -87,7 +87,7 @@ def test_replica_mode_does_not_stop_the_capture(ledger: LedgerDatabase) -> None:
     with pytest.raises(psycopg.Error) as refused:
         admin.execute("TRUNCATE toy")
     assert refused.value.sqlstate == capture.APPEND_ONLY
-    act(admin, "INSERT INTO toy (title) VALUES ('x')")
+    execute(admin, "INSERT INTO toy (title) VALUES ('x')")
     assert verify(admin).events == 1
 
 
@@ -98,7 +98,7 @@ def test_a_false_search_path_can_not_lead_the_functions_astray(ledger: LedgerDat
         "CREATE TEMPORARY TABLE audit_ledgerhead AS SELECT 1::smallint AS id, 77::bigint AS number, ''::bytea AS chain"
     )
     app.execute("SET search_path = pg_temp, public")
-    act(app, "INSERT INTO public.toy (title) VALUES ('x')")
+    execute(app, "INSERT INTO public.toy (title) VALUES ('x')")
     app.execute("SET search_path = public")
     app.execute("DROP TABLE pg_temp.audit_event, pg_temp.audit_ledgerhead")
     assert verify(app).events == 1
@@ -122,8 +122,8 @@ def test_what_readers_could_take_in_two_ways_does_not_get_into_the_ledger(ledger
         "SELECT ringi_append('operation', 'toy:change', '', NULL, %s::jsonb, '', 'done')",
     ):
         with pytest.raises(psycopg.errors.DuplicateJsonObjectKeyValue):
-            act(app, statement, [facts])
-    act(
+            execute(app, statement, [facts])
+    execute(
         app,
         "INSERT INTO toy (title, facts) VALUES ('x', %s::jsonb)",
         ['{"e\u0301": {"é": 1}, "a": ' + "[" * 99 + "]" * 99 + "}"],
@@ -133,7 +133,7 @@ def test_what_readers_could_take_in_two_ways_does_not_get_into_the_ledger(ledger
 
 def test_an_event_deeper_than_a_verifier_reads_is_a_finding_and_not_its_end(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('x')")
+    execute(app, "INSERT INTO toy (title) VALUES ('x')")
     deep = '{"a":' * 300 + "1" + "}" * 300
     ledger.as_owner().execute(
         "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, operation, object, outcome, reason, 1,"

@@ -1,4 +1,4 @@
-"""Whoever takes away what writes the ledger is named, and so is a table that nobody thought of."""
+"""Removed triggers and functions of the ledger are named, and so is a table that is in no list."""
 
 from __future__ import annotations
 
@@ -203,7 +203,9 @@ SWALLOW = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN 
     ],
 )  # fmt: skip
 def test_what_was_not_installed_here_is_named(ledger: LedgerDatabase, more: str, named: list[str]) -> None:
-    """What swallows an INSERT leaves no trace in the chain; and a function that takes just these types writes another text."""
+    """What swallows an INSERT leaves no trace in the chain; and a function that takes just these types writes another
+    text.
+    """
     owner = ledger.as_owner()
     owner.execute("CREATE TABLE elsewhere (); CREATE VIEW seen AS TABLE toy")
     owner.execute(more)
@@ -254,8 +256,8 @@ def _verified(*options: str) -> tuple[Any, str]:
 def test_audit_verify_ends_with_one_while_a_table_is_not_captured(database: str, tmp_path: Any, settings: Any) -> None:
     settings.STATE_DIR = tmp_path
     status, said = _verified("--json")
-    told = json.loads(said)
-    assert (status, told["finding"], told["not_captured"], told["unknown_tables"]) == (2, None, [], [])
+    report = json.loads(said)
+    assert (status, report["finding"], report["not_captured"], report["unknown_tables"]) == (2, None, [], [])
     name = str(conninfo_to_dict(database)["dbname"])
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
         root.execute("CREATE TABLE releases_beside (id int)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.actor import Actor
-from tests.audit.conftest import LedgerDatabase, act
+from tests.audit.conftest import LedgerDatabase, execute
 
 PROJECT = Path(__file__).parents[2]
 TANAKA = Actor(account_id=77, name="田中", kind="person", channel="api")
@@ -51,9 +51,9 @@ def _read(ledger: LedgerDatabase, *calls: tuple[dict[str, Any], dict[str, Any]])
 
 def test_history_and_timeline_page_by_number_newest_first(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
-    act(app, "INSERT INTO toy (title) VALUES ('a'), ('b')")
+    execute(app, "INSERT INTO toy (title) VALUES ('a'), ('b')")
     for n in range(4):
-        act(app, "UPDATE toy SET title = %s WHERE id = 1", [str(n)], actor=TANAKA, operation="toy:rename")
+        execute(app, "UPDATE toy SET title = %s WHERE id = 1", [str(n)], actor=TANAKA, operation="toy:rename")
     toy = {"object_label": "toys.Toy:1"}
     pages = _read(
         ledger,

@@ -1,4 +1,4 @@
-"""One row that fails keeps no other from its turn; a lost connection is everybody's."""
+"""A failing row does not keep the others from their turn; a lost connection is raised."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_the_database_refuses_about_one_row_stops_no_other(
     assert done and "poll: <lambda>" in caplog.text
 
 
-def test_a_lost_connection_is_everybodys(database: str) -> None:
+def test_a_lost_connection_is_raised(database: str) -> None:
     run("SELECT 1")
     number = connection.connection.info.backend_pid
     with psycopg.connect(database) as other:

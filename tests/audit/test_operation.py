@@ -1,4 +1,4 @@
-"""The operation: who may not pass it, what it leaves behind, and that a refusal leaves nothing but itself."""
+"""The operation: whom it refuses, what it writes, and that a refusal leaves nothing but itself."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_without_an_actor_there_is_no_operation(database: str) -> None:
     assert Event.objects.count() == count
 
 
-def test_one_operation_leaves_one_action_event_and_its_row_events(before: set[Any]) -> None:
+def test_one_operation_leaves_one_operation_event_and_its_row_events(before: set[Any]) -> None:
     row = environment()
     with acting(COMMAND), operation("test:rename", (Environment, row.pk), reason="a better name") as op:
         op.get(Environment).name_en = "Workbench"
@@ -234,7 +234,7 @@ def test_a_signature_needs_a_proof_of_identity_that_is_fresh(people: dict[str, A
 
 
 def test_a_service_account_never_signs(people: dict[str, Any], acting_as: Any, before: set[Any]) -> None:
-    """It is not asked to prove who it is: it is the wrong kind of actor."""
+    """A service account is refused, and not asked for a proof of identity."""
     with acting_as("ci"), pytest.raises(NotPermitted), operation("test:sign", sign=True):
         pass
     with acting(replace(COMMAND, kind="worker")), pytest.raises(NotPermitted), operation("test:sign", sign=True):
@@ -264,12 +264,12 @@ def test_a_note_is_an_event_and_changes_no_row(database: str, before: set[Any]) 
     assert fingerprint(database) == kept
 
 
-def test_what_an_operation_tells_of_another_row_is_a_message_of_the_same_operation(database: str) -> None:
+def test_an_event_added_about_another_row_is_a_message_of_the_same_operation(database: str) -> None:
     row, other = Environment.objects.order_by("pk")[:2]
     with acting(COMMAND), operation("test:rename", (Environment, row.pk)) as op:
         op.add_event("test:moved", other, by="壱")
-    told = Outbox.objects.filter(operation_id=op.id).order_by("pk").values_list("event", "object", "payload")
-    assert list(told) == [("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
+    messages = Outbox.objects.filter(operation_id=op.id).order_by("pk").values_list("event", "object", "payload")
+    assert list(messages) == [("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
                           ("test:rename", f"environments.Environment:{row.pk}", {})]  # fmt: skip
 
 
@@ -331,7 +331,7 @@ def test_no_other_error_is_done_again(database: str) -> None:
 
 
 def test_a_row_that_points_at_a_locked_one_is_made_without_waiting(database: str) -> None:
-    """An operation changes no key, so that the operation keeps nobody from writing what belongs to its row."""
+    """An operation changes no key, so that its lock does not block writes of related rows."""
     with (
         acting(COMMAND),
         operation("test:hold", (Environment, environment().pk)) as op,

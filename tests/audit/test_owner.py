@@ -1,7 +1,7 @@
 """What the owner of the tables can do to the past, and which of the product's own commands finds it.
 
-The owner may drop and write everything in the database. The signer's folder, the public key and what was verified last lie
-outside of it.
+The owner may drop and write everything in the database. The signer's folder, the public key and what was verified last
+lie outside of it.
 """
 
 from __future__ import annotations

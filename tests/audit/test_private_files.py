@@ -1,4 +1,4 @@
-"""What a command leaves beside the database can be read by the service, whoever ran the command."""
+"""The service can read the files that a command leaves beside the database, whichever account ran it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from environments import key_ring
 
 
 def made(state: Path) -> list[Path]:
-    """Make every kind of file that a command may be the first to make; return them and their folders."""
+    """Make every type of file that a command may be the first to make; return them and their folders."""
     key_ring.read()
     key_ring.add()
     Signer.opened(state / "statements")

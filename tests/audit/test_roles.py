@@ -192,7 +192,7 @@ def readable(raw: psycopg.Connection[Any]) -> set[str]:
     return {table for (table,) in rows}
 
 
-def test_an_auditors_tools_read_all_but_what_somebody_could_come_in_by(shared: str) -> None:
+def test_an_auditors_tools_read_everything_but_credentials(shared: str) -> None:
     with psycopg.connect(url(shared, "_AUDITOR"), autocommit=True) as raw:
         seen = readable(raw)
         assert {"audit_event", "releases_release", "releases_approvaldecision", "releases_historicalrelease"} <= seen

@@ -45,7 +45,7 @@ def test_wide_spaces_divide_words() -> None:
 
 @pytest.mark.parametrize(("word", "text"), [*SAME, ("見直し", "⾒直し"), ("佐藤", "佐藤 花子"), ("へ", "へ")])
 def test_a_word_of_few_writings_is_found_without_a_pattern(word: str, text: str) -> None:
-    """Those with letters of two cases, or with many writings, have none."""
+    """Words with letters of two cases, or with many writings, have none."""
     ways = literals(word)
     assert bool(ways) == (word in ("承認", "見直し", "佐藤", "へ", '"'))
     assert not ways or any(way in text for way in ways)

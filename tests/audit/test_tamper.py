@@ -1,7 +1,7 @@
 """Whatever is done to a ledger of 2,000 events, both verifiers find it and name the first bad number.
 
-RINGI_TEST_TAMPER_STEP=1 asks about every column and every field of every event and link (2: of every second); without it, about
-each column and field of each kind of event at places along the whole ledger.
+RINGI_TEST_TAMPER_STEP=1 asks about every column and every field of every event and link (2: of every second); without
+it, about each column and field of each type of event at places along the whole ledger.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def test_the_untouched_ledger_holds_for_both_with_and_without_the_auditors_own_n
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_column_of_every_kind_of_event_is_found_by_audit_verify(signed_ledger: SignedLedger, kind: str) -> None:
+def test_every_column_of_every_type_of_event_is_found_by_audit_verify(signed_ledger: SignedLedger, kind: str) -> None:
     last = signed_ledger.number_of(kind, -1)
     for place, (column, value) in enumerate(COLUMNS.items()):
         number = (signed_ledger.number_of(kind, 0), signed_ledger.number_of(kind, 60), last)[place % 3]
@@ -106,7 +106,7 @@ def test_every_column_of_every_row_is_found_by_audit_verify(signed_ledger: Signe
 def test_every_field_of_every_event_is_found_by_the_offline_verifier(standing: Standing) -> None:
     """Altered, dropped, or with one put beside it; the forger leaves the leaf as it is."""
     seen = set()
-    for true in standing.events[:: STEP or 7]:  # seven and ten have no divisor in common: every kind comes
+    for true in standing.events[:: STEP or 7]:  # seven and ten have no divisor in common: every type comes
         for name, event in forged(true.event):
             seen.add(name)
             assert standing.then(true.number - 1, Line(true.number, event, true.leaf, true.chain)) == true.number, name
@@ -176,11 +176,11 @@ def test_a_cut_tail_is_found_by_both(signed_ledger: SignedLedger) -> None:
     with signed_ledger.altered(*cut):
         assert signed_ledger.both() == (1991, 1991)
         signed_ledger.admin.execute("DELETE FROM audit_checkpoint WHERE number > 1990")
-        assert signed_ledger.both() == (1991, 1991)  # the head still tells
+        assert signed_ledger.both() == (1991, 1991)  # the head still shows it
         signed_ledger.admin.execute(
             "UPDATE audit_ledgerhead SET number = 1990, chain = (SELECT chain FROM audit_ledgerentry WHERE number = 1990)"
         )
-        # Nothing inside the database tells any more; what the auditor holds does.
+        # Nothing inside the database shows it any more; the auditor's notes do.
         assert signed_ledger.by_the_database() is None and signed_ledger.by_the_export() is None
         assert signed_ledger.both(outside=True) == (1991, 1991)
 
@@ -297,8 +297,8 @@ def test_an_altered_root_beside_a_true_note_is_found(signed_ledger: SignedLedger
         assert signed_ledger.by_the_export() is None  # the export holds the note alone
 
 
-def test_a_checkpoint_by_a_key_that_nobody_named_is_found_by_both(signed_ledger: SignedLedger, tmp_path: Path) -> None:
-    """A forger who rewrites everything signs with a key of his own, under the ledger's name."""
+def test_a_checkpoint_by_an_unnamed_key_is_found_by_both(signed_ledger: SignedLedger, tmp_path: Path) -> None:
+    """A forger who rewrites everything signs with their own key, under the ledger's name."""
     forger = LedgerSigner(tmp_path / "forger", origin=signed_ledger.key.name.rpartition("/")[0])
     with signed_ledger.altered("DELETE FROM audit_checkpoint"):
         forger.sign(signed_ledger.admin)
@@ -352,6 +352,6 @@ def test_a_range_finds_what_lies_in_it(signed_ledger: SignedLedger) -> None:
             assert found is not None and found[0] == number
 
 
-def test_a_foreign_outside_note_is_not_taken_for_a_verdict(signed_ledger: SignedLedger) -> None:
+def test_a_foreign_outside_note_gives_no_result(signed_ledger: SignedLedger) -> None:
     with pytest.raises(BadNote):
         verify(signed_ledger.admin, key=signed_ledger.key, notes=[signed_ledger.notes[0].replace("\n500\n", "\n501\n")])

@@ -164,12 +164,12 @@ def test_statements_are_signed_as_the_page_of_the_pack_says(held: dict[str, Any]
         assert opened(one["envelope"].encode(), public) == (kind, body)
 
 
-def test_altered_exports_get_the_verdict_of_the_file(held: dict[str, Any], tmp_path: Path) -> None:
+def test_altered_exports_get_the_result_of_the_file(held: dict[str, Any], tmp_path: Path) -> None:
     """By the program as an auditor runs it."""
-    told = [*held["exports"], *held["proofs"]]
-    assert {one["status"] for one in told} == {0, 1, 2} and (len(held["exports"]), len(held["proofs"])) == (58, 12)
+    cases = [*held["exports"], *held["proofs"]]
+    assert {one["status"] for one in cases} == {0, 1, 2} and (len(held["exports"]), len(held["proofs"])) == (58, 12)
     earlier = tmp_path / "earlier.txt"
-    for one in told:
+    for one in cases:
         file = tmp_path / "export.jsonl"
         file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in one["lines"]))
         earlier.write_text("".join(one["earlier"]))
@@ -188,7 +188,7 @@ def test_altered_exports_get_the_verdict_of_the_file(held: dict[str, Any], tmp_p
 
 
 def test_roots_and_proofs_are_those_of_an_independent_library(held: dict[str, Any], entries: list[bytes]) -> None:
-    """pymerkle is written by others; it is a tool of development, and where it is not installed this is not told."""
+    """pymerkle is an independent library for development; without it this test is skipped."""
     pymerkle = pytest.importorskip("pymerkle")
     more = [*entries, *(bytes([n]) * n for n in range(200))]
     tree = pymerkle.InmemoryTree(algorithm="sha256")

@@ -1,4 +1,4 @@
-"""The one verdict about the ledger: what it needs from outside the database, and where it goes on."""
+"""Verification of the ledger: what it needs from outside the database, and where it goes on."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_it_goes_on_behind_what_it_verified_last(signed: LedgerSigner) -> None:
     assert later is not None and later.note == signed.note and later.keys == kept.keys
 
 
-def test_what_it_verified_last_tells_of_an_exchanged_past(signed: LedgerSigner, database: str) -> None:
-    """Each event behind the first is gone, and signed anew by the very key: only what this host kept knows better."""
+def test_the_last_verification_finds_an_exchanged_past(signed: LedgerSigner, database: str) -> None:
+    """Each event behind the first is gone, and signed again by the same key: only this host's memory shows it."""
     result = _verified()
     verification.remember(result)
     kept = verification.remembered()

@@ -1,4 +1,4 @@
-"""The test vectors of docs/reference/ledger.md; `python -m tests.audit.vectors` writes them anew.
+"""The test vectors of docs/reference/ledger.md; `python -m tests.audit.vectors` writes them again.
 
 The key signs vectors and nothing else: its seed is the SHA-256 of SEED, so that anybody can make the same file.
 """
@@ -97,7 +97,7 @@ def _export(links: list[dict[str, Any]], notes: dict[int, str], key: str) -> lis
 
 
 def _altered(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield how an export of three events is altered, and the verdict."""
+    """Yield how an export of three events is altered, and the expected result."""
     one, two, three, note, head = lines[1:]
     changed = base64.b64encode(base64.b64decode(two["event"]).replace(b"person:7", b"person:8")).decode()
     leaf = leaf_hash(base64.b64decode(changed))
@@ -121,8 +121,8 @@ def _altered(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         ("the root in the note", 3,
          [one, two, three, {"checkpoint": note["checkpoint"].replace("\n3\n", "\n2\n")}, head]),
     ):  # fmt: skip
-        told = {"altered": what, "status": 1 if number else 0, "number": number, "signed": 0 if number else 3}
-        yield told | {"earlier": [], "lines": [lines[0], *altered]}
+        case = {"altered": what, "status": 1 if number else 0, "number": number, "signed": 0 if number else 3}
+        yield case | {"earlier": [], "lines": [lines[0], *altered]}
 
 
 def built() -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The pages of the ledger's own operations, with rows on them: what an auditor and two administrators see after a restore."""
+"""The pages of the ledger's own operations, with rows on them: what an auditor and two administrators see after a
+restore.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from tests.conftest import sign_ledger
 
 
 def refused(signer: LedgerSigner) -> None:
-    """Let a ledger signer that remembers more than the ledger holds say so in the ledger."""
+    """Let a ledger signer that remembers more than the ledger holds write its refusal into the ledger."""
     tree = Frontier()
     for _n in range(9000):
         tree.add(bytes(32))
@@ -36,7 +38,7 @@ def refused(signer: LedgerSigner) -> None:
 
 
 def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: Path) -> dict[str, Any]:
-    """Sign, refuse to sign, propose to go on, and enter addresses for checkpoints."""
+    """Sign, refuse to sign, request a resumption, and enter addresses for checkpoints."""
     with acting_as("administrator"):
         mail = add_address.add_address(
             kind="mail", address="checkpoints@auditors.example", given_by="監査法人 田中", reason="四半期の証跡"

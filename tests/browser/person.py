@@ -59,7 +59,7 @@ class Person:
             self.page.locator(selector).first.click()
 
     def choose(self, verb: str, within: str = ".ringi") -> None:
-        """Click the button of a verb, by its key."""
+        """Click the button of an operation, by its key."""
         self.press(f'{within} a[data-verb="{verb}"]')
 
     def fill(self, **values: Any) -> None:
@@ -74,17 +74,17 @@ class Person:
                 place.fill(value)
 
     def send(self, **values: Any) -> None:
-        """Fill the form of a verb's page and press its button."""
+        """Fill the form of an operation's page and press its button."""
         self.fill(**values)
         self.press("form.r-form button.main")
         self.confirm_if_asked()
 
     def do(self, verb: str, within: str = ".ringi", **values: Any) -> None:
-        """Click a verb, fill its form, send it, and once more where it shows first what it would do; it must have been done."""
+        """Click an operation, fill its form and send it, twice where a preview comes first; it must have been done."""
         self.choose(verb, within)
         self.send(**values)
         if self.page.locator("#preview").count():
-            self.press("form.r-form button.main")  # what it would do was shown first
+            self.press("form.r-form button.main")  # a preview was shown first
             self.confirm_if_asked()
         assert "/operation/" not in self.path and "/account/" not in self.path, f"{verb}: {self.text}"
 

@@ -1,4 +1,4 @@
-"""Pictures of what pages say after somebody altered the ledger and the evidence, in each look, under var/test/pictures/."""
+"""Pictures of pages after somebody altered the ledger and the evidence, in each look, under var/test/pictures/."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.releases.gates.asking import COMMAND
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("look", LOOKS)
-def test_what_was_altered_is_said_on_every_page(
+def test_alterations_are_shown_on_every_page(
     look: str, seeded: dict[str, Any], person: Callable[..., Person], state_folder: Path
 ) -> None:
     """The banner, the event, the series and the list of verifications; nothing reaches over the screen."""
@@ -40,16 +40,16 @@ def test_what_was_altered_is_said_on_every_page(
     sound = (
         Event.objects.filter(operation="release:submit", kind="operation").select_related("ledger_entry").latest("at")
     )
-    sample = Measurement.objects.latest("pk")
+    measurement = Measurement.objects.latest("pk")
     set_event(event.ledger_entry.number, "reason = '問題なし'")
-    set_row("releases_measurement", "values = '{}'", f"id = {sample.pk}")
+    set_row("releases_measurement", "values = '{}'", f"id = {measurement.pk}")
     with acting(COMMAND):
         found = standing.run(whole=True)
     assert passed is not None and passed.result == "passed" and found is not None and found.result == "failed"
     shown = {
         "altered-event": reverse("event", args=[event.ledger_entry.number]),
         "sound-event": reverse("event", args=[sound.ledger_entry.number]),
-        "altered-series": reverse("monitoring", args=[sample.period_id]),
+        "altered-series": reverse("monitoring", args=[measurement.period_id]),
         "list-verifications": reverse("admin:audit_verification_changelist"),
         "verification": reverse("admin:audit_verification_change", args=[found.pk]),
         "my-tasks-altered": reverse("admin:index"),

@@ -49,7 +49,7 @@ def named() -> set[str]:
 
 
 def test_every_picture_that_is_shown_is_one_that_is_taken() -> None:
-    """None is left that nobody could make again."""
+    """Every picture can be made again."""
     made = {f"{name}{tail}.png" for name in TAKEN for tail in ("", ".ja")}
     assert named() <= made
     assert {file.name for file in (ROOT / "docs" / "pictures").glob("*.png")} == named()
@@ -59,7 +59,7 @@ def test_every_picture_that_is_shown_is_one_that_is_taken() -> None:
 def test_the_pictures_are_taken(
     seeded: dict[str, Any], acting_as: Callable[..., Any], person: Callable[..., Person]
 ) -> None:
-    """In both languages; the figures last, over a year of runs that is made for them."""
+    """In both languages; the statistics last, over a year of deployments that is made for them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     shown = named()
     people: dict[tuple[str, str], Person] = {}

@@ -1,4 +1,6 @@
-"""Pictures of the pages about messages in each look, under var/test/pictures/messages/; and one message released by clicking."""
+"""Pictures of the pages about notifications in each look, under var/test/pictures/messages/; and one approved by
+clicking.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,10 @@ LISTS = (
 
 
 @pytest.fixture
-def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
-    """A release is called off: told inside by mail and inbox, one mailbox is gone, and outside it waits."""
+def cancelled(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
+    """The notification of a cancelled release: sent inside by mail and inbox, one mailbox gone, and held back for
+    outside.
+    """
     from releases.operations.release.prepare import cancel
 
     for group in RecipientGroup.objects.all():
@@ -60,12 +64,12 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
 
 
 @pytest.mark.timeout(900)
-def test_the_pages_are_sound_in_each_look(told: Notification, person: Callable[..., Person]) -> None:
+def test_the_pages_are_sound_in_each_look(cancelled: Notification, person: Callable[..., Person]) -> None:
     """No error in the console, nothing reaches over the screen, and Japanese is Japanese."""
     delivery = NotificationDelivery.objects.filter(outcome="sent").exclude(address="").first()
     group, text = RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.get(event="release:announce")
     slack = NotificationChannel.objects.get(key="slack")
-    change = {"message": told, "message-delivery": delivery, "message-group": group, "message-text": text,
+    change = {"message": cancelled, "message-delivery": delivery, "message-group": group, "message-text": text,
               "message-text-back": NotificationTemplate.objects.get(event="rollback:authorise"), "message-channel": slack,
               "message-channel-faulty": NotificationChannel.objects.get(key="mail")}  # fmt: skip
     shown = {
@@ -74,16 +78,16 @@ def test_the_pages_are_sound_in_each_look(told: Notification, person: Callable[.
             name: reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk])
             for name, row in change.items()
         },
-        "message-preview": reverse("notification-preview") + f"?event=release:announce&release={told.release_id}",
-        "release-messages": reverse("release", args=[told.release_id]) + "#notifications",
+        "message-preview": reverse("notification-preview") + f"?event=release:announce&release={cancelled.release_id}",
+        "release-messages": reverse("release", args=[cancelled.release_id]) + "#notifications",
         "verb-write-text": reverse("operation", args=["notification_template", "edit", text.pk]),
         "verb-rule": reverse("operation-new", args=["notification_rule", "add"]),
         "verb-add-outside": reverse("operation", args=["recipient", "add_without_account", group.pk]),
         "verb-set-address": reverse("operation", args=["notification_channel", "set_address", slack.pk]),
     }
     own = {"inbox": reverse("inbox"), "verb-own": reverse("operation-new", args=["account", "edit_own"])}
-    # Who caused a message does not release it.
-    second = {"verb-release-message": reverse("operation", args=["notification", "approve_external", told.pk])}
+    # The person who caused a notification does not approve it.
+    second = {"verb-release-message": reverse("operation", args=["notification", "approve_external", cancelled.pk])}
     wrong: list[str] = []
     for look, options in LOOKS.items():
         folder = PICTURES / "messages" / look
@@ -103,20 +107,20 @@ def test_the_pages_are_sound_in_each_look(told: Notification, person: Callable[.
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_message_is_opened_in_the_inbox_and_one_outside_released_by_clicking(
-    told: Notification, person: Callable[..., Person]
+def test_a_notification_is_opened_in_the_inbox_and_approved_for_outside_by_clicking(
+    cancelled: Notification, person: Callable[..., Person]
 ) -> None:
     reader = person("developer", **LOOKS["ja-light"])
     reader.go("/admin/")
     reader.press('a[href="/admin/inbox/"]')
     reader.press('button[data-verb="inbox:mark_read"]')
-    assert reader.path == told.path
+    assert reader.path == cancelled.path
     releasing = person("project_manager", **LOOKS["ja-light"])
     releasing.go("/admin/")
-    releasing.press(f'a[href="{reverse("admin:releases_notification_change", args=[told.pk])}"]')
+    releasing.press(f'a[href="{reverse("admin:releases_notification_change", args=[cancelled.pk])}"]')
     releasing.choose("notification:approve_external")
     releasing.press("form.r-form button.main")
-    assert releasing.clicks == 3 and not Notification.objects.get(pk=told.pk).waits
+    assert releasing.clicks == 3 and not Notification.objects.get(pk=cancelled.pk).waits
 
 
 def _known(text: str) -> bool:

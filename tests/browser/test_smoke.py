@@ -1,4 +1,4 @@
-"""The shortest way through the heart of it: two of the committee consent, the author may not."""
+"""The shortest way through an approval: two of the committee approve, the author may not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.smoke
 
 
 def approve(who: Person, release: Any) -> None:
-    """Sign in, follow what waits on My tasks, read, approve, and prove the identity, although the sign-in was just now."""
+    """Sign in, follow a task of My tasks, read, approve, and prove the identity, although the sign-in was just now."""
     who.sign_in()
     who.press(f'#waiting a[href^="/admin/release/{release.pk}/"]')
     who.choose("approval:approve", "#approvals")

@@ -1,4 +1,6 @@
-"""Pictures of the pages about configurations, the dry run and the emergency stop, in each look, under var/test/pictures/."""
+"""Pictures of the pages about configurations, the dry run and the emergency stop, in each look, under
+var/test/pictures/.
+"""
 
 from __future__ import annotations
 
@@ -65,9 +67,9 @@ def test_the_pages_are_sound(
     folder.mkdir(parents=True, exist_ok=True)
     before, after = versions
     waiting = seeded["waiting"]
-    for duty, who in (("verifier", "second_operator"), ("release_lead", "manager")):
-        TeamMember.objects.filter(release=waiting.release, team_role=duty).exists() or make(
-            TeamMember, release=waiting.release, team_role=duty, account=people[who], telephone="+81-3-0000-0000"
+    for team_role, who in (("verifier", "second_operator"), ("release_lead", "manager")):
+        TeamMember.objects.filter(release=waiting.release, team_role=team_role).exists() or make(
+            TeamMember, release=waiting.release, team_role=team_role, account=people[who], telephone="+81-3-0000-0000"
         )
     make(
         DecisionRequest, deployment=waiting, step=waiting.steps.first(), requested_at=now(), roles_asked=2,
@@ -105,8 +107,8 @@ def test_the_pages_are_sound(
     for name, address in shown.items():
         picture(name, address)
     with acting_as("operator"):
-        switch = activate(reason="データセンターの火災")
-    stopped["stop-switch"] = reverse("admin:releases_emergencystop_change", args=[switch.pk])
+        stop = activate(reason="データセンターの火災")
+    stopped["emergency-stop"] = reverse("admin:releases_emergencystop_change", args=[stop.pk])
     for name, address in stopped.items():
         picture(name, address)
     wrong += [f"console: {heard}" for heard in reader.complaints]

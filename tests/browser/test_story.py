@@ -1,4 +1,4 @@
-"""The operations of a release by hand: what people click from the plan to the hour of the production run."""
+"""The operations of a release by hand: what people click from the plan to the scheduled production deployment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hour(days: float = 0) -> str:
     return (datetime.now(TOKYO) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M")
 
 
-def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, person: Callable[..., Person]) -> None:
+def test_a_release_is_planned_and_its_scope_locked_by_clicking(world: Any, person: Callable[..., Person]) -> None:
     """From My tasks to a fixed content; a date outside every window is refused, and the page names the next one."""
     from releases.models import Release
 
@@ -53,7 +53,7 @@ def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, pers
 
 
 def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
-    """Each by the person whose matter it is; every signature stands on the page with its name."""
+    """Each by the responsible person; every signature stands on the page with its name."""
     release = world.planned()
     with world.acting_as("manager"):
         from releases.operations.release.prepare import lock_scope
@@ -72,12 +72,12 @@ def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person:
     first = release.documents.order_by("pk").first()
     assert world.fresh(first).state == "content_checked" and "タグで" in world.fresh(first).body
     manager.go(page)
-    for duty, who in {
+    for team_role, who in {
         "implementer": "Operator",
         "verifier": "Second Operator",
         "rollback_decision_maker": "Manager",
     }.items():
-        manager.do("team:assign", duty=duty, account_id=who, telephone="03-1234-5678")
+        manager.do("team:assign", duty=team_role, account_id=who, telephone="03-1234-5678")
     assert manager.page.locator('#release-team a[href="tel:03-1234-5678"]').count() == 3
     manager.choose("team:assign")
     manager.send(duty="verifier", account_id="Operator", telephone="03-0000-0000")
@@ -85,8 +85,10 @@ def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person:
     assert not [heard for heard in manager.complaints + operator.complaints if "400" not in heard]
 
 
-def test_the_final_check_is_signed_and_the_run_scheduled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
-    """Two people sign what was measured, and what was not says so; then an operator sets the hour."""
+def test_the_final_check_is_signed_and_the_deployment_scheduled_by_clicking(
+    world: Any, person: Callable[..., Person]
+) -> None:
+    """Two people sign what was measured, and what was not says so; then an operator schedules the deployment."""
     release, _round = world.granted()
     page = f"/admin/release/{release.pk}/"
     manager, operator = person("manager"), person("operator")
@@ -109,7 +111,7 @@ def test_the_final_check_is_signed_and_the_run_scheduled_by_clicking(world: Any,
 
 
 def test_the_auditor_reads_everything_without_a_button(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
-    """No page that he can reach over the links of the menu and of the first rows leads to a verb."""
+    """No page that they can reach over the links of the menu and of the first rows leads to an operation."""
     auditor = person("auditor")
     auditor.go("/admin/")
     links = "a => a.map(e => e.getAttribute('href') || '').filter(h => /^.admin.[^#]*$/.test(h))"
@@ -144,10 +146,8 @@ def test_the_language_is_switched_on_the_page_and_stays(seeded: dict[str, Any], 
 
 
 def test_approval_is_given_without_javascript(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
-    """Every verb is a link and a form; an extra window needs no more."""
-    approval_request = (
-        seeded["extra"].approval_requests.get() if hasattr(seeded["extra"], "rounds") else seeded["extra"]
-    )
+    """Every operation is a link and a form; an extra window needs no more."""
+    approval_request = seeded["extra"]
     committee = person("committee_b", java_script_enabled=False)
     committee.go("/admin/")
     committee.press(f'#waiting a[href="/admin/approval-request/{approval_request.pk}/"]')

@@ -14,7 +14,7 @@ from tests.browser.person import Person
 from tests.browser.test_story import WRITTEN, hour
 from tests.releases.audited import WORKER, executed, gone_back
 
-# Who may be asked for so many clicks and signatures; a click is a link or a button that leads to another page, also that
+# The most clicks and signatures of each person; a click is a link or a button that leads to another page, also that
 # which confirms the password for a signature.
 MOST = {
     "manager": (71, 12), "developer": (14, 0), "operator": (24, 14), "committee_a": (3, 1), "committee_b": (3, 1),
@@ -22,8 +22,8 @@ MOST = {
 }  # fmt: skip
 
 
-def sign_what_waits(who: Person, release: Any) -> None:
-    """Tick all that waits for one person in a release, say what was looked at, and sign it at once."""
+def sign_pending_items(who: Person, release: Any) -> None:
+    """Tick all pending items of one person in a release, say what was looked at, and sign them at once."""
     who.press(f'a[href="{reverse("sign-all", args=[release.pk])}"]')
     who.page.locator("[data-tick-all]").click()
     for place in who.page.locator(".r-sign-one :is(input[type=text], textarea)").all():
@@ -44,7 +44,7 @@ def signatures() -> Counter[str]:
 
 
 def prepared(world: Any, manager: Person, developer: Person) -> Any:
-    """Plan a release and fix its content; CI hands in the evidence and runs it in the lower environments."""
+    """Plan a release and fix its content; CI uploads the evidence and deploys it to the lower environments."""
     from releases.models import Release
 
     manager.go("/admin/")
@@ -65,7 +65,7 @@ def prepared(world: Any, manager: Person, developer: Person) -> Any:
 
 
 def applied_for(manager: Person, developer: Person, operator: Person, release: Any) -> None:
-    """Fill checklist, documents and team, and apply for approval."""
+    """Fill checklist, documents and team, and submit for approval."""
     page = f"/admin/release/{release.pk}/"
     for document in release.documents.order_by("pk"):
         developer.go(page)
@@ -73,16 +73,16 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
         developer.send(body="タグで絞り込めるようになりました。")
     operator.go("/admin/")
     operator.press(f'#waiting a[href^="{page}"]')
-    sign_what_waits(operator, release)
+    sign_pending_items(operator, release)
     manager.go(page)
     for document in release.documents.order_by("pk"):
         for verb in ("approve", "prepare_publication"):
             manager.press(f'#documents a[href="{reverse("operation", args=["document", verb, document.pk])}"]')
             manager.send()
-    duties = {"implementer": "Operator", "verifier": "Second Operator", "release_lead": "Manager",
+    team = {"implementer": "Operator", "verifier": "Second Operator", "release_lead": "Manager",
               "rollback_decision_maker": "Second Operator"}  # fmt: skip
-    for duty, who in duties.items():
-        manager.do("team:assign", duty=duty, account_id=who, telephone="03-1234-5678")
+    for team_role, who in team.items():
+        manager.do("team:assign", duty=team_role, account_id=who, telephone="03-1234-5678")
     for verb in ("refresh_from_git", "complete_testing", "submit"):
         manager.do(f"release:{verb}")
 
@@ -106,7 +106,7 @@ def reported(manager: Person, developer: Person, operator: Person, rollback: Any
 
 @pytest.mark.timeout(900)
 def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[..., Person]) -> None:
-    """Each finds what waits under My tasks; nobody is asked for more clicks or signatures than is written above."""
+    """Each finds their tasks under My tasks, and needs no more clicks or signatures than the limits above."""
     from releases.operations.rollback.decide import pre_authorise
 
     before, people = signatures(), {name: person(name) for name in MOST}

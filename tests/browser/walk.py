@@ -1,4 +1,4 @@
-"""Which Latin words a Japanese page shows that are no names, units or keys."""
+"""Latin words on a Japanese page that are no names, units or keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_WORDS = re.compile(
     r"|\S+@\S+|https://\S+"
 )
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
-# Who acts: people by their names, and the command that reads a procedure.
+# Actors: people by their names, and the command that reads a procedure.
 USERNAMES = {*CAST, "procedure", "· procedure"}
 NAMES = {
     "Ringi",

@@ -1,4 +1,4 @@
-"""How access, tokens and admins were got round elsewhere, one test a case.
+"""Known ways round access control, tokens and admins elsewhere, one test a case.
 
 The numbers are those of the published cases that the design was written against (CVE-2026-102488 and others).
 """
@@ -119,7 +119,7 @@ def test_12_what_looks_like_an_account_is_taken(people: People, acting_as: Actin
     assert Account.objects.filter(username__icontains="anager").exclude(username="project_manager").count() == 1
 
 
-def test_13_the_token_of_a_closed_account_opens_nothing(people: People, acting_as: ActingAs) -> None:
+def test_13_the_token_of_a_deactivated_account_opens_nothing(people: People, acting_as: ActingAs) -> None:
     production = Environment.objects.get(slug="production")
     with acting_as("administrator"):
         _token, secret = issue_token(people["ci"].pk, environments=(production.pk,))
@@ -131,7 +131,7 @@ def test_13_the_token_of_a_closed_account_opens_nothing(people: People, acting_a
     assert not Token.objects.filter(account=people["ci"], revoked_at=None).exists()
 
 
-def test_14_a_null_byte_does_not_start_the_count_anew(people: People, settings: Any) -> None:
+def test_14_a_null_byte_does_not_restart_the_count(people: People, settings: Any) -> None:
     settings.ACCOUNT_RATE_LIMITS = {"login": "1000/m/ip", "login_failed": "1000/m/ip"}
     client = Client()
     for name in ("operator", "OPERATOR", "op\u200berator", "ｏperator", " operator"):
@@ -142,7 +142,7 @@ def test_14_a_null_byte_does_not_start_the_count_anew(people: People, settings: 
 
 
 def test_15_calendars_are_audited_like_the_rest(people: People, acting_as: ActingAs) -> None:
-    """Nobody without the right opens or lifts a freeze, and each change of one is in the ledger."""
+    """Without the permission a freeze is neither created nor lifted, and each change of one is in the ledger."""
     production = Environment.objects.get(slug="production")
     times = {"starts_at": now(), "ends_at": now() + timedelta(days=1)}
     with acting_as("manager"):
@@ -211,7 +211,7 @@ def test_21_secrets_are_masked_and_a_forwarded_address_is_not_believed(
     assert not in_the_ledger("203.0.113.9")
 
 
-def test_22_a_verb_without_a_row_is_denied_as_well(people: People, browsers: Callable[[str], Any]) -> None:
+def test_22_an_operation_without_a_row_is_denied_as_well(people: People, browsers: Callable[[str], Any]) -> None:
     """And every page asks for a sign-in by default."""
     assert "django.contrib.auth.middleware.LoginRequiredMiddleware" in settings.MIDDLEWARE
     without = [verb for verb in VERBS if verb.model is None]
@@ -225,7 +225,7 @@ def test_22_a_verb_without_a_row_is_denied_as_well(people: People, browsers: Cal
 
 @pytest.mark.parametrize(
     ("model", "hidden"),
-    [("account", "password"), ("account", "invitation"), ("token", "digest"), ("configurationversion", "sealed"),
+    [("account", "password"), ("account", "invitation"), ("token", "digest"), ("configurationversion", "encrypted"),
      ("accessgrant", "account__password")],
 )  # fmt: skip
 def test_23_a_hidden_column_is_not_guessed_through_a_list(
@@ -239,8 +239,8 @@ def test_23_a_hidden_column_is_not_guessed_through_a_list(
     assert "committee_a" not in everything.lower()
 
 
-def test_24_nobody_takes_over_an_account_with_more_rights(people: People, acting_as: ActingAs) -> None:
-    """Who manages accounts gets neither a committee member's voice nor a second name without another administrator."""
+def test_24_an_account_with_more_rights_is_not_taken_over(people: People, acting_as: ActingAs) -> None:
+    """An account manager gets neither a committee member's approval nor a second name without another administrator."""
     with acting_as("administrator"):
         secret = invite(people["committee_a"].pk, reason="forgotten").secret.split("/")[-2]
         enrol(people["committee_a"].pk, secret=secret, password="a-quite-long-first-one")
@@ -269,8 +269,8 @@ def test_two_administrators_are_not_made_one_to_grant_alone(people: People, acti
     assert waiting.confirmed_at is None and not access.may(people["outsider"], "manage_access")
 
 
-def test_nobody_gives_another_account_his_own_employee_id(people: People, acting_as: ActingAs) -> None:
-    """Nor takes it away from an account of his: either would change for whom he counts."""
+def test_giving_another_account_the_own_employee_id_is_refused(people: People, acting_as: ActingAs) -> None:
+    """Nor takes it away from an account of their own: either would change for whom they count."""
     people["night"] = newcomer("night", ("operator", None))
     with acting_as("second_administrator"):
         for name in ("administrator", "night"):
@@ -314,8 +314,8 @@ def test_two_seconds_at_once_are_not_both_given_alone(people: People) -> None:
     assert [row.confirmed_at is None for row in given].count(True) == 1, given
 
 
-def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: People, acting_as: ActingAs) -> None:
-    """Two lift it, whoever they are; one's own, and one that an emergency passes, one alone."""
+def test_a_full_freeze_of_another_is_not_lifted_alone(people: People, acting_as: ActingAs) -> None:
+    """Two people lift it; one person alone lifts their own freeze, and one that an emergency passes."""
     production = Environment.objects.get(slug="production")
     times = {"starts_at": now(), "ends_at": now() + timedelta(days=1), "name": "audit", "reason": "closing"}
     with acting_as("manager"):
@@ -337,7 +337,7 @@ def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: Peop
 
 
 def test_an_account_is_made_with_a_fresh_proof(people: People, acting_as: ActingAs) -> None:
-    """A forgotten session makes nobody, as it changes nobody."""
+    """A forgotten session creates no account, as it changes none."""
     given = {"username": "new", "display_name": "New", "kind": "person"}
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
         create(**given)
@@ -361,7 +361,7 @@ def test_a_key_of_one_token_repeats_no_answer_of_another(world: Any, settings: A
     assert again["Idempotency-Replayed"] == "true" and again.content == first.content
 
 
-def test_a_refusal_tells_no_key_of_the_inside(people: People, acting_as: ActingAs) -> None:
+def test_a_refusal_discloses_no_internal_key(people: People, acting_as: ActingAs) -> None:
     """The missing right is named as the matrix names it, in the reader's language."""
     production = Environment.objects.get(slug="production")
     assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())

@@ -1,4 +1,5 @@
-"""How consent was got round elsewhere, one test a case: edits after approval, odd paths, policies that change themselves.
+"""Known ways round approval elsewhere, one test a case: edits after approval, odd paths, policies that change
+themselves.
 
 The numbers are those of the published cases that the design was written against (CVE-2023-4812 and others).
 """
@@ -47,7 +48,7 @@ from tests.scenarios.stock import Stock
 
 
 def submitted(stock: Stock) -> tuple[Any, ApprovalRequest]:
-    """Return a release in review and its round."""
+    """Return a release in review and its approval request."""
     release = stock.take()
     with stock.world.acting_as("manager"):
         return release, submit(release.pk)
@@ -68,7 +69,7 @@ def say_yes(stock: Stock, approval_request: ApprovalRequest, *names: str) -> Non
 
 
 def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
-    """Return a confirmed release whose run in production is due."""
+    """Return a finally checked release whose production deployment is due."""
     release, approval_request = approved(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
@@ -109,7 +110,7 @@ def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> 
 
 
 def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
-    """A run that was scheduled under one consent does not start under none, nor under the next one by itself."""
+    """A deployment scheduled under one approval starts neither without one nor under the next one by itself."""
     release, _round, deployment = scheduled(stock)
     with stock.world.acting_as("manager"):
         reschedule(release.pk, start=datetime.now(UTC), reason="later")
@@ -136,7 +137,9 @@ def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
 
 
 def test_03_a_change_does_not_carry_its_own_policy(stock: Stock) -> None:
-    """A round keeps the rules that it was opened under, and a new procedure needs the old one's consent."""
+    """An approval request keeps the rules that it was opened under, and a new procedure needs approval under the old
+    one.
+    """
     release, approval_request = submitted(stock)
     with stock.world.acting_as("author_on_committee"):
         draft = load(another("1.8.0", approval_rules=fewer(1)), reason="one is enough")
@@ -163,15 +166,15 @@ def test_04_a_policy_that_is_missing_denies(stock: Stock) -> None:
 
 
 def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], Any]) -> None:
-    """The author approves neither by the action, nor by the page, nor by JSON; a token or a command signs nothing."""
+    """The author approves neither by the operation, nor by the page, nor by JSON; a token or a command signs nothing."""
     _release, approval_request = submitted(stock)
     with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
         decide.approve(approval_request.pk, digest=approval_request.digest)
     page = f"/admin/operation/approval/approve/{approval_request.pk}/"
     client = browsers("author_on_committee")
     assert client.post(page, {"digest": approval_request.digest}).status_code == 403
-    told = client.post(page, {"digest": approval_request.digest}, headers={"accept": "application/json"})
-    assert (told.status_code, told.json()["kind"]) == (403, "not_permitted")
+    response = client.post(page, {"digest": approval_request.digest}, headers={"accept": "application/json"})
+    assert (response.status_code, response.json()["kind"]) == (403, "not_permitted")
     with acting(COMMAND), pytest.raises(NotPermitted):
         decide.approve(approval_request.pk, digest=approval_request.digest)
     with stock.world.acting_as("ci"), pytest.raises(NotPermitted):
@@ -206,7 +209,7 @@ def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None
     """The content is compared inside the transaction that counts; with many at once in scenarios/test_races.py."""
     release, approval_request = submitted(stock)
     say_yes(stock, approval_request, "committee_a")
-    ready, told = threading.Barrier(2), []
+    ready, refusals = threading.Barrier(2), []
 
     def approve() -> None:
         try:
@@ -214,7 +217,7 @@ def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None
                 ready.wait(20)
                 decide.approve(approval_request.pk, digest=approval_request.digest)
         except OperationRefused as refused:
-            told.append(refused.kind)
+            refusals.append(refused.kind)
         finally:
             connection.close()
 
@@ -224,7 +227,10 @@ def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None
     with stock.world.acting_as("manager"):
         reopen_scope(release.pk, reason="a word")
     other.join(60)
-    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "invalidated" and told in ([], ["not_possible"])
+    assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "invalidated" and refusals in (
+        [],
+        ["not_possible"],
+    )
     release, approval_request = submitted_again(stock, release)
     alter(release, on_timeout="keep")
     with stock.world.acting_as("committee_b"), pytest.raises(GateNotPassed, match="if no one responds"):
@@ -254,7 +260,7 @@ def test_08_who_may_look_may_not_decide(stock: Stock, browsers: Callable[[str], 
     )
 
 
-def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(stock: Stock) -> None:
+def test_09_the_permission_is_checked_at_the_start_and_not_only_at_the_request(stock: Stock) -> None:
     _release, approval_request, deployment = scheduled(stock)
     row = AccessGrant.objects.get(account=stock.world.people["operator"], role="operator")
     with stock.world.acting_as("administrator"):
@@ -299,7 +305,7 @@ def test_20_a_copy_takes_no_reference_with_it(stock: Stock) -> None:
 
 
 def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
-    """Raised is not authorised, who decides is named by the team, and it begins only when authorised."""
+    """A raised rollback is not authorised, the team names the decision maker, and it begins only when authorised."""
     release, _round, deployment = scheduled(stock)
     with acting(COMMAND):
         enqueue(deployment.pk)
@@ -327,7 +333,7 @@ def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
 
 
 def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> None:
-    """Expiry: a round whose window has passed is granted by nobody, even before the poll has ended it."""
+    """Expiry: an approval request whose window has passed is not approved any more, even before the poll has ended it."""
     _release, approval_request = submitted(stock)
     alter(approval_request, valid_until=datetime.now(UTC) - timedelta(seconds=1))
     with stock.world.acting_as("committee_a"), pytest.raises(GateNotPassed, match="expired"):

@@ -1,4 +1,6 @@
-"""Ways to fill two duties of one change: by a service account, by the order of two operations, by a colleague's small edit."""
+"""Ways round the separation of duties: by a service account, by the order of two operations, by a colleague's small
+edit.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +67,8 @@ def confirmed(stock: Stock) -> Release:
     return Release.objects.get(pk=release.pk)
 
 
-def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> None:
-    """He neither decides nor settles it, and is named in the saved test; another does."""
+def test_the_requester_of_a_deployment_that_ci_started_is_its_starter(stock: Stock) -> None:
+    """The requester neither decides nor resolves it, and is named in the saved test; another person does."""
     world, release = stock.world, confirmed(stock)
     with world.acting_as("operator"):
         deployment = request(release.pk, environment_id=world.environments["production"].pk)
@@ -106,7 +108,7 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
         resolve(deployment.pk, how="unknown", reason="looked")
 
 
-def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> None:
+def test_an_approver_does_not_have_ci_start_what_they_requested(stock: Stock) -> None:
     world = stock.world
     also(stock, "committee_a", "operator")
     release = confirmed(stock)
@@ -118,13 +120,13 @@ def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> N
         schedule(deployment.pk)
 
 
-@pytest.mark.parametrize("way", ["approves", "proposes", "has proposed"])
-def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way: str) -> None:
-    """Neither order of the two operations leaves one person in both duties."""
+@pytest.mark.parametrize("way", ["approves", "proposes", "has requested"])
+def test_an_approver_waives_nothing_of_the_release(stock: Stock, way: str) -> None:
+    """Neither order of the two operations leaves one person in both parts."""
     world = stock.world
     also(stock, "committee_a", "project_manager" if way == "approves" else "release_manager")
     release, approval_request = submitted(stock)
-    if way != "has proposed":
+    if way != "has requested":
         say_yes(stock, approval_request, "committee_a")
     asked = {
         "environment_id": world.environments["production"].pk,
@@ -135,9 +137,9 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
     if way == "proposes":
         with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="made an approval decision"):
             request_waiver(release.pk, **asked)
-    with world.acting_as("committee_a" if way == "has proposed" else "manager"):
+    with world.acting_as("committee_a" if way == "has requested" else "manager"):
         row = request_waiver(release.pk, **asked)
-    if way == "has proposed":
+    if way == "has requested":
         say_yes(stock, approval_request, "committee_a")
         with world.acting_as("project_manager"), pytest.raises(NotPermitted, match="made an approval decision"):
             waivers.approve(row.pk)
@@ -149,8 +151,10 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
         waivers.approve(row.pk)
 
 
-def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock: Stock) -> None:
-    """Only back; within the window, with time for the rollback, it goes on. After a skipped step the next one asks itself."""
+def test_a_deployment_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock: Stock) -> None:
+    """Only back; within the window, with time for the rollback, it goes on. After a skipped step the next one asks
+    itself.
+    """
     world = stock.world
     _release, _round, deployment = scheduled(stock)
     deployment = walk(deployment, "enqueue", "start", "await_decision")
@@ -190,8 +194,8 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
     assert world.fresh(deployment).state == "running"
 
 
-def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_version(stock: Stock) -> None:
-    """Of all versions since the one in force; what was in force before is nobody's edit."""
+def test_the_author_of_a_secret_is_kept_out_although_a_colleague_made_the_next_version(stock: Stock) -> None:
+    """Editors of all versions since the deployed one count; earlier edits do not."""
     world = stock.world
     production = world.environments["production"]
     place = {"application_id": world.application.pk, "environment_id": production.pk}
@@ -213,7 +217,7 @@ def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_versi
     assert authorship.excluded(release)[person] == "editor", "an older version brings what never was in force"
 
 
-def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) -> None:
+def test_the_starter_never_sets_how_their_deployment_is_monitored(stock: Stock) -> None:
     world = stock.world
     _release, _round, deployment = scheduled(stock)
     target, sources = world.targets["production"].pk, [dict(row) for row in USUAL]
@@ -223,12 +227,12 @@ def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) ->
             set_metric_sources(target, sources=sources, reason="another page")
     other = "manager" if deployment.scheduled_by.username != "manager" else "operator"
     with world.acting_as(other):
-        proposed = set_metric_sources(target, sources=sources, reason="another page")
+        requested = set_metric_sources(target, sources=sources, reason="another page")
     with world.acting_as(deployment.scheduled_by.username), pytest.raises(NotPermitted, match="another person"):
-        confirm_change(proposed.pk)
+        confirm_change(requested.pk)
     walk(deployment, "start_monitoring", "succeed")
     with world.acting_as(deployment.scheduled_by.username):
-        confirm_change(proposed.pk)
+        confirm_change(requested.pk)
 
 
 def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) -> None:
@@ -288,7 +292,9 @@ def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) 
 
 
 def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
-    """Settings, hosts and monitoring sources wait for another person; a folder that changed meanwhile is proposed anew."""
+    """Settings, hosts and monitoring sources wait for another person; a folder that changed meanwhile is requested
+    again.
+    """
     world = stock.world
     row = world.targets["production"]
     was = (row.root, row.options)
@@ -299,16 +305,16 @@ def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
     ]
     for call in calls:
         with world.acting_as("operator"):
-            proposed = call()
+            requested = call()
             with pytest.raises(NotPermitted, match="Another person must confirm this change: neither the requester"):
-                confirm_change(proposed.pk)
+                confirm_change(requested.pk)
         with world.acting_as("developer"), pytest.raises(NotPermitted):
-            confirm_change(proposed.pk)
+            confirm_change(requested.pk)
         assert (world.fresh(row).root, world.fresh(row).options) == was
     with world.acting_as("manager"):
-        confirm_change(proposed.pk)
+        confirm_change(requested.pk)
         with pytest.raises(NotPossible, match="already"):
-            reject_change(proposed.pk, reason="too late")
+            reject_change(requested.pk, reason="too late")
     assert world.fresh(row).options == {"metric_sources": [dict(one) for one in USUAL], "private_networks": []}
     older = RequestedChange.objects.filter(decided_at=None).order_by("pk")
     with (
@@ -347,9 +353,9 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     approval_request = ApprovalRequest.objects.get(release=release)
     assert answer(world, release, "approval").result == "passed"
     with world.acting_as("operator"):
-        proposed = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
-    assert answer(world, release, "approval").result == "passed", "what is only proposed changes nothing"
-    seconded(proposed, world.acting_as)
+        requested = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
+    assert answer(world, release, "approval").result == "passed", "a change that is only requested changes nothing"
+    seconded(requested, world.acting_as)
     assert "deployment target" in answer(world, release, "approval").reason
     with acting(COMMAND):
         assert invalidate_stale() == [release.pk]
@@ -357,7 +363,7 @@ def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> N
     assert (ended.state, ended.invalidated_by) == ("invalidated", "target") and place.protected
 
 
-def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
+def test_the_scheduler_of_a_deployment_is_no_approver(stock: Stock) -> None:
     world = stock.world
     also(stock, "committee_a", "project_manager")
     release = stock.take()
@@ -369,7 +375,7 @@ def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
         approvals.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_whoever_wrote_in_a_document_checks_it_no_more(stock: Stock) -> None:
+def test_an_author_of_a_document_does_not_check_it(stock: Stock) -> None:
     """Another's comma does not make it another's text."""
     world = stock.world
     release = stock.take()

@@ -1,4 +1,4 @@
-"""How a second factor that an environment demands was got round, one test a case."""
+"""Ways round a second factor that an environment requires, one test a case."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.scenarios.cells import Rows
 from tests.scenarios.test_matrix import PERSONS, taken_back, value
 
 SIGNING = [verb for verb in VERBS if verb.signs]
-# Signatures about no environment: a new verb is put here with a reason, or asks for the factor by itself.
+# Signatures about no environment: a new operation is added here with a reason, or requires the factor by itself.
 ELSEWHERE = {
     "account:edit": "an account; an employee id asks for the factor by itself",
     "account:invite": "an account",
@@ -75,7 +75,7 @@ def demand(*slugs: str) -> None:
 
 
 def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
-    """Return what the verb's form would bring."""
+    """Return the values of the operation's form."""
     given = {key: value(field, row) for key, field in verb.fields(row).items()}
     match verb.key:
         case "delegation:request":
@@ -95,7 +95,7 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
 
 
 def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> bool:
-    """Tell whether a verb asks for the factor, when done by somebody with the right who has proved by `method`."""
+    """Tell whether an operation requires the factor of a permitted person who has proved their identity by `method`."""
     name = next((name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager")
     with taken_back(), rows.world.acting_as(name), acting(replace(current(), method=method)):
         reached.clear()
@@ -104,16 +104,16 @@ def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> 
         except SecondFactorRequired:
             return True
         except OperationRefused:
-            # What is refused before the operation_module, or is no signature here, is about the row's environments all the same.
+            # An operation refused before it opens, or without a signature here, is still about the row's environments.
             return not reached and row is not None and method == "password" and bool(environments_of([row]))
     return False
 
 
 def test_no_signature_about_an_environment_forgets_the_factor(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every verb of the admin that signs, on a row of its kind: a password alone is not enough."""
+    """Every operation of the admin that signs, on a row of its model: a password alone is not enough."""
     reached: list[str] = []
-    questions = [lambda event, about: reached.append(event), *operation_module._signature_checks]
-    monkeypatch.setattr(operation_module, "_signature_checks", questions)
+    checks = [lambda event, about: reached.append(event), *operation_module._signature_checks]
+    monkeypatch.setattr(operation_module, "_signature_checks", checks)
     demand("development", "staging", "production")
     forgotten = set()
     for verb in SIGNING:
@@ -125,8 +125,8 @@ def test_no_signature_about_an_environment_forgets_the_factor(rows: Rows, monkey
     assert forgotten == set(ELSEWHERE), forgotten ^ set(ELSEWHERE)
 
 
-def test_every_verb_that_signs_says_so(rows: Rows) -> None:
-    """So that none is left out above: without a fresh proof, the verbs that are signatures are those declared so."""
+def test_every_operation_that_signs_is_declared_so(rows: Rows) -> None:
+    """Without a fresh proof, exactly the operations declared as signatures ask for one, so that none is left out above."""
     signatures = set()
     for verb in VERBS:
         for row in [None] if verb.model is None else rows.of(verb.model):
@@ -146,7 +146,7 @@ def test_every_verb_that_signs_says_so(rows: Rows) -> None:
 
 
 def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows: Rows) -> None:
-    """A run in development is not held up by production's demand; the release itself, which goes there, is."""
+    """Production's demand does not hold up a deployment to development, but does the release itself, which goes there."""
     demand("production")
     deployments = {deployment.environment.slug: deployment for deployment in rows.of(Deployment)}
     with rows.world.acting_as("operator"):
@@ -184,11 +184,11 @@ def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
 
 def device(account: Any) -> Any:
     """Give an account an authenticator app."""
-    return make(Authenticator, user=account, type="totp", data={"secret": "sealed"})
+    return make(Authenticator, user=account, type="totp", data={"secret": "encrypted"})
 
 
-def test_a_closed_account_leaves_no_address_and_no_device(world: World, browsers: Any) -> None:
-    """Opened again, it begins with nothing of what it had."""
+def test_a_deactivated_account_leaves_no_address_and_no_device(world: World, browsers: Any) -> None:
+    """A reactivated account has nothing of what it had."""
     manager = world.people["manager"]
     assert Authenticator.objects.filter(user=manager).exists()
     client = browsers("manager")

@@ -1,4 +1,4 @@
-"""What one person could do with another's identity, words or unfinished business: drafts, former ids, what leavers left."""
+"""Ways to use another person's identity, decisions or open requests: drafts, former ids, requests of people who left."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def lose(account: Account, role: str) -> None:
 
 
 def review(stock: Stock, by: str, reviewer: str) -> None:
-    """Hand in a review of what the developer wrote."""
+    """Upload a review of what the developer wrote."""
     world = stock.world
     with world.acting_as(by):
         upload(
@@ -59,7 +59,7 @@ def review(stock: Stock, by: str, reviewer: str) -> None:
 
 
 def waiver_of(stock: Stock, release: Release) -> Any:
-    """Propose to waive a gate, as the release manager."""
+    """Request a waiver of a gate, as the release manager."""
     key, _ja, _en = waivable(release)[0]
     with stock.world.acting_as("manager"):
         return request_waiver(
@@ -68,7 +68,7 @@ def waiver_of(stock: Stock, release: Release) -> Any:
         )  # fmt: skip
 
 
-def test_who_revised_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) -> None:
+def test_an_editor_of_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) -> None:
     active = Procedure.objects.get(state="in_effect")
     first, second, *_more = revise.cells(active.content, ["checklist"])
     with stock.world.acting_as("manager"):
@@ -81,7 +81,7 @@ def test_who_revised_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) 
         decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_who_was_one_person_with_who_has_spoken_has_spoken(stock: Stock) -> None:
+def test_a_former_identity_of_an_approver_counts_as_the_approver(stock: Stock) -> None:
     people = stock.world.people
     alter(people["committee_a"], employee_id="E1")
     alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
@@ -95,7 +95,7 @@ def test_who_was_one_person_with_who_has_spoken_has_spoken(stock: Stock) -> None
     assert people["committee_b"] not in quorum.candidates(approval_request)
 
 
-def test_two_voices_of_one_person_are_one_after_an_identity_was_edited(stock: Stock) -> None:
+def test_two_approvals_of_one_person_are_one_after_an_identity_was_edited(stock: Stock) -> None:
     people = stock.world.people
     _release, approval_request = approved(stock)
     alter(people["committee_a"], employee_id="E1")
@@ -165,15 +165,15 @@ def test_who_was_one_person_with_the_giver_or_the_receiver_gives_no_role(
 ) -> None:
     were_one(people["administrator"], people["second_administrator"])
     with acting_as("administrator"):
-        waits = grant.request_role(people["tester"].pk, role="committee", reason="x")
+        pending = grant.request_role(people["tester"].pk, role="committee", reason="x")
     with acting_as("second_administrator"), pytest.raises(NotPermitted, match="second person"):
-        grant.confirm(waits.pk)
+        grant.confirm(pending.pk)
     were_one(people["administrator"], people["developer"])
     with acting_as("administrator"), pytest.raises(NotPermitted, match="You cannot grant access to yourself"):
         grant.request_role(people["developer"].pk, role="committee", reason="x")
 
 
-def test_a_duty_reaches_everybody_who_was_one_person_by_way_of_a_third(stock: Stock) -> None:
+def test_the_separation_reaches_everybody_who_was_one_person_by_way_of_a_third(stock: Stock) -> None:
     people = stock.world.people
     release = stock.take()
     alter(release.author, employee_id="E1")
@@ -210,7 +210,7 @@ def test_a_review_is_not_by_an_author_whose_address_was_taken_away(stock: Stock,
     review(stock, "ci", "Tester")
 
 
-def test_who_only_audits_gives_no_word_for_somebody_who_is_away(stock: Stock) -> None:
+def test_an_auditor_does_not_approve_for_an_absent_person(stock: Stock) -> None:
     people, given = stock.world.people, {"starts_at": now() - timedelta(hours=1), "until": now() + timedelta(days=1)}
     with stock.world.acting_as("committee_a"):
         row = request.request_delegation(
@@ -227,7 +227,9 @@ def test_who_only_audits_gives_no_word_for_somebody_who_is_away(stock: Stock) ->
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_nobody_accepts_alone_what_somebody_proposed_who_may_no_longer(stock: Stock, closed: bool) -> None:
+def test_a_change_requested_by_someone_without_the_right_any_more_is_not_confirmed_alone(
+    stock: Stock, closed: bool
+) -> None:
     target, people = stock.world.targets["production"], stock.world.people
     with stock.world.acting_as("operator"):
         made = set_hosts(target.pk, hosts=["evil.example"], reason="x")
@@ -257,7 +259,7 @@ def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: 
         rollbacks.dismiss(alarm.pk, reason="the totals are of two days")
 
 
-def test_one_person_does_not_exchange_what_is_active_in_production_by_laying_a_version(world: Any) -> None:
+def test_one_person_does_not_exchange_what_is_active_in_production_by_placing_a_version(world: Any) -> None:
     with world.acting_as("operator"):
         for name in ("production", "development"):
             install(world.targets[name].pk, version="1.2.0", beside=True, reason="as it ran there")
@@ -266,12 +268,12 @@ def test_one_person_does_not_exchange_what_is_active_in_production_by_laying_a_v
         install(world.targets["development"].pk, version="1.3.0", beside=True, reason="nobody approves it here")
 
 
-def test_nobody_confirms_alone_a_role_that_somebody_gave_who_may_no_longer(
+def test_a_role_granted_by_someone_without_the_right_any_more_is_not_confirmed_alone(
     people: dict[str, Any], acting_as: Any
 ) -> None:
     newcomer("third", ("administrator", None))
     with acting_as("administrator"):
-        waits = grant.request_role(people["tester"].pk, role="committee", reason="x")
+        pending = grant.request_role(people["tester"].pk, role="committee", reason="x")
         row = request.request_delegation(
             delegator_id=people["committee_a"].pk, delegate_id=people["tester"].pk, starts_at=now() - timedelta(hours=1),
             until=now() + timedelta(days=1), reason="away",
@@ -279,19 +281,19 @@ def test_nobody_confirms_alone_a_role_that_somebody_gave_who_may_no_longer(
     with acting_as("second_administrator"):
         deactivate(people["administrator"].pk, reason="left")
         with pytest.raises(GateNotPassed, match=LEFT):
-            grant.confirm(waits.pk)
+            grant.confirm(pending.pk)
         with pytest.raises(GateNotPassed, match=LEFT):
             request.confirm(row.pk)
 
 
-def test_nobody_waives_alone_what_somebody_proposed_who_may_no_longer(stock: Stock) -> None:
+def test_a_waiver_requested_by_someone_without_the_right_any_more_is_not_granted_alone(stock: Stock) -> None:
     waiver = waiver_of(stock, stock.take())
     lose(stock.world.people["manager"], "release_manager")
     with stock.world.acting_as("project_manager"), pytest.raises(GateNotPassed, match=LEFT):
         waivers.approve(waiver.pk)
 
 
-def test_nobody_lifts_an_absolute_freeze_alone_that_a_leaver_asked_to_lift(stock: Stock) -> None:
+def test_a_full_freeze_that_a_leaver_asked_to_lift_is_not_lifted_alone(stock: Stock) -> None:
     people, production = stock.world.people, stock.world.environments["production"]
     with stock.world.acting_as("project_manager"):
         row = freeze(
@@ -305,7 +307,7 @@ def test_nobody_lifts_an_absolute_freeze_alone_that_a_leaver_asked_to_lift(stock
     assert ChangeFreeze.objects.get(pk=row.pk).lifted_at is None
 
 
-def test_the_final_check_does_not_count_who_has_left(stock: Stock) -> None:
+def test_the_final_check_does_not_count_people_who_have_left(stock: Stock) -> None:
     release, _round = approved(stock)
     with stock.world.acting_as("operator"):
         sign(release.pk)

@@ -1,4 +1,4 @@
-"""Ways round consent that people inside the company have: their own words, lateness, old rules, other hands."""
+"""Ways round approval for people inside: their own texts, lateness, old rules, other people."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from releases.operations.target.set_settings import set_metric_sources
 from releases.operations.team.assign import assign
 from releases.operations.waiver import decide as waivers
 from releases.operations.waiver.request import request_waiver
-from releases.operations.window.request import request_window as propose_window
+from releases.operations.window.request import request_window
 from tests.bypasses.test_approval_bypasses import another, approved, fewer, say_yes, scheduled, submitted
 from tests.conftest import seconded
 from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
@@ -61,7 +61,7 @@ def test_an_author_of_a_commit_whose_address_was_taken_away_does_not_approve(sto
     with stock.world.acting_as("administrator"):
         asked = editing.edit(author.pk, display_name=author.display_name, git_addresses=(), reason="tidy")
     seconded(asked, stock.world.acting_as, "second_administrator")
-    # Who gives the address up stays who wrote under it; and as nobody has it now, others do not approve either.
+    # The former owner of the address stays the author; and as it has no owner now, others do not approve either.
     with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="commits"):
         decide.approve(approval_request.pk, digest=approval_request.digest)
     with stock.world.acting_as("committee_a"), pytest.raises(OperationRefused, match="developer@datasets.example"):
@@ -116,7 +116,7 @@ def soon() -> Any:
     return now() + timedelta(minutes=5)
 
 
-def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stock) -> None:
+def test_waived_lateness_is_a_follow_up_wherever_and_however_short(stock: Stock) -> None:
     world, release = stock.world, stock.world.planned()
     key = late(release, "lock_scope").key
     with world.acting_as("manager"):
@@ -159,14 +159,14 @@ def test_moving_away_and_back_makes_nothing_punctual(stock: Stock) -> None:
             prepare.lock_scope(release.pk)
 
 
-def test_the_author_of_the_words_does_not_approve_their_copy(stock: Stock) -> None:
+def test_the_author_of_a_text_does_not_approve_its_copy(stock: Stock) -> None:
     release = stock.world.planned()
     with stock.world.acting_as("manager"):
         made = copy(release.pk, version="1.3.1")
     assert release.author.person_key in authorship.excluded(made)
 
 
-def test_who_wrote_a_procedure_does_not_approve_it_when_another_applies(stock: Stock) -> None:
+def test_the_author_of_a_procedure_does_not_approve_it_when_another_person_submits(stock: Stock) -> None:
     with stock.world.acting_as("author_on_committee"):
         draft = load(another("1.8.0"), reason="mine")
     with stock.world.acting_as("manager"):
@@ -175,7 +175,7 @@ def test_who_wrote_a_procedure_does_not_approve_it_when_another_applies(stock: S
         decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stock) -> None:
+def test_a_request_under_old_rules_does_not_undo_new_ones(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
         lax = load(another("1.8.0", approval_rules=fewer(1)), reason="lax")
         first = apply_for(lax.pk, reason="x")
@@ -189,7 +189,7 @@ def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stoc
         say_yes(stock, first)
 
 
-def test_a_rejected_procedure_is_rejected_for_good_and_one_taken_back_is_not(stock: Stock) -> None:
+def test_a_rejected_procedure_is_rejected_for_good_and_a_withdrawn_one_is_not(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
         draft = load(another("1.8.0"), reason="x")
         apply_for(draft.pk, reason="x")
@@ -210,7 +210,7 @@ def test_whose_signatures_count_is_part_of_what_is_approved(stock: Stock) -> Non
     assert answer.result == "not_passed" and "allowed signers" in answer.reason
 
 
-def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> None:
+def test_an_outdated_version_is_not_submitted(stock: Stock) -> None:
     world, release = stock.world, stock.take()
     above = make(
         Release, application=world.application, version="1.9.0", title="x", author=world.people["operator"],
@@ -237,7 +237,7 @@ def test_a_condition_ends_with_the_approval_that_asked_for_it(stock: Stock) -> N
     assert ask(stock.world, stock.take(), "follow_ups").result == "passed"
 
 
-def test_nobody_with_a_part_in_it_says_that_a_condition_is_met_or_a_review_was_held(stock: Stock) -> None:
+def test_an_involved_person_does_not_confirm_a_condition_or_a_review(stock: Stock) -> None:
     release, approval_request = submitted(stock)
     with stock.world.acting_as("committee_a"):
         decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition="x")
@@ -266,7 +266,7 @@ def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
         decide.approve(approval_request.pk, digest=approval_request.digest, meeting_id=held.pk)
 
 
-def test_after_the_final_check_nobody_puts_himself_on_the_team(stock: Stock) -> None:
+def test_after_the_final_check_joining_the_team_oneself_is_refused(stock: Stock) -> None:
     release, _round, _run = scheduled(stock)
     manager = stock.world.people["manager"].pk
     with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="another person"):
@@ -277,7 +277,7 @@ def test_after_the_final_check_nobody_puts_himself_on_the_team(stock: Stock) -> 
             assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
 
 
-def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_monitoring(stock: Stock) -> None:
+def test_the_scheduler_of_a_deployment_neither_sets_nor_decides_its_monitoring(stock: Stock) -> None:
     _release, _round, deployment = scheduled(stock)
     walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
     monitoring = make(
@@ -300,10 +300,10 @@ def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judge
     assert stock.world.fresh(deployment).state == "succeeded"
 
 
-def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
+def test_a_request_for_a_window_that_is_over_ends(stock: Stock) -> None:
     production = stock.world.environments["production"].pk
     with stock.world.acting_as("manager"):
-        row = propose_window(production, name="x", starts_at=now(), ends_at=now() + timedelta(seconds=0.2), reason="x")
+        row = request_window(production, name="x", starts_at=now(), ends_at=now() + timedelta(seconds=0.2), reason="x")
     while now() < row.valid_until:
         time.sleep(0.05)
     with acting(COMMAND):
@@ -312,29 +312,29 @@ def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
     assert ChangeWindow.objects.get(pk=row.window_id).cancelled_at is not None
 
 
-def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
+def test_a_request_that_came_meanwhile_is_not_ended_for_the_one_before(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = stock.world
     release, _round = submitted(stock)
     alter(release, ticket="T-1")
-    real, anew = end_approval.operation, []
+    real, later = end_approval.operation, []
 
-    def late_door(*arguments: Any, **options: Any) -> Any:
-        if not anew:
-            anew.append(0)
+    def late_operation(*arguments: Any, **options: Any) -> Any:
+        if not later:
+            later.append(0)
             with world.acting_as("manager"):
                 withdraw_release_request(release.pk)
-                anew[0] = submit(release.pk).pk
+                later[0] = submit(release.pk).pk
         return real(*arguments, **options)
 
-    monkeypatch.setattr(end_approval, "operation", late_door)
+    monkeypatch.setattr(end_approval, "operation", late_operation)
     with acting(COMMAND):
         end_approval.invalidate_stale()
-    assert ApprovalRequest.objects.get(pk=anew[0]).state == "in_review"
+    assert ApprovalRequest.objects.get(pk=later[0]).state == "in_review"
 
 
-def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:
+def test_an_emergency_does_not_start_before_its_scheduled_start(stock: Stock) -> None:
     release = stock.take()
     alter(
         release,
@@ -345,7 +345,7 @@ def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:
     assert ask(stock.world, release, "change_window").result == "not_passed"
 
 
-def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
+def test_a_review_is_not_by_an_author_written_in_other_characters(stock: Stock) -> None:
     world = stock.world
     with (
         world.acting_as("ci"),
@@ -360,7 +360,7 @@ def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
         )
 
 
-def test_what_is_signed_at_the_end_is_told_in_the_readers_words(stock: Stock, browsers: Callable[[str], Any]) -> None:
+def test_the_signature_at_the_end_is_shown_in_the_readers_words(stock: Stock, browsers: Callable[[str], Any]) -> None:
     release, approval_request = submitted(stock)
     say_yes(stock, approval_request)
     page = browsers("manager").get(

@@ -12,12 +12,12 @@ from tests.releases.api.conftest import ask, token_for
 
 
 def refusals() -> list[tuple[str, str]]:
-    """Return (action, channel) of all refusals, oldest first."""
+    """Return (operation, channel) of all refusals, oldest first."""
     return list(Event.objects.filter(outcome="refused").order_by("at", "id").values_list("operation", "channel"))
 
 
 def test_what_the_api_refuses_is_an_event_each(world: Any) -> None:
-    """A token that does not reach, a token that is none and an operation of the operation: one refusal, one event."""
+    """A token without the scope, an unknown token and a refused operation: one refusal, one event each."""
     token = token_for(world, world.people["ci"], "development")
     release, known = world.planned(), len(refusals())
     deployment = {"application": "datasets", "version": "1.3.0", "environment": "production"}

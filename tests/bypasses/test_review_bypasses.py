@@ -1,4 +1,4 @@
-"""How a review of access was forgotten, one test a case."""
+"""Forgotten access reviews, one test a case."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.releases.gates.asking import alter, make
 DUE = "Access review due since"
 
 
-def test_a_review_that_nobody_opens_is_asked_for(
+def test_a_review_that_is_due_is_a_task(
     people: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     """A year after the last one was closed, or after the first grant where there was none, My tasks says so."""

@@ -1,4 +1,4 @@
-"""A word stands for what its page showed: nothing is exchanged between the reading and the signature."""
+"""A decision is about the content that its page showed: nothing is exchanged between the reading and the signature."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def english() -> Any:
 
 
 def alarm_of(world: Any, *edges: str, cause: str = "data_inconsistent") -> Rollback:
-    """Return an assessed alarm about a run in production that is in force, its watch begun and gone on by `edges`."""
+    """Return an assessed alarm about the deployed version in production, its monitoring started and then moved by
+    `edges`.
+    """
     deployment = alter(
         walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", *edges), started_at=now()
     )
@@ -68,18 +70,18 @@ def authorise(world: Any, alarm: Rollback, digest: str = "") -> None:
 
 
 def last(action: str) -> dict[str, Any]:
-    """Return what the newest event of an action says."""
+    """Return the contents of the newest event of an operation."""
     return Event.objects.filter(operation=action, kind="operation").latest("at").contents["after"]  # type: ignore[no-any-return]
 
 
-def test_nobody_agrees_to_a_late_rollback_before_the_rows_are_counted(world: Any) -> None:
+def test_a_late_rollback_is_not_approved_before_the_rows_are_counted(world: Any) -> None:
     alarm = alarm_of(world, "succeed")
     with pytest.raises(GateNotPassed, match="Ringi is still counting the rows written since the backup"):
         say_yes(world, alarm)
 
 
 @pytest.mark.parametrize("what", ["assessment", "rows"])
-def test_an_agreement_ends_with_what_it_was_given_to(world: Any, what: str) -> None:
+def test_an_approval_ends_with_what_it_was_given_to(world: Any, what: str) -> None:
     alarm = alarm_of(world, "succeed")
     count(alarm, 1)
     before = shown(alarm)
@@ -89,8 +91,8 @@ def test_an_agreement_ends_with_what_it_was_given_to(world: Any, what: str) -> N
         assess(world, alarm, "ALL users")
     else:
         count(alarm, 5_000_000)
-    act = {"assessment": "rollback:assess", "rows": "rollback:apply_pre_authorisation"}[what]
-    assert "These people must approve it again: Committee A" in last(act)["agreed_again"]
+    operation_name = {"assessment": "rollback:assess", "rows": "rollback:apply_pre_authorisation"}[what]
+    assert "These people must approve it again: Committee A" in last(operation_name)["agreed_again"]
     assert world.fresh(alarm).facts["agreed"] == []
     with pytest.raises(GateNotPassed, match="Approval is still needed from: Committee member"):
         authorise(world, alarm)
@@ -106,7 +108,7 @@ def test_an_agreement_ends_with_what_it_was_given_to(world: Any, what: str) -> N
     assert last("rollback:authorise")["signature"]["digest"] == shown(alarm)
 
 
-def test_the_same_count_again_takes_nothing_back(world: Any) -> None:
+def test_the_same_count_again_revokes_nothing(world: Any) -> None:
     alarm = alarm_of(world, "succeed")
     count(alarm, 1)
     say_yes(world, alarm)
@@ -114,7 +116,7 @@ def test_the_same_count_again_takes_nothing_back(world: Any) -> None:
     authorise(world, alarm)
 
 
-def test_an_agreement_ends_when_the_alarm_becomes_another(world: Any) -> None:
+def test_an_approval_ends_when_the_alarm_becomes_another(world: Any) -> None:
     alarm = alarm_of(world, "succeed", cause="performance_drop")
     count(alarm, 1)
     say_yes(world, alarm)
@@ -150,13 +152,13 @@ def test_a_rollback_that_has_become_late_since_waits_for_the_committee(world: An
     assert world.fresh(alarm).state == "running"
 
 
-def test_what_was_authorised_beforehand_does_not_begin_late(world: Any) -> None:
+def test_a_pre_authorised_rollback_does_not_begin_late(world: Any) -> None:
     alarm = walk(alarm_of(world, "succeed"), "apply_pre_authorisation")
     with acting(COMMAND), pytest.raises(GateNotPassed, match="Dismiss this rollback and raise a new one"):
         begin(alarm.pk)
 
 
-def test_who_said_that_it_was_done_by_hand_says_so_again_after_another_try(world: Any) -> None:
+def test_a_manual_completion_is_confirmed_again_after_another_attempt(world: Any) -> None:
     alarm = alarm_of(world)
     count(alarm, 1)
     authorise(world, alarm)
@@ -202,8 +204,8 @@ def test_a_document_is_not_exchanged_between_reading_and_signing(world: Any, bro
     read = shown(document)
     assert "harmless" in page and f'name="{key}-digest" value="{read}"' in page
     write(world, document, "EVIL")
-    told = tester.post(address, {"sign": [key], f"{key}-digest": read}, follow=True).content.decode()
-    assert "The text shown to you differs from the current text" in told
+    signed = tester.post(address, {"sign": [key], f"{key}-digest": read}, follow=True).content.decode()
+    assert "The text shown to you differs from the current text" in signed
     assert world.fresh(document).state == "draft"
     assert tester.post(address, {"sign": [key]}).status_code == 400
     tester.post(address, {"sign": [key], f"{key}-digest": shown(document)})
@@ -261,7 +263,7 @@ def test_an_item_is_not_signed_for_another_content(world: Any, browsers: Callabl
     assert last("checklist:sign")["signature"]["digest"] == shown(first)
 
 
-def test_who_authorised_does_not_agree_as_well(world: Any) -> None:
+def test_the_authoriser_does_not_approve_as_well(world: Any) -> None:
     alarm = alarm_of(world)
     count(alarm, 1)
     authorise(world, alarm)

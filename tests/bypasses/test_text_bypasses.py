@@ -1,4 +1,4 @@
-"""What is too long to be kept: a sentence says so, and nothing falls over, one test a case."""
+"""Texts that are too long or malformed are refused with a message, and nothing fails, one test a case."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ LONG = "長" * 70_000
 
 
 def fields_of(rows: Rows, verb: Verb, row: Any) -> Mapping[str, forms.Field]:
-    """Return the fields of a verb's form, as an administrator sees it."""
+    """Return the fields of an operation's form, as an administrator sees it."""
     with rows.world.acting_as("administrator"):
         return verb.fields(row)
 
 
 def test_no_operation_falls_over_a_long_text(rows: Rows) -> None:
-    """Every verb, past its form: the database's limit becomes a refusal with a sentence."""
+    """Every operation, past its form: the database's limit becomes a refusal with a message."""
     fallen = {}
     for verb in VERBS:
         for row in [None] if verb.model is None else rows.of(verb.model):
@@ -49,26 +49,26 @@ def test_no_operation_falls_over_a_long_text(rows: Rows) -> None:
                     verb.operation(*([] if row is None else [row.pk]), **given)
                 except (OperationRefused, forms.ValidationError):
                     continue
-                except Exception as fault:  # noqa: BLE001  all that are no refusal are told together
+                except Exception as fault:  # noqa: BLE001  all other exceptions are reported together
                     fallen[verb.key] = f"{type(fault).__name__}: {fault}"[:120]
     assert not fallen
 
 
-def test_json_that_readers_take_in_two_ways_is_refused_with_a_sentence(people: dict[str, Any]) -> None:
-    for told in ({"é": 1, "e\u0301": 2}, json.loads("[" * 150 + "]" * 150)):
+def test_json_that_readers_take_in_two_ways_is_refused_with_a_message(people: dict[str, Any]) -> None:
+    for value in ({"é": 1, "e\u0301": 2}, json.loads("[" * 150 + "]" * 150)):
         with (
             acting(COMMAND),
             pytest.raises(InvalidInput, match="a key twice or is nested too deeply"),
             operation("suppressed_address:enable") as op,
         ):
-            op.details["told"] = told
+            op.details["value"] = value
     assert [event.outcome for event in Event.objects.filter(operation="suppressed_address:enable")] == [
         "refused",
         "refused",
     ]
 
 
-def test_the_sentence_says_how_long_it_may_be(people: dict[str, Any]) -> None:
+def test_the_message_says_how_long_it_may_be(people: dict[str, Any]) -> None:
     with acting(COMMAND), pytest.raises(InvalidInput, match="longer than 100 characters"):
         create(username="long", display_name="長" * 101, kind="person")
     assert not Account.objects.filter(username="long").exists()
@@ -89,7 +89,7 @@ def test_every_form_of_the_admin_has_a_limit(rows: Rows) -> None:
     assert not without
 
 
-def test_a_page_and_the_api_answer_with_a_sentence(
+def test_a_page_and_the_api_answer_with_a_message(
     people: dict[str, Any], browsers: Callable[[str], Any], call: Callable[..., Any], world: Any, managing: str
 ) -> None:
     fields = {"role": "tester", "reason": LONG}

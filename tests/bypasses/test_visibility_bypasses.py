@@ -1,4 +1,4 @@
-"""What a reader may not see can't be found by searching either, and the log of a run stays with those who may read it."""
+"""A search does not disclose what a reader may not see, and the log of a deployment stays with those who may read it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def found(client: Any, **asked: str) -> tuple[int, int]:
     return len(page.context["happenings"]), page.context["counted"]
 
 
-def test_a_search_tells_nothing_of_hidden_configuration(world: Any, browsers: Browsers) -> None:
-    """Who may not see a configuration finds nothing by its values, in its history or anywhere; an overseer does."""
+def test_a_search_discloses_nothing_of_hidden_configuration(world: Any, browsers: Browsers) -> None:
+    """A reader without access to a configuration finds nothing by its values, in its history or anywhere; an overseer
+    does.
+    """
     kept = {}
     for place in ("production", "development"):
         with world.acting_as("manager"):
@@ -46,7 +48,7 @@ def test_a_search_tells_nothing_of_hidden_configuration(world: Any, browsers: Br
 
 
 def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browsers) -> None:
-    """What a step said stands in its failure, in drafts and in their history: all of it is closed as the log is."""
+    """A step's output is in its failure, in drafts and in their history: all of it is restricted as the log is."""
     deployment = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
     step = make(
         Step, deployment=deployment, phase="deployment", ordinal=1, step_type="command", label_ja="a", label_en="a", parameters={},

@@ -1,4 +1,6 @@
-"""Copies of the tree for whole demos, production runs for the kill tests, and the table that is printed at the end."""
+"""Copies of the tree for whole demos, production deployments for the kill tests, and the table that is printed at the
+end.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,10 @@ def point(tmp_path: Path) -> Iterator[Point]:
 
 
 @pytest.fixture
-def scheduled_run(
+def scheduled_deployment(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> Iterator[Callable[[list[dict[str, Any]]], Running]]:
-    """Return a function: schedule a production run of these steps for now, with approval and all gates passed."""
+    """Return a function: schedule a production deployment of these steps for now, with approval and all gates passed."""
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     started: list[Running] = []
 
@@ -55,7 +57,7 @@ def scheduled_run(
 
 
 def _plan_instead(world: World, forward: list[dict[str, Any]]) -> None:
-    """Put these steps in the place of the procedure's plan before anyone is asked for approval."""
+    """Put these steps in the place of the procedure's plan before approval is requested."""
     from audit.operation import operation
     from releases.models import Release
 

@@ -36,13 +36,13 @@ def _ip(*words: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """The machines of one run, which begin with the prefix; all but the hub hang on a bridge in the hub."""
+    """The machines of one test, which begin with the prefix; all but the hub hang on a bridge in the hub."""
 
     prefix: str
 
     @classmethod
     def made(cls) -> Network:
-        """Make the machines; what a killed run left is removed first."""
+        """Make the machines; what a killed test left is removed first."""
         for left in NAMES_FOLDER.glob("ringi-*-hub") if NAMES_FOLDER.exists() else ():
             number = left.name.split("-")[1]
             if number.isdecimal() and identity(int(number)) is None:
@@ -79,7 +79,7 @@ class Network:
         return ("ip", "netns", "exec", self.name(machine))
 
     def cut(self, machine: str) -> None:
-        """Pull the cable of a machine out: nobody is told, nothing arrives."""
+        """Pull the cable of a machine out: nothing arrives, and no peer gets a message."""
         _ip("-n", self.name("hub"), "link", "set", f"to-{machine}", "down")
 
     def join(self, machine: str) -> None:
@@ -92,7 +92,7 @@ class Network:
         return [int(pid) for name in names for pid in _ip("netns", "pids", name).split()]
 
     def remove(self) -> None:
-        """End what runs on the machines and take them away."""
+        """End the processes of the machines and remove the machines."""
         deadline = time.monotonic() + 10
         while (pids := self.processes()) and time.monotonic() < deadline:
             for pid in pids:

@@ -1,4 +1,4 @@
-"""One case for a server of its own (see test_lost.py): a backend is killed, and PostgreSQL starts itself anew."""
+"""One case for a server of its own (see test_lost.py): a backend is killed, and PostgreSQL restarts itself."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COMMAND = ["command:started", "command:done"]
 
 
 @pytest.mark.timeout(120, func_only=True)
-def test_the_run_goes_on_after_the_crash(
-    scheduled_run: Callable[[list[dict[str, Any]]], Running], point: Point
+def test_the_deployment_goes_on_after_the_crash(
+    scheduled_deployment: Callable[[list[dict[str, Any]]], Running], point: Point
 ) -> None:
     from django.db import connection
 
-    running = scheduled_run([command("first"), step("configuration_update"), command("third")])
+    running = scheduled_deployment([command("first"), step("configuration_update"), command("third")])
     scheduler, worker = running.scheduler(), running.worker(POINT, point)
     point.announced()
     before = _started()
@@ -36,7 +36,7 @@ def test_the_run_goes_on_after_the_crash(
     effects = [line["effect"] for line in running.journal()]
     assert effects == [*COMMAND, "configuration_update:written", *COMMAND]
     outcomes = [(attempt.outcome, attempt.probe) for attempt in running.attempts(2)]
-    # Taken over, or the first one's lease held all along.
+    # Reclaimed, or the first one's lease held all along.
     assert outcomes[-1] in {("succeeded", "done"), ("succeeded", "")}
     assert [worker.poll(), scheduler.poll()] == [None, None]
 

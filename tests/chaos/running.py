@@ -1,4 +1,4 @@
-"""A production run of small real steps, executed by real worker and scheduler processes; used by the kill tests."""
+"""A production deployment of small real steps, executed by real worker and scheduler processes; used by the kill tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from psycopg.conninfo import conninfo_to_dict
 from config.development.processes import PROJECT, identity, spawn
 from tests.chaos.tree import clean_environment
 
-# On a machine that does much else, a lease of a second ends while its holder is not let run: CHAOS_LEASE is longer then.
+# On a machine that does much else, a lease of a second ends while its holder is not let run: CHAOS_LEASE is longer
+# then.
 LEASE = float(os.environ.get("CHAOS_LEASE", "1.0"))
 HEARTBEAT_INTERVAL, POLL_INTERVAL = 0.3 * LEASE, 0.3
 EFFECT = Path(__file__).parent / "points" / "effect.py"
@@ -99,7 +100,7 @@ def ended(pid: int) -> bool:
 
 
 class Running:
-    """One production run: its rows, its target, and the processes that execute it."""
+    """One production deployment: its rows, its target, and the processes that execute it."""
 
     def __init__(self, database: str, deployment: Any, root: Path, folder: Path) -> None:
         self.deployment_id, self.root, self.folder = deployment.pk, root, folder
@@ -122,7 +123,7 @@ class Running:
             "RINGI_HEARTBEAT_INTERVAL": str(HEARTBEAT_INTERVAL),
             "RINGI_POLL_INTERVAL": str(POLL_INTERVAL),
         }
-        # Nothing signs the events of these runs, and those of the template become old while other tests go on.
+        # No signer signs the events of these deployments, and those of the template become old while other tests go on.
         own |= {"RINGI_HEARTBEAT_TIMEOUT": "0", **extra}
         log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
         argv = [*wrapper, sys.executable, "manage.py", *words]
@@ -156,13 +157,13 @@ class Running:
         return next(self.folder.glob(f"*-{self.started.index(child)}.log")).read_text(errors="replace")
 
     def state(self) -> str:
-        """Return the state of the run."""
+        """Return the state of the deployment."""
         from releases.models import Deployment
 
         return str(Deployment.objects.values_list("state", flat=True).get(pk=self.deployment_id))
 
     def comes_to(self, *states: str, seconds: float = PATIENCE) -> str:
-        """Wait until the run stands in one of the states, and return it."""
+        """Wait until the deployment is in one of the states, and return it."""
         return until(f"the run to be {states}", lambda: (now := self.state()) in states and now, seconds)  # type: ignore[return-value]
 
     def step(self, ordinal: int) -> Any:
@@ -210,7 +211,7 @@ def queues_url() -> str:
 
 
 def alone(case: str, state: Path) -> str:
-    """Run a file of cases in a run of its own, with servers of its own; return what it printed. Fails with it."""
+    """Run a file of cases in a process of its own, with servers of its own; return its output. Fails with it."""
     argv = ["-m", "config.development.embedded", "exec", "--with-parent", "--state", str(state), "--"]
     cases = ["-m", "pytest", "-q", "-rP", "-p", "no:cacheprovider", f"tests/chaos/{case}"]
     ran = subprocess.run(

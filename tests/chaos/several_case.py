@@ -24,7 +24,7 @@ from tests.releases.gates.asking import alter
 from tests.releases.sources.repositories import key, over_ssh
 
 Begin = Callable[[list[dict[str, Any]]], Running]
-# The host of the target notifications after 10 s, PostgreSQL after 20; the rest is for a busy machine.
+# The host of the target notices after 10 s, PostgreSQL after 20; the rest is for a busy machine.
 PATIENCE = 300.0
 HOLDER = """
 SELECT application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -87,10 +87,10 @@ def _facts(running: Running) -> list[tuple[Any, ...]]:
 
 @pytest.mark.timeout(700)
 def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_nowhere(
-    far_target: None, machines: Network, scheduled_run: Begin, point: Point, tmp_path: Path
+    far_target: None, machines: Network, scheduled_deployment: Begin, point: Point, tmp_path: Path
 ) -> None:
     steps = [step("code_deploy"), command("second", repeatable=True, point=point.folder), step("configuration_update")]
-    running = scheduled_run(steps)
+    running = scheduled_deployment(steps)
     running.scheduler()
     web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{ADDRESSES['hub']}:8000", "--workers", "1"]
     allowed = {"ALLOWED_HOSTS": ADDRESSES["hub"], "DATABASE_URL": running.database, "REDIS_URL": running.redis_url}
@@ -120,7 +120,7 @@ def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_now
         until("the worker to notice", lambda: fenced in running.log(workers[lost]), PATIENCE)
         assert _facts(running) == before
 
-        # It is of use again, alone. (RQ may have given up meanwhile; then its supervisor starts it anew.)
+        # It works again, alone. (RQ may have given up meanwhile; then its supervisor restarts it.)
         workers[kept].terminate()
         workers[kept].wait(PATIENCE)
         dispatch.wake("production", "run_step", step_id=running.step(3).pk)
@@ -141,8 +141,8 @@ def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_now
 
 
 @pytest.mark.timeout(700)
-def test_a_scheduler_that_is_cut_off_does_not_keep_the_lock(machines: Network, scheduled_run: Begin) -> None:
-    running = scheduled_run([command("first"), command("second")])
+def test_a_scheduler_that_is_cut_off_does_not_keep_the_lock(machines: Network, scheduled_deployment: Begin) -> None:
+    running = scheduled_deployment([command("first"), command("second")])
 
     def holder() -> str:
         with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as server:
@@ -157,7 +157,7 @@ def test_a_scheduler_that_is_cut_off_does_not_keep_the_lock(machines: Network, s
     machines.cut("one")
     try:
         until("the second scheduler to act", lambda: holder() == "scheduler-two", PATIENCE)
-        running.redis.flushdb()  # what the first one told the workers is gone with it
+        running.redis.flushdb()  # the messages of the first one to the workers are gone with it
         until("the second scheduler to tell them", lambda: running.redis.llen("rq:queue:production"), PATIENCE)
         running.worker()
         running.comes_to("verifying", seconds=PATIENCE)

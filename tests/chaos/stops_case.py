@@ -1,4 +1,4 @@
-"""One case for a server of its own (see test_stops.py): PostgreSQL is stopped at random moments under many runs.
+"""One case for a server of its own (see test_stops.py): PostgreSQL is stopped at random moments under many deployments.
 
 CHAOS_DEPLOYMENTS is how many there are (200 in a long trial), CHAOS_SEED repeats the moments.
 """
@@ -32,7 +32,7 @@ APPLICATIONS, PLACES = max(1, min(3, DEPLOYMENTS // 4)), ("development", "stagin
 SECONDS = 60 + 8 * DEPLOYMENTS * LEASE
 UP, DOWN = (1.5 * LEASE, 4.0 * LEASE), (0.0, 1.0)
 LEAST_STOPS = 3
-LEFT = {"failed", "resolved", "awaiting_decision"}  # by a step of which nobody can tell whether it was made
+LEFT = {"failed", "resolved", "awaiting_decision"}  # by a step whose outcome is unknown
 
 FORWARD = [step("configuration_update"), command("again", repeatable=True), step("code_deploy"), command("once")]
 VERIFY = [command("look", repeatable=True)]
@@ -44,7 +44,7 @@ ONCE = {
 
 
 class Server:
-    """The PostgreSQL of this run: stopped as a machine that fails stops it, and started again as it was."""
+    """The PostgreSQL of this test: stopped as a machine that fails stops it, and started again as it was."""
 
     def __init__(self, log: Path) -> None:
         self.log, self.stops = log, 0
@@ -84,7 +84,7 @@ def _answers() -> bool:
 
 @dataclass
 class Lane:
-    """The runs of one application in one environment, one after the other; `seen`: no later run than this is another's."""
+    """The deployments of one application in one environment, one after the other; `seen`: no later one is another's."""
 
     world: World
     slug: str
@@ -94,7 +94,7 @@ class Lane:
     deployments: dict[int, str] = field(default_factory=dict)
 
     def done(self) -> bool:
-        """Tell whether all runs have come to an end; begin the next one when the last has."""
+        """Tell whether all deployments have ended; begin the next one when the last has."""
         from releases.models import Deployment
         from releases.operations.deployment.request import request
         from releases.operations.deployment.schedule import schedule
@@ -119,7 +119,9 @@ class Lane:
 
 
 def _applications(world: World, folder: Path) -> Iterator[World]:
-    """Make applications beside the first, each with a tested release, so that their runs do not wait for each other."""
+    """Make applications beside the first, each with a tested release, so that their deployments do not wait for each
+    other.
+    """
     from environments.operations.configuration.create import create
     from releases.operations.application.create import create_application
     from releases.operations.target.set_settings import create_target
@@ -159,13 +161,13 @@ def _lanes(world: World, folder: Path) -> Iterator[Lane]:
 
 
 @pytest.mark.timeout(SECONDS + 120 * LEASE, func_only=True)
-def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Begin, tmp_path: Path) -> None:
+def test_every_step_is_made_once_or_asked_about(world: World, scheduled_deployment: Begin, tmp_path: Path) -> None:
     from django.db import Error, connection
 
     seed = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 10_000_000)))
     chance = random.Random(seed)
     print(f"CHAOS_SEED={seed} CHAOS_DEPLOYMENTS={DEPLOYMENTS}")
-    running = scheduled_run(FORWARD)
+    running = scheduled_deployment(FORWARD)
     lanes = [lane for lane in _lanes(world, tmp_path / "targets") if lane.wanted]
     server = Server(tmp_path / "postgres.log")
     scheduler = running.scheduler()
@@ -176,7 +178,7 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
         assert time.monotonic() < deadline, f"seed {seed}: {[(lane.slug, lane.deployments) for lane in waiting]} {said}"
         try:
             waiting = [lane for lane in waiting if not lane.done()]
-        except (Error, psycopg.Error):  # only what was in flight when it was stopped; the next round looks anew
+        except (Error, psycopg.Error):  # only what was in flight when it was stopped; the next round looks again
             connection.close()
         except GateNotPassed as closed:  # what a gate knows has grown old meanwhile
             said = str(closed)
@@ -200,7 +202,7 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
 
 
 def _right(deployment_id: int, root: Path, seed: str) -> bool:
-    """Compare a run's rows with what the target itself counted; return whether a person is asked about it."""
+    """Compare a deployment's rows with what the target itself counted; return whether a person is asked about it."""
     from environments.targets.base import TargetSpec
     from environments.targets.target import journal_lines
     from releases.models import Deployment

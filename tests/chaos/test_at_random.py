@@ -1,6 +1,6 @@
-"""A queue emptied at random moments, two runs that race for one place, a worker whose clock is wrong.
+"""A queue emptied at random moments, two deployments that race for one place, a worker whose clock is wrong.
 
-CHAOS_FLUSHES is how often the queue is emptied (200 in a long trial), CHAOS_SEED repeats a run of it.
+CHAOS_FLUSHES is how often the queue is emptied (200 in a long trial), CHAOS_SEED repeats the moments.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ FAKETIME = shutil.which("faketime")
 
 
 @pytest.mark.timeout(60 + 2 * (FLUSHES + STEPS) * LEASE, func_only=True)
-def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_run: Begin) -> None:
+def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_deployment: Begin) -> None:
     seed = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 10_000_000)))
     chance = random.Random(seed)
     names = [f"step{number:02}" for number in range(STEPS)]
-    # After each pause the run needs a wake-up anew; the commands alone would go on without the queue.
-    running = scheduled_run([row for name in names for row in (command(name), step("wait", seconds=0.1))])
+    # After each pause the deployment needs another wake-up; the commands alone would go on without the queue.
+    running = scheduled_deployment([row for name in names for row in (command(name), step("wait", seconds=0.1))])
     running.scheduler()
     workers = [running.worker() for _ in range(2)]
     taken = 0
@@ -67,7 +67,7 @@ def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_run: Begin) -
 
 
 @pytest.mark.timeout(180 * LEASE, func_only=True)
-def test_two_runs_that_race_for_one_place_go_one_after_the_other(
+def test_two_deployments_that_race_for_one_place_go_one_after_the_other(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> None:
     from audit.clock import now
@@ -89,7 +89,7 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
         with world.acting_as("manager"), operation("release:edit", (Release, release.pk)) as op:
             op.get(Release).step_plan = plan
         world.evidence(version)
-        # Nobody books an hour that is booked: the second comes right after the first, and both are due when they begin.
+        # A booked hour can't be booked again: the second comes right after the first, and both are due when they begin.
         hour = (
             now() + timedelta(seconds=sum(step["estimate_seconds"] for steps in plan.values() for step in steps))
             if deployments
@@ -106,20 +106,20 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
     one.redis.flushdb()
     try:
         for _ in range(2):
-            one.scheduler()  # either may be the one that operations
+            one.scheduler()  # either may be the active one
             one.process("worker", "development")
-        waits = until(
+        waiting = until(
             "one of them to wait", lambda: next((deployment for deployment in both if _blocked(deployment)), None)
         )
-        goes = next(deployment for deployment in both if deployment is not waits)
+        goes = next(deployment for deployment in both if deployment is not waiting)
         occupied = "Another deployment is in progress in this environment."
         with translation.override("ja"):
-            assert _blocked(waits) in ([occupied], [gettext(occupied)])
+            assert _blocked(waiting) in ([occupied], [gettext(occupied)])
         goes.comes_to("succeeded")
         with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
-            with operation("deployment:delay", (Deployment, waits.deployment_id)) as op:  # the minute passes
+            with operation("deployment:delay", (Deployment, waiting.deployment_id)) as op:  # the minute passes
                 op.get(Deployment).not_before = None
-        waits.comes_to("succeeded")
+        waiting.comes_to("succeeded")
     finally:
         one.end()
     names = [
@@ -136,16 +136,16 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
 @pytest.mark.timeout(180 * LEASE, func_only=True)
 @pytest.mark.skipif(FAKETIME is None, reason="the program faketime is not installed")
 @pytest.mark.parametrize("minutes", [-10, 10])
-def test_a_worker_whose_clock_is_wrong_changes_nothing(scheduled_run: Begin, point: Point, minutes: int) -> None:
+def test_a_worker_whose_clock_is_wrong_changes_nothing(scheduled_deployment: Begin, point: Point, minutes: int) -> None:
     """It does what is left to it, never what another holds, and no row is dated by it."""
     from releases.models import StepAttempt
 
-    pause = step("wait", seconds=0.1)  # what comes after it needs a wake-up anew, and any worker takes that
-    running = scheduled_run([command("first", point=point.folder), pause, command("second"), command("third")])
+    pause = step("wait", seconds=0.1)  # the step after it needs another wake-up, and any worker takes that
+    running = scheduled_deployment([command("first", point=point.folder), pause, command("second"), command("third")])
     running.scheduler()
     holds = running.worker()
     point.announced()
-    # Only what the clock on the wall says is wrong: how long something takes, it measures as others do.
+    # Only the wall clock is wrong; durations are measured as on other machines.
     wrong = [str(FAKETIME), "--exclude-monotonic", "-f", f"{minutes:+}m"]
     running.process("worker", "production", wrapper=wrong)
     until("the wrong clock's worker to be there", lambda: running.redis.scard("rq:workers") == 2)

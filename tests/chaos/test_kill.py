@@ -21,7 +21,7 @@ Begin = Callable[[list[dict[str, Any]]], Running]
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind of step: where it is held inside its effect, and the line of the journal that says it was made."""
+    """A step type: where it is held inside its effect, and the line of the journal that says it was made."""
 
     name: str
     point: str
@@ -79,10 +79,10 @@ def _victim_step(victim: Victim, point: Point) -> dict[str, Any]:
 @pytest.mark.parametrize("moment", ["during the effect", "before the outcome"])
 @pytest.mark.parametrize("victim", VICTIMS, ids=lambda row: row.name)
 def test_a_killed_worker_costs_no_step_and_doubles_none(
-    victim: Victim, moment: str, killed: str, scheduled_run: Begin, point: Point, request: pytest.FixtureRequest
+    victim: Victim, moment: str, killed: str, scheduled_deployment: Begin, point: Point, request: pytest.FixtureRequest
 ) -> None:
     address = request.getfixturevalue("target_database") if victim.name == "database_update" else ""
-    running = scheduled_run([command("first"), _victim_step(victim, point), command("third")])
+    running = scheduled_deployment([command("first"), _victim_step(victim, point), command("third")])
     running.scheduler()
     workers = [running.worker(victim.point, point if victim.point else None) for _ in range(2)]
     point.announced()

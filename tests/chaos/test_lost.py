@@ -1,4 +1,4 @@
-"""What else may be lost: wake-ups, the whole queue, a worker's time, the scheduler, the database's memory."""
+"""Losses of other parts: wake-ups, the whole queue, a worker's time, the scheduler, the database's memory."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def _queue_empties(running: Running, but: int = 0) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.timeout(90)
-def test_doubled_and_reordered_wake_ups_run_each_step_once(scheduled_run: Begin, point: Point) -> None:
+def test_doubled_and_reordered_wake_ups_run_each_step_once(scheduled_deployment: Begin, point: Point) -> None:
     from releases.models import Step
 
-    running = scheduled_run(_three(point))
+    running = scheduled_deployment(_three(point))
     running.scheduler()
     running.comes_to("queued")
     rows = Step.objects.filter(deployment_id=running.deployment_id).order_by("-ordinal")
@@ -68,8 +68,8 @@ def test_doubled_and_reordered_wake_ups_run_each_step_once(scheduled_run: Begin,
 
 @pytest.mark.smoke
 @pytest.mark.timeout(90)
-def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_polls(scheduled_run: Begin) -> None:
-    running = scheduled_run(_three())
+def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_polls(scheduled_deployment: Begin) -> None:
+    running = scheduled_deployment(_three())
     running.scheduler()
     until("the run to be on the queue", lambda: running.redis.llen(QUEUE))
     running.redis.flushdb()
@@ -83,8 +83,8 @@ def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_polls(scheduled_
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("killed", [False, True], ids=["worker lives", "worker dies too"])
-def test_a_queue_emptied_during_a_step_loses_nothing(killed: bool, scheduled_run: Begin, point: Point) -> None:
-    running = scheduled_run(
+def test_a_queue_emptied_during_a_step_loses_nothing(killed: bool, scheduled_deployment: Begin, point: Point) -> None:
+    running = scheduled_deployment(
         [command("first"), command("second", repeatable=True, point=point.folder), command("third")]
     )
     running.scheduler()
@@ -108,8 +108,10 @@ def test_a_queue_emptied_during_a_step_loses_nothing(killed: bool, scheduled_run
 
 @pytest.mark.smoke
 @pytest.mark.timeout(90)
-def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(scheduled_run: Begin, point: Point) -> None:
-    running = scheduled_run([command("first", repeatable=True), command("second"), command("third")])
+def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(
+    scheduled_deployment: Begin, point: Point
+) -> None:
+    running = scheduled_deployment([command("first", repeatable=True), command("second"), command("third")])
     running.scheduler()
     sleeper = running.worker("open .ringi/lock *", point)
     assert point.announced() == sleeper.pid
@@ -129,15 +131,15 @@ def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(schedul
 
 
 @pytest.mark.timeout(90)
-def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_run: Begin, point: Point) -> None:
-    running = scheduled_run([command("first"), step("configuration_update"), command("third")])
+def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_deployment: Begin, point: Point) -> None:
+    running = scheduled_deployment([command("first"), step("configuration_update"), command("third")])
     running.scheduler()
     sleeper = running.worker("append .ringi/journal.jsonl configuration_update.py", point)
     assert point.announced() == sleeper.pid
     os.kill(sleeper.pid, signal.SIGSTOP)
     running.worker()
     until("the step to be taken over", lambda: running.step(2).fencing_token >= 3)
-    assert running.step(2).state == "running"  # the target is locked by the sleeper: nobody else may touch it
+    assert running.step(2).state == "running"  # the sleeper holds the target's lock: no other worker may touch it
     point.let_go()
     os.kill(sleeper.pid, signal.SIGCONT)
     running.comes_to("verifying")
@@ -149,14 +151,14 @@ def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_r
 
 @pytest.mark.smoke
 @pytest.mark.timeout(90)
-def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_run: Begin) -> None:
+def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_deployment: Begin) -> None:
     from audit.clock import now
     from audit.models import Outbox
     from audit.operation import operation
     from releases.models import Deployment
     from releases.worker.poll import poll_once
 
-    running = scheduled_run(_three())
+    running = scheduled_deployment(_three())
     running.worker()
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
         with operation("deployment:delay", (Deployment, running.deployment_id)) as op:  # the hours pass
@@ -176,7 +178,7 @@ def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_
 
 @pytest.mark.timeout(200)
 def test_a_crash_of_postgresql_during_a_step_loses_nothing(tmp_path: Path) -> None:
-    """In a run of its own, with servers of its own: the crash takes every connection away."""
+    """In a process of its own, with servers of its own: the crash takes every connection away."""
     alone("postgres_case.py", tmp_path / "servers")
 
 
@@ -189,7 +191,7 @@ def _leased(running: Running, ordinal: int, more: float) -> bool:
 
 
 def _facts(running: Running) -> list[tuple[Any, ...]]:
-    """Return everything that is known of the run's steps, attempts and output."""
+    """Return everything that is known of the deployment's steps, attempts and output."""
     from releases.models import Step, StepAttempt, StepOutput
 
     steps = Step.objects.filter(deployment_id=running.deployment_id).order_by("pk")

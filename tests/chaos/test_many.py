@@ -1,4 +1,6 @@
-"""Two schedulers, one of them killed, and twenty workers over many runs that are due at once: each starts exactly once."""
+"""Two schedulers, one of them killed, and twenty workers over many deployments that are due at once: each starts
+exactly once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from tests.releases.gates.asking import alter
 
 RUNS, WORKERS = 12, 20
 PATIENCE = 500.0
-# Whoever gets no time from a busy machine for so long is not dead: this is about starting, not about dying.
+# A process that gets no time from a busy machine for so long is not dead: these tests are about starting alone.
 CALM = {"RINGI_LEASE_DURATION": "60", "RINGI_HEARTBEAT_INTERVAL": "5"}
 ONCE = [f"{name} {half}" for name in ("first", "second", "third") for half in ("began", "ended")]
 HOLDER = """
@@ -75,7 +77,7 @@ def _another(world: World, number: int, folder: Path) -> World:
 
 
 def _due(world: World) -> Any:
-    """Schedule a run in development for now."""
+    """Schedule a deployment to development for now."""
     from releases.operations.deployment.request import request
     from releases.operations.deployment.schedule import schedule
 
@@ -95,7 +97,7 @@ def _due(world: World) -> Any:
 
 @pytest.fixture
 def due(world: World, database: str, tmp_path: Path, settings: Any) -> Iterator[list[Running]]:
-    """Many runs that are due now, of as many applications; nothing that a test starts for them is left."""
+    """Many deployments that are due now, of as many applications; nothing that a test starts for them is left."""
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     found = []
     for number in range(RUNS):
@@ -108,7 +110,7 @@ def due(world: World, database: str, tmp_path: Path, settings: Any) -> Iterator[
 
 
 @pytest.mark.timeout(1200)
-def test_every_due_run_starts_exactly_once(due: list[Running]) -> None:
+def test_every_due_deployment_starts_exactly_once(due: list[Running]) -> None:
     from audit.models import Event, Outbox
     from releases.models import Deployment, Step, StepAttempt
 

@@ -1,4 +1,4 @@
-"""The kill matrix: each kind of step at each moment of its life, with its worker killed; and where a program of its own
+"""The kill matrix: each step type at each moment of its life, with its worker killed; and where a program of its own
 is at work then, that program alone, and both at once.
 """
 
@@ -34,7 +34,7 @@ MOMENTS = ("before intent", "after intent", "during the effect", "before the out
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind of step: its place in a plan, where it is held inside its effect ("": the effect itself announces it),
+    """A step type: its place in a plan, where it is held inside its effect ("": the effect itself announces it),
     and what the target's journal counts in the end.
 
     again: what is journaled once more when it dies during its effect. asks: it is not repeated, so that a person looks.
@@ -92,7 +92,7 @@ def cells() -> Iterator[Any]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Whoever is called over HTTP."""
+    """The service that is called over HTTP."""
     with receiving() as made:
         yield made
 
@@ -108,7 +108,7 @@ def effects_folder(victim: Victim, moment: str, point: Point, tmp_path: Path) ->
 
 @pytest.fixture
 def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iterator[str]:
-    """A target on which every kind has something to do: a version in force, a service, a log, a database with rows."""
+    """A target on which every type has something to do: a deployed version, a service, a log, a database with rows."""
     from audit.operation import operation
     from environments.models import DeploymentTarget
     from environments.operations.configuration.create import create
@@ -154,7 +154,7 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     moment: str,
     killed: str,
     whole_target: str,
-    scheduled_run: Begin,
+    scheduled_deployment: Begin,
     point: Point,
     effects_folder: Path,
     receiver: Receiver,
@@ -165,7 +165,7 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
         "during the effect": victim.during,
         "before the outcome": BEFORE_OUTCOME,
     }[moment]
-    running = scheduled_run([victim.row(effects_folder, receiver), command("after")])
+    running = scheduled_deployment([victim.row(effects_folder, receiver), command("after")])
     running.scheduler()
     workers = [running.worker(place, point if place else None) for _ in range(2)]
     held = point.announced()
@@ -191,12 +191,12 @@ def test_a_program_killed_during_its_effect_fails_its_step_and_a_person_is_asked
     victim: Victim,
     moment: str,
     whole_target: str,
-    scheduled_run: Begin,
+    scheduled_deployment: Begin,
     point: Point,
     effects_folder: Path,
     receiver: Receiver,
 ) -> None:
-    running = scheduled_run([victim.row(effects_folder, receiver), command("after")])
+    running = scheduled_deployment([victim.row(effects_folder, receiver), command("after")])
     running.scheduler()
     worker = running.worker()
     held = point.announced()
@@ -221,7 +221,7 @@ def _kill(worker: int, programs: list[int], *, also: bool) -> None:
 
 
 def _counted(victim: Victim, moment: str, running: Running, asks: bool) -> None:
-    """Each effect stands once in the target's own journal; what was begun anew says so."""
+    """Each effect stands once in the target's own journal; a repeated effect says so."""
     wanted = Counter(victim.effects)
     if moment == "during the effect" and not asks:
         wanted += Counter(victim.again)
@@ -265,7 +265,7 @@ def _made(victim: Victim, moment: str, running: Running, address: str, receiver:
             assert len(set(taken)) <= 1
 
 
-def test_the_default_matrix_meets_each_kind_at_each_moment() -> None:
+def test_the_default_matrix_meets_each_type_at_each_moment() -> None:
     met = {(cell.values[0].name, cell.values[1]) for cell in cells()}
     assert met == {(victim.name, moment) for victim in VICTIMS for moment in MOMENTS}
     procedure = {"backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update",

@@ -1,4 +1,4 @@
-"""Messages outlive their worker: killed in the middle of a delivery, nothing is lost, and what comes twice has one key."""
+"""Notifications outlive their worker: killed in a delivery, nothing is lost, and a repeated one has the same key."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     inside, go_on = threading.Event(), threading.Event()
 
     def held() -> None:
-        """Hold the first letter before the server has said that it took it."""
+        """Hold the first mail before the server has said that it took it."""
         if not inside.is_set():
             inside.set()
             go_on.wait(HOLD)
@@ -102,7 +102,7 @@ def _let_the_claim_run_out() -> None:
 
 
 @pytest.mark.timeout(600)
-def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
+def test_messages_in_the_outbox_are_sent_when_the_worker_comes_back(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> None:
     from releases.models import InboxItem

@@ -1,4 +1,4 @@
-"""A watch outlives its sampler, its scheduler and the queue: rates and triggers go on from the last sample that was kept."""
+"""Monitoring outlives its worker, its scheduler and the queue: rates and triggers go on from the last measurement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.releases.metric_sources.pages import Page, Site, site
 
 INTERVAL = 4.0
 BAD = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.4",
-       "k": 4, "n": 5, "owed": True}  # fmt: skip
+       "k": 4, "n": 5, "required": True}  # fmt: skip
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_monitoring_goes_on_after_everything_was_killed_and_the_queue_emptied(
     try:
         running.redis.flushdb()
         first = [running.process("scheduler"), running.process("worker", "measurements")]
-        until("three samples", lambda: Measurement.objects.count() >= 3)
+        until("three measurements", lambda: Measurement.objects.count() >= 3)
         _kill(*first)
         running.redis.flushdb()
         kept = Measurement.objects.count()
@@ -74,10 +74,10 @@ def test_monitoring_goes_on_after_everything_was_killed_and_the_queue_emptied(
         until("three more", lambda: Measurement.objects.count() >= kept + 3)
     finally:
         running.end()
-    samples = list(Measurement.objects.order_by("due_at"))
-    assert len({sample.due_at for sample in samples}) == len(samples), "no place is filled twice"
-    results = [sample.values["error_rate"]["result"] for sample in samples]
-    assert results == ["no_data", *["failed"] * (len(samples) - 1)], "no rate was lost with the processes"
-    waits = [(b.due_at - a.due_at).total_seconds() for a, b in zip(samples, samples[1:], strict=False)]
-    assert all(wait == pytest.approx(INTERVAL, abs=0.01) for wait in waits[: kept - 1])
-    assert not Rollback.objects.exists(), "a run that has ended is not taken back"
+    measurements = list(Measurement.objects.order_by("due_at"))
+    assert len({one.due_at for one in measurements}) == len(measurements), "no place is filled twice"
+    results = [one.values["error_rate"]["result"] for one in measurements]
+    assert results == ["no_data", *["failed"] * (len(measurements) - 1)], "no rate was lost with the processes"
+    gaps = [(b.due_at - a.due_at).total_seconds() for a, b in zip(measurements, measurements[1:], strict=False)]
+    assert all(gap == pytest.approx(INTERVAL, abs=0.01) for gap in gaps[: kept - 1])
+    assert not Rollback.objects.exists(), "a deployment that has ended is not rolled back"

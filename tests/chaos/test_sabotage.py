@@ -55,7 +55,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "Deploy",
-        "who scheduled the run may verify it",
+        "the person who scheduled the deployment may verify it",
         "releases/operations/deployment/verify.py",
         "if deployment.was_started_by(account):",
         "if False:",

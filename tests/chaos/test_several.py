@@ -1,4 +1,4 @@
-"""Ringi on several machines, as network namespaces: one of them loses its network in the middle of its work."""
+"""Ringi on several machines, as network namespaces: one of them loses its network during its work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def network() -> Iterator[Network]:
 
 @pytest.mark.timeout(1500)
 def test_a_machine_that_loses_its_network_costs_nothing(network: Network, tmp_path: Path) -> None:
-    """In a run of its own on the hub, with servers of its own that the other machines reach."""
+    """In a process of its own on the hub, with servers of its own that the other machines reach."""
     case = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout_func_only=true"]
     case += ["tests/chaos/several_case.py"]
     servers = ["-m", "tests.chaos.open_servers", "exec", "--with-parent", "--throw-away"]

@@ -1,4 +1,5 @@
-"""A fault in each phase of a deployment and its rollback, again and again: three attempts at most, then a person goes on.
+"""A fault in each phase of a deployment and its rollback, again and again: three attempts at most, then a person
+decides.
 
 Real workers and a real scheduler; the fault is an assertion, a SIGKILL, or a machine that is out of memory.
 """
@@ -95,8 +96,8 @@ class Faulty:
 
 @pytest.fixture
 def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterator[Callable[[str], Faulty]]:
-    """Return a function: schedule a deployment in an environment for now: of a draft in development, with an approval in
-    production.
+    """Return a function: schedule a deployment in an environment for now: of a draft in development, with an approval
+    in production.
     """
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     made: list[Running] = []
@@ -133,7 +134,7 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
 
 
 def raised(world: World, faulty: Faulty) -> Any:
-    """Roll the deployment back, as a rehearsal, with everybody's word."""
+    """Roll the deployment back, as a rehearsal, with everybody's approval."""
     from releases.models import Rollback
 
     with world.acting_as("operator"):

@@ -1,4 +1,6 @@
-"""Eight processes write through the operation, roll back at random, and are killed at random: the ledger tells each change."""
+"""Eight processes write through the operation, roll back at random, and are killed at random: the ledger has each
+change.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ KILLS = int(os.environ.get("RINGI_TEST_KILLS", "32"))
 
 
 class Writers:
-    """The process that forks writers, and what those said."""
+    """The process that forks writers, and what those printed."""
 
     def __init__(self, database: str) -> None:
         self.process = subprocess.Popen(
@@ -44,7 +46,7 @@ class Writers:
             text=True,
         )
         self.pids: dict[int, int] = {}
-        self.acts: dict[int, list[str]] = {}
+        self.operations: dict[int, list[str]] = {}
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -55,7 +57,7 @@ class Writers:
             if kind == "pid":
                 self.pids[int(number)] = int(said)
             else:
-                self.acts.setdefault(int(number), []).append(said)
+                self.operations.setdefault(int(number), []).append(said)
 
     def begin(self, number: int) -> int:
         """Let another one write; return its number."""
@@ -66,13 +68,13 @@ class Writers:
 
     def kill(self, number: int, after: int, pause: float) -> None:
         """Kill one where it is, `pause` seconds after so many commits."""
-        until(f"commits of writer {number}", lambda: len(self.acts.get(number, ())) >= after, seconds=120)
+        until(f"commits of writer {number}", lambda: len(self.operations.get(number, ())) >= after, seconds=120)
         time.sleep(pause)
         os.kill(self.pids[number], signal.SIGKILL)
         until("its end", lambda: not Path(f"/proc/{self.pids[number]}").exists())
 
     def end(self) -> None:
-        """Kill all that are left and read what they said."""
+        """Kill all that are left and read what they printed."""
         for pid in self.pids.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -94,11 +96,11 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
                 at_work.append(writers.begin(kill + WRITERS))
     finally:
         writers.end()
-    said = [act for acts in writers.acts.values() for act in acts]
+    printed = [one for ids in writers.operations.values() for one in ids]
     name = conninfo_to_dict(database)["dbname"]
     root = psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True)
     with root:
-        # What a killed process had begun is over when its connection is.
+        # A killed process's transaction ends with its connection.
         root.execute(
             "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name LIKE 'writer-%'"
@@ -106,15 +108,17 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
         report = verify(root)
         assert report.finding is None, report.finding
         _rows_are_what_the_events_say(root)
-    acts = {str(event.operation_id) for event in Event.objects.filter(operation="test:write", kind="operation")}
+    operations = {str(event.operation_id) for event in Event.objects.filter(operation="test:write", kind="operation")}
     rows = {
-        str(act)
-        for act in Event.objects.filter(operation="test:write", kind="row").values_list("operation_id", flat=True)
+        str(one)
+        for one in Event.objects.filter(operation="test:write", kind="row").values_list("operation_id", flat=True)
     }
-    assert set(said) <= acts, "committed, and not in the ledger"
-    assert rows <= acts, "rows of an act that never was"
-    assert len(acts) - len(said) <= KILLS, "at most one act of each killed process was committed and not said"
-    assert len(said) >= KILLS * 3 and Event.objects.filter(operation="test:write", kind="refusal").exists()
+    assert set(printed) <= operations, "committed, and not in the ledger"
+    assert rows <= operations, "rows of an operation that never was"
+    assert len(operations) - len(printed) <= KILLS, (
+        "at most one operation of each killed process was committed and not printed"
+    )
+    assert len(printed) >= KILLS * 3 and Event.objects.filter(operation="test:write", kind="refusal").exists()
 
 
 def _rows_are_what_the_events_say(root: psycopg.Connection[Any]) -> None:
@@ -126,8 +130,8 @@ def _rows_are_what_the_events_say(root: psycopg.Connection[Any]) -> None:
             for row in cursor.execute("SELECT * FROM environments_changefreeze")
         }
     lives = lives_of("environments.ChangeFreeze")
-    told = {pk: life.states[-1].values for pk, life in lives.items() if not life.states[-1].gone}
-    assert told == there
+    folded = {pk: life.states[-1].values for pk, life in lives.items() if not life.states[-1].gone}
+    assert folded == there
     for life in lives.values():
         assert [state.gone for state in life.states[:-1]] == [False] * (len(life.states) - 1)
         assert life.states[0].complete

@@ -16,7 +16,7 @@ from typing import Any
 from config.development.embedded import ROOTS_FOLDER
 from config.development.processes import PROJECT, identity
 
-# What the run above sets for its own servers; the copy starts servers of its own.
+# Variables of the surrounding test's servers; the copy starts servers of its own.
 FOREIGN = ("DATABASE_", "REDIS_", "POSTGRES_", "RINGI_", "PYTEST_", "DJANGO_", "SECRET_KEY", "MAKE", "MFLAGS")
 
 
@@ -83,7 +83,7 @@ class Tree:
         return [note.parent for note in notes]
 
     def living(self) -> dict[int, str]:
-        """Return pid → command line of each process that belongs to this copy, whoever its parent is."""
+        """Return pid → command line of each process that belongs to this copy, whatever its parent."""
         marks = [f"{place}/".encode() for place in (self.folder, *self.tops())]
         found: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
@@ -120,7 +120,7 @@ def copied(folder: Path) -> Tree:
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (source := PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name)  # with its times: nothing is to be installed anew
+            shutil.copy2(source, folder / name)  # with its times, so that nothing is installed again
     for name in (".venv", ".uv"):
         if (PROJECT / name).exists():
             (folder / name).symlink_to(PROJECT / name)

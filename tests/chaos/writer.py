@@ -1,8 +1,9 @@
 """Writers of the test of killed writers: `python -m tests.chaos.writer` forks one for each number that it reads.
 
-A writer writes until it is killed: acts through the operation make, change and delete freezes, several at a time, some inside
-savepoints that are rolled back; some acts are refused or fail as a whole. It says `NUMBER pid PID` first, and
-`NUMBER act ID` after each commit. Forked, because starting Python and Django takes longer than all that it writes.
+A writer writes until it is killed: its operations make, change and delete freezes, several at a time, some inside
+savepoints that are rolled back; some operations are refused or fail as a whole. It prints `NUMBER pid PID` first, and
+`NUMBER operation ID` after each commit. Forked, because starting Python and Django takes longer than all that it
+writes.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import django
 
 
 class _Undone(Exception):
-    """A savepoint, or a whole act, that is rolled back on purpose."""
+    """A savepoint, or a whole operation, that is rolled back on purpose."""
 
 
 def say(*words: object) -> None:
-    """Write a line in one piece, whoever else writes beside."""
+    """Write a line in one piece beside other writers."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
@@ -87,7 +88,7 @@ def write(seed: int) -> None:
                         raise InvalidInput("not today")
             except (_Undone, InvalidInput):
                 continue
-            say(seed, "act", op.id)
+            say(seed, "operation", op.id)
 
 
 if __name__ == "__main__":

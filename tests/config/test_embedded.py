@@ -155,7 +155,7 @@ def test_kill_9_ends_command_and_servers_and_the_next_start_works(state: Path) -
     assert execute(state, "true").returncode == 0
 
 
-def test_a_server_that_outlived_its_run_is_ended_first(state: Path) -> None:
+def test_a_server_that_outlived_its_start_is_ended_first(state: Path) -> None:
     process, seen, pids = begin(state, sys.executable, "-c", PRINT + "; import signal; signal.pause()")
     postgres, valkey = pids
     os.kill(postgres, signal.SIGSTOP)  # it stays when its parent goes, as one in a long shutdown does
@@ -187,7 +187,7 @@ def test_a_process_number_that_is_now_anothers_is_left_alone(state: Path) -> Non
 
 
 @pytest.mark.usefixtures("no_servers_given")
-def test_a_second_run_in_the_same_folder_is_refused(state: Path) -> None:
+def test_a_second_start_in_the_same_folder_is_refused(state: Path) -> None:
     with embedded.running(state):
         ran = execute(state, "true")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)

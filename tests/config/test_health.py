@@ -1,4 +1,4 @@
-"""What probes, pages and monitoring are told of an unresponsive scheduler, queue or worker, by real processes."""
+"""Probes, pages and monitoring about an unresponsive scheduler, queue or worker, with real processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "ledger_signer", "
 
 @pytest.fixture(autouse=True)
 def monitored(settings: Any) -> Iterator[None]:
-    """Pages and probes look, each time anew; the queue is a database of this file's own."""
+    """Pages and probes look again each time; the queue is a database of this file's own."""
     settings.HEARTBEAT_TIMEOUT = 90.0
     settings.QUEUES = ["production"]
     url = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/8"
@@ -53,7 +53,7 @@ def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
     """Return a function: start a management command as a process of its own."""
     from tests.chaos.running import children, ended as has_ended
 
-    forget()  # what the template has to tell is as old as the template, and so is what nobody has signed
+    forget()  # pending notifications of the template are as old as the template, and so are its unsigned events
     sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
     started: list[Any] = []
     from urllib.parse import urlsplit
@@ -89,7 +89,7 @@ def until(look_: Callable[[], Any], seconds: float = 300.0) -> Any:
 
 
 def probe(address: str = "/health/work/") -> tuple[int, dict[str, Any]]:
-    """Ask as a probe does, and let nothing of an earlier answer be told."""
+    """Ask as a probe does, without cached parts of an earlier answer."""
     cache.clear()
     answer = Client().get(address)
     return answer.status_code, answer.json()
@@ -115,7 +115,7 @@ def test_a_scheduler_that_hangs_raises_the_alarm_everywhere_and_its_return_ends_
     assert 'data-unresponsive="scheduler"' not in browsers("auditor").get("/admin/").content.decode()
 
 
-def test_a_queue_without_a_worker_and_one_that_does_not_answer_are_told_apart(
+def test_a_queue_without_a_worker_differs_from_one_that_does_not_answer(
     start: Start, browsers: Callable[[str], Any], settings: Any
 ) -> None:
     from releases.liveness import record_heartbeat
@@ -132,12 +132,12 @@ def test_a_queue_without_a_worker_and_one_that_does_not_answer_are_told_apart(
     assert read_liveness().unresponsive() == [("workers", "production")]
     settings.RQ_QUEUES = {name: {**row, "URL": "redis://127.0.0.1:9/0"} for name, row in settings.RQ_QUEUES.items()}
     assert read_liveness().unresponsive() == [("queue", "")]
-    status, told = probe()
-    assert (status, told["queue"], told["scheduler"]) == (503, False, True)
+    status, parts = probe()
+    assert (status, parts["queue"], parts["scheduler"]) == (503, False, True)
     assert 'data-unresponsive="queue"' in browsers("auditor").get("/admin/").content.decode()
 
 
-def test_an_emptied_queue_is_no_alarm_once_its_workers_have_said_that_they_live(start: Start, settings: Any) -> None:
+def test_an_emptied_queue_is_no_alarm_after_heartbeats_of_its_workers(start: Start, settings: Any) -> None:
     from releases.liveness import listeners, record_heartbeat
 
     record_heartbeat("scheduler")
@@ -166,7 +166,7 @@ def test_the_page_of_the_queues_calls_nothing_that_a_job_names(
         assert "this" not in sys.modules
 
 
-def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
+def test_an_unsigned_ledger_raises_the_alarm_until_it_is_signed(
     database: str, browsers: Callable[[str], Any], settings: Any, tmp_path: Path
 ) -> None:
     from releases.liveness import record_heartbeat
@@ -188,8 +188,8 @@ def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
     assert probe()[1]["ledger_signer"] is True
 
 
-def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: str, settings: Any) -> None:
-    """What was done in making the people waits to be told, and nobody tells it."""
+def test_untaken_work_is_found_although_a_worker_is_there(database: str, settings: Any) -> None:
+    """Making the people leaves notifications to be sent, and no worker sends them."""
     from audit.models import Outbox
 
     assert Outbox.objects.filter(sent_at=None).exists()
@@ -199,7 +199,7 @@ def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: s
     assert ("workers", "notifications") in read_liveness().unresponsive()
 
 
-def test_the_figures_are_for_who_has_the_token(database: str, settings: Any, tmp_path: Path) -> None:
+def test_metrics_need_the_token(database: str, settings: Any, tmp_path: Path) -> None:
     forget()
     sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
     assert Client().get("/metrics").status_code == 404, "no token, no page"
@@ -208,7 +208,7 @@ def test_the_figures_are_for_who_has_the_token(database: str, settings: Any, tmp
     assert Client().get("/metrics", headers={"authorization": "Bearer another"}).status_code == 401
     answer = Client().get("/metrics", headers={"authorization": "Bearer a-word-for-prometheus"})
     families = {family.name: family for family in text_string_to_metric_families(answer.content.decode())}
-    unresponsive = {tuple(sample.labels.values()) for sample in families["ringi_unresponsive"].samples}
+    unresponsive = {tuple(one.labels.values()) for one in families["ringi_unresponsive"].samples}
     assert unresponsive == {("scheduler", ""), ("workers", "production")}
     assert families["ringi_queue_up"].samples[0].value == 1
     assert families["ringi_queue_workers"].samples[0].labels == {"queue": "production"}
@@ -220,7 +220,7 @@ def test_the_figures_are_for_who_has_the_token(database: str, settings: Any, tmp
     assert "ringi_scheduler_heartbeat_age_seconds" in answer.content.decode()
 
 
-def test_visitors_are_told_nothing_by_name(database: str) -> None:
+def test_visitors_get_no_names(database: str) -> None:
     assert set(probe()[1]) == set(WELL) and "production" not in Client().get("/health/work/").content.decode()
     with translation.override("ja"):
         assert "data-unresponsive" not in Client().get("/account/login/").content.decode()
@@ -233,13 +233,13 @@ def test_a_probe_needs_neither_a_name_nor_tls(database: str, settings: Any) -> N
     assert Client().get("/account/login/", headers={"host": "10.1.2.3"}).status_code == 400, "pages do"
 
 
-def test_a_database_that_takes_no_writes_is_told_as_such(database: str, settings: Any) -> None:
+def test_a_read_only_database_is_reported_as_such(database: str, settings: Any) -> None:
     settings.METRICS_TOKEN = "a-word-for-prometheus"
     people, asked = Client(raise_request_exception=False), {"authorization": "Bearer a-word-for-prometheus"}
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
-    status, told = probe("/health/")
-    assert (status, told["database"], told["reason"], told["queue"]) == (503, False, "database_read_only", True)
+    status, parts = probe("/health/")
+    assert (status, parts["database"], parts["reason"], parts["queue"]) == (503, False, "database_read_only", True)
     assert "ringi_up 0.0" in people.get("/metrics", headers=asked).content.decode()
     for language, words in (("en", "cannot use its database"), ("ja", "データベースを利用できません")):
         people.cookies["django_language"] = language
@@ -247,13 +247,15 @@ def test_a_database_that_takes_no_writes_is_told_as_such(database: str, settings
         assert answer.status_code == 503 and words in answer.content.decode()
 
 
-def test_a_database_that_is_down_is_told_as_such(database: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_down_is_reported_as_such(
+    database: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.METRICS_TOKEN = "a-word-for-prometheus"
     people, asked = Client(raise_request_exception=False), {"authorization": "Bearer a-word-for-prometheus"}
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
-    status, told = probe("/health/")
-    assert (status, told["database"], told["reason"]) == (503, False, "database_down")
+    status, parts = probe("/health/")
+    assert (status, parts["database"], parts["reason"]) == (503, False, "database_down")
     answer = people.get("/metrics", headers=asked)
     assert answer.status_code == 200 and "ringi_up 0.0" in answer.content.decode()
     people.cookies["sessionid"] = "of somebody who was signed in"

@@ -1,4 +1,4 @@
-"""Lines of the log as JSON: one id per request, the same in the ledger, and the run on what a worker logs."""
+"""Lines of the log as JSON: one id per request, the same in the ledger, and the deployment on what a worker logs."""
 
 from __future__ import annotations
 

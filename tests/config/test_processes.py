@@ -85,7 +85,7 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> float:
     return time.monotonic() - began
 
 
-def test_a_killed_process_is_started_anew_within_half_a_second(supervise: Callable[..., Running]) -> None:
+def test_a_killed_process_is_restarted_within_half_a_second(supervise: Callable[..., Running]) -> None:
     running = supervise({"name": "worker-production", "argv": WAITS}, {"name": "other", "argv": WAITS})
     first, other = running.pid("worker-production"), running.pid("other")
     time.sleep(processes.QUICK_SECONDS + 0.1)  # a process that lived this long is no failing one
@@ -155,7 +155,7 @@ def test_kill_9_of_the_supervisor_ends_all(supervise: Callable[..., Running]) ->
     until(lambda: not any(processes.identity(pid) for pid in pids))
 
 
-def test_one_left_by_an_earlier_run_is_ended_first(supervise: Callable[..., Running], tmp_path: Path) -> None:
+def test_a_process_left_by_an_earlier_start_is_ended_first(supervise: Callable[..., Running], tmp_path: Path) -> None:
     left = subprocess.Popen(WAITS)
     processes.record(tmp_path / "run" / "web.json", left.pid)
     running = supervise({"name": "web", "argv": WAITS})
@@ -211,7 +211,7 @@ def test_the_web_server_answers_on_the_socket_that_was_bound_before_it_started(
         number = bound.fileno()
         row = {"name": "web", "argv": (sys.executable, "-c", serve, str(number)), "files": (number,)}
         running = supervise(row, pass_fds=(number,))
-        for _ in range(2):  # also after a restart: nobody took the port meanwhile
+        for _ in range(2):  # also after a restart: no other process took the port meanwhile
             with socket.create_connection(bound.getsockname(), timeout=10) as client:
                 pid = int(client.recv(20))
             os.kill(pid, signal.SIGKILL)

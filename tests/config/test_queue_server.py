@@ -29,7 +29,7 @@ PLACE = "redis+sentinel://:p%40ss%2Fw%3Ard@127.0.0.1:{}/queues/3"
 
 @dataclass
 class Site:
-    """A master, its replica, and a sentinel that watches both."""
+    """A master, its replica, and a sentinel that monitors both."""
 
     folder: Path
     program: Path
@@ -123,7 +123,7 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     until(lambda: site.master() == site.ports["second"])
     second = redis.Redis(port=site.ports["second"], password=PASSWORD, db=3)
     until(lambda: second.role()[0] == b"master")
-    # The same clients, in the same process: nothing is started anew.
+    # The same clients, in the same process: nothing is restarted.
     until(queue_answers)
     dispatch.wake("measurements", "monitor", monitoring_id=2, due=1797350400000000)
     assert second.llen("rq:queue:measurements") == 2

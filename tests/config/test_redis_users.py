@@ -1,4 +1,6 @@
-"""The documented Redis, as a real server: TLS alone, the web's user may enqueue, the worker's may take, nobody else anything."""
+"""The documented Redis, as a real server: TLS alone, the web's user may enqueue, the worker's may take, and no other
+user anything.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,7 @@ def test_the_web_may_enqueue_and_the_worker_may_take(
     assert SEEN == ["ours"]
 
 
-def test_neither_may_more_and_nobody_else_anything(server: Server) -> None:
+def test_neither_may_more_and_no_other_user_anything(server: Server) -> None:
     web, worker = server.client("ringi_web", "web-1"), server.client("ringi_worker", "worker-1")
     every = (("flushall",), ("config", "get", "*"), ("eval", "return 1", "0"), ("acl", "list"), ("keys", "*"),
              ("publish", "rq:pubsub:x", "x"), ("shutdown",), ("replicaof", "127.0.0.1", "1"))  # fmt: skip

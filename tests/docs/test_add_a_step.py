@@ -69,7 +69,7 @@ def steps(tmp_path: Path) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def known(steps: ModuleType) -> StepType:
-    """The new kind, found by its name."""
+    """The new step type, found by its name."""
     found: StepType = steps.by_name("clear_cache")
     return found
 
@@ -98,11 +98,11 @@ def context(tmp_path: Path) -> StepContext:
     )
 
 
-def test_the_page_registers_the_kind_beside_the_others(steps: ModuleType) -> None:
+def test_the_page_registers_the_type_beside_the_others(steps: ModuleType) -> None:
     from releases.step_types import STEP_TYPES
 
-    names = [kind.name for kind in steps.STEP_TYPES]
-    assert names == [*(kind.name for kind in STEP_TYPES), "clear_cache"]
+    names = [step_type.name for step_type in steps.STEP_TYPES]
+    assert names == [*(step_type.name for step_type in STEP_TYPES), "clear_cache"]
 
 
 def test_it_makes_its_effect_once_and_finds_it_again(known: StepType, context: StepContext) -> None:
@@ -117,7 +117,7 @@ def test_it_makes_its_effect_once_and_finds_it_again(known: StepType, context: S
     assert len(journal_lines(context.target, key=context.key)) == 1
 
 
-def test_a_lower_epoch_is_fenced(known: StepType, context: StepContext) -> None:
+def test_a_lower_fencing_token_is_fenced(known: StepType, context: StepContext) -> None:
     with holding(replace(context, fencing_token=5)):
         pass
     with pytest.raises(Fenced):

@@ -1,4 +1,4 @@
-"""The set-ups of the pages for administrators and of compose.yaml name what there is: variables, commands, roles, secrets."""
+"""The set-ups in the administrators' pages and compose.yaml name existing variables, commands, roles and secrets."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_no_secret_stands_in_the_file_and_each_that_is_used_is_one_of_the_list(c
     assert not re.search(r"://[^/\s]*:[^/\s]*@", FILE.read_text(encoding="utf-8"))
 
 
-def test_what_it_waits_for_and_mounts_is_there(compose: dict[str, Any], ours: dict[str, Any]) -> None:
+def test_dependencies_and_mounts_are_there(compose: dict[str, Any], ours: dict[str, Any]) -> None:
     for one in ours.values():
         assert set(one["depends_on"]) <= set(compose["services"])
         for volume in one.get("volumes", ()):

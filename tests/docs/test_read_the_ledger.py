@@ -1,4 +1,4 @@
-"""What docs/how-to/read-the-ledger.md tells auditors to run finds what it says."""
+"""The script of docs/how-to/read-the-ledger.md finds what the page says."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGE = ROOT / "docs" / "how-to" / "read-the-ledger.md"
 def test_the_script_finds_every_refusal(
     world: Any, database: str, browsers: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    """By an operation, on the page of a verb, by a tick that was not offered, over the API and at the sign-in."""
+    """By an operation, on the page of an operation, by a tick that was not offered, over the API and at the sign-in."""
     release = world.planned()
     with acting(COMMAND), pytest.raises(NotPermitted), operation("test:refuse"):
         raise NotPermitted("Not you.")
@@ -49,13 +49,15 @@ def test_the_script_finds_every_refusal(
     with psycopg.connect(database, autocommit=True) as own:
         export.write_text("".join(lines(own)), encoding="utf-8")
     (script,) = re.findall(r"python3 - ledger\.jsonl <<'END'\n(.*?)END\n", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-", str(export)], input=script, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     numbers = [
         str(number)
         for number in refused.order_by("ledger_entry__number").values_list("ledger_entry__number", flat=True)
     ]
-    assert [line.split()[0] for line in told] == numbers
+    assert [line.split()[0] for line in printed] == numbers
     assert len(numbers) >= 5
-    assert len(told) == len(browsers("auditor").get(reverse("timeline"), {"outcome": "refused"}).context["happenings"])
+    assert len(printed) == len(
+        browsers("auditor").get(reverse("timeline"), {"outcome": "refused"}).context["happenings"]
+    )

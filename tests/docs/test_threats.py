@@ -1,4 +1,4 @@
-"""The table of threats is whole: each line has its tests, and nobody who could try something is left out."""
+"""The table of threats is complete: each line has its tests, and each possible attacker is in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_each_line_names_tests_that_there_are() -> None:
             assert re.search(rf"^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.M), test
 
 
-def test_nobody_who_could_try_something_is_left_out() -> None:
+def test_every_possible_attacker_is_in_the_table() -> None:
     who = {threat.who for threat in listed()}
     assert {ALSO[role] for role, _label in ROLE_CHOICES} <= who
     assert {"worker", "application", "ledger signer", "owner", "whoever holds Redis"} <= who

@@ -1,4 +1,4 @@
-"""Giving and taking roles in tests, by the same actions as everybody."""
+"""Granting and revoking roles in tests, by the same operations as in the product."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def newcomer(database: str) -> Callable[..., Account]:
 
 @pytest.fixture(autouse=True)
 def english() -> Iterator[None]:
-    """Speak English, whatever the installation's language is."""
+    """Use English, whatever the installation's language is."""
     with translation.override("en"):
         yield

@@ -1,4 +1,4 @@
-"""May he? Levels and verbs as the design writes them; scope is a pair; nothing outlives its grant."""
+"""Permission checks: levels and permissions as the design writes them; scope is a pair; nothing outlives its grant."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ WRITTEN = {
     "none": "",
 }
 ADDED = {
-    "full": "resolve",  # in lower tiers nobody else could end a failed run
-    "operate": "request resolve register_version",  # a run is requested before it is scheduled; adopting measures the target
+    "full": "resolve",  # in lower tiers no other role could end a failed deployment
+    "operate": "request resolve register_version",  # a deployment is requested before it is scheduled; registering a version measures the target
     "ci_automatic": "schedule",  # for now only, which is what a start is
 }
 MAY_READ_ONLY = {"auditor": {"read", "audit"}}
@@ -42,7 +42,7 @@ def environments() -> dict[str, Environment]:
     return {row.slug: row for row in Environment.objects.all()}
 
 
-def test_each_level_holds_the_verbs_that_the_design_names() -> None:
+def test_each_level_holds_the_permissions_that_the_design_names() -> None:
     assert set(LEVELS) == set(WRITTEN)
     for level, verbs in WRITTEN.items():
         assert LEVELS[level] == set(verbs.split()) | set(ADDED.get(level, "").split()), level
@@ -88,7 +88,7 @@ def test_looking_is_never_deciding(people: dict[str, Any]) -> None:
             assert not access.may(people["outsider"], verb, environment), verb
 
 
-def test_unknown_verbs_roles_and_visitors_are_denied(people: dict[str, Any]) -> None:
+def test_unknown_permissions_roles_and_visitors_are_denied(people: dict[str, Any]) -> None:
     assert not access.may(people["operator"], "start"), "a verb of environments needs its environment"
     assert not access.may(None, "read")
     assert not access.may(Account(username="unsaved"), "read")
@@ -150,7 +150,7 @@ def test_a_grant_that_waits_for_the_second_person_counts_for_nothing(
     assert people["outsider"] not in access.holders("committee")
 
 
-def test_a_closed_account_may_nothing(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_a_deactivated_account_may_nothing(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting(COMMAND), operation("test:close", (Account, people["operator"].pk)) as op:
         op.get(Account).is_active = False
     closed = Account.objects.get(pk=people["operator"].pk)
@@ -180,7 +180,7 @@ def test_has_perm_agrees(people: dict[str, Any]) -> None:
         assert not account.is_superuser
 
 
-def test_nobody_becomes_a_superuser(people: dict[str, Any]) -> None:
+def test_no_account_becomes_a_superuser(people: dict[str, Any]) -> None:
     from django.db import IntegrityError
 
     with acting(COMMAND), pytest.raises(IntegrityError, match="account_no_superuser"):
@@ -190,14 +190,14 @@ def test_nobody_becomes_a_superuser(people: dict[str, Any]) -> None:
 
 def test_a_key_of_no_permission_is_a_mistake_and_no_denial(people: dict[str, Account]) -> None:
     """A misspelt key would otherwise deny everybody, and no test of a denial would see it."""
-    with pytest.raises(LookupError, match="settle"):
-        access.may(people["operator"], "settle", environments()["production"])
+    with pytest.raises(LookupError, match="no_permission"):
+        access.may(people["operator"], "no_permission", environments()["production"])
     with pytest.raises(LookupError):
-        access.may(people["operator"], "settle")
+        access.may(people["operator"], "no_permission")
     with pytest.raises(LookupError):
-        read_rights(people["operator"]).may("settle")
+        read_rights(people["operator"]).may("no_permission")
     with pytest.raises(LookupError):
-        access.holders("operator", right="settle")
+        access.holders("operator", right="no_permission")
     with pytest.raises(LookupError):
-        access.roles_by_person(right="settle")
+        access.roles_by_person(right="no_permission")
     assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())

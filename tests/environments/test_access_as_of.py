@@ -16,7 +16,7 @@ from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
 
 
 def answers(people: dict[str, Any]) -> dict[tuple[str, str, int | None], bool]:
-    """What `environments.access` says now, of everyone, every verb and every environment."""
+    """What `environments.access` says now, of everyone, every permission and every environment."""
     verbs = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
     return {
         (name, verb, where.pk if where else None): access.may(account, verb, where)
@@ -27,7 +27,7 @@ def answers(people: dict[str, Any]) -> dict[tuple[str, str, int | None], bool]:
 
 
 def test_the_past_is_answered_as_it_was(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """Before a grant, while it waits, while it holds, after it was withdrawn; and after an account was closed."""
+    """Before a grant, while it waits, while it holds, after it was revoked; and after an account was deactivated."""
     from environments.operations.account.deactivate import deactivate
 
     moments = []

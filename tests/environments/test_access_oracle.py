@@ -104,7 +104,7 @@ def test_a_lookalike_of_a_role_is_no_role(newcomer: Callable[..., Account]) -> N
 
 
 def test_names_of_accounts_have_no_lookalike(newcomer: Callable[..., Account]) -> None:
-    """Case 12: the database agrees, also for who writes past the action."""
+    """Case 12: the database agrees, also for a write past the operation."""
     newcomer("sato")
     with acting(COMMAND), pytest.raises(AlreadyExists, match="already another account") as refused:
         with operation("test:twin") as op:

@@ -16,7 +16,7 @@ from environments.actors import SIGNED_AT, ActorMiddleware, person
 
 
 def seen_by(account: Any, session: dict[str, Any]) -> Actor | None:
-    """Return who acts inside a request of an account."""
+    """Return the actor inside a request of an account."""
     found: list[Actor | None] = []
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -33,7 +33,7 @@ def seen_by(account: Any, session: dict[str, Any]) -> Actor | None:
     return found[0]
 
 
-def test_an_account_acts_with_its_roles_and_address(people: dict[str, Any]) -> None:
+def test_the_actor_has_the_account_s_roles_and_address(people: dict[str, Any]) -> None:
     actor = seen_by(people["author_on_committee"], {})
     assert actor is not None
     assert (actor.account_id, actor.kind, actor.channel) == (people["author_on_committee"].pk, "person", "admin")
@@ -67,7 +67,7 @@ def test_a_visitor_is_nobody(people: dict[str, Any]) -> None:
     assert seen_by(AnonymousUser(), {}) is None
 
 
-def test_after_the_request_nobody_acts(people: dict[str, Any]) -> None:
+def test_after_the_request_there_is_no_actor(people: dict[str, Any]) -> None:
     import pytest
 
     seen_by(people["manager"], {})

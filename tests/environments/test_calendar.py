@@ -15,6 +15,7 @@ from environments.calendar import (
     Freeze,
     Window,
     WindowRule,
+    explain,
     holidays_on,
     instant,
     latest_safe_start,
@@ -23,7 +24,6 @@ from environments.calendar import (
     next_opening,
     print_time,
     rule_fault,
-    sentence,
     windows,
     working_days_after,
 )
@@ -159,7 +159,7 @@ def test_what_is_wrong_with_a_rule_is_said_truly(text: str, said: str) -> None:
         assert said in rule_fault(text) and bool(said) == bool(rule_fault(text))
 
 
-def test_inside_a_window_a_regular_run_may_start_until_it_closes() -> None:
+def test_inside_a_window_a_regular_deployment_may_start_until_it_closes() -> None:
     answer = next_opening([TOKYO], [], [], _utc(2026, 12, 15, 17))
     assert (answer.open, answer.until) == (True, _utc(2026, 12, 15, 20))
     assert answer.next_start == _utc(2027, 1, 19, 16)
@@ -169,7 +169,7 @@ def test_inside_a_window_a_regular_run_may_start_until_it_closes() -> None:
 def test_outside_it_is_closed_with_the_next_window_named() -> None:
     answer = next_opening([TOKYO], [], [], _utc(2026, 12, 15, 20))
     assert (answer.open, answer.next_start, answer.next_end) == (False, _utc(2027, 1, 19, 16), _utc(2027, 1, 19, 20))
-    assert sentence(answer, "Asia/Tokyo") == (
+    assert explain(answer, "Asia/Tokyo") == (
         "The time is outside every change window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) JST (regular)."
     )
 
@@ -198,7 +198,7 @@ def test_a_window_that_is_frozen_as_a_whole_is_passed_over() -> None:
     assert next_opening([TOKYO], [], [freeze], _utc(2026, 12, 5)).next_start == _utc(2027, 1, 19, 16)
 
 
-def test_an_emergency_passes_windows_and_freezes_but_no_absolute_one() -> None:
+def test_an_emergency_passes_windows_and_freezes_but_no_full_one() -> None:
     soft, hard = (
         Freeze(_window(_utc(2026, 12, 1), 5)),
         Freeze(_window(_utc(2026, 12, 1, 5), 5, "audit"), absolute=True),
@@ -268,7 +268,7 @@ def test_milestones_of_an_emergency_are_hours() -> None:
     }
 
 
-def test_public_and_company_holidays_are_named() -> None:
+def test_public_and_entered_holidays_are_named() -> None:
     assert holidays_on(date(2026, 11, 23)) == ["勤労感謝の日"]
     assert holidays_on(date(2026, 11, 23), language="en") == ["Labor Thanksgiving Day"]
     assert holidays_on(date(2026, 12, 16)) == []

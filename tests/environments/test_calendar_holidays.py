@@ -16,10 +16,10 @@ from environments.calendar import (
     Window,
     WindowRule,
     country_fault,
+    explain,
     is_working_day,
     next_opening,
     occurrences,
-    sentence,
     windows,
     windows_between,
 )
@@ -143,13 +143,13 @@ def test_closed_says_why_until_when_and_what_is_next_in_the_readers_words_and_th
     freeze = Freeze(_extra(date(2026, 12, 1), "Year end", 24 * 20), reason="closing of accounts")
     rule = WindowRule("Regular", "FREQ=MONTHLY;BYDAY=3WE", "Asia/Tokyo", time(1), 4 * HOUR)
     at = datetime(2026, 12, 5, tzinfo=UTC)
-    said = sentence(next_opening([rule], [], [freeze], at, zone="America/New_York"), "America/New_York")
+    said = explain(next_opening([rule], [], [freeze], at, zone="America/New_York"), "America/New_York")
     assert said == (
         "The change freeze “Year end” stops deployments until Sun 20 Dec 2026 11:00 EST (closing of accounts). "
         "Next window: Tue 19 Jan 2027 11:00 EST (Regular)."
     )
     with translation.override("ja"):
-        japanese = sentence(next_opening([rule], [], [freeze], at, zone="Asia/Tokyo"), "Asia/Tokyo")
+        japanese = explain(next_opening([rule], [], [freeze], at, zone="Asia/Tokyo"), "Asia/Tokyo")
     assert "2026/12/21（月）01:00（日曜深夜）JST" in japanese and "2027/01/20（水）01:00（火曜深夜）JST" in japanese
     assert "Closed" not in japanese and "Next" not in japanese
 
@@ -163,13 +163,13 @@ def test_a_window_that_a_freeze_passes_over_is_named() -> None:
         "“Regular” on Wed 16 Dec 2026 01:00 (late Tuesday night) JST is closed by the change freeze “Year end”"
         in answer.reason
     )
-    assert "20 Jan 2027" in sentence(answer, "Asia/Tokyo")
+    assert "20 Jan 2027" in explain(answer, "Asia/Tokyo")
 
 
-def test_an_absolute_freeze_tells_an_emergency_from_when_it_is_possible() -> None:
+def test_a_full_freeze_names_when_an_emergency_is_possible() -> None:
     hard = Freeze(_extra(date(2026, 12, 10), "Audit"), absolute=True, reason="on site")
     answer = next_opening([], [], [hard], hard.window.start, emergency=True, zone="Asia/Tokyo")
-    assert sentence(answer, "Asia/Tokyo") == (
+    assert explain(answer, "Asia/Tokyo") == (
         "The full freeze “Audit” stops emergencies too (on site). "
         "Deployments are possible again from Thu 10 Dec 2026 05:00 JST."
     )

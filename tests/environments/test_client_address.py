@@ -1,4 +1,4 @@
-"""Behind proxies, the address that is kept and counted is the client's, and nobody chooses his own."""
+"""Behind proxies the recorded and counted address is the client's, which a client cannot choose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import PASSWORD
     ("header", "proxies", "found"),
     [
         ("198.51.100.7", 1, "198.51.100.7"),
-        ("203.0.113.9, 198.51.100.7", 1, "198.51.100.7"),  # the first was written by the client himself
+        ("203.0.113.9, 198.51.100.7", 1, "198.51.100.7"),  # the client wrote the first one
         ("203.0.113.9, 198.51.100.7, 10.0.0.1", 2, "198.51.100.7"),
         ("2001:DB8::1", 1, "2001:db8::1"),
         ("198.51.100.7", 2, ""),
@@ -39,7 +39,7 @@ def test_a_sign_in_is_kept_with_it(people: dict[str, Any], settings: Any, proxie
     assert event["request"]["address"] == kept
 
 
-def test_who_tries_passwords_locks_his_own_address_and_no_one_elses(people: dict[str, Any], settings: Any) -> None:
+def test_trying_passwords_locks_the_own_address_and_no_other(people: dict[str, Any], settings: Any) -> None:
     settings.PROXY_COUNT = 1
     settings.ACCOUNT_RATE_LIMITS = {"login": "1000/m/ip", "login_failed": "1000/m/ip"}
 

@@ -66,13 +66,13 @@ def test_service_accounts_and_unknown_names_do_not_sign_in(people: dict[str, Any
     ["signup/", "email/", "confirm-email/", "confirm-email/x/", "password/set/", "password/reset/",
      "password/reset/done/", "password/reset/key/1-x/", "password/reset/key/done/", "login/code/confirm/"],
 )  # fmt: skip
-def test_ways_in_that_nobody_has_are_closed(people: dict[str, Any], browsers: Any, address: str) -> None:
+def test_unused_ways_to_sign_in_are_closed(people: dict[str, Any], browsers: Any, address: str) -> None:
     for client in (Client(), browsers("outsider")):
         assert client.get(f"/account/{address}").status_code == 404
         assert client.post(f"/account/{address}", {"email": "a@b.example"}).status_code == 404
 
 
-def test_failures_of_others_behind_the_same_address_lock_nobody_out(people: dict[str, Any]) -> None:
+def test_failures_of_others_behind_the_same_address_lock_no_one_out(people: dict[str, Any]) -> None:
     here = Client(REMOTE_ADDR="10.0.0.1")
     for number in range(70):
         assert tried(here, f"guess-{number}", "wrong-password").status_code == 200
@@ -82,7 +82,7 @@ def test_failures_of_others_behind_the_same_address_lock_nobody_out(people: dict
     assert tried(Client(REMOTE_ADDR="10.0.0.1"), "operator", PASSWORD).status_code == 302
 
 
-def test_nobody_locks_another_person_out_and_the_lock_holds_in_every_process(people: dict[str, Any]) -> None:
+def test_one_person_does_not_lock_another_out_and_the_lock_holds_in_every_process(people: dict[str, Any]) -> None:
     stranger = Client(REMOTE_ADDR="10.0.0.66")
     for _try in range(12):
         tried(stranger, "operator", "wrong-password")
@@ -91,7 +91,7 @@ def test_nobody_locks_another_person_out_and_the_lock_holds_in_every_process(peo
     assert tried(Client(REMOTE_ADDR="10.0.0.66"), "operator", PASSWORD).status_code == 429
 
 
-def test_whoever_signs_stays_signed_in_when_the_stored_form_of_their_password_is_renewed(
+def test_a_signer_stays_signed_in_when_the_stored_form_of_their_password_is_renewed(
     browsers: Callable[[str], Any], people: dict[str, Any], settings: Any
 ) -> None:
     """As after an upgrade of Django, which asks for more rounds."""

@@ -95,7 +95,7 @@ def test_a_recovery_code_opens_once(people: dict[str, Any]) -> None:
     assert used.exists(), "using one up is written down, although nobody is signed in yet"
 
 
-def test_a_replaced_identity_proof_is_kept_with_its_kind(people: dict[str, Any]) -> None:
+def test_a_replaced_identity_proof_is_kept_with_its_type(people: dict[str, Any]) -> None:
     """Signing with the app: the signature's method says so."""
     client = signed_in("outsider")
     secret = set_up(client)
@@ -124,7 +124,7 @@ def test_an_environment_that_asks_for_a_factor_takes_no_password_alone(
                 require_factor(production)
 
 
-def test_a_second_factor_is_demanded_by_who_has_one(acting_as: Callable[..., Any], production: Environment) -> None:
+def test_only_a_person_with_a_second_factor_demands_one(acting_as: Callable[..., Any], production: Environment) -> None:
     with acting_as("manager"), pytest.raises(NotPermitted):
         require_two_factor(production.pk, demanded=True, reason="x")
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
@@ -143,7 +143,7 @@ def test_a_second_factor_is_demanded_by_who_has_one(acting_as: Callable[..., Any
     assert Environment.objects.get(pk=production.pk).requires_two_factor
 
 
-def test_the_verb_leads_to_the_factor_and_is_done_at_once(
+def test_the_operation_leads_to_the_factor_and_is_done_at_once(
     people: dict[str, Any], browsers: Callable[[str], Any], production: Environment
 ) -> None:
     """From the button over the code to the operation, as a person goes."""
@@ -160,7 +160,7 @@ def test_the_verb_leads_to_the_factor_and_is_done_at_once(
     assert b'totp"' in bytes(event.bytes)
 
 
-def test_a_person_comes_to_his_pages_from_the_menu(people: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_a_person_comes_to_their_pages_from_the_menu(people: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("developer")
     assert 'href="/account/mfa/"' in client.get("/admin/").content.decode()
     html = client.get("/account/mfa/").content.decode()
@@ -179,13 +179,13 @@ def test_giving_a_role_there_needs_the_factor_too(
     with acting_as("developer"):
         asked = request(role="tester", environment_id=production.pk, hours=1, reason="INC-7")
     with acting_as("second_administrator"):
-        for act in (
+        for attempt in (
             lambda: request_role(people["outsider"].pk, role="tester", reason="x", environment_id=production.pk),
             lambda: request_role(people["outsider"].pk, role="tester", reason="x"),
             lambda: confirm(grant.pk),
             lambda: approve(asked.pk),
         ):
             with pytest.raises(SecondFactorRequired):
-                act()
+                attempt()
         request_role(people["outsider"].pk, role="tester", reason="x", environment_id=staging.pk)
         revoke(grant.pk, reason="not needed")

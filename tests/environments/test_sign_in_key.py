@@ -88,7 +88,7 @@ def add_key(page: Page) -> None:
 
 
 def by_key(page: Page, name: str) -> None:
-    """Sign in anew, with password and key; what was proved for the key's page is gone."""
+    """Sign in again, with password and key; the proof for the key's page is gone."""
     page.context.clear_cookies()
     sign_in(page, name)
     assert "/account/mfa/authenticate/" in page.url, "the password alone is not enough"

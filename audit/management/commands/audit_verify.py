@@ -1,4 +1,4 @@
-"""`manage.py audit_verify`: verifies the ledger and its triggers; ends with 0 holds, 1 broken, 2 can't tell."""
+"""`manage.py audit_verify`: verifies the ledger and its triggers; ends with 0 holds, 1 broken, 2 inconclusive."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from audit.ledger.note import BadNote, notes_of
 
 
 class Command(BaseCommand):
-    """Verify bytes, links, head and checkpoints; name the first bad number, and what no trigger watches."""
+    """Verify bytes, links, head and checkpoints; name the first bad number, and tables without a trigger."""
 
     help = "Verify the ledger: exit status 0 holds, 1 broken (first bad number, missing trigger), 2 can't tell."
 

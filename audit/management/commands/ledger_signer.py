@@ -1,4 +1,4 @@
-"""`manage.py ledger_signer`: signs a checkpoint within seconds of a change, until it is told to stop."""
+"""`manage.py ledger_signer`: signs a checkpoint within seconds of a change, until a signal ends it."""
 
 import fcntl
 import signal
@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
-from audit.ledger.delivery import Delivery, Rounds
+from audit.ledger.delivery import Delivery, DeliveryThread
 from audit.ledger.resumption import Offer, offered, resume, write_refusal
 from audit.private_files import as_its_folder, make_folder
 from audit.schema import require_own_schema
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     """Sign the ledger's growth; refuse, and end with 1, what contradicts the ledger signer's own memory."""
 
     help = "Sign a checkpoint of the ledger within seconds of each change, and carry it to the addresses."
-    # They would load every page of the admin; `manage.py check` is for them.
+    # Django's checks would load every page of the admin; `manage.py check` does them.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Look every few seconds; SIGTERM and SIGINT end the loop after the present round."""
+        """Sign every few seconds; SIGTERM and SIGINT end the loop after the present round."""
         with suppress(OperationalError):  # it waits for a database that is down
             require_own_schema()
         ended = threading.Event()
@@ -57,7 +57,7 @@ class Command(BaseCommand):
                 if options["once"]:
                     self._once(signer)
                     return
-                with Rounds(Delivery(signer), options["interval"], self.stderr.write):
+                with DeliveryThread(Delivery(signer), options["interval"], self.stderr.write):
                     while not ended.is_set():
                         self._round(signer)
                         ended.wait(options["interval"])
@@ -67,7 +67,9 @@ class Command(BaseCommand):
     @staticmethod
     @contextmanager
     def _alone(seconds: float) -> Iterator[None]:
-        """Hold the folder, waiting for so long: two ledger signers with one memory could sign two statements about one size."""
+        """Lock the folder, waiting for so long: two ledger signers with one memory could sign two statements about one
+        size.
+        """
         last = time.monotonic() + seconds
         folder = Path(settings.STATE_DIR) / "ledger_signer"
         make_folder(folder)
@@ -84,7 +86,7 @@ class Command(BaseCommand):
             yield
 
     def _resume(self, signer: LedgerSigner, code: str) -> None:
-        """Accept what was shown by this code; without one, show it."""
+        """Accept the offer that this code names; without a code, print the offer."""
         try:
             signer.sign(connection)
         except SigningRefused as refusal:
@@ -127,7 +129,7 @@ class Command(BaseCommand):
         try:
             self._sign(signer)
         except OperationalError as fault:
-            # Whoever restarts the database needs no second hand for the ledger signer; the next round tries again.
+            # After a restart of the database nobody has to restart the ledger signer; the next round tries again.
             self.stderr.write(f"ledger_signer: {fault}")
             connection.close()
 

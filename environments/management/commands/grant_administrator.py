@@ -1,5 +1,5 @@
-"""manage.py grant_administrator USERNAME --reason …: give the role, and an invitation, when nobody is left who could. Whoever
-may run it has the server; its events say so.
+"""manage.py grant_administrator USERNAME --reason …: give the role and an invitation when no administrator
+is left. It needs access to the server, and its events say so.
 """
 
 from argparse import ArgumentParser

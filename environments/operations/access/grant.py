@@ -9,7 +9,7 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
-from environments.departures import leaving
+from environments.departures import check_departures
 from environments.models import AccessGrant, AccessRequest, Account, Environment
 from environments.roles import DECIDING, ROLE_CHOICES
 
@@ -23,7 +23,7 @@ def request_role(
     starts_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
-    """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person. Raises
+    """Give an account a role, but not one's own; a deciding role waits for a second person. Raises
     NotPermitted, InvalidInput, NotPossible.
     """
     with operation("access:grant", (Account, account_id), reason=reason, sign=current().kind != "command") as op:
@@ -55,8 +55,8 @@ def new_grant(
     starts_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
-    """Return a grant that is not saved yet, from inside an operation; a deciding role of a person's giving is unconfirmed.
-    Raises InvalidInput, NotPossible.
+    """Return a grant that is not saved yet, from inside an operation; a deciding role of a person's giving is
+    unconfirmed. Raises InvalidInput, NotPossible.
     """
     moment = now()
     if role not in dict(ROLE_CHOICES):
@@ -91,16 +91,16 @@ def new_grant(
 
 
 def _only_one_ever() -> bool:
-    """Tell whether there has been one administrator only, since the beginning: then nobody could confirm a second.
+    """Tell whether there has never been a second administrator, who could confirm another one.
 
-    Since the beginning, and not now: else one would only have to end the others to decide alone. Accounts are counted
-    and not persons: an employee id can be edited afterwards.
+    Past administrators count, since one could otherwise revoke the others to decide alone. Accounts are counted
+    and not persons, because an employee id can be edited afterwards.
     """
     earlier = AccessGrant.objects.filter(role="administrator", confirmed_at__isnull=False)
     accounts = earlier.values("account").distinct()
     if accounts.count() != 1:
         return False
-    # Counted anew under a lock, so that of two given at once one is the third.
+    # Counted again under a lock, so that of two given at once one is the third.
     list(earlier.select_for_update(of=("self",), no_key=True).order_by("pk"))
     return accounts.count() == 1
 
@@ -128,7 +128,7 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
 
 
 def revoke(grant_id: int, *, reason: str) -> AccessGrant:
-    """End a grant now; it also ends what it was to allow later. Raises GateNotPassed when a rule could be met no more."""
+    """End a grant now, also one that begins later. Raises GateNotPassed when a rule could not be met any more."""
     with operation("access:revoke", (AccessGrant, grant_id), reason=reason, sign=True) as op:
         grant = op.get(AccessGrant)
         access.require("manage_access", grant.environment)
@@ -136,7 +136,7 @@ def revoke(grant_id: int, *, reason: str) -> AccessGrant:
             raise NotPossible(_("This grant has already ended."))
         if not reason.strip():
             raise InvalidInput(_("Revoking a grant needs a reason."))
-        leaving(op, [grant.pk], refuses=True)
+        check_departures(op, [grant.pk], refuses=True)
         grant.revoked_at = now()
         op.signature()
     return grant

@@ -68,7 +68,7 @@ def approve(request_id: int, *, answer: str = "") -> AccessRequest:
 
 
 def reject(request_id: int, *, answer: str) -> AccessRequest:
-    """Say no, with a reason. Raises NotPermitted, InvalidInput, NotPossible."""
+    """Reject a request, with a reason. Raises NotPermitted, InvalidInput, NotPossible."""
     with operation("access:reject", (AccessRequest, request_id), reason=answer) as op:
         asked, _giver = _decide(op.get(AccessRequest), answer)
         if not answer.strip():

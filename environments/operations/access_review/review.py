@@ -1,4 +1,6 @@
-"""access_review:open, access_review:keep, access_review:revoke, access_review:close: every grant is looked at again by its due date (E3)."""
+"""access_review:open, access_review:keep, access_review:revoke, access_review:close: every grant is looked at again by
+its due date (E3).
+"""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +11,7 @@ from audit.clock import now
 from audit.operation import Operation, operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
-from environments.departures import leaving
+from environments.departures import check_departures
 from environments.models import AccessGrant, AccessReview, AccessReviewItem, Account
 
 # The written procedure names no interval; every grant is looked at once a year at least.
@@ -17,7 +19,7 @@ EVERY = timedelta(days=365)
 
 
 def open_review(*, due_at: datetime, reason: str) -> AccessReview:
-    """Begin a round over every grant that is in force now. Raises NotPermitted, InvalidInput, NotPossible."""
+    """Open a review of every grant that is in effect now. Raises NotPermitted, InvalidInput, NotPossible."""
     with operation("access_review:open", reason=reason, sign=True) as op:
         opener = access.require("manage_access")
         if AccessReview.objects.filter(closed_at=None).exists():
@@ -35,7 +37,7 @@ def open_review(*, due_at: datetime, reason: str) -> AccessReview:
 
 
 def keep(item_id: int, *, note: str = "") -> AccessReviewItem:
-    """Say that a grant is still needed; not by the holder himself. Raises NotPermitted, NotPossible."""
+    """Confirm that a grant is still needed; the holder themselves may not. Raises NotPermitted, NotPossible."""
     with operation("access_review:keep", *_targets(item_id), reason=note, sign=True) as op:
         item = _decide(op, AccessReviewItem.Result.KEEP, note)
         if op.get(AccessGrant).revoked_at is not None:
@@ -51,13 +53,13 @@ def revoke(item_id: int, *, note: str) -> AccessReviewItem:
             raise InvalidInput(_("Revoking a grant needs a reason."))
         grant = op.get(AccessGrant)
         if grant.revoked_at is None:
-            leaving(op, [grant.pk], refuses=True)
+            check_departures(op, [grant.pk], refuses=True)
         grant.revoked_at = grant.revoked_at or now()
     return item
 
 
 def close(review_id: int, *, reason: str = "") -> AccessReview:
-    """End a round when nothing in it is undecided. Raises NotPermitted, NotPossible."""
+    """Close a review when nothing in it is undecided. Raises NotPermitted, NotPossible."""
     with operation("access_review:close", (AccessReview, review_id), reason=reason, sign=True) as op:
         access.require("manage_access")
         review = op.get(AccessReview)
@@ -72,9 +74,9 @@ def close(review_id: int, *, reason: str = "") -> AccessReview:
 
 
 def due_since() -> datetime | None:
-    """Return since when a new round should be open; None while one is, or when the last one is recent enough.
+    """Return since when a new review is due; None while one is open, or when the last one is recent enough.
 
-    It is counted from when the last round was closed, and where there was none from the first grant.
+    The interval counts from the last closed review, and without one from the first grant.
     """
     if AccessReview.objects.filter(closed_at=None).exists():
         return None
@@ -84,7 +86,7 @@ def due_since() -> datetime | None:
 
 
 def undecided(review: AccessReview) -> list[AccessReviewItem]:
-    """Return the items that still need a word: not decided, and their grant has not ended by itself."""
+    """Return the items that still need a decision: not decided, and their grant has not ended by itself."""
     lasting = AccessGrant.objects.lasting()
     return list(review.items.filter(result="", grant__in=lasting).select_related("grant__account"))
 

@@ -28,8 +28,8 @@ def create(
 ) -> Account:
     """Make an account without any right or password: a person chooses one by an invitation, a service comes by token.
 
-    Git addresses, employee id and mail address say who a person is: those that a person enters wait for a second one.
-    Raises NotPermitted, InvalidInput.
+    Git addresses, employee id and mail address say who a person is: those that a person enters wait for a second
+    person. Raises NotPermitted, InvalidInput.
     """
     by_command = current().kind == "command"
     with operation("account:create", reason=reason, sign=not by_command) as op:

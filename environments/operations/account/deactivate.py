@@ -1,4 +1,4 @@
-"""account:deactivate and account:reactivate: an account that is closed may nothing from that moment on."""
+"""account:deactivate and account:reactivate: a deactivated account may do nothing from that moment on."""
 
 from datetime import datetime
 
@@ -11,12 +11,12 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
-from environments.departures import leaving
+from environments.departures import check_departures
 from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Delegation, Token
 
 
 def deactivate(account_id: int, *, reason: str) -> Account:
-    """Close an account: all that it could come back by ends in the same transaction."""
+    """Deactivate an account; its tokens, sessions, factors and grants end in the same transaction."""
     with operation("account:deactivate", (Account, account_id), reason=reason, sign=True) as op:
         closer = access.require("manage_accounts")
         account = op.get(Account)
@@ -29,8 +29,8 @@ def deactivate(account_id: int, *, reason: str) -> Account:
         account.is_active = False
         account.invitation, account.invited_until, account.enrolled_at = "", None, None
         moment = now()
-        # Never refused: who has left must be out at once. What can be met no more is told.
-        leaving(
+        # Never refused: a person who has left must lose access at once. Rules that can't be met any more are warned of.
+        check_departures(
             op,
             list(AccessGrant.objects.in_effect().filter(account=account).values_list("pk", flat=True)),
             refuses=False,
@@ -54,7 +54,7 @@ def deactivate(account_id: int, *, reason: str) -> Account:
 
 
 def reactivate(account_id: int, *, reason: str) -> Account:
-    """Open a closed account again, without role, token or password: each is given anew."""
+    """Reactivate an account without role, token or password; each is given again."""
     with operation("account:reactivate", (Account, account_id), reason=reason, sign=True) as op:
         opener = access.require("manage_accounts")
         account = op.get(Account)

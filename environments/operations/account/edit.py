@@ -1,4 +1,4 @@
-"""account:edit by an administrator, and account:edit_own: what people may write of themselves."""
+"""account:edit by an administrator, and account:edit_own by the people themselves."""
 
 from datetime import time
 from typing import Any
@@ -29,10 +29,11 @@ def edit(
     email: str | None = None,
     reason: str,
 ) -> Any:
-    """Change what an account says of its owner, signed by an administrator; return the account, or what waits.
+    """Change an account's data about its owner, signed by an administrator; return the account, or the requested
+    change.
 
-    Git addresses, employee id and mail address say who a person is: a second administrator accepts them. Raises NotPermitted,
-    InvalidInput.
+    Git addresses, employee id and mail address say who a person is: a second administrator accepts them. Raises
+    NotPermitted, InvalidInput.
     """
     with operation("account:edit", (Account, account_id), reason=reason, sign=True) as op:
         editor = access.require("manage_accounts")
@@ -77,7 +78,9 @@ def edit_own(
 
 
 def put_identity(op: Operation, account: Account, identity: dict[str, Any], *, by: Account | None, reason: str) -> Any:
-    """Write what says who a person is, from inside an operation; what another value than now waits for a second person."""
+    """Write the identity of a person, from inside an operation; a value that differs from now waits for a second
+    person.
+    """
     changed = {name: value for name, value in identity.items() if value != getattr(account, name)}
     if not changed:
         return account
@@ -91,8 +94,8 @@ def put_identity(op: Operation, account: Account, identity: dict[str, Any], *, b
 
 
 def _require_identity(account: Account, persons: tuple[Account, ...]) -> None:
-    """Refuse what decides who may approve where one of those who enter it is the person, before or after; keep what the
-    person gives up. An employee id is given as a role is. A person may propose a mail address of their own.
+    """Refuse a change of identity that one of its authors makes of themselves, before or after; keep what the
+    person gives up. An employee id is given as a role is. A person may request a mail address of their own.
     """
     _require_free(account)
     known = Account.objects.get(pk=account.pk)

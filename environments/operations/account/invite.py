@@ -1,7 +1,8 @@
 """account:invite and account:enrol: a person chooses their own password by a link that opens once.
 
-An administrator who issues the link could open it as well. So nobody becomes an approver that way: after a link that a person
-issued was used, each deciding role and each deputising of the account waits for another administrator, who asks the person.
+An administrator who issues the link could open it as well. So the link alone makes no approver: after
+a link that a person issued was used, each deciding role and each delegation of the account waits for another
+administrator, who asks the person.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from audit.clock import now
 from audit.operation import Operation, operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
-from environments.departures import leaving
+from environments.departures import check_departures
 from environments.models import AccessGrant, Account, Delegation
 from environments.operations.account.deactivate import end_factors, end_sessions
 from environments.roles import DECIDING
@@ -81,7 +82,7 @@ def enrol(account_id: int, *, secret: str, password: str) -> Account:
 def _wait_for_another(op: Operation, account: Account, issuer: Account) -> None:
     """Let what the account may decide wait until an administrator other than the issuer confirms it."""
     grants = AccessGrant.objects.lasting().filter(account=account, role__in=DECIDING)
-    leaving(op, list(grants.values_list("pk", flat=True)), refuses=False)
+    check_departures(op, list(grants.values_list("pk", flat=True)), refuses=False)
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
         grant.granted_by, grant.confirmed_by, grant.confirmed_at = issuer, None, None
         grant.save()

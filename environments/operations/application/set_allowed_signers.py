@@ -1,4 +1,4 @@
-"""application:set_allowed_signers: whose signatures on the tags of an application count."""
+"""application:set_allowed_signers: the trusted keys for signatures on the tags of an application."""
 
 from django.utils.translation import gettext as _
 

@@ -7,12 +7,12 @@ from audit.refusals import NotPermitted
 from environments import access
 from environments.models import Application, CalendarFeed
 
-# Whoever takes part in releases; an auditor reads everything here and leaves nothing behind.
+# The roles that take part in releases; an auditor reads everything here and leaves nothing behind.
 RIGHTS = ("plan", "edit_changes", "upload_evidence", "sign_checklist", "approve", "manage_accounts")
 
 
 def create(application_id: int) -> tuple[CalendarFeed, str]:
-    """Make an address for the one who asks; returns it with its secret, which is shown this once and never kept."""
+    """Make an address for the actor; return it with its secret, which is shown this once and never kept."""
     with operation("calendar_feed:create", (Application, application_id)) as op:
         account = access.require("read")
         if not any(access.may(account, right) for right in RIGHTS):

@@ -1,4 +1,4 @@
-"""calendar_feed:revoke: a calendar address is dead from now on."""
+"""calendar_feed:revoke: a calendar address stops answering."""
 
 from django.utils.translation import gettext as _
 
@@ -23,6 +23,6 @@ def revoke(feed_id: int, *, reason: str = "") -> CalendarFeed:
 
 
 def why_not_permitted(account: Account, feed: CalendarFeed) -> str:
-    """Return why a person may not end an address; empty when he may: the owner may whatever his roles are by now."""
+    """Return why a person may not end an address; empty when they may. The owner may, whatever their roles are by now."""
     mine = feed.account_id == account.pk or access.may(account, "manage_accounts")
     return "" if mine else _("This address belongs to another person.")

@@ -16,7 +16,8 @@ from environments.operations.configuration.create import rights_in
 def check_connectivity(version_id: int) -> ConfigurationCheck:
     """Reach database, cache and storage of a version and keep what was found, without any value.
 
-    Nothing of the network is asked inside the operation. Raises NotPermitted, and InvalidInput for a version that names no service.
+    Nothing of the network is asked inside the operation. Raises NotPermitted, and InvalidInput for a version that names
+    no service.
     """
     version = ConfigurationVersion.objects.select_related("environment").filter(pk=version_id).first()
     if version is None:

@@ -1,4 +1,6 @@
-"""configuration:reencrypt, account:reencrypt_two_factor: the same secrets under the key that encrypts now; nothing else changes."""
+"""configuration:reencrypt, account:reencrypt_two_factor: the same secrets under the key that encrypts now; nothing else
+changes.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,13 +15,15 @@ from environments.models import ConfigurationVersion
 from environments.secrets import decrypt, encrypt, key_of
 from environments.sign_in import FACTOR_AAD
 
-# Where the sign-in library keeps what FactorAdapter encrypted, by kind of second factor.
+# Where the sign-in library keeps what FactorAdapter encrypted, by type of second factor.
 FACTOR_FIELDS = {"totp": ("secret",), "recovery_codes": ("seed", "migrated_codes")}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A table of another package that holds encrypted values. texts: row id → what is encrypted there; reencrypt: the operation for one row."""
+    """A table of another package that holds encrypted values. texts: row id → what is encrypted there; reencrypt: the
+    operation for one row.
+    """
 
     texts: Callable[[], Iterable[tuple[int, Iterable[str]]]]
     reencrypt: Callable[[int], None]
@@ -30,7 +34,7 @@ class Place:
         return [pk for pk, texts in self.texts() if any(key_of(text) != current for text in texts)]
 
 
-# Said by the packages that have such tables when they are ready.
+# Packages with such tables add theirs when they are ready.
 ELSEWHERE: list[Place] = []
 
 

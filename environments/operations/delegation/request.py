@@ -1,4 +1,4 @@
-"""delegation:request, delegation:confirm, delegation:revoke: 代理, who gives consent in whose place while somebody is away (J1)."""
+"""delegation:request, delegation:confirm, delegation:revoke: 代理, who approves in place of an absent person (J1)."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from environments.models import Account, Delegation
 def request_delegation(
     *, delegator_id: int, delegate_id: int, starts_at: datetime, until: datetime, reason: str
 ) -> Delegation:
-    """Name a delegate for an absence: by the absent person himself, or by an account that may grant.
+    """Name a delegate for an absence: by the absent person themselves, or by an account that may grant.
 
     It counts once somebody who may grant, and is neither of the two nor who appointed, has confirmed it.
     Raises NotPermitted, InvalidInput.
@@ -74,7 +74,9 @@ def confirm(delegate_id: int, *, reason: str = "") -> Delegation:
 
 
 def revoke(delegate_id: int, *, reason: str) -> Delegation:
-    """End it at once: the absent person, the delegate, or somebody who may grant. Raises NotPermitted, InvalidInput, NotPossible."""
+    """End it at once: the absent person, the delegate, or somebody who may grant. Raises NotPermitted, InvalidInput,
+    NotPossible.
+    """
     with operation("delegation:revoke", (Delegation, delegate_id), reason=reason) as op:
         row, who = op.get(Delegation), access.current_account()
         if who.pk not in (row.delegator_id, row.delegate_id):

@@ -9,9 +9,9 @@ from environments.models import Environment
 
 
 def require_two_factor(environment_id: int, *, demanded: bool, reason: str) -> Environment:
-    """Ask for a second factor with each signature for an environment, or stop asking.
+    """Require a second factor with each signature for an environment, or stop requiring it.
 
-    It is signed with a second factor both ways: who has none could not go on, and no password alone ends it.
+    Both changes are signed with a second factor: the signer can go on afterwards, and no password alone ends it.
     """
     with operation("environment:require_two_factor", (Environment, environment_id), reason=reason, sign=True) as op:
         environment = op.get(Environment)

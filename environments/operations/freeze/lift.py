@@ -12,8 +12,8 @@ from environments.models import ChangeFreeze
 def lift(freeze_id: int, *, reason: str) -> ChangeFreeze:
     """Lift a freeze with a reason, for good; another one must be set to close again.
 
-    It is lifted at once, but for an absolute one that somebody else has set: there the first person asks, and the
-    second one who lifts it opens. Raises NotPermitted, InvalidInput, NotPossible.
+    It is lifted at once, but for a full freeze that somebody else has set: there the first person requests it, and a
+    second one who lifts it confirms. Raises NotPermitted, InvalidInput, NotPossible.
     """
     with operation("freeze:lift", (ChangeFreeze, freeze_id), reason=reason, sign=True) as op:
         freeze = op.get(ChangeFreeze)

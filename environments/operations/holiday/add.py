@@ -1,4 +1,4 @@
-"""holiday:add: a day on which the company rests, beside the national ones."""
+"""holiday:add: a non-working day beside the national holidays."""
 
 from datetime import date
 

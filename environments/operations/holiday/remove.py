@@ -1,4 +1,4 @@
-"""holiday:remove: a company holiday is none any more."""
+"""holiday:remove: a holiday does not count any more."""
 
 from django.utils.translation import gettext as _
 
@@ -10,7 +10,7 @@ from environments.models import Holiday
 
 
 def remove(holiday_id: int, *, reason: str) -> Holiday:
-    """Withdraw a company holiday with a reason; windows that it moved go back to their day."""
+    """Remove a holiday with a reason; windows that it moved go back to their day."""
     with operation("holiday:remove", (Holiday, holiday_id), reason=reason, sign=True) as op:
         access.require("plan")
         holiday = op.get(Holiday)

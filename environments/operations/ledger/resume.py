@@ -1,11 +1,11 @@
-"""ledger:request_resumption, ledger:confirm_resumption: an administrator proposes that the ledger signer goes on after a restore, and
-one of the committee consents: those who run the servers are not enough.
+"""ledger:request_resumption, ledger:confirm_resumption: an administrator requests that the ledger signer goes on after
+a restore, and one of the committee approves, so that the people who run the servers cannot decide alone.
 
-What they approve is one signed note, which the ledger signer remembers and the restored ledger does not hold; its digest is
-taken from the refusal that the ledger signer itself wrote into the ledger, never from a form. In the same way they accept what a
-verification of the ledger found and nobody can mend: production opens again, and the finding stays where it is. The
-ledger signer does not act on it: the owner of the tables could have written it. Whoever runs the ledger signer's host accepts it there
-(`manage.py ledger_signer --resume`).
+What they approve is one signed note, which the ledger signer remembers and the restored ledger does not hold; its
+digest is taken from the refusal that the ledger signer itself wrote into the ledger, never from a form. In the same way
+they accept what a verification of the ledger found and what cannot be repaired: production opens again, and the finding
+stays where it is. The ledger signer does not act on it: the owner of the tables could have written it. The
+administrator of the ledger signer's host accepts it there (`manage.py ledger_signer --resume`).
 """
 
 import json
@@ -25,7 +25,9 @@ from environments import access
 
 
 def refusal() -> dict[str, Any] | None:
-    """Return what the ledger signer said when it refused last (`why`, `note`, `digest`, `size`, `root`); None if it never did."""
+    """Return the ledger signer's last refusal (`why`, `note`, `digest`, `size`, `root`); None if it
+    never did.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT bytes FROM audit_event WHERE operation = %s ORDER BY at DESC LIMIT 1", [REFUSAL])
         found = cursor.fetchone()
@@ -43,8 +45,8 @@ def _faults() -> Iterator[dict[str, Any]]:
 
 
 def request_resumption(*, reason: str) -> LedgerResumption:
-    """Propose that the ledger signer goes on without what it refuses to lose, or to accept what a verification found. Raises NotPermitted,
-    NotPossible, InvalidInput.
+    """Request that the ledger signer goes on without what it refuses to lose, or that a verification's finding is
+    accepted. Raises NotPermitted, NotPossible, InvalidInput.
     """
     with operation("ledger:request_resumption", reason=reason, sign=True) as op:
         first = access.require("manage_accounts")
@@ -78,7 +80,7 @@ def request_resumption(*, reason: str) -> LedgerResumption:
 
 
 def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
-    """Consent to it as one of the committee, and another person. Raises NotPermitted, NotPossible."""
+    """Approve it as one of the committee, and as another person than the requester. Raises NotPermitted, NotPossible."""
     with operation("ledger:confirm_resumption", (LedgerResumption, continuation_id), reason=reason, sign=True) as op:
         second, row = access.require("approve_change"), op.get(LedgerResumption)
         if row.confirmed_at is not None:

@@ -30,7 +30,8 @@ def freeze(
 ) -> ChangeFreeze:
     """Close an environment for a time, for one application or for all of them; deny beats allow, overlaps are fine.
 
-    also_in: further environments that are closed by the same operation, each with a freeze of its own that is lifted by itself.
+    also_in: further environments that are closed by the same operation, each with a freeze of its own that is lifted by
+    itself.
     """
 
     def times(environment: Environment) -> dict[str, Any]:
@@ -55,8 +56,8 @@ def freeze_recurring(
     application_id: int | None = None,
     also_in: Collection[int] = (),
 ) -> ChangeFreeze:
-    """Close an environment again and again: on the days of a rule between two days (both included), from a local time in
-    its own zone for some minutes. Raises InvalidInput for a rule that is none or meets no day.
+    """Close an environment again and again: on the days of a rule between two days (both included), from a local time
+    in its own zone for some minutes. Raises InvalidInput for a rule that is none or meets no day.
     """
 
     def times(environment: Environment) -> dict[str, Any]:

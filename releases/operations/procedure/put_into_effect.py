@@ -140,7 +140,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         )
         op.about(procedure, approval_request=approval_request.pk)
         op.notify_as("approval:request")
-        staffing.tell_unmet(op, procedure, unmet)
+        staffing.notify_unmet(op, procedure, unmet)
     return approval_request
 
 
@@ -200,7 +200,9 @@ def discard(procedure_id: int, *, reason: str) -> Procedure:
 
 
 def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
-    """Let an open release follow another version, inside an open operation: its approval is void, and what is new is asked."""
+    """Let an open release follow another version, inside an open operation: its approval is void, and what is new is
+    asked.
+    """
     if release.state not in Release.FIXED:
         return
     if ended := end_requests(release, "invalidated", "procedure", tells=op):

@@ -63,11 +63,15 @@ def edits(scope: Scope) -> list[Edit]:
         author = procedure.values.get("author_id")
         if before is None:
             edit(author, procedure.at, _("release procedure"), _under(int(procedure.pk)))
-        elif procedure.act is not None and procedure.values["state"] == "in_effect" != before.values["state"]:
-            activated[procedure.act] = author
+        elif procedure.operation_id is not None and procedure.values["state"] == "in_effect" != before.values["state"]:
+            activated[procedure.operation_id] = author
     for _before, rule in _changed("environments.AccessRule", scope):
         where, role = rule.values["environment_id"], rule.values["role"]
-        by = activated[rule.act] if rule.act is not None and rule.act in activated else _account(rule.actor)
+        by = (
+            activated[rule.operation_id]
+            if rule.operation_id is not None and rule.operation_id in activated
+            else _account(rule.actor)
+        )
         edit(by, rule.at, _("access matrix"), _as_role(scope, role, where))
     for before, freeze in _changed("environments.ChangeFreeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:

@@ -1,4 +1,6 @@
-"""Proofs of RFC 6962 by its own definition, over leaves that are held: what the product makes and checks is compared with them."""
+"""Proofs of RFC 6962 by its own definition, over leaves that are held: what the product makes and checks is compared
+with them.
+"""
 
 from __future__ import annotations
 

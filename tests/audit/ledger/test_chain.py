@@ -18,7 +18,7 @@ from tests.audit.conftest import LedgerDatabase, fill
 from tests.audit.ledger.test_checkpoint import _unguard
 
 
-def test_checkpoints_without_a_key_can_not_be_told(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_checkpoints_without_a_key_are_inconclusive(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app, signer = ledger.as_app(), LedgerSigner(tmp_path)
     fill(app, 3)
     signer.sign(app)
@@ -81,7 +81,7 @@ def test_several_processes_find_what_one_finds(
                 admin.execute(f"DELETE FROM audit_{table}; INSERT INTO audit_{table} TABLE kept_{table}")
 
 
-def test_nothing_holds_that_nobody_signed(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_an_unsigned_ledger_does_not_hold(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app, signer = ledger.as_app(), LedgerSigner(tmp_path)
     empty = verify(app, key=signer.public)
     assert (empty.exit_status, empty.events, empty.chain) == (UNKNOWN, 0, "00" * 32)

@@ -80,7 +80,7 @@ def test_signatures_of_others_are_ignored() -> None:
 
 
 def test_a_size_has_nineteen_digits_at_most() -> None:
-    """Who reads a note of a thousand digits is kept busy by whoever wrote it."""
+    """A note of a thousand digits would keep its reader busy."""
     longest, longer = (sign(Checkpoint(CLAIM.origin, size, CLAIM.root), PRIVATE) for size in (10**19 - 1, 10**19))
     assert read(longest, KEY).size == ringi_verify.parse_note(longest)[0] == 10**19 - 1
     huge = longer.replace(f"\n{10**19}\n", f"\n{5000 * '9'}\n")
@@ -113,7 +113,7 @@ def test_a_note_that_a_crash_cut_is_cut_off_before_the_next(
             assert list(notes_of(file)) == ringi_verify.split_notes(file.read_text()) == [*before, third], tail
 
 
-def test_the_ledger_signer_publishes_anew_what_a_crash_cut(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_the_ledger_signer_publishes_again_what_a_crash_cut(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app, file = ledger.as_app(), tmp_path / "checkpoints.txt"
     for count in (3, 2):
         fill(app, count)

@@ -144,7 +144,7 @@ def test_a_restored_ledger_is_refused_by_the_witness_for_ever(
     fill(app, 5)
     signer.sign(app)
     assert Delivery(signer).carry(app) == []
-    # The ledger signer's folder is put back as well, so that nothing on this machine remembers.
+    # The ledger signer's folder is restored as well, so that nothing on this machine remembers.
     forger = cp.LedgerSigner(tmp_path / "forger")
     (tmp_path / "forger" / "key").write_bytes((tmp_path / "ledger_signer" / "key").read_bytes())
     forger = cp.LedgerSigner(tmp_path / "forger")
@@ -174,8 +174,8 @@ def test_an_address_that_comes_back_is_an_event_and_gets_the_last_note(
     back = witness(signer.public)
     ledger.as_superuser().execute("UPDATE audit_checkpointdelivery SET address = %s", [back.url])
     assert Delivery(signer, lambda: moment + RETRY_SECONDS).carry(app) == []
-    told = [event for event in events(app) if event["operation"] == "audit:deliver"]
-    assert [event["outcome"] for event in told] == ["failed", "done"]
+    delivered = [event for event in events(app) if event["operation"] == "audit:deliver"]
+    assert [event["outcome"] for event in delivered] == ["failed", "done"]
     assert httpx.get(back.url).text == signer.note
 
 
@@ -210,7 +210,7 @@ def dripping(first: bytes, listens: bool = True) -> Iterator[tuple[str, list[int
 
 
 @pytest.mark.parametrize("drip", [b"H", b"HTTP/1.1 200 OK\r\nA: "], ids=["status", "headers"])
-def test_an_address_that_answers_in_drips_holds_nobody_up(
+def test_an_address_that_answers_in_drips_holds_up_no_other(
     ledger: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: bytes
 ) -> None:
     """Each byte comes in time, and there is no end to them."""
@@ -230,7 +230,7 @@ def test_an_address_that_answers_in_drips_holds_nobody_up(
         assert calls == [1]
 
 
-def test_a_mail_server_that_answers_in_drips_holds_nobody_up(
+def test_a_mail_server_that_answers_in_drips_holds_up_no_other(
     ledger: LedgerDatabase,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -267,7 +267,7 @@ def test_a_size_of_too_many_digits_is_no_answer(ledger: LedgerDatabase, tmp_path
 def test_a_statement_is_carried_whole_while_the_ledger_signer_goes_on(
     ledger: LedgerDatabase, tmp_path: Path, witness: Callable[[Any], Running]
 ) -> None:
-    """The ledger signer signs the next one between a witness's call and the answer; the next round carries that."""
+    """The ledger signer signs the next one between a witness's call and the answer; the next delivery carries that."""
     app, signer = ledger.as_app(), cp.LedgerSigner(tmp_path / "ledger_signer")
     running = witness(signer.public)
     _enter(ledger, "post", running.url)
@@ -297,7 +297,7 @@ def test_an_answer_without_end_is_none(ledger: LedgerDatabase, tmp_path: Path) -
     assert "longer than 65536 bytes" in failed
 
 
-def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase, tmp_path: Path, settings: Any) -> None:
+def test_a_day_has_one_mail_and_a_removed_address_none(ledger: LedgerDatabase, tmp_path: Path, settings: Any) -> None:
     settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.filebased.EmailBackend",
                                     "OPTIONS": {"file_path": str(tmp_path / "mail")}}}  # fmt: skip
     settings.MAIL_HOST = "mail.datasets.example"

@@ -74,7 +74,7 @@ def result(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
             ringi_verify.verify(lines, [], [ringi_verify.parse_key(str(signer.public))])
         except ringi_verify.Broken as broken:
             offline, place = BROKEN, broken.number
-        except ringi_verify.CannotTell:
+        except ringi_verify.Inconclusive:
             offline = UNKNOWN
         found = report.exit_status, report.finding.number if report.finding else 0
         assert found == (offline, place), "the product and the offline verifier say the same"
@@ -127,7 +127,7 @@ def test_what_somebody_elses_key_signed_is_found(
     assert result() == (BROKEN, LedgerEntry.objects.count())
 
 
-def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, result: Callable[[], Any]) -> None:
+def test_a_passkey_of_an_unknown_type_is_inconclusive(acting_as: Any, result: Callable[[], Any]) -> None:
     with acting_as("committee_a") as actor:
         added(actor.account_id, None)
         signs(answer(generate_private_key(SECP256R1()), DIGEST))
@@ -135,7 +135,7 @@ def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, 
 
 
 def test_a_passkey_signs_what_it_was_asked_and_nothing_else(acting_as: Any) -> None:
-    """The person is asked anew, with what they are about to sign now."""
+    """The person is asked again, with what they are about to sign now."""
     with acting_as("committee_a"), pytest.raises(SignatureRequired) as needed:
         signs(answer(generate_private_key(SECP256R1()), OTHER))
     assert needed.value.digests == (DIGEST,)

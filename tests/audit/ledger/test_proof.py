@@ -44,7 +44,7 @@ def test_roots_are_the_known_ones(size: int, root: str) -> None:
     assert proof.tree_hash(map(proof.leaf_hash, INPUTS[:size])).hex() == root
 
 
-def test_the_frontier_tells_the_root_of_the_definition_at_every_size() -> None:
+def test_the_frontier_gives_the_root_of_the_definition_at_every_size() -> None:
     frontier = proof.Frontier()
     for size in range(len(LEAVES)):
         assert frontier.root() == _definition(LEAVES[:size])

@@ -18,7 +18,7 @@ from audit.ledger.note import BadNote, Checkpoint, KeyRing, notes_of, read, sign
 from audit.ledger.resumption import REFUSAL, offered, resume, write_refusal
 from audit.offline import ringi_verify
 from audit.offline.ringi_verify import RENEWAL
-from tests.audit.conftest import LedgerDatabase, act, events, fill
+from tests.audit.conftest import LedgerDatabase, events, execute, fill
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 
 
@@ -27,7 +27,7 @@ def _offline(lines: list[str], keys: list[Any], notes: list[str] = []) -> tuple[
         ringi_verify.verify(lines, notes, [ringi_verify.parse_key(str(key)) for key in keys])
     except ringi_verify.Broken as broken:
         return 1, f"{broken.number}: {broken.what}"
-    except ringi_verify.CannotTell as fault:
+    except ringi_verify.Inconclusive as fault:
         return 2, str(fault)
     return 0, ""
 
@@ -38,7 +38,7 @@ def app_note(app: psycopg.Connection[Any], size: int) -> str:
     return str(note[0])
 
 
-def test_who_believes_the_old_key_believes_the_new_one_that_it_signed(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_a_new_key_signed_by_a_believed_key_is_believed(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 3)
     signer = cp.LedgerSigner(tmp_path)
@@ -72,9 +72,11 @@ def test_a_key_named_by_anyone_but_the_ledger_signer_is_not_believed(ledger: Led
     app = ledger.as_app()
     signer, forger = cp.LedgerSigner(tmp_path / "true"), cp.LedgerSigner(tmp_path / "false")
     with pytest.raises(psycopg.Error, match="only the ledger signer names its key"):
-        act(app, "SELECT ringi_append('operation', %s, '', NULL, %s, 'x', 'done')", [RENEWAL, json.dumps({"key": "x"})])
+        execute(
+            app, "SELECT ringi_append('operation', %s, '', NULL, %s, 'x', 'done')", [RENEWAL, json.dumps({"key": "x"})]
+        )
     # A row may carry any name of an operation; it is no announcement.
-    act(app, "INSERT INTO toy (facts) VALUES (%s)", [json.dumps({"key": str(forger.public)})], operation=RENEWAL)
+    execute(app, "INSERT INTO toy (facts) VALUES (%s)", [json.dumps({"key": str(forger.public)})], operation=RENEWAL)
     fill(app, 2)
     signer.sign(app)
     _unguard(ledger).execute("DELETE FROM audit_checkpoint")
@@ -131,7 +133,7 @@ def test_a_key_that_the_owner_of_the_tables_names_is_refused_and_found(ledger: L
     assert found is not None and (found.number, "without the signature" in found.what) == (4, True)
     lines = list(export.lines(app, signer.public))
     assert _offline(lines, [signer.public])[1].startswith("4: it names another key")
-    # The owner signs with that key from now on, also what lies behind: nobody believes it.
+    # The owner signs with that key from now on, also what lies behind; no verifier believes it.
     forger.frontier, forger.chain, forger.note = signer.frontier, signer.chain, signer.note
     forger.remembers, forger.origin = True, signer.origin
     tree, chain, _keyed = cp.grown(app.cursor(), forger.frontier, forger.chain)
@@ -169,7 +171,7 @@ def test_a_renewal_that_borrows_or_makes_up_its_signature_is_refused_and_found(
 def test_a_key_that_is_not_in_the_folder_is_refused_also_when_an_old_key_signed_it(
     ledger: LedgerDatabase, tmp_path: Path
 ) -> None:
-    """Whoever got hold of a key that was retired could sign the next one; the signer knows which ones it made."""
+    """The holder of a retired key could sign the next one; the signer knows which ones it made."""
     app, forger, signer = ledger.as_app(), cp.LedgerSigner(tmp_path / "false"), cp.LedgerSigner(tmp_path / "true")
     fill(app, 3)
     signer.sign(app)
@@ -192,7 +194,7 @@ def _approval(admin: psycopg.Connection[Any], digest: str, second: str = "employ
 def restored(
     ledger: LedgerDatabase, clone: Callable[..., LedgerDatabase], tmp_path: Path
 ) -> tuple[LedgerDatabase, list[str], Any]:
-    """A backup of 10 events, signed at 10, put back after 15 were signed; the auditor's notes and the first key."""
+    """A backup of 10 events, signed at 10, restored after 15 were signed; the auditor's notes and the first key."""
     fill(ledger.as_app(), 10)
     signer = cp.LedgerSigner(tmp_path)
     signer.sign(ledger.as_app())
@@ -250,13 +252,13 @@ def test_it_resumes_only_by_a_code_given_on_its_host_and_with_two_persons(restor
     (before,) = tmp_path.glob("before-*")
     assert list(notes_of(before / "checkpoints.txt")) == notes
     assert json.loads((before / "accepted.json").read_text())["accepted"] == offer.code
-    # … and whoever holds the lost checkpoint still finds that events are gone.
+    # … and a holder of the lost checkpoint still finds that events are gone.
     lines, keys = list(export.lines(app, None)), cp.LedgerSigner(tmp_path).keys
     found = verify(app, key=keys, notes=notes)
     assert found.finding is not None and found.finding.number == 11
     assert _offline(lines, keys, notes)[1].startswith("11: ")
     assert _offline(lines, keys, notes[:1]) == (0, "")
-    # A key that nobody vouches for is not believed unseen.
+    # A key that no believed key signed is not believed.
     assert _offline(lines, [old], notes[:1])[0] == 1
 
 

@@ -12,7 +12,7 @@ import pytest
 from audit.ledger import tree as module
 from audit.ledger.proof import tree_hash, verify_inclusion
 from audit.ledger.tree import Tree
-from tests.audit.conftest import LedgerDatabase, act
+from tests.audit.conftest import LedgerDatabase, execute
 from tests.audit.ledger.reference import inclusion_proof
 
 
@@ -22,7 +22,7 @@ def test_each_leaf_of_each_size_is_proven(ledger: LedgerDatabase, monkeypatch: p
     monkeypatch.setattr(module, "BLOCK", 1 << level)
     app = ledger.as_app()
     for n in range(40):
-        act(app, "INSERT INTO toy (title) VALUES (%s)", [str(n)])
+        execute(app, "INSERT INTO toy (title) VALUES (%s)", [str(n)])
     leaves = [bytes(leaf) for (leaf,) in app.execute("SELECT leaf FROM audit_ledgerentry ORDER BY number").fetchall()]
     tree = Tree(app)
     for size in range(1, len(leaves) + 1):

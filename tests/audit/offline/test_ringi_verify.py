@@ -63,8 +63,8 @@ def test_a_true_export_holds(exported: tuple[list[str], Path], tmp_path: Path) -
     assert status == 0 and said.startswith("HOLDS: 12 events, 4 checkpoints")
 
 
-def test_nothing_from_outside_the_file_is_no_verdict(exported: tuple[list[str], Path], tmp_path: Path) -> None:
-    """Who makes the file could make the key in it: then it holds as far as can be seen, which is 2."""
+def test_nothing_from_outside_the_file_is_inconclusive(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    """The person who made the file could have made the key in it: it holds as far as can be seen, which is 2."""
     lines, folder = exported
     status, said = _run(tmp_path, lines)
     assert status == 2 and "hold as far as can be seen" in said and "came from the file" in said
@@ -124,7 +124,7 @@ def test_a_forged_checkpoint_is_found(exported: tuple[list[str], Path], tmp_path
     assert (status, said) == (1, "BROKEN at number 5: checkpoint after this event: the signature does not verify\n")
 
 
-def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_inconclusive_exports_are_named(exported: tuple[list[str], Path], tmp_path: Path) -> None:
     lines, folder = exported
     deep = 200_000 * "[" + "\n"
     for wrong in ("", "hello\n", '{"v": 1}\n', '["x"]\n', deep):

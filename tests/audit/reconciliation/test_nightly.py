@@ -111,7 +111,7 @@ def test_a_row_that_no_event_explains_raises_an_alarm(database: str, what: str, 
     assert row["object"].startswith("environments.AccessGrant:") and row["why"] == what, row
     assert Event.objects.filter(operation=nightly.ALARM, kind="operation").count() == 1
     if what != "other_doer":
-        assert said["bulk"] == 1  # the event that the row no longer tells of
+        assert said["bulk"] == 1  # the event that the row no longer shows
     assert (
         len(compared()) and len(Event.objects.filter(operation=nightly.ALARM)) == 2
     )  # every night until it is put right
@@ -197,7 +197,7 @@ def test_an_invented_row_is_found_between_true_ones(database: str) -> None:
     assert [(row["row"], row["account"]) for row in alarms()] == [(true.pk, "1")]
 
 
-def test_a_removed_row_shows_as_an_event_that_the_history_does_not_tell(database: str) -> None:
+def test_a_removed_row_shows_as_an_event_without_history(database: str) -> None:
     gone = Environment.history.order_by("history_id").first()
     past_every_guard(database, "DELETE FROM environments_historicalenvironment WHERE history_id = %s", gone.pk)
     said = compared()
@@ -293,7 +293,7 @@ LAST = """UPDATE audit_reconciliation SET progress = '["auth.Group.permissions",
 
 
 @pytest.mark.parametrize("written", [LAST, "UPDATE audit_reconciliation SET started_at = '2999-01-01'"])
-def test_a_comparison_that_somebody_else_has_written_begins_anew(database: str, written: str) -> None:
+def test_a_comparison_that_somebody_else_has_written_starts_again(database: str, written: str) -> None:
     for statement in (
         "DISABLE TRIGGER USER",
         "ENABLE ALWAYS TRIGGER ringi_capture",
@@ -309,8 +309,8 @@ def test_a_comparison_that_somebody_else_has_written_begins_anew(database: str, 
     assert reconciliation is not None and reconciliation.found["unexplained"] > 0
 
 
-def test_a_comparison_that_does_not_come_about_is_told(database: str) -> None:
-    """Whoever has a session can hold the lock."""
+def test_a_comparison_that_does_not_happen_raises_an_alarm(database: str) -> None:
+    """Any session can hold the lock."""
     compared()
     assert not standing().late
     moved = "UPDATE audit_event SET at = at - interval '49 hours' WHERE operation = 'audit:reconcile'"

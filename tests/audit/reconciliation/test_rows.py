@@ -1,4 +1,4 @@
-"""What the events of a row fold to is what stands in its table, for every audited table and every kind of column."""
+"""Folded events of a row equal the row in its table, for every audited table and every type of column."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _found(cursor: Any, audited: AuditedTable) -> tuple[int, list[Any]]:
 
 
 @pytest.mark.parametrize("audited", AUDITED_TABLES, ids=lambda audited: audited.model)
-def test_every_kind_of_column_is_what_its_events_say(shared: str, audited: AuditedTable) -> None:
+def test_every_type_of_column_equals_its_events(shared: str, audited: AuditedTable) -> None:
     model = model_of(audited.model)
     with acting(SATO), transaction.atomic():
         capture.set_context(SATO, operation="rows:write", operation_id=uuid4(), reason="試験")
@@ -75,7 +75,7 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
         assert _found(cursor, audited)[1] == []
 
 
-def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_on_behind_the_place_that_it_yielded(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.reconciliation.rows.BATCH", 2)
     monkeypatch.setattr("audit.as_of.PART", 3)
     (audited,) = (one for one in AUDITED_TABLES if one.model == "environments.AccessRule")

@@ -1,4 +1,4 @@
-"""What the steps of these tests run on the target: a small effect in two halves, announced in between.
+"""The command that the steps of these tests run on the target: a small effect in two halves, announced in between.
 
 `effect.py TALLY NAME [FOLDER]` appends two lines to a file; `effect.py migrate DATABASE FOLDER` commits two batches,
 `effect.py check DATABASE` tells whether they are there; `effect.py serve TALLY` is a service that notes its start.

@@ -61,7 +61,7 @@ def test_what_is_no_address_is_not_quoted() -> None:
         ("redis:///0", "one host"),
     ],
 )
-def test_what_nobody_listed_is_not_asked(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unlisted_network_is_not_asked(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(*_args: object, **_named: object) -> None:
         pytest.fail("a connection was tried")
 
@@ -72,7 +72,7 @@ def test_what_nobody_listed_is_not_asked(value: str, why: str, monkeypatch: pyte
 
 
 def test_what_is_no_cache_is_not_quoted() -> None:
-    """Another service's first line would tell what listens there."""
+    """Another service's first line would disclose what listens there."""
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def answer() -> None:
@@ -180,13 +180,13 @@ def test_the_look_at_a_database_reads_only(database: str) -> None:
     seen: list[str] = []
     connect = psycopg.connect
 
-    def monitoring(*given: object, **options: object) -> object:
+    def observed_connect(*given: object, **options: object) -> object:
         connection = connect(*given, **options)  # type: ignore[arg-type]
         row = connection.execute("SHOW transaction_read_only").fetchone()
         seen.append(row[0] if row else "")
         return connection
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("environments.connectivity.database.psycopg.connect", monitoring)
+        patched.setattr("environments.connectivity.database.psycopg.connect", observed_connect)
         assert Database().look("D", address(database), (), HERE).result == "passed"
     assert seen == ["on"]

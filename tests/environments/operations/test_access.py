@@ -1,4 +1,4 @@
-"""Giving rights: never to oneself, a deciding one by two people, and ended at once."""
+"""Granting roles: never to oneself, a deciding one by two people, and revoked at once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from environments.operations.access.grant import confirm, request_role, revoke
 from environments.roles import DECIDING, ROLE_CHOICES
 
 
-def test_nobody_grants_to_himself(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_granting_to_oneself_is_refused(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"), pytest.raises(NotPermitted, match="yourself"):
         request_role(people["administrator"].pk, role="tester", reason="I need it")
     assert not access.may(people["administrator"], "upload_evidence")
 
 
-def test_nobody_grants_to_himself_under_another_account(
+def test_granting_to_oneself_under_another_account_is_refused(
     newcomer: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     people["admin2"] = newcomer("admin2", "administrator", employee_id="E-7")
@@ -35,7 +35,7 @@ def test_nobody_grants_to_himself_under_another_account(
 def test_every_deciding_role_takes_two(
     newcomer: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """That of a service account too: what it hands in opens gates, and it starts what was approved."""
+    """That of a service account too: its evidence counts for gates, and it starts approved deployments."""
     assert {"ci", "committee", "release_manager", "project_manager", "operator"} <= DECIDING
     for role, _label in ROLE_CHOICES:
         who = newcomer("robot", kind="service") if role == "ci" else people["outsider"]
@@ -69,7 +69,7 @@ def test_two_accounts_of_one_person_are_not_two(
         confirm(grant.pk)
 
 
-def test_the_receiver_does_not_confirm_his_own_grant(
+def test_the_receiver_does_not_confirm_their_own_grant(
     newcomer: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     with acting_as("administrator"):
@@ -93,7 +93,7 @@ def test_granting_is_a_signature_with_a_reason(people: dict[str, Any], acting_as
         with pytest.raises(InvalidInput, match="past"):
             request_role(people["outsider"].pk, role="tester", reason="x", until=now() - timedelta(seconds=1))
     assert not AccessGrant.objects.filter(account=people["outsider"]).exists()
-    # To be asked who one is refuses nothing.
+    # A request for a proof of identity is no refusal.
     assert Event.objects.filter(operation="access:grant", kind="refusal").count() == 2
 
 
@@ -104,7 +104,7 @@ def test_a_service_account_only_becomes_ci(people: dict[str, Any], acting_as: Ca
                 request_role(people["ci"].pk, role=role, reason="convenient")
 
 
-def test_withdrawing_ends_it_at_once(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_revoking_ends_it_at_once(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     grant = AccessGrant.objects.get(account=people["tester"], role="tester")
     with acting_as("administrator"):
         with pytest.raises(InvalidInput):

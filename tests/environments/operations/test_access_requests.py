@@ -1,4 +1,4 @@
-"""More access for some hours: asked by one, given by another, ended by itself."""
+"""Access for some hours: requested by one, granted by another, ended by itself."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_deciding_role_waits_for_a_second_person_and_lasts_from_then(
     assert access.may(people["developer"], "start", production)
 
 
-def test_nobody_answers_himself(
+def test_answering_ones_own_request_is_refused(
     people: dict[str, Any],
     newcomer: Callable[..., Any],
     acting_as: Callable[..., Any],
@@ -98,7 +98,7 @@ def test_others_answer_nothing(acting_as: Callable[..., Any], ask: Callable[...,
             reject(asked.pk, answer="no")
 
 
-def test_it_is_declined_with_a_reason_once(acting_as: Callable[..., Any], ask: Callable[..., AccessRequest]) -> None:
+def test_it_is_rejected_with_a_reason_once(acting_as: Callable[..., Any], ask: Callable[..., AccessRequest]) -> None:
     asked = ask("developer")
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
         approve(asked.pk)
@@ -141,8 +141,8 @@ def test_one_asks_once_and_with_a_role(ask: Callable[..., AccessRequest]) -> Non
         ask("ci")
 
 
-def test_who_only_audits_takes_no_part(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """He neither asks for a role nor names a delegate: whoever checks the others does not join them."""
+def test_an_auditor_takes_no_part(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """An auditor neither requests a role nor names a delegate, and so stays independent of those they audit."""
     from environments.models import Delegation
     from environments.operations.delegation.request import request_delegation
 

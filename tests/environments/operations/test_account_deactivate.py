@@ -1,4 +1,4 @@
-"""Accounts are changed, closed and opened again by others; what is closed may nothing from that moment on."""
+"""Accounts are edited, deactivated and reactivated by others; a deactivated account may do nothing from then on."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_an_administrator_changes_what_an_account_says(people: dict[str, Any], a
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
         edit(people["developer"].pk, **given)
     with acting_as("administrator"):
-        proposed = edit(people["developer"].pk, **given)
+        requested = edit(people["developer"].pk, **given)
     changed = Account.objects.get(username="developer")
     assert (changed.display_name, changed.employee_id, changed.language) == ("佐藤 花子", "", "en")
     assert changed.git_addresses == ["developer@datasets.example"], "who a person is takes two"
-    changed = seconded(proposed, acting_as, "second_administrator")
+    changed = seconded(requested, acting_as, "second_administrator")
     assert (changed.employee_id, changed.git_addresses) == ("E-1", ["hanako@datasets.example"])
     for name in ("manager", "developer", "auditor"):
         with acting_as(name), pytest.raises(NotPermitted):
@@ -58,10 +58,10 @@ def test_an_administrator_changes_what_an_account_says(people: dict[str, Any], a
 
 
 @pytest.mark.parametrize("field", [{"git_addresses": ("other@datasets.example",)}, {"employee_id": "E-77"}])
-def test_nobody_changes_what_decides_about_his_own_approvals(
+def test_changing_what_decides_about_ones_own_approvals_is_refused(
     people: dict[str, Any], newcomer: Callable[..., Any], acting_as: Callable[..., Any], field: dict[str, Any]
 ) -> None:
-    """Case 24: neither on his account nor on another one of his."""
+    """Case 24: neither on their account nor on another one of theirs."""
     people["day"] = newcomer("day", "administrator", employee_id="E-9")
     night = newcomer("night", employee_id="e-9")
     for name, account in (("administrator", people["administrator"]), ("day", people["day"]), ("day", night)):
@@ -70,13 +70,13 @@ def test_nobody_changes_what_decides_about_his_own_approvals(
                 edit(account.pk, **written(account, **field))
             edit(account.pk, **written(account, affiliation="Office"))
     with acting_as("second_administrator"):
-        proposed = edit(people["administrator"].pk, **written(people["administrator"], **field))
+        requested = edit(people["administrator"].pk, **written(people["administrator"], **field))
     with acting_as("administrator"), pytest.raises(NotPermitted, match="Another person must confirm this change"):
-        confirm_change(proposed.pk)
-    seconded(proposed, acting_as, "day")
+        confirm_change(requested.pk)
+    seconded(requested, acting_as, "day")
 
 
-def test_one_administrator_gives_nobody_an_address(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_one_administrator_alone_gives_no_address(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     """Neither moved from an approver to a service, nor entered with a new account, nor as one's own mail address."""
     taken = ("committee_a@datasets.example",)
     with acting_as("administrator"):
@@ -123,7 +123,7 @@ def test_people_change_their_own_telephone_and_language_only(
     assert (own.telephone, own.language) == ("+81-3-0000-0002", "en")
 
 
-def test_closing_ends_sessions_tokens_grants_and_delegates_together(
+def test_deactivating_ends_sessions_tokens_grants_and_delegates_together(
     people: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     """Case 13."""
@@ -153,7 +153,7 @@ def test_closing_ends_sessions_tokens_grants_and_delegates_together(
     assert client.get("/admin/").status_code == 302 and other.get("/admin/").status_code == 200
 
 
-def test_a_closed_account_cannot_sign_in(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_a_deactivated_account_cannot_sign_in(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     from django.test import Client
 
     from tests.conftest import PASSWORD
@@ -165,8 +165,8 @@ def test_a_closed_account_cannot_sign_in(people: dict[str, Any], acting_as: Call
     assert client.get("/admin/").status_code == 302
 
 
-def test_tokens_of_a_closed_account_are_dead(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """Case 13: also for the one that was open when it was closed, and they stay dead when it is opened again."""
+def test_tokens_of_a_deactivated_account_are_dead(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """Case 13: also for the one that was open when it was closed, and they stay invalid when it is reactivated."""
     from django.http import HttpRequest
 
     from releases.api.token import TokenBearer
@@ -183,7 +183,7 @@ def test_tokens_of_a_closed_account_are_dead(people: dict[str, Any], acting_as: 
     assert not Token.objects.filter(revoked_at=None).exists()
 
 
-def test_an_account_opened_again_has_nothing_of_before(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_a_reactivated_account_has_nothing_of_before(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"):
         with pytest.raises(NotPossible):
             reactivate(people["committee_a"].pk, reason="x")
@@ -194,7 +194,7 @@ def test_an_account_opened_again_has_nothing_of_before(people: dict[str, Any], a
     assert again.is_active and access.roles_of(again) == set() and not again.has_usable_password()
 
 
-def test_nobody_closes_himself_and_only_administrators_close(
+def test_only_administrators_deactivate_and_never_themselves(
     people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     with acting_as("administrator"), pytest.raises(NotPermitted, match="own"):

@@ -87,7 +87,7 @@ def test_a_link_opens_once_and_for_a_time(people: dict[str, Any], acting_as: Cal
         assert secret not in bytes(event.bytes).decode() and stored not in bytes(event.bytes).decode()
 
 
-def test_nobody_becomes_an_approver_by_issuing_a_link(
+def test_issuing_a_link_makes_no_approver(
     people: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     """Case 24: an administrator who opens the link gets an account whose roles another administrator must confirm."""
@@ -109,7 +109,7 @@ def test_nobody_becomes_an_approver_by_issuing_a_link(
     assert access.may(people["committee_a"], "approve")
 
 
-def test_a_delegate_who_was_invited_anew_is_confirmed_anew(
+def test_a_delegate_who_was_invited_again_is_confirmed_again(
     people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     times = {"starts_at": now(), "until": now() + timedelta(days=1)}
@@ -155,7 +155,7 @@ def test_who_may_invite_whom(people: dict[str, Any], acting_as: Callable[..., An
 
 
 def test_an_administrator_does_not_become_two(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """Closing or ending the other administrators gives nobody the power to decide alone."""
+    """Deactivating or revoking the other administrators gives no one the power to decide alone."""
     second = AccessGrant.objects.get(account=people["second_administrator"], role="administrator")
     with acting_as("administrator"):
         end_grant(second.pk, reason="takes over")
@@ -167,7 +167,7 @@ def test_an_administrator_does_not_become_two(people: dict[str, Any], acting_as:
             request_role(people["second_administrator"].pk, role="administrator", reason="x")
 
 
-def test_the_command_gives_the_role_when_nobody_is_left(people: dict[str, Any], capsys: Any) -> None:
+def test_the_command_gives_the_role_when_no_administrator_is_left(people: dict[str, Any], capsys: Any) -> None:
     from django.core.management import CommandError, call_command
 
     call_command("grant_administrator", "outsider", "--reason", "both administrators have left")

@@ -1,4 +1,4 @@
-"""代理: named by the absent or an administrator, confirmed by a third, ended by any of them; never a chain."""
+"""代理: named by the absent or an administrator, confirmed by a third, revoked by any of them; never a chain."""
 
 from __future__ import annotations
 

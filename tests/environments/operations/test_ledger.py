@@ -39,7 +39,7 @@ def refused(database: str, people: Any, tmp_path: Path) -> str:
     return str(refusal.value)
 
 
-def test_an_administrator_and_one_of_the_committee_let_the_ledger_signer_go_on(refused: str, acting_as: Acting) -> None:
+def test_an_administrator_and_a_committee_member_let_the_ledger_signer_go_on(refused: str, acting_as: Acting) -> None:
     with acting_as("administrator"):
         row = resume.request_resumption(reason="ディスク故障からの復元")
         assert (row.size, row.finding) == (5000, refused)
@@ -53,20 +53,20 @@ def test_an_administrator_and_one_of_the_committee_let_the_ledger_signer_go_on(r
         with pytest.raises(NotPossible, match="Two people have already decided"):
             resume.confirm(row.pk)
     assert row.confirmed_at is not None and row.confirmed_person != row.requested_person
-    acts = Event.objects.filter(kind="operation", operation__startswith="ledger:").order_by("at")
-    signed = [event.contents["after"]["signature"] for event in acts]
+    operations = Event.objects.filter(kind="operation", operation__startswith="ledger:").order_by("at")
+    signed = [event.contents["after"]["signature"] for event in operations]
     assert [one["meaning"] for one in signed] == ["ledger:request_resumption", "ledger:confirm_resumption"]
     assert {one["digest"] for one in signed} == {row.digest}
 
 
-def test_nothing_is_proposed_while_the_ledger_signer_refuses_nothing(people: Any, acting_as: Acting) -> None:
+def test_nothing_is_requested_while_the_ledger_signer_refuses_nothing(people: Any, acting_as: Acting) -> None:
     with acting_as("administrator"), pytest.raises(NotPossible, match="refuses nothing"):
         resume.request_resumption(reason="x")
     assert not LedgerResumption.objects.exists()
 
 
 @pytest.mark.parametrize("who", ["manager", "operator", "auditor", "committee_a", "ci", "outsider"])
-def test_nobody_else_may(refused: str, acting_as: Acting, who: str) -> None:
+def test_no_one_else_may(refused: str, acting_as: Acting, who: str) -> None:
     with acting_as(who), pytest.raises(NotPermitted):
         resume.request_resumption(reason="x")
     with acting_as(who), pytest.raises(NotPermitted):
@@ -111,6 +111,6 @@ def test_an_address_is_entered_once_and_ended_once(people: Any, acting_as: Actin
         ("fax", "a@datasets.example"),
     ],
 )
-def test_an_address_of_another_kind_is_refused(people: Any, acting_as: Acting, kind: str, text: str) -> None:
+def test_an_address_of_another_type_is_refused(people: Any, acting_as: Acting, kind: str, text: str) -> None:
     with acting_as("administrator"), pytest.raises(InvalidInput):
         add_address.add_address(kind=kind, address=text, given_by="x", reason="x")

@@ -1,4 +1,4 @@
-"""A review round: every grant in force is kept or ended by another person, with a due date."""
+"""An access review: every grant in effect is kept or revoked by another person, with a due date."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def item_of(review: AccessReview, account: Any, role: str) -> AccessReviewItem:
     return review.items.get(grant__account=account, grant__role=role)
 
 
-def test_it_collects_every_grant_in_force(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+def test_it_collects_every_grant_in_effect(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"):
-        waits = request_role(people["outsider"].pk, role="committee", reason="new")
+        unconfirmed = request_role(people["outsider"].pk, role="committee", reason="new")
         later = request_role(people["outsider"].pk, role="tester", reason="later", starts_at=now() + timedelta(days=1))
         ended = AccessGrant.objects.get(account=people["tester"])
         end_grant(ended.pk, reason="left")
         review = open_review(due_at=now() + timedelta(days=14), reason="half-year")
     held = set(review.items.values_list("grant", flat=True))
     assert held == set(AccessGrant.objects.in_effect().values_list("pk", flat=True))
-    assert not held & {waits.pk, later.pk, ended.pk}
+    assert not held & {unconfirmed.pk, later.pk, ended.pk}
 
 
 def test_only_somebody_who_may_grant_reviews(acting_as: Callable[..., Any], review: AccessReview) -> None:
     item = review.items.filter(grant__role="tester").get()
     for name in ("manager", "committee_a", "auditor", "operator", "outsider"):
         with acting_as(name):
-            for act in (
+            for attempt in (
                 lambda: keep(item.pk),
                 lambda: revoke(item.pk, note="no"),
                 lambda: close(review.pk),
                 lambda: open_review(due_at=now() + timedelta(days=1), reason="x"),
             ):
                 with pytest.raises(NotPermitted):
-                    act()
+                    attempt()
     with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
         keep(item.pk)
 
@@ -72,14 +72,14 @@ def test_ending_in_a_review_holds_at_once(
     assert (item.result, item.decided_by, item.note) == ("revoke", people["administrator"], "changed teams")
 
 
-def test_nobody_reviews_his_own_grant(
+def test_reviewing_ones_own_grant_is_refused(
     people: dict[str, Any], acting_as: Callable[..., Any], review: AccessReview
 ) -> None:
     own = item_of(review, people["administrator"], "administrator")
     with acting_as("administrator"):
-        for act in (lambda: keep(own.pk), lambda: revoke(own.pk, note="x")):
+        for attempt in (lambda: keep(own.pk), lambda: revoke(own.pk, note="x")):
             with pytest.raises(NotPermitted, match="own"):
-                act()
+                attempt()
     with acting_as("second_administrator"):
         assert keep(own.pk, note="still in office").result == "keep"
 

@@ -1,4 +1,4 @@
-"""Freezes, company holidays and calendar addresses: audited like the rest, each write with its right (case 15)."""
+"""Freezes, holidays and calendar feeds: audited like the rest, each write with its permission (case 15)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def frozen(acting_as: Callable[..., Any], **fields: Any) -> ChangeFreeze:
         )
 
 
-def test_only_who_plans_sets_and_lifts_a_freeze(acting_as: Callable[..., Any]) -> None:
+def test_only_a_planner_sets_and_lifts_a_freeze(acting_as: Callable[..., Any]) -> None:
     row = frozen(acting_as)
     for name in OTHERS:
         with acting_as(name), pytest.raises(NotPermitted):
@@ -97,7 +97,7 @@ def test_a_freeze_without_reason_backwards_or_in_the_past_is_refused(acting_as: 
     assert not ChangeFreeze.objects.exists()
 
 
-def test_a_company_holiday_is_added_and_withdrawn_by_who_plans(acting_as: Callable[..., Any]) -> None:
+def test_a_holiday_is_added_and_removed_by_a_planner(acting_as: Callable[..., Any]) -> None:
     given = {"day": date(2026, 12, 30), "name_ja": "年末休業", "name_en": "Year-end"}
     for name in OTHERS:
         with acting_as(name), pytest.raises(NotPermitted):

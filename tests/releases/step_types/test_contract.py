@@ -140,7 +140,7 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_lower_epoch_is_fenced(bare: Target, case: Case) -> None:
+def test_a_lower_fencing_token_is_fenced(bare: Target, case: Case) -> None:
     known, context, parameters = _ready(bare, case)
     with holding(replace(context, fencing_token=5, target=bare.here)):
         pass

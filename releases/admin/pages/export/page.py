@@ -38,7 +38,7 @@ class _Export:
         kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
         self.number = self.length = 0
-        self.lines = export.lines(self.connection, public_key(), told=self._told)
+        self.lines = export.lines(self.connection, public_key(), on_start=self._told)
         self.first = next(self.lines)
 
     def _told(self, number: int, length: int) -> None:

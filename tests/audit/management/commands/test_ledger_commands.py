@@ -76,7 +76,7 @@ def test_a_signed_ledger_is_verified_and_exported(captured: LedgerDatabase, tmp_
     assert status == 0 and "7 of 9" in out or "9件中7件" in out
 
 
-def test_what_nobody_signed_does_not_hold(captured: LedgerDatabase, tmp_path: Path) -> None:
+def test_an_unsigned_ledger_does_not_hold_on_the_command_line(captured: LedgerDatabase, tmp_path: Path) -> None:
     fill(captured.as_app(), 3)
     status, out, err = _run(captured, tmp_path, "audit_verify")
     assert (status, err) == (2, "") and "no checkpoint was compared with events 1 to 3" in out
@@ -102,7 +102,9 @@ def test_a_changed_row_is_named_and_the_ledger_signer_refuses(ledger: LedgerData
 def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
     captured: LedgerDatabase, clone: Callable[..., LedgerDatabase], tmp_path: Path
 ) -> None:
-    """Two persons agreed, or the owner wrote so: it takes somebody on the signer's host, and the code that is shown there."""
+    """Two persons agreed, or the owner wrote so: it takes somebody on the signer's host, and the code that is shown
+    there.
+    """
     fill(captured.as_app(), 4)
     assert _run(captured, tmp_path, "ledger_signer", "--once")[0] == 0
     assert _run(captured, tmp_path, "ledger_signer", "--resume")[:2] == (0, "The signer refuses nothing.\n")
@@ -126,7 +128,7 @@ def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
     assert _run(backup, tmp_path, "ledger_signer", "--once")[0] == 0
 
 
-def test_without_a_key_or_a_database_it_can_not_tell(captured: LedgerDatabase, tmp_path: Path) -> None:
+def test_without_a_key_or_a_database_it_is_inconclusive(captured: LedgerDatabase, tmp_path: Path) -> None:
     fill(captured.as_app(), 2)
     _run(captured, tmp_path, "ledger_signer", "--once")
     assert _run(captured, tmp_path / "elsewhere", "audit_verify", "--json")[0] == 2

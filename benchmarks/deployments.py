@@ -1,4 +1,4 @@
-"""Development runs with a plan of the measurements' own, for the measurements of steps, wake-ups and memory."""
+"""Development deployments with step plans of their own, for the measurements of steps, wake-ups and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan(count: int, kind: str = "command", parameters: dict[str, Any] | None = 
 
 
 def release(world: World) -> Release:
-    """Return a release that may run in development."""
+    """Return a release that may be deployed to development."""
     from releases.operations.release.prepare import lock_scope
 
     made = world.planned()
@@ -45,7 +45,7 @@ def replan(world: World, made: Release, planned: dict[str, list[Any]]) -> Releas
 
 
 def scheduled(world: World, made: Release, at: datetime | None = None) -> Deployment:
-    """Ask for a run in development and set its hour."""
+    """Request a deployment to development and schedule it."""
     from releases.operations.deployment.request import request
     from releases.operations.deployment.schedule import schedule
 
