@@ -1,4 +1,4 @@
-"""The channels: one file a kind, listed here; what goes out through them is made by releases/operations/notification."""
+"""The channel types: one file a type, listed here; releases/operations/notification makes the messages."""
 
 from releases.channel_types.apprise import Apprise
 from releases.channel_types.base import ChannelType
@@ -11,5 +11,5 @@ CHANNEL_TYPES: tuple[ChannelType, ...] = (Mail(), Slack(), Inbox(), Webhook(), A
 
 
 def by_name(name: str) -> ChannelType:
-    """Return the channel type of that name. Raises KeyError for a stored one that was removed, or a typing error."""
+    """Return the channel type of that name. Raises KeyError for a removed or misspelt one."""
     return {known.name: known for known in CHANNEL_TYPES}[name]

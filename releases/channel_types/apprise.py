@@ -1,7 +1,7 @@
-"""Everything else that the program library Apprise knows, if it is installed and the kind of address is allowed.
+"""Further services through the Apprise library, if it is installed and the address type is allowed.
 
-Apprise makes its connections itself: the guard looks at the host beforehand, but a resolver that answers differently
-a moment later, or a redirect, is not caught. So only the kinds of RINGI_APPRISE_TYPES are taken, and none by default.
+Apprise makes its connections itself: the guard checks the host beforehand, but a resolver that answers differently
+a moment later, or a redirect, is not caught. So only the types of RINGI_APPRISE_TYPES are allowed, by default none.
 """
 
 import importlib
@@ -18,12 +18,12 @@ from releases.channel_types.guard import fault_of
 
 
 class Apprise(ChannelType):
-    """One message to an address that Apprise understands."""
+    """One message to an address in Apprise's form."""
 
     name = "apprise"
 
     def fault(self, address: Address) -> str:
-        """Return why this kind of address is not taken; one with a host is judged as any other."""
+        """Return why this address type is refused; a host in it is checked like any other."""
         if importlib.util.find_spec("apprise") is None:
             return _("Apprise is not installed here.")
         try:
@@ -37,13 +37,13 @@ class Apprise(ChannelType):
             return _("Apprise does not know this type of address.")
         host = parts.hostname or ""
         if "." in host or ":" in host or host == "localhost":
-            # Many kinds keep a key where the host would be; what looks like a host is judged as one.
+            # Many types have a key in the place of the host; text that looks like a host is checked as one.
             named = f"[{host}]" if ":" in host else host
             return fault_of(replace(address, to=f"https://{named}:{port or 443}/"))
         return ""
 
     def send(self, message: OutgoingMessage, address: Address) -> str:
-        """Let Apprise send it; it tells success from failure and nothing else."""
+        """Send through Apprise, which reports only success or failure."""
         if importlib.util.find_spec("apprise") is None:
             raise NotSetUp(_("Apprise is not installed here."))
         if fault := self.fault(address):

@@ -1,4 +1,4 @@
-"""The contract of a channel: takes one letter to one place, once. Channels know no model and decide nothing."""
+"""The contract of a channel: it sends one message to one address, once. Channels know no model and decide nothing."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import ClassVar, Literal
 
 from environments.connectivity.addresses import Network
 
-# Seconds within which a place must have answered.
+# Seconds within which a host must have answered.
 PATIENCE = 15.0
 
 
 @dataclass(frozen=True)
 class OutgoingMessage:
-    """What is said: `key` is the same for every try, so that a receiver can drop the second one.
+    """One message: `key` is the same for every attempt, so that a receiver can drop a duplicate.
 
-    text: plain, `html`: the same as a whole page (UTF-8). url: the page to act on; a letter itself decides nothing.
+    text: plain, `html`: the same as a whole page (UTF-8). url: the page of the task; the message decides nothing.
     """
 
     key: str
@@ -31,7 +31,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True)
 class Address:
-    """Where it goes. networks: private networks that may be reached; hosts: the only ones, empty = every public one."""
+    """The address. networks: private networks that may be reached; hosts: the only allowed ones, empty = all public."""
 
     to: str = field(repr=False)
     secret: str = field(default="", repr=False)
@@ -40,10 +40,10 @@ class Address:
 
 
 class NotDelivered(Exception):
-    """It did not arrive; the message says why without address or secret.
+    """A failed delivery; the message says why without address or secret.
 
-    lasting: this address will never take a letter. wait: seconds after which the place asks to be tried again.
-    whose: what is at fault: the channel, this recipient, or either: then the same answer to several shows the channel.
+    lasting: this address will never accept a message. wait: seconds after which the host asks for another attempt.
+    whose: the fault of the channel, of this recipient, or either: an equal answer to several shows a channel fault.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class NotDelivered(Exception):
 
 
 class NotSetUp(NotDelivered):
-    """This installation has no way to send through the channel; nothing is wrong with the address."""
+    """This installation cannot send through the channel; the address is not at fault."""
 
 
 class ChannelType(ABC):
-    """One kind. personal: one letter for each person, at his own address; else one for the place.
+    """One channel type. personal: one message for each person, at their own address; else one for the channel.
 
-    signs: it needs a secret. within: it is delivered by being there, without any network.
+    signs: it needs a secret. within: it is delivered inside Ringi, without any network.
     """
 
     name: ClassVar[str]
@@ -77,8 +77,8 @@ class ChannelType(ABC):
 
     @abstractmethod
     def fault(self, address: Address) -> str:
-        """Return why this address can't be one of the channel's; empty when it can. Asks the resolver at most."""
+        """Return why this address is invalid for the channel; empty if it is valid. Contacts the resolver at most."""
 
     @abstractmethod
     def send(self, message: OutgoingMessage, address: Address) -> str:
-        """Deliver within PATIENCE and return what was answered (one short line). Raises NotDelivered."""
+        """Deliver within PATIENCE and return the answer (one short line). Raises NotDelivered."""

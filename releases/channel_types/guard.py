@@ -1,4 +1,4 @@
-"""Which addresses letters may be posted to: TLS, no private network that is not listed, and only hosts that are allowed."""
+"""Allowed addresses for messages: TLS, no unlisted private network, and only the allowed hosts."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -10,14 +10,14 @@ from environments.connectivity.addresses import NotAllowed, UnknownHost, places_
 from releases.channel_types.base import PATIENCE, Address, NotDelivered
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 
-# What a place says when it will never take anything again.
+# Statuses of a host that will never accept a message again.
 GONE = (404, 410)
-# What it says of a request that it does not understand, or that is too long.
+# Statuses for a request that the host does not understand, or that is too long.
 WRONG = (400, 413, 415, 422)
 
 
 def fault_of(address: Address) -> str:
-    """Return why nothing may be posted to an address; empty when it may."""
+    """Return why an address may not receive a post; empty if it may."""
     try:
         parts = urlsplit(address.to)
         port = parts.port
@@ -53,9 +53,9 @@ def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
 
 
 def refused(answer: Fetched, *, lasting: bool) -> NotDelivered:
-    """Return what an answer that is no success means; one that asks for patience is believed up to an hour.
+    """Return the meaning of an unsuccessful answer; a requested wait is honoured up to an hour.
 
-    A request that is called wrong may be this one only; every other refusal is the place's.
+    A request that is called wrong may be this one only; every other refusal is the host's.
     """
     wait = answer.headers.get("retry-after", "")
     seconds = min(float(wait), 3600.0) if wait.isdecimal() else None

@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 from releases.channel_types.base import PATIENCE, Address, ChannelType, NotDelivered, NotSetUp, OutgoingMessage
 from releases.channel_types.smtp import Bounded
 
-# The enhanced codes (RFC 3463) of a mailbox that is not there, but for those about the sender; and words of servers
-# that give none. Anything else that is refused says nothing about the address.
+# The enhanced codes (RFC 3463) of a missing mailbox, without those about the sender; and texts of servers
+# that give none. Any other refusal says nothing about the address.
 GONE = re.compile(r"\b5\.(1\.(?!7\b|8\b)\d+|2\.1)\b")
 ENHANCED = re.compile(r"\b5\.\d+\.\d+\b")
 NOBODY = re.compile(r"(?i)no such (user|recipient|mailbox)|(user|recipient|mailbox) (is )?(unknown|not found)|unknown user|"
                     r"does(n't| not) exist|no mailbox")  # fmt: skip
-# Later is good enough for one recipient alone: a full mailbox, a list of strangers.
+# Temporary for one recipient alone: a full mailbox, a greylist.
 LATER = re.compile(r"\b4\.[27]\.\d+\b|(?i:gr[ae]ylist)")
 
 
@@ -31,7 +31,7 @@ class Mail(ChannelType):
     personal = True
 
     def fault(self, address: Address) -> str:
-        """Return why it is no address, or not of a domain that mail may go to."""
+        """Return why it is no address, or belongs to no permitted domain."""
         try:
             validate_email(address.to)
         except ValidationError:
@@ -42,7 +42,7 @@ class Mail(ChannelType):
         return ""
 
     def send(self, message: OutgoingMessage, address: Address) -> str:
-        """Hand it to the SMTP server; the answer is that it was taken."""
+        """Send it to the SMTP server; the answer is that the server accepted it."""
         if not settings.MAIL_HOST:
             raise NotSetUp(_("This installation has no mail server."))
         if wrong := self.fault(address):
@@ -77,7 +77,7 @@ class Mail(ChannelType):
         except (smtplib.SMTPException, OSError) as fault:
             stage = getattr(backend, "stage", "")
             why = f"{type(fault).__name__}: {fault}"[:300]
-            # smtplib says of a read that timed out that the connection was closed.
+            # smtplib reports a read timeout as a closed connection.
             timed_out = isinstance(fault, TimeoutError) or isinstance(fault.__context__, TimeoutError)
             if isinstance(backend, Bounded) and (backend.late.is_set() or timed_out):
                 why = f"no complete answer within {PATIENCE:g} s ({stage})"
@@ -86,7 +86,7 @@ class Mail(ChannelType):
 
 
 def _backend() -> Any:
-    """Return what sends: Django's own backend for SMTP within the deadline, any other one as it is set."""
+    """Return the sending backend: Django's own for SMTP within the deadline, any other one as configured."""
     usual = mailers["default"]
     if type(usual) is not EmailBackend:
         return usual
@@ -94,7 +94,7 @@ def _backend() -> Any:
 
 
 def _refused(code: int, said: str) -> NotDelivered:
-    """Return what a refusal of the recipient means: only a mailbox that is not there is its own fault for good."""
+    """Return the meaning of a refused recipient: only a missing mailbox is a lasting fault of the address."""
     gone = GONE.search(said) or (not ENHANCED.search(said) and NOBODY.search(said))
     if code >= 500 and gone:
         return NotDelivered(said, lasting=True, whose="recipient")

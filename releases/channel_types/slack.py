@@ -1,4 +1,4 @@
-"""A Slack incoming webhook: a header, the text, and a button that leads to the page."""
+"""A Slack incoming webhook: a header, the text, and a button that links to the page."""
 
 import json
 import re
@@ -11,18 +11,18 @@ from releases.channel_types.guard import GONE, fault_of, post, refused
 
 # Limits of Block Kit, in characters.
 HEADER, SECTION = 150, 3000
-# Slack's own words for a webhook that will not come back.
+# Slack's own texts for a permanently removed webhook.
 DEAD = ("no_service", "no_active_hooks", "no_team", "channel_is_archived", "channel_not_found", "invalid_token",
         "action_prohibited")  # fmt: skip
 
 
 class Slack(ChannelType):
-    """One message in the room of the webhook."""
+    """One message in the webhook's room."""
 
     name = "slack"
 
     def fault(self, address: Address) -> str:
-        """Return why nothing may be posted there."""
+        """Return why the address may not receive a post."""
         return fault_of(address)
 
     def send(self, message: OutgoingMessage, address: Address) -> str:
@@ -36,7 +36,7 @@ class Slack(ChannelType):
 
 
 def payload(message: OutgoingMessage) -> dict[str, Any]:
-    """Return what Slack is sent: `text` for notifications, blocks for the room."""
+    """Return the payload for Slack: `text` for its notifications, blocks for the room."""
     with override(message.language):
         opens = _("Open the page")
     blocks: list[dict[str, Any]] = [
@@ -50,10 +50,10 @@ def payload(message: OutgoingMessage) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """Return text in which nothing calls people, such as <!channel>, and nothing is a hidden link."""
+    """Return text without mentions, such as <!channel>, and without hidden links."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _shortened(text: str) -> str:
-    """Return an escaped text of at most SECTION characters, cut in no escape."""
+    """Return an escaped text of at most SECTION characters, cut outside escapes."""
     return text if len(text) <= SECTION else re.sub(r"&[a-z]{0,3}$", "", text[: SECTION - 1]) + "…"

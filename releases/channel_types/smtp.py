@@ -1,4 +1,4 @@
-"""Django's SMTP backend within one deadline for everything, however slowly a server answers; used by the channel mail."""
+"""Django's SMTP backend within one deadline for everything, however slowly a server answers; used by mail."""
 
 import contextlib
 import smtplib
@@ -13,14 +13,14 @@ from django.core.mail.backends.smtp import EmailBackend
 
 from environments.connectivity.addresses import NotAllowed, UnknownHost, places_of
 
-# A mail server may be anywhere: its address is set by whoever runs this installation.
+# A mail server may have any address: the operator of this installation sets it.
 ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-# Seconds for the farewell: the mail is taken or refused by then.
+# Seconds for QUIT: the mail is accepted or refused by then.
 FAREWELL = 2.0
 
 
 class Bounded(EmailBackend):
-    """One conversation of `seconds` at most. stage: the last command, or connect; late: it was cut at the deadline."""
+    """One conversation of at most `seconds`. stage: the last command, or connect; late: the deadline ended it."""
 
     def __init__(self, *, seconds: float, **options: Any) -> None:
         super().__init__(**options)
@@ -29,7 +29,7 @@ class Bounded(EmailBackend):
 
     @property
     def connection_class(self) -> Any:
-        """Return what makes the connection: one that knows this backend."""
+        """Return the connection class that knows this backend."""
         talk: Any = _TlsTalk if self.use_ssl else _Talk
         return partial(talk, backend=self)
 
@@ -39,7 +39,7 @@ class Bounded(EmailBackend):
             return super().send_messages(email_messages) or 0
 
     def monitoring(self, sock: socket.socket, until: float) -> None:
-        """Cut a connection at the deadline; what TLS is laid over is known by its number."""
+        """Cut a connection at the deadline; TLS wraps the socket, so its number identifies it."""
         held = self.monitoring_periods.enter_context(sock.dup())
 
         def cut() -> None:
@@ -53,7 +53,7 @@ class Bounded(EmailBackend):
         self.monitoring_periods.callback(guard.cancel)
 
     def _close_connection(self, connection: Any) -> None:
-        """Say goodbye; a server that does not answer to it has the mail all the same."""
+        """Send QUIT; a server that does not answer it has accepted the mail nevertheless."""
         with contextlib.suppress(OSError, smtplib.SMTPException):
             if connection.sock is not None and not self.late.is_set():
                 connection.sock.settimeout(FAREWELL)
@@ -62,7 +62,7 @@ class Bounded(EmailBackend):
 
 
 class _Talk(smtplib.SMTP):
-    """A conversation that notes its stage, and whose connection is made and watched within the deadline."""
+    """A conversation that records its stage; its connection is made and watched within the deadline."""
 
     def __init__(self, *args: Any, backend: Bounded, **options: Any) -> None:
         self._backend, self._until = backend, time.monotonic() + backend.seconds

@@ -1,4 +1,4 @@
-"""A webhook of one's own: JSON signed as standardwebhooks.com describes it (webhook-id, -timestamp, -signature v1)."""
+"""A standard webhook: JSON signed as standardwebhooks.com describes it (webhook-id, -timestamp, -signature v1)."""
 
 import base64
 import binascii
@@ -17,13 +17,13 @@ SHORTEST, LONGEST = 24, 64
 
 
 class Webhook(ChannelType):
-    """One message to the receiver, who drops a second one with the same webhook-id."""
+    """One message to the receiver, which drops a duplicate of the same webhook-id."""
 
     name = "webhook"
     signs = True
 
     def fault(self, address: Address) -> str:
-        """Return why nothing may be posted there, or why the secret is none."""
+        """Return why the address may not receive a post, or why the secret is invalid."""
         try:
             key_of(address.secret)
         except ValueError:
@@ -31,7 +31,7 @@ class Webhook(ChannelType):
         return fault_of(address)
 
     def send(self, message: OutgoingMessage, address: Address) -> str:
-        """Post the JSON; any status of 200 to 299 is taken as received, 410 as never again."""
+        """Post the JSON; any status of 200 to 299 means received, 410 means removed for good."""
         body = json.dumps(
             {
                 "type": message.event,

@@ -1,4 +1,4 @@
-"""The check kinds: one file a kind, listed here; read by procedures, plans and the executor."""
+"""The check types: one file a type, listed here; read by procedures, plans and the executor."""
 
 from pydantic import BaseModel
 
@@ -31,11 +31,11 @@ CHECK_TYPES: tuple[CheckType, ...] = (
 
 
 class UnknownType(LookupError):
-    """No check kind has this name: a stored one that was removed, or a typing error."""
+    """No check type has this name: a removed or misspelt one."""
 
 
 def by_name(name: str) -> CheckType:
-    """Return the check kind of that name. Raises UnknownType."""
+    """Return the check type of that name. Raises UnknownType."""
     for known in CHECK_TYPES:
         if known.name == name:
             return known
@@ -43,5 +43,5 @@ def by_name(name: str) -> CheckType:
 
 
 def shapes() -> dict[str, type[BaseModel]]:
-    """Return the name of each check kind with the model of its parameters, for readers of procedures."""
+    """Return the name of each check type with the model of its parameters, for readers of procedures."""
     return {known.name: known.parameters for known in CHECK_TYPES}

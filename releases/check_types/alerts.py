@@ -1,4 +1,4 @@
-"""The check kind that asks whether alerts fire; used by deployments and watches."""
+"""The check type for firing alerts; used by deployments and monitoring."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from releases.metric_sources.alert_list import AlertListParameters, NoAlertList,
 
 
 class AlertsParameters(AlertListParameters):
-    """highest: the highest level that may fire; empty = none may. The rest says where alerts are listed."""
+    """highest: the highest level that may fire; empty = none may. The other fields say where alerts are listed."""
 
     highest: str = "info"
 
@@ -24,13 +24,13 @@ class AlertsParameters(AlertListParameters):
 
 
 class Alerts(CheckType):
-    """Asks an Alertmanager, or reads a JSON list, for alerts that fire above a level."""
+    """Reads firing alerts above a level from an Alertmanager or a JSON list."""
 
     name: ClassVar[str] = "alerts"
     parameters: ClassVar[type[Parameters]] = AlertsParameters
 
     def run(self, context: CheckContext, parameters: AlertsParameters) -> CheckResult:
-        """Ask once. No list is an error, a target that names none is no data."""
+        """Check once. A missing list is an error; a target that names none is no data."""
         limit = _("none above %(level)s") % {"level": parameters.highest} if parameters.highest else _("none")
         try:
             found = firing(context.target, parameters)

@@ -1,4 +1,4 @@
-"""The check kind that asks whether the newest backup is fresh and can be restored; deployments and watches."""
+"""The check type for a fresh and restorable newest backup; used by deployments and monitoring."""
 
 import json
 import os
@@ -22,9 +22,9 @@ from releases.check_types.excerpt import excerpt
 
 
 class BackupCheckParameters(Parameters):
-    """within_hours: age that the newest may have. files: pattern of dumps below the target's folder; empty = Ringi's.
+    """within_hours: greatest age of the newest one. files: pattern of dumps below the target's folder; empty = Ringi's.
 
-    verify: digest = the file is the one that was taken (Ringi's only), list = its table of contents can be read,
+    verify: digest = the file equals the recorded one (Ringi's only), list = its table of contents can be read,
     restore = it is restored into a scratch database and, for Ringi's own, compared table by table.
     """
 
@@ -42,7 +42,7 @@ class BackupCheckParameters(Parameters):
 
 @dataclass(frozen=True)
 class Found:
-    """The newest dump: its file, when it was complete, and what the step that took it wrote down."""
+    """The newest dump: its file, the time of its completion, and the record of its backup step."""
 
     path: Path
     at: datetime
@@ -50,13 +50,13 @@ class Found:
 
 
 class Backup(TargetCheck):
-    """Looks at the newest dump: how old it is, whether it is whole, and whether it can be restored."""
+    """Checks the newest dump: its age, its integrity, and whether it can be restored."""
 
     name: ClassVar[str] = "backup"
     parameters: ClassVar[type[Parameters]] = BackupCheckParameters
 
     def look(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
-        """Look once. A target without any dump is no data; a dump that is old, torn or not restorable fails."""
+        """Check once. A target without a dump is no data; an old, torn or unrestorable dump fails."""
         limit = f"≤ {parameters.within_hours:g} h, {parameters.verify}"
         try:
             found = newest(context.target.root, parameters.files)
@@ -92,13 +92,13 @@ def newest(root: Path, pattern: str) -> Found | None:
         if facts.get("nothing"):
             continue
         dump = record.with_name("database.dump")
-        # The record is written after the dump; it says when a dump was taken that is gone.
+        # The record is written after the dump; it has the time of a dump that is gone.
         found.append(Found(dump, _at(dump if dump.exists() else record), facts))
     return max(found, key=lambda one: one.at, default=None)
 
 
 def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Result]:
-    """Return (what was seen, result) of a dump. Raises StepFailed when it can't be restored, OSError, psycopg.Error."""
+    """Return (observation, result) of a dump. Raises StepFailed when it cannot be restored, OSError, psycopg.Error."""
     if not found.path.exists() or not found.path.stat().st_size:
         return _("The dump is gone or empty."), Result.FAILED
     if found.facts:

@@ -1,4 +1,4 @@
-"""The contract of a check: a measurement with a result. Kinds know no model."""
+"""The contract of a check: a measurement with a result. Types know no model."""
 
 import enum
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from environments.targets.ssh import call, place
 
 
 class Result(enum.Enum):
-    """Outcome of a check or a sample; no data, stale and error never count as pass."""
+    """Outcome of a check or a measurement; no data, stale and error never count as pass."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -21,15 +21,15 @@ class Result(enum.Enum):
 
     @property
     def said(self) -> str:
-        """Return what people are told: pass, fail, or unknown, which is never green."""
+        """Return the result for people: pass, fail, or unknown, which never passes."""
         return self.value if self in (Result.PASSED, Result.FAILED) else "unknown"
 
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check may know: target, the configuration rolled out, its secrets, the deployment's token (`deployment:<id>`).
+    """The input of a check: target, deployed configuration, its secrets, the deployment's token (`deployment:<id>`).
 
-    position: where this check's last look at the log has ended (steps/log_position.py); None: it has not looked yet.
+    position: the end of this check's last reading of the log (environments/targets/log_position.py); None: none yet.
     """
 
     target: TargetSpec
@@ -41,9 +41,9 @@ class CheckContext:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check saw: result, value and limit as shown to people, and the output kept as proof.
+    """The output of a check: result, value and limit as shown to people, and the output kept as proof.
 
-    position: where a look at a log has ended, for the next one.
+    position: where the reading of a log ended, for the next one.
     """
 
     result: Result
@@ -54,7 +54,7 @@ class CheckResult:
 
 
 class CheckType(ABC):
-    """One kind of check."""
+    """One check type."""
 
     name: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
@@ -65,10 +65,10 @@ class CheckType(ABC):
 
 
 class TargetCheck(CheckType):
-    """A kind that looks at the target itself: on its host, wherever that is."""
+    """A type that examines the target itself, on the target's host."""
 
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
-        """Measure once; a host that cannot be reached is an error."""
+        """Measure once; an unreachable host is an error."""
         if not place.lies_elsewhere(context.target):
             return self.look(context, parameters)
         try:
@@ -87,7 +87,7 @@ class TargetCheck(CheckType):
         return CheckResult(**found | {"result": Result(found["result"])})
 
     def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was seen as JSON, on the host; given: configuration, secrets, run, position."""
+        """Return the result as JSON, on the host; given: configuration, secrets, run, position."""
         secrets = tuple(given["secrets"])
         context = CheckContext(target, given["configuration"], secrets, given["deployment"], given["position"])
         result = self.look(context, parameters)
@@ -95,4 +95,4 @@ class TargetCheck(CheckType):
 
     @abstractmethod
     def look(self, context: CheckContext, parameters: Any) -> CheckResult:
-        """Measure once, on the machine where the target is."""
+        """Measure once, on the machine of the target."""

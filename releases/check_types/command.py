@@ -1,4 +1,4 @@
-"""The check kind that lets a program of the target's judge; used by deployments and watches."""
+"""The check type whose result a program of the target decides; used by deployments and monitoring."""
 
 import re
 import shlex
@@ -19,8 +19,8 @@ Code = Annotated[int, Field(ge=0, le=255)]
 class CommandCheckParameters(LimitParameters):
     """argv: argument list, no shell; {root}, {tree}, {config} are replaced. passes: exit codes that pass.
 
-    unknown: exit codes by which the program says that it can't tell; every other one fails. value: pattern whose
-    first group is the value in the output; with equals, at_least, at_most it is judged too. seconds: deadline.
+    unknown: exit codes by which the program reports an unknown result; every other one fails. value: pattern whose
+    first group is the value in the output; with equals, at_least, at_most it is compared too. seconds: deadline.
     """
 
     argv: Annotated[tuple[Argument, ...], Field(min_length=1)]
@@ -50,13 +50,13 @@ class CommandCheckParameters(LimitParameters):
 
 
 class Command(TargetCheck):
-    """Runs one argument list on the target and judges its exit code, and a value in its output."""
+    """Runs one argument list on the target and evaluates its exit code, and a value in its output."""
 
     name: ClassVar[str] = "command"
     parameters: ClassVar[type[Parameters]] = CommandCheckParameters
 
     def look(self, context: CheckContext, parameters: CommandCheckParameters) -> CheckResult:
-        """Run once. A program that can't be started or does not end in time is an error."""
+        """Run once. A program that cannot start or does not end in time is an error."""
         limit = parameters.limit_text() or _("exit code %(codes)s") % {
             "codes": ", ".join(str(code) for code in parameters.passes)
         }

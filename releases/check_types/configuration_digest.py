@@ -1,4 +1,4 @@
-"""The check kind that compares the configuration on the target with the version rolled out, byte for byte."""
+"""The check type that compares the configuration on the target with the deployed version, byte for byte."""
 
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from releases.check_types.base import CheckContext, CheckResult, Result, TargetC
 
 
 class ConfigurationDigestParameters(Parameters):
-    """None: what is compared with is the configuration of the run."""
+    """No parameters: the check compares with the deployment's configuration."""
 
 
 class ConfigurationDigest(TargetCheck):
@@ -19,7 +19,7 @@ class ConfigurationDigest(TargetCheck):
     parameters: ClassVar[type[Parameters]] = ConfigurationDigestParameters
 
     def look(self, context: CheckContext, parameters: Any) -> CheckResult:
-        """Compare once. Without a version to compare with it is no data."""
+        """Compare once. Without a version it is no data."""
         if not context.configuration:
             return CheckResult(Result.NO_DATA, output=_("The deployment has no configuration."))
         try:

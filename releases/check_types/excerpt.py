@@ -1,4 +1,4 @@
-"""Cuts what a target's programs and pages said down to what is kept as proof, without secrets; called by checks."""
+"""Cuts the output of a target's programs and pages down to the kept proof, without secrets; called by checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET_KEY = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|PRIVATE|CREDENTIAL|(^|_)K
 def excerpt(lines: Iterable[str], context: CheckContext) -> str:
     """Return the first lines, each cut, with the secrets of the configuration and of the context masked."""
     secrets = _secrets_of(context)
-    # Masked before it is cut: half a secret would no longer be found.
+    # Masked before the cut: half a secret would no longer be found.
     kept = [masked(line, secrets) for _place, line in zip(range(MOST_LINES), lines, strict=False)]
     return "\n".join(line[:LONGEST_LINE] for line in kept)
 

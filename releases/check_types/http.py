@@ -1,4 +1,4 @@
-"""The check kind that asks one page of the service; used by deployments and watches."""
+"""The check type that requests one page of the service; used by deployments and monitoring."""
 
 import json
 import re
@@ -40,13 +40,13 @@ class HttpParameters(Parameters):
 
 
 class Http(CheckType):
-    """Asks one page of the service; never another address, redirects are not followed."""
+    """Requests one page of the service; never another address, redirects are not followed."""
 
     name: ClassVar[str] = "http"
     parameters: ClassVar[type[Parameters]] = HttpParameters
 
     def run(self, context: CheckContext, parameters: HttpParameters) -> CheckResult:
-        """Ask once. Too slow is a failure, no answer an error."""
+        """Request once. Too slow is a failure, no answer an error."""
         limit = f"{parameters.status}, ≤ {parameters.seconds:g} s"
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:
@@ -67,7 +67,7 @@ class Http(CheckType):
 
 
 def faults_of(answer: Fetched, parameters: HttpParameters) -> list[str]:
-    """Return a sentence for everything in an answer that is not as expected."""
+    """Return a message for every part of an answer that is not as expected."""
     faults = []
     if answer.status != parameters.status:
         faults.append(_("The status is %(status)s.") % {"status": answer.status})

@@ -1,4 +1,4 @@
-"""What a measured value must be: equal to something, or between two numbers; parameters shared by check kinds."""
+"""Limits of a measured value: equal to a text, or between two numbers; parameters shared by check types."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -7,7 +7,7 @@ from environments.targets.declared import Field
 
 
 class LimitParameters(Parameters):
-    """equals: the value as text. at_least, at_most: numbers that it may be; decimal text keeps them exact."""
+    """equals: the value as text. at_least, at_most: lowest and highest number; decimal text keeps them exact."""
 
     equals: str | None = None
     at_least: Decimal | None = Field(default=None, allow_inf_nan=False)
@@ -26,7 +26,7 @@ class LimitParameters(Parameters):
         return ", ".join(parts)
 
     def holds(self, value: str) -> bool | None:
-        """Tell whether a value keeps the limits; None: it has to be a number and is none."""
+        """Tell whether a value keeps the limits; None: a number is required and the value is none."""
         number = number_of(value)
         if self.equals is not None:
             wanted = number_of(self.equals)

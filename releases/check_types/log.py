@@ -1,4 +1,4 @@
-"""The check kind that counts suspicious lines in the log, from a position on; used by deployments and watches."""
+"""The check type that counts suspicious lines in the log, from a position on; used by deployments and monitoring."""
 
 import re
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ class LogParameters(Parameters):
 
 @dataclass
 class Seen:
-    """What a log held from a position on: number of its lines, of those that matched, and the first of these.
+    """The lines of a log from a position on: their number, the number of matches, and the first matches.
 
-    cut: there is more than is read at once. end: where reading ended; None when nothing was read.
+    cut: more lines exist than one reading takes. end: where reading ended; None when nothing was read.
     """
 
     lines: int = 0
@@ -49,13 +49,13 @@ class Seen:
 
 
 class Log(TargetCheck):
-    """Counts the lines of the target's log that match a pattern, from the start of the service or the last look on."""
+    """Counts the lines of the target's log that match a pattern, from the service start or the last reading on."""
 
     name: ClassVar[str] = "log"
     parameters: ClassVar[type[Parameters]] = LogParameters
 
     def look(self, context: CheckContext, parameters: LogParameters) -> CheckResult:
-        """Count once. A log that is missing or silent, or of which a part may be missing, is no data."""
+        """Count once. A missing, unchanged or partly unreadable log is no data."""
         limit = f"≤ {parameters.at_most}"
         if parameters.at_least:
             limit = f"{parameters.at_least} ≤ … {limit}"
@@ -75,14 +75,14 @@ class Log(TargetCheck):
         except OSError as error:
             why = {"why": error.strerror or str(error)}
             return CheckResult(Result.ERROR, limit=limit, output=_("The log cannot be read: %(why)s") % why)
-        result, told = _evaluated(seen, rest, parameters)
-        output = excerpt([*told, *filter(None, [since]), *seen.first], context)
+        result, notes = _evaluated(seen, rest, parameters)
+        output = excerpt([*notes, *filter(None, [since]), *seen.first], context)
         return CheckResult(result, str(seen.matched), limit, output, seen.end)
 
 
 def _noted(context: CheckContext) -> tuple[Mapping[str, Any] | None, str]:
-    """Return where the log stood when this deployment last started the service or switched the code, else when it began,
-    with a sentence for the latter; (None, "") where nothing is known.
+    """Return the log's position when this deployment last started the service or switched the code, else its beginning,
+    with a message for the latter; (None, "") where nothing is known.
     """
     lines = journal_lines(context.target, deployment=context.deployment) if context.deployment else []
     noted: list[Mapping[str, Any]] = [line["log"] for line in lines if line.get("log")]
@@ -129,18 +129,18 @@ def _counted(path: Path, start: int, pattern: re.Pattern[str], seen: Seen) -> Ma
 
 
 def _evaluated(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Result, list[str]]:
-    """Return the result and what is told beside the lines: from where the log was read, and what may be missing."""
+    """Return the result and the further facts: the start of the reading, and a part that may be missing."""
     path, start = rest.pieces[0]
     read_from = {"file": path.name, "start": start, "lines": seen.lines}
-    told = [_("%(file)s was read from byte %(start)d on: %(lines)d lines.") % read_from]
+    notes = [_("%(file)s was read from byte %(start)d on: %(lines)d lines.") % read_from]
     if rest.lost:
-        told.append(
+        notes.append(
             _("The log was cut or begun anew, and no file beside it holds the earlier content. Lines may be missing.")
         )
     if seen.cut:
-        told.append(_("The log holds more than one check can read. The next check continues from here."))
+        notes.append(_("The log holds more than one check can read. The next check continues from here."))
     if seen.matched > parameters.at_most:
-        return Result.FAILED, told
+        return Result.FAILED, notes
     if rest.lost or seen.cut or not (seen.lines or parameters.silent_passes):
-        return Result.NO_DATA, told
-    return (Result.PASSED if seen.matched >= parameters.at_least else Result.FAILED), told
+        return Result.NO_DATA, notes
+    return (Result.PASSED if seen.matched >= parameters.at_least else Result.FAILED), notes

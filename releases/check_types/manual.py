@@ -1,4 +1,4 @@
-"""The check kind for what only a person can judge; its result is given in the admin."""
+"""The check type for a person's judgement; the result is recorded in the admin."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from releases.check_types.base import CheckContext, CheckResult, CheckType, Resu
 
 
 class ManualParameters(Parameters):
-    """question: what the person is asked; empty = the label of the check says it."""
+    """question: the question for the person; empty = the label of the check."""
 
     question: str = ""
 

@@ -1,4 +1,4 @@
-"""The check kind that compares a metric source's numbers with limits; used by deployments."""
+"""The check type that compares a metric source's numbers with limits; used by deployments."""
 
 import time
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ class Limit(Parameters):
 
 
 class MetricsParameters(Parameters):
-    """source, source_parameters: where the numbers come from. limits: all of them must hold.
+    """source, source_parameters: the origin of the numbers. limits: all of them must hold.
 
-    interval_seconds: time between two looks; 0 looks once: only resource_use and service_down are known.
+    interval_seconds: time between two readings; 0 reads once: only resource_use and service_down are known.
     no_data_passes_when_idle: without a request in between, rates and times have no data; True passes that.
     """
 
@@ -50,20 +50,20 @@ class MetricsParameters(Parameters):
 
 
 class Metrics(CheckType):
-    """Looks at the service's numbers twice and compares what happened in between with limits."""
+    """Reads the service's numbers twice and compares the change in between with limits."""
 
     name: ClassVar[str] = "metrics"
     parameters: ClassVar[type[Parameters]] = MetricsParameters
 
     def run(self, context: CheckContext, parameters: MetricsParameters) -> CheckResult:
-        """Measure once. A limit without data never passes, but for an idle service where that is allowed."""
+        """Measure once. A limit without data never passes, except for an idle service where that is allowed."""
         reader = source(parameters.source)
         wanted = reader.parameters.model_validate(parameters.source_parameters)
         given = context.configuration if reader.needs_configuration else NOTHING
         earlier = None
         if parameters.interval_seconds:
             earlier = reader.read(context.target, wanted, given)
-            time.sleep(parameters.interval_seconds)  # the span that is measured
+            time.sleep(parameters.interval_seconds)  # the measured interval
         now = reader.read(context.target, wanted, given)
         values = {} if now.stale else reader.derive(earlier, now, wanted)
         limit = ", ".join(f"{row.metric} ≤ {row.at_most:g}" for row in parameters.limits)
@@ -89,13 +89,13 @@ def evaluate(
     if missing and now.stale:
         return Result.STALE, missing
     if missing:
-        # Without an answer nothing was measured; with one, the numbers are just not there.
+        # Without an answer nothing was measured; with one, the numbers are missing.
         return (Result.NO_DATA if now.up and (earlier is None or earlier.up) else Result.ERROR), missing
     return Result.PASSED, []
 
 
 def idle(metric: str, earlier: Reading | None, now: Reading) -> bool:
-    """Tell whether a metric lacks data only because nobody asked: its counter is there and stood still."""
+    """Tell whether a metric lacks data only because no request came: its counter exists and did not grow."""
     counter = COUNTED_BY.get(metric, "")
     if earlier is None or not earlier.up or not now.up or counter not in now.values:
         return False

@@ -1,4 +1,4 @@
-"""The check kind that looks at what protects a page: its certificate and its headers; deployments and watches."""
+"""The check type for the certificate and the headers of a page; used by deployments and monitoring."""
 
 import re
 from datetime import UTC, datetime
@@ -16,10 +16,10 @@ from releases.metric_sources.fetch import Fetched, NoAnswer, ask
 
 
 class SecurityParameters(Parameters):
-    """path: page below the target's base address. certificate_days: how long the certificate must still hold.
+    """path: page below the target's base address. certificate_days: days for which the certificate must still be valid.
 
-    headers: name → pattern that its value must match as a whole. absent: headers that must not be sent.
-    certificate_days asks for TLS with a certificate that is accepted; 0 asks for none.
+    headers: name → pattern that its whole value must match. absent: headers that must not be sent.
+    certificate_days requires TLS with an accepted certificate; 0 requires none.
     """
 
     path: PagePath = "/"
@@ -36,13 +36,13 @@ class SecurityParameters(Parameters):
 
 
 class Security(CheckType):
-    """Looks at the certificate's last day and at the headers of one page."""
+    """Checks the certificate's last day and the headers of one page."""
 
     name: ClassVar[str] = "security"
     parameters: ClassVar[type[Parameters]] = SecurityParameters
 
     def run(self, context: CheckContext, parameters: SecurityParameters) -> CheckResult:
-        """Ask once. A certificate that is not accepted fails; no answer is an error."""
+        """Request once. An unaccepted certificate fails; no answer is an error."""
         limit = _limit(parameters)
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:

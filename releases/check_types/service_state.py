@@ -1,4 +1,4 @@
-"""The check kind that looks at the service's own process; used by deployments and watches."""
+"""The check type for the service's own process; used by deployments and monitoring."""
 
 import os
 import shlex
@@ -20,7 +20,7 @@ RUNS, STANDS = 0, (1, 2, 3)
 
 
 class ServiceStateParameters(Parameters):
-    """running: what is expected. up_seconds: since how long it must have run, at least. seconds: deadline."""
+    """running: the expected state. up_seconds: the shortest time that it must have run. seconds: deadline."""
 
     running: bool = True
     up_seconds: float = Field(default=0.0, ge=0)
@@ -28,13 +28,13 @@ class ServiceStateParameters(Parameters):
 
 
 class ServiceState(TargetCheck):
-    """Looks whether the service runs, and that it runs the version in force; `service.status` asks a command."""
+    """Checks that the service runs, and with the deployed version; `service.status` runs a command."""
 
     name: ClassVar[str] = "service_state"
     parameters: ClassVar[type[Parameters]] = ServiceStateParameters
 
     def look(self, context: CheckContext, parameters: ServiceStateParameters) -> CheckResult:
-        """Look once. A target without a service is no data."""
+        """Check once. A target without a service is no data."""
         try:
             service = service_of(context.target.settings)
         except StepFailed as failed:

@@ -1,4 +1,4 @@
-"""The check kind that asserts something of the target's database with one SELECT; used by deployments and watches."""
+"""The check type that compares a value of the target's database, by one SELECT; used by deployments and monitoring."""
 
 from typing import Any, ClassVar
 
@@ -15,9 +15,9 @@ from releases.metric_sources.read_only import ReadStatement, read_rows
 
 
 class SqlParameters(LimitParameters):
-    """statement: one statement that reads one value. equals, at_least, at_most: what it must be.
+    """statement: one statement that reads one value. equals, at_least, at_most: its limits.
 
-    seconds: how long it may take. It runs in a read-only transaction.
+    seconds: its longest time. It runs in a read-only transaction.
     """
 
     statement: ReadStatement
@@ -37,7 +37,7 @@ class Sql(TargetCheck):
     parameters: ClassVar[type[Parameters]] = SqlParameters
 
     def look(self, context: CheckContext, parameters: SqlParameters) -> CheckResult:
-        """Ask once. No database, no row and NULL are no data; what the server refuses is an error."""
+        """Query once. No database, no row and NULL are no data; a refusal by the server is an error."""
         limit = parameters.limit_text()
         database = database_of(context.target, context.configuration)
         if database is None:
@@ -51,7 +51,7 @@ class Sql(TargetCheck):
 
 
 def evaluated(rows: list[tuple[Any, ...]], parameters: SqlParameters, context: CheckContext) -> CheckResult:
-    """Judge what was read: exactly one row of one column is a value."""
+    """Evaluate the rows: exactly one row of one column is a value."""
     limit, shown = parameters.limit_text(), [parameters.statement]
     if len(rows) > 1 or any(len(row) != 1 for row in rows):
         shown.append(_("The statement gives more than one value."))

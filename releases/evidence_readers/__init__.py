@@ -1,7 +1,7 @@
-"""Readers of evidence from hostile bytes: one file a form, and one line a kind and a form below. Actions and gates call it.
+"""Readers of evidence from hostile bytes: one file a form, one line a type and form below; for operations and gates.
 
-`read` takes a report's own values out of it, `judge` compares them with thresholds. What is missing or counts
-nothing is unknown, never a pass.
+`read` extracts a report's own values, `evaluate` compares them with thresholds. A missing or empty value
+is unknown, never a pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ from releases.evidence_readers.base import (
 
 __all__ = [
     "FORMS", "EVIDENCE_TYPES", "LARGEST", "NAMES", "BadEvidence", "EvidenceType", "Form", "Outcome", "Reading", "Values",
-    "check_size", "is_named", "judge", "judge_all", "read",
+    "check_size", "evaluate", "evaluate_all", "is_named", "read",
 ]  # fmt: skip
 
 LARGEST = 10 * 1024 * 1024
@@ -62,7 +62,7 @@ EVIDENCE_TYPES: tuple[EvidenceType, ...] = (
     security_scan.KIND,
     file.KIND,
 )
-# The first form of a kind that fits reads the file.
+# The first matching form of a type reads the file.
 FORMS: tuple[Form, ...] = (
     junit.FORM,
     dotnet.XUNIT,
@@ -97,7 +97,7 @@ _BY_NAME = {kind.name: kind for kind in EVIDENCE_TYPES}
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What several reports say together: the worst of them, and each one's own judgement in their order."""
+    """The common result of several reports: the worst of them, and each one's own result in their order."""
 
     outcome: Outcome
     total: str
@@ -128,7 +128,7 @@ def check_size(size: int) -> None:
 
 
 def is_named(kind: str) -> bool:
-    """Tell whether reports of a kind are told apart by the names of their files."""
+    """Tell whether the names of their files distinguish reports of a type."""
     return kind in _BY_NAME and _BY_NAME[kind].named
 
 
@@ -148,7 +148,7 @@ def evaluate(kind: str, values: Mapping[str, str | int], thresholds: Mapping[str
 def evaluate_all(
     kind: str, reports: Sequence[Mapping[str, str | int]], thresholds: Mapping[str, str | int]
 ) -> Evaluated:
-    """Judge the values of all reports that count: the worst decides, and counts are held to their limit as a sum too."""
+    """Evaluate all reports that count: the worst decides, and the sum of their counts must keep the limit too."""
     each = [evaluate(kind, values, thresholds) for values in reports]
     if not each:
         return Evaluated("unknown", _("no evidence"), [])

@@ -1,11 +1,11 @@
-"""Bandit's JSON: the severity of each issue, and the files that it could not read."""
+"""Bandit's JSON: the severity of each issue, and the files that Bandit could not read."""
 
 from releases.evidence_readers.base import Document, Form, Reading
 from releases.evidence_readers.security_scan import counted, objects
 
 
 def read(document: Document) -> Reading:
-    """Take the severities; a file that could not be read was not examined."""
+    """Return the severities; an unreadable file was not examined."""
     issues = objects(document.object["results"])
     unread = len(objects(document.object.get("errors")))
     return counted("Bandit", (row.get("issue_severity") for row in issues), unrated=unread)

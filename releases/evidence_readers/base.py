@@ -1,4 +1,4 @@
-"""The contract of evidence: a kind judges values, a form of report is recognised by its content and read for them.
+"""The contract of evidence: a type evaluates values; the content of a report identifies its form, which reads them.
 
 A reader is a file with one FORM and a line in FORMS; it gets hostile bytes as a Document and raises BadEvidence.
 """
@@ -30,36 +30,36 @@ Judgement = tuple[Outcome, str]
 
 
 class BadEvidence(ValueError):
-    """A file that is no evidence of its kind; the message is shown to people."""
+    """A file that is no evidence of its type; the message is shown to people."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a report says: its values as they stand in it, one sentence for people, and the tool that wrote it.
+    """The content of a report: its values as written, one summary for people, and the tool that wrote it.
 
-    `parts` are what the report speaks about (tests, tools; without any, the tool alone), `failing` the parts that are
-    not in order.
+    `parts` are the report's subjects (tests, tools; without any, the tool alone), `failing` the parts with
+    a fault.
     """
 
     values: Values
-    sentence: str
+    summary: str
     tool: str = ""
     parts: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
 
     @property
     def speaks_of(self) -> frozenset[str]:
-        """What the report is about."""
+        """The subjects of the report."""
         return self.parts or frozenset({self.tool})
 
     @property
     def must_be_repeated(self) -> frozenset[str]:
-        """What newer reports must speak about before this one stops counting: all that was wrong, else everything."""
+        """The parts that newer reports must cover before this one stops counting: its failures, else everything."""
         return self.failing or self.speaks_of
 
 
 class Document:
-    """A file that was handed in, read as XML or JSON once and only when a form asks."""
+    """An uploaded file, read as XML or JSON once and only when a form asks."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -67,13 +67,13 @@ class Document:
 
     @cached_property
     def root(self) -> Element | None:
-        """The root of an XML document; None for what does not look like one. Raises BadEvidence."""
+        """The root of an XML document; None for a file that does not look like one. Raises BadEvidence."""
         utf16 = self.content[:2] in (b"\xff\xfe", b"\xfe\xff")
         return read_xml(self.content) if utf16 or self._start == b"<" else None
 
     @cached_property
     def json(self) -> Any:
-        """The JSON object or array; None for what does not look like one. Raises BadEvidence."""
+        """The JSON object or array; None for a file that does not look like one. Raises BadEvidence."""
         return read_json(self.content) if self._start in (b"{", b"[") else None
 
     @property
@@ -83,7 +83,7 @@ class Document:
 
     @cached_property
     def text(self) -> str:
-        """The text in UTF-8; empty for what is none."""
+        """The text in UTF-8; empty for other bytes."""
         try:
             return self.content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -92,9 +92,9 @@ class Document:
 
 @dataclass(frozen=True)
 class Form:
-    """One form of report. `fits` recognises it by its content; `read` takes its values, or raises BadEvidence.
+    """One form of report. `fits` identifies it by its content; `read` extracts its values, or raises BadEvidence.
 
-    `label` is what people call it, `example` its beginning in one line; a refusal shows both.
+    `label` is its name for people, `example` its beginning in one line; a refusal shows both.
     """
 
     kind: str
@@ -106,10 +106,10 @@ class Form:
 
 @dataclass(frozen=True)
 class EvidenceType:
-    """One kind. `judge` compares values with thresholds (key → limit); a missing one may raise KeyError: unknown.
+    """One evidence type. `evaluate` compares values with thresholds (key → limit); a missing one may raise KeyError.
 
-    `adds`: counts that are also judged as a sum over all reports that count. `says_nothing`: values that say nothing
-    beside other reports. `named`: reports are told apart by the names of their files too.
+    `adds`: counts whose sum over all counting reports is evaluated too. `says_nothing`: values that add nothing
+    beside other reports. `named`: the names of their files distinguish reports too.
     """
 
     name: str
@@ -127,7 +127,7 @@ def read_xml(content: bytes) -> Element:
         if declared and codec:
             # The XML parser reads one-byte encodings and Unicode only.
             content = declared[1] + b"utf-8" + content[declared.end(2) :].decode(codec).encode()
-        # A coverage file names its document type, so that is allowed; entities and what lies outside are not.
+        # A coverage file names its document type, so that is allowed; entities and external content are not.
         root: Element = fromstring(content, forbid_dtd=False, forbid_entities=True, forbid_external=True)
     except DefusedXmlException:
         raise BadEvidence(_("The XML file declares entities, which are not read.")) from None
@@ -161,7 +161,7 @@ def read_json(content: bytes) -> Any:
 
 
 def words_of(statement: dict[str, Any], name: str) -> str:
-    """Return the text that a statement gives under `name`, at most 200 characters. Raises BadEvidence."""
+    """Return the text of a statement under `name`, at most 200 characters. Raises BadEvidence."""
     value = statement.get(name)
     if not isinstance(value, str) or not value.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
         raise BadEvidence(_("The statement does not say “%(name)s”.") % {"name": name})
@@ -180,7 +180,7 @@ def seconds_of(raw: Any, name: str) -> str:
 
 
 def count_of(root: Element, name: str) -> int | None:
-    """Return the count that an attribute states, or None without one. Raises BadEvidence."""
+    """Return the count in an attribute, or None without one. Raises BadEvidence."""
     text = root.get(name)
     if text is None:
         return None

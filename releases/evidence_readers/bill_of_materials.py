@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from releases.evidence_readers.base import BadEvidence, Document, Form, Reading
 from releases.evidence_readers.security_scan import SEVERITIES, counted, objects
 
-# States of the analysis that say that the component is not exposed.
+# Analysis states of a component that is not exposed.
 _SETTLED = {"resolved", "resolved_with_pedigree", "false_positive", "not_affected"}
 
 
@@ -17,7 +17,7 @@ def _worst(row: dict[str, Any]) -> str:
 
 
 def read(document: Document) -> Reading:
-    """Take the worst rating of each vulnerability that its analysis has not settled. Raises BadEvidence without any list."""
+    """Return the worst rating of each vulnerability that its analysis leaves open. Raises BadEvidence without any."""
     if "vulnerabilities" not in document.object:
         raise BadEvidence(
             _(

@@ -5,7 +5,7 @@ from releases.evidence_readers.coverage import lines
 
 
 def read(document: Document) -> Reading:
-    """Take the project's own counts, in which a statement stands for a line. Raises BadEvidence without them."""
+    """Return the project's own counts, in which a statement stands for a line. Raises BadEvidence without them."""
     metrics = document.root.find("project/metrics") if document.root is not None else None
     assert metrics is not None
     return lines(count_of(metrics, "coveredstatements"), count_of(metrics, "statements"), "Clover")

@@ -24,7 +24,7 @@ _PLAIN_SHARE = re.compile(r"[0-9]{1,3}(\.[0-9]{0,30})?", re.ASCII)
 
 
 def read(document: Document) -> Reading:
-    """Take the lines, or where only a rate is written that."""
+    """Return the lines, or the rate where the report has only that."""
     root = document.root
     assert root is not None
     valid, covered = count_of(root, "lines-valid"), count_of(root, "lines-covered")
@@ -40,7 +40,7 @@ def read(document: Document) -> Reading:
 
 
 def lines(covered: Any, valid: Any, tool: str = "") -> Reading:
-    """Return the reading of covered lines and lines in all. Raises BadEvidence for what are no such counts."""
+    """Return the reading of covered lines and all lines. Raises BadEvidence for invalid counts."""
     try:
         counts = [int(str(count)) if not isinstance(count, bool) else -1 for count in (covered, valid)]
     except ValueError:
@@ -58,7 +58,7 @@ def lines(covered: Any, valid: Any, tool: str = "") -> Reading:
 def _share(text: str | None) -> Decimal | None:
     if text is None:
         return None
-    # Digits only: an exponent could write a number that fills the memory when it is compared exactly.
+    # Digits only: an exponent could write a number that fills the memory in an exact comparison.
     share = Decimal(text) if _PLAIN_SHARE.fullmatch(text) else None
     if share is None or share > 1:
         raise BadEvidence(_("A coverage of “%(text)s” is not between 0 and 1.") % {"text": text[:40]})
@@ -66,7 +66,7 @@ def _share(text: str | None) -> Decimal | None:
 
 
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
-    """Compare the rate with its limit, unrounded: 0.89996 stays below 0.9 however it is printed."""
+    """Compare the rate with its limit, unrounded: 0.89996 stays below 0.9 in any notation."""
     if values.get("lines_valid") == 0:
         return "unknown", _("No line was counted.")
     if "lines_valid" in values:

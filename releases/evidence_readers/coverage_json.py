@@ -5,7 +5,7 @@ from releases.evidence_readers.coverage import lines
 
 
 def read(document: Document) -> Reading:
-    """Take the totals of lines, without branches. Raises BadEvidence for totals that are none."""
+    """Return the totals of lines, without branches. Raises BadEvidence for invalid totals."""
     totals = document.object["totals"]
     found = totals if isinstance(totals, dict) else {}
     return lines(found.get("covered_lines"), found.get("num_statements"), "coverage.py")

@@ -1,4 +1,4 @@
-"""Reports of tests in the forms of .NET: xUnit.net v2 and NUnit 3. What their roots state must agree with what they list."""
+"""Test reports of .NET: xUnit.net v2 and NUnit 3. The numbers in their roots must agree with the listed tests."""
 
 from xml.etree.ElementTree import Element
 
@@ -59,7 +59,7 @@ def _case(test: Element, place: str, name: str, results: dict[str | None, Result
 
 
 def _agrees(element: Element, listed: list[Element], failed: tuple[str, ...]) -> None:
-    """Refuse a report that states other numbers than it lists: cut short, or edited."""
+    """Refuse a report whose stated numbers differ from its list: truncated, or edited."""
     stated = count_of(element, "total")
     if stated is not None and stated != len(listed):
         text = _("The report states %(stated)d tests and lists %(listed)d.")

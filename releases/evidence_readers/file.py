@@ -14,7 +14,7 @@ def read(document: Document) -> Reading:
 
 
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
-    """Say that nothing was judged."""
+    """Report that nothing was evaluated."""
     return "unknown", _("Ringi does not evaluate this file format; a person must read the file.")
 
 

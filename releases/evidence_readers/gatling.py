@@ -17,7 +17,7 @@ def _of(stats: dict[str, Any], name: str, part: str) -> Any:
 
 
 def read(document: Document) -> Reading:
-    """Take the third percentile of its configuration (by default the 95th, milliseconds), requests and failed ones."""
+    """Return the third percentile of its configuration (by default the 95th, milliseconds), all and failed requests."""
     stats = _total(document)
     count, failed = (_of(stats, "numberOfRequests", part) for part in ("total", "ko"))
     return measured("Gatling", _of(stats, "percentiles3", "total"), count, failed)

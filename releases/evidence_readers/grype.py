@@ -5,7 +5,7 @@ from releases.evidence_readers.security_scan import counted, objects
 
 
 def read(document: Document) -> Reading:
-    """Take the severity of each match; one that its configuration ignores is not among them."""
+    """Return the severity of each match; Grype's ignored matches are not among them."""
     found = [row.get("vulnerability") for row in objects(document.object["matches"])]
     return counted("Grype", (row.get("severity") if isinstance(row, dict) else None for row in found))
 

@@ -7,7 +7,7 @@ from releases.evidence_readers.coverage import lines
 
 
 def read(document: Document) -> Reading:
-    """Take the report's own counter of lines. Raises BadEvidence without one."""
+    """Return the report's own counter of lines. Raises BadEvidence without one."""
     assert document.root is not None
     for counter in document.root.findall("counter"):
         if counter.get("type") == "LINE":

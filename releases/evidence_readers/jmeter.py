@@ -11,7 +11,7 @@ from releases.evidence_readers.performance import measured
 
 
 def read(document: Document) -> Reading:
-    """Take the 95th percentile of all samples by nearest rank, and how many did not succeed."""
+    """Return the 95th percentile of all samples by nearest rank, and the number of unsuccessful ones."""
     times, failed = [], 0
     for row in csv.DictReader(io.StringIO(document.text)):
         elapsed = str(row.get("elapsed"))

@@ -1,4 +1,4 @@
-"""JUnit XML as its many writers mean it: tests are counted from their cases, and what a suite states must agree."""
+"""JUnit XML of many writers: tests are counted from their cases, and the numbers of a suite must agree."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,14 +19,14 @@ from releases.evidence_readers.base import (
     count_of,
 )
 
-# Suites in suites; deeper than this no tool nests them.
+# Depth of nested suites; no tool nests them deeper.
 DEEPEST = 100
 Result = Literal["passed", "flaky", "failures", "errors", "skipped"]
 _SUITES = ("testsuites", "testsuite")
-# What GoogleTest and CTest write in `status` or `result`.
+# Values of GoogleTest and CTest in `status` or `result`.
 _NOT_RUN = frozenset({"notrun", "disabled", "suppressed", "skipped", "ignored"})
 _FAILED = frozenset({"fail", "failed", "failure"})
-# Cases that stand for what lies around the tests of a class or file: a hook, a fixture, what could not be loaded.
+# Cases around the tests of a class or file: a hook, a fixture, a file that could not be loaded.
 _AROUND = re.compile(
     r"initializationError|executionError|classMethod"
     r"|(?:setUp|tearDown)(?:Class|Module) \((?P<of>[^)]+)\)|\"(?:before|after) (?:all|each)\" hook.*",
@@ -34,13 +34,13 @@ _AROUND = re.compile(
 )
 
 
-# What jest calls a file that it could not load.
+# jest's name for a file that it could not load.
 _NOT_LOADED = "Test suite failed to run"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test as a report lists it. `places`: the class, file and suites that it belongs to."""
+    """One test of a report. `places`: the class, file and suites that contain it."""
 
     place: str
     name: str
@@ -49,7 +49,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Return what the case speaks about: a test, or everything in a place where that could not be run."""
+        """Return the subject of the case: a test, or everything in a place where that could not be run."""
         around = _AROUND.fullmatch(self.name)
         if around is not None:
             return f"{around['of'] or self.place}::"
@@ -63,7 +63,7 @@ class Case:
 def reading_of(cases: Iterable[Case], suites: Iterable[str], not_counted: int = 0) -> Reading:
     """Return the reading of a report of tests, of which `not_counted` were listed but not run.
 
-    A test that failed is one test, however often it is listed: tools list reruns and a failure while cleaning up.
+    A failed test counts as one, however often it is listed: tools list reruns and a failure while cleaning up.
     """
     counts = {"failures": 0, "errors": 0, "skipped": not_counted, "passed": -not_counted, "flaky": 0}
     parts, wrong = set[str](), dict[str, Result]()
@@ -79,16 +79,16 @@ def reading_of(cases: Iterable[Case], suites: Iterable[str], not_counted: int = 
     for result in wrong.values():
         counts[result] += 1
     values: Values = {"tests": sum(counts.values()) - counts["flaky"], **counts}
-    sentence = _("%(passed)d of %(tests)d tests passed.") % values
+    summary = _("%(passed)d of %(tests)d tests passed.") % values
     if counts["flaky"]:
-        sentence += " " + _("%(flaky)d of them passed only when they were run again.") % values
+        summary += " " + _("%(flaky)d of them passed only when they were run again.") % values
     tool = ", ".join(list(dict.fromkeys(filter(None, suites)))[:3])
-    return Reading(values, sentence, tool, frozenset(parts), frozenset(wrong))
+    return Reading(values, summary, tool, frozenset(parts), frozenset(wrong))
 
 
 @dataclass
 class _Suite:
-    """What a suite and those inside it list, added up from the innermost outwards."""
+    """The contents of a suite and its inner suites, added up from the innermost outwards."""
 
     element: Element
     places: tuple[str, ...]
@@ -103,7 +103,7 @@ def read(document: Document) -> Reading:
     root = document.root
     assert root is not None
     cases, names, not_counted = list[Case](), list[str](), 0
-    # pytest counts subtests and mocha pending tests that they do not list; Catch2, which names no host, assertions.
+    # pytest counts unlisted subtests and mocha unlisted pending tests; Catch2, which names no host, counts assertions.
     more = root.get("name") in ("pytest tests", "Mocha Tests") or any(
         one.get("hostname") == "tbd" for one in root.iter("testsuite")
     )
@@ -147,7 +147,7 @@ def _take(suite: _Suite, element: Element) -> None:
 
 
 def _places(place: str) -> list[str]:
-    """Return a class and what it lies in: a.b.C, a.b, a."""
+    """Return a class and its parents: a.b.C, a.b, a."""
     ends = [match.start() for match in re.finditer(r"[. ]", place)][:20]
     return [place, *(place[:end] for end in ends)]
 
@@ -165,9 +165,9 @@ def _result(case: Element) -> Result:
 
 
 def _agreed(suite: _Suite, *, more: bool) -> int:
-    """Refuse a suite that contradicts itself, cut short or edited; return how many sound cases it does not count as run.
+    """Refuse a suite that contradicts itself, truncated or edited; return the number of sound cases left uncounted.
 
-    A tool may count the tests of the suite alone or those of inner suites too, and leave hooks out.
+    A tool may count the tests of the suite alone or include those of inner suites, and omit hooks.
     """
     stated = count_of(suite.element, "tests")
     bad = [count_of(suite.element, name) or 0 for name in ("failures", "errors", "skipped")]
@@ -181,7 +181,7 @@ def _agreed(suite: _Suite, *, more: bool) -> int:
     if stated > suite.listed and not more:
         text = _("The report states %(stated)d tests and lists %(listed)d.")
         raise BadEvidence(text % {"stated": stated, "listed": suite.listed})
-    # jest lists tests that are still to be written beside those that it counts.
+    # jest lists unwritten tests beside those that it counts.
     own = len({f"{case.place}::{case.name}" for case in suite.cases if case.result not in ("failures", "errors")})
     return max(0, own - stated) if suite.own == suite.listed else 0
 
@@ -189,7 +189,7 @@ def _agreed(suite: _Suite, *, more: bool) -> int:
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the failed tests with their limit."""
     failed = int(values["failures"]) + int(values["errors"])
-    # Skipped tests have shown nothing.
+    # Skipped tests show nothing.
     if int(values["tests"]) - int(values["skipped"]) <= 0:
         return "unknown", _("No test was run.")
     return "passed" if failed <= int(limits["failed_tests_max"]) else "failed", _(

@@ -1,4 +1,4 @@
-"""lcov's trace file: the lines of each source file, counted once where files stand in it several times."""
+"""lcov's trace file: the lines of each source file, counted once for files with several entries."""
 
 from django.utils.translation import gettext as _
 
@@ -7,7 +7,7 @@ from releases.evidence_readers.coverage import lines
 
 
 def read(document: Document) -> Reading:
-    """Count the lines (DA) of each file (SF); a line is covered when a part of the report has run it."""
+    """Count the lines (DA) of each file (SF); a line is covered when a part of the report ran it."""
     runs: dict[tuple[str, str], bool] = {}
     file = ""
     for text in document.text.splitlines():

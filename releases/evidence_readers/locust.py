@@ -10,7 +10,7 @@ from releases.evidence_readers.performance import measured
 
 
 def read(document: Document) -> Reading:
-    """Take the 95th percentile (milliseconds), requests and failures of the row “Aggregated”."""
+    """Return the 95th percentile (milliseconds), requests and failures of the row “Aggregated”."""
     for row in csv.DictReader(io.StringIO(document.text)):
         if row.get("Name") == "Aggregated":
             return measured("Locust", row.get("95%"), row.get("Request Count"), row.get("Failure Count"))

@@ -7,7 +7,7 @@ from releases.evidence_readers.security_scan import counted
 
 
 def read(document: Document) -> Reading:
-    """Take the counts. Raises BadEvidence for what npm writes when it could not ask for advisories."""
+    """Return the counts. Raises BadEvidence for npm's report when it could not request advisories."""
     if "error" in document.object:
         raise BadEvidence(_("npm could not audit: the file holds its error, not a report. Run npm audit again."))
     metadata = document.object.get("metadata")

@@ -24,7 +24,7 @@ _QUANTILE = "p(95)"
 
 
 def read(document: Document) -> Reading:
-    """Take the time measured, and the baseline where the statement names one."""
+    """Return the measured time, and the baseline where the statement names one."""
     statement = document.object
     if "response_time_seconds" in statement:
         values: Values = {"measured": seconds_of(statement["response_time_seconds"], "response_time_seconds")}
@@ -40,9 +40,9 @@ def read(document: Document) -> Reading:
 
 
 def measured(tool: str, quantile: Any, requests: Any, failures: Any) -> Reading:
-    """Return the reading of a load test: the 95th percentile in milliseconds, requests in all and failed ones.
+    """Return the reading of a load test: the 95th percentile in milliseconds, all requests and failed ones.
 
-    The baseline is what the same tool measured of the version in production. Raises BadEvidence.
+    The baseline is the same tool's measurement of the version in production. Raises BadEvidence.
     """
     try:
         made, failed = int(str(requests)), int(str(failures))
@@ -91,11 +91,11 @@ def _k6(statement: dict[str, Any]) -> Values:
 def _crossed(metric: Any) -> int:
     """Return how many of a metric's own thresholds were crossed.
 
-    handleSummary writes {"ok": false} for one that was, --summary-export writes true.
+    handleSummary writes {"ok": false} for a crossed one, --summary-export writes true.
     """
     thresholds = metric.get("thresholds") if isinstance(metric, dict) else None
-    told = thresholds.values() if isinstance(thresholds, dict) else ()
-    return sum(one is True or (isinstance(one, dict) and one.get("ok") is not True) for one in told)
+    results = thresholds.values() if isinstance(thresholds, dict) else ()
+    return sum(one is True or (isinstance(one, dict) and one.get("ok") is not True) for one in results)
 
 
 def _numbers(metric: Any) -> dict[str, Decimal]:

@@ -5,7 +5,7 @@ from releases.evidence_readers.security_scan import counted, objects
 
 
 def read(document: Document) -> Reading:
-    """Count what was found, and each package that was skipped: neither is rated, so neither passes a gate."""
+    """Count the findings, and each skipped package: neither is rated, so neither passes a gate."""
     packages = objects(document.object["dependencies"])
     found = sum(len(objects(package.get("vulns"))) for package in packages)
     skipped = sum("skip_reason" in package for package in packages)

@@ -1,4 +1,4 @@
-"""A statement about a review of the code: who reviewed it, and the decision."""
+"""A statement about a code review: the reviewer and the decision."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ from releases.evidence_readers.base import (
 
 
 def read(document: Document) -> Reading:
-    """Take reviewer and decision."""
+    """Return reviewer and decision."""
     statement = document.object
     decision = words_of(statement, "decision")
     if decision not in ("approved", "changes_requested"):
@@ -27,14 +27,14 @@ def read(document: Document) -> Reading:
 
 
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
-    """Pass what was approved."""
+    """Pass an approved review."""
     return "passed" if values["decision"] == "approved" else "failed", _("%(reviewer)s: %(decision)s.") % {
         "reviewer": values["reviewer"],
         "decision": values["decision"],
     }
 
 
-# Each reviewer's last word counts, whatever the file is called.
+# Each reviewer's last decision counts, whatever the file's name.
 KIND = EvidenceType("review", evaluate, named=False)
 FORM = Form(
     "review",

@@ -1,6 +1,6 @@
-"""SARIF 2.1.0: findings of a static analysis by level, looked up as the standard says (3.27.10 and what it refers to).
+"""SARIF 2.1.0: findings of a static analysis by level, by the standard's look-up (3.27.10 and its references).
 
-A level that cannot be resolved, a result that lies in another file and a run that did not end well are unknown.
+An unresolvable level, a result in another file and an unsuccessful run are unknown.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ from releases.evidence_readers.base import (
     Values,
 )
 
-# The severest first.
+# The highest level first.
 _LEVELS = {"error": "errors", "warning": "warnings", "note": "notes", "none": "none"}
-# Parts of a run that decide what its results mean.
+# Parts of a run that decide the meaning of its results.
 _EXTERNAL = frozenset({"results", "driver", "extensions", "invocations"})
-# Parts of a hierarchical id that are looked at.
+# Parts of a hierarchical id that are examined.
 _DEEPEST = 10
 Json = dict[str, Any]
 
 
 class Unresolved(Exception):
-    """A reference that leads nowhere, or a result that contradicts itself."""
+    """A reference without a target, or a result that contradicts itself."""
 
 
 def read(document: Document) -> Reading:
@@ -61,8 +61,8 @@ def read(document: Document) -> Reading:
         counts = {key: counts[key] + found[key] for key in counts}
     values: Values = {**counts, "runs": len(report["runs"])}
     del values["none"]
-    sentence = _("%(errors)d errors, %(warnings)d warnings and %(notes)d notes in %(runs)d runs.") % values
-    return Reading(values, sentence, ", ".join(sorted(parts)), frozenset(parts), frozenset(failing))
+    summary = _("%(errors)d errors, %(warnings)d warnings and %(notes)d notes in %(runs)d runs.") % values
+    return Reading(values, summary, ", ".join(sorted(parts)), frozenset(parts), frozenset(failing))
 
 
 def _dict(value: Any) -> Json:
@@ -74,7 +74,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _name(run: Json) -> str:
-    """Return what a run is known by: its tool, and the category that its automation states before the run's own id."""
+    """Return the identity of a run: its tool, and the category in its automation before the run's own id."""
     name, stated = (
         _dict(_dict(run.get("tool")).get("driver")).get("name"),
         _dict(run.get("automationDetails")).get("id"),
@@ -103,7 +103,7 @@ class Run:
                     for key in ("id", "guid"):
                         if isinstance(one.get(key), str):
                             self.known.setdefault((what, key, one[key]), []).append((place, one))
-        # What each invocation says of a descriptor instead of its default level; None: it names one that is not there.
+        # The level of each invocation for a descriptor, instead of its default; None: it names a missing one.
         self.overrides = {what: [self._overrides(one, what) for one in self.invocations] for what in self.lists}
         self.together: dict[str, dict[int, list[str]]] = {what: {} for what in self.lists}
         for what, rows in self.overrides.items():
@@ -124,7 +124,7 @@ class Run:
         return found
 
     def ended_well(self) -> bool:
-        """Tell whether every invocation did its work: without an error of its own or of its configuration."""
+        """Tell whether every invocation succeeded: without an error of its own or of its configuration."""
         for invocation in self.invocations:
             if invocation.get("executionSuccessful") is False or "processStartFailureMessage" in invocation:
                 return False
@@ -138,7 +138,7 @@ class Run:
         return True
 
     def counted_as(self, result: Json) -> str:
-        """Return the count that a result belongs to."""
+        """Return the count of a result."""
         if result.get("baselineState") == "absent":
             return "absent"
         suppressions = _list(result.get("suppressions"))
@@ -148,7 +148,7 @@ class Run:
         if kind in ("pass", "informational", "notApplicable") and result.get("level", "none") == "none":
             return "none"
         if kind != "fail":
-            # Of `open` and `review` the tool itself does not know; anything else contradicts its level.
+            # The tool itself does not know about `open` and `review`; any other kind contradicts the level.
             return "unresolved"
         try:
             return _LEVELS[self.level(result, "rule")]
@@ -165,7 +165,7 @@ class Run:
             raise Unresolved
         levels = []
         for one in self.descriptors(of, what):
-            # Without an invocation of its own, the severest word of all of them counts.
+            # Without an invocation of its own, the highest level of all of them counts.
             stated = (
                 self.together[what].get(id(one), []) if named is None else [named[id(one)]] if id(one) in named else []
             )
@@ -175,8 +175,8 @@ class Run:
         return min(levels or ["warning"], key=list(_LEVELS).index)
 
     def descriptors(self, of: Json, what: str) -> list[Json]:
-        """Return the descriptors that a result names: one, none, or of an id all that bear it. Raises Unresolved where
-        it points at one that is not there.
+        """Return the descriptors that a result names: one, none, or all with an id. Raises Unresolved for
+        a reference to a missing one.
         """
         reference = _dict(of.get("rule" if what == "rule" else "descriptor"))
         index, name = reference.get("index", of.get("ruleIndex", -1)), reference.get("id", of.get("ruleId"))
@@ -193,7 +193,7 @@ class Run:
             if same := self._bearing(what, "guid", reference["guid"], place):
                 return same
             raise Unresolved
-        # A hierarchical id, such as CA1000/1, is described under what stands before its last part.
+        # A hierarchical id, such as CA1000/1, is described under the part before its last one.
         wanted = name if isinstance(name, str) else ""
         for _part in range(_DEEPEST):
             if same := self._bearing(what, "id", wanted, place):
@@ -208,7 +208,7 @@ class Run:
         return [one for where, one in rows if place is None or where == place]
 
     def _component(self, reference: Any) -> int:
-        """Return the place of the component that is referred to. Raises Unresolved."""
+        """Return the place of the referenced component. Raises Unresolved."""
         wanted = _dict(reference)
         if wanted.get("index", -1) != -1:
             return 1 + _checked(wanted["index"], self.extensions)

@@ -6,13 +6,13 @@ from releases.evidence_readers import sarif
 from releases.evidence_readers.base import Document, Form, Reading
 from releases.evidence_readers.security_scan import counted
 
-# Least score of each severity, as code scanning of GitHub draws the lines.
+# Least score of each severity, as GitHub's code scanning defines them.
 _SCORES = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.0, "low"))
 _LEVELS = {"errors": "high", "warnings": "medium", "notes": "low"}
 
 
 def _severity(run: sarif.Run, result: dict[str, Any], level: str) -> str:
-    """Return the severity of a result; empty where its rule cannot be found or its score is no number."""
+    """Return the severity of a result; empty for a missing rule or a score that is no number."""
     try:
         rules = run.descriptors(result, "rule")
         bags = [rule.get("properties") for rule in rules]
@@ -27,7 +27,7 @@ def _severity(run: sarif.Run, result: dict[str, Any], level: str) -> str:
 
 
 def read(document: Document) -> Reading:
-    """Count by severity; what is not resolved, in another file or of a run that did not end well is not rated."""
+    """Count by severity; an unresolved result, one in another file or of an unsuccessful run is not rated."""
     whole = sarif.read(document)
     severities = []
     for row in document.object["runs"]:

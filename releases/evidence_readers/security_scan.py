@@ -1,4 +1,4 @@
-"""Findings of a security scan by severity: what scanners' reports are read into, and a plain statement."""
+"""Findings of a security scan by severity: the common form of scanners' reports, and a plain statement."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,14 +17,14 @@ from releases.evidence_readers.base import (
 )
 
 SEVERITIES = ("critical", "high", "medium", "low")
-# What scanners call them beside these; anything else has no severity that could be judged.
+# Scanners' further names for them; any other one has no known severity.
 _ALSO = {"moderate": "medium", "negligible": "low", "info": "low", "informational": "low", "none": "low"}
 
 
 def counted(tool: str, severities: Iterable[Any], *, unrated: int = 0) -> Reading:
     """Count findings by their severity in the scanner's own words.
 
-    unrated: what the scanner could not look at or judge; a finding without a known severity is one too.
+    unrated: parts that the scanner could not examine or rate; a finding of unknown severity is one too.
     """
     values: Values = {"tool": tool, **dict.fromkeys(SEVERITIES, 0), "unrated": unrated}
     for severity in severities:
@@ -35,7 +35,7 @@ def counted(tool: str, severities: Iterable[Any], *, unrated: int = 0) -> Readin
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list, of nothing an empty list. Raises BadEvidence for anything else."""
+    """Return the objects of a list, an empty list for nothing. Raises BadEvidence for anything else."""
     if value is None:
         return []
     if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
@@ -44,7 +44,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 def read(document: Document) -> Reading:
-    """Take the counts; each severity must be counted."""
+    """Return the counts; each severity must be counted."""
     statement = document.object
     values: Values = {"tool": words_of(statement, "tool")}
     for name in SEVERITIES:
@@ -56,14 +56,14 @@ def read(document: Document) -> Reading:
 
 
 def _reading(values: Values) -> Reading:
-    sentence = _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
+    summary = _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
     if values["unrated"]:
-        sentence += " " + _("%(unrated)d findings have no severity or were not examined.") % values
-    return Reading(values, sentence, str(values["tool"]))
+        summary += " " + _("%(unrated)d findings have no severity or were not examined.") % values
+    return Reading(values, summary, str(values["tool"]))
 
 
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
-    """Compare the grave findings with their limit."""
+    """Compare the critical and high findings with their limit."""
     grave = int(values["critical"]) + int(values["high"])
     within = grave <= int(limits["security_findings_max"])
     if within and int(values.get("unrated", 0)):

@@ -14,7 +14,7 @@ def _extra(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(document: Document) -> Reading:
-    """Take the severities (ERROR is high, WARNING medium, INFO low); what the code ignores by a comment is left out."""
+    """Return the severities (ERROR is high, WARNING medium, INFO low) without findings that a comment ignores."""
     found = [_extra(row) for row in objects(document.object["results"])]
     severities = [str(extra.get("severity")) for extra in found if extra.get("is_ignored") is not True]
     broken = sum(row.get("level") == "error" for row in objects(document.object["errors"]))

@@ -13,7 +13,7 @@ def _projects(document: Document) -> list[Any]:
 
 
 def read(document: Document) -> Reading:
-    """Take the severities. Raises BadEvidence for a project that could not be tested."""
+    """Return the severities. Raises BadEvidence for a project that could not be tested."""
     found: dict[tuple[str, str], Any] = {}
     for number, project in enumerate(objects(_projects(document))):
         if "vulnerabilities" not in project:

@@ -1,4 +1,4 @@
-"""Trivy's JSON: vulnerabilities, failed settings and secrets of everything that was scanned."""
+"""Trivy's JSON: vulnerabilities, misconfigurations and secrets of all scanned targets."""
 
 from django.utils.translation import gettext as _
 
@@ -7,7 +7,7 @@ from releases.evidence_readers.security_scan import counted, objects
 
 
 def read(document: Document) -> Reading:
-    """Take the severity of each finding. Raises BadEvidence where nothing was scanned."""
+    """Return the severity of each finding. Raises BadEvidence when nothing was scanned."""
     results = objects(document.object.get("Results"))
     if not results:
         raise BadEvidence(_("The report names nothing that was scanned."))

@@ -1,4 +1,4 @@
-"""The metric sources: one file a source, listed here; read by watches, checks and procedures."""
+"""The metric sources: one file a source, listed here; read by monitoring, checks and procedures."""
 
 from releases.metric_sources.alerts import Alerts
 from releases.metric_sources.base import MetricSource
@@ -12,7 +12,7 @@ SOURCES: tuple[MetricSource, ...] = (PrometheusApi(), PrometheusText(), JsonHttp
 
 
 class UnknownSource(LookupError):
-    """No metric source has this name: a stored one that was removed, or a typing error."""
+    """No metric source has this name: a removed or misspelt one."""
 
 
 def source(name: str) -> MetricSource:

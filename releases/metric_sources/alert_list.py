@@ -1,4 +1,4 @@
-"""Reads the alerts that fire for a target, from an Alertmanager or any JSON list; called by check and source."""
+"""Reads the firing alerts of a target, from an Alertmanager or any JSON list; called by check and source."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ ACTIVE = "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=
 
 
 class AlertListParameters(Parameters):
-    """Where alerts are listed and what their parts are called.
+    """The address of the alert list and the names of its parts.
 
-    url: empty = `alerts_url` of the target. shape: alertmanager = the address of an Alertmanager, asked by its API
-    v2; json = the address of a list. labels: what an alert must carry to be this target's (name → value).
+    url: empty = `alerts_url` of the target. shape: alertmanager = the address of an Alertmanager, queried by its API
+    v2; json = the address of a list. labels: the labels of this target's alerts (name → value).
     level_label: the label that holds the level. levels: the known ones, lowest first.
     For json, dotted paths: items (to the list; empty = the answer is the list), name, level, started (RFC 3339),
-    state; an alert fires while its state is one of `firing`; with an empty `state` all that are listed fire.
+    state; an alert fires while its state is one of `firing`; with an empty `state` all listed ones fire.
     """
 
     url: str = ""
@@ -44,7 +44,7 @@ class AlertListParameters(Parameters):
 
 @dataclass(frozen=True)
 class Alert:
-    """One that fires. key: the same at each look while it fires; started: None when it does not say."""
+    """One firing alert. key: the same at each reading while it fires; started: None when the list does not say."""
 
     key: str
     name: str
@@ -53,7 +53,7 @@ class Alert:
 
 
 class NoAlertList(Exception):
-    """There is no list of alerts to read; the message says why. `missing`: the target names none."""
+    """A missing list of alerts; the message says why. `missing`: the target names none."""
 
     def __init__(self, message: str, *, missing: bool = False) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class NoAlertList(Exception):
 
 
 def firing(target: TargetSpec, parameters: AlertListParameters) -> list[Alert]:
-    """Return the alerts that fire now. Raises NoAlertList."""
+    """Return the firing alerts. Raises NoAlertList."""
     url = parameters.url or str(target.settings.get("alerts_url", ""))
     if not url:
         raise NoAlertList(_("The target options have no “alerts_url”."), missing=True)
@@ -85,7 +85,7 @@ def firing(target: TargetSpec, parameters: AlertListParameters) -> list[Alert]:
 
 
 def above(alerts: list[Alert], highest: str, levels: tuple[str, ...]) -> list[Alert]:
-    """Return the alerts above a level; one whose level is not known counts as above. highest "": all are above."""
+    """Return the alerts above a level; an unknown level counts as above. highest "": all are above."""
     allowed = levels[: levels.index(highest) + 1] if highest else ()
     return [alert for alert in alerts if alert.level not in allowed]
 
@@ -119,7 +119,7 @@ def _digest(content: Any) -> str:
 
 
 def _time(text: Any) -> datetime | None:
-    """Return an aware time; None for what is none, and for the zero time by which Go says the same."""
+    """Return an aware time; None for an invalid one, and for Go's zero time."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The metric source that counts alerts: how many fire, and how many began in the last hour; used by watches."""
+"""The metric source that counts alerts: firing ones, and those that began in the last hour; used by monitoring."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ ALERT = "alert:"
 
 
 class AlertsSourceParameters(AlertListParameters):
-    """least: the lowest level that counts; one whose level is not known counts. The rest says where they are listed."""
+    """least: the lowest level that counts; an unknown level counts. The other fields say where alerts are listed."""
 
     least: str = "warning"
 
@@ -28,7 +28,7 @@ class AlertsSourceParameters(AlertListParameters):
 
 
 class Alerts(MetricSource):
-    """Counts alerts of a level and above: alerts_firing, and alerts_per_hour, also those that have gone out since."""
+    """Counts alerts of a level and above: alerts_firing, and alerts_per_hour, including ended ones."""
 
     name: ClassVar[str] = "alerts"
     parameters: ClassVar[type[Parameters]] = AlertsSourceParameters
@@ -36,7 +36,7 @@ class Alerts(MetricSource):
     def read(
         self, target: TargetSpec, parameters: AlertsSourceParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Look once; raw numbers are `alerts_firing` and, for each that fires, `alert:<key>:<began>` → began."""
+        """Read once; raw numbers are `alerts_firing` and, for each firing alert, `alert:<key>:<began>` → began."""
         at = datetime.now(UTC)
         try:
             found = firing(target, parameters)
@@ -47,7 +47,7 @@ class Alerts(MetricSource):
         values = {"alerts_firing": float(len(high))}
         for alert in high[:MOST]:
             began = (alert.started or at).timestamp()
-            # One that does not say when it began is the same one at the next look.
+            # An alert without a start is the same one at the next reading.
             values[f"{ALERT}{alert.key}:{began if alert.started else ''}"] = began
         return Reading(at, True, values)
 
@@ -56,7 +56,7 @@ class Alerts(MetricSource):
         return frozenset({"alerts_firing", "alerts_per_hour"})
 
     def remember(self, earlier: Reading | None, now: Reading, parameters: AlertsSourceParameters) -> Reading:
-        """Keep the alerts that began within the hour and fire no more."""
+        """Keep the alerts that began within the hour and have ended."""
         since = now.at.timestamp() - HOUR
         kept = {
             name: began

@@ -13,17 +13,17 @@ from environments.targets.ssh import call, place
 from releases.metric_sources.counters import COUNTERS, DERIVED, derived
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
-# A source answers within 5 s; reaching its host takes as long at most.
+# A source answers within 5 s; reaching its host takes at most as long.
 SECONDS_ELSEWHERE = 10.0
-# What a source may call its numbers: a metric, or one of the counters of which two are derived.
+# Permitted names of a source's numbers: a metric, or one of the counters behind two metrics.
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at a target at `at` (aware, UTC): raw numbers by name; `up` = the source answered.
+    """One reading of a target at `at` (aware, UTC): raw numbers by name; `up` = the source answered.
 
-    error: why there is less than there should be. stale: the numbers are older than the source's limit.
+    error: why numbers are missing. stale: the numbers are older than the source's limit.
     """
 
     at: datetime
@@ -34,29 +34,29 @@ class Reading:
 
 
 class MetricSource(ABC):
-    """One kind of source. `read` looks once, `derive` turns two readings into the watched metrics."""
+    """One metric source. `read` reads once, `derive` turns two readings into the monitored metrics."""
 
     name: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
-    # Whether `read` needs the target's configuration (with secrets); others are not given it.
+    # Whether `read` needs the target's configuration (with secrets); other sources do not get it.
     needs_configuration: ClassVar[bool] = False
-    # Whether `read` runs a program of the target's.
+    # Whether `read` runs a program of the target.
     runs_program: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
-        """Look once, within 5 s; a source that does not answer gives up=False with the reason in `error`."""
+        """Read once, within 5 s; a source without an answer returns up=False with the reason in `error`."""
 
     def own(self, parameters: Any) -> bool:
-        """Tell whether the service itself answers, so that no answer means that the service is down."""
+        """Tell whether the service itself answers, so that a missing answer means a down service."""
         return False
 
     @abstractmethod
     def provides(self, parameters: Any) -> frozenset[str]:
-        """Return the names of the metrics that it can give."""
+        """Return the names of the metrics that the source can provide."""
 
     def remember(self, earlier: Reading | None, now: Reading, parameters: Any) -> Reading:
-        """Return the present reading with what a later look will need of the earlier one."""
+        """Return the present reading with the values of the earlier one that a later reading needs."""
         return now
 
     def derive(self, earlier: Reading | None, now: Reading, parameters: Any) -> dict[str, float | None]:
@@ -64,7 +64,7 @@ class MetricSource(ABC):
 
         error_rate: share 0..1 of requests since `earlier`; response_time: seconds, mean since `earlier`. A counter
         that fell (restart) counts from zero, never negative; no requests in between = no data for rate and time.
-        Any other name is what was read (resource_use: share 0..1, the worst of the target's; service_down: 0, 1).
+        Any other name is the value as read (resource_use: share 0..1, the worst of the target's; service_down: 0, 1).
         """
         found = derived(earlier, now) if now.up else {}
         if self.own(parameters):
@@ -73,10 +73,10 @@ class MetricSource(ABC):
 
 
 class TargetSource(MetricSource):
-    """A source that is on the target itself: it is read on its host, wherever that is."""
+    """A source on the target itself: it is read on the target's host."""
 
     def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
-        """Look once; a host that cannot be reached gives up=False."""
+        """Read once; an unreachable host returns up=False."""
         if not place.lies_elsewhere(target):
             return self.look(target, parameters, configuration)
         at = datetime.now(UTC)
@@ -94,10 +94,10 @@ class TargetSource(MetricSource):
 
     @abstractmethod
     def look(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
-        """Look once, on the machine where the target is; see MetricSource.read."""
+        """Read once, on the machine of the target; see MetricSource.read."""
 
 
 def provided_by(names: Mapping[str, Any]) -> frozenset[str]:
-    """Return the metrics that come of these names: counters give what is derived of them, the rest is itself."""
+    """Return the metrics behind these names: counters provide the derived ones, other names themselves."""
     found = {name for name in names if name not in COUNTERS}
     return frozenset(found | {metric for metric, needs in DERIVED.items() if needs <= set(names)})

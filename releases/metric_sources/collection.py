@@ -1,4 +1,4 @@
-"""Looks at a target through all its sources at once, as its settings say; called by watches and when they are set."""
+"""Reads a target through all its sources at once, as its options say; called by monitoring and when options are set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from environments.targets.words import gettext as _
 from releases.metric_sources import UnknownSource, source
 from releases.metric_sources.base import MetricSource, Reading
 
-# What a target is watched by when its settings do not say.
+# The sources of a target whose options name none.
 USUAL: tuple[Mapping[str, Any], ...] = ({"source": "prometheus_text", "parameters": {}},)
 MOST_SOURCES = 5
 
@@ -27,16 +27,16 @@ class Place:
 
     @property
     def provides(self) -> frozenset[str]:
-        """Return the metrics that it can give."""
+        """Return the metrics that the source can provide."""
         return self.source.provides(self.parameters)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """One look through all sources. up: the first one answered; the others say in `unreadable` what they miss.
+    """One measurement through all sources. up: the first one answered; `unreadable` names the metrics of failed others.
 
     values: metric → value. unreadable: metric → stale or error. raw: key of a source → its last answer, for the
-    next look.
+    next measurement.
     """
 
     at: datetime
@@ -49,17 +49,17 @@ class Looked:
 
 
 class WrongSources(ValueError):
-    """The sources of a target can't be what is written; the message says where and why."""
+    """Invalid metric sources of a target; the message says where and why."""
 
 
 def places_of(settings: Mapping[str, Any]) -> list[Place]:
-    """Return the sources of a target's settings (`watch`: list of {source, parameters}). Raises WrongSources."""
+    """Return the sources of a target's options (`metric_sources`: list of {source, parameters}). Raises WrongSources."""
     rows = settings.get("metric_sources", USUAL)
     if not isinstance(rows, Sequence) or isinstance(rows, str) or not 0 < len(rows) <= MOST_SOURCES:
         raise WrongSources(_("“watch” must be a list of one to %(most)d sources.") % {"most": MOST_SOURCES})
     places: list[Place] = []
     for number, row in enumerate(rows):
-        where = f"watch.{number}"
+        where = f"metric_sources.{number}"
         if not isinstance(row, Mapping) or not set(row) <= {"source", "parameters"} or "source" not in row:
             raise WrongSources(_("%(where)s must have “source” and “parameters”.") % {"where": where})
         try:
@@ -79,9 +79,9 @@ def places_of(settings: Mapping[str, Any]) -> list[Place]:
 def look(
     target: TargetSpec, places: Sequence[Place], earlier: Mapping[str, Any], configuration: Mapping[str, str]
 ) -> Looked:
-    """Look once through each source, one after the other; the first that gives a metric has the word.
+    """Read each source once, one after the other; the first source of a metric wins.
 
-    earlier: `raw` of the last look. configuration: given to the sources that need it.
+    earlier: `raw` of the last measurement. configuration: given to the sources that need it.
     """
     at = datetime.now(UTC)
     values: dict[str, float | None] = {}

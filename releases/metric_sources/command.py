@@ -1,4 +1,4 @@
-"""The metric source that asks a program of the target's; used by watches and checks."""
+"""The metric source that runs a program of the target; used by monitoring and checks."""
 
 import json
 import math
@@ -21,7 +21,7 @@ class CommandSourceParameters(Parameters):
     """argv: argument list, no shell; {root}, {tree}, {config} are replaced. It prints lines `name value`, or JSON.
 
     values: metric (or requests, errors, duration_sum, duration_count, started) → name in the output. seconds:
-    deadline, at most 5. An exit code that is not 0 leaves nothing and says nothing about the service.
+    deadline, at most 5. Another exit code than 0 gives no numbers and says nothing about the service.
     """
 
     argv: Annotated[tuple[Argument, ...], Field(min_length=1)]
@@ -30,7 +30,7 @@ class CommandSourceParameters(Parameters):
 
 
 class Command(TargetSource):
-    """Runs one argument list on the target and reads numbers from what it prints (the last 4 kB)."""
+    """Runs one argument list on the target and reads numbers from its output (the last 4 kB)."""
 
     name: ClassVar[str] = "command"
     parameters: ClassVar[type[Parameters]] = CommandSourceParameters
@@ -39,7 +39,7 @@ class Command(TargetSource):
     def look(
         self, target: TargetSpec, parameters: CommandSourceParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Look once. A program that fails or does not end in time is not up."""
+        """Run once. A program that fails or does not end in time is not up."""
         at = datetime.now(UTC)
         try:
             outcome = run_on(target, filled(parameters.argv, target), seconds=parameters.seconds)

@@ -1,4 +1,4 @@
-"""Turns counters into rates, over restarts of what counts; called by all metric sources."""
+"""Turns counters into rates, over restarts of the counting process; called by all metric sources."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 COUNTERS = ("requests", "errors", "duration_sum", "duration_count")
-# Metric → the counters that it needs.
+# Metric → its counters.
 DERIVED: Mapping[str, frozenset[str]] = {
     "error_rate": frozenset({"requests", "errors"}),
     "response_time": frozenset({"duration_sum", "duration_count"}),
@@ -15,11 +15,11 @@ STARTED = "started"
 
 
 class Look(Protocol):
-    """What two looks are compared by (see Reading)."""
+    """The parts of a reading that rates need (see Reading)."""
 
     @property
     def at(self) -> datetime:
-        """When (aware)."""
+        """The time (aware)."""
 
     @property
     def up(self) -> bool:
@@ -31,9 +31,9 @@ class Look(Protocol):
 
 
 def growth(earlier: Look | None, now: Look) -> dict[str, float]:
-    """Return how far each counter grew since `earlier`; after a restart all of them count from zero.
+    """Return the growth of each counter since `earlier`; after a restart all of them count from zero.
 
-    Counters that only one of the looks has are left out. A restart between two looks hides what was counted before
+    Counters in only one of the readings are left out. A restart in between hides the count before
     it: the growth is then a lower bound, never negative.
     """
     if earlier is None or not earlier.up or not now.up or now.at <= earlier.at:
@@ -42,7 +42,7 @@ def growth(earlier: Look | None, now: Look) -> dict[str, float]:
     begun, before = now.values.get(STARTED), earlier.values.get(STARTED)
     restarted = begun is not None and before is not None and begun != before
     grown = {name: now.values[name] - earlier.values[name] for name in both}
-    # One that fell means that all began anew: the others may have overtaken their old values already. So do more
+    # A fallen counter means that all restarted: others may already have overtaken their old values. So do more
     # new errors than new requests.
     if restarted or min(grown.values(), default=0.0) < 0 or grown.get("errors", 0.0) > grown.get("requests", math.inf):
         return {name: max(0.0, now.values[name]) for name in both}
@@ -50,7 +50,7 @@ def growth(earlier: Look | None, now: Look) -> dict[str, float]:
 
 
 def derived(earlier: Look | None, now: Look) -> dict[str, float | None]:
-    """Return the metrics of two looks: rates where they can be had, every other number as it was read."""
+    """Return the metrics of two readings: available rates, and every other number as read."""
     grown = growth(earlier, now)
     requests, errors = grown.get("requests", 0.0), grown.get("errors")
     seconds, count = grown.get("duration_sum"), grown.get("duration_count", 0.0)

@@ -1,4 +1,4 @@
-"""Asks an HTTP address for a target, with what the target lists and trusts; called by metric sources and by checks."""
+"""Requests an HTTP address for a target, with its listed networks and certificates; called by sources and checks."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ __all__ = ["Fetched", "NoAnswer", "TooSlow", "ask", "fetch"]
 
 
 def ask(url: str, target: TargetSpec, *, seconds: float, headers: Mapping[str, str] | None = None) -> Fetched:
-    """Ask for a target: it lists its private networks and, as `trusted_certificates`, whom it trusts (PEM file). Raises
+    """Request for a target: it lists its private networks and, as `trusted_certificates`, its trusted PEM file. Raises
     TooSlow, NoAnswer.
     """
     trusted = str(target.settings.get("trusted_certificates", ""))

@@ -1,4 +1,4 @@
-"""The metric source for JSON served over HTTP; used by watches and checks."""
+"""The metric source for JSON served over HTTP; used by monitoring and checks."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class JsonHttpParameters(Parameters):
 
     values: metric (or requests, errors, duration_sum, duration_count, started) → dotted path; a list found there
     counts by its greatest number, true as 1. time: path of the time of the numbers (RFC 3339 or seconds since 1970);
-    older than stale_seconds is stale. own: the service itself serves the page, so that no answer means it is down.
+    older than stale_seconds is stale. own: the service itself serves the page, so a missing answer means it is down.
     """
 
     url: str = ""
@@ -39,7 +39,7 @@ class JsonHttp(MetricSource):
     def read(
         self, target: TargetSpec, parameters: JsonHttpParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Look once. No answer or one of 500 and above is not up; what is not there is left out."""
+        """Read once. No answer or a status of 500 and above is not up; missing numbers are left out."""
         at, page = page_of(target, parameters.url, parameters.seconds)
         if isinstance(page, Reading):
             return page
@@ -56,7 +56,7 @@ class JsonHttp(MetricSource):
         return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
 
     def own(self, parameters: JsonHttpParameters) -> bool:
-        """Tell what the parameters say."""
+        """Return the parameter `own`."""
         return parameters.own
 
     def provides(self, parameters: JsonHttpParameters) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""One page of numbers over HTTP, for the metric sources that read one; what keeps it from being read is a Reading."""
+"""One page of numbers over HTTP, for the metric sources that read one; a failed request is a Reading."""
 
 from datetime import UTC, datetime
 
@@ -9,9 +9,9 @@ from releases.metric_sources.fetch import Fetched, NoAnswer, ask
 
 
 def page_of(target: TargetSpec, url: str, seconds: float) -> tuple[datetime, Fetched | Reading]:
-    """Return when it was asked (aware, UTC) and the page; url: empty = `metrics_url` of the target; seconds: deadline.
+    """Return the request's time (aware, UTC) and the page; url: empty = `metrics_url` of the target; seconds: deadline.
 
-    No answer, or one of 500 and above, is a Reading that is not up; any other status than 200 is up without values.
+    No answer, or a status of 500 and above, is a Reading that is not up; any other one than 200 is up without values.
     """
     at = datetime.now(UTC)
     url = url or str(target.settings.get("metrics_url", ""))

@@ -1,4 +1,4 @@
-"""The metric source that asks a Prometheus server by its HTTP API (/api/v1/query); used by watches and checks."""
+"""The metric source that queries a Prometheus server by its HTTP API (/api/v1/query); used by monitoring and checks."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Read
 from releases.metric_sources.fetch import NoAnswer, ask
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-# The label that tells the answers of one request apart, and the answer that says when Prometheus looked last.
+# The label that distinguishes the answers of one request, and the answer with the time of the last scrape.
 LABEL, SCRAPED = "ringi_metric", "scraped"
 
 
@@ -25,8 +25,8 @@ class PrometheusApiParameters(Parameters):
 
     queries: metric (or requests, errors, duration_sum, duration_count, started) → PromQL; of several series the
     greatest counts. scraped: PromQL of the time of the last scrape (seconds since 1970, such as
-    `timestamp(up{job="datasets"})`); older than stale_seconds is stale. service_down is a query like any other: that
-    Prometheus does not answer says nothing about the service.
+    `timestamp(up{job="datasets"})`); older than stale_seconds is stale. service_down is a query like any other: an
+    unreachable Prometheus says nothing about the service.
     """
 
     url: str = ""
@@ -37,7 +37,7 @@ class PrometheusApiParameters(Parameters):
 
 
 class PrometheusApi(MetricSource):
-    """Asks a Prometheus server for all metrics in one instant query."""
+    """Queries a Prometheus server for all metrics in one instant query."""
 
     name: ClassVar[str] = "prometheus_api"
     parameters: ClassVar[type[Parameters]] = PrometheusApiParameters
@@ -45,7 +45,7 @@ class PrometheusApi(MetricSource):
     def read(
         self, target: TargetSpec, parameters: PrometheusApiParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Look once. A metric without a series is left out; a query that fails leaves nothing."""
+        """Query once. A metric without a series is left out; a failed query gives no numbers."""
         at = datetime.now(UTC)
         base = (parameters.url or str(target.settings.get("prometheus_url", ""))).rstrip("/")
         if not base:
@@ -70,12 +70,12 @@ class PrometheusApi(MetricSource):
         return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
 
     def provides(self, parameters: PrometheusApiParameters) -> frozenset[str]:
-        """Return the metrics that are asked for."""
+        """Return the queried metrics."""
         return provided_by(parameters.queries)
 
 
 def one_query(parameters: PrometheusApiParameters) -> str:
-    """Return all queries as one, each marked with a label of its own."""
+    """Return all queries as one, each marked with its own label."""
     queries: dict[str, str] = dict(parameters.queries)
     if parameters.scraped:
         queries[SCRAPED] = parameters.scraped
@@ -84,7 +84,7 @@ def one_query(parameters: PrometheusApiParameters) -> str:
 
 
 def values_of(rows: Any) -> dict[str, float]:
-    """Return name → the greatest finite value of the series that are marked with it."""
+    """Return name → the greatest finite value of the series with its mark."""
     values: dict[str, float] = {}
     for row in rows if isinstance(rows, list) else ():
         name, pair = at_path(row, f"metric.{LABEL}"), at_path(row, "value")

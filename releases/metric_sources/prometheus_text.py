@@ -1,4 +1,4 @@
-"""The metric source for pages in the text format of Prometheus; used by watches and checks."""
+"""The metric source for pages in the text format of Prometheus; used by monitoring and checks."""
 
 import math
 import re
@@ -17,15 +17,15 @@ from releases.metric_sources.pages import page_of
 
 
 class PrometheusTextParameters(Parameters):
-    """Where the numbers are and what they are called.
+    """The address of the page and the names of its numbers.
 
-    url: address of the page; empty = `metrics_url` of the target. seconds: deadline of one look, at most 5.
+    url: address of the page; empty = `metrics_url` of the target. seconds: deadline of one reading, at most 5.
     requests: counter with the label `status_label`; where that matches `error_status` they are errors.
     duration_sum, duration_count: seconds spent and number of requests.
     resource_use: gauge 0..1, the worst counts.
-    started: gauge with the start of the process; when it changes, every counter began anew.
+    started: gauge with the start of the process; when it changes, every counter has restarted.
     gauges: other metrics (name → gauge, the greatest counts). own: the service itself serves the page.
-    stale_seconds: age from which numbers that carry a time of their own count as stale.
+    stale_seconds: age from which numbers with their own time count as stale.
     """
 
     url: str = ""
@@ -51,14 +51,14 @@ class PrometheusText(MetricSource):
     def read(
         self, target: TargetSpec, parameters: PrometheusTextParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Look once. No answer or one of 500 and above is not up; an unreadable page is up without values."""
+        """Read once. No answer or a status of 500 and above is not up; an unreadable page is up without values."""
         at, page = page_of(target, parameters.url, parameters.seconds)
         if isinstance(page, Reading):
             return page
         try:
             families = list(text_string_to_metric_families(page.body.decode("utf-8")))
         except (ValueError, KeyError, IndexError, AttributeError) as error:
-            # The parser has no error of its own: it fails as it meets what it did not expect.
+            # The parser has no exception of its own: it raises whatever it meets in unexpected input.
             return Reading(at, True, {}, _("The page cannot be read: %(why)s") % {"why": f"{error}"[:200]})
         times = [float(sample.timestamp) for family in families for sample in family.samples if sample.timestamp]
         stale = bool(times) and max(times) < at.timestamp() - parameters.stale_seconds
@@ -67,7 +67,7 @@ class PrometheusText(MetricSource):
         )
 
     def own(self, parameters: PrometheusTextParameters) -> bool:
-        """Tell that the service itself serves its page, unless said otherwise."""
+        """Return True unless `own` says otherwise: the service itself serves its page."""
         return parameters.own
 
     def provides(self, parameters: PrometheusTextParameters) -> frozenset[str]:
@@ -77,9 +77,9 @@ class PrometheusText(MetricSource):
 
 
 def values_of(families: Iterable[Metric], parameters: PrometheusTextParameters) -> dict[str, float]:
-    """Return the raw values by our names; what the page does not have, or has as NaN or Inf, is left out.
+    """Return the raw values by Ringi's names; a missing value, NaN and Inf are left out.
 
-    A counter that is declared but has no sample yet is 0: nothing was counted so far.
+    A declared counter without a value is 0: nothing was counted so far.
     """
     samples: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in families:

@@ -1,4 +1,4 @@
-"""Asks a database with one statement that can't write; called by the check kind and the metric source `sql`."""
+"""Queries a database with one statement that cannot write; called by the check type and the metric source `sql`."""
 
 import re
 from contextlib import closing
@@ -27,7 +27,7 @@ def read_rows(url: str, statement: str, seconds: float, *, most: int) -> tuple[l
 
     It runs in a read-only transaction. Raises psycopg.Error, also for a text of several statements.
     """
-    # The server's own deadline ends nothing when the server is gone.
+    # The server's own deadline does nothing once the server is unreachable.
     with psycopg.connect(
         url,
         connect_timeout=max(2, round(seconds)),

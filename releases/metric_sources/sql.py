@@ -1,4 +1,4 @@
-"""The metric source that asks the target's own database; used by watches and checks."""
+"""The metric source that queries the target's own database; used by monitoring and checks."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class SqlSourceParameters(Parameters):
     """statement: one statement that reads one row, or rows of (name, value); it runs in a read-only transaction.
 
     values: metric (or requests, errors, duration_sum, duration_count, started) → column of the row, or name in the
-    rows. seconds: deadline, at most 5. That the database does not answer says nothing about the service.
+    rows. seconds: deadline, at most 5. A database without an answer says nothing about the service.
     """
 
     statement: ReadStatement
@@ -38,7 +38,7 @@ class Sql(TargetSource):
     def look(
         self, target: TargetSpec, parameters: SqlSourceParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Look once. A database that does not answer is not up; NULL and what is no number are left out."""
+        """Query once. A database without an answer is not up; NULL and invalid numbers are left out."""
         at = datetime.now(UTC)
         database = database_of(target, configuration)
         if database is None:

@@ -1,6 +1,6 @@
-"""Judges samples against triggers: result per metric, and k of the last n. No data is never green (B1).
+"""Evaluates measurements against triggers: result per metric, and k of the last n. No data never passes (B1).
 
-The watch and the replay of changed triggers both decide by these functions and nothing else.
+Monitoring and the replay of changed triggers both decide by these functions alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ NO_BASELINE, ZERO_BASELINE = "no_baseline", "zero_baseline"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one trigger says of one value: result (pass, fail, no_data, stale, error), limit, and why it can't tell."""
+    """One trigger's result for one value: result (pass, fail, no_data, stale, error), limit, and why it is unknown."""
 
     result: str
     limit: float | None = None
@@ -25,7 +25,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Slot:
-    """A sample in its place on the grid of the watch: when it was due (seconds since 1970), and metric → entry."""
+    """A measurement on the monitoring's grid: when it was due (seconds since 1970), and metric → entry."""
 
     due: float
     values: Mapping[str, Entry]
@@ -38,7 +38,7 @@ def baseline_of(metric: str, baseline: Mapping[str, Any]) -> float | None:
 
 
 def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
-    """Return the value from which a trigger counts; None for a ratio without a baseline or with one of zero."""
+    """Return the limit of a trigger; None for a ratio without a baseline or with one of zero."""
     limit = float(Decimal(str(trigger["limit"])))
     if trigger["comparison"] == "absolute":
         return limit
@@ -47,10 +47,10 @@ def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
 
 
 def evaluate_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Evaluated:
-    """Judge one entry {value, result?} by one trigger.
+    """Evaluate one entry {value, result?} by one trigger.
 
-    A ratio without a baseline can't tell: no data. Against a baseline of zero every value above zero would be
-    infinitely many times as much: zero passes, anything else is no data, and never fires.
+    A ratio without a baseline is unknown: no data. Against a baseline of zero every value above zero would be
+    infinitely many times as much: zero passes, any other value is no data, and never fires.
     """
     limit = limit_of(trigger, baseline)
     if entry.get("result") in UNREADABLE:
@@ -70,8 +70,8 @@ def named_after(
 ) -> tuple[list[Trigger], list[Trigger]]:
     """Return (the triggers on metrics, those named after one of the checks); checks: with their `key`."""
     keys = {row["key"] for row in checks}
-    sampled = [trigger for trigger in triggers if trigger["metric"] not in keys]
-    return sampled, [trigger for trigger in triggers if trigger["metric"] in keys]
+    measured = [trigger for trigger in triggers if trigger["metric"] not in keys]
+    return measured, [trigger for trigger in triggers if trigger["metric"] in keys]
 
 
 def evaluate(
@@ -80,9 +80,9 @@ def evaluate(
     baseline: Mapping[str, Any],
     unreadable: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return metric → {value, limit, result, why} for every metric that a trigger watches; why is left out if empty.
+    """Return metric → {value, limit, result, why} for every metric with a trigger; an empty why is left out.
 
-    unreadable: metric → stale or error, for those whose source gave nothing to judge. Of several triggers on one
+    unreadable: metric → stale or error, for metrics whose source gave no value. Of several triggers on one
     metric the worst result is kept, and its limit.
     """
     worst = ("failed", "error", "stale", "no_data", "passed")
@@ -102,9 +102,9 @@ def evaluate(
 
 
 def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], interval: float) -> int:
-    """Return in how many of its last n places a trigger fails; recent: oldest first.
+    """Return how many of the last n places of a trigger fail; recent: oldest first.
 
-    Places are counted on the grid: one without a sample is no failure, and what lies before them counts no more.
+    Places are counted on the grid: one without a measurement is no failure, and earlier ones do not count.
     """
     if not recent:
         return 0
@@ -114,8 +114,8 @@ def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], 
 
 
 def failing_since(trigger: Trigger, recent: Sequence[Slot]) -> float | None:
-    """Return the due time (seconds of Unix time) of the first measurement that failed: of the trigger's last n places, or before
-    them where each one up to there failed too. None when none did. recent: oldest first, with their results.
+    """Return the due time (seconds of Unix time) of the first failed measurement: of the trigger's last n places, or
+    before them where each one up to there failed too. None without one. recent: oldest first, with their results.
     """
     fails = [slot.values.get(trigger["metric"], {}).get("result") == "failed" for slot in recent]
     first = next((place for place in range(max(0, len(fails) - trigger["n"]), len(fails)) if fails[place]), None)
@@ -129,14 +129,14 @@ def failing_since(trigger: Trigger, recent: Sequence[Slot]) -> float | None:
 def firing(
     triggers: Sequence[Trigger], recent: Sequence[Slot], baseline: Mapping[str, Any], interval: float
 ) -> list[Trigger]:
-    """Return the triggers of which k of the last n samples fail, critical ones first."""
+    """Return the triggers of which k of the last n measurements fail, critical ones first."""
     fired = [trigger for trigger in triggers if held(trigger, recent, baseline, interval) >= trigger["k"]]
     return sorted(fired, key=lambda trigger: not trigger["critical"])
 
 
 @dataclass(frozen=True)
 class Fired:
-    """A trigger that would have fired: its key, whether critical, and when first (due time of the sample)."""
+    """A trigger that would have fired: its key, whether critical, and when first (due time of the measurement)."""
 
     key: str
     critical: bool
@@ -144,16 +144,16 @@ class Fired:
 
 
 def replay(
-    triggers: Sequence[Trigger], samples: Sequence[Slot], baseline: Mapping[str, Any], interval: float
+    triggers: Sequence[Trigger], measurements: Sequence[Slot], baseline: Mapping[str, Any], interval: float
 ) -> list[Fired]:
-    """Return which triggers fire over a recorded series, each once at its first time; samples: oldest first."""
+    """Return the triggers that fire over a recorded series, each once at its first time; measurements: oldest first."""
     most = max((trigger["n"] for trigger in triggers), default=0)
     found: dict[str, Fired] = {}
-    for place in range(len(samples)):
-        recent = samples[max(0, place + 1 - most) : place + 1]
+    for place in range(len(measurements)):
+        recent = measurements[max(0, place + 1 - most) : place + 1]
         left = [trigger for trigger in triggers if trigger["key"] not in found]
         for trigger in firing(left, recent, baseline, interval):
-            found[trigger["key"]] = Fired(trigger["key"], bool(trigger["critical"]), samples[place].due)
+            found[trigger["key"]] = Fired(trigger["key"], bool(trigger["critical"]), measurements[place].due)
         if not left:
             break
     return sorted(found.values(), key=lambda fired: (fired.at, not fired.critical))

@@ -1,6 +1,6 @@
 """One HTTP request and its answer, within one deadline for all of it; used by metric sources, checks and steps.
 
-The name is resolved once and judged (addresses.py); redirects and proxies are not followed.
+The name is resolved once and checked (addresses.py); redirects and proxies are not followed.
 """
 
 import http.client
@@ -21,7 +21,7 @@ LARGEST_BODY = 4_000_000
 class NoAnswer(Exception):
     """The address gave no complete answer; the message says why, without the address.
 
-    untrusted: it answered, with a certificate that is not accepted. sent: something of the request may have reached it.
+    untrusted: it answered, with an unaccepted certificate. sent: a part of the request may have reached it.
     """
 
     untrusted = False
@@ -34,7 +34,7 @@ class TooSlow(NoAnswer):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A complete answer; `seconds` = from the look-up of the name to the last byte read.
+    """A complete answer; `seconds` = from the look-up of the name to the last byte.
 
     headers: names in lower case; one that comes several times is joined with ", ". certificate: the server's, DER;
     empty without TLS.
@@ -62,8 +62,8 @@ def fetch(
     """Send one request to `url` and return the answer, whatever its status.
 
     seconds: deadline for everything together, however slowly the answer trickles. listed: the private networks
-    that may be asked. trusted: file with the certificates that are trusted (PEM); empty = those of the system.
-    connected: is given a function that ends the conversation at once, before anything is sent.
+    that may be contacted. trusted: file with the trusted certificates (PEM); empty = those of the system.
+    connected: gets a function that ends the conversation at once, before anything is sent.
     Raises TooSlow, NoAnswer.
     """
     began = time.monotonic()
@@ -89,7 +89,7 @@ def fetch(
             certificate = (sock.getpeercert(True) or b"") if isinstance(sock, ssl.SSLSocket) else b""
             answer = connection.getresponse()
             answered = answer.read(LARGEST_BODY + 1)
-            # A body cut by the guard ends like a complete one when its length was not announced.
+            # A body that the guard cuts ends like a complete one when its length was not announced.
             if late.is_set():
                 raise TimeoutError
             if len(answered) > LARGEST_BODY:
@@ -115,7 +115,7 @@ def fetch(
 
 
 class _Evaluated(http.client.HTTPConnection):
-    """A connection to one of the places that were judged; the name is used for `Host` and the certificate only."""
+    """A connection to one of the checked addresses; the name is used for `Host` and the certificate only."""
 
     def __init__(self, host: str, port: int, places: list[Place], until: float, tls: ssl.SSLContext | None) -> None:
         super().__init__(host, port)
@@ -123,7 +123,7 @@ class _Evaluated(http.client.HTTPConnection):
         self.default_port = 443 if tls is not None else 80
 
     def connect(self) -> None:
-        """Connect to the first place that answers, within the deadline. Raises OSError."""
+        """Connect to the first address that answers, within the deadline. Raises OSError."""
         fault: OSError = TimeoutError()
         for place in self._places:
             sock = socket.socket(place.family, socket.SOCK_STREAM)
@@ -140,9 +140,9 @@ class _Evaluated(http.client.HTTPConnection):
         raise fault
 
     def _wrapped(self, sock: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-        """Lay TLS over a connection within the deadline, however slowly the other side greets. Raises OSError."""
+        """Wrap a connection in TLS within the deadline, however slow the other side's handshake is. Raises OSError."""
         late = threading.Event()
-        with sock.dup() as held:  # the connection itself is handed over to TLS
+        with sock.dup() as held:  # TLS takes over the connection itself
             guard = threading.Timer(max(0.0, self._until - time.monotonic()), _cut, (held, late))
             guard.daemon = True
             guard.start()

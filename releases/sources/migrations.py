@@ -1,6 +1,6 @@
-"""Reads migrations for steps that can't be undone, before anyone approves them: Django's and plain SQL.
+"""Reads migrations for irreversible steps, before anyone approves them: Django's and plain SQL.
 
-Nothing is executed. What can't be read is `unknown`, never harmless.
+Nothing is executed. An unreadable step is `unknown`, never harmless.
 """
 
 import ast
@@ -10,20 +10,20 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-# one_way: there is no reverse. loses: a reverse brings no data back. unknown: it can't be told by reading.
+# one_way: there is no reverse. loses: a reverse brings no data back. unknown: reading does not show it.
 Effect = Literal["one_way", "loses", "unknown"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One step of a migration that can't be undone, or may not be: what it is, on which line, and why it counts."""
+    """One irreversible or unknown step of a migration: what it is, on which line, and its effect."""
 
     what: str
     line: int
     effect: Effect
 
 
-# Django's operations whose reverse brings everything back (Django 6.1, django.db.migrations.operations).
+# Django's operations with a complete reverse (Django 6.1, django.db.migrations.operations).
 REVERSIBLE = frozenset(
     {
         "CreateModel", "RenameModel", "AlterModelTable", "AlterModelTableComment", "AlterUniqueTogether",
@@ -34,7 +34,7 @@ REVERSIBLE = frozenset(
     }
 )  # fmt: skip
 LOSING = {"DeleteModel": "loses", "RemoveField": "loses", "AlterField": "unknown"}
-# Statements of SQL that take data away or overwrite it; the rest of a file is taken to add.
+# SQL statements that delete or overwrite data; the rest of a file is taken to add.
 _SQL: tuple[tuple[str, Effect], ...] = (
     (r"drop\s+(?:foreign\s+)?table\b", "loses"),
     (r"drop\s+materialized\s+view\b", "loses"),
@@ -51,12 +51,12 @@ _SQL: tuple[tuple[str, Effect], ...] = (
     (r"(?:do\b|call\b|execute\b|copy\b|\\)", "unknown"),
 )
 SQL = tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), effect) for pattern, effect in _SQL)
-# What hides text from the reader: comments, quoted texts, dollar quotes. Bodies of functions are not run by laying them.
+# Text to ignore: comments, quoted texts, dollar quotes. Defining a function does not run its body.
 _HIDDEN = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$(?P<tag>[A-Za-z_]*)\$.*?\$(?P=tag)\$", re.DOTALL)
 
 
 def is_migration(path: str) -> bool:
-    """Tell whether a path is a migration: a Python or SQL file in a folder `migrations`; not one that leads back."""
+    """Tell whether a path is a migration: a Python or SQL file in a folder `migrations`; not a reverse one."""
     parts = PurePosixPath(path)
     if "migrations" not in parts.parts[:-1] or parts.name == "__init__.py":
         return False
@@ -64,7 +64,7 @@ def is_migration(path: str) -> bool:
 
 
 def findings(path: str, text: str | None) -> list[Finding]:
-    """Return what of a migration can't be undone; `text` None: it could not be read."""
+    """Return the irreversible parts of a migration; `text` None: it could not be read."""
     if text is None:
         return [Finding("cannot be read", 0, "unknown")]
     found = _of_python(text) if path.endswith(".py") else list(_of_sql(text))
@@ -90,7 +90,7 @@ def _of_sql(text: str, line: int = 1) -> Iterator[Finding]:
 
 
 def _inside_with(pattern: re.Pattern[str], words: str) -> bool:
-    """A statement that writes may stand inside `WITH … AS ( … )`, and behind EXPLAIN ANALYZE."""
+    """A writing statement may be inside `WITH … AS ( … )`, and behind EXPLAIN ANALYZE."""
     return bool(
         re.match(r"(?:with|explain)\b", words, re.IGNORECASE)
         and re.search(r"\b" + pattern.pattern, words, pattern.flags)
@@ -166,7 +166,7 @@ def _of_reverse(name: str, entry: ast.Call, reverse: ast.expr | None) -> list[Fi
 
 
 def _of_text(value: ast.expr | None) -> list[Finding]:
-    """Read the SQL of an operation where it stands there as text."""
+    """Read the SQL of an operation that is written as text."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return list(_of_sql(value.value, value.lineno))
     if isinstance(value, ast.List | ast.Tuple):

@@ -1,4 +1,4 @@
-"""Semantic versions: read, compare, suggest the next, say what is wrong. Actions and gates call it."""
+"""Semantic versions: read, compare, suggest the next one, explain faults. Operations and gates call it."""
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ import semver
 from django.utils.translation import gettext as _
 
 type Kinds = Mapping[str, str]
-# Kind of change → part of the version it raises; a procedure may bring its own (`Procedure.change_types`).
+# Type of change → part of the version that it raises; a procedure may have its own (`Procedure.change_types`).
 KINDS: Kinds = {"breaking": "major", "feature": "minor", "fix": "patch", "small": "patch"}
 FIRST = "1.0.0"
 PLACE = "{version}"
@@ -43,14 +43,14 @@ def compare(one: str, other: str) -> int:
 
 
 def is_pre_release(text: str) -> bool:
-    """Say whether a version is a pre-release. Raises BadVersion."""
+    """Tell whether a version is a pre-release. Raises BadVersion."""
     return parse(text).prerelease is not None
 
 
 def of_tag(tag: str, patterns: Sequence[str]) -> str:
-    """Return the version that a tag names by the first pattern (`v{version}`) that fits. Raises BadVersion.
+    """Return the version in a tag by the first matching pattern (`v{version}`). Raises BadVersion.
 
-    What stands in the pattern's place must be a version exactly as it is written: a tag is no input of a person.
+    The text in the pattern's place must be a version exactly as written: a tag is no input of a person.
     """
     reason = _("The tag fits none of the patterns %(patterns)s.") % {"patterns": ", ".join(patterns)}
     for pattern in patterns:
@@ -75,9 +75,9 @@ def wrong_pattern(pattern: str) -> str:
 
 
 def part_for(kinds: Iterable[str], raises: Kinds = KINDS) -> str:
-    """Return the part (major, minor, patch) that the gravest kind of change asks for; patch for none.
+    """Return the part (major, minor, patch) that the most severe type of change requires; patch for none.
 
-    Raises BadVersion for an unknown kind: what nobody has weighed is not small.
+    Raises BadVersion for an unknown type: an unweighted change is not small.
     """
     gravest = "patch"
     for kind in kinds:
@@ -89,7 +89,7 @@ def part_for(kinds: Iterable[str], raises: Kinds = KINDS) -> str:
 
 
 def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KINDS, taken: Collection[str] = ()) -> str:
-    """Return the next version after the one in force for these kinds of change that is not taken. Raises BadVersion."""
+    """Return the next unused version after the deployed one for these types of change. Raises BadVersion."""
     part = part_for(kinds, raises)
     if previous is not None:
         return str(_after(parse(previous), part, taken))
@@ -97,7 +97,7 @@ def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KIN
 
 
 def next_free(version: str, taken: Collection[str]) -> str:
-    """Return the first version after this one that is not taken; of a pre-release the next beta. Raises BadVersion."""
+    """Return the first unused version after this one; of a pre-release the next beta. Raises BadVersion."""
     if is_pre_release(version):
         return next_pre_release(version, [*taken, version])
     return str(_after(parse(version), "patch", taken))
@@ -107,7 +107,7 @@ suggest = next_version
 
 
 def next_pre_release(version: str, taken: Iterable[str]) -> str:
-    """Return the next beta of a version, above every pre-release of it that is taken. Raises BadVersion."""
+    """Return the next beta of a version, above every used pre-release of it. Raises BadVersion."""
     core = parse(version).finalize_version()
     before = [row for row in map(parse, taken) if row.finalize_version() == core and row.prerelease is not None]
     return str(max(before).bump_prerelease() if before else core.bump_prerelease("beta"))
@@ -121,11 +121,11 @@ def faults(
     raises: Kinds = KINDS,
     taken: Collection[str] = (),
 ) -> list[str]:
-    """Return every reason, as a sentence that names a version that would fit; empty when this one does.
+    """Return every fault, as a message that names a suitable version; empty when this one is suitable.
 
-    previous: the version in force, None for nothing. taken: versions that are never named as fitting. production: whether the release is bound for a
-    production tier. Below 1.0.0, where SemVer promises nothing, a breaking change asks for a new minor
-    version only.
+    previous: the deployed version, None for nothing. taken: versions that are never suggested. production: whether the
+    release is bound for a production tier. Below 1.0.0, where SemVer promises nothing, a breaking change asks for a
+    new minor version only.
     """
     try:
         wanted = parse(version)
@@ -161,7 +161,7 @@ def _after(before: semver.Version, part: str, taken: Collection[str]) -> semver.
 
 
 def _too_small(wanted: semver.Version, before: semver.Version, part: str) -> str:
-    """Return the sentence (with places version, previous, next) why a version does not rise enough; empty if it does."""
+    """Return the message (with placeholders) why a version rises too little; empty if it rises enough."""
     order = wanted.compare(before)
     if order == 0 and wanted.build != before.build:
         return _(

@@ -1,1 +1,1 @@
-"""Applications that others wrote, brought from plan to production, a broken version and back (`make applications`)."""
+"""Third-party applications from plan to production, with a broken version and its rollback (`make applications`)."""

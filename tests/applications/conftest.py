@@ -1,4 +1,4 @@
-"""Ringi as a new user has it, for one application at a time; and the table that is printed at the end."""
+"""Fixtures: Ringi as a new user installs it, one application at a time; and the table printed at the end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print what the tests recorded: application, what was played, what was seen."""
+    """Print what the tests recorded: application, operation, observation."""
     reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, ())]
     rows = [value for report in reports for name, value in report.user_properties if name == "row"]
     if rows:

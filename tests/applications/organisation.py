@@ -1,4 +1,4 @@
-"""An organisation with an application that is not the sample: its procedure, its targets, and the operations of its people.
+"""An organisation that releases an application other than the sample: procedure, targets and people's operations.
 
 Everything is done as people do it: `make up` in a copy of the tree, forms over HTTP, the API for CI.
 """
@@ -37,7 +37,7 @@ ALL_DAY = (
     ('start = "01:00"', 'start = "00:00"'),
     ("length_minutes = 240", "length_minutes = 1440"),
 )
-# What this organisation does not ask for: a threshold on coverage, a static analysis, a load test.
+# This organisation asks for no coverage threshold, no static analysis and no load test.
 NOT_ASKED = ("coverage", "static_analysis", "performance")
 WORDS = 'ja = "自組織用"\nen = "For our organisation"\norigin = "default"\n'
 SHORT = (
@@ -65,7 +65,7 @@ class Target:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the target's settings as they are typed into the form."""
+        """Return the target's settings as an operator types them into the form."""
         return self.application.settings(self)
 
     @property
@@ -82,7 +82,7 @@ class Target:
         return measure(self.spec, {})
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Return status and text of what answers there; (0, why) without an answer."""
+        """Return status and text of the answer at that address; (0, reason) without an answer."""
         try:
             answer = httpx.get(self.address + path, timeout=3)
         except httpx.HTTPError as error:
@@ -91,11 +91,11 @@ class Target:
 
 
 class Application(ABC):
-    """What differs between applications."""
+    """The parts that differ between applications."""
 
     slug: str
     title: str
-    # Versions that its repository holds: the one that runs before Ringi comes, a sound one, a broken one, a draft.
+    # Versions in its repository: the one before Ringi, a sound one, a broken one, a draft.
     before, sound, broken, draft = "1.0.0", "1.1.0", "1.2.0", "1.3.0"
     replacements: tuple[tuple[str, str], ...] = ()
 
@@ -113,14 +113,14 @@ class Application(ABC):
 
     @abstractmethod
     def version_served(self, target: Target) -> str:
-        """Return the version that the running program reports itself; "" without an answer."""
+        """Return the version that the running program itself reports; "" without an answer."""
 
     @abstractmethod
     def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
-        """Start what lies there as an operator would who has never heard of Ringi."""
+        """Start the installed version as an operator does who does not know Ringi."""
 
     def end(self, target: Target) -> None:  # noqa: B027  most leave nothing
-        """End what the application has left running outside Ringi's sight."""
+        """End processes of the application that Ringi does not know."""
 
     def procedure(self) -> str:
         """Return the default procedure as this organisation changed it."""
@@ -134,14 +134,14 @@ class Application(ABC):
 
 
 class Organisation(Stage):
-    """The people and places of one organisation, which releases one application."""
+    """The people and places of one organisation that releases one application."""
 
     def __init__(self, state: Path, base_url: str, what: Application) -> None:
         super().__init__(state, base_url, application=what.slug, title=what.title)
         self.what = what
 
     def set_up(self, username: str, invitation: str) -> None:
-        """Make people, procedure, repository and targets; the version before Ringi lies and runs there by hand."""
+        """Make people, procedure, repository and targets; the version before Ringi is installed and started by hand."""
         first, second = second_administrator(self, username, invitation)
         add_people(self, first, second)
         put_into_effect(self, self.what.procedure(), "as our organisation does it")
@@ -205,7 +205,7 @@ class Organisation(Stage):
         )
 
     def lay_by_hand(self, name: str) -> None:
-        """Lay the version before Ringi and its configuration as the operators had it."""
+        """Install the version before Ringi and its configuration as the operators had them."""
         place, tag = self.places[name], f"v{self.what.before}"
         tree = place.root / "releases" / f"{self.what.before}-{self.tree(self.what.before)[:12]}"
         tree.mkdir(parents=True)
@@ -217,7 +217,7 @@ class Organisation(Stage):
         (place.root / "shared").mkdir(exist_ok=True)
 
     def plan(self, version: str, **application: Any) -> int:
-        """Plan a release for today, lock its scope and hand in its evidence; returns its id."""
+        """Plan a release for today, lock its scope and upload its evidence; returns its id."""
         release = self.write(version, kind="regular", branch="main", changes=[("feature", f"What {version} brings")])
         if application:
             self.edit(version, **application)
@@ -227,7 +227,7 @@ class Organisation(Stage):
         return release
 
     def prepare(self, version: str, **application: Any) -> int:
-        """Bring a release from plan to its approval; returns its id."""
+        """Bring a release from plan to approval; returns its id."""
         release = self.release.get(version) or self.plan(version, **application)
         for name in ENVIRONMENTS[:2]:
             self.run_lower(version, name)
@@ -240,7 +240,7 @@ class Organisation(Stage):
         return release
 
     def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:
-        """Hand in what this organisation's gates ask for."""
+        """Upload the evidence that this organisation's gates ask for."""
         passed = b'<testsuite name="all" tests="3" failures="0" errors="0">%s</testsuite>'
         report = passed % b"".join(b'<testcase classname="t" name="%d"/>' % number for number in range(3))
         for test_type, name in (("unit", "development"), ("integration", "staging"), ("system", "staging"),
@@ -255,7 +255,7 @@ class Organisation(Stage):
         return {}
 
     def draft(self, version: str) -> int:
-        """Plan a release that stays a draft, with its source and configuration; returns its id."""
+        """Plan a release that stays a draft, with its commit and configuration; returns its id."""
         return self.write(version, kind="regular", branch="main", changes=[("fix", "Tried out")])
 
 
@@ -279,8 +279,8 @@ def running(tree: Tree, log: Path) -> Iterator[tuple[str, str, str]]:
             start_new_session=True,
         )
     try:
-        told = until("Ringi to answer", lambda: _announced(up, log), 120)
-        yield told
+        announced = until("Ringi to answer", lambda: _announced(up, log), 120)
+        yield announced
     finally:
         os.killpg(up.pid, signal.SIGTERM)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.applications.organisation import Application, Target
 
-# How an operator starts it, with the configuration file as its environment.
+# The operator's start command, with the configuration file as its environment.
 START = (
     'set -a; . "$0"; cd "$1"; exec "$2" -B -m radicale --auth-type none --rights-type authenticated '
     '--server-hosts "127.0.0.1:$PORT" --storage-filesystem-folder "$DATA" --logging-level info'
@@ -82,14 +82,14 @@ class Radicale(Application):
         }
 
     def settings(self, target: Target) -> dict[str, Any]:
-        """Return what the operator types in."""
+        """Return the settings that the operator types in."""
         return {
             "service": {
                 "start": ["/bin/sh", "-c", START, "{config}", "{tree}", str(self.python)],
                 "stop_seconds": 10,
                 "ready": {"url": f"{target.address}/.web/", "seconds": 20},
             },
-            # The shell of the start command starts it, so that Ringi does not know where it is installed.
+            # The start command's own shell starts it, so Ringi does not know where it is installed.
             "programs": {"read": [str(self.python.parent.parent)]},
             "urls": {"base": target.address},
             "log": "shared/app.log",
@@ -116,12 +116,12 @@ class Radicale(Application):
         return {"PORT": str(target.port), "DATA": str(target.root / "data")}
 
     def version_served(self, target: Target) -> str:
-        """Return what lies in the web folder of the running program."""
+        """Return the content of the running program's web folder."""
         status, text = target.answer("/.web/version.txt")
         return text.strip() if status == 200 else ""
 
     def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
-        """Start the tree in force with the file that lies there."""
+        """Start the deployed version with the configuration file of the target."""
         config, tree = target.root / "shared" / "config.env", target.root / "current"
         with (target.root / "shared" / "app.log").open("ab") as log:
             return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A static site behind a real nginx that the operators run: no database, a daemon of its own."""
+"""A static site behind a real nginx that the operators run: no database, its own daemon."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ http {{
   }}
 }}
 """
-# As root nginx would serve as another account, which may not enter the folder of a test.
+# As root, nginx would serve under another account, which may not enter the folder of a test.
 USER = "user root;\n" if os.geteuid() == 0 else ""
-# Reload the one that runs, start one where none runs; either goes on in the background.
+# Reload a running nginx, or start one; either continues in the background.
 START = '"$0" -c "$1" -s reload 2>/dev/null || exec "$0" -c "$1"'
 
 
@@ -38,7 +38,7 @@ class StaticSite(Application):
 
     slug, title = "handbook", "Handbook"
     replacements = (
-        # nginx writes nothing where nothing is wrong.
+        # nginx writes no log line when it has no error.
         (
             'type = "log"\nparameters.at_most = 0\n',
             'type = "log"\nparameters.at_most = 0\nparameters.silent_passes = true\n',
@@ -53,7 +53,7 @@ class StaticSite(Application):
     )
 
     def trees(self) -> dict[str, dict[str, bytes]]:
-        """Return the versions; the broken one has lost a page that no check asks for."""
+        """Return the versions; the broken one lacks a page that no check requests."""
         found: dict[str, dict[str, bytes]] = {}
         for version in (self.before, self.sound, self.broken, self.draft):
             page = f"<!doctype html><title>Handbook</title><h1>{version}</h1>".encode()
@@ -67,7 +67,7 @@ class StaticSite(Application):
         return found
 
     def settings(self, target: Target) -> dict[str, Any]:
-        """Return what the operator types in; the version that nginx serves is the proof of each start."""
+        """Return the settings that the operator types in; the version that nginx serves proves each start."""
         nginx = str(target.root / "shared" / "nginx.conf")
         return {
             "service": {
@@ -87,11 +87,11 @@ class StaticSite(Application):
         }
 
     def values(self, target: Target) -> dict[str, str]:
-        """Return the port, which this application reads from nowhere."""
+        """Return the port; this application reads it from no file."""
         return {"PORT": str(target.port)}
 
     def end(self, target: Target) -> None:
-        """End the nginx that the start command has put into the background, by its pid file."""
+        """End the nginx that the start command put into the background, by its pid file."""
         pid = target.root / "shared" / "nginx.pid"
         if pid.exists():
             os.kill(int(pid.read_text()), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What an organisation plays with its application: registration, production, a broken version, rollback, a draft."""
+"""The life of an application in an organisation: registration, production, a broken version, rollback, a draft."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.applications.organisation import ENVIRONMENTS, Organisation, Target
 
 
 class Story:
-    """The operations, in the order of a first month; each returns what the table shows of it."""
+    """The operations in the order of a first month; each returns what the table shows."""
 
     def __init__(self, organisation: Organisation) -> None:
         self.at, self.what = organisation, organisation.what
@@ -27,28 +27,28 @@ class Story:
     # -- by hand ---------------------------------------------------------------------------------------------------
 
     def start_by_hand(self, name: str) -> None:
-        """Start the version in force as operators do without Ringi, and wait until it answers."""
+        """Start the deployed version as operators do without Ringi, and wait until it answers."""
         place = self.place(name)
         self.by_hand[name] = self.what.start_by_hand(place)
         until(f"{name} to answer by hand", lambda: self.what.version_served(place), 20)
 
     def end_by_hand(self, name: str) -> None:
-        """End what was started by hand, with its children."""
+        """End the process that was started by hand, with its children."""
         process = self.by_hand.pop(name)
         process.send_signal(signal.SIGTERM)
         process.wait(15)
 
     def end(self) -> None:
-        """End what is left of it."""
+        """End the remaining processes."""
         for name in list(self.by_hand):
             self.end_by_hand(name)
         for name in self.at.places:
             self.what.end(self.place(name))
 
-    # -- acts ------------------------------------------------------------------------------------------------------
+    # -- operations -------------------------------------------------------------------------------------------------
 
     def register(self) -> None:
-        """Register what runs everywhere, started by hand, as the deployed version."""
+        """Register the version that runs everywhere, started by hand, as the deployed version."""
         for name in ENVIRONMENTS:
             place = self.place(name)
             self.at.lay_by_hand(name)
@@ -65,7 +65,7 @@ class Story:
             self.at.second_operator.do("deployed_version:confirm", pointer)
 
     def deployed_by_ci(self, version: str, environment: str) -> dict[str, Any]:
-        """Let CI request a deployment and return it once nothing moves any more."""
+        """Let CI request a deployment and return it once its state no longer changes."""
         pk = self.at.service.demand(
             "POST",
             "/ci/deployments",
@@ -101,7 +101,7 @@ class Story:
         return bool(answer.status == 200)
 
     def evaluate(self, deployment: int) -> None:
-        """Let another person than the starter judge a monitoring that has measured too little by itself."""
+        """Let a person other than the starter judge a monitoring period with too few measurements."""
         (monitoring,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/monitoring/(\d+)/")[:1]
         self.until_measured(monitoring)
         self.at.second_operator.do(
@@ -109,7 +109,7 @@ class Story:
         )
 
     def until_measured(self, monitoring: int) -> None:
-        """Wait until a monitoring period is over and waits for a person."""
+        """Wait until a monitoring period is over and awaits a person's judgement."""
         page = f"/admin/monitoring/{monitoring}/"
         until(
             "the monitoring to end",
@@ -119,19 +119,19 @@ class Story:
         )
 
     def said(self, deployment: int, word: str) -> str:
-        """Return the line of a deployment's page, as an operator reads it, that holds a word; "" without one."""
+        """Return the line with a word on a deployment's page, as an operator reads it; "" without one."""
         text = plain(self.at.operator.page(f"/admin/deployment/{deployment}/"))
         return next((line.strip() for line in text.splitlines() if word in line), "")
 
     def open_step(self, deployment: int) -> int:
-        """Return the step that waits for a decision of another person than the one who scheduled it."""
+        """Return the step that awaits a decision of a person other than the one who scheduled the deployment."""
         (step,) = self.at.second_operator.links(
             f"/admin/deployment/{deployment}/", r"/admin/operation/step/retry/(\d+)/"
         )
         return step
 
     def effects(self, environment: str, deployment: int) -> Counter[str]:
-        """Return how often each effect of a deployment stands in the target's own journal."""
+        """Return how often the target's own journal holds each effect of a deployment."""
         return Counter(
             line["effect"]
             for line in journal_lines(self.place(environment).spec, deployment=f"deployment:{deployment}")

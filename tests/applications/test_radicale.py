@@ -19,9 +19,9 @@ Row = Callable[[str, object], None]
 @pytest.fixture(scope="module")
 def story(organisation: Callable[[Application], Organisation], installed: Path) -> Iterator[Story]:
     packages = {"3.2.3": installed / "earlier", "3.3.3": next((installed / "lib").glob("python*")) / "site-packages"}
-    told = Story(organisation(Radicale(packages, installed / "bin" / "python")))
-    yield told
-    told.end()
+    played = Story(organisation(Radicale(packages, installed / "bin" / "python")))
+    yield played
+    played.end()
 
 
 def calendars(story: Story, environment: str, method: str = "PROPFIND") -> int:
@@ -39,7 +39,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
     story.register()
     row("register what was started by hand", {name: what.version_served(story.place(name)) for name in at.places})
 
-    # What was started by hand still holds the port: no green deployment comes of it, in development or production.
+    # The process started by hand still holds the port, so no deployment passes, in development or production.
     at.plan(what.sound)
     blocked = story.deployed_by_ci(what.sound, "development")
     assert blocked["state"] in ("failed", "resolved"), blocked
@@ -71,7 +71,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
         f"succeeded, serves {what.version_served(story.place('production'))}",
     )
 
-    # The broken version writes a traceback for each request; the rollback is judged by what follows it.
+    # The broken version writes a traceback for each request; the rollback is judged by the log after it.
     before = story.place("production").measure()
     at.prepare(what.broken)
     deployment = at.go(what.broken)
@@ -86,7 +86,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
     assert what.version_served(story.place("production")) == what.sound and calendars(story, "production") < 500
     row("a broken version with 20 tracebacks in the log, rolled back", f"digests equal, serves {what.sound}")
 
-    # A release that is still a draft is tried in development and rolled back there.
+    # A draft release is tried in development and rolled back there.
     at.draft(what.draft)
     at.prove(what.draft)
     tried = story.deployed_by_ci(what.draft, "development")

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def story(organisation: Callable[[Application], Organisation]) -> Iterator[Story]:
-    told = Story(organisation(StaticSite()))
-    yield told
-    told.end()
+    played = Story(organisation(StaticSite()))
+    yield played
+    played.end()
 
 
 def test_static_site(story: Story, record_property: Callable[[str, object], None]) -> None:
@@ -29,7 +29,7 @@ def test_static_site(story: Story, record_property: Callable[[str, object], None
     story.register()
     row("register what nginx serves", {name: what.version_served(story.place(name)) for name in at.places})
 
-    # nginx puts itself into the background, so that Ringi owns no process: the version that it serves is the proof.
+    # nginx goes into the background, so Ringi owns no process: the version that it serves is the proof.
     at.prepare(what.sound)
     deployment = at.go(what.sound)
     at.checks_done(deployment)

@@ -25,7 +25,7 @@ from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
 from tests.releases.channel_types.receivers import mail_host, use_mail
 from tests.releases.gates.asking import alter, make
-from tests.releases.operations.notifying import announced, deliver, forget, join, outsider, tell
+from tests.releases.operations.notifying import announced, deliver, forget, join, make_notifications, outsider
 
 LISTS = (
     "notification", "notificationdelivery", "recipientgroup", "notificationrule", "notificationtemplate", "notificationchannel",
@@ -49,7 +49,7 @@ def cancelled(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callabl
     forget()
     with acting_as("manager"):
         cancel(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
-    notification = next(one for one in tell() if one.event == "release:cancel")
+    notification = next(one for one in make_notifications() if one.event == "release:cancel")
     with mail_host() as host, pytest.MonkeyPatch.context() as patch:
         for name in ("MAIL_HOST", "MAILERS", "DEFAULT_FROM_EMAIL"):
             patch.setattr(settings, name, getattr(settings, name))

@@ -89,7 +89,7 @@ def test_the_final_check_is_signed_and_the_deployment_scheduled_by_clicking(
     world: Any, person: Callable[..., Person]
 ) -> None:
     """Two people sign what was measured, and what was not says so; then an operator schedules the deployment."""
-    release, _round = world.granted()
+    release, _round = world.approved()
     page = f"/admin/release/{release.pk}/"
     manager, operator = person("manager"), person("operator")
     for who in (manager, operator):

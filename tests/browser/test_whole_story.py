@@ -12,7 +12,7 @@ from django.urls import reverse
 from audit.actor import acting
 from tests.browser.person import Person
 from tests.browser.test_story import WRITTEN, hour
-from tests.releases.audited import WORKER, executed, gone_back
+from tests.releases.audited import WORKER, carry_out_rollback, executed
 
 # The most clicks and signatures of each person; a click is a link or a button that leads to another page, also that
 # which confirms the password for a signature.
@@ -60,7 +60,7 @@ def prepared(world: Any, manager: Person, developer: Person) -> Any:
     manager.do("release:lock_scope", reason="T-14")
     world.evidence("1.3.0")
     for name in ("development", "staging"):
-        world.verified_run(release, name)
+        world.verified_deployment(release, name)
     return release
 
 
@@ -155,7 +155,7 @@ def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[...
     second.do("rollback:authorise", reason="戻す")
     assert world.fresh(rollback).state == "authorised", second.text
 
-    assert gone_back(world, rollback).state == "reporting"
+    assert carry_out_rollback(world, rollback).state == "reporting"
     reported(manager, people["developer"], operator, rollback)
     assert world.fresh(rollback).state == "closed", manager.text
     assert world.fresh(deployment).state == "rolled_back" and world.fresh(release).state == "rolled_back"

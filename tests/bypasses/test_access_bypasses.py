@@ -40,7 +40,7 @@ from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABEL
 from releases.admin.operations import VERBS
 from tests.conftest import PASSWORD, enrolled
 from tests.releases.api.conftest import ask, token_for
-from tests.releases.api.test_once import together
+from tests.releases.api.test_idempotency import together
 from tests.releases.gates.asking import COMMAND, alter, make
 from tests.scenarios.test_matrix import whole
 

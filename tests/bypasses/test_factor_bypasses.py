@@ -35,7 +35,7 @@ from tests.environments.test_actors import seen_by
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, make
 from tests.scenarios.cells import Rows
-from tests.scenarios.test_matrix import PERSONS, taken_back, value
+from tests.scenarios.test_matrix import PERSONS, rolled_back, value
 
 SIGNING = [verb for verb in VERBS if verb.signs]
 # Signatures about no environment: a new operation is added here with a reason, or requires the factor by itself.
@@ -97,7 +97,7 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
 def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> bool:
     """Tell whether an operation requires the factor of a permitted person who has proved their identity by `method`."""
     name = next((name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager")
-    with taken_back(), rows.world.acting_as(name), acting(replace(current(), method=method)):
+    with rolled_back(), rows.world.acting_as(name), acting(replace(current(), method=method)):
         reached.clear()
         try:
             verb.operation(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
@@ -133,7 +133,7 @@ def test_every_operation_that_signs_is_declared_so(rows: Rows) -> None:
             name = next(
                 (name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager"
             )
-            with taken_back(), rows.world.acting_as(name, proved=False):
+            with rolled_back(), rows.world.acting_as(name, proved=False):
                 try:
                     verb.operation(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
                 except SignatureRequired:

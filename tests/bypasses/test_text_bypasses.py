@@ -22,7 +22,7 @@ from tests.bypasses.test_factor_bypasses import arguments
 from tests.releases.api.conftest import ask, call, managing
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.cells import Rows
-from tests.scenarios.test_matrix import PERSONS, taken_back
+from tests.scenarios.test_matrix import PERSONS, rolled_back
 
 __all__ = ["call", "managing"]
 LONG = "長" * 70_000
@@ -42,7 +42,7 @@ def test_no_operation_falls_over_a_long_text(rows: Rows) -> None:
             name = next(
                 (name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager"
             )
-            with taken_back(), rows.world.acting_as(name):
+            with rolled_back(), rows.world.acting_as(name):
                 given = arguments(rows, verb, row)
                 given |= {key: LONG for key, old in given.items() if old == "written"}
                 try:

@@ -51,7 +51,7 @@ def test_monitoring_goes_on_after_everything_was_killed_and_the_queue_emptied(
     from releases.models import Measurement, MonitoringPeriod, Rollback
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
-    deployment = world.verified_run(world.planned(), "development")
+    deployment = world.verified_deployment(world.planned(), "development")
     with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), operation("test:watch") as op:
         target = DeploymentTarget.objects.get(pk=world.targets["development"].pk)
         target.options = {"metrics_url": f"{failing.base}/metrics"}

@@ -22,23 +22,27 @@ WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker"
 
 @dataclass(frozen=True)
 class Made:
-    """The database with the change, the folder of the ledger signer that signed it, and the run."""
+    """The database with the change, the folder of the ledger signer that signed it, and the deployment."""
 
     database: str
     signer: Path
-    run: int
+    deployment: int
 
 
-def executed(world: World, run: Any) -> Any:
-    """Let a worker finish every step of a scheduled run, without a target; return the run, being verified."""
+def executed(world: World, deployment: Any) -> Any:
+    """Let a worker finish every step of a scheduled deployment, without a target; return it in verification."""
     from releases.operations.deployment.enqueue import enqueue
     from releases.operations.step.claim import claim
     from releases.operations.step.outcome import record_success
 
-    measured = {"code": world.built.trees[f"v{run.release.version}"], "configuration": "c" * 64, "data": "d" * 64}
+    measured = {
+        "code": world.built.trees[f"v{deployment.release.version}"],
+        "configuration": "c" * 64,
+        "data": "d" * 64,
+    }
     with acting(WORKER):
-        enqueue(run.pk)
-        steps = list(run.steps.order_by("ordinal"))
+        enqueue(deployment.pk)
+        steps = list(deployment.steps.order_by("ordinal"))
         for step in steps:
             claimed = claim(step.pk, worker="worker-1")
             assert claimed is not None, step
@@ -50,11 +54,11 @@ def executed(world: World, run: Any) -> Any:
                 output_digest="e" * 64,
                 measured=measured if last else None,
             )
-    return world.fresh(run)
+    return world.fresh(deployment)
 
 
-def gone_back(world: World, rollback: Any) -> Any:
-    """Let a worker take the authorised rollback, after which the target is as it was; return the row."""
+def carry_out_rollback(world: World, rollback: Any) -> Any:
+    """Let a worker carry out the authorised rollback, which restores the target; return the row."""
     from releases.operations.rollback.start import start_rollback
     from releases.operations.step.claim import claim
     from releases.operations.step.outcome import record_success
@@ -76,19 +80,19 @@ def gone_back(world: World, rollback: Any) -> Any:
     return world.fresh(rollback)
 
 
-def verified(world: World, run: Any) -> Any:
-    """Let the second operator say that a run is as it should be."""
+def verified(world: World, deployment: Any) -> Any:
+    """Let the second operator verify a deployment."""
     from releases.operations.deployment.verify import verify
     from releases.queries.step_plan import manual_checks
 
-    keys = tuple(c.key for c in manual_checks(run.release.procedure.document, "deployment"))
+    keys = tuple(c.key for c in manual_checks(deployment.release.procedure.document, "deployment"))
     with world.acting_as("second_operator"):
-        verify(run.pk, confirmed=keys)
-    return world.fresh(run)
+        verify(deployment.pk, confirmed=keys)
+    return world.fresh(deployment)
 
 
 def sign_ledger(folder: Path) -> Any:
-    """Sign a checkpoint over all that there is; return the ledger signer."""
+    """Sign a checkpoint over all events; return the ledger signer."""
     from audit.ledger.checkpoint import LedgerSigner
 
     signer = LedgerSigner(folder)
@@ -113,25 +117,25 @@ def made(
     with cloned(template_database, django_db_blocker) as address, translation.override("en"):
         people = _people()
         world = made_world(people, enters(people), sample_repository, folder)
-        run = verified(world, executed(world, world.scheduled()))
+        deployment = verified(world, executed(world, world.scheduled()))
         sign_ledger(folder / "ledger_signer")
         connection.close()
-        yield Made(str(conninfo_to_dict(address)["dbname"]), folder / "ledger_signer", run.pk)
+        yield Made(str(conninfo_to_dict(address)["dbname"]), folder / "ledger_signer", deployment.pk)
 
 
 @pytest.fixture
 def database(made: Made, django_db_blocker: Any) -> Iterator[str]:
-    """A copy of it of the test's own, in place of an empty one."""
+    """The test's own copy of it, in place of an empty database."""
     with cloned(made.database, django_db_blocker) as address:
         yield address
 
 
 @pytest.fixture
-def run(made: Made, database: str) -> Any:
-    """The run in production."""
+def deployment(made: Made, database: str) -> Any:
+    """The deployment in production."""
     from releases.models import Deployment
 
-    return Deployment.objects.get(pk=made.run)
+    return Deployment.objects.get(pk=made.deployment)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A release on its way: a real repository with signed tags, targets, configurations, evidence."""
+"""Fixtures: a release on its way, with a real repository of signed tags, targets, configurations and evidence."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def sample_repository(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @dataclass
 class Later:
-    """The world with a tested release in it, kept as a database that tests copy once one of them has come to it."""
+    """The world with a tested release, kept as a database that tests copy once one of them has made it."""
 
     head: int
     name: str = ""
 
     def untouched(self) -> bool:
-        """Tell whether nothing was written since the world was copied, and nobody else is connected to the copy."""
+        """Tell whether nothing was written since the world was copied, and no other connection uses the copy."""
         from django.db import connection
 
         from audit.models import LedgerHead
@@ -50,7 +50,7 @@ class Later:
         return not others and LedgerHead.objects.get().number == self.head
 
     def entered(self) -> bool:
-        """Put the kept database in the place of the test's own; False when there is none yet."""
+        """Replace the test's own database by the kept one; False when no kept one exists yet."""
         if not self.name:
             return False
         copy_over(self.name, replaced())
@@ -64,7 +64,7 @@ class Later:
 
 
 def replaced() -> str:
-    """Leave the database that Django is connected to, and return its name."""
+    """Disconnect Django from its database, and return the name of that database."""
     from django.db import connection
 
     connection.close()
@@ -73,7 +73,7 @@ def replaced() -> str:
 
 @dataclass
 class World:
-    """An application with its targets, and verbs that several tests need."""
+    """An application with its targets, and the operations that several tests need."""
 
     application: Any
     environments: dict[str, Any]
@@ -85,7 +85,7 @@ class World:
     later: Later | None = None
 
     def open_window(self) -> None:
-        """Open an extra window around now, by two of the committee."""
+        """Open an extra window around now, approved by two of the committee."""
         from releases.operations.approval.decide import approve
         from releases.operations.window.request import request_window
 
@@ -104,7 +104,7 @@ class World:
                 approve(approval_request.pk, digest=approval_request.digest)
 
     def planned(self, version: str = "1.3.0", author: str = "author_on_committee", **fields: Any) -> Any:
-        """Plan a release and fill it in, dated into an open window."""
+        """Plan a release and complete its fields, dated into an open window."""
         from releases.operations.release.plan import add_change, edit, plan, set_configuration
         from releases.operations.release.reschedule import set_scheduled_start
         from releases.operations.release.select_commit import select_commit
@@ -133,7 +133,7 @@ class World:
 
             release = Release.objects.get(version=version)
             with self.acting_as("manager"):
-                refresh_from_git(release.pk)  # what was seen of the repository counts for a minute
+                refresh_from_git(release.pk)  # the result of a look at the repository counts for a minute
             return self.fresh(release)
         release = self._tested(version)
         if untouched:
@@ -153,7 +153,7 @@ class World:
             lock_scope(release.pk)
         self.evidence(version)
         for name in ("development", "staging"):
-            self.verified_run(release, name)
+            self.verified_deployment(release, name)
         for item in release.checklist.all():
             with self.acting_as("operator"):
                 sign(item.pk, digest=shown(item), evidence="read")
@@ -165,17 +165,17 @@ class World:
             with self.acting_as("manager"):
                 review.approve(document.pk, digest=shown(document))
                 review.prepare_publication(document.pk, digest=shown(document))
-        duties = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
-        for duty, who in (duties | {"rollback_decision_maker": "second_operator"}).items():
+        roles = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
+        for role, who in (roles | {"rollback_decision_maker": "second_operator"}).items():
             with self.acting_as("manager"):
-                assign(release.pk, duty=duty, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
+                assign(release.pk, duty=role, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
         with self.acting_as("manager"):
             refresh_from_git(release.pk)
             complete_testing(release.pk)
         return self.fresh(release)
 
     def submitted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
-        """Bring a release into review; returns it with its round."""
+        """Bring a release into review; returns it with its approval request."""
         from releases.operations.release.submit import submit
 
         release = self.tested(version, **options)
@@ -183,8 +183,8 @@ class World:
             approval_request = submit(release.pk)
         return self.fresh(release), approval_request
 
-    def granted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
-        """Bring a release to a granted round."""
+    def approved(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
+        """Bring a release to an approved request."""
         from releases.operations.approval.decide import approve
 
         release, approval_request = self.submitted(version, **options)
@@ -193,29 +193,29 @@ class World:
                 approve(approval_request.pk, digest=approval_request.digest)
         return self.fresh(release), self.fresh(approval_request)
 
-    def confirmed(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
-        """Bring a release to `confirmed`."""
+    def final_checked(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
+        """Bring a release to `final_check_completed`."""
         from releases.operations.release.sign_final_check import sign
 
-        release, approval_request = self.granted(version, **options)
+        release, approval_request = self.approved(version, **options)
         for name in ("manager", "operator"):
             with self.acting_as(name):
                 sign(release.pk)
         return self.fresh(release), self.fresh(approval_request)
 
     def scheduled(self, version: str = "1.3.0", **options: Any) -> Any:
-        """Schedule the production run for now."""
+        """Schedule the production deployment for now."""
         from releases.operations.deployment.request import request
         from releases.operations.deployment.schedule import schedule
 
-        release, _round = self.confirmed(version, **options)
+        release, _request = self.final_checked(version, **options)
         with self.acting_as("operator"):
             deployment = request(release.pk, environment_id=self.environments["production"].pk)
             schedule(deployment.pk)
         return self.fresh(deployment)
 
     def evidence(self, version: str) -> None:
-        """Hand in evidence that every gate takes."""
+        """Upload evidence that every gate accepts."""
         from releases.operations.evidence.upload import upload
 
         junit = b'<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
@@ -240,8 +240,8 @@ class World:
                     test_type=test_type,
                 )
 
-    def verified_run(self, release: Any, environment: str) -> Any:
-        """Walk a run through its edges to a good end, without steps (the steps have tests of their own)."""
+    def verified_deployment(self, release: Any, environment: str) -> Any:
+        """Walk a deployment along its edges to success, without steps (the steps have their own tests)."""
         from audit.actor import Actor, acting
         from audit.operation import operation
         from releases.models import Deployment, Procedure

@@ -22,15 +22,15 @@ def test_every_term_is_explained_in_both_languages() -> None:
         assert set(term.see) <= terms().keys(), term.key
 
 
-def test_every_term_that_a_page_explains_is_there() -> None:
-    """A heading without its word would be an error in front of a person."""
+def test_every_term_explained_on_a_page_exists() -> None:
+    """A heading without its term would show an error to a reader."""
     named: set[str] = set()
     for file in (ROOT / "releases").rglob("*.html"):
         named |= set(re.findall(r'\{% term "(\w+)" %\}', file.read_text(encoding="utf-8")))
     assert len(named) > 10 and named <= terms().keys()
 
 
-def test_the_page_shows_all_in_the_reader_s_language(world: Any, browsers: Callable[[str], Any]) -> None:
+def test_the_page_shows_every_term_in_the_readers_language(world: Any, browsers: Callable[[str], Any]) -> None:
     """With the word of the other language beside it."""
     client = browsers("auditor")
     english = client.get(reverse("glossary")).content.decode()

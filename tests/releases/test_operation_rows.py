@@ -1,4 +1,4 @@
-"""What an operation locks, changes and makes: named columns only, one time for all, and the refusal of the database."""
+"""The rows that an operation locks, changes and makes: named columns only, one time for all, the database's refusal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.releases.gates.asking import COMMAND
 
 @pytest.fixture
 def step(world: Any) -> Step:
-    """A step that nobody has taken, of a run in development."""
+    """A step that no worker has claimed, of a deployment in development."""
     from releases.operations.deployment.enqueue import enqueue
     from releases.operations.deployment.request import request
     from releases.operations.deployment.schedule import schedule
@@ -38,7 +38,7 @@ def step(world: Any) -> Step:
     return found
 
 
-def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -> None:
+def test_an_update_writes_the_named_columns_as_django_does(step: Step) -> None:
     with acting(COMMAND), operation("test:write", (Step, step.pk)) as op:
         held = op.get(Step)
         held.result, held.lease_until, held.step_type = {"語": [1, None, "x"]}, now() + timedelta(1), step.step_type
@@ -48,14 +48,14 @@ def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -
     assert read.failure == "of somebody else", "a column that was not changed is not written"
 
 
-def test_a_row_that_went_away_is_an_error(step: Step) -> None:
+def test_a_missing_row_is_an_error(step: Step) -> None:
     gone = Step(pk=0, deployment_id=step.deployment_id)
     with acting(COMMAND), pytest.raises(DatabaseError, match="did not affect any rows"), operation("test:write") as op:
         op.track(gone, 0)
         gone.failure = "x"
 
 
-def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
+def test_a_new_row_has_its_key_and_values(step: Step) -> None:
     made = StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now())
     with acting(COMMAND), operation("test:make") as op:
         op.to_insert.append(made)
@@ -63,8 +63,8 @@ def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
     assert (kept.step, kept.fencing_token, kept.key, kept.worker) == (step, 7, "k", "w")
 
 
-def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
-    """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
+def test_a_database_refusal_is_reported_for_its_own_statement(step: Step) -> None:
+    """All are sent before the first answer is read: errors of later statements must not be reported."""
     again = [StepAttempt(step=step, fencing_token=7, key="k", worker="w", started_at=now()) for _ in range(2)]
     with (
         acting(COMMAND),
@@ -89,14 +89,14 @@ def test_a_model_with_snapshots_keeps_them(world: Any) -> None:
     assert release.history.count() == before + 1
 
 
-def test_the_time_of_an_operation_is_after_every_wait_and_one_for_all_its_rows(step: Step, database: str) -> None:
-    """What was written by the one that was waited for is never later than what is written afterwards."""
-    waits, seconds = threading.Event(), 0.7
+def test_the_time_of_an_operation_is_after_every_wait_and_equal_for_all_rows(step: Step, database: str) -> None:
+    """A row of the operation that was waited for is never later than a row written afterwards."""
+    waiting, seconds = threading.Event(), 0.7
     with psycopg.connect(database) as other:
         other.execute("SELECT FROM releases_step WHERE id = %s FOR UPDATE", [step.pk])
-        threading.Thread(target=lambda: (waits.wait(10), time.sleep(seconds), other.rollback())).start()
+        threading.Thread(target=lambda: (waiting.wait(10), time.sleep(seconds), other.rollback())).start()
         began = now()
-        waits.set()
+        waiting.set()
         with acting(COMMAND), operation("test:write", (Step, step.pk)) as op:
             first, _pause, second = now(), time.sleep(0.05), now()
             true, present = database_time(), op.now()

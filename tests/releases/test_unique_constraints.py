@@ -1,4 +1,4 @@
-"""What a unique constraint refuses is a refusal with a sentence, for every one that a row of the product can meet."""
+"""A violated unique constraint becomes a refusal with a message, for every constraint of the product."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.releases.gates.asking import COMMAND
 
 
 def unique_models() -> list[str]:
-    """Return the models that have a unique field beside their key, or a unique constraint over several."""
+    """Return the models that have a unique field beside their key, or a unique constraint over several fields."""
     found = []
     for model in apps.get_models():
         several = any(isinstance(constraint, UniqueConstraint) for constraint in model._meta.constraints)
@@ -26,7 +26,7 @@ def unique_models() -> list[str]:
     return found
 
 
-def test_a_row_that_is_there_already_is_refused_with_a_sentence(world: Any) -> None:
+def test_a_duplicate_row_is_refused_with_a_message(world: Any) -> None:
     world.planned()
     tried = []
     for label in unique_models():
@@ -34,7 +34,7 @@ def test_a_row_that_is_there_already_is_refused_with_a_sentence(world: Any) -> N
         if row is None:
             continue
         row.pk = None
-        if hasattr(row, "state"):  # the database lets nothing begin in another state
+        if hasattr(row, "state"):  # the database accepts no other first state
             row.__dict__["state"] = row._meta.get_field("state").get_default()
         try:
             with acting(COMMAND), operation("test:twin") as op:

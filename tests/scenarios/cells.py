@@ -1,4 +1,4 @@
-"""One row of every kind that a verb of the admin is offered on, at the beginning of its machine."""
+"""One row of every type on which the admin offers a verb, in the first state of its machine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from tests.scenarios.stock import Stock
 
 
 class Rows:
-    """A draft release with everything around it; `of` returns the rows of a model."""
+    """A draft release with all rows around it; `of` returns the rows of a model."""
 
     def __init__(self, stock: Stock) -> None:
         self.world: World = stock.world
@@ -68,7 +68,7 @@ class Rows:
         draft = self._draft()
         production = world.environments["production"]
         procedure = Procedure.objects.get(state="in_effect")
-        deployments = [self._run(draft, environment) for environment in world.environments.values()]
+        deployments = [self._deployment(draft, environment) for environment in world.environments.values()]
         deployment = deployments[-1]
         step = make(Step, deployment=deployment, ordinal=1, phase="deployment", step_type="command", label_ja="x", label_en="x",
                     required=False, parameters={}, estimate_seconds=1)  # fmt: skip
@@ -131,7 +131,7 @@ class Rows:
         self._keep(make(type(text), release=draft, kind="changelog", body="x"))
 
     def _messages(self, people: dict[str, Any]) -> None:
-        """Something that waits to go outside, and one row of all that decides who is told."""
+        """A notification that awaits approval for external recipients, and one row of everything about recipients."""
         moment, group = datetime.now(UTC), RecipientGroup.objects.get(key="users")
         texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
         notification = make(Notification, event="release:announce", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
@@ -156,7 +156,7 @@ class Rows:
             self.found.setdefault(type(row), []).append(row)
 
     def _scoped(self) -> None:
-        """Two who hold a role in staging alone."""
+        """Two people who hold a role in staging alone."""
         with acting(COMMAND):
             for name, role in (("operator_staging", "operator"), ("committee_staging", "committee")):
                 made = enrolled(create(username=name, display_name=name, kind="person"))
@@ -172,7 +172,7 @@ class Rows:
         )  # fmt: skip
         return made
 
-    def _run(self, release: Release, environment: Any) -> Deployment:
+    def _deployment(self, release: Release, environment: Any) -> Deployment:
         made: Deployment = make(
             Deployment, release=release, application=release.application, environment=environment,
             requested_by=self.world.people["manager"], scheduled_by=self.world.people["second_operator"],

@@ -1,4 +1,4 @@
-"""The world of the release tests, with a repository that is looked at once, for scenarios of many steps."""
+"""The world of the release tests, with a repository that is read once, for scenarios of many steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["sample_repository", "stock", "world", "world_template"]
 
 @pytest.fixture
 def looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask the real git once for each commit that is looked at; it lies in the way of thousands of steps."""
+    """Ask the real git once for each commit; a second look would slow down thousands of steps."""
     from releases.models import Fact, Release
     from releases.operations.release import refresh_from_git
 
@@ -25,7 +25,7 @@ def looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def remembered(release: Release) -> dict[str, Any]:
         key = (release.application.repository, release.tag, release.commit, release.branch)
         if key not in seen:
-            # Migrations are read once for a release; those that look at its copies see them too.
+            # Migrations are read once for a release; its copies see them too.
             known = Fact.objects.filter(release=release, kind="migrations")
             seen[key] = {fact.kind: fact.value for fact in known} | look(release)
         return seen[key]
@@ -35,11 +35,11 @@ def looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stock(world: World, looked_at_once: None) -> Stock:
-    """Copies of a release that has been tested, each in a few milliseconds."""
+    """Copies of a tested release, each in a few milliseconds."""
     return Stock(world)
 
 
 @pytest.fixture
 def rows(stock: Stock) -> Rows:
-    """One row of every kind that a verb is offered on."""
+    """One row of every type on which a verb is offered."""
     return Rows(stock)

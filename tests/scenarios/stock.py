@@ -1,4 +1,4 @@
-"""Releases that stand at `tested`: one is brought there by the actions, the others are copies of its rows."""
+"""Tested releases: operations bring one there, the others are copies of its rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN = ("scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
 
 
 class Stock:
-    """Makes tested releases of one version, one at a time: what came before has ended."""
+    """Makes tested releases of one version, one at a time: the one before has ended."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -30,7 +30,7 @@ class Stock:
         self.end(first)
 
     def end(self, release: Any) -> None:
-        """Withdraw a release, after the run that occupies production was settled."""
+        """Cancel a release, after the deployment that occupies production was resolved."""
         for deployment in Deployment.objects.filter(release=release, state__in=["running", "queued"]):
             walk(deployment, *(("fail", "resolve") if deployment.state == "running" else ("cancel",)))
         found = Release.objects.get(pk=release.pk)
@@ -41,7 +41,7 @@ class Stock:
                 cancel(found.pk, reason="the next one")
 
     def take(self) -> Any:
-        """Return a new release at `tested`, with everything that its gates ask for, in a window of its own."""
+        """Return a new tested release, with everything that its gates ask for, in its own window."""
         self.count += 1
         with acting(COMMAND), operation("test:copy") as op:
             made = _twin(self.release, state="draft", number=f"C-{self.count}")

@@ -1,7 +1,7 @@
-"""Every history of approval: random acts by random people against a reference model written independently.
+"""Every history of approval: random operations by random people against an independently written reference model.
 
-Most acts are first brought to where they can succeed, so that the run is not void: each of COUNTED must have succeeded
-at least LEAST times. A refusal that the model allows, or an operation that it forbids, fails.
+Most operations are first brought to where they can succeed, so that a history is not empty: each of COUNTED must have
+succeeded at least LEAST times. A refusal that the model allows, or an operation that it forbids, fails.
 """
 
 from __future__ import annotations
@@ -39,9 +39,12 @@ LEAST = int(os.environ.get("RINGI_TEST_MIN_OPERATIONS", "5"))  # make chaos asks
 TOGGLED = (*COMMITTEE, "project_manager", "operator", "developer")
 GATES = ("coverage", "review", "performance")
 COUNTED = (
-    "submit", "approve", "approve_with_condition", "approve_for_another", "send_back", "reject", "take_back", "amend",
-    "edit", "lock_scope", "complete_testing", "postpone", "withdraw", "waive", "end_waiver", "lapse", "expire", "confirm",
-    "request", "schedule", "queue", "claim", "cancel", "miss", "settle", "settle_condition", "give_role", "end_role",
+    "submit", "approve", "approve_with_condition", "approve_for_another", "send_back", "reject", "withdraw_request",
+    "reopen_scope",
+    "edit", "lock_scope", "complete_testing", "reschedule", "cancel_release", "confirm_waiver", "revoke_waiver",
+    "expire_stale", "expire", "sign_final_check",
+    "request", "schedule", "enqueue", "claim", "cancel_deployment", "mark_missed", "resolve", "complete_condition",
+    "grant_role", "revoke_role",
 )  # fmt: skip
 RUN = settings(
     max_examples=400,
@@ -59,7 +62,7 @@ class ApprovalRequestMachine(History):
     """Releases of one application, one after the other, and the people around them."""
 
     def approve(self, luck: int, number: int, shown: int) -> None:
-        """Approve, once in a while what one was not shown."""
+        """Approve, sometimes another content than the shown one."""
         self.bring(luck, "in_review")
         fitting = [name for name in PEOPLE if self.model.may_approve(name)]
         self.to_approve(self.pick(fitting, luck, number), shown=shown > 0)
@@ -101,7 +104,7 @@ class ApprovalRequestMachine(History):
         self.model.delegates.add((delegate, absent))
 
     def end_delegation(self, number: int) -> None:
-        """Let somebody come back."""
+        """End a delegation."""
         if self.model.delegates:
             delegate, absent = sorted(self.model.delegates)[number % len(self.model.delegates)]
             row = Delegation.objects.get(delegator__username=absent, revoked_at=None)
@@ -112,32 +115,32 @@ class ApprovalRequestMachine(History):
     def refuse(self, luck: int, number: int, final: bool) -> None:
         """Send back or reject."""
         self.bring(luck, "in_review")
-        row, model = self.real_round(), self.model
+        row, model = self.real_request(), self.model
         if row is None:
             return
-        who = self.pick([name for name in PEOPLE if model.may_speak(name)], luck, number)
+        who = self.pick([name for name in PEOPLE if model.may_decide(name)], luck, number)
         verb, call = ("reject", decide.reject) if final else ("send_back", decide.send_back)
 
         def effect() -> None:
-            model.say(who)
+            model.decide(who)
             model.move("rejected" if final else "draft", "rejected" if final else "sent_back")
 
-        self.act(verb, who, lambda: call(row.pk, digest=row.digest, comment="no"), model.may_speak(who), effect)
+        self.operate(verb, who, lambda: call(row.pk, digest=row.digest, comment="no"), model.may_decide(who), effect)
 
-    def take_back(self, luck: int, number: int) -> None:
-        """Take the application back."""
+    def withdraw_request(self, luck: int, number: int) -> None:
+        """Withdraw the request."""
         self.bring(luck, "in_review")
-        self.to_take_back(self.pick(self.who("release_manager"), luck, number))
+        self.to_withdraw_request(self.pick(self.who("release_manager"), luck, number))
 
     def reopen_and_edit(self, luck: int, number: int) -> None:
-        """Open the content, and write in it; who edits is kept out from now on."""
+        """Reopen the scope and edit it; the editor is kept out from now on."""
         self.bring(
             luck, *(("in_review", "approved", "final_check_completed", "testing_completed", "scheduled")[number % 5],)
         )
         model = self.model
         who = self.pick(self.who("release_manager"), luck, number)
         fits = model.has(who, "release_manager") and model.state in BEFORE and model.state != "draft"
-        self.act("amend", who, lambda: prepare.reopen_scope(self.release.pk, reason="more"), fits,
+        self.operate("reopen_scope", who, lambda: prepare.reopen_scope(self.release.pk, reason="more"), fits,
                  lambda: model.move("draft", "invalidated"))  # fmt: skip
         who = self.pick(self.who("release_manager", "project_manager"), luck, number + 1)
         ticket = f"T-{number % 3}"
@@ -147,9 +150,9 @@ class ApprovalRequestMachine(History):
             model.content["ticket"] = ticket
 
         fits = model.has(who, "release_manager", "project_manager") and model.state == "draft"
-        self.act("edit", who, lambda: edit(self.release.pk, fields={"ticket": ticket}), fits, effect)
+        self.operate("edit", who, lambda: edit(self.release.pk, fields={"ticket": ticket}), fits, effect)
 
-    def postpone(self, luck: int, number: int) -> None:
+    def reschedule(self, luck: int, number: int) -> None:
         """Choose another window."""
         self.bring(luck, ("approved", "final_check_completed", "scheduled")[number % 3])
         model, who = self.model, self.pick(self.who("release_manager"), luck, number)
@@ -160,19 +163,23 @@ class ApprovalRequestMachine(History):
             model.move("testing_completed", "invalidated")
 
         fits = model.has(who, "release_manager") and model.state in ("approved", "final_check_completed")
-        self.act(
-            "postpone", who, lambda: reschedule(self.release.pk, start=datetime.now(UTC), reason="later"), fits, effect
+        self.operate(
+            "reschedule",
+            who,
+            lambda: reschedule(self.release.pk, start=datetime.now(UTC), reason="later"),
+            fits,
+            effect,
         )
 
-    def withdraw(self, luck: int, number: int) -> None:
-        """Give it up."""
+    def cancel_release(self, luck: int, number: int) -> None:
+        """Cancel the release."""
         model, who = self.model, self.pick(self.who("release_manager"), luck, number)
         fits = model.has(who, "release_manager") and model.state in BEFORE
-        self.act("withdraw", who, lambda: prepare.cancel(self.release.pk, reason="no"), fits,
+        self.operate("cancel_release", who, lambda: prepare.cancel(self.release.pk, reason="no"), fits,
                  lambda: model.move("cancelled", "invalidated"))  # fmt: skip
 
-    def waive(self, luck: int, number: int) -> None:
-        """Propose and approve a waiver; it is part of the content."""
+    def confirm_waiver(self, luck: int, number: int) -> None:
+        """Request and confirm a waiver; it is part of the content."""
         self.bring(luck, ("testing_completed", "in_review", "approved")[number % 3])
         model, gate = self.model, GATES[number % 3]
         first = self.need("release_manager", "manager")
@@ -195,10 +202,10 @@ class ApprovalRequestMachine(History):
             model.content["waivers"].add(f"{gate}:{row.pk}")
 
         fits = model.has(second, "project_manager") and second not in (first, model.author)
-        self.act("waive", second, lambda: waivers.approve(row.pk), fits, effect)
+        self.operate("confirm_waiver", second, lambda: waivers.approve(row.pk), fits, effect)
 
-    def end_waiver(self, luck: int, number: int) -> None:
-        """Withdraw a waiver."""
+    def revoke_waiver(self, luck: int, number: int) -> None:
+        """Revoke a waiver."""
         row = Waiver.objects.filter(release=self.release, revoked_at=None).order_by("pk").first()
         if row is None:
             return
@@ -209,21 +216,21 @@ class ApprovalRequestMachine(History):
             model.content["waivers"].discard(f"{row.gate}:{row.pk}")
 
         fits = model.has(who, "project_manager", "release_manager")
-        self.act("end_waiver", who, lambda: waivers.revoke(row.pk, reason="back"), fits, effect)
+        self.operate("revoke_waiver", who, lambda: waivers.revoke(row.pk, reason="back"), fits, effect)
 
     def tamper(self, luck: int, number: int) -> None:
-        """Change something that the digest covers from outside; sometimes the poll sees it at once."""
+        """Change a value under the digest from outside; sometimes the poll sees it at once."""
         self.bring(luck, ("in_review", "approved", "queued")[number % 3])
         value = ("roll_back", "keep")[number % 2]
         alter(self.release, on_timeout=value)
         self.model.content["on_timeout"] = value
         if luck % 2:
-            self.lapse()
+            self.expire_stale()
 
     def expire(self, luck: int, number: int) -> None:
-        """Let the window of the round pass."""
+        """Let the window of the request pass."""
         self.bring(luck, ("in_review", "final_check_completed", "queued")[number % 3])
-        row, live = self.real_round(), self.model.live
+        row, live = self.real_request(), self.model.live
         if row is not None and live is not None and not live.expired:
             alter(row, valid_until=datetime.now(UTC) - timedelta(seconds=1))
             live.expired = True
@@ -231,35 +238,36 @@ class ApprovalRequestMachine(History):
         self.anything(number)
 
     def anything(self, number: int) -> None:
-        """Try whatever comes next on the way to a start, whether it is allowed or not."""
+        """Try the next operation on the way to a start, whether it is allowed or not."""
         who = PEOPLE[number % 11]
-        tries = (self.to_submit, self.to_approve, self.to_confirm, self.to_request, self.to_schedule)
+        tries = (self.to_submit, self.to_approve, self.to_sign_final_check, self.to_request, self.to_schedule)
         tries[number % 5](who)
-        (self.to_queue, self.to_claim, self.lapse)[number % 3]()
+        (self.to_enqueue, self.to_claim, self.expire_stale)[number % 3]()
 
     def start(self, luck: int, number: int) -> None:
-        """Start a run, and settle it as before, by whoever."""
+        """Start a deployment, and resolve it as previous, by any person."""
         self.bring(luck, "queued")
         self.to_claim()
         if luck % 2:
             self.to_resolve(PEOPLE[number % 11])
             self.to_resolve()
 
-    def end_run(self, luck: int, number: int, missed: bool) -> None:
-        """Cancel or miss a run that has not begun: the approval stays good."""
+    def end_deployment(self, luck: int, number: int, missed: bool) -> None:
+        """Cancel or miss a deployment that has not begun: the approval stays valid."""
         self.bring(luck, ("requested", "scheduled", "queued")[number % 3] if not missed else "scheduled")
-        deployment: Deployment | None = self.real_run()
+        deployment: Deployment | None = self.real_deployment()
         model = self.model
         if deployment is None:
             return
         if missed:
-            self.act("miss", "", lambda: mark_missed(deployment.pk) or True, model.deployment in ("scheduled", "queued"),
+            self.operate("mark_missed", "", lambda: mark_missed(deployment.pk) or True,
+                     model.deployment in ("scheduled", "queued"),
                      lambda: setattr(model, "deployment", "missed"))  # fmt: skip
             return
         who = self.pick(self.who("release_manager", "operator"), luck, number)
         fits = model.has(who, "release_manager", "operator") and model.deployment in WAITING
-        self.act(
-            "cancel",
+        self.operate(
+            "cancel_deployment",
             who,
             lambda: cancel(deployment.pk, reason="no"),
             fits,
@@ -267,25 +275,25 @@ class ApprovalRequestMachine(History):
         )
 
     def complete_condition(self, number: int) -> None:
-        """Settle what was promised, by whoever."""
+        """Complete a promised condition, by any person."""
         if not self.model.conditions:
             self.approve_with_condition(0, number)
         self.to_complete_condition(self.pick(self.who("committee"), number % 10, number))
 
     def change_roles(self, number: int) -> None:
-        """Take a role from somebody, or give it."""
+        """Revoke a person's role, or grant one."""
         who = TOGGLED[number % len(TOGGLED)]
         role = "operator" if who == "operator" else "committee"
         if not self.model.has(who, role):
-            self.give(who, role)
+            self.grant(who, role)
             return
         row = AccessGrant.objects.get(account=self.people[who], role=role, revoked_at=None)
-        self.act("end_role", "administrator", lambda: grants.revoke(row.pk, reason="moved"), True,
+        self.operate("revoke_role", "administrator", lambda: grants.revoke(row.pk, reason="moved"), True,
                  lambda: self.model.roles[who].discard(role))  # fmt: skip
 
     @rule(luck=LUCK, number=PICK, other=PICK)
     def lacking(self, luck: int, number: int, other: int) -> None:
-        """Mostly what has succeeded least so far, so that no operation is rare; nothing more once all are done often enough."""
+        """Mostly the operation with the fewest successes, so that none is rare; nothing once all have enough."""
         if self.over():
             return
         if other % 8 < 3:
@@ -299,43 +307,43 @@ class ApprovalRequestMachine(History):
             "approve_for_another": lambda: self.approve_for_another(luck, number, other),
             "send_back": lambda: self.refuse(luck, number, False),
             "reject": lambda: self.refuse(luck, number, True),
-            "take_back": lambda: self.take_back(luck, number),
-            "amend": lambda: self.reopen_and_edit(luck, number),
+            "withdraw_request": lambda: self.withdraw_request(luck, number),
+            "reopen_scope": lambda: self.reopen_and_edit(luck, number),
             "edit": lambda: self.reopen_and_edit(luck, number),
-            "postpone": lambda: self.postpone(luck, number),
-            "withdraw": lambda: self.withdraw(luck, number),
-            "waive": lambda: self.waive(luck, number),
-            "end_waiver": lambda: (self.waive(luck, number), self.end_waiver(luck, number)),
+            "reschedule": lambda: self.reschedule(luck, number),
+            "cancel_release": lambda: self.cancel_release(luck, number),
+            "confirm_waiver": lambda: self.confirm_waiver(luck, number),
+            "revoke_waiver": lambda: (self.confirm_waiver(luck, number), self.revoke_waiver(luck, number)),
             "expire": lambda: self.expire(luck, number),
-            "lapse": lambda: (self.expire(luck, number), self.lapse()),
-            "cancel": lambda: self.end_run(luck, number, False),
-            "miss": lambda: self.end_run(luck, number, True),
-            "settle_condition": lambda: self.complete_condition(number),
-            "give_role": lambda: self.change_roles(number),
-            "end_role": lambda: self.change_roles(number),
-            "settle": lambda: self.start(luck | 1, number),
+            "expire_stale": lambda: (self.expire(luck, number), self.expire_stale()),
+            "cancel_deployment": lambda: self.end_deployment(luck, number, False),
+            "mark_missed": lambda: self.end_deployment(luck, number, True),
+            "complete_condition": lambda: self.complete_condition(number),
+            "grant_role": lambda: self.change_roles(number),
+            "revoke_role": lambda: self.change_roles(number),
+            "resolve": lambda: self.start(luck | 1, number),
         }
         doing.get(rare, lambda: self.start(luck, number))()
 
     def over(self) -> bool:
-        """Tell whether every operation has been done often enough; then what is left of the run is empty."""
+        """Tell whether every operation has succeeded often enough; the rest of the history is then empty."""
         return min(DONE[verb] for verb in COUNTED) >= LEAST
 
     def teardown(self) -> None:
-        """Each attempt in production has used an approval of its own; then make room for the next release."""
+        """Check that each attempt in production has used its own approval; then make room for the next release."""
         if not hasattr(self, "release"):
             return
         deployments = Deployment.objects.filter(environment__slug="production").exclude(
             state__in=[*WAITING, "cancelled", "missed"]
         )
         used = [deployment.approval_request for deployment in deployments.select_related("approval_request")]
-        assert all(consent is not None and consent.state == "used" for consent in used)
-        assert len({consent.pk for consent in used if consent is not None}) == len(used), "single use"
+        assert all(approval is not None and approval.state == "used" for approval in used)
+        assert len({approval.pk for approval in used if approval is not None}) == len(used), "single use"
         self.put_back()
         self.stock.end(self.release)
 
     def put_back(self) -> None:
-        """Leave people as they were found, so that no history depends on another."""
+        """Restore the people, so that no history depends on another."""
         for name, held in self.restore.items():
             for role in self.model.roles[name] - held:
                 alter(
@@ -350,7 +358,7 @@ class ApprovalRequestMachine(History):
 
 
 @pytest.mark.timeout(900)
-def test_in_every_history_approval_means_what_the_rules_say(stock: Stock) -> None:
+def test_approval_follows_the_rules_in_every_history(stock: Stock) -> None:
     with acting(COMMAND):
         for name in COMMITTEE[2:]:
             made = enrolled(create(username=name, display_name=name, kind="person"))
@@ -369,8 +377,8 @@ def test_in_every_history_approval_means_what_the_rules_say(stock: Stock) -> Non
         raise
     print(f"done {sorted(DONE.items())}\nrefused {sorted(REFUSED.items())}")
     rare = {verb: DONE[verb] for verb in COUNTED if DONE[verb] < LEAST}
-    assert not rare, f"void: {rare} succeeded less than {LEAST} times"
-    # Whatever was done by the rules, and whatever was refused: nothing of it raises an alarm at night.
+    assert not rare, f"too rare: {rare} succeeded less than {LEAST} times"
+    # Whatever the operations did and refused, none of it raises an alarm at night.
     with acting(COMMAND):
         night_ = nightly.reconcile()
     assert night_ is not None and night_.found["rows"] > sum(DONE.values()) and night_.found["alarms"] == []

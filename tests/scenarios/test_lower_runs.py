@@ -1,4 +1,4 @@
-"""Only runs in production move a release: what happens in staging at the same time leaves it where it is."""
+"""Only deployments to production move a release: a concurrent one in staging leaves its state as it is."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.scenarios.stock import Stock
 
 
 def started(stock: Stock, *, at: str = "releasing") -> Any:
-    """Return a release whose run in production is under way."""
+    """Return a release whose deployment to production is under way."""
     edges = ["submit", "mark_approved", "complete_final_check", "start", "start_monitoring", "complete"]
     reached = ["in_review", "approved", "final_check_completed", "releasing", "monitoring", "completed"]
     return walk(stock.take(), *edges[: reached.index(at) + 1])
 
 
 def lower(stock: Stock, release: Any, *edges: str, environment: str = "staging") -> Any:
-    """Return a run of a lower tier, taken along its edges."""
+    """Return a deployment to a lower tier, walked along its edges."""
     deployment = make(
         Deployment,
         release=release,
@@ -41,16 +41,16 @@ def lower(stock: Stock, release: Any, *edges: str, environment: str = "staging")
 
 
 @pytest.mark.parametrize("how", ["previous", "planned", "unknown"])
-def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> None:
+def test_resolving_a_deployment_in_staging_moves_no_release(stock: Stock, how: str) -> None:
     release = started(stock)
-    deployment = alter(lower(stock, release, "schedule", "enqueue", "start", "fail"), previous={})  # nothing lies there
+    deployment = alter(lower(stock, release, "schedule", "enqueue", "start", "fail"), previous={})  # empty target
     with stock.world.acting_as("second_operator"):
         resolve(deployment.pk, how=how, reason="looked")
     assert Release.objects.get(pk=release.pk).state == "releasing"
 
 
 @pytest.mark.parametrize("at", ["releasing", "monitoring", "completed"])
-def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> None:
+def test_a_rollback_in_staging_rolls_back_no_release(stock: Stock, at: str) -> None:
     release = started(stock, at=at)
     deployment = lower(stock, release, "schedule", "enqueue", "start", "fail", "start_rollback")
     alarm = walk(
@@ -65,8 +65,8 @@ def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> N
     assert Release.objects.get(pk=release.pk).state == at
 
 
-def test_going_back_after_the_monitoring_retracts_what_was_published(stock: Stock) -> None:
-    """The notes of a release that is no longer there do not stay published; a draft of one stays what it is."""
+def test_a_rollback_after_monitoring_retracts_published_documents(stock: Stock) -> None:
+    """The notes of a release that was rolled back do not stay published; a draft of one is unchanged."""
     release = started(stock, at="completed")
     published, draft = release.documents.order_by("pk")[:2]
     walk(published, "publish")
@@ -93,8 +93,8 @@ def test_monitoring_in_staging_completes_no_release(stock: Stock) -> None:
     assert Release.objects.get(pk=release.pk).state == "monitoring"
 
 
-def test_a_release_whose_rollback_was_finished_by_hand_has_an_end(stock: Stock) -> None:
-    """Settled as before after its watch had begun: it was taken back."""
+def test_a_release_with_a_manually_completed_rollback_has_an_end(stock: Stock) -> None:
+    """Resolved as previous after its monitoring had begun: it was rolled back."""
     release = started(stock, at="monitoring")
     deployment = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring", "start_rollback", "fail_rollback",
                 environment="production")  # fmt: skip
@@ -104,8 +104,8 @@ def test_a_release_whose_rollback_was_finished_by_hand_has_an_end(stock: Stock) 
     assert not ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]).exists()
 
 
-def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
-    """The final check of the first attempt neither counts for the next one nor stands in its way."""
+def test_a_second_attempt_has_its_own_final_check(stock: Stock) -> None:
+    """The final check of the first attempt neither counts for the next one nor blocks it."""
     world, release = stock.world, stock.take()
     for attempt in (1, 2):
         with world.acting_as("manager"):

@@ -1,10 +1,10 @@
-"""Person × verb × environment × state: whoever is refused leaves the database as it was, but for the refused event.
+"""Person × verb × environment × state: a refusal leaves the database unchanged, except for the refused event.
 
-The grid: every verb of the admin, through its action with the values that its form would bring; nine members of the
+The grid: every verb of the admin, through its operation with the values that its form would bring; nine members of the
 cast, and one who holds a role in one environment only; every state of its machine for a row that has one, reached along
-the product's edges; for runs the three environments, in the lower two of them in four states. All persons of a
-cell try on the same rows, in one transaction that is taken back; what succeeds is taken back at once. Where the state
-refuses everybody two of them try, by turns: somebody, and somebody else to whom the verb is offered (all ten with
+the product's edges; for deployments the three environments, in the lower two of them in four states. All persons of a
+cell try on the same rows, in one transaction that is rolled back; each success is rolled back at once. Where the state
+refuses everybody two of them try, by turns: any person, and one to whom the verb is offered (all ten with
 RINGI_TEST_FULL_MATRIX=1). The whole of the audited tables is compared before and after, and each refusal must have left exactly
 one event.
 """
@@ -43,19 +43,19 @@ PERSONS = (
 )  # fmt: skip
 WHOLE = bool(os.environ.get("RINGI_TEST_FULL_MATRIX"))
 NEVER = ("auditor", "outsider")
-# What everybody may who may look: about himself alone.
+# Verbs for everybody who may look: about themselves alone.
 ONES_OWN = {"account:edit_own", "access:request", "delegation:request", "inbox:mark_all_read"}
-# These look at the repository first, which is an operation of its own (release:refresh_from_git) and keeps what was seen.
+# These read the repository first, in an operation of its own (release:refresh_from_git) whose result stays.
 LOOKING = {"release:submit", "release:sign_final_check", "deployment:schedule"}
 FACTS = frozenset({"releases.Fact"})
 LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
 
 
 @contextmanager
-def taken_back() -> Iterator[None]:
-    """Do what is inside in one transaction, and take it back; the operation's own transactions become parts of it."""
+def rolled_back() -> Iterator[None]:
+    """Run the block in one transaction, and roll it back; the operation's own transactions become parts of it."""
     outer = transaction.atomic()
-    outer._from_testcase = True  # type: ignore[attr-defined]  # what Django's own test cases say
+    outer._from_testcase = True  # type: ignore[attr-defined]  # as Django's own test cases do
     with outer:
         yield
         transaction.set_rollback(True)
@@ -63,7 +63,7 @@ def taken_back() -> Iterator[None]:
 
 @pytest.fixture
 def digests(rows: Rows) -> None:
-    """Lay the functions that tell the same as `whole`: a function keeps its plan, and to plan for so many tables takes long."""
+    """Install the functions behind `whole`: a function keeps its plan, and planning for so many tables takes long."""
     for name, without in (("all", frozenset()), ("but_facts", FACTS)):
         statement = _statement(without)
         with connection.cursor() as cursor:
@@ -76,16 +76,16 @@ def digests(rows: Rows) -> None:
 def whole() -> str:
     """Return one digest over all audited tables.
 
-    Of each row that is there its place and who wrote it: whatever writes a row, even with the same values, changes both.
+    Of each row its place and its writing transaction: a write, even of the same values, changes both.
     """
-    return _told(_statement(frozenset()))
+    return _digest_of(_statement(frozenset()))
 
 
 def _laid(without: frozenset[str]) -> str:
-    return _told(f"SELECT pg_temp.whole_{'but_facts' if without else 'all'}()")
+    return _digest_of(f"SELECT pg_temp.whole_{'but_facts' if without else 'all'}()")
 
 
-def _told(statement: str) -> str:
+def _digest_of(statement: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         (found,) = cursor.fetchone()
@@ -116,7 +116,7 @@ def refusals() -> int:
 
 
 def walked(row: Any, state: str) -> Any:
-    """Take a row to a state of its machine along the shortest way of the product's edges."""
+    """Move a row to a state of its machine along the shortest path of the product's edges."""
     model = type(row)
     ways: dict[str, list[str]] = {initial(model): []}
     waiting = deque(ways)
@@ -133,14 +133,14 @@ def walked(row: Any, state: str) -> Any:
 
 
 def value(field: forms.Field, instance: Any) -> Any:
-    """Return what a form would bring for a field, as the verb's action gets it."""
-    if hasattr(field, "key"):  # a setting of a deployment target stays as it is
+    """Return the value that a form would send for a field, as the verb's operation gets it."""
+    if hasattr(field, "key"):  # an option of a deployment target stays as it is
         return field.clean(field.prepare_value(field.initial))
     if isinstance(field, forms.ModelMultipleChoiceField):
         return list(field.queryset[:1])  # type: ignore[union-attr]
     if isinstance(field, forms.ModelChoiceField):
         rows = field.queryset
-        # Whoever is offered none sends one all the same.
+        # A person who is offered none sends one nevertheless.
         found = (rows.first() or rows.model._default_manager.first()) if field.required else None  # type: ignore[union-attr]
         return found.pk if found is not None else None
     if isinstance(field, forms.MultipleChoiceField):
@@ -175,7 +175,7 @@ def value(field: forms.Field, instance: Any) -> Any:
 
 
 def cells(rows: Rows) -> Iterator[tuple[Verb, Any, str]]:
-    """Yield every verb with each row and state that it is tried on."""
+    """Yield every verb with each row and state on which it is tried."""
     for verb in VERBS:
         if verb.model is None:
             yield verb, None, ""
@@ -191,7 +191,7 @@ def cells(rows: Rows) -> Iterator[tuple[Verb, Any, str]]:
 
 
 def turns(verb: Verb, instance: Any, turn: int) -> tuple[str, ...]:
-    """Return who tries a verb on a row: everybody, or, in a state of its machine that refuses everybody, two."""
+    """Return who tries a verb on a row: everybody, or, in a state that refuses everybody, two."""
     if WHOLE or not hasattr(instance, "state") or not verb.not_now(instance):
         return PERSONS
     first, *others = (*PERSONS[turn % len(PERSONS) :], *PERSONS[: turn % len(PERSONS)])
@@ -200,8 +200,8 @@ def turns(verb: Verb, instance: Any, turn: int) -> tuple[str, ...]:
 
 
 def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -> None:
-    """Let those whose turn it is try a verb on a row in a state; compare the database around the refusals."""
-    with taken_back():
+    """Let the people of this turn try a verb on a row in a state; compare the database around the refusals."""
+    with rolled_back():
         instance = walked(row, state) if state else row
         without = FACTS if verb.key in LOOKING else frozenset()
         before, events, refused, early = _laid(without), refusals(), 0, 0
@@ -215,11 +215,9 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
                 try:
                     verb.operation(*([] if row is None else [row.pk]), **arguments)
                 except OperationRefused as no:
-                    # Whoever is only asked who they are is not refused: that leaves nothing at all.
+                    # A request for re-authentication is no refusal: it leaves nothing at all.
                     refused += not (isinstance(no, SignatureRequired) and current().kind == "person")
-                    early += (
-                        no.kind == "invalid_input"
-                    )  # what makes no sense may be refused before an operation is open
+                    early += no.kind == "invalid_input"  # an invalid request may be refused before an operation is open
                     transaction.savepoint_commit(point)
                     tally[f"{verb.key} refused"] += 1
                     continue
@@ -237,7 +235,7 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
 
 
 @pytest.mark.timeout(900)
-def test_a_refusal_leaves_nothing_but_its_event(rows: Rows, digests: None) -> None:
+def test_a_refusal_leaves_only_its_event(rows: Rows, digests: None) -> None:
     tally: Counter[Any] = Counter()
     tried = 0
     for verb, row, state in cells(rows):
@@ -254,7 +252,7 @@ def test_a_refusal_leaves_nothing_but_its_event(rows: Rows, digests: None) -> No
     assert len(done) > len(VERBS) / 2, sorted({v.key for v in VERBS} - done)
 
 
-def test_every_state_and_every_person_is_in_the_grid(rows: Rows) -> None:
+def test_the_grid_contains_every_state_and_every_person(rows: Rows) -> None:
     found = list(cells(rows))
     assert {verb.key for verb, _row, _state in found} == {verb.key for verb in VERBS}
     assert {state for verb, _row, state in found if verb.model is Release} == set(Release.State.values)

@@ -1,7 +1,7 @@
-"""Thirty-two real connections at once: one starts, whoever is refused is told why, and nothing dead-locks.
+"""Thirty-two real connections at once: one starts, the refused ones learn why, and nothing dead-locks.
 
-An error of the database (a dead lock, a broken constraint) that escapes an action fails the test, and so does a race
-in which nobody succeeds.
+An error of the database (a dead lock, a broken constraint) that escapes an operation fails the test, and so does a race
+without a success.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from tests.releases.gates.asking import COMMAND
 from tests.scenarios.stock import Stock
 
 MANY = 32
-Racer = tuple[str, str, Callable[[], Any]]  # what, by whom (empty: a process), the operation
+Racer = tuple[str, str, Callable[[], Any]]  # name, person (empty: a process), the operation
 pytestmark = pytest.mark.timeout(600)
 
 
 def race(stock: Stock, racers: list[Racer]) -> Counter[str]:
-    """Let all go at once, each on a connection of its own; return how many of each kind were done."""
+    """Let all go at once, each on its own connection; return how many of each type succeeded."""
     assert len(racers) == MANY
     ready, counting = threading.Barrier(MANY), threading.Lock()
     done, refused, faults = Counter[str](), [], []
 
-    def run(what: str, who: str, call: Callable[[], Any]) -> None:
+    def attempt(what: str, who: str, call: Callable[[], Any]) -> None:
         try:
             with stock.world.acting_as(who) if who else acting(COMMAND):
                 connection.ensure_connection()
@@ -60,14 +60,16 @@ def race(stock: Stock, racers: list[Racer]) -> Counter[str]:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=racer) for racer in racers]
+    threads = [threading.Thread(target=attempt, args=racer) for racer in racers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(300)
     assert not any(thread.is_alive() for thread in threads), "somebody waits for ever"
     assert not faults, faults
-    assert all(no.reasons and all(str(reason).strip() for reason in no.reasons) for no in refused), "the reason is told"
+    assert all(no.reasons and all(str(reason).strip() for reason in no.reasons) for no in refused), (
+        "the reason is stated"
+    )
     assert sum(done.values()), Counter(str(no) for no in refused)
     return done
 
@@ -84,7 +86,7 @@ def granted(stock: Stock) -> tuple[Any, ApprovalRequest]:
 
 
 def requested(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
-    """Return a confirmed release with a run in production that nobody has scheduled."""
+    """Return a release after its final check with a deployment to production that nobody has scheduled."""
     release, approval_request = granted(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
@@ -95,7 +97,7 @@ def requested(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
 
 
 def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
-    """Return a confirmed release with a run that is due."""
+    """Return a release after its final check with a due deployment."""
     release, approval_request, deployment = requested(stock)
     with stock.world.acting_as("operator"):
         schedule(deployment.pk)
@@ -103,7 +105,7 @@ def scheduled(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment]:
 
 
 def queued(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment, int]:
-    """Return a confirmed release with a run whose first step is ready, and that step's number."""
+    """Return a release after its final check with a deployment whose first step is ready, and that step's number."""
     release, approval_request, deployment = scheduled(stock)
     with acting(COMMAND):
         enqueue(deployment.pk)
@@ -111,7 +113,7 @@ def queued(stock: Stock) -> tuple[Any, ApprovalRequest, Deployment, int]:
 
 
 def consistent(release: Any) -> None:
-    """A live release has a live round, and only a consumed consent has started anything."""
+    """A live release has a live request, and only a used approval has started a deployment."""
     found = Release.objects.get(pk=release.pk)
     live = list(ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"]))
     assert len(live) == (found.state in ("in_review", "approved", "final_check_completed")), (found.state, live)
@@ -123,7 +125,7 @@ def consistent(release: Any) -> None:
         )
 
 
-def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> None:
+def test_one_of_all_concurrent_approvals_edits_and_starts_starts(stock: Stock) -> None:
     release, approval_request, deployment, step = queued(stock)
     racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w")) for _ in range(12)]
     racers += [("edit", "manager", lambda: edit(release.pk, fields={"ticket": "T-9"})) for _ in range(7)]
@@ -139,28 +141,28 @@ def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> N
     consistent(release)
 
 
-def test_of_all_schedulers_one_queues_and_of_all_workers_one_starts(stock: Stock) -> None:
-    _release, _round, deployment = scheduled(stock)
+def test_one_scheduler_queues_and_one_worker_starts(stock: Stock) -> None:
+    _release, _request, deployment = scheduled(stock)
     assert race(stock, [("queue", "", lambda: enqueue(deployment.pk))] * MANY) == Counter(queue=1)
     step = deployment.steps.get(ordinal=1).pk
     assert race(stock, [("claim", "", lambda: claim(step, worker="w"))] * MANY) == Counter(claim=1)
 
 
 @pytest.mark.parametrize("again", range(2))
-def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, again: int) -> None:
-    release, approval_request, _run, step = queued(stock)
+def test_case_7_a_release_is_started_or_reopened_never_both(stock: Stock, again: int) -> None:
+    release, approval_request, _deployment, step = queued(stock)
     racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w"))] * 12
-    racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 12
-    racers += [("postpone", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 8
+    racers += [("reopen", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 12
+    racers += [("reschedule", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 8
     done = race(stock, racers)
-    assert done["amend"] <= 1 and done["postpone"] <= 1
-    assert done["claim"] == (not done["amend"] and not done["postpone"]), done
+    assert done["reopen"] <= 1 and done["reschedule"] <= 1
+    assert done["claim"] == (not done["reopen"] and not done["reschedule"]), done
     assert ApprovalRequest.objects.get(pk=approval_request.pk).state == ("used" if done["claim"] else "invalidated")
     consistent(release)
 
 
 @pytest.mark.parametrize("again", range(2))
-def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_content(stock: Stock, again: int) -> None:
+def test_case_7_a_concurrent_approval_and_change_leave_no_approval_of_other_content(stock: Stock, again: int) -> None:
     release = stock.take()
     with stock.world.acting_as("manager"):
         approval_request = submit(release.pk)
@@ -168,12 +170,12 @@ def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_cont
     racers: list[Racer] = [
         ("approve", f"committee_{'ab'[n % 2]}", lambda: decide.approve(approval_request.pk, **said)) for n in range(12)
     ]
-    racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 6
-    racers += [("take_back", "manager", lambda: withdraw_request(release.pk))] * 6
+    racers += [("reopen", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 6
+    racers += [("withdraw", "manager", lambda: withdraw_request(release.pk))] * 6
     racers += [("send_back", "committee_b", lambda: decide.send_back(approval_request.pk, comment="no", **said))] * 4
-    racers += [("lapse", "", invalidate_stale)] * 4
+    racers += [("expire_stale", "", invalidate_stale)] * 4
     done = race(stock, racers)
-    assert done["approve"] <= 2 and done["amend"] <= 2 and done["lapse"] == 0, done
+    assert done["approve"] <= 2 and done["reopen"] <= 2 and done["expire_stale"] == 0, done
     assert (
         ApprovalDecision.objects.filter(approval_request=approval_request).count()
         == done["approve"] + done["send_back"]
@@ -183,23 +185,25 @@ def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_cont
 
 
 @pytest.mark.parametrize("again", range(3))
-def test_scheduling_and_changing_at_once_do_not_dead_lock(stock: Stock, again: int) -> None:
-    """Each of them needs the release, its round and its run."""
-    release, _round, deployment = requested(stock)
+def test_concurrent_scheduling_and_changing_do_not_dead_lock(stock: Stock, again: int) -> None:
+    """Each of them needs the release, its approval request and its deployment."""
+    release, _request, deployment = requested(stock)
     racers: list[Racer] = [
         ("schedule", f"{'second_' * (n % 2)}operator", lambda: schedule(deployment.pk)) for n in range(12)
     ]
-    racers += [("amend", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 7
-    racers += [("postpone", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 6
+    racers += [("reopen", "manager", lambda: reopen_scope(release.pk, reason="a word"))] * 7
+    racers += [("reschedule", "manager", lambda: reschedule(release.pk, start=datetime.now(UTC), reason="later"))] * 6
     racers += [("cancel", "manager", lambda: cancel(deployment.pk, reason="no"))] * 3
-    racers += [("lapse", "", invalidate_stale)] * 4
+    racers += [("expire_stale", "", invalidate_stale)] * 4
     done = race(stock, racers)
-    assert done["schedule"] <= 1 and done["amend"] == 1, done
-    assert Deployment.objects.get(pk=deployment.pk).state == "cancelled", "what waits does not outlive its consent"
+    assert done["schedule"] <= 1 and done["reopen"] == 1, done
+    assert Deployment.objects.get(pk=deployment.pk).state == "cancelled", (
+        "a waiting deployment does not outlive its approval"
+    )
     consistent(release)
 
 
-def somebody_waits() -> None:
+def wait_for_lock() -> None:
     """Return when a connection waits for a row that another has locked."""
     with connection.cursor() as cursor:
         for _look in range(2000):
@@ -211,10 +215,10 @@ def somebody_waits() -> None:
     raise AssertionError("nobody waits")
 
 
-def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_dead_lock(
+def test_a_change_waits_for_a_scheduling_under_way_without_a_dead_lock(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The amendment comes while the run is locked and its approval not yet written on it; both end."""
+    """Reopening starts while the deployment is locked and its approval not yet written on it; both end."""
     from releases.operations.deployment import schedule as scheduling
 
     release, approval_request, deployment = requested(stock)
@@ -222,7 +226,7 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
 
     def book_late(*arguments: Any) -> Any:
         inside.set()
-        somebody_waits()
+        wait_for_lock()
         return book(*arguments)
 
     def change_it() -> None:
@@ -247,11 +251,11 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
     consistent(release)
 
 
-def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
+def test_a_requested_deployment_waits_for_a_procedure_that_takes_effect(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both need the environment and the release, in one order: what is in force is written when the other waits."""
-    release, _round, deployment = requested(stock)
+    """Both need the environment and the release, in one order: the version takes effect while the other waits."""
+    release, _request, deployment = requested(stock)
     place = {"environment_id": deployment.environment_id}
     put, faults = put_into_effect.put_into_effect, []
     inside = threading.Event()
@@ -266,7 +270,7 @@ def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
 
     def put_late(procedure: Any) -> None:
         inside.set()
-        somebody_waits()
+        wait_for_lock()
         put(procedure)
 
     def ask_for_it() -> None:

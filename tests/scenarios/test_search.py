@@ -1,9 +1,9 @@
-"""Breadth-first search over the machines of release, consent and run together with the rules of who fires what when.
+"""Breadth-first search over the machines of release, approval request and deployment with the rules that fire edges.
 
 The edges are the product's own (`releases.state_machines.edges`), and so are the sets of states (MAY_RUN, OCCUPYING, FROM …).
-What is restated here is only which act fires which edges together, in ACTS; a test reads the actions' code and fails
-when an edge is fired somewhere that FIRED does not list. A world is one release with its latest round, a run in
-production, a run in staging, and what the search asks about.
+Only the edges that an operation fires together are restated here, in OPERATIONS; a test reads the operations and fails
+when an edge is fired somewhere that FIRED does not list. A world is one release with its latest request, a deployment
+to production, a deployment to staging, and the search's own facts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from releases.queries.rollback_candidates import FROM
 from releases.state_machines.edges import edges
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where the actions fire an edge of the three machines: file under releases/operations, function, row and edge.
+# The operations that fire an edge of the three machines: file under releases/operations, function, row and edge.
 FIRED = """
 approval/decide.py _refuse approval_request.reject approval_request.send_back release.reject release.send_back
 approval/decide.py _grant approval_request.mark_approved release.mark_approved
@@ -58,9 +58,9 @@ GIVE_BACK = ("monitoring", "releasing", "completed")
 
 @dataclass(frozen=True)
 class World:
-    """Where everything stands. `same`: the content is what the round is about and its window is open.
+    """The states of all rows. `same`: the content is that of the request and its window is open.
 
-    own: the run in production belongs to the round shown; used: the run in production consumed an approval.
+    own: the deployment to production belongs to the shown request; used: it has used an approval.
     """
 
     release: str = "draft"
@@ -79,7 +79,7 @@ def targets(model: type, verb: str) -> dict[str, str]:
 
 
 def go(model: type, state: str, verb: str) -> str:
-    """Return the state after an edge; empty when there is none from here."""
+    """Return the state after an edge; empty when the edge does not leave this state."""
     return targets(model, verb).get(state, "")
 
 
@@ -95,7 +95,7 @@ def step(world: World, **verbs: str) -> World | None:
 
 
 def ended(world: World | None, how: str) -> World | None:
-    """End the live round (a granted one is void unless it expires) and cancel what waits in production."""
+    """End the live request (an approved one is invalidated or expires) and cancel what waits for production."""
     if world is None:
         return None
     if world.approval_request in ApprovalRequest.LIVE:
@@ -107,12 +107,12 @@ def ended(world: World | None, how: str) -> World | None:
 
 
 def gates(world: World) -> bool:
-    """Restate the approval gate: a granted round about the content as it is."""
+    """Restate the approval gate: an approved request about the present content."""
     return world.approval_request == "approved" and world.same
 
 
 def free(state: str) -> bool:
-    """Tell whether another run may be asked for."""
+    """Tell whether another deployment may be requested."""
     return state in Deployment.ENDS or not state
 
 
@@ -134,12 +134,12 @@ def reject(w: World) -> World | None:
     return step(w, release="reject", approval_request="reject")
 
 
-def take_back(w: World) -> World | None:
+def withdraw_request(w: World) -> World | None:
     return ended(step(w, release="withdraw_request"), "withdraw_request")
 
 
 def busy(w: World) -> bool:
-    """Restate that amend and withdraw wait for a run that occupies production."""
+    """Restate that reopening and cancelling wait for a deployment that occupies production."""
     return w.deployment in Deployment.OCCUPYING and w.deployment != "queued"
 
 
@@ -147,15 +147,15 @@ def reopen_scope(w: World) -> World | None:
     return None if busy(w) else ended(step(w, release="reopen_scope"), "invalidate")
 
 
-def withdraw(w: World) -> World | None:
+def cancel(w: World) -> World | None:
     return None if busy(w) else ended(step(w, release="cancel"), "invalidate")
 
 
-def postpone(w: World) -> World | None:
+def reschedule(w: World) -> World | None:
     return ended(step(w, release="reschedule"), "invalidate")
 
 
-def lapse(w: World) -> World | None:
+def expire(w: World) -> World | None:
     if w.same or w.approval_request not in ApprovalRequest.LIVE:
         return None
     over = ended(w, "invalidate")
@@ -181,7 +181,7 @@ def schedule(w: World) -> World | None:
     return replace(moved, own=True) if moved else None
 
 
-def queue(w: World) -> World | None:
+def enqueue(w: World) -> World | None:
     return step(w, deployment="enqueue") if gates(w) and w.release in Release.MAY_RUN["production"] else None
 
 
@@ -205,7 +205,7 @@ def monitoring_ends(w: World) -> World | None:
     return step(moved, release="complete") if moved and moved.release == "monitoring" else moved
 
 
-def cut_short(w: World) -> World | None:
+def supersede(w: World) -> World | None:
     moved = step(w, deployment="supersede")
     return step(moved, release="complete") if moved and moved.release == "monitoring" else moved
 
@@ -221,11 +221,11 @@ def resolve_otherwise(w: World) -> World | None:
     return step(moved, release="fail") if moved and moved.release in ("releasing", "monitoring") else moved
 
 
-def way_back(w: World) -> World | None:
+def start_rollback(w: World) -> World | None:
     return step(w, deployment="start_rollback") if w.deployment in FROM else None
 
 
-def restored(w: World) -> World | None:
+def complete_rollback(w: World) -> World | None:
     moved = step(w, deployment="complete_rollback")
     return step(moved, release="mark_rolled_back") if moved and moved.release in GIVE_BACK else moved
 
@@ -243,15 +243,15 @@ ALONE = ("return_to_scheduled", "cancel", "mark_missed", "start_verification", "
          "fail_rollback", "retry_rollback")  # fmt: skip
 ENDING = ("supersede", "succeed", "start_rollback", "complete_rollback", "resolve")
 LOWER = ("schedule", "enqueue", "start", "start_monitoring", *ENDING, *ALONE)
-ACTS: dict[str, Callable[[World], World | None]] = {
+OPERATIONS: dict[str, Callable[[World], World | None]] = {
     "lock_scope": plain("release", "lock_scope"), "complete_testing": plain("release", "complete_testing"),
-    "confirm": lambda w: step(w, release="complete_final_check") if gates(w) else None,
-    "submit": submit, "approve": approve, "send_back": send_back, "reject": reject, "withdraw_request": take_back,
-    "amend": reopen_scope, "withdraw": withdraw, "postpone": postpone, "lapse": lapse, "change_outside": change_outside,
-    "change_back": change_back, "request": request, "schedule": schedule, "queue": queue, "claim": claim,
-    "deployment verify": verify, "watch_ends": monitoring_ends, "settle_as_before": resolve_previous,
-    "settle_otherwise": resolve_otherwise, "cut_short": cut_short, "way_back": way_back, "restored": restored,
-    "lower_request": lower_request,
+    "complete_final_check": lambda w: step(w, release="complete_final_check") if gates(w) else None, "submit": submit,
+    "approve": approve, "send_back": send_back, "reject": reject, "withdraw_request": withdraw_request,
+    "reopen_scope": reopen_scope, "cancel": cancel, "reschedule": reschedule, "expire": expire,
+    "change_outside": change_outside, "change_back": change_back, "request": request, "schedule": schedule,
+    "enqueue": enqueue, "claim": claim, "verify": verify, "monitoring_ends": monitoring_ends,
+    "resolve_previous": resolve_previous, "resolve_otherwise": resolve_otherwise, "supersede": supersede,
+    "start_rollback": start_rollback, "complete_rollback": complete_rollback, "lower_request": lower_request,
     **{f"deployment {verb}": plain("deployment", verb) for verb in ALONE},
     **{f"lower {verb}": plain("lower", verb) for verb in LOWER},
 }  # fmt: skip
@@ -264,8 +264,8 @@ def reached() -> dict[World, tuple[World | None, str]]:
     waiting = deque([World()])
     while waiting:
         world = waiting.popleft()
-        for name, act in ACTS.items():
-            following = act(world)
+        for name, operation in OPERATIONS.items():
+            following = operation(world)
             if following is not None and following not in seen:
                 seen[following] = (world, name)
                 waiting.append(following)
@@ -274,24 +274,24 @@ def reached() -> dict[World, tuple[World | None, str]]:
 
 def path(world: World) -> list[str]:
     """Return the operations that lead to a world, for the message of a failure."""
-    acts: list[str] = []
+    operations: list[str] = []
     before: World | None = world
     while before is not None:
         before, name = reached()[before]
-        acts.append(name)
-    return acts[::-1]
+        operations.append(name)
+    return operations[::-1]
 
 
 def arrows() -> Iterator[tuple[World, str, World]]:
     """Yield every operation from every world that can be reached."""
     for world in reached():
-        for name, act in ACTS.items():
-            following = act(world)
+        for name, operation in OPERATIONS.items():
+            following = operation(world)
             if following is not None:
                 yield world, name, following
 
 
-def test_nothing_starts_in_production_without_an_approval_about_exactly_this() -> None:
+def test_a_production_start_needs_an_approval_of_exactly_this_content() -> None:
     starts = 0
     for before, name, after in arrows():
         if before.deployment == "queued" and after.deployment == "running":
@@ -302,15 +302,15 @@ def test_nothing_starts_in_production_without_an_approval_about_exactly_this() -
     assert starts, "the search never got that far"
 
 
-def test_whatever_runs_in_production_has_used_an_approval() -> None:
+def test_every_deployment_running_in_production_has_used_an_approval() -> None:
     held = set(Deployment.OCCUPYING) - {"queued"}
-    assert {w.deployment for w in reached()} >= held | set(Deployment.ENDS), "each state of a run is reached"
+    assert {w.deployment for w in reached()} >= held | set(Deployment.ENDS), "each state of a deployment is reached"
     for world in reached():
         if world.deployment in held | {"monitoring", "succeeded", "resolved", "rolled_back"}:
             assert world.used, path(world)
 
 
-def test_no_live_release_has_a_dead_approval_request_and_no_dead_release_a_live_one() -> None:
+def test_a_release_is_live_exactly_when_its_request_is() -> None:
     wanted = {"in_review": {"in_review"}, "approved": {"approved"}, "final_check_completed": {"approved"}}
     for world in reached():
         if world.release in wanted:
@@ -319,8 +319,8 @@ def test_no_live_release_has_a_dead_approval_request_and_no_dead_release_a_live_
             assert world.approval_request not in ApprovalRequest.LIVE, path(world)
 
 
-def test_while_a_run_changes_production_its_release_is_releasing() -> None:
-    """Only runs in production move a release, also when one of a lower tier ends at the same time."""
+def test_a_release_is_releasing_while_a_deployment_changes_production() -> None:
+    """Only deployments to production move a release, also when one of a lower tier ends at the same time."""
     for world in reached():
         if world.deployment in ("running", "verifying", "awaiting_decision", "stopping"):
             assert world.release == "releasing", path(world)
@@ -342,7 +342,7 @@ def test_every_world_can_reach_an_end() -> None:
 
 
 def test_the_search_meets_every_edge_of_the_three_machines() -> None:
-    """But for those of releases that never go to production, and of past ones."""
+    """Except for releases that never go to production, and past ones."""
     fired: dict[str, set[tuple[str, str]]] = {"release": set(), "approval_request": set(), "deployment": set()}
     for before, _name, after in arrows():
         for name, pairs in fired.items():
@@ -355,7 +355,7 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
     }
     allowed = {
         "release: draft –mark_imported→ imported", "release: testing_completed –close→ closed",
-        # Going back after the watch is a higher patch (FROM).
+        # A rollback after the monitoring is a higher patch (FROM).
         "deployment: succeeded –start_rollback→ rolling_back",
         "release: completed –mark_rolled_back→ rolled_back",
         "approval_request: in_review –expire→ expired", "approval_request: approved –expire→ expired",
@@ -363,8 +363,8 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
     assert missing <= allowed, missing - allowed
 
 
-def test_the_operations_searched_here_are_those_of_the_code() -> None:
-    """An edge that is fired anywhere else makes this search, and then the list above, incomplete."""
+def test_the_searched_operations_equal_those_of_the_code() -> None:
+    """An edge that another operation fires makes this search, and then the list above, incomplete."""
     verbs = {edge.verb for model in (Release, ApprovalRequest, Deployment) for edge in edges(model)}
     folder = ROOT / "releases" / "operations"
     found: set[str] = set()
@@ -385,8 +385,8 @@ def test_the_operations_searched_here_are_those_of_the_code() -> None:
     assert found == listed, (sorted(found - listed), sorted(listed - found))
 
 
-def test_edges_of_an_approval_request_are_fired_in_no_other_way() -> None:
-    """EDGES of end_rounds calls them through the class; nothing else does."""
+def test_edges_of_a_request_are_fired_in_no_other_way() -> None:
+    """`end.EDGES` calls them through the class; no other code does."""
     from releases.operations.release.end_approval import EDGES
 
     assert {e.__name__ for e in EDGES.values()} == {"invalidate", "withdraw_request", "expire", "send_back", "reject"}

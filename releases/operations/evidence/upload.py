@@ -72,7 +72,7 @@ def upload(
                 tree=seen.tree,
                 digest=hashlib.sha256(content).hexdigest(),
                 values=read.values,
-                summary=read.sentence[:300],
+                summary=read.summary[:300],
                 content=content,
                 uploaded_by=account,
             )

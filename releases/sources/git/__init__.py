@@ -1,4 +1,4 @@
-"""Facts from a real git repository, its mirror when it lies elsewhere, and the tags that the product makes."""
+"""Facts of a real git repository, its mirror of a remote one, and the tags that the product makes."""
 
 from releases.sources.git.branch_files import FilesRefused, commit_files
 from releases.sources.git.facts import (

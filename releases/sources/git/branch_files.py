@@ -1,4 +1,4 @@
-"""Files committed to a branch without a work tree: what a release publishes in the repository of its application."""
+"""Files committed to a branch without a work tree: a release's publication in the repository of its application."""
 
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def committed(
 ) -> tuple[str, str]:
     """Make a commit that puts files (path → text) on top of a branch; return its id and that of the branch's head.
 
-    The branch is not moved; one that is not there has the head "". The head itself is returned where it has these files
+    The branch is not moved; a missing one has the head "". The head itself is returned where it has these files
     already. who: name and address of the author. Raises SourceUnavailable, FilesRefused.
     """
     head = head_of(repository, branch)
@@ -44,7 +44,7 @@ def commit_files(
 ) -> str:
     """Commit files to a branch of a repository on this machine; return the id of the commit that has them.
 
-    A branch that somebody has checked out is not moved. Raises SourceUnavailable, FilesRefused.
+    A checked-out branch is not moved. Raises SourceUnavailable, FilesRefused.
     """
     made, head = committed(repository, branch, files, message=message, who=who, at=at)
     if made == head:
@@ -62,7 +62,7 @@ def commit_files(
 
 
 def head_of(repository: Path, branch: str) -> str:
-    """Return the commit that a branch names, empty where there is no such branch. Raises SourceUnavailable, FilesRefused."""
+    """Return the commit of a branch, empty for a missing branch. Raises SourceUnavailable, FilesRefused."""
     ref = f"refs/heads/{branch}"
     if not names_ref(repository, ref):
         raise FilesRefused(_("“%(branch)s” is not a valid branch name.") % {"branch": branch})

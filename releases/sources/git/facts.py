@@ -1,4 +1,4 @@
-"""What a repository says of tags, commits, branches and authors; observed by actions before a gate is asked."""
+"""Facts of a repository about tags, commits, branches and authors; operations read them before a gate is evaluated."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,16 +20,16 @@ _UNREADABLE = re.compile(r"([0-9a-f]{40,64}) (.*)")
 
 
 class NoSuchTag(Exception):
-    """There is no such tag, or it names no commit; the message is shown to people."""
+    """A missing tag, or one that names no commit; the message is shown to people."""
 
 
 class NoSuchRevision(Exception):
-    """There is no such commit; the message is shown to people."""
+    """A missing commit; the message is shown to people."""
 
 
 @dataclass(frozen=True)
 class CommitFacts:
-    """A commit and its tree (object ids) and who wrote it (as `authors` returns them)."""
+    """A commit with its tree (object ids) and its authors (as `authors` returns them)."""
 
     commit: str
     tree: str
@@ -38,7 +38,7 @@ class CommitFacts:
 
 @dataclass(frozen=True)
 class TagFacts:
-    """A tag as it stands in the repository. `object_id` is the tag object, or the commit of a light tag.
+    """A tag as the repository has it. `object_id` is the tag object, or the commit of a light tag.
 
     version_named: the signed object itself bears the tag's name and its message names the version;
     date_named: the message has a date; changes_named: it has a line beside these.
@@ -64,7 +64,7 @@ def facts(
 ) -> TagFacts:
     """Read a tag and check its signature. Raises SourceUnavailable, NoSuchTag.
 
-    version: what the message must name; left out, the tag's name without its prefix.
+    version: the version that the message must name; left out, the tag's name without its prefix.
     """
     if not names_ref(repository, f"refs/tags/{tag}"):
         raise NoSuchTag(_("“%(tag)s” is not a valid tag name.") % {"tag": tag})
@@ -79,7 +79,7 @@ def facts(
     annotated = object_ != commit
     header, message, signature = {}, "", Signature(False, False, "")
     if annotated:
-        # Read by object id, so that a tag moved meanwhile can't mix the facts of two.
+        # Read by object id, so that a tag moved meanwhile cannot mix the facts of two.
         head, _blank, body = read(repository, ["cat-file", "tag", object_]).partition("\n\n")
         header = dict(line.partition(" ")[::2] for line in head.splitlines())
         message = words.unsigned(body)
@@ -137,7 +137,7 @@ def contains(repository: Path, commit: str) -> list[str]:
 
 
 def has_branch(repository: Path, name: str) -> bool:
-    """Say whether there is a branch of this name. Raises SourceUnavailable."""
+    """Tell whether a branch of this name exists. Raises SourceUnavailable."""
     ref = f"refs/heads/{name}"
     if not names_ref(repository, ref):
         return False
@@ -150,24 +150,24 @@ def head_accepts(heads: Iterable[str], patterns: Sequence[str]) -> list[str]:
 
 
 def authors(repository: Path, base: str | None, commit: str) -> list[str]:
-    """Return the addresses of all who wrote the commits after `base` up to `commit`, co-authors included.
+    """Return the addresses of all authors of the commits after `base` up to `commit`, co-authors included.
 
     Addresses are those of the commits, in lower case; a mail map in the repository changes nothing. A person without
-    a readable address stands there as `unreadable` reads it, which no address can equal. base None: from the beginning.
+    a readable address is listed in the form of `unreadable`, which equals no address. base None: from the beginning.
     Raises as commit_facts.
     """
     return _people(repository, _span(repository, base, commit))
 
 
 def committers(repository: Path, base: str | None, commit: str) -> list[str]:
-    """Return the addresses of all who put these commits there, as `authors` does of who wrote them: who amends or rebases
-    what another has written can change it, and stands in it as its committer alone.
+    """Return the addresses of all committers of these commits, as `authors` does for authors: a person who amends or
+    rebases another's commit can change it, and is listed in it as its committer only.
     """
     return _people(repository, _span(repository, base, commit), _COMMITTED)
 
 
 def unreadable(entry: str) -> tuple[str, str] | None:
-    """Return (commit, name as written) of somebody without a readable address; None for an address."""
+    """Return (commit, name as written) of a person without a readable address; None for an address."""
     found = _UNREADABLE.fullmatch(entry)
     return (found[1], found[2]) if found else None
 

@@ -1,4 +1,4 @@
-"""Which files a span of commits adds or changes, and their content at its end; nothing is checked out."""
+"""Files that a span of commits adds or changes, and their content at its end; nothing is checked out."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +12,9 @@ LONGEST_FILE = 1_000_000
 def changed_files(
     repository: Path, base: str | None, commit: str, wanted: Callable[[str], bool], most: int = 500
 ) -> dict[str, str | None]:
-    """Return path → content of the files that `commit` adds to `base` or changes (base None: of all it has), by path.
+    """Return path → content of the files that `commit` adds to `base` or changes (base None: all its files), by path.
 
-    wanted: which paths are read. None stands for a file that is too long, no text, or beyond the first `most`.
+    wanted: selects the paths to read. None stands for a file that is too long, no text, or beyond the first `most`.
     Raises SourceUnavailable, NoSuchRevision.
     """
     commit = resolve(repository, commit)

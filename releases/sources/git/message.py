@@ -1,4 +1,4 @@
-"""The words of a tag: what a message names (version, date, changes), and the message that the product writes."""
+"""The message of a tag: the named version, date and changes, and the message that the product writes."""
 
 import re
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ def tag_message(version: str, day: date, changes: Sequence[str]) -> str:
 
 
 def names_version(message: str, version: str) -> bool:
-    """Say whether a message names exactly this version."""
+    """Tell whether a message names exactly this version."""
     return bool(
         re.search(rf"(?<![0-9A-Za-z.\-+]){re.escape('v')}?{re.escape(version)}(?![0-9A-Za-z\-+]|\.\d)", message)
     )
 
 
 def names_date(message: str) -> bool:
-    """Say whether a message names a day that exists."""
+    """Tell whether a message names an existing day."""
     for year, month, day in _DATE.findall(message):
         try:
             date(int(year), int(month), int(day))
@@ -42,8 +42,8 @@ def names_date(message: str) -> bool:
 
 
 def changes(message: str, version: str) -> list[str]:
-    """Return the changes that a message names: its bullets, else every line that is not version, date or trailer."""
-    lines = [line for line in message.splitlines() if _tells(line, version)]
+    """Return the changes in a message: its bullets, else every line that is not version, date or trailer."""
+    lines = [line for line in message.splitlines() if _is_change(line, version)]
     bullets = [line for line in lines if _BULLET.match(line)]
     if not bullets:
         return [line.strip() for line in lines]
@@ -57,14 +57,14 @@ def changes(message: str, version: str) -> list[str]:
 
 
 def kind_of(text: str) -> str:
-    """Return the kind of change that a line bears by convention (`feat:`, `fix:`, `feat!:`), else `small`."""
+    """Return the type of a change line by convention (`feat:`, `fix:`, `feat!:`), else `small`."""
     named = _CONVENTIONAL.match(text)
     if "BREAKING CHANGE" in text or (named and named[2]):
         return "breaking"
     return {"feat": "feature", "feature": "feature", "fix": "fix"}.get(named[1].lower() if named else "", "small")
 
 
-def _tells(line: str, version: str) -> bool:
+def _is_change(line: str, version: str) -> bool:
     rest = _DATE.sub("", line).replace(f"v{version}", "").replace(version, "")
     if (_TRAILER.match(line) and not _CONVENTIONAL.match(line)) or len(re.findall(r"\w", rest)) < 3:
         return False

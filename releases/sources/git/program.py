@@ -1,8 +1,8 @@
-"""Runs the `git` program for the other modules of this package, always the same guarded way.
+"""Runs the `git` program for the other modules of this package, always with the same protection.
 
-Every call is an argument list, cut off from the configuration of user and machine; programs that a repository's own
+Every call is an argument list, isolated from the configuration of user and machine; programs that a repository's own
 configuration could name (hooks, monitors, signing tools) are replaced by fixed ones. A call that takes too long ends
-with everything it has started.
+with all its child processes.
 """
 
 import os
@@ -33,11 +33,11 @@ FIXED = (
 
 
 class SourceUnavailable(Exception):
-    """The repository can't be read; the message is shown to people."""
+    """The repository cannot be read; the message is shown to people."""
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Return the variables that every call of git gets, and no others."""
+    """Return the variables of every git call; it gets no others."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
@@ -50,7 +50,7 @@ def environment(place: Path) -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
-        # A folder inside some other repository is not a repository.
+        # A folder inside another repository is not a repository.
         "GIT_CEILING_DIRECTORIES": str(place.resolve().parent),
     }
 
@@ -64,7 +64,7 @@ def run(
     stdin: bytes = b"",
     seconds: float = SECONDS,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in a repository and return what it said, whatever the status. Raises SourceUnavailable.
+    """Run git in a repository and return its output, whatever the status. Raises SourceUnavailable.
 
     options: `key=value` of git's configuration. extra: variables beside the fixed ones.
     """
@@ -89,7 +89,7 @@ def run(
 def bounded(
     command: Sequence[str], variables: Mapping[str, str], stdin: bytes, seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program; when the time is up it is killed with its children (ssh, git-remote-https). Raises
+    """Run a program; at the deadline it is killed with its children (ssh, git-remote-https). Raises
     FileNotFoundError, subprocess.TimeoutExpired.
     """
     with subprocess.Popen(
@@ -110,7 +110,7 @@ def bounded(
 
 
 def read(repository: Path, arguments: Sequence[str], *, stdin: bytes = b"") -> str:
-    """Return what git printed. Raises SourceUnavailable, also when it failed."""
+    """Return git's output. Raises SourceUnavailable, also after a failure."""
     done = run(repository, arguments, stdin=stdin)
     if done.returncode:
         raise SourceUnavailable(_("git failed: %(reason)s") % {"reason": last(done.stderr)})
@@ -118,7 +118,7 @@ def read(repository: Path, arguments: Sequence[str], *, stdin: bytes = b"") -> s
 
 
 def object_id(output: bytes) -> str:
-    """Return an object id as git printed it. Raises SourceUnavailable."""
+    """Return the object id in git's output. Raises SourceUnavailable."""
     text = output.decode("ascii", "replace").strip()
     if not OBJECT.fullmatch(text):
         raise SourceUnavailable(_("git returned a value that is not an object ID."))
@@ -126,14 +126,14 @@ def object_id(output: bytes) -> str:
 
 
 def names_ref(repository: Path, name: str) -> bool:
-    """Say whether a text is a full name that a ref may have."""
-    # Asked of git itself, after what could be taken for an option, end a line or not be passed on is out.
+    """Tell whether a text is a valid full name of a ref."""
+    # git itself decides, after options, line breaks and unencodable text are excluded.
     if len(name) > LONGEST_NAME or name.rpartition("/")[2].startswith("-") or not name.isprintable():
         return False
     return run(repository, ["check-ref-format", name]).returncode == 0
 
 
 def last(output: bytes) -> str:
-    """Return the last line of what a program said, at most 300 characters."""
+    """Return the last line of a program's output, at most 300 characters."""
     lines = output.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:300] if lines else ""

@@ -1,7 +1,7 @@
-"""Mirrors of repositories that lie elsewhere: fetched within a bounded time, with secrets in files of their own.
+"""Mirrors of remote repositories: fetched within a deadline, with secrets in private files.
 
-The address never carries a secret, secrets are never arguments of a program, and what git says is shown only after
-they have been taken out of it.
+The address never carries a secret, secrets are never arguments of a program, and git's output is shown only after
+they have been removed from it.
 """
 
 import base64
@@ -33,7 +33,7 @@ from releases.sources.git.tags import TagRefused, tag_object, take_away
 FETCH_SECONDS, REACH_SECONDS = 120, 15
 PORTS = {"https": 443, "ssh": 22, "http": 80}
 HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-# What a site may have to say about its way out, and nothing else of the process's variables.
+# Variables about a site's proxy and certificates; no other variable of the process is passed on.
 _WAY_OUT = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 _HOST = re.compile(r"[0-9A-Za-z_\[\]:.][0-9A-Za-z_\-\[\]:.]*", re.ASCII)
 _REASONS = (
@@ -46,7 +46,7 @@ _REASONS = (
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to get into a repository: name and password for https, a private key and the host's keys for ssh."""
+    """The access to a repository: name and password for https, a private key and the host's keys for ssh."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -57,7 +57,7 @@ class Credentials:
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> "Credentials":
-        """Take them from a configuration; a key or a list of hosts may be on one line, with `\\n` or in base64."""
+        """Read them from a configuration; a key or a list of hosts may be on one line, with `\n` or in base64."""
         key, hosts = as_lines(values.get("GIT_SSH_KEY", "")), as_lines(values.get("GIT_KNOWN_HOSTS", ""))
         return cls(values.get("GIT_USERNAME", ""), values.get("GIT_PASSWORD", ""), key, hosts)
 
@@ -73,12 +73,12 @@ NOBODY = Credentials()
 
 
 def is_remote(repository: str) -> bool:
-    """Say whether a repository is given by an address and not by a path on this machine."""
+    """Tell whether a repository is given by an address and not by a path on this machine."""
     return not repository.startswith(("/", "./", "../")) and ":" in repository
 
 
 def wrong_address(repository: str) -> str:
-    """Return why an address is not taken, empty when it is; a path is always taken here. The name of a host is looked up."""
+    """Return why an address is refused, empty if it is accepted, as a path always is. The host name is resolved."""
     if not is_remote(repository):
         return ""
     try:
@@ -107,12 +107,12 @@ def wrong_address(repository: str) -> str:
         text = _("%(host)s has an address that is not allowed; RINGI_GIT_NETWORKS lists the allowed private networks.")
         return text % {"host": address.hostname}
     except UnknownHost:
-        pass  # it is judged again whenever git goes there
+        pass  # the address is checked again at each connection of git
     return ""
 
 
 def _evaluated(address: SplitResult) -> list[str]:
-    """Return the addresses of a host, each of which may be asked; none for a file. Raises NotAllowed, UnknownHost."""
+    """Return a host's addresses, each of which may be contacted; none for a file. Raises NotAllowed, UnknownHost."""
     if address.scheme == "file":
         return []
     try:
@@ -120,11 +120,11 @@ def _evaluated(address: SplitResult) -> list[str]:
     except UnknownHost:
         if address.scheme != "https" or not {"HTTPS_PROXY", "https_proxy"} & os.environ.keys():
             raise
-        return []  # the proxy looks the name up
+        return []  # the proxy resolves the name
 
 
 def reach(repository: str, credentials: Credentials = NOBODY, seconds: float = REACH_SECONDS) -> int:
-    """Ask a repository, wherever it lies, for its branches and tags and return how many there are; nothing is fetched.
+    """Ask a local or remote repository for its branches and tags and return their number; nothing is fetched.
     Raises SourceUnavailable.
     """
     if not is_remote(repository):
@@ -136,9 +136,9 @@ def reach(repository: str, credentials: Credentials = NOBODY, seconds: float = R
 
 
 def refresh(repository: str, mirror: Path, credentials: Credentials = NOBODY, seconds: float = FETCH_SECONDS) -> None:
-    """Bring branches and tags of an address into its mirror (a bare folder), which is made when it is not there.
+    """Fetch branches and tags of an address into its mirror (a bare folder), which is made when missing.
 
-    What was deleted there is deleted here, its objects stay. Raises SourceUnavailable.
+    Branches and tags deleted there are deleted here, their objects stay. Raises SourceUnavailable.
     """
     address = _address(repository)
     with _held(mirror, seconds):
@@ -154,9 +154,9 @@ def publish(
     credentials: Credentials = NOBODY,
     seconds: float = FETCH_SECONDS,
 ) -> str:
-    """Let `make` make a tag in the mirror, hand it on to the address, never over one that is there; return its id.
+    """Let `make` make a tag in the mirror, push it to the address, never over an existing one; return its id.
 
-    When the answer was lost, the address is asked what it has. Raises SourceUnavailable, TagRefused.
+    After a lost answer, the address is asked for the tag. Raises SourceUnavailable, TagRefused.
     """
     address = _address(repository)
     with _held(mirror, seconds):
@@ -187,7 +187,7 @@ def push_files(
     credentials: Credentials = NOBODY,
     seconds: float = FETCH_SECONDS,
 ) -> str:
-    """Commit files (path → text) on top of a branch of the address, never over what is there; return the commit's id.
+    """Commit files (path → text) on top of a branch of the address, never over newer commits; return the commit's id.
     Raises SourceUnavailable, FilesRefused.
     """
     address = _address(repository)
@@ -202,7 +202,7 @@ def push_files(
 
 
 def _push(address: SplitResult, mirror: Path, credentials: Credentials, refs: str, seconds: float) -> None:
-    # What the configuration of a repository on this machine names would run as the product: hooks, filters, commands.
+    # Programs in the configuration of a local repository would run as the product: hooks, filters, commands.
     closed = "-c core.hooksPath=/dev/null -c core.alternateRefsCommand=true -c receive.denyCurrentBranch=refuse"
     receive = [f"--receive-pack=git {closed} -c receive.autogc=false receive-pack"] if address.scheme == "file" else []
     words = ["push", "--quiet", "--no-verify", *receive, "--", address.geturl(), refs]
@@ -265,7 +265,7 @@ def _reason(address: SplitResult, credentials: Credentials, done: CompletedProce
 
 @contextmanager
 def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """Yield options and variables with which git gets in; the secrets lie in a folder that is gone afterwards."""
+    """Yield git's options and variables for access; the secrets are in a folder that is removed afterwards."""
     options = ["http.followRedirects=false", "http.lowSpeedLimit=1000", "http.lowSpeedTime=30", "credential.helper="]
     try:
         places = _evaluated(address)
@@ -279,7 +279,7 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
     with tempfile.TemporaryDirectory(prefix="ringi-git-") as folder:
         place = Path(folder)
         if address.scheme == "file":
-            # The other side is a git of its own, which takes this only from a file.
+            # The other side is a separate git, which reads this only from a file.
             path = unquote(address.path).replace("\\", "\\\\").replace('"', '\\"')
             variables["GIT_CONFIG_GLOBAL"] = str(_secret(place / "config", f'[safe]\n\tdirectory = "{path}"\n'))
         elif address.scheme == "ssh":
@@ -334,7 +334,7 @@ def _secret(path: Path, text: str) -> Path:
 
 
 def as_lines(text: str) -> str:
-    """Return a text of several lines that may have been written on one."""
+    """Return a text of several lines that may have been written on one line."""
     if not text.strip():
         return ""
     plain = text.replace("\\n", "\n").replace("\r", "")
@@ -355,7 +355,7 @@ def _loopback(host: str) -> bool:
 
 @contextmanager
 def _held(mirror: Path, seconds: float) -> Iterator[None]:
-    """Hold a mirror against other processes; it is asked for again until the time is up. Raises SourceUnavailable."""
+    """Lock a mirror against other processes; the lock is retried until the deadline. Raises SourceUnavailable."""
     mirror.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     until = time.monotonic() + seconds
     with mirror.with_name(f"{mirror.name}.lock").open("w") as lock:

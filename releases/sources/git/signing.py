@@ -1,4 +1,4 @@
-"""Whose signatures count: the known keys of an application (SSH and GPG), and the key that the product signs with."""
+"""Allowed signers: the known keys of an application (SSH and GPG), and the product's own signing key."""
 
 import os
 import re
@@ -21,12 +21,12 @@ _SECONDS = 30
 
 
 class BadKey(Exception):
-    """A key can't be used; the message is shown to people."""
+    """An unusable key; the message is shown to people."""
 
 
 @dataclass(frozen=True)
 class Signers:
-    """Whose signatures count: a file of allowed SSH signers, a GnuPG home with keys, or both."""
+    """The allowed signers: a file of allowed SSH signers, a GnuPG home with keys, or both."""
 
     allowed_signers: Path | None = None
     gnupg_home: Path | None = None
@@ -34,7 +34,7 @@ class Signers:
 
 @dataclass(frozen=True)
 class Signature:
-    """What git says of a signature; `signer` is the principal (SSH) or the key's name (GPG)."""
+    """git's answer about a signature; `signer` is the principal (SSH) or the key's name (GPG)."""
 
     signed: bool
     good: bool
@@ -43,11 +43,11 @@ class Signature:
 
 @contextmanager
 def known(text: str) -> Iterator[Signers]:
-    """Lay out an application's known keys for the time of the block: lines of allowed signers, armoured PGP keys.
+    """Write an application's known keys for the time of the block: lines of allowed signers, armoured PGP keys.
 
-    Raises BadKey when there is a PGP key that gpg does not take.
+    Raises BadKey for a PGP key that gpg refuses.
     """
-    # The sockets of gpg need a short path, so not the state folder.
+    # gpg's sockets need a short path, so not the state folder.
     with tempfile.TemporaryDirectory(prefix="ringi-keys-") as folder:
         home = Path(folder)
         allowed = home / "allowed_signers"
@@ -90,7 +90,7 @@ def public_key(key: Path) -> str:
 
 
 def accepted_as(key: Path, signers: Signers) -> str:
-    """Return as whom the known signers take a signature by this private key now, empty when they don't. Raises BadKey.
+    """Return the principal under which the allowed signers accept this private key now, else empty. Raises BadKey.
 
     A real signature is made and checked, so that expired keys, namespaces and revocations count.
     """

@@ -1,4 +1,4 @@
-"""What a commit says of itself, and how it stands towards another one."""
+"""A commit's own data, and its distance from another one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Span:
-    """How many commits one has that another lacks (ahead) and the other way round (behind). commits: the newest
+    """The number of commits that one has and another lacks (ahead), and the reverse (behind). commits: the newest
     MOST_COMMITS of those ahead.
     """
 
@@ -32,7 +32,7 @@ class Span:
 
 
 def described(repository: Path, commit: str) -> Commit:
-    """Read a commit's own words. Raises SourceUnavailable, NoSuchRevision."""
+    """Read a commit's own data. Raises SourceUnavailable, NoSuchRevision."""
     return _listed(repository, ["--max-count=1", resolve(repository, commit)])[0]
 
 

@@ -1,4 +1,4 @@
-"""All tags of a repository at once, what each brings, and the making of a new one."""
+"""All tags of a repository at once, the commits of each, and the making of a new one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _END = "\x01\x02"
 
 
 class TagRefused(Exception):
-    """The tag could not be made; the message is shown to people."""
+    """A tag that could not be made; the message is shown to people."""
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """One tag of a listing. commit and tree are empty when it names something else than a commit.
+    """One listed tag. commit and tree are empty when it names another object than a commit.
 
-    at: the tagger's time, of a light tag the committer's; None when it can't be read. message: of an annotated tag
+    at: the tagger's time, for a light tag the committer's; None when unreadable. message: of an annotated tag
     only, without signature.
     """
 
@@ -64,9 +64,9 @@ def _tagged(fields: list[str]) -> Tagged:
 
 
 def subjects(repository: Path, commits: Sequence[str]) -> list[list[str]]:
-    """Return for each commit the subjects of what it brings beyond those before it in the list, newest first.
+    """Return for each commit the subjects of the commits that it adds to those before it in the list, newest first.
 
-    The history is read once and shared out in memory. Merges are left out. Raises SourceUnavailable.
+    The history is read once and distributed in memory. Merges are left out. Raises SourceUnavailable.
     """
     if not commits:
         return []
@@ -112,7 +112,7 @@ def create_tag(
 ) -> str:
     """Make an annotated tag signed with an SSH key (private key file) and return the id of the tag object.
 
-    A tag that is there is never moved. Raises SourceUnavailable, NoSuchRevision, TagRefused.
+    An existing tag is never moved. Raises SourceUnavailable, NoSuchRevision, TagRefused.
     """
     if not names_ref(repository, f"refs/tags/{name}") or name.startswith("-"):
         raise TagRefused(_("“%(tag)s” is not a valid tag name.") % {"tag": name})
@@ -135,13 +135,13 @@ def create_tag(
 
 
 def tag_object(repository: Path, name: str) -> str:
-    """Return the id of the object that a tag names, empty for none. Raises SourceUnavailable."""
+    """Return the id of a tag's object, empty for a missing tag. Raises SourceUnavailable."""
     found = run(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"refs/tags/{name}"])
     return object_id(found.stdout) if not found.returncode else ""
 
 
 def take_away(repository: Path, name: str, object_: str) -> None:
-    """Delete a tag from a mirror that could not be handed on, only while it still names that object."""
+    """Delete an unpushed tag from a mirror, only while it still names that object."""
     done = run(repository, ["update-ref", "-d", f"refs/tags/{name}", object_])
     if done.returncode:
         raise SourceUnavailable(_("git failed: %(reason)s") % {"reason": last(done.stderr)})

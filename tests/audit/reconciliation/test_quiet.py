@@ -18,10 +18,10 @@ from releases.models import Procedure
 from releases.operations.approval.decide import approve
 from releases.operations.procedure import put_into_effect
 from tests.conftest import connected
-from tests.releases.audited import again, database, made, run
+from tests.releases.audited import again, database, deployment, made
 from tests.releases.conftest import sample_repository
 
-__all__ = ["again", "database", "made", "run", "sample_repository"]
+__all__ = ["again", "database", "made", "deployment", "sample_repository"]
 SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
 
 
@@ -38,7 +38,7 @@ def kept() -> dict[str, int]:
     return {one.label: one.history._default_manager.count() for one in compared_tables()}
 
 
-def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> None:
+def test_a_second_procedure_leaves_nothing_unexplained(again: Any, deployment: Any) -> None:
     active = Procedure.objects.get(state="in_effect")
     with again.acting_as("manager"):
         draft = put_into_effect.load(
@@ -56,7 +56,7 @@ def test_a_second_procedure_leaves_nothing_unexplained(again: Any, run: Any) -> 
     assert {label: kept()[label] for label in same} == {label: before[label] for label in same}
 
 
-def test_a_row_saved_as_it_was_leaves_no_snapshot(run: Any) -> None:
+def test_a_row_saved_as_it_was_leaves_no_snapshot(deployment: Any) -> None:
     with acting(SCHEDULER), operation("test:touch") as op:
         op.details["why"] = "nothing"
         for rule in AccessRule.objects.all():

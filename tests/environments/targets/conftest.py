@@ -1,4 +1,4 @@
-"""The targets of the step types' tests: the kernel is tried on the same."""
+"""Fixtures: the targets of the step types' tests, on which the kernel is tested too."""
 
 from tests.releases.step_types.conftest import bare_target, host, new_database, target, versions
 

@@ -1,4 +1,4 @@
-"""Each way of keeping a configuration: read back by its own reader, rolled out, taken back, and proven by digest."""
+"""Each format of a configuration: read back by its own reader, deployed, rolled back, and proved by digest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "env": read_env, "toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads, "command": json.loads,
 }  # fmt: skip
 
-# A store of the target's own, behind commands: it keeps what it is given and tells its digest.
+# The target's own store behind commands: it keeps its input and returns its digest.
 STORE = """
 import hashlib, json, os, pathlib, sys
 kept = pathlib.Path(sys.argv[2])
@@ -51,7 +51,7 @@ elif kept.exists():
 
 
 @pytest.mark.parametrize("format", READERS)
-def test_its_own_reader_reads_the_same(format: str) -> None:
+def test_each_format_is_read_the_same_by_its_own_reader(format: str) -> None:
     content = render_configuration(HARD, format)
     assert READERS[format](content.decode()) == HARD
     assert content == render_configuration(dict(reversed(HARD.items())), format), "the order makes no difference"
@@ -60,11 +60,11 @@ def test_its_own_reader_reads_the_same(format: str) -> None:
 
 @given(st.dictionaries(st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,8}\Z"), st.text(max_size=20), min_size=1, max_size=4))
 @pytest.mark.parametrize("format", ["toml", "yaml", "json"])
-def test_no_text_is_read_as_something_else(format: str, values: dict[str, str]) -> None:
+def test_a_text_is_never_read_as_another_type(format: str, values: dict[str, str]) -> None:
     assert READERS[format](render_configuration(values, format).decode()) == values
 
 
-def test_a_key_that_is_no_plain_name_is_refused_in_each() -> None:
+def test_an_invalid_key_is_refused_in_each_format() -> None:
     for format in READERS:
         with pytest.raises(StepFailed, match="not a configuration key"):
             render_configuration({"a.b": "x"}, format)
@@ -83,7 +83,7 @@ def kept_as(target: Target, **setting: Any) -> Target:
         ({"format": "json"}, "shared/config.json"),
     ],
 )
-def test_a_file_is_rolled_out_and_taken_back_by_digest(bare_target: Target, setting: dict[str, str], path: str) -> None:
+def test_a_file_is_deployed_and_rolled_back_by_digest(bare_target: Target, setting: dict[str, str], path: str) -> None:
     target, file = kept_as(bare_target, **setting), bare_target.spec.root / path
     before = target.context("0/1/x", configuration=target.configuration, previous_configuration={})
     assert target.step("configuration_update", before)["configuration_before"] == ""
@@ -113,7 +113,7 @@ def stored(bare_target: Target, tmp_path: Path) -> Target:
     )
 
 
-def test_a_command_takes_the_values_and_is_proven_by_what_is_in_force(stored: Target) -> None:
+def test_a_command_receives_the_values_and_is_proved_by_the_stored_digest(stored: Target) -> None:
     root = stored.spec.root
     assert configuration_digest(stored.spec) == ""
     forward = stored.step("configuration_update", stored.context("1/1/x"))
@@ -139,14 +139,14 @@ def test_the_command_gets_no_secret_as_argument_and_its_output_is_masked(stored:
     assert b"stored" in bytes(stored.shown) and json.dumps(secret)[1:-1].encode() not in bytes(stored.shown)
 
 
-def test_a_command_that_keeps_something_else_fails_the_step(stored: Target) -> None:
-    """It said that it wrote, and did not."""
+def test_a_command_that_stores_other_values_fails_the_step(stored: Target) -> None:
+    """It reported a write, and made none."""
     setting = {**stored.spec.settings["configuration"], "write": [sys.executable, "-c", "pass", "{values}"]}
     with pytest.raises(StepFailed, match="after the command, the active configuration differs from"):
         kept_as(stored, **setting).step("configuration_update", stored.context("1/1/x", target=_spec(stored, setting)))
 
 
-def test_what_prints_no_digest_is_told(stored: Target) -> None:
+def test_a_command_without_digest_is_reported(stored: Target) -> None:
     setting = {**stored.spec.settings["configuration"], "digest": [sys.executable, "-c", "print('fine')"]}
     with pytest.raises(StepFailed, match="printed something other than a digest"):
         configuration_digest(_spec(stored, setting))
@@ -164,10 +164,10 @@ def _spec(target: Target, setting: dict[str, Any]) -> TargetSpec:
         {"format": "command", "write": [], "digest": ["b"]}, "env",
     ],
 )  # fmt: skip
-def test_a_setting_that_cannot_be_is_refused_with_a_sentence(bare_target: Target, setting: Any) -> None:
+def test_an_invalid_option_is_refused_with_a_message(bare_target: Target, setting: Any) -> None:
     with pytest.raises(StepFailed, match="target option “configuration”"):
         kept_of(_spec(bare_target, setting))
 
 
-def test_the_file_of_old_targets_stays_where_it_was(bare_target: Target) -> None:
+def test_the_file_of_old_targets_keeps_its_path(bare_target: Target) -> None:
     assert kept_of(bare_target.spec) == Kept()

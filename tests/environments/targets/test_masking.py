@@ -1,4 +1,4 @@
-"""Secrets never come through, however the output is cut and encoded."""
+"""Secrets never pass, however the output is cut and encoded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_password_inside_an_address_is_masked_alone() -> None:
     assert masked("FATAL: hunter%2Ftwo hunter/two", ["postgresql://me:hunter%2Ftwo@host/db"]) == "FATAL: **** ****"
 
 
-def test_a_longer_secret_that_begins_with_a_shorter_one_leaves_no_end() -> None:
+def test_a_longer_secret_with_a_shorter_prefix_leaves_no_end() -> None:
     assert _stream(b"x abcdef y", 5, "abc", "abcdef") == b"x **** y"
 
 
@@ -54,12 +54,12 @@ def test_overlapping_secrets_leave_nothing_between() -> None:
         assert _stream(b"1 abcdefg 2", size, "abcd", "cdefg") == b"1 **** 2"
 
 
-def test_no_secret_changes_nothing() -> None:
+def test_an_empty_list_of_secrets_changes_nothing() -> None:
     assert _stream(b"plain", 2, "") == b"plain"
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=4), max_size=3), st.text("abc", max_size=30), st.integers(1, 9))
-def test_chunks_make_no_difference(secrets: list[str], text: str, size: int) -> None:
+def test_chunk_borders_make_no_difference(secrets: list[str], text: str, size: int) -> None:
     shown = _stream(text.encode(), size, *secrets)
     assert shown == _stream(text.encode(), 1000, *secrets)
     assert not any(secret.encode() in shown for secret in secrets)

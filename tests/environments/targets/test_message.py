@@ -1,4 +1,4 @@
-"""A recorded text: joined, cut, masked and sent as it is, and put into words in its reader's language."""
+"""A recorded message: joined, cut, masked and sent unchanged, and put into words in its reader's language."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def recording() -> Iterator[None]:
     words.record(False)
 
 
-def test_each_reader_gets_it_in_their_language(recording: None) -> None:
+def test_each_reader_gets_a_message_in_their_language(recording: None) -> None:
     stored = f"pass: {words.gettext('running, %(seconds)d s') % {'seconds': 2}} (limit ≥ 1)\npid 7"
     assert words.told(stored) == "pass: running, 2 s (limit ≥ 1)\npid 7"
     with translation.override("ja"):
@@ -28,32 +28,32 @@ def test_each_reader_gets_it_in_their_language(recording: None) -> None:
     assert json.loads(stored.partition("⟦")[2].partition("⟧")[0]) == ["running, %(seconds)d s", {"seconds": 2}]
 
 
-def test_a_process_that_knows_its_reader_says_it_at_once() -> None:
+def test_a_process_that_knows_its_reader_translates_at_once() -> None:
     with translation.override("ja"):
         assert words.gettext("stopped") == words.told(words.gettext_noop("stopped")) != "stopped"
 
 
-def test_a_message_may_stand_in_another_one(recording: None) -> None:
+def test_a_message_may_contain_another_one(recording: None) -> None:
     inner = words.gettext("process %(pid)d does not end, even after the KILL signal") % {"pid": 7}
     outer = words.gettext("Not restored: %(what)s") % {"what": inner}
     with translation.override("ja"):
         assert "7" in words.told(outer) and "⟦" not in words.told(outer)
 
 
-def test_secrets_are_masked_in_its_values(recording: None) -> None:
+def test_secrets_are_masked_in_message_values(recording: None) -> None:
     for secret in ('qu"ote\\d', "パスワード", "plain-secret"):
         stored = masked(words.gettext("The log cannot be read: %(why)s") % {"why": secret}, {secret})
         assert secret not in words.told(stored) and "****" in words.told(stored)
 
 
 @pytest.mark.parametrize("end", range(1, 45))
-def test_one_that_was_cut_never_shows_its_inside(recording: None, end: int) -> None:
+def test_a_truncated_message_never_shows_its_inside(recording: None, end: int) -> None:
     stored = words.gettext("running, %(seconds)d s") % {"seconds": 2}
     shown = words.told(stored[:end])
     assert "seconds" not in shown.replace("%(seconds)d", "") or end < 30
 
 
-def test_what_only_looks_like_one_stays_or_does_no_harm() -> None:
+def test_a_text_that_resembles_a_message_stays_harmless() -> None:
     assert words.told("[⟦x⟧] ⟦[1]⟧ 100%") == "[⟦x⟧] ⟦[1]⟧ 100%"
     assert len(words.told('⟦["%(a)999999999d", {"a": 1}]⟧')) < 100
     assert words.told(Message("%(a)s", {"b": 1})) == "%(a)s"

@@ -1,4 +1,4 @@
-"""Folders that are one place under several names are seen as one, on this machine and on another host."""
+"""Folders that are one place under several names are treated as one, on this machine and on another host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def spec(root: Path | str) -> TargetSpec:
     return TargetSpec("sample", "development", Path(root))
 
 
-def test_links_and_what_leads_back_are_followed(tmp_path: Path) -> None:
+def test_links_and_relative_paths_are_followed(tmp_path: Path) -> None:
     production = tmp_path / "production"
     (production / "releases").mkdir(parents=True)
     (tmp_path / "link").symlink_to(production)
@@ -33,7 +33,7 @@ def test_links_and_what_leads_back_are_followed(tmp_path: Path) -> None:
     assert path_identity.shared_with(spec(tmp_path / "production-2"), [str(production)]) == []
 
 
-def test_a_way_through_proc_is_seen_through_or_refused(tmp_path: Path) -> None:
+def test_a_path_through_proc_is_resolved_or_refused(tmp_path: Path) -> None:
     production = tmp_path / "production"
     production.mkdir()
     for name in (f"/proc/{os.getpid()}/root{production}", f"/proc/self/cwd/{os.path.relpath(production)}"):
@@ -42,8 +42,8 @@ def test_a_way_through_proc_is_seen_through_or_refused(tmp_path: Path) -> None:
         path_identity.shared_with(spec("/proc/sys/kernel"), [str(production)])
 
 
-def test_a_bind_mount_is_the_folder_that_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the kernel lists it: `/mnt/dev` shows the folder of production, `/srv/apps/data disk` is a disk of its own."""
+def test_a_bind_mount_is_its_source_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the kernel's list, `/mnt/dev` shows the folder of production, `/srv/apps/data disk` is its own disk."""
     table = tmp_path / "mountinfo"
     table.write_text(
         "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
@@ -62,7 +62,7 @@ def test_a_bind_mount_is_the_folder_that_it_shows(tmp_path: Path, monkeypatch: p
     assert path_identity.shared_with(spec("/srv/apps/data disk/other"), ["/mnt/inner"]) == []
 
 
-def test_another_host_tells_it_the_same(bare_target: Target, host: Host) -> None:
+def test_another_host_gives_the_same_identity(bare_target: Target, host: Host) -> None:
     production = bare_target.spec.root.parent / "production"
     production.mkdir()
     (production.parent / "link").symlink_to(production)

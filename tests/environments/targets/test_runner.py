@@ -1,4 +1,4 @@
-"""Commands end in time, die with their worker, keep the lock while they live, and speak without secrets."""
+"""Commands end in time, die with their worker, keep the lock while they live, and print no secrets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _run(code: str, folder: Path, **options: object) -> object:
     return run_command([PYTHON, "-c", code], **(defaults | options))  # type: ignore[arg-type]
 
 
-def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_holds_only_the_list(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://leak")
     with holding(target.context("1/1/x", fencing_token=7)) as held:
         held.run([PYTHON, "-c", "import os, json; print(json.dumps(dict(os.environ)))"])
@@ -45,7 +45,7 @@ def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: py
     assert (shown["RINGI_IDEMPOTENCY_KEY"], shown["RINGI_FENCING_TOKEN"]) == ("1/1/x", "7")
 
 
-def test_output_streams_masked_and_failure_names_command_and_code(target: Target) -> None:
+def test_output_is_streamed_masked_and_a_failure_names_command_and_code(target: Target) -> None:
     code = "import sys, time\nprint('key pass \"word\"/+ é', flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
     with holding(target.context()) as held, pytest.raises(StepFailed, match=r"python\S* .* 1: last line"):
         held.run([PYTHON, "-c", code])
@@ -57,7 +57,7 @@ def test_a_command_that_cannot_start_is_a_failed_step(target: Target) -> None:
         held.run(["/no-such-program"])
 
 
-def test_no_shell_reads_the_arguments(target: Target) -> None:
+def test_arguments_are_not_interpreted_by_a_shell(target: Target) -> None:
     with holding(target.context()) as held:
         held.run(["echo", "$(touch pwned); `id` | x", "--", "\n&"])
     assert b"$(touch pwned); `id` | x" in target.shown
@@ -77,7 +77,7 @@ def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
     wait_for(lambda: all(start_time(pid) is None for pid in pids))
 
 
-def test_a_member_that_outlives_its_leader_is_ended(tmp_path: Path) -> None:
+def test_a_process_that_outlives_its_leader_is_ended(tmp_path: Path) -> None:
     code = (
         "import os, time\nif os.fork() == 0:\n    open(f'{os.getpid()}.pid', 'w').close()\n"
         "    time.sleep(60)\n"
@@ -90,7 +90,7 @@ def test_a_member_that_outlives_its_leader_is_ended(tmp_path: Path) -> None:
     wait_for(lambda: start_time(pid) is None)
 
 
-def test_it_beats_and_a_fenced_attempt_is_ended_at_once(tmp_path: Path) -> None:
+def test_a_command_sends_heartbeats_and_a_fenced_attempt_ends_at_once(tmp_path: Path) -> None:
     heartbeats: list[float] = []
 
     def heartbeat() -> None:
@@ -106,7 +106,7 @@ def test_it_beats_and_a_fenced_attempt_is_ended_at_once(tmp_path: Path) -> None:
     assert start_time(pid) is None
 
 
-def test_stopping_asks_before_it_kills(tmp_path: Path) -> None:
+def test_a_stop_asks_before_it_kills(tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 

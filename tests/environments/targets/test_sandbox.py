@@ -1,4 +1,4 @@
-"""What a target's programs see of the machine: their folder and the system, and nothing of Ringi's."""
+"""A target's programs see their folder and the system, and no file of Ringi."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from environments.targets.base import StepFailed, TargetSpec
 from environments.targets.runner import run_on
 from tests.releases.step_types.conftest import Target, wait_for
 
-# Prints as JSON what it can do. It is asked for files, processes and an abstract socket, which are ours.
+# Prints its abilities as JSON. It tries files, processes and an abstract socket of this test.
 LOOK = """
 import ctypes, json, os, socket, sys
 def tried(act):
@@ -69,7 +69,7 @@ def target(tmp_path: Path) -> TargetSpec:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every account may go to."""
+    """A folder that every account may enter."""
     with tempfile.TemporaryDirectory(prefix="ringi-sandbox-") as name:
         Path(name).chmod(0o755)
         if any(
@@ -91,7 +91,7 @@ def abstract() -> Iterator[str]:
 
 
 def asked(*, files: Any = (), written: Any = (), pids: Any = (), abstract: str = "") -> list[str]:
-    """The argument list that looks."""
+    """The argument list of the program that looks."""
     words = {"files": [*map(str, files)], "written": [*map(str, written)], "pids": [*pids], "abstract": abstract}
     return [sys.executable, "-c", LOOK, json.dumps(words)]
 
@@ -103,7 +103,7 @@ def look(target: TargetSpec, **what: Any) -> Any:
 
 
 @needs_landlock
-def test_a_program_reads_its_folder_and_the_system_and_nothing_else(target: TargetSpec, tmp_path: Path) -> None:
+def test_a_program_reads_only_its_folder_and_the_system(target: TargetSpec, tmp_path: Path) -> None:
     for name in ("target/own", "beside"):
         (tmp_path / name).write_text(name)
     files = {target.root / "own": "target/own", tmp_path / "beside": DENIED, tmp_path: DENIED, "/etc/shadow": DENIED}
@@ -114,7 +114,7 @@ def test_a_program_reads_its_folder_and_the_system_and_nothing_else(target: Targ
 
 
 @needs_landlock
-def test_a_program_sees_no_process_socket_or_variable_of_ours(
+def test_a_program_sees_no_process_socket_or_variable_of_ringi(
     target: TargetSpec, abstract: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://of-ringi")
@@ -134,7 +134,7 @@ def test_a_program_gains_no_privileges_and_keeps_few(target: TargetSpec) -> None
 
 
 @needs_landlock
-def test_the_settings_of_a_target_open_further_paths(target: TargetSpec, tmp_path: Path) -> None:
+def test_the_options_of_a_target_open_further_paths(target: TargetSpec, tmp_path: Path) -> None:
     for name in ("read", "write"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
@@ -146,7 +146,7 @@ def test_the_settings_of_a_target_open_further_paths(target: TargetSpec, tmp_pat
 
 
 @pytest.mark.parametrize("place", ["{state}", "{state}/secrets", "{above}", "/", "/proc/1", "/etc/ringi", "{link}"])
-def test_no_setting_opens_what_is_ringis_own(
+def test_options_never_open_ringis_own_files(
     target: TargetSpec, tmp_path: Path, state_folder: Path, place: str
 ) -> None:
     (tmp_path / "link").symlink_to(state_folder)
@@ -156,15 +156,15 @@ def test_no_setting_opens_what_is_ringis_own(
         look(target)
 
 
-def test_a_target_does_not_lie_in_ringis_own_folder_but_in_a_trial(state_folder: Path) -> None:
+def test_a_target_in_ringis_own_folder_is_refused_except_in_a_trial(state_folder: Path) -> None:
     for name, own in (("ledger_signer", True), ("targets", False)):
         (state_folder / name).mkdir()
         assert bool(sandbox.opens_ours(str(state_folder / name))) is own
 
 
 @needs_landlock
-def test_a_release_opens_nothing_by_a_link_in_its_own_folder(target: TargetSpec, tmp_path: Path) -> None:
-    """A virtual environment that programs can write is not followed to where it leads."""
+def test_a_link_in_a_releases_own_folder_opens_nothing(target: TargetSpec, tmp_path: Path) -> None:
+    """A virtual environment that programs can write is not followed through its link."""
     (tmp_path / "outside" / "bin").mkdir(parents=True)
     (tmp_path / "outside" / "pyvenv.cfg").write_text("home = /usr/bin\n")
     (tmp_path / "outside" / "secret").write_text("secret")
@@ -172,7 +172,7 @@ def test_a_release_opens_nothing_by_a_link_in_its_own_folder(target: TargetSpec,
     (target.root / "environment").symlink_to(tmp_path / "outside")
     words = asked(files=[tmp_path / "outside" / "secret"])
     outcome = run_on(target, [str(target.root / "environment" / "bin" / "python"), *words[1:]], seconds=20)
-    assert '": "secret"' not in outcome.text  # whether it starts at all is its own affair
+    assert '": "secret"' not in outcome.text  # the program itself decides whether it starts
     outside = sandbox.sandbox_of(target, str(tmp_path / "outside" / "bin" / "python"))
     assert outside is not None and str(tmp_path / "outside") in outside.read
 
@@ -189,7 +189,7 @@ print(run_on(TargetSpec("a", "b", Path({root!r})), [sys.executable, "-c", code],
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a worker the right to change accounts")
-def test_a_worker_without_root_changes_accounts_where_it_has_the_right_and_passes_none_on(open_folder: Path) -> None:
+def test_a_worker_without_root_changes_accounts_where_permitted_and_passes_no_right_on(open_folder: Path) -> None:
     rights = "-all,+chown,+kill,+setgid,+setuid"
     become = ["setpriv", "--reuid=nobody", "--clear-groups", f"--inh-caps={rights}", f"--ambient-caps={rights}"]
     script = WITH_RIGHTS.format(here=str(Path(__file__).parents[3]), root=str(open_folder))
@@ -199,7 +199,7 @@ def test_a_worker_without_root_changes_accounts_where_it_has_the_right_and_passe
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change accounts")
-def test_programs_run_under_the_account_that_is_named(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_run_under_the_named_account(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody, target = pwd.getpwnam("nobody"), TargetSpec("sample", "production", open_folder)
     monkeypatch.setenv("RINGI_PROGRAM_USER", "nobody")
     seen = look(target)
@@ -213,7 +213,7 @@ def test_programs_run_under_the_account_that_is_named(open_folder: Path, monkeyp
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change accounts")
-def test_a_folder_that_is_shared_with_the_programs_group_gives_them_their_configuration(
+def test_a_folder_shared_with_the_programs_group_makes_the_configuration_readable(
     bare_target: Target, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody, root = pwd.getpwnam("nobody"), open_folder
@@ -235,7 +235,7 @@ def test_a_folder_that_is_shared_with_the_programs_group_gives_them_their_config
 
 @pytest.fixture
 def other() -> Iterator[int]:
-    """The pid of a process beside the tests, which a program that attaches to it may stop."""
+    """The pid of a process beside the tests, which an attached program may stop."""
     process = subprocess.Popen(["sleep", "100"])
     yield process.pid
     process.kill()
@@ -243,7 +243,7 @@ def other() -> Iterator[int]:
 
 
 @needs_landlock
-def test_a_service_that_a_step_starts_keeps_the_sandbox(bare_target: Target, tmp_path: Path, other: int) -> None:
+def test_a_service_started_by_a_step_keeps_the_sandbox(bare_target: Target, tmp_path: Path, other: int) -> None:
     (tmp_path / "beside").write_text("secret")
     words = asked(files=[tmp_path / "beside"], pids=[other])
     lives = [words[0], "-u", "-c", f"{words[2]}\nimport time; time.sleep(60)", words[3]]
@@ -256,19 +256,19 @@ def test_a_service_that_a_step_starts_keeps_the_sandbox(bare_target: Target, tmp
     assert (seen["no_new_privileges"], seen["descriptors"]) == (1, [])
 
 
-def test_what_programs_see_is_told_as_it_is(target: TargetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(**settings: Any) -> tuple[str, str]:
+def test_the_description_of_the_sandbox_is_accurate(target: TargetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def described(**settings: Any) -> tuple[str, str]:
         return sandbox.described(replace(target, settings=settings))
 
-    assert told()[0] == ("passed" if landlock.landlock() else "unknown")
-    assert told(ssh={"host": "app1"}) == (
+    assert described()[0] == ("passed" if landlock.landlock() else "unknown")
+    assert described(ssh={"host": "app1"}) == (
         "unknown", "Programs see everything that the account for signing in on the host sees. "
         "Give that account access to nothing else."
     )  # fmt: skip
     monkeypatch.setattr(sandbox, "landlock", lambda: 7)
-    assert told(programs={"read": ["/no/such"]}) == ("failed", "These paths do not exist: /no/such.")
+    assert described(programs={"read": ["/no/such"]}) == ("failed", "These paths do not exist: /no/such.")
     monkeypatch.setattr(sandbox, "landlock", lambda: 0)
-    assert told()[0] == "unknown" and "has no Landlock" in told()[1]
+    assert described()[0] == "unknown" and "has no Landlock" in described()[1]
 
 
 def test_a_program_without_landlock_still_starts(target: TargetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_a_program_without_landlock_still_starts(target: TargetSpec, monkeypatch
 
 
 def _linked(target: Target, at: str, to: Path) -> None:
-    """A program of the release leaves a link in its folder, confined as it always is."""
+    """A program of the release leaves a link in its folder, confined as always."""
     link = (
         "import os, pathlib, sys; at, to = map(pathlib.Path, sys.argv[1:]); at.parent.mkdir(exist_ok=True);"
         " at.exists() and at.rename(f'{at}-before'); at.symlink_to(to)"
@@ -292,7 +292,7 @@ LINKS = ("shared", "shared/config.env", "shared/app.log", "backups", ".ringi", "
 
 @pytest.mark.parametrize("place", LINKS)
 def test_no_step_follows_a_link_out_of_the_folder(bare_target: Target, tmp_path: Path, place: str) -> None:
-    """What the worker itself reads and writes there, it does with its own rights."""
+    """The worker itself reads and writes there with its own rights."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "config.env").write_text("KEY=1\n")
@@ -309,9 +309,7 @@ def test_no_step_follows_a_link_out_of_the_folder(bare_target: Target, tmp_path:
     assert place == "backups" or not list((bare_target.spec.root / "backups").rglob("*.env"))
 
 
-def test_a_service_writes_no_log_through_a_link_and_shows_nothing_of_what_it_leads_to(
-    bare_target: Target, tmp_path: Path
-) -> None:
+def test_a_service_log_through_a_link_is_neither_written_nor_shown(bare_target: Target, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the key of the signer\n")
     begin = bare_target.context("0/1/x", previous=None, wanted=bare_target.versions.old)
@@ -324,7 +322,7 @@ def test_a_service_writes_no_log_through_a_link_and_shows_nothing_of_what_it_lea
     assert secret.read_text() == "the key of the signer\n"
 
 
-def test_a_program_that_moves_ringis_folder_during_its_own_step_has_nothing_written_elsewhere(
+def test_a_program_that_moves_ringis_folder_during_its_step_causes_no_write_elsewhere(
     bare_target: Target, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
@@ -335,8 +333,8 @@ def test_a_program_that_moves_ringis_folder_during_its_own_step_has_nothing_writ
     assert not list(outside.iterdir())
 
 
-def test_a_name_that_was_laid_for_the_next_file_is_not_followed(bare_target: Target, tmp_path: Path) -> None:
-    """The worker's number is no secret."""
+def test_a_predicted_file_name_is_not_followed(bare_target: Target, tmp_path: Path) -> None:
+    """The worker's process number is no secret."""
     (tmp_path / "outside").write_text("as it was")
     shared = bare_target.spec.root / "shared"
     shared.mkdir()
@@ -346,7 +344,7 @@ def test_a_name_that_was_laid_for_the_next_file_is_not_followed(bare_target: Tar
     assert not (shared / "config.env").is_symlink()
 
 
-def test_a_link_to_what_the_settings_open_for_writing_is_followed(bare_target: Target, tmp_path: Path) -> None:
+def test_a_link_to_a_writable_option_path_is_followed(bare_target: Target, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     programs: Any = bare_target.spec.settings["programs"]
     programs["write"] = [str(tmp_path / "volume")]

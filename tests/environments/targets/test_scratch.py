@@ -1,4 +1,4 @@
-"""The scratch database into which a dump is restored goes again, whoever is in it."""
+"""The scratch database into which a dump is restored is dropped, whatever sessions use it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def eager_autovacuum() -> Iterator[psycopg.Connection]:
         server.execute("SELECT pg_reload_conf()")
 
 
-def test_it_is_dropped_while_autovacuum_and_a_session_of_ours_are_in_it(
+def test_the_scratch_database_is_dropped_despite_autovacuum_and_an_own_session(
     new_database: Callable[[], str], eager_autovacuum: psycopg.Connection
 ) -> None:
-    """A role that is no superuser may not end autovacuum, so that DROP … WITH (FORCE) is refused to it."""
+    """A role without superuser rights may not end autovacuum, so DROP … WITH (FORCE) is refused to it."""
     address, name = new_database(), f"scratch_{uuid4().hex[:12]}"
     url = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**conninfo_to_dict(address))
     working = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'autovacuum worker'"

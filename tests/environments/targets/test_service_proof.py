@@ -1,4 +1,4 @@
-"""A start is green only when the process that it started serves, or when the service itself reports the wanted version."""
+"""A start passes only when the started process serves, or when the service itself reports the wanted version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from environments.targets.target import journal_lines
 from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target, free_port, wait_for
 
-# A process that has nothing to do with its parent any more holds the port; the parent lives on.
+# A process without any tie to its parent holds the port; the parent lives on.
 ORPHAN = """
 import http.server, os, sys, time
 if os.fork() == 0:
@@ -76,7 +76,7 @@ def looked(target: Target, key: str = "1/3/x", action: str = "restart") -> tuple
 
 @contextmanager
 def by_hand(target: Target) -> Iterator[int]:
-    """The service of the tree in force, started by hand as before Ringi came; its process."""
+    """The service of the deployed tree, started by hand as before Ringi; its process."""
     root = target.spec.root
     command = [sys.executable, str(root / "current" / "service.py"), str(root / "shared" / "config.env")]
     environment = os.environ | {"RINGI_TARGET_ROOT": str(root)}
@@ -90,7 +90,7 @@ def by_hand(target: Target) -> Iterator[int]:
 
 
 def orphaned(target: Target, *, ends: bool) -> None:
-    """Let the service hold its port in a process that has cut all ties to the one that was started."""
+    """Let the service hold its port in a process that has cut all ties to the started one."""
     port = url(target).rsplit(":", 1)[1].strip("/")
     code = ORPHAN.replace("PORT", port).replace("ENDS", str(ends))
     with_service(target, start=[sys.executable, "-c", code])
@@ -98,7 +98,7 @@ def orphaned(target: Target, *, ends: bool) -> None:
 
 @pytest.fixture
 def no_orphans(target: Target) -> Iterator[None]:
-    """Whatever still holds the port of the target is ended after the test."""
+    """A process that still holds the target's port is ended after the test."""
     yield
     port = int(url(target).rsplit(":", 1)[1].strip("/"))
     said = holders(listeners(port))
@@ -106,7 +106,7 @@ def no_orphans(target: Target) -> Iterator[None]:
         os.kill(int(said.split()[1]), 9)
 
 
-def test_an_old_process_that_was_left_on_the_port_is_no_start(anywhere: Target) -> None:
+def test_an_old_process_on_the_port_is_no_start(anywhere: Target) -> None:
     """It would answer every check, while the new version has died with “address already in use”."""
     with by_hand(anywhere) as pid:
         with pytest.raises(
@@ -118,7 +118,7 @@ def test_an_old_process_that_was_left_on_the_port_is_no_start(anywhere: Target) 
     assert restart(anywhere)["proved_by"] == "port"
 
 
-def test_a_stop_fails_while_something_still_serves(anywhere: Target) -> None:
+def test_a_stop_fails_while_a_process_still_serves(anywhere: Target) -> None:
     with by_hand(anywhere) as pid:
         with pytest.raises(StepFailed, match=f"still answers after the stop.*process {pid}"):
             anywhere.step("service_control", anywhere.context("1/3/x"), action="stop")
@@ -129,7 +129,7 @@ def test_a_stop_fails_while_something_still_serves(anywhere: Target) -> None:
     assert looked(anywhere, action="stop")[0] is Probe.DONE
 
 
-def test_the_targets_own_command_ends_what_ringi_did_not_start(target: Target) -> None:
+def test_the_targets_own_command_ends_processes_that_ringi_did_not_start(target: Target) -> None:
     with by_hand(target) as pid:
         with_service(target, stop=[sys.executable, "-c", f"import os; os.kill({pid}, 15)"])
         facts = restart(target)
@@ -146,7 +146,7 @@ def test_a_child_of_the_started_process_may_hold_the_port(anywhere: Target) -> N
 
 
 @pytest.mark.usefixtures("no_orphans")
-def test_a_port_that_another_process_holds_is_no_proof(target: Target) -> None:
+def test_a_port_held_by_another_process_is_no_proof(target: Target) -> None:
     orphaned(target, ends=False)
     with_service(target, ready={"url": url(target), "seconds": 1})
     with pytest.raises(StepFailed, match=r"is used by process \d+ .*, not by the started process \d+ "):
@@ -166,7 +166,7 @@ def test_a_service_that_forks_away_is_unknown_until_it_reports_its_version(targe
     assert looked(target, "1/4/x") == (Probe.DONE, looked(target, "1/4/x")[1])
 
 
-def test_without_a_port_or_a_version_a_person_looks(anywhere: Target) -> None:
+def test_a_start_without_port_or_version_needs_a_person(anywhere: Target) -> None:
     with_service(anywhere, ready=None)
     with pytest.raises(NotProven, match=r"service\.without_port") as raised:
         restart(anywhere)
@@ -175,13 +175,13 @@ def test_without_a_port_or_a_version_a_person_looks(anywhere: Target) -> None:
     assert restart(anywhere, "1/4/x")["proved_by"] == "process"
 
 
-def test_a_port_is_enough_where_nothing_answers_over_http(target: Target) -> None:
+def test_a_port_is_enough_without_http(target: Target) -> None:
     port = int(url(target).rsplit(":", 1)[1].strip("/"))
     with_service(target, ready=None, port=port)
     assert restart(target)["proved_by"] == "port"
 
 
-def test_the_version_that_is_reported_must_be_the_wanted_one(anywhere: Target) -> None:
+def test_the_reported_version_must_be_the_wanted_one(anywhere: Target) -> None:
     report = {"url": url(anywhere)}
     with_service(anywhere, version=report)
     assert restart(anywhere)["proved_by"] == "version"
@@ -194,10 +194,8 @@ def test_the_version_that_is_reported_must_be_the_wanted_one(anywhere: Target) -
 @pytest.mark.parametrize(
     ("code", "proved"), [("exit(0)", "version"), ("exit(3)", ""), ("import time; time.sleep(60)", "")]
 )
-def test_a_version_that_was_reported_before_the_start_needs_a_start_that_ends_well(
-    target: Target, code: str, proved: str
-) -> None:
-    """Only the configuration changes: a process left behind reports the same version as one that was told to reload."""
+def test_a_version_reported_before_the_start_needs_a_successful_start(target: Target, code: str, proved: str) -> None:
+    """Only the configuration changes: a process left behind reports the same version as a reloaded one."""
     with by_hand(target):
         ready = {"url": url(target), "seconds": 1}
         with_service(target, start=[sys.executable, "-c", code], version={"url": url(target)}, ready=ready)
@@ -208,7 +206,7 @@ def test_a_version_that_was_reported_before_the_start_needs_a_start_that_ends_we
                 restart(target)
 
 
-def test_a_stop_command_may_fail_where_nothing_serves_and_nowhere_else(target: Target) -> None:
+def test_a_stop_command_may_fail_only_where_nothing_serves(target: Target) -> None:
     with_service(target, stop=[sys.executable, "-c", "exit(7)"])
     assert restart(target)["proved_by"] == "port"
     target.step("service_control", target.context("1/4/x"), action="stop")
@@ -217,7 +215,7 @@ def test_a_stop_command_may_fail_where_nothing_serves_and_nowhere_else(target: T
 
 
 def test_a_service_that_answers_once_and_dies_is_no_start(target: Target) -> None:
-    """It answers when it is asked first, and ends while it is asked again."""
+    """It answers the first request, and ends before the second."""
     code = (
         "import http.server, threading, os; server = http.server.HTTPServer(('127.0.0.1', PORT),"
         " http.server.SimpleHTTPRequestHandler); threading.Timer(1, os._exit, [3]).start(); server.serve_forever()"
@@ -229,7 +227,7 @@ def test_a_service_that_answers_once_and_dies_is_no_start(target: Target) -> Non
         restart(target)
 
 
-def test_a_process_that_died_later_or_was_replaced_is_found(anywhere: Target) -> None:
+def test_a_process_that_died_or_was_replaced_later_is_found(anywhere: Target) -> None:
     pid = restart(anywhere)["pid"]
     os.kill(pid, 9)
     wait_for(lambda: running_service(anywhere.spec.root) is None)
@@ -239,7 +237,7 @@ def test_a_process_that_died_later_or_was_replaced_is_found(anywhere: Target) ->
         assert looked(anywhere)[0] is Probe.NOT_DONE
 
 
-def test_who_may_not_be_looked_into_is_named_by_the_user() -> None:
+def test_an_unreadable_process_is_named_with_its_user() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
         found = listeners(server.server_port, "127.0.0.1")
         assert len(found) == 1 and f"process {os.getpid()}" in holders(found)
@@ -248,21 +246,21 @@ def test_who_may_not_be_looked_into_is_named_by_the_user() -> None:
         assert "of the user “" in holders([strange])
 
 
-def test_nobody_listens_on_a_free_port() -> None:
+def test_a_free_port_has_no_listener() -> None:
     assert listeners(free_port()) == []
 
 
 @pytest.mark.parametrize(
-    ("told", "same"),
+    ("stated", "same"),
     [("1.2.3", True), ("v1.2.3", True), ("ABCDEF1", True), ("abcdef", False), ("1.2", False), ("", False)],
 )
-def test_a_version_is_known_by_number_tag_or_commit(told: str, same: bool) -> None:
-    assert is_version(told, {"version": "1.2.3", "tag": "v1.2.3", "commit": "abcdef1" + "0" * 33}) is same
-    assert not is_version(told, {})
+def test_a_version_is_recognised_by_number_tag_or_commit(stated: str, same: bool) -> None:
+    assert is_version(stated, {"version": "1.2.3", "tag": "v1.2.3", "commit": "abcdef1" + "0" * 33}) is same
+    assert not is_version(stated, {})
 
 
 @pytest.mark.parametrize(
-    ("report", "told"),
+    ("report", "stated"),
     [
         ({"json_path": "build.version"}, "1.1.0"),
         ({"pattern": r'"version": "([^"]+)"'}, "1.1.0"),
@@ -270,12 +268,12 @@ def test_a_version_is_known_by_number_tag_or_commit(told: str, same: bool) -> No
         ({"pattern": "release-(.*)"}, "contains no version"),
     ],
 )
-def test_a_report_is_read_by_path_or_pattern(tmp_path: Path, report: dict[str, str], told: str) -> None:
+def test_a_report_is_read_by_path_or_pattern(tmp_path: Path, report: dict[str, str], stated: str) -> None:
     page = [sys.executable, "-c", 'print(\'{"build": {"version": "1.1.0"}}\')']
     spec = TargetSpec("a", "e", tmp_path)
     asked = VersionReport.model_validate({"command": page} | report)
-    if told == "1.1.0":
-        assert reported(spec, asked) == told
+    if stated == "1.1.0":
+        assert reported(spec, asked) == stated
     else:
-        with pytest.raises(StepFailed, match=told):
+        with pytest.raises(StepFailed, match=stated):
             reported(spec, asked)

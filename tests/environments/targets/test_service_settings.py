@@ -1,4 +1,4 @@
-"""The setting `service` is judged when it is saved, and read in one place."""
+"""The option `service` is checked when it is saved, and read in one place."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_the_port_is_that_of_the_ready_url_unless_it_is_named() -> None:
         (["start"], "must be an object"),
     ],
 )
-def test_a_fault_is_named_with_its_place(service: Any, fault: str) -> None:
+def test_an_invalid_option_is_named_with_its_place(service: Any, fault: str) -> None:
     (said,) = faults_in({"service": service})
     assert fault in said
     with pytest.raises(StepFailed, match=re.escape(fault)):
         service_of({"service": service})
 
 
-def test_a_pattern_for_the_log_must_be_one() -> None:
+def test_a_log_pattern_must_be_valid() -> None:
     assert faults_in({"log_error_pattern": "("}) and not faults_in({"log_error_pattern": "^E "})
 
 
@@ -61,5 +61,5 @@ def test_a_pattern_for_the_log_must_be_one() -> None:
         ('level=info msg="no error"', False),
     ],
 )
-def test_the_default_pattern_knows_the_usual_formats(line: str, error: bool) -> None:
+def test_the_default_pattern_matches_the_usual_formats(line: str, error: bool) -> None:
     assert bool(re.search(LOG_ERRORS, line)) is error

@@ -1,4 +1,4 @@
-"""How programs are started: tied to their worker with and without setpriv, with the same words where there is none."""
+"""Programs are started tied to their worker, with and without setpriv, with the same messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def begun(*arguments: str, folder: Path = Path("/"), **environment: str) -> subp
     return spawn.start(arguments, environment={"PATH": os.environ["PATH"], **environment}, folder=folder)
 
 
-def test_arguments_and_environment_arrive_as_they_are_given(spawns: bool, tmp_path: Path) -> None:
+def test_arguments_and_environment_arrive_unchanged(spawns: bool, tmp_path: Path) -> None:
     odd = ["$HOME", "`id`", "a b", "", "*", "-c", "--", "'\"", "x\ny"]
     look = "import os, sys; print(repr((sys.argv[1:], os.environ.get('A'), os.getcwd(), os.getpgrp() == os.getpid())))"
     process = begun(sys.executable, "-c", look, *odd, folder=tmp_path, A="$A;b")
@@ -70,7 +70,9 @@ def test_a_program_ends_with_its_own_code_or_signal(spawns: bool) -> None:
         ("./gone", None, "No such file"),
     ],
 )
-def test_what_cannot_be_started_says_why(spawns: bool, tmp_path: Path, name: str, mode: int | None, why: str) -> None:
+def test_a_program_that_cannot_start_says_why(
+    spawns: bool, tmp_path: Path, name: str, mode: int | None, why: str
+) -> None:
     if mode is not None:
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(mode)
@@ -83,14 +85,16 @@ def test_what_cannot_be_started_says_why(spawns: bool, tmp_path: Path, name: str
     [("echo a shell read this", "Exec format error"), ("#!/gone/python\n", "No such file"), ("", "Exec format error")],
     ids=["no_format", "no_interpreter", "empty"],
 )
-def test_no_shell_reads_what_the_kernel_does_not_run(spawns: bool, tmp_path: Path, content: str, why: str) -> None:
+def test_a_file_that_the_kernel_cannot_run_is_not_read_by_a_shell(
+    spawns: bool, tmp_path: Path, content: str, why: str
+) -> None:
     (tmp_path / "there").write_text(content)
     (tmp_path / "there").chmod(0o700)
     with pytest.raises(StepFailed, match=f"there could not be started: {why}"):
         begun("./there", folder=tmp_path)
 
 
-def test_a_script_with_its_interpreter_is_run(spawns: bool, tmp_path: Path) -> None:
+def test_a_script_runs_with_its_interpreter(spawns: bool, tmp_path: Path) -> None:
     (tmp_path / "there").write_text(f"#!{sys.executable} -I\nprint('ran')\n")
     (tmp_path / "there").chmod(0o700)
     process = begun("./there", folder=tmp_path)
@@ -98,7 +102,7 @@ def test_a_script_with_its_interpreter_is_run(spawns: bool, tmp_path: Path) -> N
     process.stdout.close()
 
 
-def test_a_program_dies_with_who_started_it(spawns: bool) -> None:
+def test_a_program_dies_with_its_starting_process(spawns: bool) -> None:
     script = WORKER.format(here=HERE, spawns=spawns, path=os.environ["PATH"])
     worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
@@ -112,8 +116,8 @@ def test_a_program_dies_with_who_started_it(spawns: bool) -> None:
         os.close(monitoring)
 
 
-def test_a_program_whose_worker_died_before_it_was_tied_does_not_begin(tmp_path: Path) -> None:
-    """The number before the program is not its parent's: so it is where the worker died in between."""
+def test_a_program_whose_worker_died_before_the_tie_does_not_begin(tmp_path: Path) -> None:
+    """The number before the program is not its parent's: the worker died in between."""
     if not (tie := spawn._tie()):
         pytest.skip("setpriv of util-linux is not on the PATH")
     ended = subprocess.run([*tie, str(os.getppid()), "touch", str(tmp_path / "made")], check=False)

@@ -24,7 +24,7 @@ from environments.targets.target import (
 from tests.releases.step_types.conftest import Target, git
 
 
-def test_an_epoch_once_seen_fences_lower_ones_for_good(target: Target) -> None:
+def test_a_higher_fencing_token_refuses_lower_ones_for_good(target: Target) -> None:
     with holding(target.context("1/1/x", fencing_token=3)):
         pass
     with holding(target.context("1/2/x", fencing_token=1)):
@@ -37,7 +37,7 @@ def test_an_epoch_once_seen_fences_lower_ones_for_good(target: Target) -> None:
     assert record["seen"] == {"1/1/x": 3, "1/2/x": 1}
 
 
-def test_a_torn_line_of_the_journal_costs_no_other_line(target: Target) -> None:
+def test_a_torn_journal_line_loses_no_other_line(target: Target) -> None:
     with holding(target.context()):
         journal(target.context(), "a:made", rows=1)
         path = Layout(target.spec.root).journal
@@ -57,7 +57,7 @@ def test_configuration_is_sorted_quoted_and_private(target: Target) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_measured_tree_is_gits_own(target: Target) -> None:
+def test_the_measured_tree_equals_gits_own(target: Target) -> None:
     for version in (target.versions.old, target.versions.new):
         target.step("code_deploy", target.context(f"1/{version.version}/x", wanted=version))
         assert measure(target.spec, {}).code == version.tree
@@ -65,7 +65,7 @@ def test_the_measured_tree_is_gits_own(target: Target) -> None:
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "link", "new file", "removed"])
-def test_any_change_of_a_laid_tree_changes_its_digest(target: Target, change: str) -> None:
+def test_any_change_of_an_installed_tree_changes_its_digest(target: Target, change: str) -> None:
     target.step("code_deploy", target.context())
     tree = Layout(target.spec.root).current.resolve()
     match change:
@@ -83,11 +83,11 @@ def test_any_change_of_a_laid_tree_changes_its_digest(target: Target, change: st
     assert tree_digest(tree) != target.versions.new.tree
 
 
-def test_nothing_measures_as_nothing(target: Target) -> None:
+def test_an_empty_target_has_an_empty_measurement(target: Target) -> None:
     assert measure(target.spec, target.configuration) == Measured("", "", "")
 
 
-def test_each_digest_follows_its_own_part(target: Target) -> None:
+def test_each_digest_depends_on_its_own_part_only(target: Target) -> None:
     target.install_old()
     first = measure(target.spec, target.configuration)
     assert all((first.code, first.configuration, first.data))
@@ -120,7 +120,7 @@ def test_the_fence_remembers_the_latest_keys(target: Target, monkeypatch: pytest
         pass
 
 
-def test_the_journal_is_asked_by_exact_values(target: Target) -> None:
+def test_the_journal_is_searched_by_exact_values(target: Target) -> None:
     with holding(target.context()):
         for key, effect in (("1/1/x", "a:made"), ("11/1/x", "a:made"), ("1/1/x", "a:made:more"), ("1/1/x", "完了")):
             journal(target.context(key), effect, note="1/1/x a:made")

@@ -1,4 +1,4 @@
-"""The world of the pages: rows in every interesting state, in a database of the test's own."""
+"""Fixtures for the pages: rows in every state that matters, in the test's own database."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def pages_template(template_database: str, django_db_blocker: Any) -> Iterator[P
 
 @pytest.fixture
 def seeded(pages_template: PagesTemplate, database: str) -> dict[str, Any]:
-    """Rows by name."""
+    """The rows by name."""
     return {name: model._default_manager.get(pk=pk) for name, (model, pk) in pages_template.rows.items()}
 
 
 @pytest.fixture
 def world(seeded: dict[str, Any]) -> dict[str, Any]:
-    """The same, as the tests of the pages call it."""
+    """The same rows under the name that the tests of the pages use."""
     return seeded
 
 
 @pytest.fixture(autouse=True)
 def nothing_unresponsive() -> None:
-    """Pages look for what is unresponsive every few seconds: not between two counts of their queries."""
+    """Pages look for unresponsive processes every few seconds; this stops it between two counts of queries."""
     cache.set("unresponsive", [], 600)

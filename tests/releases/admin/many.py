@@ -52,7 +52,7 @@ class Copies:
 
 
 def fill(address: str, world: dict[str, Any], upto: int, *, state: str = ENDED, proof: bool = False) -> None:
-    """Add releases up to a number and a run of each; proof: and a file of evidence and a follow-up action."""
+    """Add releases up to a number and a deployment of each; proof: also an evidence file and a follow-up action."""
     with as_owner(address) as made:
         copies = Copies(made, Release.objects.count() + 1, upto)
         at = "now() - n.g * interval '1 minute'"
@@ -61,6 +61,8 @@ def fill(address: str, world: dict[str, Any], upto: int, *, state: str = ENDED, 
         copies.of(world["running"], {"state": "'succeeded'", "release_id": "n.id", "created_at": "n.created_at"})
         if proof:
             copies.of(Evidence.objects.latest("pk"), {"digest": "lpad(n.g::text, 64, '0')", "at": "n.created_at"})
-            owed = FollowUp.objects.filter(completed_at=None).latest("pk")
-            settled = "CASE WHEN n.g %% 50 = 0 THEN NULL ELSE now() END"
-            copies.of(owed, {"release_id": "n.id", "due_at": "now() + interval '30 days'", "completed_at": settled})
+            follow_up = FollowUp.objects.filter(completed_at=None).latest("pk")
+            completed_at = "CASE WHEN n.g %% 50 = 0 THEN NULL ELSE now() END"
+            copies.of(
+                follow_up, {"release_id": "n.id", "due_at": "now() + interval '30 days'", "completed_at": completed_at}
+            )

@@ -1,6 +1,6 @@
-"""A small world for the pages: a release in every interesting state, runs, a watch with samples, and a rollback.
+"""Sample rows for the pages: a release in every state that matters, deployments, a monitoring period and a rollback.
 
-What the actions can do without machines is done by them; what only workers could do is walked along the edges.
+Operations make what needs no worker; the rest is walked along the edges of the state machines.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ from releases.queries.monitoring import checks_of, triggers_of
 from tests.conftest import seconded
 
 ActingAs = Callable[..., AbstractContextManager[Any]]
-TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
-COMMIT = "98b7679a904d201227d35a776bef53983088aa88"  # the one that `repository` makes, always the same
-FOLDER = tempfile.TemporaryDirectory(prefix="ringi-seed-")  # goes with the process
+TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the empty tree of Git
+COMMIT = "98b7679a904d201227d35a776bef53983088aa88"  # the commit that `repository` makes, always the same
+FOLDER = tempfile.TemporaryDirectory(prefix="ringi-seed-")  # deleted when the process ends
 
 
 def walk(row: Any, *verbs: str) -> Any:
-    """Take a row along its edges, each saved by itself, as the database's guard asks."""
+    """Move a row along its edges and save each one, as the database's guard requires."""
     for verb in verbs:
         getattr(row, verb)()
         row.save()
@@ -65,7 +65,7 @@ def walk(row: Any, *verbs: str) -> Any:
 
 @cache
 def repository() -> Path:
-    """Make a bare repository with one commit of the developer's, COMMIT, on main."""
+    """Make a bare repository with one commit of the developer, COMMIT, on main."""
     folder = Path(FOLDER.name)
     who = {"NAME": "Developer", "EMAIL": "developer@datasets.example", "DATE": "2026-11-01T00:00:00Z"}
     names = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
@@ -107,7 +107,7 @@ def application(acting_as: ActingAs, slug: str = "datasets", name: str = "デー
 
 
 def draft(acting_as: ActingAs, of: Application, version: str, title: str = "メタデータ検索の追加") -> Release:
-    """Plan a release with everything but its date."""
+    """Plan a release that is complete except for its date."""
     with acting_as("manager"):
         made = plan.plan(application_id=of.pk, version=version, title=title)
         plan.add_change(made.pk, kind="feature", text="タグでデータセットを絞り込める", ticket="DS-101")
@@ -135,17 +135,17 @@ def next_window_start() -> Any:
 
 
 def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = None) -> Release:
-    """Bring a release to its approval request, with the tests' milestones walked by hand."""
+    """Bring a release to its approval request; the milestones of the tests are completed directly."""
     made = draft(acting_as, of, version)
     with acting_as("manager"):
         reschedule.set_scheduled_start(made.pk, start=start or next_window_start())
         prepare.lock_scope(made.pk)
-        for duty, who in (
+        for role, who in (
             ("implementer", "operator"),
             ("verifier", "second_operator"),
             ("rollback_decision_maker", "manager"),
         ):
-            assign(made.pk, duty=duty, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
+            assign(made.pk, duty=role, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
         with operation("release:refresh_from_git", (Release, made.pk)) as op:
             moment = now()
             for kind, value in (("authors", ["developer@datasets.example"]), ("heads", ["main"])):
@@ -162,8 +162,10 @@ def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = N
     return Release.objects.get(pk=made.pk)
 
 
-def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, steps: str = "succeeded") -> Deployment:
-    """Make a run with its journal and output, walked along `verbs`."""
+def make_deployment(
+    acting_as: ActingAs, release: Release, environment: str, *verbs: str, steps: str = "succeeded"
+) -> Deployment:
+    """Make a deployment with its journal and output, walked along `verbs`."""
     where = Environment.objects.get(slug=environment)
     people = {a.username: a for a in Account.objects.all()}
     with acting_as("operator"), operation("test:run") as op:
@@ -206,17 +208,17 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
 
 
 def monitored(
-    acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None
+    acting_as: ActingAs, deployment: Deployment, count: int = 40, rollback: Rollback | None = None
 ) -> MonitoringPeriod:
-    """Give a run a watch whose error rate climbs over its limit, half an hour of baseline before it, and checks."""
+    """Give a deployment a monitoring period whose error rate exceeds its limit, with half an hour of baseline."""
     with acting_as("operator"), operation("test:watch") as op:
         began = now() - timedelta(minutes=count)
-        procedure = run_.release.procedure
+        procedure = deployment.release.procedure
         assert procedure is not None
         triggers, checks = triggers_of(procedure.document), checks_of(procedure.document)
         means = {"error_rate": 0.01, "response_time": 0.08, "resource_use": 0.4, "service_down": 0.0}
         monitoring = MonitoringPeriod.objects.create(
-            deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, started_at=began,
+            deployment=deployment, rollback=rollback, interval_seconds=60, duration_seconds=86400, started_at=began,
             triggers=triggers, checks=checks, check_seconds=600,
             baseline={
                 "metrics": {name: {"value": mean, "count": 30} for name, mean in means.items()},
@@ -224,15 +226,15 @@ def monitored(
             },
         )  # fmt: skip
         op.about(monitoring)
-        run_.started_at = began - timedelta(minutes=4)
-        run_.save()
+        deployment.started_at = began - timedelta(minutes=4)
+        deployment.save()
         before = MonitoringPeriod.objects.create(
-            deployment=run_, purpose="baseline", interval_seconds=60, duration_seconds=1800, triggers=triggers,
+            deployment=deployment, purpose="baseline", interval_seconds=60, duration_seconds=1800, triggers=triggers,
             started_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), result="measured",
         )  # fmt: skip
         op.about(before)
     checked = {check["key"] for check in checks}
-    sampled = [trigger for trigger in triggers if trigger["metric"] not in checked]
+    measured = [trigger for trigger in triggers if trigger["metric"] not in checked]
     for index in range(30):
         at = before.started_at + timedelta(minutes=index)
         wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
@@ -246,7 +248,7 @@ def monitored(
             "service_down": 0.0,
         }
         stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
-        values = evaluate(sampled, {} if index == 12 else seen, monitoring.baseline, stale)
+        values = evaluate(measured, {} if index == 12 else seen, monitoring.baseline, stale)
         Measurement.objects.create(period=monitoring, due_at=at, at=at, up=True, values=values)
     for place, (result, value) in enumerate([("passed", "0"), ("passed", "0"), ("failed", "3")]):
         at = began + timedelta(minutes=10 * (place + 1))
@@ -264,16 +266,16 @@ def monitored(
     return monitoring
 
 
-def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
-    """Take a run back as the watch would, up to the report."""
-    sample = {"error_rate": {"value": 0.16, "limit": 0.1, "result": "failed"}}
+def rolled_back(acting_as: ActingAs, deployment: Deployment) -> Rollback:
+    """Roll a deployment back as the monitoring would, up to the report."""
+    measurement = {"error_rate": {"value": 0.16, "limit": 0.1, "result": "failed"}}
     three = {"code": "1" * 40, "configuration": "2" * 64, "data": "3" * 64}
     with acting_as("operator"), operation("test:rollback") as op:
         made = Rollback.objects.create(
-            deployment=run_, cause="error_rate", raised_at=now(), started_at=now(), restored_at=now(),
+            deployment=deployment, cause="error_rate", raised_at=now(), started_at=now(), restored_at=now(),
             note="3 of 5 measurements at or over the limit",
             facts={
-                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "measurements": [sample] * 3,
+                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "measurements": [measurement] * 3,
                 "rows": {"datasets": 12, "tags": 40},
                 "rows_total": 52, "rows_limit": 500,
                 "digests": {"before": three, "under": dict.fromkeys(three, "9" * 40), "after": three},
@@ -281,19 +283,19 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
         )  # fmt: skip
         op.about(made)
         walk(made, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
-        walk(run_, "start_rollback", "complete_rollback")
+        walk(deployment, "start_rollback", "complete_rollback")
         draft_documents(made)
         FollowUp.objects.create(
-            application=run_.application,
-            release=run_.release,
+            application=deployment.application,
+            release=deployment.release,
             key="full_review",
             label_ja="事前承認したロールバックの評価",
             label_en="Assessment of a pre-authorised rollback",
             due_at=now() + timedelta(hours=2),
         )
         FollowUp.objects.create(
-            application=run_.application,
-            release=run_.release,
+            application=deployment.application,
+            release=deployment.release,
             key="full_review",
             label_ja="緊急リリースの事後レビュー",
             label_en="Review after an emergency",
@@ -303,7 +305,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
 
 
 def world(acting_as: ActingAs) -> dict[str, Any]:
-    """Make it all; return the rows that tests ask for by name."""
+    """Make all rows; return those that tests ask for by name."""
     of = application(acting_as)
     production = Environment.objects.get(slug="production")
     start = next_window_start()
@@ -335,8 +337,8 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     with acting_as("operator"), operation("test:running", (Release, released.pk)) as op:
         walk(op.get(Release), "complete_final_check", "start")
         op.states[Release, released.pk] = "releasing"
-    staging = run(acting_as, review, "staging", "schedule", "enqueue", "start", steps="running")
-    back = run(
+    staging = make_deployment(acting_as, review, "staging", "schedule", "enqueue", "start", steps="running")
+    back = make_deployment(
         acting_as, released, "production", "schedule", "enqueue", "start", "start_verification", "start_monitoring"
     )
     monitoring = monitored(acting_as, back)
@@ -347,7 +349,9 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
             )
         op.about(released)
     rollback = rolled_back(acting_as, back)
-    waiting = run(acting_as, review, "development", "schedule", "enqueue", "start", "await_decision", steps="running")
+    waiting = make_deployment(
+        acting_as, review, "development", "schedule", "enqueue", "start", "await_decision", steps="running"
+    )
     plain = draft(acting_as, of, "1.4.0", "重複登録の修正")
     return {
         "application": of, "review": review, "released": released, "draft": plain, "round": approval_request, "extra": extra,
@@ -357,7 +361,7 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
 
 
 def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
-    """Add `count` of what lists and pages repeat."""
+    """Add `count` of the rows that lists and pages repeat."""
     production = Environment.objects.get(slug="production")
     of, draft_ = world_["application"], world_["draft"]
     developer = Account.objects.get(username="developer")

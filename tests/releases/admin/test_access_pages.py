@@ -1,4 +1,4 @@
-"""The pages about access: the grid, who holds what, and what each reader is offered; nothing is decided there."""
+"""The access pages: the matrix, the grants, and what each reader is offered; these pages decide nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command"
 
 @pytest.fixture
 def busy(people: dict[str, Any], acting_as: Callable[..., Any]) -> AccessReview:
-    """One of everything that waits about access."""
+    """One pending row of each type about access."""
     moment = now()
     with acting_as("developer"):
         request(role="tester", environment_id=Environment.objects.get(slug="production").pk, hours=2, reason="INC-7")
@@ -56,7 +56,7 @@ def html_of(client: Any, address: str) -> str:
     return str(answer.content.decode())
 
 
-def test_the_grid_names_every_role_level_and_verb(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_the_matrix_names_every_role_level_and_verb(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     html = html_of(browsers("auditor"), "/admin/access/")
     for _key, label in ROLE_CHOICES:
         assert f'<th scope="row" class="r-nowrap">{label}</th>' in html
@@ -67,13 +67,15 @@ def test_the_grid_names_every_role_level_and_verb(busy: AccessReview, browsers: 
     assert not missing, "a right without words is shown as a key"
 
 
-def test_the_page_shows_who_holds_will_hold_waits_and_held(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_the_page_shows_current_future_pending_and_past_grants(
+    busy: AccessReview, browsers: Callable[[str], Any]
+) -> None:
     html = html_of(browsers("auditor"), "/admin/access/")
     for words in ("waits for a second person", "begins later", "valid now", "revoked early", "2 hours", "half-year"):
         assert words in html, words
 
 
-def test_each_reader_is_offered_what_he_may(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_each_reader_is_offered_their_permitted_operations(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     offers = {
         "administrator": {
             "access:revoke",
@@ -100,7 +102,9 @@ def test_each_reader_is_offered_what_he_may(busy: AccessReview, browsers: Callab
             assert f'data-verb="{verb}"' not in html, (name, verb)
 
 
-def test_a_review_is_decided_line_by_line_but_not_ones_own(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_a_review_is_decided_line_by_line_except_ones_own_grants(
+    busy: AccessReview, browsers: Callable[[str], Any]
+) -> None:
     html = html_of(browsers("administrator"), f"/admin/access/review/{busy.pk}/")
     assert html.count('data-verb="access_review:keep"') == busy.items.count() - 1
     assert "another administrator decides it" in html
@@ -109,7 +113,7 @@ def test_a_review_is_decided_line_by_line_but_not_ones_own(busy: AccessReview, b
     assert browsers("outsider").get(f"/admin/access/review/{busy.pk}/").status_code == 403
 
 
-def test_an_item_is_kept_on_its_page_and_leads_back(
+def test_a_review_item_is_decided_on_its_page_and_leads_back(
     busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     item = busy.items.get(grant__account=people["developer"])
@@ -122,7 +126,7 @@ def test_an_item_is_kept_on_its_page_and_leads_back(
 
 
 def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
-    """On the matrix, on its page, and first in My tasks of who may decide."""
+    """The mark is on the matrix, on the review's page and first in My tasks of the people who may decide."""
     with acting(COMMAND), operation("test:age", (AccessReview, busy.pk)) as op:
         op.get(AccessReview).due_at = now() - timedelta(days=1)
     for address in ("/admin/access/", f"/admin/access/review/{busy.pk}/"):
@@ -131,7 +135,9 @@ def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str
     assert "Review access grants" in work and 'class="urgent"' in work
 
 
-def test_my_work_names_what_waits_for_whom(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_my_tasks_lists_pending_access_items_for_each_person(
+    busy: AccessReview, browsers: Callable[[str], Any]
+) -> None:
     second = html_of(browsers("second_administrator"), "/admin/")
     for words in ("Decide on access request", "Confirm delegation", "Confirm or reject change", "Confirm access grant"):
         assert words in second, words
@@ -140,7 +146,7 @@ def test_my_work_names_what_waits_for_whom(busy: AccessReview, browsers: Callabl
     assert "Decide on access request" not in html_of(browsers("committee_a"), "/admin/")
 
 
-def test_an_account_offers_what_fits_it(
+def test_an_account_page_offers_the_operations_that_fit_it(
     busy: AccessReview, people: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     def offered(name: str, reader: str = "administrator") -> set[str]:
@@ -158,7 +164,7 @@ def test_an_account_offers_what_fits_it(
     assert offered("developer") == {"edit", "reactivate"}
 
 
-def test_lists_of_tokens_requests_and_delegates_answer(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+def test_lists_of_tokens_requests_and_delegates_load(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     client = browsers("auditor")
     for name in ("token", "accessrequest", "accessreview", "delegation", "accessgrant", "account"):
         html = html_of(client, f"/admin/environments/{name}/")
@@ -166,7 +172,7 @@ def test_lists_of_tokens_requests_and_delegates_answer(busy: AccessReview, brows
         assert client.get(f"/admin/environments/{name}/", {"digest__startswith": "a"}).status_code in (302, 400), name
 
 
-def test_no_more_queries_for_more_grants(
+def test_more_grants_need_no_more_queries(
     busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client = browsers("second_administrator")

@@ -1,4 +1,4 @@
-"""Case 9: authority is asked when something runs, for who scheduled it, and not only when it was scheduled."""
+"""Case 9: the right of the person who scheduled a deployment is checked at the start too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="sch
 
 
 def taken_away(world: Any, way: str) -> None:
-    """Take the right of who scheduled the run: the grant ends, is over, or the account is closed."""
+    """Take the right of the person who scheduled it: end the grant, let it expire, or deactivate the account."""
     grant = AccessGrant.objects.get(account=world.people["operator"], role="operator")
     if way == "over":
         with acting(SCHEDULER), operation("test:age", (AccessGrant, grant.pk)) as op:
@@ -37,7 +37,9 @@ def taken_away(world: Any, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["withdrawn", "over", "closed"])
-def test_a_run_of_somebody_without_the_right_is_not_queued(world: Any, way: str, acting_as: Callable[..., Any]) -> None:
+def test_a_deployment_is_not_queued_when_its_scheduler_lost_the_right(
+    world: Any, way: str, acting_as: Callable[..., Any]
+) -> None:
     deployment = world.scheduled()
     require_starter(deployment)
     taken_away(world, way)

@@ -1,4 +1,4 @@
-"""Case 22: every address there is, asked by nobody: the sign-in, a refusal, or one of the few that are public."""
+"""Case 22: without an account every address answers with the sign-in, a refusal, or one of few public pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-# What answers anyone, and why.
+# Addresses that answer without an account, and why.
 PUBLIC = {
     "": "leads to the first page",
     "language/": "sets a cookie",
@@ -19,7 +19,7 @@ PUBLIC = {
     "account/mfa/authenticate/": "the second step of the sign-in; leads to the first one without it",
 }
 VALUES = {"int": "1", "slug": "x", "str": "x", "path": "x", "uuid": "00000000-0000-0000-0000-000000000000"}
-# Random letters of a page, in which a short name can stand by chance.
+# Random letters of a page, which can contain a short name by chance.
 CHANCE = re.compile(r'(?<=name="csrfmiddlewaretoken" value=")\w+')
 CLOSED = {301, 302, 401, 403, 404, 405, 429}
 
@@ -28,7 +28,7 @@ def addresses(resolver: Any = None, before: str = "") -> Iterator[str]:
     """Yield every address of the site, with values in place of its parameters."""
     for entry in (resolver or get_resolver()).url_patterns:
         if str(entry.pattern).startswith("^"):
-            # A regular expression: its groups and anchors are replaced by what they would match.
+            # A regular expression: its groups and anchors are replaced by text that matches.
             text = re.sub(r"\(\?P<\w+>[^)]*\)", "x", str(entry.pattern).replace("^", "").replace("$", ""))
             text = re.sub(r"\((?:\?:)?([^|)]*)[^)]*\)", r"\1", text).replace("\\", "")
         else:
@@ -39,7 +39,7 @@ def addresses(resolver: Any = None, before: str = "") -> Iterator[str]:
             yield before + text
 
 
-def test_the_list_is_whole(database: str) -> None:
+def test_the_list_of_addresses_is_complete(database: str) -> None:
     found = set(addresses())
     assert len(found) > 60
     for known in ("admin/access/", "api/v1/evidence", "account/mfa/totp/activate/", "admin/operation/x/x/1/"):
@@ -47,7 +47,7 @@ def test_the_list_is_whole(database: str) -> None:
     assert set(PUBLIC) <= found
 
 
-def test_nobody_is_shown_anything(people: dict[str, Any]) -> None:
+def test_an_anonymous_visitor_sees_no_page(people: dict[str, Any]) -> None:
     client = Client()
     wrong = []
     for address in sorted(set(addresses()) - set(PUBLIC)):
@@ -61,9 +61,9 @@ def test_nobody_is_shown_anything(people: dict[str, Any]) -> None:
     assert not wrong
 
 
-def test_the_public_ones_change_and_tell_nothing(people: dict[str, Any]) -> None:
+def test_public_pages_change_and_reveal_nothing(people: dict[str, Any]) -> None:
     client = Client()
     for address in PUBLIC:
         html = CHANCE.sub("", client.get("/" + address).content.decode())
-        for account in set(people.values()) - {people["administrator"]}:  # which is a word of ours as well
+        for account in set(people.values()) - {people["administrator"]}:  # also a word of the user interface
             assert str(account) not in html and account.username not in html, address

@@ -1,4 +1,4 @@
-"""Nothing that was altered past Ringi is shown as genuine, and the verification finds it by itself."""
+"""No page shows a row that was altered outside Ringi as genuine, and the ledger verification finds it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHANGES: dict[Any, str] = {
 
 @pytest.fixture
 def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> Any:
-    """The auditor before the pages of the world, whose ledger is signed and whose rows are covered."""
+    """The auditor before the pages; the ledger is signed and covers the rows."""
     with acting(COMMAND):
         cover.cover()
     cache.clear()
@@ -40,7 +40,7 @@ def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> Any:
 
 @pytest.fixture
 def check(state_folder: Path) -> Callable[..., Verification]:
-    """Return a function: sign what there is, and verify the ledger as the scheduler has it done."""
+    """Return a function: sign all events, and verify the ledger as the scheduler has it done."""
     signer = LedgerSigner(state_folder / "ledger_signer")
 
     def make(**options: Any) -> Verification:
@@ -54,7 +54,7 @@ def check(state_folder: Path) -> Callable[..., Verification]:
 
 
 def addresses(model: Any, row: Any) -> list[str]:
-    """Return where a row is shown."""
+    """Return the addresses that show a row."""
     if model is StepOutput:
         return [reverse("step-log", args=[row.step_id]), reverse("step-log", args=[row.step_id]) + "?download=1"]
     if model is Outbox:
@@ -64,7 +64,7 @@ def addresses(model: Any, row: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("model", list(CHANGES))
-def test_a_row_that_was_altered_is_shown_as_altered_and_found(
+def test_an_altered_row_is_shown_as_altered_and_found(
     model: Any, auditor: Any, browsers: Callable[[str], Any], check: Callable[..., Verification]
 ) -> None:
     row, reader = model.objects.order_by("-pk").first(), browsers("operator")
@@ -83,10 +83,10 @@ def test_a_row_that_was_altered_is_shown_as_altered_and_found(
     assert name in auditor.get(reverse("admin:audit_verification_change", args=[found.pk])).content.decode()
     assert standing.standing().fault is None, "the ledger itself holds"
     assert check().digest == found.digest
-    assert Outbox.objects.filter(event="ledger:alarm").count() == 1, "it is told once"
+    assert Outbox.objects.filter(event="ledger:alarm").count() == 1, "it is notified once"
 
 
-def test_a_row_that_was_deleted_or_put_in_is_found(auditor: Any, check: Callable[..., Verification]) -> None:
+def test_a_deleted_or_inserted_row_is_found(auditor: Any, check: Callable[..., Verification]) -> None:
     gone, copied = Measurement.objects.order_by("pk")[0], Measurement.objects.order_by("pk")[1]
     with as_owner() as own:
         own.execute(
@@ -112,9 +112,7 @@ def test_no_role_of_the_product_changes_such_a_row(auditor: Any) -> None:
 
 
 @pytest.mark.parametrize("change", ["bytes = bytes || ' '", "reason = 'as agreed'", "bytes = 'no JSON'"])
-def test_an_event_that_was_altered_is_shown_in_red(
-    change: str, auditor: Any, check: Callable[..., Verification]
-) -> None:
+def test_an_altered_event_is_shown_in_red(change: str, auditor: Any, check: Callable[..., Verification]) -> None:
     check()
     event = Event.objects.filter(operation="approval:approve", kind="operation").select_related("ledger_entry")[0]
     page = reverse("event", args=[event.ledger_entry.number])
@@ -128,13 +126,13 @@ def test_an_event_that_was_altered_is_shown_in_red(
         assert "This event was altered after it was recorded" in auditor.get(address).content.decode(), address
 
 
-def test_an_event_whose_link_was_rewritten_too_is_not_in_the_signed_tree(
+def test_an_event_with_a_rewritten_hash_is_not_in_the_signed_tree(
     auditor: Any, check: Callable[..., Verification]
 ) -> None:
     check()
     event = Event.objects.filter(operation="approval:approve", kind="operation").select_related("ledger_entry")[0]
     number = event.ledger_entry.number
-    auditor.get(reverse("event", args=[number]))  # it reads the tree
+    auditor.get(reverse("event", args=[number]))  # the search reads the tree
     set_event(
         number, "bytes = convert_to(replace(convert_from(bytes, 'UTF8'), '\"digest\":\"', '\"digest\":\"0'), 'UTF8')"
     )

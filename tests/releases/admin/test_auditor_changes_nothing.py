@@ -1,4 +1,4 @@
-"""An auditor asks for every address there is and sends every verb; no table differs afterwards but the ledger's own."""
+"""An auditor requests every address and sends every verb; no table differs afterwards except the ledger's own."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.releases.admin.test_access_urls import addresses
 from tests.releases.admin.test_pages import addresses as pages
 from tests.scenarios.test_matrix import value
 
-# What keeps that he is signed in and that he asked: sessions, counters of the lock-out, and the ledger.
+# Rows that record the sign-in and the requests: sessions, counters of the lock-out, and the ledger.
 OWN = re.compile(r"^(django_session|axes_.*|audit_event|audit_ledgerentry|audit_ledgerhead)$")
 
-# His own sign-in, language and second factors, and what is written of himself.
+# The auditor's own sign-in, language and second factors, and the records about the auditor.
 HIS = ("account/", "language/", "admin/logout/", "admin/password_change/")
-# What shows the same to any method.
+# Pages that answer every method alike.
 SHOWN = {"/admin/search/", "/api/v1/docs", "/api/v1/openapi.json"}
 HIS_VERBS = {"account:edit_own"}
 
 
 def contents() -> dict[str, str]:
-    """Return table → digest of all its rows, of every table but OWN."""
+    """Return table → digest of all its rows, for every table outside OWN."""
     found = {}
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
@@ -43,7 +43,7 @@ def contents() -> dict[str, str]:
 
 @pytest.fixture
 def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> tuple[Client, str]:
-    """The auditor's browser, which checks forgery tokens, and a token that is valid."""
+    """The auditor's browser, which checks forgery tokens, and a valid token."""
     client = browsers("auditor")
     client.handler.enforce_csrf_checks = True
     token = client.get(reverse("account_change_password")).cookies["csrftoken"].value
@@ -62,8 +62,8 @@ def test_the_digests_see_a_change(world: dict[str, Any], acting_as: Callable[...
 
 
 @pytest.mark.timeout(600)
-def test_no_address_changes_anything(world: dict[str, Any], auditor: tuple[Client, str]) -> None:
-    """GET and POST of every page of the world and of every address of the site, but of his own account's."""
+def test_an_auditor_request_changes_no_table(world: dict[str, Any], auditor: tuple[Client, str]) -> None:
+    """GET and POST of every page of the world and every address of the site, except the auditor's own account."""
     client, token = auditor
     before, last = contents(), Event.objects.count()
     known = {"/" + address for address in addresses() if not address.startswith(HIS)}
@@ -75,7 +75,7 @@ def test_no_address_changes_anything(world: dict[str, Any], auditor: tuple[Clien
         sent = client.post(
             address, {"csrfmiddlewaretoken": token, "_selected_action": "1", "action": "delete_selected"}
         )
-        # Redirects lead to another page; nothing says that something was done.
+        # Redirects lead to another page; none reports that an operation was done.
         taken = sent.status_code < 300 and address not in SHOWN
         if taken or got.status_code >= 500 or sent.status_code >= 500:
             odd.append((address, got.status_code, sent.status_code))
@@ -86,10 +86,10 @@ def test_no_address_changes_anything(world: dict[str, Any], auditor: tuple[Clien
 
 
 @pytest.mark.timeout(600)
-def test_no_verb_does_anything(
+def test_an_auditor_can_execute_no_verb(
     world: dict[str, Any], auditor: tuple[Client, str], acting_as: Callable[..., Any]
 ) -> None:
-    """Each with a filled form, a fresh proof of identity and a valid token: refused, and the refusal is an event."""
+    """A filled form, a fresh proof of identity and a valid token change nothing: the refusal is an event."""
     client, token = auditor
     before, sent, done = contents(), 0, []
     for verb in VERBS:
@@ -105,7 +105,7 @@ def test_no_verb_does_anything(
                 {**given, "csrfmiddlewaretoken": token, "confirmed": confirmed},
             )
             if answer.status_code == 200 and answer.context["preview"] is not None:
-                # What it would do was shown: confirmed as it stands, it is refused.
+                # The preview was shown: confirmed as it is, the verb is refused.
                 seen = {"csrfmiddlewaretoken": token, "confirmed": answer.context["confirmed"]}
                 answer = client.post(verb.url(row.pk if row is not None else None), {**given, **seen})
             if answer.status_code not in (400, 401, 403, 409):

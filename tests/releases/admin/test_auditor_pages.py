@@ -1,4 +1,4 @@
-"""The auditor's pages: any event found, any past seen, every use told."""
+"""The auditor's pages: they find any event, show any past state, and record every use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.releases.gates.asking import COMMAND, make
 
 @pytest.fixture
 def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> Any:
-    """The auditor before the pages of the world."""
+    """The auditor before the pages."""
     return browsers("auditor")
 
 
@@ -36,12 +36,12 @@ def numbers(**wanted: Any) -> list[int]:
 
 
 def everything(keep: Callable[[Event, dict[str, Any]], bool]) -> list[int]:
-    """The numbers of the events that a test keeps, by looking at each."""
+    """Return the numbers of the events that a test keeps, by reading each event."""
     events = Event.objects.select_related("ledger_entry").order_by("-ledger_entry__number")
     return [event.ledger_entry.number for event in events if keep(event, event.contents)]
 
 
-def test_each_filter_finds_what_a_look_at_each_event_finds(world: dict[str, Any], people: dict[str, Any]) -> None:
+def test_each_filter_finds_the_same_events_as_a_full_scan(world: dict[str, Any], people: dict[str, Any]) -> None:
     manager, middle = people["manager"].pk, Event.objects.order_by("at")[300].at
     cases: dict[str, tuple[dict[str, Any], Callable[[Event, dict[str, Any]], bool]]] = {
         "account": ({"account_id": manager}, lambda e, c: e.actor.split(":")[1] == str(manager)),
@@ -63,7 +63,7 @@ def test_each_filter_finds_what_a_look_at_each_event_finds(world: dict[str, Any]
         assert expected or name == "outcome", name
 
 
-def test_pages_follow_each_other_without_gap_or_doubling(world: dict[str, Any], people: dict[str, Any]) -> None:
+def test_pages_follow_without_gap_or_duplicate(world: dict[str, Any], people: dict[str, Any]) -> None:
     for wanted in (Wanted(), Wanted(account_id=people["manager"].pk), Wanted(words="a"), Wanted(kind="row")):
         whole = [event.pk for event in look(wanted, 5000).events]
         pages, before = [], None
@@ -76,10 +76,10 @@ def test_pages_follow_each_other_without_gap_or_doubling(world: dict[str, Any], 
         assert pages == whole and len(set(pages)) == len(pages)
 
 
-def test_a_search_ends_after_so_many_events_and_goes_on(
+def test_a_search_stops_after_a_fixed_number_of_events_and_continues(
     world: dict[str, Any], auditor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However rare a word, a page looks at SCAN events at most, says where it stopped, and nothing is left out."""
+    """However rare a word is, a page reads SCAN events at most and says where it stopped; the next one continues."""
     whole = numbers(words="needle-in-no-stack")
     assert whole == []
     monkeypatch.setattr(search, "SCAN", 100)
@@ -97,7 +97,7 @@ def test_a_search_ends_after_so_many_events_and_goes_on(
     assert "The search went back to number" in html and "Look further back" in html
 
 
-def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict[str, Any]) -> None:
+def test_a_release_and_an_environment_show_all_related_events(world: dict[str, Any]) -> None:
     release, running = world["review"], world["running"]
     found = {e.object for e in look(Wanted(objects=scope.of_release(release.pk)), 5000).events}
     assert {f"releases.Release:{release.pk}", f"releases.Deployment:{running.pk}"} <= found
@@ -110,7 +110,7 @@ def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict
     assert f"releases.Deployment:{running.pk}" in there and f"releases.Deployment:{world['back'].pk}" not in there
 
 
-def test_counts_are_made_when_asked_only(auditor: Any) -> None:
+def test_counts_are_calculated_on_request_only(auditor: Any) -> None:
     address = reverse("timeline")
     plain = auditor.get(address, {"kind": "operation"}).content.decode()
     assert "Count all that fit" in plain and "Events that fit" not in plain
@@ -118,7 +118,7 @@ def test_counts_are_made_when_asked_only(auditor: Any) -> None:
     assert f"Events that fit: {count(Wanted(kind='operation'))}" in asked
 
 
-def test_odd_questions_are_no_error(auditor: Any) -> None:
+def test_odd_queries_cause_no_error(auditor: Any) -> None:
     odd = {
         "account": "x",
         "since": "0000-00-00",
@@ -139,7 +139,7 @@ def test_odd_questions_are_no_error(auditor: Any) -> None:
 
 
 def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
-    """Difference, reason, signature, the rest of the operation."""
+    """Difference, reason, signature, and the other events of the operation."""
     approved = Event.objects.get(operation="approval:approve", kind="operation")
     html = auditor.get(reverse("event", args=[approved.ledger_entry.number])).content.decode()
     assert "内容を確認した" in html and "Committee A" in html and "releases.ApprovalDecision:" in html
@@ -167,10 +167,10 @@ def test_the_proof_of_an_event_leads_to_the_signed_root(world: dict[str, Any], a
         assert verify_inclusion(leaf, number - 1, claim.size, [bytes.fromhex(n) for n in proof["path"]], claim.root)
 
 
-def test_what_a_reader_may_not_see_is_hidden_in_its_past_too(
+def test_hidden_values_stay_hidden_in_past_states(
     world: dict[str, Any], browsers: Callable[[str], Any], auditor: Any, people: dict[str, Any]
 ) -> None:
-    """The page of a target and of a configuration is closed to a tester; so are its events and what it was."""
+    """The page of a target and of a configuration is closed to a tester; so are their events and past states."""
     label = f"environments.DeploymentTarget:{DeploymentTarget.objects.filter(environment__tier='production').earliest('pk').pk}"
     row = Event.objects.filter(object=label, kind="row").select_related("ledger_entry").earliest("at")
     root = row.contents["after"]["root"]
@@ -187,13 +187,13 @@ def test_what_a_reader_may_not_see_is_hidden_in_its_past_too(
     assert root in auditor.get(reverse("timeline"), {"object": row.object}).content.decode()
 
 
-def test_odd_times_are_no_filter(world: dict[str, Any], auditor: Any) -> None:
+def test_invalid_times_are_no_filter(world: dict[str, Any], auditor: Any) -> None:
     for since in ("1960-01-01", "0001-01-01", "9999-12-31", "1900-01-01T00:00:00+00:00", "x"):
         for name in ("timeline", "access-report", "as-of"):
             assert auditor.get(reverse(name), {"since": since, "until": since, "at": since}).status_code == 200, since
 
 
-def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
+def test_a_row_is_shown_as_of_a_past_time(world: dict[str, Any], auditor: Any) -> None:
     label = f"releases.Release:{world['draft'].pk}"
     first = Event.objects.filter(object=label, kind="row").order_by("at")[0]
     html = auditor.get(reverse("as-of"), {"object": label, "at": first.at.isoformat()}).content.decode()
@@ -206,7 +206,7 @@ def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
     assert label in listed
 
 
-def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict[str, Any]) -> None:
+def test_the_access_report_lists_rights_and_uses(world: dict[str, Any], auditor: Any, people: dict[str, Any]) -> None:
     html = auditor.get(reverse("access-report")).content.decode()
     assert "Committee A" in html and "Operations without permission" not in html
     production = Environment.objects.get(slug="production")
@@ -214,12 +214,12 @@ def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict
     assert not more
     approved = [use for use in done if use.happening.operation == "approval:approve"]
     assert [(use.duty.key, use.allowed) for use in approved] == [("approve", True)]
-    # Only the command that made the accounts acted without being one.
+    # Only the command that made the accounts acted without an account.
     odd = [use for use in done if use.happening.outcome == "done" and use.allowed is not True]
     assert {(use.allowed, use.happening.actor_label) for use in odd} == {(None, "command:tests")}
 
 
-def test_the_access_report_is_taken_along_as_tables(world: dict[str, Any], auditor: Any) -> None:
+def test_the_access_report_is_exported_as_tables(world: dict[str, Any], auditor: Any) -> None:
     production = Environment.objects.get(slug="production")
     for take, line in (("could", "Committee A,"), ("did", "Committee A,Approve,")):
         answer = auditor.get(reverse("access-report"), {"take": take, "environment": production.pk})
@@ -229,10 +229,10 @@ def test_the_access_report_is_taken_along_as_tables(world: dict[str, Any], audit
         assert event.contents["after"]["table"] == take and event.contents["after"]["environment"] == "production"
 
 
-def test_an_operation_without_a_right_is_seen(
+def test_an_operation_without_a_right_is_marked(
     world: dict[str, Any], auditor: Any, people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """Somebody who wrote an approval past every check: the ledger says that he had no right to it."""
+    """A person writes an approval past every check: the ledger says that this person had no right to it."""
     from releases.models import ApprovalDecision
 
     with acting_as("tester"), operation("approval:approve") as op:
@@ -255,7 +255,7 @@ def given(acting_as: Callable[..., Any], account: Any, role: str, slug: str) -> 
 
 
 def words_of(name: str, slug: str = "production") -> list[list[str]]:
-    """Return by which roles a person could do each duty in an environment."""
+    """Return the roles by which a person could fill each team role in an environment."""
     rows = could(AccessAsOf(), now(), Environment.objects.get(slug=slug))
     return next((cells for person, cells in rows if person.name == name), [[] for _duty in duties()])
 
@@ -263,7 +263,7 @@ def words_of(name: str, slug: str = "production") -> list[list[str]]:
 def test_a_role_in_staging_allows_nothing_in_production(
     world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """Neither in the table of who could nor beside an operation."""
+    """Neither in the table of rights nor beside an operation."""
     given(acting_as, people["tester"], "committee", "staging")
     with acting_as("tester"), operation("approval:approve") as op:
         op.about(world["round"])
@@ -275,10 +275,10 @@ def test_a_role_in_staging_allows_nothing_in_production(
     }
 
 
-def test_a_delegate_could_approve_and_nothing_else(
+def test_a_delegate_may_approve_and_nothing_else(
     world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """As the product lets him: not send back, not start."""
+    """The product allows a delegate neither to send back nor to start."""
     for absent in ("committee_a", "operator"):
         with acting_as(absent):
             made = request.request_delegation(
@@ -296,10 +296,10 @@ def test_a_delegate_could_approve_and_nothing_else(
     assert his == {"approval:approve": True, "approval:send_back": False}
 
 
-def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
+def test_a_right_without_environment_needs_a_role_for_all_environments(
     world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """A developer of production alone adds no change; what was done in staging is no use of production."""
+    """A developer of production alone adds no change entry; a use in staging is no use of production."""
     given(acting_as, people["tester"], "developer", "production")
     with acting_as("tester"), operation("release:add_change_entry") as op:
         op.about(world["draft"])
@@ -317,10 +317,10 @@ def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
     assert found["staging"] == {("release:add_change_entry", False), ("window:create_freeze", True)}
 
 
-def test_a_look_at_the_source_takes_a_right_where_the_release_goes(
+def test_refreshing_from_git_needs_a_right_in_an_environment_of_the_release(
     world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """An operator of production alone had it; a tester of nothing but a place where the release does not go had not."""
+    """An operator of production alone had the right; a tester of an environment outside the release had not."""
     release, place = world["draft"], Environment.objects.get(slug="production")
     elsewhere = make(Environment, slug="elsewhere", name_ja="x", name_en="x", tier="staging", order=9)
     given(acting_as, people["outsider"], "operator", "production")

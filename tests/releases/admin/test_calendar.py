@@ -1,4 +1,4 @@
-"""The calendar page and the previews: what is planned, what a window or a freeze would do before it is saved."""
+"""The calendar page and the previews of windows and freezes before they are saved."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 def production() -> Environment:
-    """The row."""
+    """The production environment."""
     return Environment.objects.get(slug="production")
 
 
 def page(client: Client, **query: str) -> str:
-    """Return the calendar."""
+    """Return the calendar page."""
     answer = client.get(reverse("calendar"), query)
     assert answer.status_code == 200
     return answer.content.decode()
@@ -42,7 +42,7 @@ def cell(html: str, day: date) -> str:
 
 
 def month_of(at: datetime) -> tuple[str, date]:
-    """Return the month as the address has it, and the day, in Tokyo."""
+    """Return the month as the address writes it, and the day, in Tokyo."""
     local = at.astimezone(TOKYO)
     return f"{local:%Y-%m}", local.date()
 
@@ -73,18 +73,18 @@ def test_the_grid_shows_windows_freezes_releases_milestones_and_holidays(
     )
 
 
-def test_the_grid_keeps_to_one_environment_when_asked(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_the_calendar_filters_by_environment(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     month, day = month_of(world["review"].scheduled_start_at)
     assert "Regular release" not in cell(page(browsers("manager"), month=month, environment="staging"), day)
     assert "Regular release" in cell(page(browsers("manager"), month=month, environment="production"), day)
 
 
 @pytest.mark.parametrize("text", ["", "x", "2026-13", "2026-00", "0001-01", "9999-12", "99999-1", "2026-1-1", "\x00"])
-def test_a_month_that_is_none_is_the_present_one(text: str, world: dict[str, Any]) -> None:
+def test_an_invalid_month_shows_the_present_one(text: str, world: dict[str, Any]) -> None:
     assert chosen(text, now()) == now().astimezone(TOKYO).date().replace(day=1)
 
 
-def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_an_empty_window_links_to_planning_with_its_date(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("manager")
     start = world["review"].scheduled_start_at + timedelta(days=60)
     month, _day = month_of(start)
@@ -107,7 +107,7 @@ def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], 
     assert "release/plan" not in page(browsers("operator"), month=month)
 
 
-def test_a_link_fills_in_nothing_that_is_signed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_a_link_prefills_no_signed_field(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     address = reverse("operation", args=["approval", "approve", world["round"].pk])
     html = browsers("committee_b").get(address, {"digest": "f" * 64, "comment": "planted"}).content.decode()
     fields = re.findall(r"<(?:input|textarea)[^>]*>", html.split("r-form")[1])
@@ -124,7 +124,7 @@ def rule_form(**fields: Any) -> dict[str, Any]:
 
 
 def confirmation_digest(html: str) -> str:
-    """Return what the preview wants to have confirmed."""
+    """Return the digest that the preview asks to confirm."""
     found = re.search(r'name="confirmed" value="([0-9a-f]{64})"', html)
     assert found
     return found[1]
@@ -150,15 +150,15 @@ def test_a_rule_is_previewed_with_its_24_windows_before_it_is_saved(
     assert "Left out: " in left
     flagged = preview(client.post(address, rule_form(on_holiday="flag")).content.decode())
     assert "on a holiday: " in flagged
-    # Something else than what was shown is shown first.
+    # A form that differs from the preview is previewed again.
     other = client.post(address, rule_form(length_minutes="60", confirmed=confirmation_digest(html)))
     assert other.status_code == 200 and confirmation_digest(other.content.decode()) != confirmation_digest(html)
     done = client.post(address, rule_form(confirmed=confirmation_digest(html)))
     assert done.status_code == 302
-    assert ChangeWindow.objects.get(name="週次").in_effect_at is None, "it waits for consent"
+    assert ChangeWindow.objects.get(name="週次").in_effect_at is None, "it awaits approval"
 
 
-def test_a_rule_that_is_none_is_told_in_the_preview(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_an_invalid_rule_is_reported_in_the_preview(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     address = reverse("operation", args=["window", "set_rule", production().pk])
     client = browsers("manager")
     answer = client.post(address, rule_form(rrule="FREQ=HOURLY", zone="Mars/Olympus", country="zz"))
@@ -171,9 +171,7 @@ def test_a_rule_that_is_none_is_told_in_the_preview(world: dict[str, Any], brows
     assert again.status_code == 400 and not ChangeWindow.objects.filter(name="週次").exists()
 
 
-def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
-    world: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
+def test_a_freeze_preview_shows_the_affected_deployments(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client, review = browsers("manager"), world["review"]
     address = reverse("operation", args=["window", "create_freeze", production().pk])
     local = review.scheduled_start_at.astimezone(TOKYO)
@@ -186,7 +184,7 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     assert str(review) in shown and "01:00" in shown and not ChangeFreeze.objects.filter(name="棚卸し").exists()
     other = client.post(address, given | {"application_id": world["released"].application_id})
     assert str(review) not in preview(other.content.decode()), "a freeze of another application does not hit it"
-    # Meanwhile another freeze begins at that time: what would be signed is no longer what was read.
+    # Meanwhile another freeze begins at that time: the signed preview is no longer the one that was read.
     hours = {"starts_at": review.scheduled_start_at, "ends_at": review.scheduled_end_at}
     make(ChangeFreeze, environment=production(), name="決算", reason="x", created_by=review.author, **hours)
     moved = client.post(address, given | {"confirmed": confirmation_digest(answer.content.decode())})
@@ -204,7 +202,7 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     assert "was lifted already" in client.get(lifting).content.decode(), "not now: said, not offered again"
 
 
-def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_hits(
+def test_a_recurring_freeze_preview_shows_each_time_and_its_effects(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, review = browsers("manager"), world["review"]
@@ -238,7 +236,7 @@ def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_h
     assert lifting.count(" – ") >= 24
 
 
-def test_a_withdrawal_and_a_holiday_tell_what_they_change(
+def test_a_cancellation_and_a_holiday_preview_their_effects(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, review = browsers("manager"), world["review"]
@@ -261,7 +259,7 @@ def test_a_withdrawal_and_a_holiday_tell_what_they_change(
     assert Holiday.objects.get().day == day
 
 
-def test_a_program_is_not_asked_twice(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_a_program_needs_no_confirmation_page(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("manager")
     given = {
         "name": "n",
@@ -287,7 +285,7 @@ def test_a_local_time_is_read_in_the_zone_of_its_environment(
     assert row.ends_at.isoformat() == "2027-03-14T10:00:00+00:00"
 
 
-def test_a_moved_and_a_left_out_window_are_marked_in_list_and_grid(
+def test_moved_and_skipped_windows_are_marked_in_list_and_grid(
     world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     regular = ChangeWindow.objects.get(from_procedure=True, environment=production())
@@ -302,10 +300,8 @@ def test_a_moved_and_a_left_out_window_are_marked_in_list_and_grid(
         assert words in html.split('id="production"')[1]
 
 
-def test_a_week_shows_its_seven_days_with_all_that_stands_in_them(
-    world: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
-    """Also those of the neighbouring month; a day that is none is today."""
+def test_a_week_shows_its_seven_days_with_all_entries(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The week includes days of the neighbouring month; an invalid day is today."""
     day = world["review"].scheduled_start_at.astimezone(TOKYO).date()
     html = page(browsers("manager"), week=day.isoformat())
     grid = html.split('id="month"')[1].split("</table>")[0]

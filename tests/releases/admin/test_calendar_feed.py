@@ -1,4 +1,4 @@
-"""The calendar at a secret address: RFC 5545 to the byte, alive only while its account may look, and telling little."""
+"""The calendar feed at a secret address: RFC 5545 to the byte, valid only while its account has access, few details."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Answer = Any
 
 @pytest.fixture
 def feed(world: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., Answer]:
-    """Ask the developer's address of the application, without a session."""
+    """Request the developer's feed of the application, without a session."""
     with acting_as("developer"):
         _row, secret = create(world["application"].pk)
 
@@ -42,7 +42,7 @@ def feed(world: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., 
 
 
 def events(answer: Answer) -> dict[str, icalendar.Event]:
-    """Return the events by UID, read strictly; each UID once."""
+    """Return the events by UID, parsed strictly; each UID occurs once."""
     calendar = icalendar.Calendar.from_ical(answer.content)
     assert isinstance(calendar, icalendar.Calendar) and not calendar.errors
     rows = calendar.walk("VEVENT")
@@ -53,11 +53,11 @@ def events(answer: Answer) -> dict[str, icalendar.Event]:
 
 
 def of(found: dict[str, icalendar.Event], kind: str) -> dict[str, icalendar.Event]:
-    """Keep the events of a kind."""
+    """Keep the events of one type."""
     return {uid: event for uid, event in found.items() if uid.startswith(kind)}
 
 
-def test_it_is_what_rfc_5545_asks_for(feed: Callable[..., Answer]) -> None:
+def test_the_feed_conforms_to_rfc_5545(feed: Callable[..., Answer]) -> None:
     """CRLF, lines of 75 octets at most that fold between characters, the required properties, times in UTC."""
     alter(Environment.objects.get(slug="production").freezes.get(), name="年末年始の全社的な凍結, 監査を含む; " * 3)
     answer = feed()
@@ -69,7 +69,7 @@ def test_it_is_what_rfc_5545_asks_for(feed: Callable[..., Answer]) -> None:
     lines = body.split(b"\r\n")[:-1]
     assert max(map(len, lines)) <= 75 and any(line.startswith(b" ") for line in lines)
     for line in lines:
-        line.decode()  # no character is cut in two
+        line.decode()  # no line break splits a character
     plain = body.decode().replace("\r\n ", "").split("\r\n")
     assert plain[0] == "BEGIN:VCALENDAR" and plain[-2] == "END:VCALENDAR"
     assert plain.count("VERSION:2.0") == 1 and sum(line.startswith("PRODID:") for line in plain) == 1
@@ -86,7 +86,7 @@ def test_it_is_what_rfc_5545_asks_for(feed: Callable[..., Answer]) -> None:
             assert re.fullmatch(r"[A-Z-]+:\d{8}T\d{6}Z", line), line
 
 
-def test_it_holds_windows_extra_ones_freezes_and_planned_releases(
+def test_the_feed_holds_windows_extra_windows_freezes_and_planned_releases(
     world: dict[str, Any], feed: Callable[..., Answer]
 ) -> None:
     found = events(feed())
@@ -101,7 +101,7 @@ def test_it_holds_windows_extra_ones_freezes_and_planned_releases(
     freeze_row = production.freezes.get()
     assert str(found[f"freeze-{freeze_row.pk}@ringi"]["STATUS"]) == "CONFIRMED"
     extra = ChangeWindow.objects.get(rrule="")
-    assert str(found[f"window-{extra.pk}@ringi"]["STATUS"]) == "TENTATIVE", "it waits for consent"
+    assert str(found[f"window-{extra.pk}@ringi"]["STATUS"]) == "TENTATIVE", "it awaits approval"
     review = world["review"]
     event = found[f"release-{review.pk}@ringi"]
     assert event["DTSTART"].dt == review.scheduled_start_at.replace(microsecond=0)
@@ -109,7 +109,7 @@ def test_it_holds_windows_extra_ones_freezes_and_planned_releases(
     assert not any(f"release-{world[name].pk}@" in uid for uid in found for name in ("released", "draft"))
 
 
-def test_no_audited_secret_and_no_reason_is_in_it(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
+def test_the_feed_holds_no_secret_and_no_reason(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
     said = feed().content.decode().replace("\r\n ", "")
     review = world["review"]
     for hidden in (
@@ -134,7 +134,7 @@ def test_a_change_raises_the_sequence_and_keeps_the_uid(
 def test_a_moved_window_keeps_its_uid_and_its_sequence_rises(
     world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
 ) -> None:
-    """The rule's own row is not touched when a company holiday moves one of its windows."""
+    """A holiday that moves one of the windows leaves the rule's own row as it is."""
     regular = ChangeWindow.objects.get(from_procedure=True, environment__slug="production")
     alter(regular, on_holiday="later")
     uid, before = sorted(of(events(feed()), f"window-{regular.pk}-").items())[2]
@@ -149,7 +149,7 @@ def test_a_moved_window_keeps_its_uid_and_its_sequence_rises(
     assert str(gone["STATUS"]) == "CANCELLED" and gone["SEQUENCE"] > after["SEQUENCE"]
 
 
-def test_what_is_withdrawn_is_told_as_cancelled_for_thirty_days(
+def test_a_cancelled_entry_is_listed_as_cancelled_for_thirty_days(
     world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
 ) -> None:
     extra = ChangeWindow.objects.get(rrule="")
@@ -174,7 +174,7 @@ def test_what_is_withdrawn_is_told_as_cancelled_for_thirty_days(
 
 
 @pytest.mark.parametrize(("on_holiday", "further"), [("flag", 0), ("later", 1)])
-def test_a_holiday_raises_the_sequence_of_the_windows_that_it_touches_only(
+def test_a_holiday_raises_the_sequence_of_its_windows_only(
     world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any], on_holiday: str, further: int
 ) -> None:
     regular = ChangeWindow.objects.get(from_procedure=True, environment__slug="production")
@@ -198,10 +198,8 @@ def test_a_holiday_raises_the_sequence_of_the_windows_that_it_touches_only(
     assert after[uid]["SEQUENCE"] == before[uid]["SEQUENCE"] + 2 * (1 + further)
 
 
-def test_unchanged_it_is_the_same_to_the_byte_and_answered_304(
-    world: dict[str, Any], feed: Callable[..., Answer]
-) -> None:
-    """Also a minute later: the stamps are those of the last change and not of the asking."""
+def test_an_unchanged_feed_is_identical_and_answered_304(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
+    """A minute later too: the stamps are those of the last change and not of the request."""
     moment = now()
     assert document(world["application"], moment) == document(world["application"], moment + timedelta(minutes=1))
     first, second = feed(), feed()
@@ -214,14 +212,16 @@ def test_unchanged_it_is_the_same_to_the_byte_and_answered_304(
     assert "private" in first["Cache-Control"] and first["Referrer-Policy"] == "no-referrer"
 
 
-def test_it_speaks_the_language_of_its_account(world: dict[str, Any], feed: Callable[..., Answer], people: Any) -> None:
+def test_the_feed_uses_the_language_of_its_account(
+    world: dict[str, Any], feed: Callable[..., Answer], people: Any
+) -> None:
     assert "リリース" in feed().content.decode()
     alter(people["developer"], language="en")
     said = feed().content.decode().replace("\r\n ", "")
     assert "SUMMARY:Change window: Regular release (Production)" in said
 
 
-def test_another_applications_releases_and_freezes_are_not_in_it(
+def test_the_feed_excludes_other_applications(
     world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
 ) -> None:
     other = world["released"].application
@@ -251,7 +251,7 @@ def test_a_recurring_freeze_is_an_event_for_each_time(
     assert len(found) == 3
 
 
-def test_an_address_dies_with_its_account_its_role_and_its_revocation(
+def test_an_address_ends_with_its_account_role_or_revocation(
     world: dict[str, Any], feed: Any, acting_as: Callable[..., Any], people: Any
 ) -> None:
     assert feed().status_code == 200
@@ -268,7 +268,7 @@ def test_an_address_dies_with_its_account_its_role_and_its_revocation(
     assert feed().status_code == 404
 
 
-def test_an_unknown_secret_is_answered_as_a_dead_one_with_the_same_work(
+def test_an_unknown_secret_is_answered_like_a_revoked_one_in_equal_time(
     world: dict[str, Any], feed: Any, acting_as: Callable[..., Any], django_assert_num_queries: Any
 ) -> None:
     with acting_as("developer"):

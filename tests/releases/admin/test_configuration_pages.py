@@ -1,4 +1,4 @@
-"""Configurations on their pages: compared without a secret, looked at, and never shown again once typed."""
+"""The configuration pages: they compare without showing a secret, and never show a typed secret again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = ("first-hidden-word", "second-hidden-word")
 
 @pytest.fixture
 def versions(people: dict[str, Any], acting_as: Callable[..., Any]) -> dict[str, ConfigurationVersion]:
-    """Two versions of production and one of staging, beside the ones of the application."""
+    """Two versions of production and one of staging, beside those of the application."""
     application = seed.application(acting_as)
     where = {e.slug: {"application_id": application.pk, "environment_id": e.pk} for e in Environment.objects.all()}
     with acting_as("operator"):
@@ -38,7 +38,7 @@ def versions(people: dict[str, Any], acting_as: Callable[..., Any]) -> dict[str,
             secrets={"TOKEN": WORDS[1], "STAYS": ""},
             reason="two",
         )
-        # What is a secret there is a plain value here, and happens to be the same.
+        # A secret elsewhere is a plain value here, and has the same text.
         staging = create(**where["staging"], values={"TOKEN": WORDS[1], "PORT": "9090"}, secrets={}, reason="plain")
     return {"one": one, "two": two, "staging": staging}
 
@@ -50,7 +50,7 @@ def shown(html: str) -> dict[str, tuple[str, list[str]]]:
     return {key: (mark, [value or dash for value, dash in cells[key]]) for mark, key, _row in rows}
 
 
-def test_two_versions_side_by_side(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_two_versions_are_compared_side_by_side(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     address = reverse("configuration-difference")
     html = browsers("operator").get(address, {"right": versions["two"].pk}).content.decode()
     assert shown(html) == {
@@ -64,8 +64,8 @@ def test_two_versions_side_by_side(versions: dict[str, Any], browsers: Callable[
     assert not any(word in html for word in (*WORDS, "never-changed"))
 
 
-def test_two_environments_side_by_side(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """A plain value beside a secret is hidden too: that they are the same would tell the secret."""
+def test_two_environments_are_compared_side_by_side(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """A plain value beside a secret is hidden too: an equal value would reveal the secret."""
     given = {"left": versions["staging"].pk, "right": versions["two"].pk}
     html = browsers("operator").get(reverse("configuration-difference"), given).content.decode()
     assert shown(html)["TOKEN"] == ("same", ["•••", "•••"])
@@ -73,7 +73,7 @@ def test_two_environments_side_by_side(versions: dict[str, Any], browsers: Calla
     assert not any(word in html for word in WORDS)
 
 
-def test_who_does_not_see_an_environment_sees_nothing_of_its_configurations(
+def test_configurations_are_hidden_without_access_to_their_environment(
     versions: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     for name in ("developer", "tester"):
@@ -86,7 +86,7 @@ def test_who_does_not_see_an_environment_sees_nothing_of_its_configurations(
 
 
 @pytest.mark.parametrize("asked", ["x", "-1", "0", "9" * 30, "１", "1 OR 1=1", ""])
-def test_what_is_no_number_compares_nothing(
+def test_an_invalid_number_compares_nothing(
     versions: dict[str, Any], browsers: Callable[[str], Any], asked: str
 ) -> None:
     answer = browsers("operator").get(reverse("configuration-difference"), {"left": asked, "right": asked})
@@ -100,8 +100,8 @@ def test_the_page_is_japanese_for_japanese_readers(versions: dict[str, Any], bro
     assert "異なる設定：4件" in html and "秘密情報" in html
 
 
-def test_secrets_that_were_typed_do_not_come_back(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Neither with a fault of the form nor with a refusal by the action."""
+def test_typed_secrets_are_never_shown_again(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Neither after a fault of the form nor after a refusal by the operation."""
     where = {"application_id": versions["one"].application_id, "environment_id": versions["one"].environment_id}
     client, address = browsers("operator"), reverse("operation-new", args=["configuration", "create"])
     for secrets in ("TOKEN=typed-word\nno-equals-typed-word", "TOKEN=typed-word\nTOKEN2="):
@@ -111,7 +111,7 @@ def test_secrets_that_were_typed_do_not_come_back(versions: dict[str, Any], brow
         assert "typed-word" not in html and "A=1" in html
 
 
-def test_services_are_looked_at_from_the_page(
+def test_connectivity_is_checked_from_the_page(
     versions: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any], tmp_path: Any
 ) -> None:
     where = {"application_id": versions["one"].application_id, "environment_id": versions["one"].environment_id}
@@ -132,10 +132,10 @@ def test_services_are_looked_at_from_the_page(
     assert refused.status_code == 403 and Application.objects.count() == 1
 
 
-def test_the_form_offers_the_environments_that_one_may_configure(
+def test_the_form_offers_only_permitted_environments(
     versions: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """Each as the matrix says, also for a role of one environment; another place is refused, and makes nothing."""
+    """Each according to the matrix, also for a role in one environment; another environment is refused."""
     where = {place.slug: place.pk for place in Environment.objects.all()}
     with acting(COMMAND):
         request_role(people["outsider"].pk, role="developer", environment_id=where["development"], reason="a part")

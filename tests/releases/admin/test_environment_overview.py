@@ -1,4 +1,4 @@
-"""The board shows what runs where, and where that is not as planned."""
+"""The environment overview shows the deployed versions and their differences from the plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.releases.admin import seed
 
 
 def test_versions_are_compared_as_versions() -> None:
-    """Not as texts; what is none is no drift."""
+    """Versions are not compared as texts; an invalid version is no drift."""
     assert newer("1.10.0", "1.9.0") and newer("1.0.0", "1.0.0-beta.1")
     assert not newer("1.0.0", "1.0.0") and not newer("later", "1.0.0")
 
@@ -30,7 +30,7 @@ def _drift(slug: str) -> list[str]:
 
 
 def test_drift_is_named(acting_as: Callable[..., Any], browsers: Callable[[str], Any]) -> None:
-    """An environment that was passed over, a configuration that nobody rolled out, content that nobody knows."""
+    """A skipped environment, a configuration that was never deployed, and unknown content are each named."""
     of = seed.application(acting_as)
     places = {e.slug: e for e in Environment.objects.all()}
     old, new = seed.draft(acting_as, of, "1.9.0"), seed.draft(acting_as, of, "1.10.0")

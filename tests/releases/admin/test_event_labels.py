@@ -1,4 +1,4 @@
-"""Events name what they are about in words, and say times as people read them."""
+"""Events name their object in words, and show times in the readers' form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_timeline_names_releases_and_people(world: dict[str, Any], browsers:
     assert f'title="releases.Release:{release.pk}">release {release} ({release.number})</span>' in html
 
 
-def test_an_object_is_called_by_its_kind_in_the_readers_words(world: dict[str, Any]) -> None:
+def test_an_object_is_named_by_its_type_in_the_readers_language(world: dict[str, Any]) -> None:
     assert object_name("releases.Release.editors:5") == "release: edited by 5"
     assert object_name("releases.Release:5", {"releases.Release:5": "Datasets 1.3.0"}) == "release Datasets 1.3.0"
     assert (object_name("gone.Model:1"), object_name("")) == ("gone.Model 1", "")
@@ -41,5 +41,5 @@ def test_an_object_is_called_by_its_kind_in_the_readers_words(world: dict[str, A
         ("1.3.0", "1.3.0"),
     ],
 )
-def test_a_time_with_its_offset_is_shown_as_people_read_it(value: str, shown: str) -> None:
+def test_a_time_with_offset_is_shown_in_readable_form(value: str, shown: str) -> None:
     assert shown_value(value) == shown

@@ -1,4 +1,4 @@
-"""The whole ledger, streamed: its length is told, its last event is the export itself, and it verifies offline."""
+"""The whole ledger, streamed: its length is stated, its last event is the export itself, and it verifies offline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audit.models import Event, LedgerHead
 from tests.architecture.files import ROOT
 
 
-def test_the_export_holds_everything_and_itself(
+def test_the_export_holds_every_event_and_itself(
     people: dict[str, Any], browsers: Callable[[str], Any], tmp_path: Path
 ) -> None:
     client = browsers("auditor")
@@ -33,11 +33,11 @@ def test_the_export_holds_everything_and_itself(
     done = subprocess.run(
         [sys.executable, str(ROOT / "audit" / "offline" / "ringi_verify.py"), str(file)], capture_output=True, text=True
     )
-    # No ledger signer runs beside this test, so the bytes fit and nobody signed them.
+    # No ledger signer runs beside this test, so the bytes fit without a signature.
     assert done.returncode == 2 and f"the {before + 1} events, which fit each other" in done.stdout, done.stdout
 
 
-def test_a_reader_who_goes_away_leaves_no_connection(database: str, browsers: Callable[[str], Any]) -> None:
+def test_a_disconnected_reader_leaves_no_connection(database: str, browsers: Callable[[str], Any]) -> None:
     import psycopg
 
     client = browsers("auditor")

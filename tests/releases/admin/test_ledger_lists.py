@@ -1,4 +1,4 @@
-"""Lists and pages of the ledger's own operations: times with their zone, people by name, acts in words."""
+"""Lists and pages of the ledger's operations: times with their zone, people by name, operations in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from releases.admin.components.change_history import OTHER_OPERATIONS, operation
 
 
 def test_no_list_shows_a_time_without_its_zone() -> None:
-    """Django would print it in UTC, beside pages that print it as the office reads it."""
+    """Django would print it in UTC, beside pages that print it in the office's zone."""
     assert get_resolver().url_patterns  # the lists are registered with the addresses
     bare = []
     for model, shown in admin.site._registry.items():
@@ -43,7 +43,7 @@ def test_an_address_for_checkpoints_is_shown_with_names_and_times(
         assert "Administrator" in html and "person:" not in html.split('id="history"')[0]
 
 
-def test_what_no_button_does_has_words_in_both_languages() -> None:
+def test_operations_without_a_button_have_labels_in_both_languages() -> None:
     for action in (*OTHER_OPERATIONS, "audit:refuse_signing", "audit:renew_key", "audit:export_pack", "account:secure"):
         with translation.override("en"):
             english = operation_name(action)

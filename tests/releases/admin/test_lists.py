@@ -1,4 +1,4 @@
-"""Lists: what is typed in full width is found, and what is shown can be taken along as a table."""
+"""Lists: a search in full-width characters finds its rows, and the shown rows can be exported as a table."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _table(answer: Any) -> list[list[str]]:
 
 
 def test_a_cell_is_plain_text() -> None:
-    """No formula, no mark-up, nothing for nothing."""
+    """No formula, no mark-up, and an empty cell for no value."""
     assert [cell(v) for v in ("=1+1", mark_safe("<b>x</b>"), None, 3)] == ["'=1+1", "x", "", "3"]
 
 
-def test_search_finds_a_version_a_person_and_a_commit(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Also in full width; and nothing when there is nothing."""
+def test_the_search_finds_versions_people_and_commits(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Full-width input finds them too; a search without a match returns no row."""
     client, row = browsers("auditor"), world["review"]
     for typed in ("1.3.0", "１．３．０", row.commit[:10], "Ｍａｎａｇｅｒ", "メタデータ"):
         assert f"/{row.pk}/change/" in client.get(reverse(RELEASES), {"q": typed}).content.decode(), typed
@@ -37,13 +37,13 @@ def test_search_finds_a_version_a_person_and_a_commit(world: dict[str, Any], bro
 
 
 def test_a_list_names_the_zone_of_its_times(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Also where the rows belong to no environment; each holds its instant."""
+    """Also where the rows belong to no environment; each exported time holds its instant."""
     for name in ("audit_outbox", "releases_deployment", "environments_accessgrant"):
         html = browsers("auditor").get(reverse(f"admin:{name}_changelist")).content.decode()
         assert re.search(r'<time datetime="[^"]+">[^<]+ JST</time>', html), name
 
 
-def test_the_table_holds_what_the_filters_leave(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_the_exported_table_holds_the_filtered_rows(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """With the list's columns in words, without paging, in the reader's language."""
     client = browsers("auditor")
     rows = _table(client.get(reverse(RELEASES), {"csv": "1"}))
@@ -54,8 +54,10 @@ def test_the_table_holds_what_the_filters_leave(world: dict[str, Any], browsers:
     assert _table(client.get(reverse(RELEASES), {"csv": "1", "state__exact": "draft"}))[1][3] == "下書き"
 
 
-def test_the_table_shows_nobody_what_the_list_hides(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Neither columns that are not listed nor rows of environments that the reader does not see."""
+def test_the_exported_table_hides_the_columns_and_rows_that_the_list_hides(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Neither unlisted columns nor rows of environments that the reader does not see."""
     client = browsers("auditor")
     accounts = reverse("admin:environments_account_changelist")
     assert client.get(accounts, {"csv": "1", "password__startswith": "a"}).status_code in (302, 400)

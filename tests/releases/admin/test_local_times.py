@@ -1,4 +1,4 @@
-"""A time in a form is local where it is about: its field says of which zone, shows it so and reads it so."""
+"""A time in a form is local to its environment: the field names the zone, shows the time in it and reads it so."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.releases.gates.asking import alter
 
 @pytest.fixture
 def elsewhere(world: dict[str, Any]) -> dict[str, Any]:
-    """The same world with a production that lies in Berlin."""
+    """The same world with a production environment in Berlin."""
     alter(Environment.objects.get(slug="production"), zone="Europe/Berlin")
     return world
 
 
-def test_the_end_of_a_waiver_is_offered_as_the_end_of_the_window_there(
+def test_a_waiver_is_offered_to_end_with_the_environments_window(
     elsewhere: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     release = elsewhere["review"]
@@ -35,9 +35,7 @@ def test_the_end_of_a_waiver_is_offered_as_the_end_of_the_window_there(
     assert "Local time in Europe/Berlin" in html
 
 
-def test_a_date_that_is_moved_to_is_read_as_local_time_there(
-    elsewhere: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
+def test_a_new_date_is_read_in_the_environments_zone(elsewhere: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     release, manager = elsewhere["draft"], browsers("manager")
     address, opens = reverse("operation", args=["release", "set_scheduled_start", release.pk]), seed.next_window_start()
     assert "Local time in Europe/Berlin" in manager.get(address).content.decode()
@@ -47,10 +45,10 @@ def test_a_date_that_is_moved_to_is_read_as_local_time_there(
     assert Release.objects.get(pk=release.pk).scheduled_start_at == opens
 
 
-def test_a_window_that_is_clicked_in_the_calendar_is_offered_as_it_opens(
+def test_a_clicked_window_is_prefilled_with_its_start(
     elsewhere: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """The calendar shows it in the zone of its rule, and the form in that of the production."""
+    """The calendar shows it in the zone of its rule, and the form in that of production."""
     manager, opens = browsers("manager"), seed.next_window_start() + timedelta(days=60)
     month = opens.astimezone(ZoneInfo("Asia/Tokyo")).strftime("%Y-%m")
     html = manager.get(reverse("calendar") + f"?month={month}").content.decode()

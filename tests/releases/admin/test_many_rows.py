@@ -1,4 +1,4 @@
-"""Pages and lists cost the same number of queries at ten rows and at ten thousand, for every person, in both languages."""
+"""Pages and lists cost the same queries at ten rows and at ten thousand, for every person, in both languages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.releases.admin.test_pages import READERS
 
 FEW, MANY = 10, 10_000
 LISTS = ("release", "deployment", "evidence", "followup")
-# What a page may ask at most, whoever looks.
+# The most queries that a page may make, for any reader.
 BUDGETS = {"admin:index": 51, "calendar": 30, "statistics": 27, "release": 90, "list": 15}
 
 
 def pages(world: dict[str, Any]) -> dict[str, tuple[str, int]]:
-    """Return address → (language, budget) of what shows releases and what belongs to them."""
+    """Return address → (language, budget) of the pages that show releases and their rows."""
     lists = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
     one = {reverse("release", args=[world["review"].pk]): BUDGETS["release"]}
     whole = {reverse(name): BUDGETS[name] for name in ("admin:index", "calendar", "statistics")}
@@ -34,10 +34,10 @@ def _queries(client: Any, address: str, language: str) -> int:
     return len(caught)
 
 
-def test_the_queries_of_a_page_stay_within_their_budget_at_ten_thousand_rows(
+def test_a_page_keeps_its_query_budget_at_ten_thousand_rows(
     world: dict[str, Any], browsers: Callable[[str], Any], database: str
 ) -> None:
-    """One of fifty releases and follow-up actions is open; nobody's page asks more than it did at ten."""
+    """One of fifty releases and follow-up actions is open; no page makes more queries than at ten."""
     shown, clients = pages(world), {who: browsers(who) for who in READERS}
     fill(database, world, FEW, state=SOME_OPEN, proof=True)
     few = {(who, page): _queries(clients[who], page, shown[page][0]) for who in READERS for page in shown}

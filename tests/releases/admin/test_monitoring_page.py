@@ -1,4 +1,4 @@
-"""The page of a watch: curves, triggers, checks, the series as a file; only for those who see the environment."""
+"""The monitoring page: curves, triggers, checks, the series as a file; only for those who see the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.urls import reverse
 from releases.models import MonitoringPeriod
 
 
-def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_the_page_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     monitoring = MonitoringPeriod.objects.get(deployment=world["back"], purpose="deployment")
     text = browsers("operator").get(reverse("monitoring", args=[monitoring.pk])).content.decode()
     assert text.count("<figure") == 4
@@ -44,10 +44,8 @@ def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browse
     assert len(rows) == 40 and rows[39]["error_rate_result"] == "failed" and rows[12]["error_rate"] == ""
 
 
-def test_what_is_checked_beside_the_metrics_is_never_shown_by_its_key(
-    world: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
-    """The look before a run makes no checks, and its samples know nothing of them; in words on every page or not at all."""
+def test_checks_are_never_shown_by_their_key(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The baseline before a deployment has no checks; pages show a check's words or leave it out."""
     client = browsers("operator")
     client.cookies["django_language"] = "ja"
     pages = [reverse("deployment", args=[world["back"].pk]), reverse("rollback", args=[world["rollback"].pk])]

@@ -1,4 +1,4 @@
-"""No page that the product offers, or that a package brings with it, ends in an error."""
+"""No page of the product or of an installed package ends in an error."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def _links(html: str) -> set[str]:
     return {unescape(link) for link in re.findall(r'href="(\?[^"]+)"', html)}
 
 
-def test_each_link_by_which_a_list_filters_itself_answers(
-    world: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
+def test_each_filter_link_of_a_list_loads(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     assert AccessGrant.objects.filter(environment=None).exists() and NotificationRule.objects.exists()
     client, broken, tried = browsers("administrator"), [], 0
     for model in list(admin.site._registry):
@@ -37,7 +35,7 @@ def test_each_link_by_which_a_list_filters_itself_answers(
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_pages_that_django_brings_lead_on_or_are_none(
+def test_djangos_own_pages_lead_on_or_do_not_exist(
     method: str, world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client = browsers("administrator")
@@ -52,7 +50,7 @@ def test_pages_that_django_brings_lead_on_or_are_none(
         assert ask(address, given).status_code < 500, address
 
 
-def test_sheets_of_a_release_at_every_stage_are_printed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_printed_sheets_load_at_every_stage_of_a_release(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("administrator")
     bare = alter(
         world["draft"], scheduled_start_at=None, scheduled_end_at=None, step_plan={}, tree="", commit="", number=None

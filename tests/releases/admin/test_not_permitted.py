@@ -1,4 +1,4 @@
-"""Not you: no button. What a person can never do for the separation of duties is neither offered, nor in My tasks, nor done."""
+"""Separation of duties: a person's forbidden operation is not offered, not in My tasks, and not carried out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.releases.gates.asking import COMMAND, alter, communicated, make, show
 
 
 class Asked:
-    """What one row's page, its verb's own page and My tasks say to a person."""
+    """One row's page, its verb's own page and My tasks, as one person reads them."""
 
     def __init__(self, browsers: Callable[[str], Any], row: Any, key: str) -> None:
         self.browsers, self.row, self.key = browsers, row, key
@@ -38,7 +38,7 @@ class Asked:
         self.form = verb.url(row.pk)
 
     def offers(self, name: str) -> bool:
-        """Tell whether the button leads to the form, and hold that the form agrees."""
+        """Tell whether the button leads to the form, and assert that the form agrees."""
         client = self.browsers(name)
         html = client.get(page_of(self.row)).content.decode()
         offered = f'href="{self.form}"' in html
@@ -46,7 +46,7 @@ class Asked:
         return offered
 
     def why(self, name: str) -> str:
-        """Return what the form says to whom it refuses, reading and posting."""
+        """Return the form's reason for the people that it refuses, reading and posting."""
         client = self.browsers(name)
         read, sent = client.get(self.form), client.post(self.form, {"reason": "x", "note": "x", "result": "passed"})
         assert (read.status_code, sent.status_code) == (403, 403)
@@ -55,7 +55,7 @@ class Asked:
         assert found and alert and found[1] == alert[1]
         return alert[1]
 
-    def waits(self, name: str, what: str) -> bool:
+    def lists_task(self, name: str, what: str) -> bool:
         """Tell whether My tasks has such an entry that leads to the row's page."""
         rows = self.browsers(name).get(reverse("admin:index")).context["waits"]
         return any(
@@ -65,12 +65,12 @@ class Asked:
 
 @pytest.fixture
 def asked(browsers: Callable[[str], Any]) -> Callable[..., Asked]:
-    """Return a function: what is said about a verb on a row."""
+    """Return a function: what the pages say about a verb on a row."""
     return lambda row, key: Asked(browsers, row, key)
 
 
 def walked(row: Any, *verbs: str) -> Any:
-    """Take a row along edges through the operation."""
+    """Walk a row along edges through the operation."""
     for verb in verbs:
         with acting(COMMAND), operation("test:walk", (type(row), row.pk)) as op:
             walk(op.get(type(row)), verb)
@@ -78,8 +78,10 @@ def walked(row: Any, *verbs: str) -> Any:
     return type(row)._default_manager.get(pk=row.pk)
 
 
-def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
-    """Giving up, and trying the failed step again, or saying that it was done."""
+def test_the_starter_of_a_deployment_decides_nothing_about_it(
+    world: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """Marking as failed, and retrying the failed step or marking it as succeeded."""
     deployment = world["waiting"]
     step = walked(deployment.steps.get(ordinal=3), "fail")
     for row, key in ((deployment, "deployment:fail"), (step, "step:retry")):
@@ -87,12 +89,12 @@ def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked
         assert not one.offers("operator") and one.offers("second_operator")
         assert one.why("operator") == "You have scheduled this deployment; another person must decide."
         assert one.why("auditor") == "You do not have permission to do this."
-    assert not asked(deployment, "deployment:fail").waits("operator", "Decide how to continue")
-    assert asked(deployment, "deployment:fail").waits("second_operator", "Decide how to continue")
+    assert not asked(deployment, "deployment:fail").lists_task("operator", "Decide how to continue")
+    assert asked(deployment, "deployment:fail").lists_task("second_operator", "Decide how to continue")
     assert Deployment.objects.get(pk=deployment.pk).state == "awaiting_decision"
 
 
-def test_who_started_a_run_neither_verifies_it_nor_judges_its_monitoring(
+def test_the_starter_of_a_deployment_neither_verifies_nor_judges_it(
     world: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
     deployment, monitoring = (
@@ -105,10 +107,10 @@ def test_who_started_a_run_neither_verifies_it_nor_judges_its_monitoring(
     assert "another person must verify it" in verify.why("operator")
     assert "another person must judge its monitoring result" in evaluate.why("operator")
     for one, what in ((verify, "Verify deployment"), (evaluate, "Record monitoring result")):
-        assert one.waits("second_operator", what) and not one.waits("operator", what)
+        assert one.lists_task("second_operator", what) and not one.lists_task("operator", what)
 
 
-def test_whoever_approved_schedules_nothing(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+def test_an_approver_schedules_nothing(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
     """A member of the committee who is an operator as well."""
     with acting(COMMAND):
         request_role(Account.objects.get(username="committee_a").pk, role="operator", reason="both")
@@ -117,14 +119,16 @@ def test_whoever_approved_schedules_nothing(world: dict[str, Any], asked: Callab
                environment=Environment.objects.get(slug="production"))  # fmt: skip
     one = asked(deployment, "deployment:schedule")
     assert one.offers("operator") and not one.offers("committee_a")
-    assert one.waits("operator", "Schedule deployment") and not one.waits("committee_a", "Schedule deployment")
+    assert one.lists_task("operator", "Schedule deployment") and not one.lists_task(
+        "committee_a", "Schedule deployment"
+    )
     assert one.why("committee_a") == "You have approved this release; another person must schedule its deployment."
 
 
-def test_the_writer_checks_and_approves_no_text_of_his(
+def test_a_writer_neither_checks_nor_approves_their_own_text(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked], acting_as: Callable[..., Any]
 ) -> None:
-    """Nor does the checker approve it; another account of the writer's is he himself."""
+    """The checker does not approve it either; the writer's second account is the same person."""
     document = Document.objects.filter(release=world["review"]).first()
     assert document is not None
     for name in ("manager", "developer"):
@@ -132,26 +136,26 @@ def test_the_writer_checks_and_approves_no_text_of_his(
             review.write(document.pk, body=f"by {name}")
     check, approve = asked(document, "document:check_content"), asked(document, "document:approve")
     assert not check.offers("manager") and not check.offers("developer") and check.offers("project_manager")
-    assert check.waits("tester", "Check document content")
+    assert check.lists_task("tester", "Check document content")
     with acting_as("project_manager"):
         review.check_content(document.pk, digest=shown(document))
     with acting(COMMAND):
         for name in ("second_operator", "committee_b"):
             request_role(people[name].pk, role="release_manager", reason="more")
-    assert approve.offers("committee_b") and approve.waits("committee_b", "Approve document")
+    assert approve.offers("committee_b") and approve.lists_task("committee_b", "Approve document")
     for name in ("manager", "project_manager"):
-        assert not approve.offers(name) and not approve.waits(name, f"Approve document: {document}")
+        assert not approve.offers(name) and not approve.lists_task(name, f"Approve document: {document}")
         assert "A different person" in approve.why(name)
     alter(people["developer"], employee_id="E-7")
     alter(people["second_operator"], employee_id="Ｅ-7")
     assert not approve.offers("second_operator")
-    assert not approve.waits("second_operator", f"Approve document: {document}")
+    assert not approve.lists_task("second_operator", f"Approve document: {document}")
 
 
-def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
+def test_a_waiver_is_confirmed_by_neither_its_requester_nor_an_approver(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    """The proposer decides nothing; who has given his word may still say no."""
+    """The requester decides nothing; an approver may still reject."""
     with acting(COMMAND):
         for name in ("committee_a", "second_operator"):
             request_role(people[name].pk, role="project_manager", reason="both")
@@ -163,14 +167,14 @@ def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
     assert [no.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, True]
     assert "has made an approval decision" in yes.why("committee_a")
     what = "Decide on waiver request"
-    assert yes.waits("project_manager", what)
-    assert not yes.waits("second_operator", what) and not yes.waits("committee_a", what)
+    assert yes.lists_task("project_manager", what)
+    assert not yes.lists_task("second_operator", what) and not yes.lists_task("committee_a", what)
 
 
-def test_the_teams_decider_alone_authorises_a_rollback(
+def test_only_the_decision_maker_of_the_team_authorises_a_rollback(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    """An operator has the right and is not the one whom the team names."""
+    """An operator has the right but is not the decision maker of the team."""
     walked(world["rollback"], "close")
     row = make(Rollback, deployment=world["back"], cause="error_rate", raised_at=now(), impact="x", method="x",
                timing="x", raised_by=people["operator"])  # fmt: skip
@@ -178,40 +182,40 @@ def test_the_teams_decider_alone_authorises_a_rollback(
     one = asked(walked(row, "assess"), "rollback:authorise")
     assert one.offers("manager") and not one.offers("operator")
     assert one.why("operator") == "The release team names another rollback decision maker: Manager"
-    assert one.waits("manager", "Authorise rollback") and not one.waits("operator", "Authorise rollback")
+    assert one.lists_task("manager", "Authorise rollback") and not one.lists_task("operator", "Authorise rollback")
 
 
-def test_the_author_completes_no_follow_up_of_his_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
-    """And a condition of the committee is settled by one of its members, who has no part in the release."""
+def test_an_author_completes_no_follow_up_of_their_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """A committee member who has no part in the release completes a condition of the committee."""
     debt = FollowUp.objects.filter(release=world["released"]).earliest("pk")
     one = asked(debt, "follow_up:complete")
     assert one.offers("project_manager") and not one.offers("manager")
     said = "You are the author of this release; another person must complete the follow-up action."
     assert one.why("manager") == said
     what = "Complete follow-up action"
-    assert one.waits("project_manager", what) and not one.waits("manager", what)
+    assert one.lists_task("project_manager", what) and not one.lists_task("manager", what)
     alter(debt, blocks="start")
     assert one.offers("committee_b") and not one.offers("project_manager")
 
 
-def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
+def test_the_cause_of_an_external_notification_does_not_approve_it(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    """Two may release such a message: each is kept from his own."""
+    """Two people may approve such a notification for external recipients: each is refused for their own."""
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
     for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
         row = make(Notification, event="release:announce", outbox=9000 + number, operation_id=str(uuid.uuid4()), object="x:1", texts=texts,
                    path="/admin/", made_at=now(), external=True, **{field: people["manager"].person_key})  # fmt: skip
         one, what = asked(row, "notification:approve_external"), "Approve for external recipients"
         assert one.offers("project_manager") and not one.offers("manager")
-        assert one.waits("project_manager", what) and not one.waits("manager", what)
+        assert one.lists_task("project_manager", what) and not one.lists_task("manager", what)
         assert words in one.why("manager")
 
 
-def test_a_role_of_one_environment_is_asked_where_the_action_asks_it(
+def test_a_role_in_one_environment_is_checked_where_the_operation_checks_it(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    """To assess takes a role for all environments: a release manager of production alone is not offered what he may not do."""
+    """Assessing takes a role for all environments: a release manager of production alone is not offered it."""
     with acting(COMMAND):
         where = Environment.objects.get(slug="production").pk
         request_role(people["outsider"].pk, role="release_manager", environment_id=where, reason="a part")
@@ -221,10 +225,10 @@ def test_a_role_of_one_environment_is_asked_where_the_action_asks_it(
         assert not asked(world["rollback"], key).offers("outsider")
 
 
-def test_who_gives_roles_in_one_environment_does_so_there_on_the_pages_too(
+def test_the_pages_grant_roles_only_in_the_administrators_environment(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """As the actions let him: his form offers that environment alone, and he reviews its grants and no others."""
+    """The form offers that environment alone, and the person reviews its grants and no others."""
     places = {place.slug: place for place in Environment.objects.all()}
     give_factor(people["outsider"])
     with acting(COMMAND):
@@ -248,20 +252,20 @@ def test_who_gives_roles_in_one_environment_does_so_there_on_the_pages_too(
     assert browsers("tester").get(address).status_code == 403
 
 
-def test_the_owner_of_a_calendar_address_ends_it_without_any_role(
+def test_the_owner_of_a_calendar_feed_revokes_it_without_a_role(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """And nobody else does who takes part in releases only."""
+    """Nobody else without a management role may end it."""
     feed = make(CalendarFeed, application=world["review"].application, account=people["outsider"], digest="x" * 64)
     address = reverse("operation", args=["calendar_feed", "revoke", feed.pk])
     found = {name: browsers(name).get(address).status_code for name in ("outsider", "administrator", "manager")}
     assert found == {"outsider": 200, "administrator": 200, "manager": 403}
 
 
-def test_whose_word_a_delegate_gave_has_spoken(
+def test_a_represented_person_has_already_decided(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
-    """His page offers no button, and he proposes no waiver of the release."""
+    """The page offers no button, and the represented person requests no waiver of the release."""
     with acting(COMMAND):
         request_role(people["committee_b"].pk, role="release_manager", reason="both")
     approve, waive = asked(world["round"], "approval:approve"), asked(world["review"], "waiver:request")
@@ -276,10 +280,10 @@ def test_whose_word_a_delegate_gave_has_spoken(
     assert not approve.offers("manager") and not approve.offers("committee_a")
 
 
-def test_no_button_leads_to_what_is_always_refused(
+def test_a_button_never_leads_to_a_certain_refusal(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """A condition for what is no release; the end of a window that comes with the procedure."""
+    """A condition of something that is no release; the end of a window that comes with the procedure."""
     for name, has in (("round", True), ("extra", False)):
         row = world[name]
         shown = {one.key for one in buttons(read_rights(people["committee_b"]), row)}

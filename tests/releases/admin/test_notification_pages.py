@@ -1,4 +1,4 @@
-"""The pages of messages: inbox with its count, texts with real values, previews, and what goes outside."""
+"""The notification pages: inbox with its count, texts with real values, previews, and external notifications."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from releases.models import (
 from releases.notifications.templates.events import EVENTS
 from releases.queries.notification_values import PAGES
 from tests.releases.gates.asking import make
-from tests.releases.operations.notifying import announced, forget, join, only, outsider, tell
+from tests.releases.operations.notifying import announced, forget, join, make_notifications, only, outsider
 
 TEMPLATES = Path(releases.__file__).parent
 LISTS = (
@@ -36,8 +36,8 @@ LISTS = (
 
 
 @pytest.fixture
-def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
-    """A release is called off, which the developer reads in his inbox and people outside by mail, once released."""
+def cancelled(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notification:
+    """A release is cancelled: the developer reads it in the inbox, and external recipients by mail once approved."""
     from releases.operations.release.prepare import cancel
 
     only(("release:cancel", "development_team", "admin"), ("release:cancel", "users", "mail"))
@@ -46,16 +46,16 @@ def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[...,
     forget()
     with acting_as("manager"):
         cancel(world["draft"].pk, reason="計画変更")
-    return next(one for one in tell() if one.event == "release:cancel")
+    return next(one for one in make_notifications() if one.event == "release:cancel")
 
 
 def text_of(answer: Any) -> str:
-    """Return what a page says."""
+    """Return the text of a page."""
     return entities.unescape(answer.content.decode())
 
 
 def addresses(notification: Notification) -> list[str]:
-    """Return every page about messages."""
+    """Return every page about notifications."""
     found = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
     for row in (notification, NotificationDelivery.objects.first(), RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.first(),
                 NotificationChannel.objects.first()):  # fmt: skip
@@ -68,69 +68,73 @@ def addresses(notification: Notification) -> list[str]:
     ]
 
 
-def test_every_page_answers_everybody_who_may_look_in_both_languages(
-    told: Notification, browsers: Callable[[str], Any]
+def test_every_page_loads_for_every_permitted_reader_in_both_languages(
+    cancelled: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    make(SuppressedAddress, address="gone@users.example", reason="550", since=told.made_at)
+    make(SuppressedAddress, address="gone@users.example", reason="550", since=cancelled.made_at)
     for name, language in (("manager", "ja"), ("auditor", "en"), ("developer", "ja")):
         client = browsers(name)
         client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
-        for address in addresses(told):
+        for address in addresses(cancelled):
             answer = client.get(address, headers={"accept-language": language})
             assert answer.status_code == 200, f"{name} {address}: {answer.status_code}"
-    for address in addresses(told):
+    for address in addresses(cancelled):
         assert browsers("outsider").get(address).status_code in (302, 403, 404), address
 
 
-def test_the_inbox_counts_opens_and_marks_as_read(told: Notification, browsers: Callable[[str], Any]) -> None:
+def test_the_inbox_counts_opens_and_marks_items_as_read(
+    cancelled: Notification, browsers: Callable[[str], Any]
+) -> None:
     client = browsers("developer")
     page = text_of(client.get(reverse("inbox")))
-    assert "1 unread notification" in page and told.texts["ja"]["subject"] in page
+    assert "1 unread notification" in page and cancelled.texts["ja"]["subject"] in page
     assert re.search(r'href="/admin/inbox/"[^<]*<.*?>\s*1\s*<', text_of(client.get("/admin/")), re.S), (
         "the sidebar counts"
     )
     message = InboxItem.objects.get(account__username="developer")
     answer = client.post(reverse("operation", args=["inbox", "mark_read", message.pk]))
-    assert answer.status_code == 302 and answer["location"] == told.path
+    assert answer.status_code == 302 and answer["location"] == cancelled.path
     assert "Everything is read" in text_of(client.get(reverse("inbox")))
-    assert told.texts["ja"]["subject"] not in text_of(client.get(reverse("inbox") + "?unread=1"))
+    assert cancelled.texts["ja"]["subject"] not in text_of(client.get(reverse("inbox") + "?unread=1"))
     assert browsers("operator").post(reverse("operation", args=["inbox", "mark_read", message.pk])).status_code == 403
 
 
-def test_marking_all_as_read_leads_back_to_the_inbox(told: Notification, browsers: Callable[[str], Any]) -> None:
+def test_marking_all_as_read_leads_back_to_the_inbox(cancelled: Notification, browsers: Callable[[str], Any]) -> None:
     answer = browsers("developer").post(reverse("operation-new", args=["inbox", "mark_all_read"]))
     assert answer["location"] == reverse("inbox")
 
 
-def test_nobody_sees_another_persons_inbox(told: Notification, browsers: Callable[[str], Any]) -> None:
-    assert told.texts["ja"]["subject"] not in text_of(browsers("operator").get(reverse("inbox")))
+def test_an_inbox_is_visible_to_its_owner_only(cancelled: Notification, browsers: Callable[[str], Any]) -> None:
+    assert cancelled.texts["ja"]["subject"] not in text_of(browsers("operator").get(reverse("inbox")))
 
 
-def test_a_message_outside_is_read_signed_and_released_on_one_page(
-    told: Notification, browsers: Callable[[str], Any]
+def test_an_external_notification_is_read_signed_and_approved_on_one_page(
+    cancelled: Notification, browsers: Callable[[str], Any]
 ) -> None:
     assert "Approve for external recipients" in text_of(browsers("project_manager").get("/admin/"))
     client = browsers("project_manager")
-    page = text_of(client.get(told_page(told)))
+    page = text_of(client.get(page_of(cancelled)))
     assert "External stakeholders are not notified yet" in page and "kita@users.example" in page
     button = 'data-verb="notification:approve_external"'
     assert button in page, "who may release it"
     for name in ("manager", "operator"):
-        assert button not in text_of(browsers(name).get(told_page(told))), f"{name}: caused it, or has no right"
-    address = reverse("operation", args=["notification", "approve_external", told.pk])
+        assert button not in text_of(browsers(name).get(page_of(cancelled))), f"{name}: caused it, or has no right"
+    address = reverse("operation", args=["notification", "approve_external", cancelled.pk])
     shown = text_of(client.get(address))
-    assert told.texts["ja"]["subject"] in shown and "kita@users.example" in shown
+    assert cancelled.texts["ja"]["subject"] in shown and "kita@users.example" in shown
     digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)[1]  # type: ignore[index]
     assert client.post(address, {"digest": digest}).status_code == 302
-    assert not Notification.objects.get(pk=told.pk).waits
+    assert not Notification.objects.get(pk=cancelled.pk).waits
 
 
-def told_page(notification: Notification) -> str:
+def page_of(notification: Notification) -> str:
     """Return the page of a notification."""
     return reverse("admin:releases_notification_change", args=[notification.pk])
 
 
-def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notification, browsers: Callable[[str], Any]) -> None:
+def test_a_text_is_previewed_with_real_values_before_it_is_saved(
+    cancelled: Notification, browsers: Callable[[str], Any]
+) -> None:
     row = NotificationTemplate.objects.get(event="release:announce")
     client, address = browsers("manager"), reverse("operation", args=["notification_template", "edit", row.pk])
     form = text_of(client.get(address))
@@ -152,8 +156,8 @@ def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notification, 
     assert wrong.status_code == 400 and "password" in text_of(wrong)
 
 
-def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
-    told: Notification, browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+def test_an_unchanged_default_template_follows_the_default(
+    cancelled: Notification, browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     from releases.operations.notification_template.edit import edit
 
@@ -166,7 +170,7 @@ def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
 
 
 def test_every_event_can_be_previewed_before_it_happens(
-    told: Notification, world: dict[str, Any], browsers: Callable[[str], Any]
+    cancelled: Notification, world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     client, shown = browsers("manager"), set()
     for event in EVENTS:
@@ -183,15 +187,18 @@ def test_every_event_can_be_previewed_before_it_happens(
     )
 
 
-def test_the_release_page_says_what_was_told_and_what_users_may_be_told(
-    told: Notification, browsers: Callable[[str], Any]
+def test_the_release_page_shows_sent_notifications_and_user_texts(
+    cancelled: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    page = text_of(browsers("manager").get(reverse("release", args=[told.release_id])))
+    page = text_of(browsers("manager").get(reverse("release", args=[cancelled.release_id])))
     assert "Status text for users" in page and "has been cancelled" in page and "1 of 2 sent" in page
 
 
-def test_no_address_or_secret_of_a_channel_is_on_any_page(
-    told: Notification, browsers: Callable[[str], Any], acting_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def test_channel_addresses_and_secrets_are_on_no_page(
+    cancelled: Notification,
+    browsers: Callable[[str], Any],
+    acting_as: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from releases.operations.notification_channel.change import set_address
 
@@ -208,15 +215,15 @@ def test_no_address_or_secret_of_a_channel_is_on_any_page(
         assert "hidden-key" not in page and slack.encrypted.get("url", "x" * 9) not in page, address
 
 
-def test_every_page_that_a_message_leads_to_is_there() -> None:
+def test_every_page_linked_from_a_notification_exists() -> None:
     templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.rglob("*.html"))
     for _model, path, _column in PAGES:
         page, _hash, part = path.format(7).partition("#")
         assert resolve(page).url_name and (not part or f'id="{part}"' in templates), path
 
 
-def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
-    told: Notification, browsers: Callable[[str], Any]
+def test_a_text_changed_in_one_language_only_is_marked_before_and_after(
+    cancelled: Notification, browsers: Callable[[str], Any]
 ) -> None:
     row = NotificationTemplate.objects.get(event="release:announce")
     client, address = browsers("manager"), reverse("operation", args=["notification_template", "edit", row.pk])
@@ -236,29 +243,29 @@ def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
     assert "text was written last" not in page
 
 
-def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(
-    told: Notification, browsers: Callable[[str], Any]
+def test_the_preview_shows_disabled_recipients_and_the_html_mail(
+    cancelled: Notification, browsers: Callable[[str], Any]
 ) -> None:
-    make(SuppressedAddress, address="kita@users.example", reason="550 5.1.1", since=told.made_at)
+    make(SuppressedAddress, address="kita@users.example", reason="550 5.1.1", since=cancelled.made_at)
     only(("release:announce", "users", "mail"))
-    shown = {"event": "release:announce", "release": told.release_id}
+    shown = {"event": "release:announce", "release": cancelled.release_id}
     page = text_of(browsers("manager").get(reverse("notification-preview"), shown))
     row = re.search(r"<tr><th scope=\"row\">kita@users\.example.*?</tr>", page, re.S)[0]  # type: ignore[index]
     assert "The address is suppressed." in row
     assert 'sandbox title="As a mail in HTML" srcdoc="<!doctype html>' in page
 
 
-def test_who_confirms_a_message_sees_when_it_was_written_and_the_state_of_its_release(
-    told: Notification, browsers: Callable[[str], Any]
+def test_an_approver_of_a_notification_sees_its_age_and_the_release_state(
+    cancelled: Notification, browsers: Callable[[str], Any]
 ) -> None:
     page = text_of(
-        browsers("project_manager").get(reverse("operation", args=["notification", "approve_external", told.pk]))
+        browsers("project_manager").get(reverse("operation", args=["notification", "approve_external", cancelled.pk]))
     )
     assert "current state of the release" in page and "Cancelled" in page and "written" in page
 
 
-def test_a_channel_that_takes_nothing_says_why_on_its_page(
-    told: Notification, browsers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+def test_a_failing_channel_shows_the_reason_on_its_page(
+    cancelled: Notification, browsers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from releases.operations.notification_delivery.lane import fault
     from tests.releases.operations.notifying import WORKER

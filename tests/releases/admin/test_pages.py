@@ -1,4 +1,4 @@
-"""Every page as every person: it answers, offers what the reader may do and nothing else, and takes no POST."""
+"""Every page as every person: it answers, offers only what the reader may do, and takes no POST."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HARMLESS = ("language", "account_logout")
 
 
 def addresses(world: dict[str, Any]) -> list[str]:
-    """Return the address of every page that shows something of the world."""
+    """Return the address of every page that shows a row of the world."""
     pages = [reverse(name) for name in ("admin:index", "calendar", "timeline", "access", "queues", "as-of")]
     pages += [
         reverse("access-report"),
@@ -57,7 +57,7 @@ def addresses(world: dict[str, Any]) -> list[str]:
 
 
 def post_targets(html: str) -> set[str]:
-    """Return where the forms of a page post to."""
+    """Return the addresses to which the forms of a page post."""
     forms = re.findall(r"<form[^>]*>", html)
     return {
         (re.search(r'action="([^"]*)"', form) or ["", ""])[1]
@@ -66,9 +66,9 @@ def post_targets(html: str) -> set[str]:
     }
 
 
-def test_every_page_answers_every_reader(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """No error, in either language, for anyone with a role; no form but those of HARMLESS: whatever changes anything has
-    a page of its own, and the auditor is offered none.
+def test_every_page_loads_for_every_reader(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """No error, in either language, for any role; no form except HARMLESS ones: every change has
+    its own page, and the auditor is offered none.
     """
     wrong: list[tuple[str, str, str, int | str]] = []
     allowed = {reverse(name) for name in HARMLESS}
@@ -88,8 +88,8 @@ def test_every_page_answers_every_reader(world: dict[str, Any], browsers: Callab
     assert not wrong
 
 
-def test_pages_refuse_a_post(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Pages only read; a forged form gets 405 and changes nothing."""
+def test_pages_refuse_post_requests(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Pages only read; a forged form is answered with 405 and changes nothing."""
     client = browsers("manager")
     for address in addresses(world):
         assert client.post(address, {"action": "delete_selected", "_selected_action": "1"}).status_code == 405, address
@@ -97,14 +97,14 @@ def test_pages_refuse_a_post(world: dict[str, Any], browsers: Callable[[str], An
 
 
 def test_rows_have_no_add_change_or_delete_page(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The admin's own forms are not there at all."""
+    """The admin's own forms do not exist."""
     client = browsers("administrator")
     for tail in ("add/", f"{world['draft'].pk}/delete/", f"{world['draft'].pk}/history/"):
         assert client.get(reverse("admin:releases_release_changelist") + tail).status_code == 404
 
 
 def test_every_verb_has_its_page(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Its form for whoever may, a plain refusal for whoever may not, and never an error."""
+    """The form for permitted people, a plain refusal for others, and never an error."""
     from releases.admin.operations import VERBS
 
     statuses: dict[str, set[int]] = {}
@@ -123,7 +123,7 @@ def test_every_verb_has_its_page(world: dict[str, Any], browsers: Callable[[str]
 
 
 def test_a_visitor_is_sent_to_the_sign_in(world: dict[str, Any]) -> None:
-    """Nothing is shown to someone who has not signed in."""
+    """Nothing is shown to a person who has not signed in."""
     from django.test import Client
 
     for address in [*addresses(world), reverse("step-log", args=[world["step"].pk])]:
@@ -133,15 +133,15 @@ def test_a_visitor_is_sent_to_the_sign_in(world: dict[str, Any]) -> None:
 
 
 def test_the_admin_has_no_sign_in_of_its_own(world: dict[str, Any]) -> None:
-    """Django's own would pass by re-authentication and the second factor."""
+    """Django's own sign-in would bypass re-authentication and the second factor."""
     from django.test import Client
 
     for response in (Client().get("/admin/login/"), Client().post("/admin/login/", {"username": "manager"})):
         assert response.status_code == 302 and response.url.startswith("/account/login/")
 
 
-def test_an_account_without_a_role_sees_that_it_has_none(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The first page explains it and says whom to ask, every other is refused."""
+def test_an_account_without_a_role_is_told_so(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The first page explains it and says whom to ask; every other page is refused."""
     client = browsers("outsider")
     first = client.get(reverse("admin:index")).content.decode()
     assert "no role" in first and f"Administrators: {', '.join(map(str, access.holders('administrator')))}" in first
@@ -149,27 +149,27 @@ def test_an_account_without_a_role_sees_that_it_has_none(world: dict[str, Any], 
     assert client.get(reverse("timeline")).status_code == 403
 
 
-def test_the_author_gets_no_approve_button_but_the_reason(
+def test_the_author_sees_the_reason_instead_of_an_approve_button(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """Not you: no button. Someone who has given his word has none either."""
+    """A person who is not permitted sees no button. A person who has decided has none either."""
     page = reverse("release", args=[world["review"].pk])
     assert 'data-verb="approval:approve"' in browsers("committee_b").get(page).content.decode()
     assert 'data-verb="approval:approve"' not in browsers("committee_a").get(page).content.decode()
     assert 'data-verb="approval:approve"' not in browsers("manager").get(page).content.decode()
 
 
-def test_a_verb_that_is_not_possible_now_is_disabled_with_its_reason(
+def test_a_verb_that_is_not_possible_is_disabled_with_its_reason(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """A draft cannot be applied for: the button is there, is no link, and says why."""
+    """A draft cannot be submitted: the button is shown, is no link, and says why."""
     html = browsers("manager").get(reverse("release", args=[world["draft"].pk])).content.decode()
     found = re.search(r'<span class="r-btn off"[^>]*data-verb="release:submit">.*?</small>', html, re.S)
     assert found and "Draft" in found[0]
     assert 'href="' + reverse("operation", args=["release", "submit", world["draft"].pk]) not in html
 
 
-def test_the_step_log_is_refused_where_access_ends_at_the_audit_log(
+def test_the_step_log_is_refused_to_readers_of_the_audit_log_only(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """A developer reads logs in development and none in production."""
@@ -181,8 +181,8 @@ def test_the_step_log_is_refused_where_access_ends_at_the_audit_log(
     assert "$ backup" not in html and "<svg viewBox" not in html
 
 
-def test_the_step_log_gives_what_came_since(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """?after= returns only later chunks, with the number to ask from next time."""
+def test_the_step_log_returns_lines_since_a_position(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """?after= returns only later chunks, with the number for the next request."""
     client, address = browsers("operator"), reverse("step-log", args=[world["step"].pk])
     first = client.get(address, {"after": "0"}).json()
     assert first["text"].startswith("$ ") and first["state"] == "running"
@@ -192,7 +192,7 @@ def test_the_step_log_gives_what_came_since(world: dict[str, Any], browsers: Cal
 
 
 def test_secrets_are_never_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Neither clear nor encrypted; their keys are."""
+    """Neither in clear nor encrypted; their keys are shown."""
     row = world["application"].configurations.first()
     html = (
         browsers("operator")
@@ -204,8 +204,8 @@ def test_secrets_are_never_shown(world: dict[str, Any], browsers: Callable[[str]
     assert all(encrypted not in html for encrypted in row.encrypted.values())
 
 
-def test_the_language_is_chosen_without_signing_in(world: dict[str, Any]) -> None:
-    """The switch on the sign-in page sets the cookie."""
+def test_the_language_is_selected_without_signing_in(world: dict[str, Any]) -> None:
+    """The language menu on the sign-in page sets the cookie."""
     from django.test import Client
 
     client = Client(headers={"accept-language": "ja"})
@@ -214,7 +214,7 @@ def test_the_language_is_chosen_without_signing_in(world: dict[str, Any]) -> Non
 
 
 def test_the_health_page_is_public(world: dict[str, Any]) -> None:
-    """It answers without an account and tells only that things answer."""
+    """It answers without an account and reports only that the services answer."""
     from django.test import Client
 
     parts = ("ok", "database", "queue", "scheduler", "ledger_signer", "workers", "ledger")
@@ -222,7 +222,7 @@ def test_the_health_page_is_public(world: dict[str, Any]) -> None:
 
 
 def test_a_query_string_filters_by_listed_columns_only(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Columns that are not shown cannot be guessed through the list."""
+    """A query string does not reveal columns that the list hides."""
     client = browsers("auditor")
     accounts = reverse("admin:environments_account_changelist")
     assert client.get(accounts, {"kind__exact": "person"}).status_code == 200
@@ -236,7 +236,7 @@ def _queries(client: Any, address: str) -> int:
     return len(caught)
 
 
-def test_the_number_of_queries_does_not_grow_with_the_rows(
+def test_more_rows_need_no_more_queries(
     world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     """The same at three rows and at thirty."""
@@ -256,10 +256,10 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     assert max(after.values()) <= 100
 
 
-def test_a_release_page_shows_what_counts_and_leads_to_the_rest(
+def test_a_release_page_shows_the_latest_rows_and_links_to_the_rest(
     world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
-    """Of thirty runs the newest, of thirty reports about one cell the last; the links hold all of them and no others."""
+    """Of thirty deployments the newest, of thirty reports about one cell the last; the links lead to all of them."""
     from releases.admin.pages.release.page import SHOWN
     from tests.releases.admin import seed
 
@@ -281,10 +281,8 @@ def test_a_release_page_shows_what_counts_and_leads_to_the_rest(
     assert set(client.get(address).context["cl"].queryset) == set(Evidence.objects.filter(tree=release.tree))
 
 
-def test_a_release_has_its_page_before_the_first_procedure(
-    world: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
-    """Of one that came with its tag alone; its final check cannot be signed yet, and the form says why."""
+def test_a_release_has_a_page_before_the_first_procedure(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """An imported release has a page; its final check cannot be signed yet, and the form says why."""
     active = Procedure.objects.get(state="in_effect")
     with acting(COMMAND), operation("test:walk", (Procedure, active.pk)) as op:
         walk(op.get(Procedure), "retire")

@@ -1,4 +1,4 @@
-"""The sheets for paper say what they must, with the planned times and 切戻し判断時刻."""
+"""The printed sheets hold the required facts, with the planned times and 切戻し判断時刻."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.releases.gates.asking import alter, make
 STEPS = {"label_ja": "一", "label_en": "one", "step_type": "command", "required": True}
 
 
-def test_steps_follow_each_other(world: dict[str, Any]) -> None:
-    """Each begins when the one before it ends; without a start there are no times."""
+def test_planned_steps_follow_each_other(world: dict[str, Any]) -> None:
+    """Each begins when the one before ends; without a start the sheet shows no times."""
     start = world["review"].scheduled_start_at
     plan = {"deployment": [{**STEPS, "estimate_seconds": 60}], "verification": [{**STEPS, "estimate_seconds": 30}]}
     found = lines(plan, ("deployment", "verification"), start, False, Durations())
@@ -32,8 +32,8 @@ def test_steps_follow_each_other(world: dict[str, Any]) -> None:
     assert lines(plan, ("deployment",), None, True, Durations())[0].begins is None
 
 
-def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The end of the window less the whole rollback; each step has its planned begin."""
+def test_the_runbook_names_the_decision_time(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The end of the window minus the whole rollback; each step has its planned start."""
     row = world["review"]
     zone = "Asia/Tokyo"
     html = browsers("operator").get(reverse("runbook", args=[row.pk, "production"])).content.decode()
@@ -44,7 +44,7 @@ def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers:
     assert "03-1234-5678" in html
 
 
-def test_a_run_without_an_hour_yet_takes_the_decision_time_from_the_releases_window(
+def test_an_unscheduled_deployment_takes_the_decision_time_from_the_releases_window(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     row = world["review"]
@@ -55,10 +55,8 @@ def test_a_run_without_an_hour_yet_takes_the_decision_time_from_the_releases_win
     assert when(row.scheduled_end_at - timedelta(seconds=back), "Asia/Tokyo") in html
 
 
-def test_where_no_window_is_the_work_sheet_invents_no_time(
-    world: dict[str, Any], browsers: Callable[[str], Any]
-) -> None:
-    """In staging a run has an hour and nothing to decide by; without a run there is no time at all, in both languages."""
+def test_the_runbook_shows_no_time_without_a_window(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """In staging a deployment has a start and no decision time; without a deployment the sheet shows no time."""
     row, deployment = (
         world["review"],
         alter(world["running"], scheduled_end_at=None, scheduled_start_at=now() + timedelta(hours=9)),
@@ -81,15 +79,15 @@ def test_where_no_window_is_the_work_sheet_invents_no_time(
         assert words not in html and html.count("<time") == 1, "when it was printed"
 
 
-def test_the_work_sheet_is_for_those_who_see_the_environment(
+def test_the_runbook_is_for_those_who_see_the_environment(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """A tester does not see production."""
     assert browsers("tester").get(reverse("runbook", args=[world["review"].pk, "production"])).status_code == 403
 
 
-def test_the_application_sheet_holds_every_word_given(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Who, as what, when, about which digest; and what was applied for."""
+def test_the_application_sheet_holds_every_decision(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Person, role, time and digest of each decision; and the content of the request."""
     row, approval_request = world["review"], world["round"]
     html = browsers("auditor").get(reverse("approval-request-form", args=[row.pk])).content.decode()
     approval = approval_request.decisions.get()
@@ -104,10 +102,10 @@ def test_the_application_sheet_holds_every_word_given(world: dict[str, Any], bro
         assert said in html, said
 
 
-def test_the_contact_sheet_follows_the_order_of_the_questions(
+def test_the_contact_sheet_follows_the_order_of_decision_requests(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """Verifier, responsible, decider; a duty without a person is named as such."""
+    """Verifier, responsible, decision maker; a team role without a person is named as empty."""
     html = browsers("manager").get(reverse("contact-list", args=[world["review"].pk])).content.decode()
     named = ("Verifier", "Release lead", "Rollback decision maker", "Other team members")
     places = [html.index(words) for words in named]
@@ -122,7 +120,7 @@ def test_the_rollback_sheet_holds_facts_and_documents(world: dict[str, Any], bro
     assert html.count("<pre>") == 3
 
 
-def test_a_proof_without_a_database_says_so_and_shows_no_dash() -> None:
+def test_a_backup_proof_without_a_database_says_so() -> None:
     three = {"code": "a" * 40, "configuration": "b" * 64, "data": ""}
     nothing = {"before": three, "under": three, "after": three}
     for digests, said in ((nothing, True), ({**nothing, "under": {**three, "data": "c" * 64}}, False)):

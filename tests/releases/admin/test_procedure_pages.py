@@ -1,4 +1,4 @@
-"""The procedure as a document, the difference between two versions, and what activating one would change."""
+"""The procedure as a document, the difference between two versions, and the effect of putting one into effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from releases.procedures.load import default_text
 
 
 def other(acting_as: Callable[..., Any]) -> Procedure:
-    """Load a draft that asks for three of the committee and gives tests a day more."""
+    """Load a draft that asks for three approvals of the committee and gives tests one more day."""
     text = default_text()
     changed = text.replace('version = "1.0.1"\n', 'version = "1.1.0"\n', 1)
     changed = changed.replace(
@@ -31,18 +31,18 @@ def other(acting_as: Callable[..., Any]) -> Procedure:
         return load(Content.from_toml(changed), reason="stricter")
 
 
-def test_values_are_found_by_their_keys_and_not_by_their_places() -> None:
-    """A row that moves in its list is no difference."""
+def test_values_are_compared_by_key_and_not_by_position() -> None:
+    """A row that moves within its list is no difference."""
     one = {"gates": [{"key": "a", "kind": "x"}, {"key": "b", "kind": "y"}], "tiers": ["p", "q"]}
     two = {"gates": [{"key": "b", "kind": "y"}, {"key": "a", "kind": "x"}], "tiers": ["p", "q"]}
     assert dict(flat(one)) == dict(flat(two))
     assert dict(flat(one))[("tiers",)] == "p, q"
 
 
-def test_the_difference_names_what_differs(
+def test_the_difference_names_only_changed_values(
     world: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
-    """Nothing else; every reader of the procedure sees it."""
+    """The page names nothing else; every reader of the procedure sees it."""
     draft = other(acting_as)
     active = Procedure.objects.get(state="in_effect")
     found = {d.place: (d.left, d.right) for d in differences(active, draft)}
@@ -52,8 +52,8 @@ def test_the_difference_names_what_differs(
     assert "<del>7</del>" in html and "<ins>8</ins>" in html
 
 
-def test_it_tells_what_a_move_would_do_and_does_nothing(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """The approval that would end with its approval, and the milestone that would fall earlier; the release is as it was."""
+def test_the_preview_shows_the_effect_and_changes_nothing(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """The approval that would end, and the milestone that would fall earlier; the release is unchanged."""
     draft, release = other(acting_as), world["review"]
     found = {e.release.pk: e for e in effects(draft, now())}
     effect = found[release.pk]

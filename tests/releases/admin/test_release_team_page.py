@@ -1,4 +1,4 @@
-"""The team, kept by a release manager: whom the form offers, and who is refused as the one that decides."""
+"""The team, kept by a release manager: the people that the form offers, and those refused as decision maker."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _page(world: dict[str, Any]) -> str:
     return reverse("operation", args=["team", "assign", world["review"].pk])
 
 
-def test_whoever_keeps_it_chooses_from_people_without_a_right_on_accounts(
+def test_the_form_offers_people_without_rights_on_accounts(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
-    """All open accounts of persons; neither services nor closed ones."""
+    """All active accounts of persons; neither service accounts nor deactivated ones."""
     assert not access.may(people["manager"], "manage_accounts")
     with acting_as("administrator"):
         deactivate(people["tester"].pk, reason="left")
@@ -33,10 +33,10 @@ def test_whoever_keeps_it_chooses_from_people_without_a_right_on_accounts(
 
 
 @pytest.mark.parametrize("where", ["", "staging"])
-def test_a_decider_is_one_who_may_decide_there(
+def test_a_decision_maker_must_be_permitted_to_decide_there(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], where: str
 ) -> None:
-    """Neither a developer nor an operator of staging decides about production: the form says so and keeps its values."""
+    """Neither a developer nor an operator of staging decides about production: the form keeps its values."""
     place = Environment.objects.filter(slug=where).first()
     with acting(COMMAND):
         if place is not None:
@@ -53,7 +53,7 @@ def test_a_decider_is_one_who_may_decide_there(
     assert TeamMember.objects.get(pk=entry.pk).account.username == "second_operator"
 
 
-def test_a_closed_account_is_put_on_no_duty(
+def test_a_deactivated_account_gets_no_team_role(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
 ) -> None:
     with acting_as("administrator"):

@@ -1,4 +1,4 @@
-"""What pages show agrees with what actions ask."""
+"""Pages show the rights that operations check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from environments.admin.rights import read_rights
 from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
 
 
-def test_rights_agree_with_access(people: dict[str, Any]) -> None:
+def test_page_rights_agree_with_access_rights(people: dict[str, Any]) -> None:
     """For every member of the cast, every verb, and every environment."""
     from environments.models import Environment
 

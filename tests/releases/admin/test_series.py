@@ -1,4 +1,4 @@
-"""A series as a drawing with axes: what has no value is seen, nothing lies outside, times are those of the zone."""
+"""A series as a chart with axes: missing values are visible, nothing lies outside, times are in the zone."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def drawing(given: list[Point], **more: Any) -> Any:
     return draw("error rate", given, **{**usual, **more})
 
 
-def test_a_sample_without_a_value_breaks_the_line_and_is_seen() -> None:
+def test_a_measurement_without_a_value_breaks_the_line_visibly() -> None:
     drawn = drawing(points([0.1, 0.1, None, 0.1, 0.1]))
     assert len(drawn.stretches) == 2 and [gap[2] for gap in drawn.gaps] == ["no_data"]
     assert (drawn.known, drawn.unknown) == (4, 1)
 
 
-def test_a_silence_breaks_the_line_too() -> None:
+def test_a_gap_in_time_breaks_the_line() -> None:
     given = points([0.1, 0.1]) + [Point(AT + timedelta(minutes=30), 0.1, "passed")]
     assert len(drawing(given).stretches) == 2
 
 
-def test_what_fails_has_its_dot_and_limits_and_baseline_their_words() -> None:
+def test_failures_have_a_dot_and_limits_and_baseline_a_label() -> None:
     drawn = drawing(
         points([0.2, 0.2], "failed"), baseline=(0.01, "baseline 0.01"), limits=[(0.1, "10 %"), (0.1, "again")]
     )
@@ -57,26 +57,26 @@ def test_what_fails_has_its_dot_and_limits_and_baseline_their_words() -> None:
     assert len(set(heights)) == 3, "no words lie over others"
 
 
-def test_marks_lie_where_they_happened() -> None:
+def test_marks_are_drawn_at_their_time() -> None:
     mark = Mark(AT + timedelta(minutes=2), "alarm", "alarm")
     (x, _width, words, tone, _anchor), = drawing(points([0.1] * 5), marks=[mark]).marks  # fmt: skip
     assert (words, tone) == ("alarm", "alarm")
     assert float(x) == (LEFT + WIDTH - 12) / 2
 
 
-def test_ticks_are_round_times_of_the_zone() -> None:
+def test_ticks_are_at_round_times_of_the_zone() -> None:
     words = [text for _at, text in ticks_of(AT, AT + timedelta(hours=24), "Asia/Tokyo")]
     assert words == ["04:00", "08:00", "12:00", "16:00", "20:00", "00:00"]
     assert len(ticks_of(AT, AT + timedelta(seconds=3), "Asia/Tokyo")) <= MOST_TICKS
 
 
-def test_nothing_is_drawn_of_nothing() -> None:
+def test_an_empty_series_draws_no_chart() -> None:
     drawn = drawing([])
     assert (drawn.stretches, drawn.dots, drawn.last, drawn.result) == ([], [], "—", "no_data")
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1e9)), max_size=60), st.floats(1e-6, 1e9))
-def test_everything_stays_inside(values: list[float | None], limit: float) -> None:
+def test_every_point_is_drawn_inside_the_frame(values: list[float | None], limit: float) -> None:
     drawn = drawing(points(values), limits=[(limit, "limit")], baseline=(limit / 3, "baseline"))
     pairs = [pair.split(",") for deployment in drawn.stretches for pair in deployment.split()]
     assert all(LEFT <= float(x) <= WIDTH and TOP <= float(y) <= HEIGHT - BOTTOM for x, y in pairs)

@@ -1,4 +1,4 @@
-"""All signatures that one release waits for, on one page: each its own operation, one proof of identity."""
+"""All signatures that one release needs, on one page: each is its own operation, with one proof of identity."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def _offers(client: Any, release: Release) -> list[str]:
     )
 
 
-def test_it_offers_what_the_reader_could_sign_and_nothing_else(
+def test_the_page_offers_only_signatures_that_the_reader_may_give(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """The round to the committee, but not to whoever has spoken; the checklist to testers; nothing to auditors."""
+    """The approval request to members who have not decided; the checklist to testers; nothing to auditors."""
     release, approval_request = world["review"], world["round"]
-    consent = f"approval-approve-{approval_request.pk}"
-    assert consent in _offers(browsers("committee_b"), release)
-    assert consent not in _offers(browsers("committee_a"), release)
-    assert consent not in _offers(browsers("manager"), release)
+    approval = f"approval-approve-{approval_request.pk}"
+    assert approval in _offers(browsers("committee_b"), release)
+    assert approval not in _offers(browsers("committee_a"), release)
+    assert approval not in _offers(browsers("manager"), release)
     items = {f"checklist-sign-{item.pk}" for item in release.checklist.all()}
     assert items <= set(_offers(browsers("tester"), release))
     assert _offers(browsers("auditor"), release) == []
     assert browsers("outsider").get(reverse("sign-all", args=[release.pk])).status_code == 403
 
 
-def test_each_tick_is_a_signature_of_its_own(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Two items are signed with their own words; what was not ticked stays open."""
+def test_each_tick_is_its_own_signature(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Two items are signed with their own words; the unticked items stay open."""
     release, client = world["review"], browsers("tester")
     first, second, third = release.checklist.all()[:3]
     sent = {"sign": [f"checklist-sign-{row.pk}" for row in (first, second)]}
@@ -60,8 +60,8 @@ def test_each_tick_is_a_signature_of_its_own(world: dict[str, Any], browsers: Ca
     assert Event.objects.count() >= before + 2
 
 
-def test_an_old_proof_of_identity_is_asked_for_once(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Nothing is signed before; after the password everything ticked is."""
+def test_an_expired_proof_of_identity_is_asked_for_once(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Nothing is signed before the password; after it every ticked item is."""
     release, client = world["review"], browsers("tester")
     session = client.session
     session["account_authentication_methods"] = OLD
@@ -81,8 +81,8 @@ def test_an_old_proof_of_identity_is_asked_for_once(world: dict[str, Any], brows
     assert client.get(reverse("admin:index")).status_code == 200, "who has signed is still signed in"
 
 
-def test_a_missing_text_signs_nothing_at_all(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The page comes back with the fault and with the ticks."""
+def test_a_missing_text_prevents_every_signature(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The page returns with the fault and with the ticks."""
     release, client = world["review"], browsers("tester")
     first, second = release.checklist.all()[:2]
     sent = {
@@ -95,7 +95,7 @@ def test_a_missing_text_signs_nothing_at_all(world: dict[str, Any], browsers: Ca
     assert not release.checklist.exclude(signed_at=None).exists()
 
 
-def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+def test_a_signature_that_was_not_offered_is_ignored(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """A forged tick of the author, and one on a row of another release, do nothing."""
     approval_request, document = world["round"], Document.objects.exclude(release=world["review"]).first()
     assert document is not None
@@ -111,8 +111,8 @@ def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers:
     assert Document.objects.get(pk=document.pk).state == document.state
 
 
-def test_approval_given_here_is_about_what_was_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The digest goes along; another one is refused by the action and told."""
+def test_an_approval_here_applies_to_the_shown_content(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The form sends the digest; the operation refuses another one and the page says so."""
     release, approval_request, client = world["review"], world["round"], browsers("committee_b")
     key = f"approval-approve-{approval_request.pk}"
     address = reverse("sign-all", args=[release.pk])
@@ -123,14 +123,14 @@ def test_approval_given_here_is_about_what_was_shown(world: dict[str, Any], brow
 
 
 def _sent(rows: list[Any], **texts: str) -> dict[str, Any]:
-    """Return what the form sends for checklist items that are ticked, with the digests that it showed."""
+    """Return the form's values for ticked checklist items, with the digests that it showed."""
     sent: dict[str, Any] = {"sign": [f"checklist-sign-{row.pk}" for row in rows]}
     sent |= {f"checklist-sign-{row.pk}-digest": shown(row) for row in rows}
     return sent | {f"checklist-sign-{row.pk}-evidence": "read" for row in rows} | texts
 
 
-def test_what_was_typed_stays_beside_what_is_wrong(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """Also where nothing was ticked; the fault stands at its own field."""
+def test_typed_text_stays_beside_its_error(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Also where nothing was ticked; the fault is shown at its own field."""
     release, client = world["review"], browsers("tester")
     first, second, third = release.checklist.all()[:3]
     sent = _sent([first, second], **{f"checklist-sign-{second.pk}-evidence": ""})
@@ -143,8 +143,8 @@ def test_what_was_typed_stays_beside_what_is_wrong(world: dict[str, Any], browse
     assert html.count(" checked>") == 2
 
 
-def test_what_is_refused_comes_back_to_be_read_again(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """One is signed; the other was shown with another content: its reason and its text stay, its tick does not."""
+def test_a_refused_signature_is_shown_again(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """One is signed; the other had another content: its reason and its text stay, its tick does not."""
     release, client = world["review"], browsers("tester")
     first, second = release.checklist.all()[:2]
     sent = _sent([first, second], **{f"checklist-sign-{second.pk}-digest": "0" * 64})
@@ -157,10 +157,10 @@ def test_what_is_refused_comes_back_to_be_read_again(world: dict[str, Any], brow
     assert signed == {first}
 
 
-def test_a_second_factor_is_asked_before_the_first_of_them_is_signed(
+def test_the_second_factor_is_asked_before_the_first_signature(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """As each alone asks it, also where another needs none."""
+    """As each operation alone asks for it, also where another needs none."""
     places = {place.slug: place for place in Environment.objects.all()}
     alter(places["production"], requires_two_factor=True)
     release, client = world["review"], browsers("project_manager")
@@ -175,10 +175,10 @@ def test_a_second_factor_is_asked_before_the_first_of_them_is_signed(
     assert answer.status_code == 302 and "/mfa/" in answer.url
 
 
-def test_whoever_has_spoken_is_shown_no_waiver(
+def test_an_approver_is_shown_no_waiver(
     world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """Nor can he sign it by a tick of his own; one whose time is over is shown to nobody."""
+    """A tick of their own signs nothing either; an expired waiver is shown to nobody."""
     release = world["review"]
     with acting(COMMAND):
         request_role(people["committee_a"].pk, role="project_manager", reason="both")

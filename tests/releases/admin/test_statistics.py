@@ -17,8 +17,8 @@ from tests.releases.admin import seed
 from tests.releases.reporting.statistics import past
 
 
-def test_columns_stand_on_each_other_and_bars_end_to_end() -> None:
-    """Nothing is drawn for nothing."""
+def test_columns_are_stacked_and_bars_are_contiguous() -> None:
+    """An empty column has no bar."""
     drawn = columns(["4", "5"], [("well", "good", [1, 0]), ("badly", "bad", [1, 0])])
     assert [b.tone for b in drawn.blocks] == ["good", "bad"]
     low, high = drawn.blocks
@@ -30,22 +30,22 @@ def test_columns_stand_on_each_other_and_bars_end_to_end() -> None:
     assert shares([("a", "good", 0)], 0) == []
 
 
-def test_the_period_before_a_fiscal_year_is_the_one_before() -> None:
+def test_the_period_before_a_fiscal_year_is_the_previous_year() -> None:
     """Also around a leap day."""
     year = fiscal_year(datetime(2024, 5, 1, tzinfo=UTC))
     assert previous(year) == fiscal_year(year.since - timedelta(days=1))
 
 
-def test_a_fiscal_year_begins_in_the_month_that_the_settings_say(settings: Any) -> None:
-    """April by default; each year is named after the one in which it begins."""
+def test_a_fiscal_year_begins_in_the_configured_month(settings: Any) -> None:
+    """April by default; each year is named after the calendar year in which it begins."""
     assert fiscal_year(datetime(2026, 3, 31, tzinfo=UTC)).first_day == "2025-04-01"
     settings.FISCAL_YEAR_START_MONTH = 10
     year = fiscal_year(datetime(2026, 3, 31, tzinfo=UTC))
     assert (year.first_day, year.last_day) == ("2025-10-01", "2026-09-30")
 
 
-def test_the_page_tells_what_was_counted(acting_as: Callable[..., Any], browsers: Callable[[str], Any]) -> None:
-    """Every reader sees it; the application narrows it; each part comes as a table that a spreadsheet opens."""
+def test_the_page_shows_the_counted_values(acting_as: Callable[..., Any], browsers: Callable[[str], Any]) -> None:
+    """Every reader sees it; the application filter narrows it; each part is exported as a table."""
     of, begin = seed.application(acting_as), fiscal_year(now()).since
     past.ran(acting_as, of, "1.0.0", begin + timedelta(hours=1))
     past.ran(acting_as, of, "1.1.0", begin + timedelta(hours=2), trouble="rolled_back", kind="emergency")

@@ -1,4 +1,4 @@
-"""The form of a deployment target: typed fields, faults at the field, and one sentence for what is taken already."""
+"""The form of a deployment target: typed fields, faults at the field, and one message for a duplicate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from releases.queries.target_schema import faults_by_key, keys
 HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ3cZ8o0Vd0e1Yx0h5mC3fQ0x3cJ"
 
 
-def test_a_second_target_in_one_environment_is_answered_with_one_sentence(world: Any, browsers: Any) -> None:
+def test_a_second_target_in_one_environment_is_refused_with_one_message(world: Any, browsers: Any) -> None:
     there: Any = DeploymentTarget.objects.select_related("environment").filter(environment__slug="production").first()
     form = {"application_id": there.application_id, "environment_id": there.environment_id, "root": "/srv/second"}
     answered = browsers("operator").post("/admin/operation/target/create/", {**form, "service.start": "{tree}/run"})
@@ -27,17 +27,17 @@ def test_a_second_target_in_one_environment_is_answered_with_one_sentence(world:
 
 
 def made(browsers: Any, **given: Any) -> Any:
-    """Post the form of a new target for an environment that has none; return the answer."""
+    """Post the form of a new target for an environment without one; return the answer."""
     there: Any = DeploymentTarget.objects.filter(environment__slug="production").first()
     there = {"application_id": there.application_id, "environment_id": there.environment_id}
     return browsers("operator").post("/admin/operation/target/create/", {**there, "root": "/srv/second", **given})
 
 
-def test_the_form_has_a_field_for_each_setting_but_those_with_pages_of_their_own() -> None:
+def test_the_form_has_a_field_for_each_option_without_its_own_page() -> None:
     assert sorted([*fields_of({}), *ELSEWHERE]) == sorted(keys())
 
 
-def test_what_the_form_shows_is_what_it_keeps() -> None:
+def test_the_form_saves_the_shown_values() -> None:
     settings = {
         "service": {
             "start": ["{tree}/run", "--name", "two words", 'a"b', "--config", "{config}"],
@@ -57,7 +57,7 @@ def test_what_the_form_shows_is_what_it_keeps() -> None:
     assert not faults_by_key(settings)
 
 
-def test_a_fault_stands_at_its_field_in_the_language_of_the_reader(world: Any, browsers: Any) -> None:
+def test_an_error_is_shown_at_its_field_in_the_readers_language(world: Any, browsers: Any) -> None:
     answered = made(browsers, **{"metrics_url": "app:8000", "ansible.inventory": '{"all": ]}', "ssh.host": "app1"})
     assert answered.status_code == 400
     faults = answered.context["form"].errors
@@ -78,8 +78,8 @@ def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any
     assert ">null<" not in page
 
 
-def test_the_page_of_a_target_says_what_programs_see(world: Any, browsers: Any) -> None:
+def test_the_page_of_a_target_lists_the_paths_open_to_programs(world: Any, browsers: Any) -> None:
     there: Any = DeploymentTarget.objects.filter(environment__slug="production").first()
     page = browsers("operator").get(reverse("admin:environments_deploymenttarget_change", args=[there.pk]))
-    told = "Programs see only the folder, the system and the paths given here" if landlock() else "has no Landlock"
-    assert "Paths visible to programs" in page.text and told in page.text
+    expected = "Programs see only the folder, the system and the paths given here" if landlock() else "has no Landlock"
+    assert "Paths visible to programs" in page.text and expected in page.text

@@ -1,4 +1,4 @@
-"""The language in which these tests read sentences, and CI calling with its token."""
+"""Fixtures: the language of the messages in these tests, and CI calls with its token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def english() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_rate(settings: Any) -> None:
-    """Count no calls in the other tests' way; the rate has a test of its own."""
+    """Count no calls in other tests; the rate limit has its own test."""
     settings.API_RATE_LIMIT = "100000/s"
 
 
@@ -60,7 +60,7 @@ def call(world: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def managing(world: Any) -> str:
-    """A service account with the rights of a release manager (no page can give it them) and its token."""
+    """A service account with the rights of a release manager (no page can grant them) and its token."""
     from audit.clock import now
     from environments.models import AccessGrant, Account
 

@@ -1,4 +1,4 @@
-"""CI at the API: by token, within its environments, under the same rules as everybody."""
+"""CI at the API: by token, within its environments, under the same rules as people."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def report(world: Any, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def run_of(environment: str, version: str = "1.3.0") -> dict[str, str]:
+def deployment_body(environment: str, version: str = "1.3.0") -> dict[str, str]:
     return {"application": "datasets", "version": version, "environment": environment, "reason": "merged"}
 
 
-def test_without_a_token_nothing_is_answered(world: Any, call: Callable[..., Any]) -> None:
+def test_a_request_without_a_token_is_not_answered(world: Any, call: Callable[..., Any]) -> None:
     for token in (None, "", "ringi_wrong", "Bearer"):
         for method, path, body in (
-            ("post", "/ci/deployments", run_of("development")),
+            ("post", "/ci/deployments", deployment_body("development")),
             ("get", "/ci/deployments/1", None),
             ("get", "/releases/datasets/1.3.0/gates/development", None),
             ("post", "/evidence", report(world)),
@@ -45,8 +45,8 @@ def test_without_a_token_nothing_is_answered(world: Any, call: Callable[..., Any
     assert not Evidence.objects.exists() and not Deployment.objects.exists()
 
 
-def test_a_token_that_is_over_opens_nothing(world: Any, call: Callable[..., Any]) -> None:
-    """Case 13: also with an account that is closed."""
+def test_an_expired_token_grants_no_access(world: Any, call: Callable[..., Any]) -> None:
+    """Case 13: also with a deactivated account."""
     world.planned()
     path = "/releases/datasets/1.3.0/gates/development"
     token = Token.objects.get()
@@ -63,13 +63,13 @@ def test_a_token_that_is_over_opens_nothing(world: Any, call: Callable[..., Any]
     assert call("get", path).status_code == 401, "people come with a password and a proof"
 
 
-def test_a_token_reaches_its_environments_only(world: Any, call: Callable[..., Any]) -> None:
+def test_a_token_is_limited_to_its_environments(world: Any, call: Callable[..., Any]) -> None:
     """Case 18."""
     release = world.planned()
     narrow = token_for(world, world.people["ci"], "staging")
-    deployment = world.verified_run(release, "development")
+    deployment = world.verified_deployment(release, "development")
     for method, path, body in (
-        ("post", "/ci/deployments", run_of("development")),
+        ("post", "/ci/deployments", deployment_body("development")),
         ("get", f"/ci/deployments/{deployment.pk}", None),
         ("get", "/releases/datasets/1.3.0/gates/development", None),
         ("post", "/evidence", report(world)),
@@ -80,7 +80,7 @@ def test_a_token_reaches_its_environments_only(world: Any, call: Callable[..., A
     assert not Evidence.objects.exists()
 
 
-def test_the_same_report_twice_counts_as_the_newest(world: Any, call: Callable[..., Any]) -> None:
+def test_a_report_uploaded_twice_counts_as_the_newest(world: Any, call: Callable[..., Any]) -> None:
     first, again = (call("post", "/evidence", report(world)) for _ in range(2))
     assert (first.status_code, again.status_code) == (200, 200)
     (one,), (other,) = first.json()["items"], again.json()["items"]
@@ -90,7 +90,7 @@ def test_the_same_report_twice_counts_as_the_newest(world: Any, call: Callable[.
     assert [(row["id"], row["superseded_by"]) for row in listed] == [(other["id"], None), (one["id"], other["id"])]
 
 
-def test_one_call_takes_many_reports_and_says_what_counts(world: Any, call: Callable[..., Any]) -> None:
+def test_one_call_uploads_many_reports_and_lists_those_that_count(world: Any, call: Callable[..., Any]) -> None:
     failing = JUNIT.replace(b"/></testsuite>", b"><failure/></testcase></testsuite>")
     files = [SimpleUploadedFile("a.xml", JUNIT), SimpleUploadedFile("b.xml", failing)]
     answer = call("post", "/evidence", report(world, file=files)).json()
@@ -113,16 +113,16 @@ def test_a_refusal_is_a_problem_with_its_reasons(world: Any, call: Callable[...,
     assert problem["status"] == 422 and problem["title"] == "Validation failed" and problem["reasons"]
     assert problem["type"].endswith("invalid_input") and problem["detail"]
     assert call("post", "/evidence", report(world, application="nothing")).status_code == 404
-    assert call("post", "/ci/deployments", run_of("moon")).status_code == 404
-    assert call("post", "/ci/deployments", run_of("development", "9.9.9")).status_code == 404
+    assert call("post", "/ci/deployments", deployment_body("moon")).status_code == 404
+    assert call("post", "/ci/deployments", deployment_body("development", "9.9.9")).status_code == 404
     assert call("get", "/ci/deployments/987654").status_code == 404
     assert call("post", "/ci/deployments", {"application": "datasets"}).status_code == 422
     assert not Evidence.objects.exists()
 
 
-def test_ci_runs_development_by_itself(world: Any, call: Callable[..., Any]) -> None:
+def test_ci_deploys_to_development_by_itself(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
-    held = call("post", "/ci/deployments", run_of("development"))
+    held = call("post", "/ci/deployments", deployment_body("development"))
     assert held.status_code == 409 and "Unit tests" in held.json()["detail"], "without its tests it does not"
     gates = call("get", "/releases/datasets/1.3.0/gates/development").json()
     assert [(gate["gate"], gate["result"]) for gate in gates] == [
@@ -131,17 +131,17 @@ def test_ci_runs_development_by_itself(world: Any, call: Callable[..., Any]) -> 
         ("branch_protection", "passed"),
     ]
     call("post", "/evidence", report(world))
-    made = call("post", "/ci/deployments", run_of("development"))
+    made = call("post", "/ci/deployments", deployment_body("development"))
     assert made.status_code == 200 and made.json()["state"] == "scheduled"
     deployment = Deployment.objects.get(pk=made.json()["id"])
     assert deployment.scheduled_by == world.people["ci"]
     assert call("get", f"/ci/deployments/{deployment.pk}").json()["release"] == "Datasets 1.3.0"
-    assert Deployment.objects.count() == 1, "the run that was held is the one that went on"
+    assert Deployment.objects.count() == 1, "the held deployment is the one that continued"
 
 
-def test_ci_does_not_run_production_without_approval(world: Any, call: Callable[..., Any]) -> None:
-    release, _round = world.submitted()
-    refused = call("post", "/ci/deployments", run_of("production"))
+def test_ci_does_not_deploy_to_production_without_approval(world: Any, call: Callable[..., Any]) -> None:
+    release, _request = world.submitted()
+    refused = call("post", "/ci/deployments", deployment_body("production"))
     assert refused.status_code in (403, 409)
     assert not Deployment.objects.filter(environment=world.environments["production"]).exists()
     walk(release, "mark_approved", "complete_final_check")
@@ -149,17 +149,19 @@ def test_ci_does_not_run_production_without_approval(world: Any, call: Callable[
         from releases.operations.deployment.request import request
 
         deployment = request(release.pk, environment_id=world.environments["production"].pk)
-    refused = call("post", "/ci/deployments", run_of("production"))
+    refused = call("post", "/ci/deployments", deployment_body("production"))
     assert refused.status_code == 409 and "The release has no valid approval" in refused.json()["detail"]
     assert world.fresh(deployment).state == "requested"
 
 
-def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..., Any]) -> None:
-    release, _round = world.confirmed()
-    assert call("post", "/ci/deployments", run_of("production")).status_code == 403, "asking for it is a person's"
+def test_ci_starts_an_approved_deployment_to_production(world: Any, call: Callable[..., Any]) -> None:
+    release, _request = world.final_checked()
+    assert call("post", "/ci/deployments", deployment_body("production")).status_code == 403, (
+        "asking for it is a person's"
+    )
     with world.acting_as("operator"):
         from releases.operations.deployment.request import request
 
         request(release.pk, environment_id=world.environments["production"].pk)
-    started = call("post", "/ci/deployments", run_of("production"))
+    started = call("post", "/ci/deployments", deployment_body("production"))
     assert (started.status_code, started.json()["state"]) == (200, "scheduled")

@@ -1,4 +1,4 @@
-"""The API keeps what its description says, whoever calls and whatever is sent: no fault, and nothing without a token."""
+"""The API follows its description for any caller and any data: no server error, and no answer without a token."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ DESCRIBED = [
     checks.response_schema_conformance,
 ]  # fmt: skip
 JUNIT = '<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
-# Values that no schema names: what a database refuses, sizes, numbers beyond every column, words of other languages.
+# Values outside any schema: data that a database refuses, sizes, huge numbers, words of other languages.
 ODD: list[str | int | float] = [
     "", " ", "a\x00b", "\x00", "ｖ１．３．０", "x" * 300, "x" * 30_000, "🗻" * 80, "'; --", "../../etc/passwd", "%s%n", "{}",
     "-", "--help", "refs/heads/main", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-12-16T01:00",
     -1, 0, 10**18, 2**63, 2**80, 1.5, 1e308,
 ]  # fmt: skip
-# And what no generator writes as JSON: bodies that are no object, and values inside of one.
+# Data that no generator writes as JSON: bodies that are no object, and invalid values inside one.
 NO_OBJECT = (b"", b"{", b"[]", b"null", b"false", b"5", b'"text"', b"\xff\xfe{}", b"[" * 5000)
 NO_VALUE = (r'"\ud800"', "NaN", "1e999", "1" * 5000, "[" * 500 + "]" * 500)
 
 
 @pytest.fixture
 def callers(world: Any, managing: str) -> dict[str, dict[str, str]]:
-    """The headers of who calls: nobody, a revoked token, CI's, one of two environments, a release manager's."""
+    """The headers of the callers: none, a revoked token, CI's, one of two environments, a release manager's."""
     from audit.clock import now
     from environments.models import Token
 
@@ -60,9 +60,9 @@ def callers(world: Any, managing: str) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def known(world: Any) -> dict[str, list[Any]]:
-    """Values that exist, by the name of the parameter or field, the likeliest first."""
+    """Known values by the name of the parameter or field, the likeliest first."""
     release = world.planned()
-    deployment, now = world.verified_run(release, "development"), datetime.now(UTC).isoformat()
+    deployment, now = world.verified_deployment(release, "development"), datetime.now(UTC).isoformat()
     return {
         "release_id": [release.pk], "release": [release.pk], "deployment_id": [deployment.pk], "application": ["datasets"],
         "version": ["1.3.0", "1.4.0"], "environment": ["development", "staging", "production"], "permission": ["start"],
@@ -94,7 +94,7 @@ def operations(callers: dict[str, dict[str, str]], known: dict[str, list[Any]]) 
                     "with-security-parameters": False,
                     "dictionaries": {kind: {"dictionary": "odd", "probability": 0.2} for kind in ("string", "integer")},
                 },
-                # Words from the source would make other cases of every commit.
+                # Words from the source would make different cases at every commit.
                 "analysis": {"constants": {"enabled": False}},
             }
         ),
@@ -102,24 +102,24 @@ def operations(callers: dict[str, dict[str, str]], known: dict[str, list[Any]]) 
     return sorted((found.ok() for found in described.get_all_operations()), key=lambda o: o.path.endswith("withdraw"))
 
 
-def each(cases: Any, count: int, tell: Callable[[Any], None]) -> None:
+def each(cases: Any, count: int, check: Callable[[Any], None]) -> None:
     """Call a function with `count` cases, the same ones each time; the first one is the plainest."""
     bounded = settings(
         max_examples=count, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    bounded(given(cases)(lambda case: tell(case)))()
+    bounded(given(cases)(lambda case: check(case)))()
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_every_answer_is_one_that_is_described(
+def test_every_answer_is_described(
     mode: GenerationMode, operations: list[Any], callers: dict[str, dict[str, str]]
 ) -> None:
-    """Whatever is sent; and what does not fit the description is never taken."""
+    """The API never accepts data that do not fit the description."""
     seen: Counter[int] = Counter()
     reached: dict[str, set[int]] = {}
 
-    def tell(case: Any) -> None:
+    def check(case: Any) -> None:
         for name, headers in callers.items():
             answer = case.call(headers=headers)
             assert (answer.status_code == 401) == (name in NOBODY), f"{name}: {answer.status_code} {case!r}"
@@ -127,11 +127,11 @@ def test_every_answer_is_one_that_is_described(
             seen[answer.status_code] += 1
             reached.setdefault(case.operation.label, set()).add(answer.status_code)
 
-    # What takes nothing can be called in no wrong way.
+    # An operation without parameters cannot be called wrongly.
     taking = [o for o in operations if mode is GenerationMode.POSITIVE or o.body or list(o.iter_parameters())]
     assert len(operations) - len(taking) <= 1
     for operation in taking:
-        each(operation.as_strategy(generation_mode=mode), max(1, EXAMPLES // 20), tell)
+        each(operation.as_strategy(generation_mode=mode), max(1, EXAMPLES // 20), check)
     assert len(reached) == len(taking)
     if mode is GenerationMode.NEGATIVE:
         assert {400, 401, 404, 422} <= set(seen), seen
@@ -140,16 +140,16 @@ def test_every_answer_is_one_that_is_described(
         assert seen[404] < (seen.total() - seen[401]) / 3, f"most cases name what exists: {seen}"
         for operation in taking:  # a few cases may by chance name nothing that exists
             if not reached[operation.label] & {200, 403, 409}:
-                each(operation.as_strategy(generation_mode=mode), EXAMPLES // 3, tell)
+                each(operation.as_strategy(generation_mode=mode), EXAMPLES // 3, check)
         unmet = {label: statuses for label, statuses in reached.items() if not statuses & {200, 403, 409}}
         assert not unmet, unmet
 
 
-def test_a_body_that_makes_no_sense_is_refused(operations: list[Any], callers: dict[str, dict[str, str]]) -> None:
-    """Broken JSON, what is no object, and, in the place of each value of a fitting body, what is no value."""
+def test_an_invalid_body_is_refused(operations: list[Any], callers: dict[str, dict[str, str]]) -> None:
+    """Broken JSON, a body that is no object, and an invalid value in the place of each value of a valid body."""
     headers = callers["managing"] | {"Content-Type": "application/json"}
 
-    def tell(case: Any) -> None:
+    def check(case: Any) -> None:
         fields = case.operation.body[0].definition["schema"].get("properties", {})
         spoilt = [
             json.dumps(case.body | {name: "@@"}).replace('"@@"', value).encode()
@@ -162,13 +162,13 @@ def test_a_body_that_makes_no_sense_is_refused(operations: list[Any], callers: d
 
     for operation in operations:
         if operation.body and operation.body[0].media_type == "application/json":
-            each(operation.as_strategy(), 1, tell)
+            each(operation.as_strategy(), 1, check)
 
 
-def test_without_a_token_nothing_changes_and_nothing_is_told(
+def test_a_request_without_a_token_changes_and_reveals_nothing(
     operations: list[Any], known: dict[str, list[Any]]
 ) -> None:
-    """Case 17: read from the API itself, so that a new path is in it; also what no path is."""
+    """Case 17: the paths are read from the API itself, so that a new path is included; unknown paths too."""
     before = [model.objects.count() for model in (Release, Deployment, Evidence)]
     for operation in operations:
         path = operation.path.removeprefix("/api/v1").format(**{name: values[0] for name, values in known.items()})

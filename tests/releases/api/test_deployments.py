@@ -1,4 +1,4 @@
-"""Runs over HTTP: CI deploys to development and staging by itself, to production only what is approved (E3)."""
+"""Deployments over HTTP: CI deploys to development and staging by itself, to production only what is approved (E3)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_ci_requests_and_starts_in_development_and_staging(world: Any, call: Cal
         started = call("post", f"/deployments/{made.json()['id']}/start", {})
         if environment == "staging":
             assert started.status_code == 409 and "Development" in started.json()["detail"], "not before the one before"
-            world.verified_run(release, "development")
+            world.verified_deployment(release, "development")
             started = call("post", f"/deployments/{made.json()['id']}/start", {})
         assert (started.status_code, started.json()["state"]) == (200, "scheduled"), started.json()
         assert started.json()["scheduled_by"] == "Ci"
         walk(Deployment.objects.get(pk=made.json()["id"]), "cancel")
 
 
-def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callable[..., Any]) -> None:
-    release, _round = world.submitted()
+def test_ci_starts_only_approved_deployments_to_production(world: Any, call: Callable[..., Any]) -> None:
+    release, _request = world.submitted()
     assert call("post", "/deployments", asked("production")).status_code in (403, 409)
     walk(release, "mark_approved", "complete_final_check")
     assert call("post", "/deployments", asked("production")).status_code == 403, "asking for it is a person's"
@@ -51,8 +51,8 @@ def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callabl
     assert world.fresh(deployment).state == "requested"
 
 
-def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..., Any]) -> None:
-    release, _round = world.confirmed()
+def test_ci_starts_an_approved_deployment_to_production(world: Any, call: Callable[..., Any]) -> None:
+    release, _request = world.final_checked()
     with world.acting_as("operator"):
         from releases.operations.deployment.request import request
 
@@ -66,7 +66,7 @@ def test_ci_starts_in_production_what_was_approved(world: Any, call: Callable[..
         assert refused.json()["type"] == "about:blank#signature_required", verb
 
 
-def test_an_hour_is_kept_with_its_zone(world: Any, call: Callable[..., Any]) -> None:
+def test_a_scheduled_start_keeps_its_zone(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
     deployment = call("post", "/deployments", asked("development")).json()["id"]
@@ -79,8 +79,8 @@ def test_an_hour_is_kept_with_its_zone(world: Any, call: Callable[..., Any]) -> 
 
 @pytest.fixture
 def logged(world: Any) -> Any:
-    """A run in development with a step that has output and a check that was measured."""
-    deployment = world.verified_run(world.planned(), "development")
+    """A deployment in development with a step that has output and a check that was measured."""
+    deployment = world.verified_deployment(world.planned(), "development")
     fields = {"deployment": deployment, "label_ja": "確認", "label_en": "Check", "parameters": {}}
     step = make(Step, phase="deployment", ordinal=1, step_type="command", failure="secret place", **fields)
     alter(step, started_at=deployment.created_at)
@@ -91,7 +91,9 @@ def logged(world: Any) -> Any:
     return deployment
 
 
-def test_a_run_shows_steps_and_checks_and_its_log_to_who_may_read_it(world: Any, logged: Any, managing: str) -> None:
+def test_a_deployment_shows_steps_checks_and_to_permitted_readers_its_log(
+    world: Any, logged: Any, managing: str
+) -> None:
     ci = ask("get", f"/deployments/{logged.pk}", token=token_for(world, world.people["ci"])).json()
     assert [step["step_type"] for step in ci["steps"]] == ["command", "http"]
     assert ci["checks"][0] | {"label": ""} == {
@@ -102,9 +104,9 @@ def test_a_run_shows_steps_and_checks_and_its_log_to_who_may_read_it(world: Any,
     assert full["log"] == "one\ntwo\n" and full["steps"][0]["failure"] == "secret place"
 
 
-def test_runs_are_listed_in_the_environments_that_are_read(world: Any, call: Callable[..., Any]) -> None:
+def test_deployments_are_listed_in_the_readable_environments(world: Any, call: Callable[..., Any]) -> None:
     release = world.planned()
-    deployments = {name: world.verified_run(release, name) for name in ("development", "staging")}
+    deployments = {name: world.verified_deployment(release, name) for name in ("development", "staging")}
     assert [row["id"] for row in call("get", "/deployments").json()["items"]] == [
         deployments["staging"].pk, deployments["development"].pk,
     ]  # fmt: skip
@@ -116,12 +118,12 @@ def test_runs_are_listed_in_the_environments_that_are_read(world: Any, call: Cal
     assert [row["id"] for row in found] == [deployments["development"].pk]
 
 
-def test_windows_are_told_with_the_reason_and_the_next_ones(world: Any, call: Callable[..., Any]) -> None:
-    told = call("get", "/windows?application=datasets&environment=production").json()
-    assert told["open"] and told["zone"] == "Asia/Tokyo", "the world has an extra window around now"
-    assert len(told["next"]) == 24
-    starts = [row["starts_at"] for row in told["next"]]
-    assert starts == sorted(set(starts)) and all(row["ends_at"] > row["starts_at"] for row in told["next"])
+def test_windows_are_listed_with_the_reason_and_the_next_ones(world: Any, call: Callable[..., Any]) -> None:
+    answer = call("get", "/windows?application=datasets&environment=production").json()
+    assert answer["open"] and answer["zone"] == "Asia/Tokyo", "the world has an extra window around now"
+    assert len(answer["next"]) == 24
+    starts = [row["starts_at"] for row in answer["next"]]
+    assert starts == sorted(set(starts)) and all(row["ends_at"] > row["starts_at"] for row in answer["next"])
     from audit.clock import now
     from environments.models import ChangeWindow
 
@@ -131,7 +133,7 @@ def test_windows_are_told_with_the_reason_and_the_next_ones(world: Any, call: Ca
     assert not closed["open"] and closed["reason"] and closed["next"] == []
 
 
-def test_an_environment_without_windows_is_open_until_somebody_sets_a_freeze_or_a_rule(
+def test_an_environment_without_windows_is_open_until_a_freeze_or_rule_is_set(
     world: Any, call: Callable[..., Any]
 ) -> None:
     from datetime import time, timedelta
@@ -142,23 +144,23 @@ def test_an_environment_without_windows_is_open_until_somebody_sets_a_freeze_or_
     from releases.operations.window.set_rule import set_rule
 
     path, pk = "/windows?application=datasets&environment=staging", world.environments["staging"].pk
-    told = call("get", path).json()
-    assert told["open"] and told["reason"] == "No window is needed here."
+    answer = call("get", path).json()
+    assert answer["open"] and answer["reason"] == "No window is needed here."
     ends = now() + timedelta(hours=1)
     with world.acting_as("manager"):
         row = freeze(pk, name="quiet", starts_at=now() - timedelta(minutes=1), ends_at=ends, reason="audit")
-    told = call("get", path).json()
-    assert not told["open"] and "quiet" in told["reason"]
+    answer = call("get", path).json()
+    assert not answer["open"] and "quiet" in answer["reason"]
     with world.acting_as("manager"):
         lift(row.pk, reason="over early")
         set_rule(
             pk, name="nights", rrule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=1", start=time(1), length_minutes=9, reason="x"
         )
-    told = call("get", path).json()
-    assert not told["open"] and told["next"]
+    answer = call("get", path).json()
+    assert not answer["open"] and answer["next"]
 
 
-def test_the_account_is_told_what_it_may_and_why(world: Any, call: Callable[..., Any]) -> None:
+def test_the_account_endpoint_lists_its_rights_and_reasons(world: Any, call: Callable[..., Any]) -> None:
     start = call("get", "/permissions?permission=start&environment=production").json()
     assert start["allowed"] and start["levels"] == ["ci_after_approval"] and start["roles"] == ["ci"]
     request = call("get", "/permissions?permission=request&environment=production").json()

@@ -1,4 +1,4 @@
-"""What is no path, what is broken, and the description: problems throughout, and nothing for who is nobody."""
+"""Unknown paths, faults and the description: every error is a problem, and an anonymous caller gets no description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.test import Client
 from releases.models import Evidence
 
 from .conftest import ask, token_for
-from .test_api import report, run_of
+from .test_api import deployment_body, report
 
 
 def is_problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def is_problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
     return found
 
 
-def test_everything_that_goes_wrong_is_a_problem(world: Any, call: Callable[..., Any]) -> None:
+def test_every_error_is_a_problem_document(world: Any, call: Callable[..., Any]) -> None:
     is_problem(call("get", "/nothing"), 404, "not_found")
     is_problem(call("get", "/"), 404, "not_found")
     is_problem(call("get", "/releases/1/gates"), 404, "not_found")
@@ -43,7 +43,7 @@ def test_everything_that_goes_wrong_is_a_problem(world: Any, call: Callable[...,
     )
 
 
-def test_a_fault_tells_nothing_of_the_inside(
+def test_a_server_error_reveals_no_internals(
     world: Any, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_args: Any, **_more: Any) -> None:
@@ -52,55 +52,59 @@ def test_a_fault_tells_nothing_of_the_inside(
     world.planned()
     monkeypatch.setattr("releases.api.deployments.schedule", broken)
     answer = call(
-        "post", "/ci/deployments", run_of("development"), **{"X-Request-Id": "trace-7", "Idempotency-Key": "k"}
+        "post", "/ci/deployments", deployment_body("development"), **{"X-Request-Id": "trace-7", "Idempotency-Key": "k"}
     )
     problem = is_problem(answer, 500, "internal_error")
     assert b"hunter2" not in answer.content and problem["instance"].endswith("trace-7")
     assert "trace-7" in caplog.text and "hunter2" in caplog.text, "the log has it under the same number"
-    again = call("post", "/ci/deployments", run_of("development"), **{"Idempotency-Key": "k"})
+    again = call("post", "/ci/deployments", deployment_body("development"), **{"Idempotency-Key": "k"})
     assert again.status_code == 500 and again.content == answer.content, "an act of unknown end is not done again"
 
 
-def test_a_request_is_found_again_in_the_ledger(world: Any, call: Callable[..., Any]) -> None:
+def test_a_request_is_found_in_the_ledger_by_its_id(world: Any, call: Callable[..., Any]) -> None:
     from audit.models import Event
 
     world.planned()
-    refused = call("post", "/ci/deployments", run_of("development"), **{"X-Request-Id": "trace-8"})
+    refused = call("post", "/ci/deployments", deployment_body("development"), **{"X-Request-Id": "trace-8"})
     assert is_problem(refused, 409, "gate_not_passed")["instance"].endswith("trace-8")
     assert b"trace-8" in bytes(Event.objects.filter(operation="deployment:schedule").latest("at").bytes)
 
 
-def test_problems_are_told_in_japanese_too(world: Any, call: Callable[..., Any]) -> None:
+def test_problems_are_available_in_japanese(world: Any, call: Callable[..., Any]) -> None:
     answer = call("get", "/ci/deployments/99", **{"accept-language": "ja"})
     assert not answer.json()["detail"].isascii() and not answer.json()["title"].isascii()
 
 
-def test_the_description_is_for_tokens_and_people_only(world: Any, browsers: Any, call: Callable[..., Any]) -> None:
+def test_the_description_is_available_to_tokens_and_people_only(
+    world: Any, browsers: Any, call: Callable[..., Any]
+) -> None:
     is_problem(Client().get("/api/v1/openapi.json"), 401, "unauthenticated")
     assert Client().get("/api/v1/docs").status_code == 302
-    told = call("get", "/openapi.json").json()
-    assert told["openapi"].startswith("3.") and "/api/v1/releases/{release_id}" in told["paths"]
-    assert told["components"]["securitySchemes"]["TokenBearer"]["scheme"] == "bearer"
-    keys = [p["name"] for p in told["paths"]["/api/v1/ci/deployments"]["post"]["parameters"]]
+    described = call("get", "/openapi.json").json()
+    assert described["openapi"].startswith("3.") and "/api/v1/releases/{release_id}" in described["paths"]
+    assert described["components"]["securitySchemes"]["TokenBearer"]["scheme"] == "bearer"
+    keys = [p["name"] for p in described["paths"]["/api/v1/ci/deployments"]["post"]["parameters"]]
     assert keys == ["Idempotency-Key"]
     reader = browsers("auditor")
-    assert reader.get("/api/v1/openapi.json").json() == told
+    assert reader.get("/api/v1/openapi.json").json() == described
     page = reader.get("/api/v1/docs").content.decode()
     assert "/api/v1/openapi.json" in page and "https://" not in page, "nothing is loaded from elsewhere"
 
 
-def test_a_session_alone_opens_no_path(world: Any, browsers: Any) -> None:
+def test_a_session_alone_is_refused_by_every_path(world: Any, browsers: Any) -> None:
     for path in ("/releases", "/deployments", "/permissions?permission=start"):
         assert browsers("manager").get(f"/api/v1{path}").status_code == 401, path
 
 
-def test_a_file_that_is_too_large_becomes_no_evidence(world: Any, call: Callable[..., Any]) -> None:
+def test_a_too_large_file_becomes_no_evidence(world: Any, call: Callable[..., Any]) -> None:
     file = SimpleUploadedFile("big.xml", b" " * (100 * 1024 * 1024))
     assert "10 MB" in is_problem(call("post", "/evidence", report(world, file=file)), 422, "invalid_input")["detail"]
     assert not Evidence.objects.exists()
 
 
-def test_evidence_is_taken_before_the_release_exists_and_listed_by_commit(world: Any, call: Callable[..., Any]) -> None:
+def test_evidence_is_accepted_before_the_release_exists_and_listed_by_commit(
+    world: Any, call: Callable[..., Any]
+) -> None:
     """A test environment's name stands for the environment that the procedure maps it to."""
     answer = call("post", "/evidence", report(world, environment="production_like", test_type="system"))
     (made,) = answer.json()["items"]

@@ -1,4 +1,4 @@
-"""The examples of the how-to pages, taken from the pages and run with the real curl against the real server."""
+"""The examples of the how-to pages, run with the real curl against the real server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .conftest import token_for
 
 PAGES = Path(__file__).resolve().parents[3] / "docs" / "how-to"
 JUNIT = '<testsuite tests="1"><testcase name="%s"/></testsuite>'
-MADE = {  # what the tools of a pipeline leave behind
+MADE = {  # files that the tools of a pipeline leave behind
     "junit.xml": JUNIT % "u",
     "integration.xml": JUNIT % "i",
     "coverage.xml": '<coverage line-rate="1" lines-covered="10" lines-valid="10"/>',
@@ -66,7 +66,7 @@ def shell(world: Any, database: str, tmp_path: Path) -> Any:
 
 
 def finishing(environment: str, tree: str) -> Callable[[], None]:
-    """Stand in for the workers in a thread: walk the scheduled run of an environment to its end."""
+    """Stand in for the workers in a thread: walk the scheduled deployment of an environment to its end."""
 
     def follow() -> None:
         try:
@@ -87,7 +87,7 @@ def finishing(environment: str, tree: str) -> Callable[[], None]:
 
 @pytest.mark.parametrize("page", ["github-actions.md", "gitlab-ci.md"])
 def test_the_jobs_bring_a_release_through_staging(world: Any, shell: Any, page: str) -> None:
-    """And stop before production, which nobody has approved."""
+    """The pipeline stops before production, which is not approved."""
     release = world.planned()
     with world.acting_as("manager"):
         from releases.operations.release.prepare import lock_scope
@@ -114,7 +114,7 @@ def test_the_jobs_bring_a_release_through_staging(world: Any, shell: Any, page: 
     assert IdempotencyKey.objects.count() == 9, "each write had a key of its own"
 
 
-def test_the_calls_by_hand_are_answered(world: Any, shell: Any) -> None:
+def test_the_documented_calls_are_answered(world: Any, shell: Any) -> None:
     world.tested()
     examples = blocks("release-from-ci.md", "sh")[1:]
     assert len(examples) == 5
@@ -126,8 +126,8 @@ def test_the_calls_by_hand_are_answered(world: Any, shell: Any) -> None:
     assert Evidence.objects.filter(values__reviewer="Somebody Else").exists()
 
 
-def test_every_path_of_the_reference_is_one_of_the_api() -> None:
-    """And every path of the API stands in the reference."""
+def test_every_path_of_the_reference_exists_in_the_api() -> None:
+    """And every path of the API is in the reference."""
     from releases.api import api
 
     page = (PAGES.parent / "reference" / "api.md").read_text(encoding="utf-8")

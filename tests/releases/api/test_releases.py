@@ -1,4 +1,4 @@
-"""Releases over HTTP: listed, shown with what blocks them, and moved by the same verbs as on the pages."""
+"""Releases over HTTP: listed, shown with their blockers, and moved by the same verbs as on the pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from releases.models import Release
 from .conftest import ask, token_for
 
 
-def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call: Callable[..., Any]) -> None:
+def test_a_release_names_its_blockers_and_their_remedies(world: Any, call: Callable[..., Any]) -> None:
     release = world.planned()
     before = call("get", f"/releases/{release.pk}").json()["environments"][0]["blockers"]
     assert [row["gate"] for row in before] == ["tests", "branch"], "the source has not been looked at"
@@ -27,8 +27,8 @@ def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call:
     assert blocker["clears"] == f"Upload the evidence for commit {release.commit[:12]}: POST /api/v1/evidence."
     assert blocker["link"].endswith(f"/admin/release/{release.pk}/#evidence")
     assert not places["production"]["state_allows"]
-    consent = next(row for row in places["production"]["blockers"] if row["gate"] == "approval")
-    assert "committee" in consent["clears"] and consent["link"].endswith("#approvals")
+    approval = next(row for row in places["production"]["blockers"] if row["gate"] == "approval")
+    assert "committee" in approval["clears"] and approval["link"].endswith("#approvals")
     world.evidence("1.3.0")
     again = call("get", f"/releases/{release.pk}").json()
     assert next(row for row in again["environments"] if row["environment"] == "development")["can_start"]
@@ -36,11 +36,11 @@ def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call:
     assert len(again["milestones"]) == 5
 
 
-def test_every_kind_of_gate_has_its_way_to_be_cleared() -> None:
+def test_every_gate_type_has_a_remedy() -> None:
     assert set(CLEARS) >= {name for name, _ask in GATES}
 
 
-def test_a_narrow_token_sees_its_environments_only(world: Any) -> None:
+def test_a_narrow_token_sees_only_its_environments(world: Any) -> None:
     release = world.planned()
     narrow = token_for(world, world.people["ci"], "staging")
     shown = ask("get", f"/releases/{release.pk}", token=narrow).json()
@@ -59,7 +59,7 @@ def test_an_account_without_a_role_reads_nothing(world: Any, call: Callable[...,
     from tests.releases.gates.asking import alter
 
     release = world.planned()
-    deployment = world.verified_run(release, "development")
+    deployment = world.verified_deployment(release, "development")
     for grant in AccessGrant.objects.filter(account=world.people["ci"]):
         alter(grant, revoked_at=now())
     for path in (
@@ -82,7 +82,7 @@ def test_releases_are_filtered_by_application_and_state(world: Any, call: Callab
     assert unknown.status_code == 422 and "draft" in unknown.json()["detail"]
 
 
-def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: str) -> None:
+def test_a_release_reaches_locked_scope_over_http(world: Any, managing: str) -> None:
     """The same verbs in the same order as on the pages, by an account that has the rights."""
     planned = ask("post", "/releases", {"application": "datasets", "version": "1.3.0", "title": "Tags"}, token=managing)
     assert planned.status_code == 200 and planned.json()["state"] == "draft"
@@ -99,7 +99,7 @@ def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: s
         done = ask("post", f"{path}/{verb}", body, token=managing)
         refused = verb == "add_change_entry" and done.status_code == 403
         assert done.status_code == 200 or refused, (verb, done.json())
-        if refused:  # a release manager plans, and a developer writes the changes
+        if refused:  # a release manager plans, and a developer writes the change entries
             with world.acting_as("developer"):
                 from releases.operations.release.plan import add_change
 
@@ -109,11 +109,11 @@ def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: s
     assert ask("post", f"{path}/edit", {}, token=managing).status_code == 422
 
 
-def test_a_commit_that_was_rolled_back_needs_its_own_word(world: Any, managing: str) -> None:
-    from tests.releases.gates.asking import in_force
+def test_a_rolled_back_commit_needs_an_explicit_confirmation(world: Any, managing: str) -> None:
+    from tests.releases.gates.asking import mark_deployed
     from tests.releases.operations.test_source import rolled_back
 
-    rolled_back(world, in_force(world, "1.3.0").release, "production")
+    rolled_back(world, mark_deployed(world, "1.3.0").release, "production")
     planned = ask("post", "/releases", {"application": "datasets", "version": "1.9.0", "title": "x"}, token=managing)
     path = f"/releases/{planned.json()['id']}"
     refused = ask("post", f"{path}/select_commit", {"branch": "release/1.3"}, token=managing)
@@ -128,25 +128,25 @@ def test_a_commit_that_was_rolled_back_needs_its_own_word(world: Any, managing: 
 
 
 def test_a_used_version_is_refused_with_the_next_free_one(world: Any, managing: str) -> None:
-    from tests.releases.gates.asking import in_force
+    from tests.releases.gates.asking import mark_deployed
     from tests.releases.operations.test_source import rolled_back
 
-    rolled_back(world, in_force(world, "1.3.0").release, "production")
+    rolled_back(world, mark_deployed(world, "1.3.0").release, "production")
     body = {"application": "datasets", "version": "1.3.0", "title": "again"}
     refused = ask("post", "/releases", body, token=managing)
     assert refused.status_code == 422 and "1.3.1 is free" in refused.json()["detail"]
 
 
-def test_a_release_tells_what_it_brings_since_the_last_deployment(world: Any, call: Callable[..., Any]) -> None:
-    from tests.releases.gates.asking import in_force
+def test_a_release_lists_its_changes_since_the_last_deployment(world: Any, call: Callable[..., Any]) -> None:
+    from tests.releases.gates.asking import mark_deployed
 
-    in_force(world, "1.2.0", environment="staging")
-    told = call("get", f"/releases/{world.planned().pk}").json()
-    assert told["source"]["subject"] == "Version 1.3.0" and told["source"]["commit"] == told["commit"]
-    by_place = {row["environment"]: row["since"] for row in told["environments"]}
+    mark_deployed(world, "1.2.0", environment="staging")
+    shown = call("get", f"/releases/{world.planned().pk}").json()
+    assert shown["source"]["subject"] == "Version 1.3.0" and shown["source"]["commit"] == shown["commit"]
+    by_place = {row["environment"]: row["since"] for row in shown["environments"]}
     staging = by_place["staging"]
     assert (staging["version"], staging["known"], staging["behind"]) == ("1.2.0", True, 0)
-    assert staging["ahead"] == len(staging["commits"]) and staging["commits"][0] == told["source"]
+    assert staging["ahead"] == len(staging["commits"]) and staging["commits"][0] == shown["source"]
     assert staging["configuration"] == [] and by_place["development"]["version"] is None
 
 
@@ -156,7 +156,7 @@ def _soon() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> None:
+def test_ci_may_neither_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> None:
     from audit.models import Event
 
     release = world.planned()
@@ -173,7 +173,7 @@ def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> No
         "title": "t",
     }
     for verb in VERBS:
-        if verb.name == "refresh_from_git":  # who may hand in evidence may have the source looked at
+        if verb.name == "refresh_from_git":  # whoever may upload evidence may refresh the release from Git
             assert call("post", f"/releases/{release.pk}/refresh_from_git", {}).status_code == 200
             continue
         fields = {name: must[name] for name in verb.body.model_fields if name in must}
@@ -185,7 +185,7 @@ def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> No
 def test_a_token_never_signs(world: Any, managing: str) -> None:
     from releases.operations.release.sign_final_check import sign
 
-    release, _round = world.granted()
+    release, _request = world.approved()
     refused = ask("post", f"/releases/{release.pk}/sign_final_check", {}, token=managing)
     assert refused.status_code == 403 and refused.json()["type"] == "about:blank#signature_required"
     assert world.fresh(release).state == "approved"
@@ -193,7 +193,7 @@ def test_a_token_never_signs(world: Any, managing: str) -> None:
         sign(release.pk)
 
 
-def test_a_token_that_reaches_one_environment_moves_no_release(world: Any, managing: str) -> None:
+def test_a_token_for_one_environment_moves_no_release(world: Any, managing: str) -> None:
     release = world.planned()
     narrow = token_for(world, world.people["managing"], "development", "staging")
     refused = ask("post", f"/releases/{release.pk}/cancel", {"reason": "r"}, token=narrow)

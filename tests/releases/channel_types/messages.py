@@ -1,4 +1,4 @@
-"""Letters and addresses for the tests of channels."""
+"""Messages and addresses for the tests of channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 def message(**changed: Any) -> OutgoingMessage:
-    """Return a letter in Japanese."""
+    """Return a message in Japanese."""
     values: dict[str, Any] = {
         "key": "msg_2b1f",
         "event": "release:announce",
@@ -28,5 +28,5 @@ def message(**changed: Any) -> OutgoingMessage:
 
 
 def near(to: str, **changed: Any) -> Address:
-    """Return an address on the loopback, which is listed."""
+    """Return a loopback address that is on the allowed list."""
     return Address(to, **({"networks": LOOPBACK} | changed))

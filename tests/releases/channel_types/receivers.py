@@ -1,4 +1,4 @@
-"""A real SMTP server and a real HTTP receiver on the loopback; used by the tests of channels, deliveries and kills."""
+"""A real SMTP server and a real HTTP receiver on the loopback, for the tests of channels, deliveries and kills."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 
 @dataclass
 class MailHost:
-    """What a mail server has taken. refuses: address → SMTP answer at RCPT; data: answer to the text instead of 250.
+    """The mails that a server has taken. refuses: address → SMTP answer at RCPT; data: answer instead of 250.
 
-    everybody: answer at RCPT for every address. hangs: the stage at which nothing more is said until `go` is set:
-    connect, drip (a greeting that never ends), EHLO, RCPT, DATA, end or QUIT; hanging: somebody waits there.
+    everybody: answer at RCPT for every address. hangs: the stage at which the server stops answering until `go` is set:
+    connect, drip (a greeting that never ends), EHLO, RCPT, DATA, end or QUIT; hanging: a client waits there.
     """
 
     host: str
@@ -44,7 +44,7 @@ def mail_host() -> Iterator[MailHost]:
             self.wfile.write(line.encode() + b"\r\n")
 
         def hang(self, stage: str) -> bool:
-            """Wait at the stage that is asked for; return whether the conversation is over."""
+            """Wait at the requested stage; return whether the conversation is over."""
             if made.hangs != stage:
                 return False
             made.hanging.set()
@@ -105,7 +105,7 @@ def mail_host() -> Iterator[MailHost]:
 
 @dataclass
 class Received:
-    """One POST: path, headers with small names, body."""
+    """One POST: path, headers with lower-case names, body."""
 
     path: str
     headers: dict[str, str]
@@ -114,7 +114,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """What was posted. answers: (status, body, headers), the last one again and again."""
+    """The received posts. answers: (status, body, headers), the last one again and again."""
 
     base: str
     posted: list[Received] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Apprise is asked for nothing that is not allowed; where it is installed, it delivers for real."""
+"""The Apprise channel contacts only allowed hosts; where the library is installed, it delivers for real."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.releases.channel_types.receivers import receiver
 INSTALLED = importlib.util.find_spec("apprise") is not None
 
 
-def test_without_the_library_it_is_not_set_up(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apprise_is_not_available_without_the_library(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.APPRISE_TYPES = ["json"]
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apprise" else found(name))
@@ -27,7 +27,7 @@ def test_without_the_library_it_is_not_set_up(settings: Any, monkeypatch: pytest
 
 if INSTALLED:  # an optional part, as docs/reference/settings.md says
 
-    def test_it_delivers_what_is_allowed(settings: Any) -> None:
+    def test_apprise_delivers_to_an_allowed_host(settings: Any) -> None:
         settings.APPRISE_TYPES = ["json"]
         with receiver() as running:
             to = near(running.base.replace("http", "json") + "/hook")
@@ -39,7 +39,7 @@ if INSTALLED:  # an optional part, as docs/reference/settings.md says
             with pytest.raises(NotDelivered):
                 Apprise().send(message(), to)
 
-    def test_a_kind_that_is_not_listed_and_a_private_host_are_refused(settings: Any) -> None:
+    def test_an_unlisted_type_and_a_private_host_are_refused(settings: Any) -> None:
         settings.APPRISE_TYPES = ["json"]
         assert Apprise().fault(near("xml://127.0.0.1/")) and Apprise().fault(near("nothing://x"))
         with receiver() as running:

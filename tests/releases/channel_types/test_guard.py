@@ -1,4 +1,4 @@
-"""Where messages may go: no private network that is not listed, TLS outside, and only hosts that are allowed."""
+"""Notification addresses: no private network off the list, TLS outside, and only allowed hosts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.releases.channel_types.receivers import receiver
         "https:///x", "https://8.8.8.8:99999/",
     ],
 )  # fmt: skip
-def test_an_address_that_is_not_allowed_is_refused_when_it_is_entered(url: str) -> None:
+def test_a_forbidden_address_is_refused_on_entry(url: str) -> None:
     assert fault_of(Address(url))
 
 
-def test_a_private_network_is_reached_only_when_it_is_listed() -> None:
+def test_a_private_network_is_reached_only_when_listed() -> None:
     with receiver() as running:
         assert not fault_of(near(running.base))
         with pytest.raises(NotDelivered, match="private"):
@@ -39,15 +39,15 @@ def test_a_private_network_is_reached_only_when_it_is_listed() -> None:
         assert post(near(running.base), b"{}", {}).status == 200
 
 
-def test_a_listed_network_never_includes_the_metadata_of_a_cloud() -> None:
+def test_a_listed_network_never_includes_cloud_metadata() -> None:
     assert fault_of(near("http://169.254.169.254/", networks=(ip_network("0.0.0.0/0"),)))
 
 
-def test_outside_it_goes_over_tls_only() -> None:
+def test_external_addresses_require_tls() -> None:
     assert "https" in fault_of(Address("http://8.8.8.8/hook")) and not fault_of(Address("https://8.8.8.8/hook"))
 
 
-def test_only_hosts_that_are_allowed_once_there_is_a_list() -> None:
+def test_a_host_list_allows_only_its_hosts() -> None:
     with receiver() as running:
         allowed = near(running.base, hosts=("127.0.0.1",))
         other = near(running.base, hosts=("hooks.slack.com",))
@@ -58,9 +58,7 @@ def test_only_hosts_that_are_allowed_once_there_is_a_list() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_place_that_drips_is_left_at_the_deadline_before_tls_stands_as_well(
-    scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_host_is_left_at_the_deadline_even_before_tls(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "PATIENCE", 1.0)
     over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Mail over a real SMTP server: both parts, its headers, and what refusals mean."""
+"""Mail over a real SMTP server: both parts, its headers, and the meaning of refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def host(settings: Any) -> Iterator[MailHost]:
         yield running
 
 
-def test_a_mail_arrives_with_text_and_html_that_say_the_same(host: MailHost) -> None:
+def test_a_mail_arrives_with_equal_text_and_html(host: MailHost) -> None:
     assert Mail().send(message(), TO)
     (mail,) = host.mails
     assert host.to == ["sato@users.example"] and mail["Subject"] == "【リリース予定】データセット基盤 1.3.0"
@@ -35,19 +35,19 @@ def test_a_mail_arrives_with_text_and_html_that_say_the_same(host: MailHost) -> 
     assert mail["From"] == "Ringi <ringi@releases.example>" and mail["Content-Language"] == "ja"
 
 
-def test_each_try_has_the_same_message_id_and_answers_itself_nothing(host: MailHost) -> None:
+def test_each_attempt_has_the_same_message_id_and_is_marked_auto_generated(host: MailHost) -> None:
     for _try in range(2):
         Mail().send(message(), TO)
     assert {mail["Message-ID"] for mail in host.mails} == {"<msg_2b1f@releases.example>"}
     assert {mail["Auto-Submitted"] for mail in host.mails} == {"auto-generated"}
 
 
-def test_a_line_break_in_a_subject_makes_no_header(host: MailHost) -> None:
+def test_a_line_break_in_a_subject_adds_no_header(host: MailHost) -> None:
     Mail().send(message(subject="one\nBcc: everyone@users.example"), TO)
     assert host.mails[0]["Bcc"] is None and host.to == ["sato@users.example"]
 
 
-def test_an_unknown_mailbox_is_refused_for_good_and_a_full_one_for_now(host: MailHost) -> None:
+def test_an_unknown_mailbox_is_refused_finally_and_a_full_one_temporarily(host: MailHost) -> None:
     host.refuses = {"sato@users.example": "550 5.1.1 no such user", "full@users.example": "452 4.2.2 full"}
     with pytest.raises(NotDelivered, match=r"550 5\.1\.1 no such user") as gone:
         Mail().send(message(), TO)
@@ -65,7 +65,7 @@ def test_an_unknown_mailbox_is_refused_for_good_and_a_full_one_for_now(host: Mai
      ("450 4.2.0 greylisted", False, "recipient"), ("451 4.3.0 try later", False, "either"),
      ("421 4.3.2 closing", False, "channel")],
 )  # fmt: skip
-def test_only_a_mailbox_that_is_not_there_is_the_address_own_fault(
+def test_only_a_missing_mailbox_is_the_fault_of_the_address(
     host: MailHost, answer: str, lasting: bool, whose: str
 ) -> None:
     host.everybody = answer
@@ -74,14 +74,14 @@ def test_only_a_mailbox_that_is_not_there_is_the_address_own_fault(
     assert (fault.value.lasting, fault.value.whose) == (lasting, whose)
 
 
-def test_a_refused_text_says_nothing_about_the_address(host: MailHost) -> None:
+def test_a_refused_text_is_no_fault_of_the_address(host: MailHost) -> None:
     host.data = "554 5.7.1 looks like spam"
     with pytest.raises(NotDelivered, match="spam") as fault:
         Mail().send(message(), TO)
     assert not fault.value.lasting and not host.mails
 
 
-def test_a_server_that_is_gone_is_tried_again(settings: Any) -> None:
+def test_an_unreachable_server_is_tried_again(settings: Any) -> None:
     with mail_host() as running:
         use_mail(settings, running)
     with pytest.raises(NotDelivered) as fault:
@@ -89,13 +89,13 @@ def test_a_server_that_is_gone_is_tried_again(settings: Any) -> None:
     assert not fault.value.lasting
 
 
-def test_without_a_server_it_is_not_set_up(settings: Any) -> None:
+def test_mail_is_not_available_without_a_server(settings: Any) -> None:
     settings.MAIL_HOST = ""
     with pytest.raises(NotSetUp):
         Mail().send(message(), TO)
 
 
-def test_mail_goes_only_to_the_domains_that_are_listed(host: MailHost) -> None:
+def test_mail_goes_only_to_listed_domains(host: MailHost) -> None:
     elsewhere = Address("sato@users.example", hosts=("partners.example",))
     assert "users.example" in Mail().fault(elsewhere)
     with pytest.raises(NotDelivered):

@@ -1,4 +1,4 @@
-"""Slack's incoming webhook: blocks with a link, nothing that calls people, and which answers are for good."""
+"""Slack's incoming webhook: blocks with a link, no mentions, and the answers that are final."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def slack() -> Iterator[Receiver]:
         yield running
 
 
-def test_it_posts_a_header_the_text_and_a_button_to_the_page(slack: Receiver) -> None:
+def test_slack_receives_a_header_the_text_and_a_page_button(slack: Receiver) -> None:
     assert Slack().send(message(), near(slack.base + "/services/T/B/key")) == "ok"
     (got,) = slack.posted
     sent = json.loads(got.body)
@@ -33,7 +33,7 @@ def test_it_posts_a_header_the_text_and_a_button_to_the_page(slack: Receiver) ->
     assert set(button) == {"type", "text", "url"}, "nothing is decided in Slack"
 
 
-def test_a_text_calls_nobody_and_hides_no_link(slack: Receiver) -> None:
+def test_a_text_mentions_no_user_and_hides_no_link(slack: Receiver) -> None:
     Slack().send(message(subject="<!channel>", text="<!here> <https://evil.example|release>"), near(slack.base))
     sent = json.loads(slack.posted[0].body)
     assert sent["blocks"][0]["text"]["type"] == "plain_text", "in which Slack reads no markup"
@@ -41,7 +41,7 @@ def test_a_text_calls_nobody_and_hides_no_link(slack: Receiver) -> None:
         assert "<!" not in text and "<https" not in text
 
 
-def test_long_texts_keep_to_the_limits_of_the_blocks(slack: Receiver) -> None:
+def test_long_texts_keep_the_limits_of_blocks(slack: Receiver) -> None:
     Slack().send(message(subject="題" * 300, text="&" * 5000), near(slack.base))
     header, section = json.loads(slack.posted[0].body)["blocks"][:2]
     assert len(header["text"]["text"]) == HEADER and len(section["text"]["text"]) <= SECTION
@@ -60,14 +60,14 @@ def test_a_long_text_with_an_early_ampersand_is_cut_at_its_end(slack: Receiver) 
     [(404, "no_service", True), (410, "channel_is_archived", True), (403, "action_prohibited", True),
      (500, "server_error", False), (403, "other", False)],
 )  # fmt: skip
-def test_which_answers_are_for_good(slack: Receiver, status: int, body: str, lasting: bool) -> None:
+def test_final_answers_are_told_from_temporary_ones(slack: Receiver, status: int, body: str, lasting: bool) -> None:
     slack.answers = [(status, body, {})]
     with pytest.raises(NotDelivered, match=body) as fault:
         Slack().send(message(), near(slack.base))
     assert fault.value.lasting is lasting
 
 
-def test_it_waits_as_long_as_slack_asks(slack: Receiver) -> None:
+def test_the_channel_waits_as_long_as_slack_asks(slack: Receiver) -> None:
     slack.answers = [(429, "rate_limited", {"Retry-After": "90"})]
     with pytest.raises(NotDelivered) as fault:
         Slack().send(message(), near(slack.base))

@@ -26,13 +26,13 @@ def hook() -> Iterator[Receiver]:
         yield running
 
 
-def test_the_signature_is_that_of_the_specifications_example() -> None:
+def test_the_signature_equals_the_specifications_example() -> None:
     body = b'{"test": 2432232314}'
     expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert signature(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body) == expected
 
 
-def test_a_receiver_can_check_it_and_drop_the_second(hook: Receiver) -> None:
+def test_a_receiver_can_verify_a_message_and_drop_its_duplicate(hook: Receiver) -> None:
     for _try in range(2):
         Webhook().send(message(), near(hook.base, secret=SECRET))
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
@@ -47,7 +47,7 @@ def test_a_receiver_can_check_it_and_drop_the_second(hook: Receiver) -> None:
     assert SECRET.removeprefix("whsec_") not in hook.posted[0].body.decode()
 
 
-def test_gone_is_for_good_and_anything_else_is_tried_again(hook: Receiver) -> None:
+def test_status_410_is_final_and_other_errors_are_retried(hook: Receiver) -> None:
     for status, lasting in ((410, True), (404, False), (500, False), (302, False)):
         hook.answers = [(status, "no", {"Location": "http://127.0.0.1:1/"})]
         with pytest.raises(NotDelivered, match=str(status)) as fault:
@@ -57,11 +57,11 @@ def test_gone_is_for_good_and_anything_else_is_tried_again(hook: Receiver) -> No
 
 
 @pytest.mark.parametrize("secret", ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!", "whsec_c2hvcnQ="])
-def test_a_weak_secret_is_none(hook: Receiver, secret: str) -> None:
+def test_a_weak_secret_is_refused(hook: Receiver, secret: str) -> None:
     assert "whsec_" in Webhook().fault(near(hook.base, secret=secret))
 
 
-def test_the_address_is_never_in_a_fault() -> None:
+def test_an_error_never_contains_the_address() -> None:
     with pytest.raises(NotDelivered) as fault:
         Webhook().send(message(), near("http://127.0.0.1:1/hidden-path", secret=SECRET))
     assert "hidden-path" not in str(fault.value) and SECRET not in repr(near("x", secret=SECRET))

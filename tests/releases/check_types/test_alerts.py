@@ -1,4 +1,4 @@
-"""The check of firing alerts, against answers as an Alertmanager gives them."""
+"""The check of firing alerts, against answers in an Alertmanager's format."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check(pages: Site, content: Any, status: int = 200, **parameters: Any) -> Ch
         ([alert("A")], {"labels": {"service": "datasets"}}, Result.FAILED, "1 of 1 firing"),
     ],
 )
-def test_none_fires_above_the_level(
+def test_the_check_passes_when_no_alert_exceeds_the_level(
     pages: Site, alerts: list[Any], parameters: dict[str, Any], expected: Result, value: str
 ) -> None:
     result = check(pages, alerts, **parameters)
@@ -69,7 +69,7 @@ def test_none_fires_above_the_level(
     assert pages.asked == [ACTIVE]
 
 
-def test_a_list_of_ones_own_is_read_by_its_paths(pages: Site) -> None:
+def test_a_custom_list_is_read_by_its_paths(pages: Site) -> None:
     own = {"data": {"rows": [{"title": "disk", "rank": "critical", "now": "firing"}, {"title": "x", "rank": "critical", "now": "ok"}]}}  # fmt: skip
     paths = {"shape": "json", "items": "data.rows", "name": "title", "level": "rank", "state": "now"}
     result = check(pages, own, **paths)
@@ -78,7 +78,7 @@ def test_a_list_of_ones_own_is_read_by_its_paths(pages: Site) -> None:
 
 
 @pytest.mark.parametrize("content", [{"status": "error"}, "text", [1], None])
-def test_what_is_no_list_is_an_error_and_never_quiet(pages: Site, content: Any) -> None:
+def test_an_invalid_list_is_an_error_and_never_passes(pages: Site, content: Any) -> None:
     assert check(pages, content).result is Result.ERROR
     assert check(pages, [], status=503).result is Result.ERROR
 

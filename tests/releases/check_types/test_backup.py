@@ -1,4 +1,4 @@
-"""The check of backups: a real dump that the step took, old, torn, changed and gone."""
+"""The check of backups: a real dump of the backup step; old, torn, changed and missing ones."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def test_a_fresh_whole_dump_passes(target: Target, dumped: Path, prove: str) -> 
     assert "deployment-1/database.dump" in result.output
 
 
-def test_what_was_restored_is_compared_and_leaves_nothing_behind(target: Target, dumped: Path) -> None:
+def test_a_restored_dump_is_compared_and_leaves_nothing_behind(target: Target, dumped: Path) -> None:
     assert "Restored: 3 tables, 25 rows." in check(target, verify="restore").output
     with psycopg.connect(target.database) as connection:
         left = connection.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'ringi_check_%'").fetchone()
     assert left == (0,)
 
 
-def test_an_old_one_fails(target: Target, dumped: Path) -> None:
+def test_an_old_dump_fails(target: Target, dumped: Path) -> None:
     aged(dumped, 27)
     assert check(target).result is Result.FAILED
     assert check(target, within_hours=28).result is Result.PASSED
 
 
 @pytest.mark.parametrize("prove", ["digest", "list", "restore"])
-def test_a_torn_changed_or_missing_one_fails(target: Target, dumped: Path, prove: str) -> None:
+def test_a_torn_changed_or_missing_dump_fails(target: Target, dumped: Path, prove: str) -> None:
     content = dumped.read_bytes()
     for broken in (content[: len(content) // 2], content[:-1] + b"x", b""):
         dumped.write_bytes(broken)
@@ -66,7 +66,7 @@ def test_a_torn_changed_or_missing_one_fails(target: Target, dumped: Path, prove
     assert check(target, verify=prove).result is Result.FAILED
 
 
-def test_dumps_of_others_are_found_by_their_pattern(target: Target, dumped: Path) -> None:
+def test_foreign_dumps_are_found_by_their_pattern(target: Target, dumped: Path) -> None:
     folder = target.spec.root / "nightly"
     folder.mkdir()
     assert check(target, files="nightly/*.dump").result is Result.NO_DATA

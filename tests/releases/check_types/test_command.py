@@ -1,4 +1,4 @@
-"""The check that lets a program judge, with real ones."""
+"""The check whose result a program decides, with real programs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(root: Path, code: str, **parameters: Any) -> CheckResult:
         ("import time; time.sleep(30)", {"seconds": 0.2}, Result.ERROR, ""),
     ],
 )
-def test_exit_code_and_value_are_judged(
+def test_exit_code_and_value_decide_the_result(
     tmp_path: Path, code: str, parameters: dict[str, Any], expected: Result, value: str
 ) -> None:
     result = check(tmp_path, code, **parameters)
@@ -45,7 +45,7 @@ def test_exit_code_and_value_are_judged(
     assert result.limit and result.output
 
 
-def test_it_runs_in_the_targets_folder_without_a_shell_and_without_our_environment(tmp_path: Path) -> None:
+def test_the_program_starts_in_the_targets_folder_without_shell_or_our_environment(tmp_path: Path) -> None:
     (tmp_path / "here").touch()
     code = "import os, sys; print(sorted(os.listdir()), sys.argv[1], 'DATABASE_URL' in os.environ)"
     argv = [sys.executable, "-c", code, "{root}; echo $HOME"]
@@ -53,13 +53,13 @@ def test_it_runs_in_the_targets_folder_without_a_shell_and_without_our_environme
     assert f"['here'] {tmp_path}; echo $HOME False" in result.output
 
 
-def test_secrets_are_masked_in_what_it_says(tmp_path: Path) -> None:
+def test_secrets_are_masked_in_the_output(tmp_path: Path) -> None:
     for secret in ("hidden-7", "encrypted-8"):
         said = check(tmp_path, f"print('token {secret}')", value=r"token (\S+)", equals="ok")
         assert secret not in said.output + said.value and "token" in said.output
 
 
-def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
     result = check(tmp_path, "", argv=["/no/such/program"])
     assert result.result is Result.ERROR and "program" in result.output
 

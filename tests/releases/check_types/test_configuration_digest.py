@@ -15,7 +15,7 @@ def check(made: Target, configuration: dict[str, str]) -> CheckResult:
     return kind.run(CheckContext(made.spec, configuration), kind.parameters())
 
 
-def test_only_the_very_bytes_that_were_rolled_out_pass(target: Target) -> None:
+def test_only_the_deployed_bytes_pass(target: Target) -> None:
     assert check(target, target.configuration).result is Result.FAILED, "no file"
     target.step("configuration_update", target.context(configuration=target.configuration))
     result = check(target, target.configuration)
@@ -28,6 +28,6 @@ def test_only_the_very_bytes_that_were_rolled_out_pass(target: Target) -> None:
     assert target.configuration["SECRET"] not in changed.output and "changed" in changed.output
 
 
-def test_a_run_without_configuration_is_no_data(target: Target) -> None:
+def test_a_deployment_without_configuration_is_no_data(target: Target) -> None:
     assert check(target, {}).result is Result.NO_DATA
     assert check(target, {"not a key": "x"}).result is Result.ERROR

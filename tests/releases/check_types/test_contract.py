@@ -1,4 +1,4 @@
-"""What every check kind promises."""
+"""The contract of every check type."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_names_are_unique_and_found() -> None:
 
 @pytest.mark.parametrize("known", CHECK_TYPES, ids=lambda known: known.name)
 class TestEveryType:
-    def test_it_says_what_it_is_and_refuses_unknown_parameters(self, known: CheckType) -> None:
+    def test_each_check_type_has_a_label_and_refuses_unknown_parameters(self, known: CheckType) -> None:
         assert type(known).__doc__
         assert known.parameters.__doc__
         with pytest.raises(ValidationError):
@@ -38,7 +38,7 @@ class TestEveryType:
     @pytest.mark.parametrize(
         "settings", [{}, {"urls": {"base": "http://127.0.0.1:1"}, "metrics_url": "http://127.0.0.1:1/metrics"}]
     )
-    def test_where_nothing_is_there_it_never_passes_and_never_raises(
+    def test_a_check_of_an_empty_target_never_passes_and_never_raises(
         self, known: CheckType, tmp_path: Path, settings: dict[str, Any]
     ) -> None:
         context = CheckContext(TargetSpec("a", "e", tmp_path / "none", settings))

@@ -28,7 +28,7 @@ def check(pages: Site, page: Page, **parameters: Any) -> CheckResult:
     return Http().run(context, HttpParameters.model_validate({"path": "/page", **parameters}))
 
 
-def test_it_passes_with_the_expected_status_and_keeps_the_answer(pages: Site) -> None:
+def test_the_expected_status_passes_and_the_answer_is_kept(pages: Site) -> None:
     result = check(pages, Page("hello\nwith hidden-7"))
     assert result.result is Result.PASSED
     assert result.value.startswith("200, 0.")
@@ -42,7 +42,7 @@ def test_another_status_fails_and_an_expected_error_passes(pages: Site) -> None:
     assert check(pages, Page("", 200), status=404).result is Result.FAILED
 
 
-def test_it_does_not_follow_redirects(pages: Site) -> None:
+def test_redirects_are_not_followed(pages: Site) -> None:
     pages.pages["/other"] = [Page("fine")]
     assert check(pages, Page("", 302, {"Location": "/other"})).result is Result.FAILED
     assert pages.asked == ["/page"]
@@ -64,22 +64,22 @@ def test_the_body_must_contain_the_text(pages: Site) -> None:
         ({"none": None}, Result.FAILED),
     ],
 )
-def test_the_json_must_have_the_values(pages: Site, wanted: dict[str, object], result: Result) -> None:
+def test_the_json_must_hold_the_values(pages: Site, wanted: dict[str, object], result: Result) -> None:
     page = Page('{"version": "1.3.0", "ok": true, "rows": [{"id": 1}, {"id": 2}]}')
     assert check(pages, page, json_equals=wanted).result is result
 
 
-def test_a_body_that_is_not_json_fails(pages: Site) -> None:
+def test_an_invalid_json_body_fails(pages: Site) -> None:
     assert check(pages, Page("<html>"), json_equals={"a": 1}).result is Result.FAILED
 
 
 @pytest.mark.parametrize("announce", [True, False])
-def test_too_slow_fails(pages: Site, announce: bool) -> None:
+def test_a_slow_answer_fails(pages: Site, announce: bool) -> None:
     result = check(pages, Page("x" * 100, trickle=0.05, announce=announce), seconds=0.2)
     assert (result.result, result.value) == (Result.FAILED, "> 0.2 s")
 
 
 @pytest.mark.parametrize("path", ["//other.test/", "http://other.test/", "x", "/a b", "/a\\b", "/a\r\nX: y", "/é", ""])
-def test_it_refuses_a_path_that_leaves_the_target(path: str) -> None:
+def test_a_path_outside_the_target_is_refused(path: str) -> None:
     with pytest.raises(ValidationError):
         HttpParameters(path=path)

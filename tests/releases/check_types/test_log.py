@@ -1,4 +1,4 @@
-"""The check of the log: what is read begins at a position, whatever the lines say of their time."""
+"""The check of the log: it reads from a position, whatever time the lines state."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def append(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_position_decides_in_every_format(path: Path, name: str) -> None:
-    """What stands before it does not count, with or without a time; what stands after it does."""
+def test_the_position_counts_in_every_log_format(path: Path, name: str) -> None:
+    """Lines before the position do not count, with or without a time; lines after it do."""
     bad, good = FORMATS[name]
     path.write_text(good + bad * 3)
     position = here(path)
@@ -69,7 +69,7 @@ def test_the_position_decides_in_every_format(path: Path, name: str) -> None:
     assert f"app.log was read from byte {position['size']} on" in result.output
 
 
-def test_each_look_goes_on_where_the_last_one_ended(path: Path) -> None:
+def test_each_check_continues_where_the_last_one_ended(path: Path) -> None:
     append(path, "INFO a\nERROR b\nINFO")
     first = check(path.parents[1], {"inode": None, "size": 0, "mark": ""})
     assert (first.result, first.value) == (Result.FAILED, "1")
@@ -79,7 +79,7 @@ def test_each_look_goes_on_where_the_last_one_ended(path: Path) -> None:
     assert check(path.parents[1], second.position).result is Result.NO_DATA
 
 
-def test_without_a_position_nothing_is_judged_and_the_next_look_has_one(path: Path) -> None:
+def test_without_a_position_the_check_has_no_result_and_the_next_one_has_one(path: Path) -> None:
     append(path, "ERROR of nobody knows when\n")
     first = check(path.parents[1])
     assert first.result is Result.NO_DATA and "The log was not read" in first.output
@@ -118,7 +118,7 @@ def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(
     assert check(path.parents[1], result.position).result is Result.NO_DATA
 
 
-def test_a_log_whose_former_file_is_gone_is_never_green(path: Path) -> None:
+def test_a_log_whose_previous_file_is_gone_never_passes(path: Path) -> None:
     append(path, "INFO before\n")
     position = here(path)
     renamed(path)
@@ -130,7 +130,7 @@ def test_a_log_whose_former_file_is_gone_is_never_green(path: Path) -> None:
     assert check(path.parents[1], position).result is Result.FAILED, "what is seen is seen"
 
 
-def test_a_log_that_was_cut_and_has_grown_beyond_the_position_is_read_from_its_beginning(path: Path) -> None:
+def test_a_truncated_log_that_outgrew_the_position_is_read_from_its_beginning(path: Path) -> None:
     append(path, "INFO before\n")
     position = here(path)
     path.write_text("ERROR new\n" + "INFO more\n" * 9)
@@ -138,7 +138,7 @@ def test_a_log_that_was_cut_and_has_grown_beyond_the_position_is_read_from_its_b
     assert result.value == "1" and "The log was cut" in result.output
 
 
-def test_a_service_that_begins_its_log_anew_when_it_starts_is_read_from_there(path: Path) -> None:
+def test_a_log_restarted_by_its_service_is_read_from_there(path: Path) -> None:
     append(path, "INFO before\n")
     position = here(path)
     assert log_position.after_start(path, position) == position
@@ -147,14 +147,14 @@ def test_a_service_that_begins_its_log_anew_when_it_starts_is_read_from_there(pa
     assert check(path.parents[1], fresh).result is Result.PASSED
 
 
-def test_the_targets_own_pattern_finds_errors_and_a_checks_own_overrules_it(path: Path) -> None:
+def test_the_targets_pattern_finds_errors_and_a_checks_own_pattern_overrides_it(path: Path) -> None:
     append(path, "E! one\nERROR two\nE! three\n")
     own, start = {"log_error_pattern": "^E! "}, {"inode": None, "size": 0, "mark": ""}
     assert check(path.parents[1], start, own).value == "2"
     assert check(path.parents[1], start, own, pattern="two").value == "1"
 
 
-def test_what_must_be_there_is_counted_too(path: Path) -> None:
+def test_required_lines_are_counted_too(path: Path) -> None:
     append(path, "ready\nready\n")
     start = {"inode": None, "size": 0, "mark": ""}
     assert check(path.parents[1], start, pattern="ready", at_least=2, at_most=3).limit == "2 ≤ … ≤ 3"
@@ -164,7 +164,7 @@ def test_what_must_be_there_is_counted_too(path: Path) -> None:
         LogParameters(at_least=2, at_most=1)
 
 
-def test_a_missing_or_silent_log_is_no_data(path: Path) -> None:
+def test_a_missing_or_unchanged_log_is_no_data(path: Path) -> None:
     start = here(path)
     assert start["inode"] is None and check(path.parents[1], start).result is Result.NO_DATA
     append(path, "ERROR old\n")
@@ -174,7 +174,7 @@ def test_a_missing_or_silent_log_is_no_data(path: Path) -> None:
     assert check(path.parents[1], start).result is Result.FAILED
 
 
-def test_it_masks_secrets_and_keeps_the_proof_short(path: Path) -> None:
+def test_the_output_is_masked_and_short(path: Path) -> None:
     append(path, "ERROR no connection to postgresql://app:tiger-7@db/x with s3cret on 500\n" * 500)
     result = check(path.parents[1], {"inode": None, "size": 0, "mark": ""})
     assert result.value == "500"
@@ -183,7 +183,7 @@ def test_it_masks_secrets_and_keeps_the_proof_short(path: Path) -> None:
     assert len(result.output.splitlines()) == 20
 
 
-def test_more_than_is_read_at_once_is_no_green_and_the_next_look_goes_on(
+def test_a_log_beyond_the_read_limit_does_not_pass_and_the_next_check_continues(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_position, "MOST_BYTES", 20_000)
@@ -204,17 +204,17 @@ def test_a_log_outside_the_target_or_unreadable_is_an_error(tmp_path: Path) -> N
     assert check(tmp_path / "target", None, {"log": "folder"}).result is Result.ERROR
 
 
-def test_it_refuses_a_pattern_that_is_none() -> None:
+def test_an_invalid_pattern_is_refused() -> None:
     with pytest.raises(ValidationError):
         LogParameters(pattern="(")
 
 
 @pytest.mark.parametrize("where", ["here", "there"])
-def test_a_rollback_is_not_failed_by_what_the_broken_version_wrote(
+def test_a_rollback_is_not_failed_by_the_broken_versions_log(
     bare_target: Target, where: str, request: pytest.FixtureRequest
 ) -> None:
-    """The broken version fills the log with tracebacks in the format of uvicorn, without a time; a later sound deployment
-    passes as well, and what the restored version writes itself still counts.
+    """The broken version fills the log with tracebacks in uvicorn's format, without a time; a later sound deployment
+    passes as well, and the log lines of the restored version still count.
     """
     made, log = bare_target, bare_target.spec.root / "shared" / "app.log"
     if where == "there":
@@ -242,9 +242,7 @@ def test_a_rollback_is_not_failed_by_what_the_broken_version_wrote(
     assert evaluated("deployment:2") is Result.FAILED
 
 
-def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_is_the_position(
-    bare_target: Target,
-) -> None:
+def test_the_position_is_the_first_step_when_nothing_is_started_or_switched(bare_target: Target) -> None:
     log = bare_target.spec.root / "shared" / "app.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text(UVICORN)
@@ -258,7 +256,7 @@ def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_i
     )
 
 
-def test_where_no_service_is_started_the_switch_of_the_code_is_the_position(bare_target: Target) -> None:
+def test_the_position_is_the_code_switch_when_no_service_is_started(bare_target: Target) -> None:
     log = bare_target.spec.root / "shared" / "app.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text(UVICORN)

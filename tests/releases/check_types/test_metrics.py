@@ -1,4 +1,4 @@
-"""The check of the numbers."""
+"""The check of the metrics."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check(pages: Site, *given: Page, limits: Any = ERRORS, **parameters: Any) ->
     return Metrics().run(CheckContext(target), MetricsParameters.model_validate(wanted))
 
 
-def test_it_compares_what_happened_in_between(pages: Site) -> None:
+def test_the_check_compares_the_interval_between_two_readings(pages: Site) -> None:
     passed = check(pages, page(100, 90), page(200, 100))
     assert (passed.result, passed.value, passed.limit) == (Result.PASSED, "error_rate 0.1", "error_rate ≤ 0.1")
     failed = check(pages, page(100, 0), page(200, 11))
@@ -56,12 +56,12 @@ def test_every_limit_must_hold(pages: Site) -> None:
     assert result.value == "error_rate 0, response_time 0.01, resource_use 0.5"
 
 
-def test_no_requests_are_no_data_unless_idle_may_pass(pages: Site) -> None:
+def test_missing_requests_are_no_data_unless_idle_may_pass(pages: Site) -> None:
     assert check(pages, page(100, 0)).result is Result.NO_DATA
     assert check(pages, page(100, 0), **IDLE).result is Result.PASSED
 
 
-def test_a_number_that_is_missing_never_counts_as_idle(pages: Site) -> None:
+def test_a_missing_number_never_counts_as_idle(pages: Site) -> None:
     assert check(pages, Page("other 1\n"), **IDLE).result is Result.NO_DATA
     assert check(pages, Page("broken {\n"), **IDLE).result is Result.NO_DATA
     time_limit = [{"metric": "response_time", "at_most": 1}]
@@ -71,7 +71,7 @@ def test_a_number_that_is_missing_never_counts_as_idle(pages: Site) -> None:
     assert check(pages, Page('http_requests_total{status="200"} 1\n'), limits=use, **IDLE).result is Result.NO_DATA
 
 
-def test_one_look_knows_no_rates(pages: Site) -> None:
+def test_one_reading_gives_no_rates(pages: Site) -> None:
     assert check(pages, page(100, 0), interval_seconds=0, **IDLE).result is Result.NO_DATA
     use = [{"metric": "resource_use", "at_most": 0.9}]
     assert check(pages, page(100, 0), limits=use, interval_seconds=0).result is Result.PASSED
@@ -97,6 +97,6 @@ def test_a_service_that_is_down_fails_or_is_an_error(pages: Site) -> None:
         {"limits": ERRORS, "interval_seconds": 61},
     ],
 )
-def test_it_refuses_parameters_that_can_not_work(wrong: dict[str, Any]) -> None:
+def test_invalid_parameters_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         MetricsParameters.model_validate(wrong)

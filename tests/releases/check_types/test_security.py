@@ -27,7 +27,7 @@ SAFE = {"strict-transport-security": r"max-age=\d{8,}.*", "x-content-type-option
 
 
 def certificate(folder: Path, days: float, host: str = "127.0.0.1") -> Path:
-    """Write a key and a certificate signed by itself that ends in so many days."""
+    """Write a key and a self-signed certificate that expires in so many days."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "service")])
     moment = datetime.now(UTC)
@@ -70,7 +70,7 @@ def over_tls(pem: Path) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_a: None  # type: ignore[method-assign]  # a refused handshake is no fault of the server
+    server.handle_error = lambda *_a: None  # type: ignore[method-assign]  # a refused handshake is no server fault
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -95,19 +95,19 @@ def test_the_days_of_the_certificate_are_counted(tmp_path: Path) -> None:
         assert check(base, pem, certificate_days=31).result is Result.FAILED
 
 
-def test_a_certificate_that_is_not_accepted_fails(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_fails(tmp_path: Path) -> None:
     ended, other, foreign = certificate(tmp_path, -1), certificate(tmp_path, 10), certificate(tmp_path, 9, "10.0.0.1")
     with over_tls(ended) as base:
         result = check(base, ended, certificate_days=1)
         assert result.result is Result.FAILED and "expired" in result.output
     with over_tls(other) as base:
-        assert check(base, certificate_days=1).result is Result.FAILED, "nobody vouches for it"
+        assert check(base, certificate_days=1).result is Result.FAILED, "no authority vouches for it"
         assert check(base, tmp_path / "none.pem", certificate_days=1).result is Result.ERROR
     with over_tls(foreign) as base:
         assert check(base, foreign, certificate_days=1).result is Result.FAILED, "it names another host"
 
 
-def test_headers_are_asked_for_and_missed() -> None:
+def test_missing_headers_are_named() -> None:
     with site() as plain:
         plain.pages["/"] = [Page("", headers={"X-Content-Type-Options": "nosniff", "X-Powered-By": "PHP/5"})]
         assert check(plain.base, headers={"x-content-type-options": "nosniff"}).result is Result.PASSED
@@ -120,12 +120,12 @@ def test_headers_are_asked_for_and_missed() -> None:
         assert check(plain.base, certificate_days=1).result is Result.FAILED
 
 
-def test_no_answer_is_an_error() -> None:
+def test_a_missing_answer_is_an_error() -> None:
     assert check("http://127.0.0.1:1", certificate_days=1).result is Result.ERROR
     assert check("", certificate_days=1).result is Result.ERROR
 
 
-def test_days_are_whole_and_negative_afterwards(tmp_path: Path) -> None:
+def test_days_are_whole_and_negative_after_expiry(tmp_path: Path) -> None:
     made = x509.load_pem_x509_certificate(certificate(tmp_path, 2).read_bytes())
     content, moment = made.public_bytes(serialization.Encoding.DER), datetime.now(UTC)
     assert days_left(content, moment) == 1

@@ -25,7 +25,7 @@ def check(made: Target, settings: dict[str, Any] | None = None, **parameters: An
     return ServiceState().run(CheckContext(spec), ServiceStateParameters.model_validate(parameters))
 
 
-def test_it_follows_the_process(target: Target) -> None:
+def test_the_check_follows_the_process(target: Target) -> None:
     assert check(target).result is Result.FAILED
     assert check(target, running=False).result is Result.PASSED
     target.install_old()
@@ -59,7 +59,7 @@ def test_another_process_with_the_same_number_is_not_the_service(target: Target)
     ("code", "result"),
     [(0, Result.PASSED), (1, Result.FAILED), (3, Result.FAILED), (4, Result.ERROR), (127, Result.ERROR)],
 )
-def test_a_given_command_is_believed_as_init_scripts_speak(target: Target, code: int, result: Result) -> None:
+def test_a_status_command_is_read_like_an_init_script(target: Target, code: int, result: Result) -> None:
     settings = {"service": {"status": [sys.executable, "-c", f"exit({code})"]}}
     assert check(target, settings).result is result
     assert check(target, {"service": {"status": ["/no/such/program"]}}).result is Result.ERROR

@@ -1,4 +1,4 @@
-"""The check that asserts something of a database, on a real one."""
+"""The check of a statement's value, on a real database."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check(url: str, statement: str, **parameters: Any) -> CheckResult:
         ("SELECT nothing FROM nowhere", {"equals": "1"}, Result.ERROR, ""),
     ],
 )
-def test_one_value_is_judged(url: str, statement: str, limits: dict[str, str], expected: Result, value: str) -> None:
+def test_one_value_is_compared(url: str, statement: str, limits: dict[str, str], expected: Result, value: str) -> None:
     result = check(url, statement, **limits)
     assert (result.result, result.value) == (expected, value)
     assert result.limit and result.output.startswith(statement)
@@ -71,7 +71,7 @@ def test_one_value_is_judged(url: str, statement: str, limits: dict[str, str], e
         "SELECT set_config('transaction_read_only', 'off', true)",
     ],
 )
-def test_it_never_writes(url: str, statement: str) -> None:
+def test_the_check_never_writes(url: str, statement: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE SEQUENCE seven")
     assert check(url, statement, equals="1").result is not Result.PASSED
@@ -80,27 +80,27 @@ def test_it_never_writes(url: str, statement: str) -> None:
         assert connection.execute("SELECT is_called FROM seven").fetchone() == (False,)
 
 
-def test_it_ends_at_its_deadline(url: str) -> None:
+def test_the_check_ends_at_its_deadline(url: str) -> None:
     began = datetime.now(UTC)
     assert check(url, "SELECT pg_sleep(30)::text", equals="", seconds=0.2).result is Result.ERROR
     assert (datetime.now(UTC) - began).total_seconds() < 5
 
 
-def test_it_reads_no_more_than_it_needs(url: str) -> None:
-    """Of two thousand million rows the second one settles it."""
+def test_the_check_reads_no_more_rows_than_needed(url: str) -> None:
+    """The statement returns two thousand million rows; the second one decides."""
     result = check(url, "SELECT generate_series(1, 2000000000)", equals="1", seconds=1)
     assert result.result is Result.ERROR
     assert "more than one value" in result.output
 
 
-def test_a_database_out_of_reach_is_an_error_and_shows_no_password(url: str) -> None:
+def test_an_unreachable_database_is_an_error_without_its_password(url: str) -> None:
     away = url.replace("dbname=", "dbname=no_such_")
     result = check(away, f"SELECT '{PASSWORD}'", equals="1")
     assert result.result is Result.ERROR
     assert check(url, "SELECT 1", equals="1").result is Result.PASSED
 
 
-def test_no_database_is_no_data() -> None:
+def test_a_missing_database_is_no_data() -> None:
     assert check("", "SELECT 1", equals="1").result is Result.NO_DATA
 
 

@@ -1,4 +1,4 @@
-"""Real copies of the sample application: a database of their own, a laid tree, a process on a free port."""
+"""Real copies of the sample application: each has its own database, an installed tree, a process on a free port."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def database() -> Iterator[str]:
 
 @dataclass
 class Copy:
-    """One copy of the sample; `start` waits until it says on which port it serves."""
+    """One copy of the sample; `start` waits until it reports its port."""
 
     root: Path
     database: str
@@ -55,7 +55,7 @@ class Copy:
         return TargetSpec("dataset-service", "test", self.root, settings)
 
     def lay(self, layer: str) -> None:
-        """Lay the tree of a layer and let `current` point to it."""
+        """Install the tree of a layer and let `current` point to it."""
         lay(files(layer), self.root / "releases" / layer)
         link = self.root / "current"
         link.unlink(missing_ok=True)
@@ -103,7 +103,7 @@ class Copy:
 
 @pytest.fixture
 def copy(database: str, tmp_path: Path) -> Iterator[Copy]:
-    """A copy with its configuration and nothing laid yet."""
+    """A copy with its configuration and no installed tree."""
     root = tmp_path / "target"
     (root / "shared").mkdir(parents=True)
     made = Copy(root, database, {"DATABASE_URL": database, "PORT": "0", "EXPORT_LIMIT": "1000"})
@@ -115,7 +115,7 @@ def copy(database: str, tmp_path: Path) -> Iterator[Copy]:
 
 @pytest.fixture
 def serving(copy: Copy) -> Callable[[str], Copy]:
-    """Lays a layer, migrates, seeds and starts it."""
+    """Return a function that installs a layer, migrates, seeds and starts it."""
 
     def serve(layer: str) -> Copy:
         copy.lay(layer)

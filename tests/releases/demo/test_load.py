@@ -29,7 +29,7 @@ from tests.releases.demo.conftest import Copy
         "",
     ],
 )
-def test_it_refuses_an_address_that_is_not_of_this_machine(address: str) -> None:
+def test_an_address_of_another_machine_is_refused(address: str) -> None:
     with pytest.raises(NotLocal):
         loopback(address)
 
@@ -37,11 +37,11 @@ def test_it_refuses_an_address_that_is_not_of_this_machine(address: str) -> None
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:80", "http://127.9.9.9:80/", "http://[::1]:80", "http://localhost:80"]
 )
-def test_it_takes_an_address_of_this_machine(address: str) -> None:
+def test_an_address_of_this_machine_is_accepted(address: str) -> None:
     assert loopback(address)[1] == 80
 
 
-def test_the_command_refuses_too_and_takes_only_bounded_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_foreign_addresses_and_unbounded_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     words = [sys.executable, "-m", "releases.demo.load", "--seconds", "1", "--base-url"]
     done = subprocess.run([*words, "http://192.0.2.7", "--rate", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -51,7 +51,7 @@ def test_the_command_refuses_too_and_takes_only_bounded_numbers(capsys: pytest.C
     assert "at most 2000" in done.stderr
 
 
-def test_it_keeps_rate_time_and_share_of_writes(serving: Callable[[str], Copy], tmp_path: Path) -> None:
+def test_rate_time_and_share_of_writes_are_kept(serving: Callable[[str], Copy], tmp_path: Path) -> None:
     copy = serving("v1_2_0")
     words = ["--base-url", f"http://127.0.0.1:{copy.port}", "--rate", "100", "--seconds", "1"]
     kept = ["--write-share", "0.3", "--report", str(tmp_path / "report.json")]
@@ -64,7 +64,7 @@ def test_it_keeps_rate_time_and_share_of_writes(serving: Callable[[str], Copy], 
         assert connection.execute("SELECT count(*) - 100 FROM datasets").fetchone() == (report["written"],)
 
 
-def test_it_goes_on_while_nobody_answers() -> None:
+def test_the_load_continues_without_answers() -> None:
     report = send("http://127.0.0.1:1", rate=1000, seconds=0.7)
     assert report["requests"] == 0
     assert 4 <= int(str(report["refused"])) <= 16  # four visitors that wait 0.2 s each time

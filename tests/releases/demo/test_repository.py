@@ -1,4 +1,4 @@
-"""The sample's repository, asked with real git."""
+"""The sample's repository, inspected with real git."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAGS = ["v1.2.0", "v1.3.0-beta.1", "v1.3.0", "v1.4.0"]
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
-    """A repository built by someone whose own configuration would spoil it."""
+    """A repository built under a Git configuration that would spoil it."""
     (tmp_path / ".gitconfig").write_text(
         "[commit]\n gpgsign = true\n[user]\n name = Someone Else\n[gpg]\n format = x509\n"
     )
@@ -68,7 +68,7 @@ def test_commits_and_trees_are_those_of_the_tags(built: Built) -> None:
     assert changed == ["dataset_service/version.py"]
 
 
-def test_the_branches_hold_what_their_tiers_accept(built: Built) -> None:
+def test_the_branches_hold_commits_that_their_tiers_accept(built: Built) -> None:
     def heads(tag: str) -> set[str]:
         return set(git(built, "branch", "--format=%(refname:short)", "--contains", tag).splitlines())
 
@@ -79,7 +79,7 @@ def test_the_branches_hold_what_their_tiers_accept(built: Built) -> None:
     assert git(built, "symbolic-ref", "HEAD") == "refs/heads/main"
 
 
-def test_every_commit_is_the_developers(built: Built) -> None:
+def test_every_commit_is_by_the_developer(built: Built) -> None:
     assert set(git(built, "log", "--all", "--format=%an <%ae> %cn").splitlines()) == {
         "Ito Ken <ken@example.test> Ito Ken"
     }
@@ -89,7 +89,7 @@ def test_the_same_day_and_people_give_the_same_commits(built: Built, tmp_path: P
     assert build(tmp_path / "again", people=PEOPLE, day=DAY).commits == built.commits
 
 
-def test_it_leaves_a_repository_around_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_surrounding_repository_stays_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(["git", "init", "--quiet", "--initial-branch=work", str(tmp_path)], check=True)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / ".git").rglob("*")}
     monkeypatch.chdir(tmp_path)
@@ -97,12 +97,12 @@ def test_it_leaves_a_repository_around_it_alone(tmp_path: Path, monkeypatch: pyt
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / ".git").rglob("*")} == before
 
 
-def test_it_refuses_to_build_over_another(built: Built, tmp_path: Path) -> None:
+def test_an_existing_repository_is_not_overwritten(built: Built, tmp_path: Path) -> None:
     with pytest.raises(RepositoryFailed, match="exists already"):
         build(tmp_path / "repository", people=PEOPLE, day=DAY)
 
 
-def test_it_says_which_program_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RepositoryFailed, match="git"):
         build(tmp_path / "repository", people=PEOPLE, day=DAY)

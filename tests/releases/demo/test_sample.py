@@ -27,8 +27,8 @@ Serving = Callable[[str], Copy]
 Statuses = Counter[str]
 
 
-@pytest.mark.parametrize("layer", [LAYERS[0], LAYERS[-1]])  # together they hold every file
-def test_its_own_tests_pass_with_high_coverage(layer: str, database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layer", [LAYERS[0], LAYERS[-1]])  # together the runs cover every file
+def test_the_samples_own_tests_pass_with_high_coverage(layer: str, database: str, tmp_path: Path) -> None:
     lay(files(layer), tmp_path / "tree")
     words = ["-m", "pytest", "-q", "--cov", "--cov-report=xml:coverage.xml", "--junitxml=junit.xml"]
     done = subprocess.run(
@@ -47,7 +47,7 @@ def test_its_own_tests_pass_with_high_coverage(layer: str, database: str, tmp_pa
     assert (suite.attrib["failures"], suite.attrib["errors"], suite.attrib["skipped"]) == ("0", "0", "0")
 
 
-def test_check_tells_the_schemas_of_the_versions_apart(copy: Copy) -> None:
+def test_the_check_command_distinguishes_the_schemas_of_the_versions(copy: Copy) -> None:
     for layer in LAYERS:
         copy.lay(layer)
         assert copy.run("migrate", "--check").returncode == 3
@@ -58,7 +58,7 @@ def test_check_tells_the_schemas_of_the_versions_apart(copy: Copy) -> None:
         assert connection.execute("SELECT count(*) FROM datasets").fetchone() == (3000,)
 
 
-def test_it_refuses_to_start_without_its_new_key_but_migrates(copy: Copy) -> None:
+def test_the_sample_migrates_but_does_not_start_without_its_new_key(copy: Copy) -> None:
     del copy.settings["EXPORT_LIMIT"]
     copy.configure()
     copy.lay("v1_3_0")
@@ -68,7 +68,7 @@ def test_it_refuses_to_start_without_its_new_key_but_migrates(copy: Copy) -> Non
     assert "EXPORT_LIMIT" in done.stderr
 
 
-def test_a_laid_tree_stays_as_it_was_laid(serving: Serving) -> None:
+def test_an_installed_tree_stays_unchanged(serving: Serving) -> None:
     copy = serving("v1_4_0")
     assert copy.stop() == 0
     tree = copy.root / "releases" / "v1_4_0"
@@ -76,7 +76,7 @@ def test_a_laid_tree_stays_as_it_was_laid(serving: Serving) -> None:
     assert found == files("v1_4_0")
 
 
-def test_a_killed_migration_goes_on_with_each_batch_once(copy: Copy) -> None:
+def test_a_killed_migration_continues_with_each_batch_once(copy: Copy) -> None:
     copy.lay("v1_3_0")
     copy.run("migrate")
     copy.run("seed", "--rows", "900")
@@ -102,7 +102,7 @@ def test_a_killed_migration_goes_on_with_each_batch_once(copy: Copy) -> None:
         assert forms.fetchone() == (900, 0)
 
 
-def test_maintenance_turns_requests_away_uncounted(serving: Serving) -> None:
+def test_requests_refused_by_maintenance_are_not_counted(serving: Serving) -> None:
     copy = serving("v1_2_0")
     copy.flag.touch()
     report = send(f"http://127.0.0.1:{copy.port}", rate=200, seconds=0.5)
@@ -113,7 +113,7 @@ def test_maintenance_turns_requests_away_uncounted(serving: Serving) -> None:
 
 
 def measured(copy: Copy, send_load: Callable[[], Statuses]) -> tuple[Statuses, dict[str, float | None]]:
-    """Send load between two readings; return what came back and the metrics derived."""
+    """Send load between two readings; return the answers and the derived metrics."""
     prometheus = source("prometheus_text")
     wanted = prometheus.parameters()
     earlier = prometheus.read(copy.target, wanted)

@@ -1,4 +1,4 @@
-"""Asking one gate, and setting up what it reads: rows changed through the operation, a repository of the test's own."""
+"""Helpers that evaluate one gate and prepare its rows: changes through operations, and the test's own repository."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def alter(row: Any, **fields: Any) -> Any:
 
 
 def open_to_programs(target: Any, *paths: object) -> Any:
-    """Let programs of a target write folders of a test, and read what is installed beside the interpreter."""
+    """Let a target's programs write folders of a test, and read files installed beside the interpreter."""
     settings = type(target)._default_manager.get(pk=target.pk).options
     given = {"read": [sys.prefix], "write": [str(path) for path in paths]}
     return alter(target, options={**settings, "programs": given})
@@ -48,7 +48,7 @@ def make(model: Any, **fields: Any) -> Any:
 
 
 def shown(row: Any) -> str:
-    """Return the digest of what a page shows of a row now."""
+    """Return the digest of a row as its page shows it now."""
     fresh = type(row)._default_manager.get(pk=row.pk)
     return {Rollback: confirm_late.digest_of, Document: review.digest_of, ChecklistItem: sign.digest_of}[type(row)](
         fresh
@@ -56,7 +56,7 @@ def shown(row: Any) -> str:
 
 
 def communicated(rollback: Rollback) -> None:
-    """Let everybody have been told that a rollback is prepared, as a person states it."""
+    """Let a person state that everybody was notified of a prepared rollback."""
     entry = {"by": None, "name": "Manager", "at": datetime.now(UTC).isoformat(), "stated": "by telephone", "act": ""}
     row = Rollback.objects.get(pk=rollback.pk)
     done = dict.fromkeys(("notify_stakeholders", "notify_users", "share_plan"), entry)
@@ -64,14 +64,14 @@ def communicated(rollback: Rollback) -> None:
 
 
 def ask(world: Any, release: Any, gate: str, *, environment: str = "production", at: datetime | None = None) -> Answer:
-    """Return one gate's answer, by the gate's key."""
+    """Return one gate's result, by the gate's key."""
     found = evaluate(world.fresh(release), world.environments[environment], at)
     (answer,) = [a for a in found if a.gate == gate]
     return answer
 
 
 def git(repository: Path, *arguments: str, words: str = "") -> str:
-    """Run git on a bare repository, as the developer, with nobody's configuration. words: what it reads."""
+    """Run git on a bare repository, as the developer, without any user's configuration. words: its standard input."""
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for role in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{role}_NAME": "Developer", f"GIT_{role}_EMAIL": "developer@datasets.example"}
@@ -91,15 +91,15 @@ def own_repository(world: Any, folder: Path) -> Path:
 
 
 def walk(row: Any, *edges: str) -> Any:
-    """Take a row along edges of its machine, an operation each; return it fetched again."""
+    """Move a row along edges of its state machine, one operation each; return it fetched again."""
     for edge in edges:
         with acting(COMMAND), operation("test:walk", (type(row), row.pk)) as op:
             getattr(op.get(type(row)), edge)()
     return type(row)._default_manager.get(pk=row.pk)
 
 
-def in_force(world: Any, version: str, *, environment: str = "production") -> Any:
-    """Say that a version is in force, as if it had been adopted; return the pointer."""
+def mark_deployed(world: Any, version: str, *, environment: str = "production") -> Any:
+    """Record that a version is deployed, as if it had been registered; return the deployed version."""
     from releases.models import DeployedVersion, Release
 
     release = make(

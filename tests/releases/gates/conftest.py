@@ -1,4 +1,4 @@
-"""The language in which these tests read sentences."""
+"""The language in which these tests read messages."""
 
 from __future__ import annotations
 

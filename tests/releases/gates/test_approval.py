@@ -1,4 +1,4 @@
-"""The approval gate: granted, about exactly this, unused, and not expired."""
+"""The approval gate: approved, for exactly this content, unused, and not expired."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ COVERED = {
 }
 
 
-def test_only_a_granted_round_opens_it(world: Any) -> None:
+def test_only_an_approved_request_passes(world: Any) -> None:
     release, approval_request = world.submitted()
     assert ask(world, release, "approval").result == "not_passed"
     for name in ("committee_a", "committee_b"):
-        assert ask(world, release, "approval").result == "not_passed", "an open round is no consent"
+        assert ask(world, release, "approval").result == "not_passed", "an open request is no approval"
         with world.acting_as(name):
             approve(approval_request.pk, digest=approval_request.digest)
     answer = ask(world, release, "approval")
     assert (answer.result, answer.reason) == ("passed", approval_request.digest[:12])
 
 
-def test_any_difference_closes_it_and_is_named(world: Any) -> None:
-    """Case 1: an approval is about one content; every key of it counts."""
-    release, approval_request = world.granted()
+def test_any_difference_fails_the_gate_and_is_named(world: Any) -> None:
+    """Case 1: an approval is for one content; every key of it counts."""
+    release, approval_request = world.approved()
     for key, fields in COVERED.items():
         kept = {name: getattr(release, name) for name in fields}
         changed = alter(release, **{name: value() if callable(value) else value for name, value in fields.items()})
@@ -62,12 +62,12 @@ def test_any_difference_closes_it_and_is_named(world: Any) -> None:
         assert ask(world, release, "approval").result == "passed", key
 
 
-def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> None:
+def test_an_added_change_or_another_deployed_version_fails_the_gate(world: Any) -> None:
     from releases.models import ChangeEntry, DeployedVersion
 
     from .asking import make
 
-    release, _round = world.granted()
+    release, _request = world.approved()
     make(DeployedVersion, application=world.application, environment=world.environments["production"], code="0" * 40,
          since=now(), basis="registered")  # fmt: skip
     assert "“currently deployed version”" in ask(world, release, "approval").reason
@@ -77,8 +77,8 @@ def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> Non
     assert "“changes”" in ask(world, release, "approval").reason
 
 
-def test_a_used_or_expired_approval_is_none(world: Any) -> None:
-    release, approval_request = world.granted()
+def test_a_used_or_expired_approval_does_not_pass(world: Any) -> None:
+    release, approval_request = world.approved()
     answer = ask(world, release, "approval", at=approval_request.valid_until + timedelta(seconds=1))
     assert answer.result == "not_passed" and "expired" in answer.reason
     with acting(COMMAND), operation("test:use", (ApprovalRequest, approval_request.pk)) as op:
@@ -87,7 +87,7 @@ def test_a_used_or_expired_approval_is_none(world: Any) -> None:
     assert answer.result == "not_passed" and "used" in answer.reason
 
 
-def test_the_digest_is_of_the_canonical_form(world: Any) -> None:
+def test_the_digest_uses_the_canonical_form(world: Any) -> None:
     release = world.planned()
     content = document(Release.objects.get(pk=release.pk), world.environments["production"])
     assert digest(content) == digest(dict(reversed(content.items())))
@@ -97,8 +97,8 @@ def test_the_digest_is_of_the_canonical_form(world: Any) -> None:
     assert difference(content | {"gone": 1}, content) == "gone"
 
 
-def test_granted_alone_opens_nothing(world: Any) -> None:
-    """With one of two approvals an update of the state lets it be neither scheduled nor started."""
+def test_the_approved_state_alone_is_not_enough(world: Any) -> None:
+    """With one of two approvals, an update of the state lets the release be neither scheduled nor started."""
     release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
         approve(approval_request.pk, digest=approval_request.digest)
@@ -116,9 +116,9 @@ def test_granted_alone_opens_nothing(world: Any) -> None:
     assert "asks for other approvals than the procedure" in ask(world, release, "approval").reason
 
 
-def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, people: dict[str, Any]) -> None:
-    """Who wrote, committed, edited, waived, lost the role or left since does not count; and is named with the reason."""
-    release, approval_request = world.granted()
+def test_an_approval_is_counted_again_at_each_gate(world: Any, people: dict[str, Any]) -> None:
+    """People who wrote, edited, waived, lost the role or left since do not count; each is named with the reason."""
+    release, approval_request = world.approved()
     account, grant = people["committee_a"], AccessGrant.objects.get(account=people["committee_a"], role="committee")
     own = account.git_addresses
     observed = Fact.objects.get(release=release, kind="committers")
@@ -149,8 +149,8 @@ def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, peo
     assert world.fresh(release).state == "testing_completed", "and can be submitted again"
 
 
-def test_a_role_that_ends_before_the_hour_asked_about_does_not_count_then(world: Any, people: dict[str, Any]) -> None:
-    release, _round = world.granted()
+def test_a_role_that_ends_before_the_scheduled_start_does_not_count(world: Any, people: dict[str, Any]) -> None:
+    release, _request = world.approved()
     grant = AccessGrant.objects.get(account=people["committee_b"], role="committee")
     alter(grant, until=now() + timedelta(minutes=10))
     assert ask(world, release, "approval").result == "passed"
@@ -158,9 +158,9 @@ def test_a_role_that_ends_before_the_hour_asked_about_does_not_count_then(world:
     assert answer.result == "not_passed" and "Committee B" in answer.reason and "ends before then" in answer.reason
 
 
-def test_who_was_one_person_with_the_author_before_does_not_count(world: Any, people: dict[str, Any]) -> None:
-    """An employee id that is given up joins the two accounts still, and so does a git address that moved on."""
-    release, _round = world.granted()
+def test_a_former_second_account_of_the_author_does_not_count(world: Any, people: dict[str, Any]) -> None:
+    """Two accounts stay joined after the employee id is removed, and after a git address moved to another account."""
+    release, _request = world.approved()
     for name in ("author_on_committee", "committee_a"):
         alter(people[name], employee_id="4711")
     assert "is the author of what is approved" in ask(world, release, "approval").reason
@@ -170,9 +170,7 @@ def test_who_was_one_person_with_the_author_before_does_not_count(world: Any, pe
     assert "is the author of what is approved" in ask(world, release, "approval").reason
 
 
-def test_an_identity_that_moves_between_queue_and_claim_keeps_the_run_from_starting(
-    world: Any, people: dict[str, Any]
-) -> None:
+def test_an_identity_moved_between_queue_and_claim_prevents_the_start(world: Any, people: dict[str, Any]) -> None:
     deployment = world.scheduled()
     with acting(COMMAND):
         enqueue(deployment.pk)
@@ -182,7 +180,7 @@ def test_an_identity_that_moves_between_queue_and_claim_keeps_the_run_from_start
     assert (world.fresh(deployment).state, world.fresh(deployment.approval_request).state) == ("queued", "approved")
 
 
-def test_who_approved_first_is_counted_again_when_the_last_one_approves(world: Any, people: dict[str, Any]) -> None:
+def test_the_first_approver_is_counted_again_at_the_last_approval(world: Any, people: dict[str, Any]) -> None:
     _release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
         approve(approval_request.pk, digest=approval_request.digest)
@@ -192,10 +190,10 @@ def test_who_approved_first_is_counted_again_when_the_last_one_approves(world: A
     assert world.fresh(approval_request).state == "in_review"
 
 
-def test_worse_evidence_after_the_approval_closes_it(world: Any) -> None:
-    """What fails, and what says less than what the approvers saw; as good or better closes nothing."""
+def test_worse_evidence_after_the_approval_fails_the_gate(world: Any) -> None:
+    """A failed report, and one with less than the approvers saw, closes the gate; an equal or better one does not."""
     given(world, "coverage", coverage(95, 100))
-    release, _round = world.granted()
+    release, _request = world.approved()
     for content, result in (
         (coverage(95, 100), "passed"),
         (coverage(96, 100), "passed"),

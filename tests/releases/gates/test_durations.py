@@ -1,4 +1,4 @@
-"""What fits into a window is reckoned from what steps have taken, as soon as there are enough of them."""
+"""The estimate for a window uses the durations of earlier steps, as soon as there are enough of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = ("deployment", "code_deploy", "コードデプロイ")
 
 
 def past(world: Any, *seconds: float, environment: str = "production", **fields: Any) -> None:
-    """Let deployments have run, one for each length in seconds, of which one step was that long."""
+    """Let deployments have run, one for each length in seconds, with one step of that length."""
     place: Environment = world.environments[environment]
     given = {
         "phase": NAME[0],
@@ -48,16 +48,16 @@ def lasts(world: Any, environment: str = "production") -> Durations:
     return durations(release, world.environments[environment].pk)
 
 
-def test_it_is_the_90th_percentile_of_enough_earlier_steps(world: Any) -> None:
+def test_the_estimate_is_the_90th_percentile_of_enough_earlier_steps(world: Any) -> None:
     past(world, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     assert lasts(world).past == {NAME: (pytest.approx(91), 10)}
     assert lasts(world, "staging").past == {}, "another environment has another past"
 
 
-def test_too_few_failed_and_other_steps_leave_the_estimate(world: Any) -> None:
+def test_too_few_failed_or_other_steps_keep_the_planned_estimate(world: Any) -> None:
     past(world, *[500] * (ENOUGH - 1))
     past(world, 500, ends="fail", outcome="failed")
-    past(world, 500, outcome="unknown")  # a person said that it was done, hours later
+    past(world, 500, outcome="unknown")  # a person marked it as succeeded, hours later
     past(world, 500, phase="rollback")
     past(world, 500, environment="staging")
     step = {"step_type": NAME[1], "label_ja": NAME[2], "estimate_seconds": 60}
@@ -68,13 +68,13 @@ def test_too_few_failed_and_other_steps_leave_the_estimate(world: Any) -> None:
 
 
 def planned(world: Any) -> Release:
-    """A release whose plan has one step out of which the past is known, and one back."""
+    """A release whose plan has one step with known past durations, and one rollback step."""
     step = {"step_type": NAME[1], "label_ja": NAME[2], "label_en": "Deploy", "parameters": {}, "required": True}
     plan = {"deployment": [{**step, "estimate_seconds": 60}], "rollback": [{**step, "estimate_seconds": 120}]}
     return alter(world.planned(), step_plan=plan)  # type: ignore[no-any-return]
 
 
-def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None:
+def test_the_window_gate_names_the_estimate_and_its_number_of_steps(world: Any) -> None:
     release = planned(world)
     ends = ChangeWindow.objects.get(rrule="").ends_at
     assert "3 minutes are needed, with the rollback (by the estimates" in ask(world, release, "change_window").reason
@@ -90,7 +90,7 @@ def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None
     assert "40 minutes are needed, with the rollback (by the 90th percentile of at least 5 earlier" in both
 
 
-def test_a_step_and_the_decision_time_are_reckoned_from_the_past_too(world: Any) -> None:
+def test_a_step_and_the_decision_time_use_past_durations_too(world: Any) -> None:
     release = planned(world)
     ends = now() + timedelta(hours=1)
     deployment = make(Deployment, release=release, application=world.application, environment=world.environments["production"],

@@ -1,4 +1,4 @@
-"""All gates together: every kind has an answerer, unknown never passes, all reasons are named."""
+"""All gates together: every type has an evaluator, unknown never passes, all reasons are named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from releases.gates.evaluation import GATES, blockers, evaluate, require
 from releases.models import Procedure
 
 
-def test_every_gate_of_the_procedure_is_answered(world: Any) -> None:
+def test_every_gate_of_the_procedure_is_evaluated(world: Any) -> None:
     release = world.planned()
     content = Procedure.objects.get(state="in_effect").document
     for slug, environment in world.environments.items():
@@ -21,7 +21,7 @@ def test_every_gate_of_the_procedure_is_answered(world: Any) -> None:
         assert all(isinstance(a, Answer) and (a.result == "passed" or a.reason) for a in found), slug
     assert {gate.type for gate in content.gates} == {name for name, _ask in GATES} - {
         "rollback_rehearsal"
-    }  # for who wants it
+    }  # an optional gate
 
 
 def test_unknown_never_passes(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,8 +41,8 @@ def test_unknown_never_passes(world: Any, monkeypatch: pytest.MonkeyPatch) -> No
             require(release, where)
 
 
-def test_a_kind_without_answerer_lets_nothing_pass(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Case 22: what nobody answers does not fall through to allowed."""
+def test_a_gate_type_without_evaluator_does_not_pass(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 22: a gate without an evaluator is not passed."""
     from releases.gates import evaluation
 
     release = world.planned()
@@ -51,7 +51,7 @@ def test_a_kind_without_answerer_lets_nothing_pass(world: Any, monkeypatch: pyte
         require(release, world.environments["production"])
 
 
-def test_every_closed_gate_is_named_at_once(world: Any) -> None:
+def test_every_failed_gate_is_named_at_once(world: Any) -> None:
     release = world.planned()
     with pytest.raises(GateNotPassed) as closed:
         require(release, world.environments["production"])

@@ -1,4 +1,4 @@
-"""Evidence counts for a tree and is compared unrounded; none is not a pass."""
+"""Evidence counts for a tree and is compared unrounded; missing evidence does not pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from releases.gates.evidence import matrix
 from releases.models import Evidence
 from releases.operations.evidence.upload import upload
 
-from .asking import alter, ask, git, in_force, own_repository
+from .asking import alter, ask, git, mark_deployed, own_repository
 
 JUNIT = (
     b'<testsuite tests="2" failures="%d" errors="0"><testcase name="a"/><testcase name="b">%s</testcase></testsuite>'
@@ -31,7 +31,7 @@ def given(
     suite: str = "",
     name: str = "",
 ) -> Any:
-    """Hand files in as CI, all under one name; return the last."""
+    """Upload files as CI, all under one name; return the last."""
     with world.acting_as("ci"):
         return upload(
             world.application.pk,
@@ -69,7 +69,7 @@ def test_the_newest_evidence_counts(world: Any) -> None:
     assert ask(world, release, "tests", environment="development").result == "not_passed"
 
 
-def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
+def test_tests_are_required_per_type_and_environment(world: Any) -> None:
     release = world.planned()
     given(world, "junit", GREEN, where="development", test_type="unit")
     assert ask(world, release, "tests", environment="staging").result == "passed"
@@ -114,7 +114,7 @@ def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
         ),
     ],
 )
-def test_each_kind_passes_and_fails(world: Any, gate: str, kind: str, bad: Any, good: Any) -> None:
+def test_each_evidence_type_passes_and_fails(world: Any, gate: str, kind: str, bad: Any, good: Any) -> None:
     release = world.planned()
     assert ask(world, release, gate).result == "unknown"
     given(world, kind, json.dumps(bad).encode())
@@ -136,7 +136,7 @@ def test_evidence_counts_for_every_commit_with_the_same_tree_and_no_other(world:
     assert ask(world, alter(release, tree=""), "coverage").result == "unknown"
 
 
-def test_a_broken_file_becomes_no_evidence(world: Any) -> None:
+def test_an_unreadable_file_becomes_no_evidence(world: Any) -> None:
     for kind, content in (
         ("junit", b""),
         ("coverage", b"<coverage"),
@@ -169,7 +169,7 @@ def test_evidence_may_come_before_its_release(world: Any) -> None:
     assert ask(world, world.planned(), "coverage").result == "passed"
 
 
-def test_a_test_type_that_the_procedure_does_not_know_is_refused(world: Any) -> None:
+def test_an_unknown_test_type_is_refused(world: Any) -> None:
     with pytest.raises(InvalidInput, match="unit, integration"):
         given(world, "junit", GREEN, test_type="unti")
     with pytest.raises(InvalidInput):
@@ -177,8 +177,8 @@ def test_a_test_type_that_the_procedure_does_not_know_is_refused(world: Any) -> 
     assert not Evidence.objects.exists()
 
 
-def test_an_author_of_the_commits_does_not_vouch_for_its_review(world: Any) -> None:
-    """Neither by handing it in nor by being named as the reviewer; the address, the name and the account count."""
+def test_a_commit_author_cannot_provide_its_review(world: Any) -> None:
+    """The author neither uploads it nor is named as the reviewer; the address, the name and the account count."""
     release = world.planned()
     statement = {"reviewer": "Somebody Else", "decision": "approved"}
 
@@ -202,13 +202,13 @@ def test_an_author_of_the_commits_does_not_vouch_for_its_review(world: Any) -> N
     assert ask(world, release, "review").result == "passed"
 
 
-def test_without_a_baseline_of_its_own_a_time_is_compared_with_what_is_in_force(world: Any) -> None:
+def test_a_time_without_its_own_baseline_is_compared_with_the_deployed_version(world: Any) -> None:
     release = world.planned()
     time = {"response_time_seconds": "0.13"}
     given(world, "performance", json.dumps(time).encode())
     answer = ask(world, release, "performance")
     assert answer.result == "unknown" and "baseline" in answer.reason
-    in_force(world, "1.2.0")
+    mark_deployed(world, "1.2.0")
     before = {"response_time_seconds": "0.10", "baseline_seconds": "0.10"}
     given(world, "performance", json.dumps(before).encode(), commit=world.built.commits["v1.2.0"])
     assert ask(world, release, "performance").result == "not_passed"

@@ -1,4 +1,4 @@
-"""What counts of several reports: the newest of each tool and suite, and the worst of those decides."""
+"""The reports that count: the newest of each tool and suite, and the worst of those decides."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def test_a_report_uploaded_again_counts_again(world: Any) -> None:
         assert ask(world, release, "tests", environment="development").result == result
 
 
-def test_what_found_nothing_wrong_is_superseded_by_the_same_and_stays_beside_another(world: Any) -> None:
+def test_a_clean_report_is_superseded_by_its_own_suite_only(world: Any) -> None:
     first = given(world, "junit", SHARD % (0, b"a", b""), where="development", test_type="unit")
     other = given(world, "junit", SHARD % (0, b"b", b""), where="development", test_type="unit")
     again = given(world, "junit", SHARD % (0, b"a", b""), where="development", test_type="unit")
     counting = Evidence.objects.counting(world.application.pk, first.tree)
     assert [row.pk for row in counting] == [again.pk, other.pk]
     assert world.fresh(first).superseded_by_id == again.pk
-    acts = [row.contents["after"] for row in Event.objects.filter(operation="evidence:upload", kind="operation")]
-    assert [first.pk] in [details["superseded"] for details in acts], "the ledger says what was superseded"
+    uploads = [row.contents["after"] for row in Event.objects.filter(operation="evidence:upload", kind="operation")]
+    assert [first.pk] in [details["superseded"] for details in uploads], "the ledger says what was superseded"
 
 
-def test_a_test_that_failed_counts_until_it_is_run_again(world: Any) -> None:
-    """A rerun of what failed clears it; a rerun of something else does not."""
+def test_a_failed_test_counts_until_its_rerun(world: Any) -> None:
+    """A rerun of the failed test clears it; a rerun of another one does not."""
     release = world.planned()
     case = b'<testcase classname="c" name="%s">%s</testcase>'
     whole = b"<testsuite>" + case % (b"a", b"") + case % (b"b", b"<failure/>") + b"</testsuite>"
@@ -102,14 +102,14 @@ def test_files_with_other_names_are_other_suites_unless_a_suite_is_given(world: 
         ("report-1780000000.xml", "report-1780000999.xml"),
     ],
 )
-def test_a_time_in_a_files_name_makes_no_other_suite(world: Any, first: str, second: str) -> None:
+def test_a_time_in_a_file_name_makes_no_other_suite(world: Any, first: str, second: str) -> None:
     given(world, "junit", RED, name=first, test_type="unit")
     made = given(world, "junit", GREEN, name=second, test_type="unit")
     assert list(Evidence.objects.counting(world.application.pk, made.tree)) == [made]
 
 
-def test_a_sharded_run_of_one_call_counts_together(world: Any) -> None:
-    """Files of one call supersede none of each other, and what one class skips says nothing against the others."""
+def test_sharded_reports_of_one_call_count_together(world: Any) -> None:
+    """Files of one call do not supersede each other, and a class's skipped tests do not count against the others."""
     release = world.planned()
     where = {"where": "development", "test_type": "unit"}
     skipped = b'<testsuite name="C"><testcase classname="C" name="t"><skipped/></testcase></testsuite>'
@@ -123,7 +123,7 @@ def test_a_sharded_run_of_one_call_counts_together(world: Any) -> None:
     assert answer.result == "not_passed" and "crashed.xml: No test was run." in answer.reason
 
 
-def test_one_broken_file_refuses_the_call_and_names_it(world: Any) -> None:
+def test_one_unreadable_file_refuses_the_call_by_name(world: Any) -> None:
     with pytest.raises(InvalidInput, match=r"junit\.xml: The file is not well-formed XML"):
         given(world, "junit", GREEN, b"<testsuite", name="junit.xml", test_type="unit")
     assert not Evidence.objects.exists()

@@ -1,4 +1,4 @@
-"""Who may freeze, and what a freeze reaches; that it beats a window is proved beside the window."""
+"""Rights to set a freeze, and its reach; another test, in test_window.py, shows that a freeze beats the window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from releases.operations.waiver.request import request_waiver
 from .asking import alter, ask, make
 
 
-def test_it_reaches_one_environment_and_one_application_only(world: Any) -> None:
+def test_a_freeze_is_limited_to_one_environment_and_application(world: Any) -> None:
     from releases.operations.application.create import create_application
 
     release = world.planned()
@@ -35,7 +35,7 @@ def test_it_reaches_one_environment_and_one_application_only(world: Any) -> None
     assert ask(world, release, "change_freeze").result == "not_passed"
 
 
-def test_calendars_are_changed_by_who_may(world: Any) -> None:
+def test_only_permitted_people_change_calendars(world: Any) -> None:
     """Case 15: a calendar is audited like the rest."""
     span = {"starts_at": now(), "ends_at": now() + timedelta(hours=1)}
     pk = world.environments["production"].pk
@@ -48,8 +48,8 @@ def test_calendars_are_changed_by_who_may(world: Any) -> None:
 
 
 @pytest.mark.parametrize("slug", ["development", "staging"])
-def test_it_binds_in_every_environment_on_which_it_is_set(world: Any, slug: str) -> None:
-    """Also where the procedure names no such gate: what a person has set on a page is not only for show."""
+def test_a_freeze_binds_in_every_environment_where_it_is_set(world: Any, slug: str) -> None:
+    """Also where the procedure names no such gate: a freeze set by a person binds."""
     release, place = world.planned(), world.environments[slug]
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "audit"}
     with world.acting_as("manager"):
@@ -61,7 +61,7 @@ def test_it_binds_in_every_environment_on_which_it_is_set(world: Any, slug: str)
     assert not [a for a in evaluate(release, place) if a.kind == "change_freeze"]
 
 
-def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) -> None:
+def test_a_freeze_stops_an_already_requested_deployment_to_staging(world: Any) -> None:
     from releases.operations.deployment.request import request
     from releases.operations.deployment.schedule import schedule
 
@@ -76,7 +76,7 @@ def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) 
 
 
 def weekly(world: Any, slug: str = "production", **fields: Any) -> ChangeFreeze:
-    """Freeze each day of the coming weeks on which the clock is what it is now, for two hours."""
+    """Set a freeze of two hours at the present clock time on each day of the coming weeks."""
     zone = ZoneInfo(world.environments[slug].zone)
     moment = now().astimezone(zone) - timedelta(hours=1)
     given = {"name": "quiet hours", "rrule": "FREQ=DAILY", "start": moment.time().replace(second=0, microsecond=0)}
@@ -88,7 +88,7 @@ def weekly(world: Any, slug: str = "production", **fields: Any) -> ChangeFreeze:
 
 
 @pytest.mark.parametrize("slug", ["staging", "production"])
-def test_a_recurring_freeze_holds_each_time_and_not_between(world: Any, slug: str) -> None:
+def test_a_recurring_freeze_applies_at_each_time_and_not_between(world: Any, slug: str) -> None:
     release, place = world.planned(), world.environments[slug]
     row = weekly(world, slug)
     first, second = row.spans(now())[:2]
@@ -101,12 +101,12 @@ def test_a_recurring_freeze_holds_each_time_and_not_between(world: Any, slug: st
     ):
         assert ask(world, release, "change_freeze", environment=slug, at=at).result == result, at
     assert any("quiet hours" in answer.reason for answer in blockers(release, place))
-    told = ask(world, release, "change_freeze", environment=slug).reason
-    assert calendar.print_time(first.ends_at, place.zone, "en") in told, "until the end of this time, not of the last"
+    reason = ask(world, release, "change_freeze", environment=slug).reason
+    assert calendar.print_time(first.ends_at, place.zone, "en") in reason, "until the end of this time, not of the last"
 
 
 def exception(world: Any, release: Any, environment: str = "production", hours: float = 4) -> Any:
-    """Let two people make an exception of the release from the freezes of an environment."""
+    """Let two people exempt a release from the freezes of an environment."""
     place, until = world.environments[environment].pk, now() + timedelta(hours=hours)
     with world.acting_as("manager"):
         row = request_waiver(
@@ -116,7 +116,7 @@ def exception(world: Any, release: Any, environment: str = "production", hours: 
         return approve(row.pk)
 
 
-def test_an_exception_that_a_second_person_confirms_lets_one_release_pass(world: Any) -> None:
+def test_an_exemption_confirmed_by_a_second_person_passes_one_release(world: Any) -> None:
     release, place = world.planned(), world.environments["production"]
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}
     with world.acting_as("manager"):
@@ -145,7 +145,7 @@ def test_an_exception_that_a_second_person_confirms_lets_one_release_pass(world:
     assert ask(world, other, "change_freeze").result == "not_passed"
 
 
-def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(world: Any) -> None:
+def test_an_exemption_covers_neither_a_full_nor_a_later_freeze(world: Any) -> None:
     release, place = world.planned(), world.environments["production"]
     exception(world, release)
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}

@@ -16,7 +16,7 @@ from tests.releases.gates.asking import alter, make
 
 @pytest.fixture
 def older(world: Any) -> Release:
-    """A release of 1.3.0 where 1.4.0 is in force everywhere, and staging is protected too."""
+    """A release of 1.3.0 where 1.4.0 is deployed everywhere, and staging is protected too."""
     with world.acting_as("author_on_committee"):
         newer = plan(application_id=world.application.pk, version="1.4.0", title="Newer")
     alter(world.environments["staging"], protected=True)
@@ -38,18 +38,18 @@ def closed(release: Release, world: Any, environment: str) -> list[str]:
         return [answer.reason for answer in blockers(release, place) if answer.kind == "outdated"]
 
 
-def test_it_is_closed_where_a_newer_version_is_in_force(world: Any, older: Release) -> None:
+def test_an_older_version_fails_where_a_newer_one_is_deployed(world: Any, older: Release) -> None:
     for environment in ("staging", "production"):
         (reason,) = closed(older, world, environment)
         name = world.environments[environment].name_en
         assert f"The newer version 1.4.0 is deployed in {name}, and 1.3.0 does not replace it" in reason
 
 
-def test_it_is_not_asked_where_people_try_things_out(world: Any, older: Release) -> None:
+def test_development_does_not_require_the_gate(world: Any, older: Release) -> None:
     assert closed(older, world, "development") == []
 
 
-def test_the_same_and_a_newer_version_pass(world: Any, older: Release) -> None:
+def test_an_equal_or_newer_version_passes(world: Any, older: Release) -> None:
     for version in ("1.4.0", "1.4.1", "2.0.0-beta.1"):
         older.version = version
         assert closed(older, world, "staging") == []
@@ -61,7 +61,7 @@ def test_an_emergency_passes_below_production_only(world: Any, older: Release) -
     assert closed(older, world, "production")
 
 
-def test_no_waiver_lets_it_pass(world: Any, older: Release) -> None:
+def test_a_waiver_does_not_pass_the_gate(world: Any, older: Release) -> None:
     from datetime import timedelta
 
     from releases.models import Waiver

@@ -1,4 +1,4 @@
-"""Checklist, milestones, documents, team, follow-up actions: each closed by default and by what is missing."""
+"""Checklist, milestones, documents, team, follow-up actions: one missing part keeps the gate from passing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from releases.operations.release.plan import plan
 from .asking import alter, ask, make
 
 
-def test_what_nobody_has_made_is_not_passed(world: Any) -> None:
-    """An empty list is no pass: nothing was asked, nothing was proved."""
+def test_an_unmade_list_does_not_pass(world: Any) -> None:
+    """An empty list does not pass: nothing was proved."""
     with world.acting_as("manager"):
         release = plan(application_id=world.application.pk, version="1.3.0", title="empty")
     for gate in ("checklist", "milestones", "documents", "release_team"):
@@ -24,7 +24,7 @@ def test_what_nobody_has_made_is_not_passed(world: Any) -> None:
         assert answer.result == "not_passed" and answer.reason, gate
 
 
-def test_a_prepared_release_passes_until_one_thing_is_missing(world: Any) -> None:
+def test_a_prepared_release_passes_until_one_part_is_missing(world: Any) -> None:
     release = world.tested()
     for gate in ("checklist", "documents", "release_team", "promotion"):
         assert ask(world, release, gate).result == "passed", gate
@@ -42,8 +42,8 @@ def test_a_prepared_release_passes_until_one_thing_is_missing(world: Any) -> Non
     assert ask(world, release, "release_team").result == "not_passed"
 
 
-def test_every_milestone_before_the_start_must_be_done(world: Any) -> None:
-    release, _round = world.confirmed()
+def test_every_milestone_before_the_start_must_be_completed(world: Any) -> None:
+    release, _request = world.final_checked()
     assert ask(world, release, "milestones").result == "passed"
     for milestone in Milestone.objects.filter(release=release).exclude(guards="start"):
         done_at = milestone.done_at
@@ -52,8 +52,8 @@ def test_every_milestone_before_the_start_must_be_done(world: Any) -> None:
         alter(milestone, done_at=done_at)
 
 
-def test_many_other_follow_ups_do_not_hide_the_one_that_blocks(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What holds the next release up is read first, whatever else was due before it."""
+def test_many_other_follow_ups_do_not_hide_a_blocking_one(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Follow-up actions that block the next release are read first, whatever else was due before them."""
     monkeypatch.setattr(base, "MOST_FOLLOW_UPS", 2)
     release = world.planned()
     words = {"application": world.application, "release": release, "key": "x", "label_ja": "x", "label_en": "x"}

@@ -1,4 +1,4 @@
-"""What the procedure asks of a protected branch is asked of each commit that goes to its tier, with the real git (V2)."""
+"""The procedure's rules for a protected branch apply to each commit for its tier, checked with real git (V2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIGNATURE = {
 
 
 def edition(**changes: Any) -> None:
-    """Change sections of the procedure in force."""
+    """Change sections of the procedure in effect."""
     row = Procedure.objects.get(state="in_effect")
     alter(row, content={**copy.deepcopy(row.content), **changes})
 
@@ -37,19 +37,17 @@ def asking_for_signatures(tier: str) -> None:
 
 
 def signed_commit(world: Any, repository: Path) -> str:
-    """Make a commit of the release's tree that bears a signature by the known key; return its id."""
+    """Make a commit of the release's tree with a signature by the known key; return its id."""
     key = world.built.allowed_signers.with_name("release")
     commit = world.built.commits["v1.3.0"]
     words = ["-c", "gpg.format=ssh", "-c", f"user.signingKey={key}", "commit-tree", f"-S{key}", "-p", commit]
     return git(repository, *words, "-m", "signed", f"{commit}^{{tree}}")
 
 
-def test_production_takes_a_commit_only_with_a_good_signature_of_itself_or_of_its_tag(
-    world: Any, tmp_path: Path
-) -> None:
+def test_production_requires_a_good_signature_of_the_commit_or_its_tag(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
-    assert ask(world, release, "branch_protection").result == "unknown", "nobody has looked"
+    assert ask(world, release, "branch_protection").result == "unknown", "the repository was not read"
     looked(world, release)
     passed = ask(world, release, "branch_protection")
     assert (passed.result, passed.reason) == ("passed", "Signature required: tag, manager@datasets.example")
@@ -63,10 +61,10 @@ def test_production_takes_a_commit_only_with_a_good_signature_of_itself_or_of_it
     assert (passed.result, passed.reason) == ("passed", "Signature required: commit, manager@datasets.example")
     alter(world.application, allowed_signers="")
     looked(world, release)
-    assert ask(world, release, "branch_protection").result == "not_passed", "a signature by a key that nobody knows"
+    assert ask(world, release, "branch_protection").result == "not_passed", "a signature by an unknown key"
 
 
-def test_an_edition_that_asks_signatures_for_staging_closes_staging(world: Any, tmp_path: Path) -> None:
+def test_a_procedure_that_requires_signatures_for_staging_blocks_staging(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
     git(repository, "tag", "-d", "v1.3.0")
@@ -80,7 +78,7 @@ def test_an_edition_that_asks_signatures_for_staging_closes_staging(world: Any, 
     assert ask(world, release, "branch_protection", environment="staging").result == "passed"
 
 
-def test_review_and_tests_are_asked_even_where_no_gate_of_their_own_asks(world: Any) -> None:
+def test_review_and_tests_are_required_even_without_their_own_gate(world: Any) -> None:
     release = world.planned()
     looked(world, release)
     assert ask(world, release, "branch_protection", environment="development").result == "passed", (
@@ -99,7 +97,7 @@ def test_review_and_tests_are_asked_even_where_no_gate_of_their_own_asks(world: 
         assert ask(world, release, "branch_protection", environment=environment).result == "passed"
 
 
-def test_a_procedure_whose_protection_no_gate_would_ask_is_refused() -> None:
+def test_a_procedure_with_protection_outside_every_gate_is_refused() -> None:
     raw = default().model_dump(mode="json")
     for gate in raw["gates"]:
         if gate["type"] == "branch_protection":

@@ -1,4 +1,4 @@
-"""Counting persons: greatest matching, stages in order, nobody asked means no."""
+"""The quorum counts persons: the greatest matching, stages in order, and an empty quorum is not met."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RULES = st.lists(
 
 
 def most_filled(rules: list[Rule], persons: list[tuple[str, frozenset[str]]]) -> int:
-    """Return by trying everything how many slots can be filled: every set of persons that could be placed, slot by slot."""
+    """Return by brute force how many slots can be filled: every set of persons that could be placed, slot by slot."""
     placed: set[frozenset[str]] = {frozenset()}
     for role in [rule.role for rule in rules for _ in range(rule.number)]:
         able = [key for key, roles in persons if role in roles]
@@ -38,10 +38,10 @@ def most_filled(rules: list[Rule], persons: list[tuple[str, frozenset[str]]]) ->
 
 @given(rules=RULES, persons=PERSONS)
 @settings(max_examples=300, deadline=None)
-def test_the_matching_is_the_greatest_there_is(rules: list[Rule], persons: list[tuple[str, frozenset[str]]]) -> None:
+def test_the_matching_is_the_greatest_possible(rules: list[Rule], persons: list[tuple[str, frozenset[str]]]) -> None:
     filled = matched(rules, persons)
     taken = [person for person in filled if person is not None]
-    assert len(taken) == len(set(taken)), "nobody counts twice"
+    assert len(taken) == len(set(taken)), "no person counts twice"
     roles = dict(persons)
     slots = [rule.role for rule in rules for _ in range(rule.number)]
     assert all(person is None or role in roles[person] for role, person in zip(slots, filled, strict=True))
@@ -50,7 +50,7 @@ def test_the_matching_is_the_greatest_there_is(rules: list[Rule], persons: list[
 
 @given(rules=RULES.filter(lambda rows: sum(row.number for row in rows) <= 5), persons=PERSONS)
 @settings(max_examples=100, deadline=None)
-def test_it_is_met_when_every_stage_is(rules: list[Rule], persons: list[tuple[str, frozenset[str]]]) -> None:
+def test_the_quorum_is_met_when_every_stage_is(rules: list[Rule], persons: list[tuple[str, frozenset[str]]]) -> None:
     where = standing(rules, persons)
     number = sum(rule.number for rule in rules)
     assert where.met == (bool(rules) and most_filled(rules, persons) == number)
@@ -61,7 +61,7 @@ def test_it_is_met_when_every_stage_is(rules: list[Rule], persons: list[tuple[st
         assert most_filled(before, persons) == sum(rule.number for rule in before), "stages open one after the other"
 
 
-def test_no_rule_and_nobody_asked_are_never_met() -> None:
+def test_a_missing_rule_or_an_empty_quorum_is_never_met() -> None:
     """Cases 4 and 6: a missing policy and an empty quorum are no approval."""
     everybody = [(f"person:{i}", frozenset(ROLES)) for i in range(6)]
     assert not standing([], everybody).met
@@ -69,8 +69,8 @@ def test_no_rule_and_nobody_asked_are_never_met() -> None:
     assert not standing([Rule(1, "committee", 2)], []).met
 
 
-def test_shared_people_do_not_dead_lock() -> None:
-    """One holds both roles, the other only one: whichever is counted first, both rules are met."""
+def test_shared_people_do_not_block_each_other() -> None:
+    """One person holds both roles, the other only one: whoever is counted first, both rules are met."""
     rules = [Rule(1, "committee", 1), Rule(1, "security", 1)]
     both, one = ("a", frozenset({"committee", "security"})), ("b", frozenset({"committee"}))
     assert standing(rules, [both, one]).met and standing(rules, [one, both]).met
@@ -78,7 +78,7 @@ def test_shared_people_do_not_dead_lock() -> None:
 
 @given(rules=RULES, persons=PERSONS, roles=st.frozensets(st.sampled_from(ROLES)))
 @settings(max_examples=200, deadline=None)
-def test_whoever_increases_what_is_filled_is_wanted(
+def test_a_person_who_increases_the_matching_is_a_candidate(
     rules: list[Rule], persons: list[tuple[str, frozenset[str]]], roles: frozenset[str]
 ) -> None:
     where = standing(rules, persons)
@@ -87,10 +87,8 @@ def test_whoever_increases_what_is_filled_is_wanted(
     assert bool(where.wanted & roles) == (increases and not where.met)
 
 
-def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidate(
-    world: Any, people: dict[str, Any]
-) -> None:
-    """One of each role: whoever holds both and approves first may have filled either place."""
+def test_a_person_who_fits_only_the_other_place_is_a_candidate(world: Any, people: dict[str, Any]) -> None:
+    """One of each role: a person who holds both and approves first may have filled either place."""
     from environments.operations.access.grant import request_role
     from releases.operations.approval.decide import approve, reject
 
@@ -111,7 +109,7 @@ def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidat
     assert world.fresh(approval_request).state == "approved"
 
 
-def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[str, Any]) -> None:
+def test_a_callers_earlier_reads_change_nothing(world: Any, people: dict[str, Any]) -> None:
     release = world.tested()
     rows = ("editors", "facts", "approval_requests", "waivers", "deployments", "author")
     read = Release.objects.prefetch_related(*rows).get(pk=release.pk)
@@ -124,8 +122,8 @@ def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[
     assert kept_out[world.fresh(people["committee_a"]).person_key] == "author"
 
 
-def test_somebody_without_a_readable_address_keeps_every_approval_closed(world: Any, people: dict[str, Any]) -> None:
-    """The commit is named, why, and what to do; a committer is asked for where the procedure counts them as authors."""
+def test_an_author_without_a_readable_address_blocks_every_approval(world: Any, people: dict[str, Any]) -> None:
+    """The commit, the reason and the remedy are named; a committer's address counts where the procedure asks for it."""
     release, approval_request = world.submitted()
     commit = release.commit
     entry = f"{commit} Mallory"
@@ -151,8 +149,8 @@ def test_somebody_without_a_readable_address_keeps_every_approval_closed(world: 
     assert "no readable email address for Forge" in names and "forge@x.example" in stranger
 
 
-def test_a_commit_without_an_author_address_in_the_repository_keeps_approval_closed(world: Any, tmp_path: Path) -> None:
-    """Beside the commits of others: who left the address out is not among those who may not approve."""
+def test_a_commit_without_an_author_address_blocks_approval(world: Any, tmp_path: Path) -> None:
+    """Beside the commits of others: the author without an address is not among those who may not approve."""
     release = world.tested()
     repository = own_repository(world, tmp_path)
     lines = f"tree {release.tree}\nparent {release.commit}\nauthor Committee A <> 1790000000 +0000\n"
@@ -167,13 +165,13 @@ def test_a_commit_without_an_author_address_in_the_repository_keeps_approval_clo
 
 
 def approve_(approval_request: Any) -> None:
-    """Approve what was submitted."""
+    """Approve the submitted request."""
     from releases.operations.approval.decide import approve
 
     approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_the_page_names_who_could_still_give_it(world: Any, people: dict[str, Any]) -> None:
+def test_the_page_names_the_possible_approvers(world: Any, people: dict[str, Any]) -> None:
     _release, approval_request = world.submitted()
     assert {account.username for account in candidates(approval_request)} == {"committee_a", "committee_b"}, (
         "not the author"
@@ -198,8 +196,8 @@ def test_authors_editors_and_commit_authors_are_kept_out(world: Any, people: dic
     ]
 
 
-def test_who_committed_what_another_wrote_is_kept_out(world: Any, people: dict[str, Any]) -> None:
-    """A forge that commits is nobody's account and holds nothing up; who wrote and committed is named as its author."""
+def test_a_committer_of_anothers_work_is_kept_out(world: Any, people: dict[str, Any]) -> None:
+    """A forge that commits belongs to no account and blocks nothing; one person who did both is named as author."""
     release = world.tested()
     person = people["committee_b"].person_key
     assert person not in excluded(release)

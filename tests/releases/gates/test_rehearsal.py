@@ -1,4 +1,4 @@
-"""The rollback is rehearsed when the same plan and content went forward and back before production."""
+"""The rollback is rehearsed when the same plan and content was deployed and rolled back before production."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def asked(world: Any, release: Release) -> Answer:
 
 
 def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
-    deployment = world.verified_run(release, environment)
+    deployment = world.verified_deployment(release, environment)
     began = now()
     for ordinal, phase, length in ((1, "deployment", 30), (2, "rollback", 20)):
         ended = began + timedelta(seconds=length)
@@ -41,7 +41,7 @@ def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
     )
 
 
-def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
+def test_a_rehearsal_needs_the_same_plan_forward_and_back(world: Any) -> None:
     release = world.tested()
     assert asked(world, release).result == "not_passed", "forward alone is no rehearsal"
     assert facts_now(release)["rollback_rehearsed"] == NOT_MEASURED
@@ -53,7 +53,7 @@ def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
     assert facts_now(release)["rollback_rehearsed"] is True
 
 
-def test_another_plan_or_content_was_not_rehearsed(world: Any) -> None:
+def test_another_plan_or_content_does_not_count_as_rehearsed(world: Any) -> None:
     release = world.tested()
     deployment = rehearse(world, release)
     alter(deployment, previous={"wanted_tree": "0" * 40})
@@ -66,5 +66,5 @@ def test_another_plan_or_content_was_not_rehearsed(world: Any) -> None:
     assert asked(world, release).result == "not_passed"
 
 
-def test_it_can_be_waived_by_two_people() -> None:
+def test_two_people_can_waive_the_rehearsal() -> None:
     assert "rollback_rehearsal" in WAIVABLE

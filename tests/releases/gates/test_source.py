@@ -1,4 +1,4 @@
-"""Tag and branch, read with the real git and not trusted for longer than a minute."""
+"""Tag and branch, read with real git and trusted for a minute at most."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def looked(world: Any, release: Any) -> None:
         refresh_from_git(release.pk)
 
 
-def test_a_signed_tag_that_names_everything_passes(world: Any) -> None:
+def test_a_complete_signed_tag_passes(world: Any) -> None:
     release = world.planned()
     assert ask(world, release, "tag").result == "unknown", "never looked at"
     looked(world, release)
@@ -46,8 +46,8 @@ def test_a_fact_older_than_a_minute_is_unknown(world: Any) -> None:
         assert ask(world, release, gate).result == "unknown"
 
 
-def test_the_hour_asked_about_does_not_age_what_was_just_seen(world: Any) -> None:
-    """A run is scheduled for tomorrow with the facts of today; they are looked at again when it is due."""
+def test_a_later_scheduled_start_does_not_age_fresh_facts(world: Any) -> None:
+    """A deployment is scheduled for tomorrow with the facts of today; they are read again when it is due."""
     release = world.planned()
     looked(world, release)
     for gate in ("tag", "branch"):
@@ -66,7 +66,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("fault", list(SENTENCES))
-def test_each_thing_that_is_wrong_with_a_tag_has_its_sentence(world: Any, tmp_path: Path, fault: str) -> None:
+def test_each_tag_fault_has_its_own_message(world: Any, tmp_path: Path, fault: str) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
     retag(world, repository, fault)
@@ -76,7 +76,7 @@ def test_each_thing_that_is_wrong_with_a_tag_has_its_sentence(world: Any, tmp_pa
 
 
 def retag(world: Any, repository: Path, fault: str) -> None:
-    """Put another tag in the place of v1.3.0: signed by the release's key and right but for one thing."""
+    """Replace v1.3.0 by another tag, signed by the release's key, with exactly one fault."""
     commit = world.built.commits["v1.3.0"]
     git(repository, "tag", "-d", "v1.3.0")
     words = {"version": "1.3.1", "date": "no day", "changes": ""}
@@ -93,7 +93,7 @@ def retag(world: Any, repository: Path, fault: str) -> None:
         )  # fmt: skip
 
 
-def test_a_tag_of_another_name_than_the_version_asks_for_fails(world: Any) -> None:
+def test_a_tag_with_another_name_fails(world: Any) -> None:
     release = alter(world.planned(), version="1.3.5")
     looked(world, release)
     reason = ask(world, release, "tag").reason
@@ -101,7 +101,7 @@ def test_a_tag_of_another_name_than_the_version_asks_for_fails(world: Any) -> No
 
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
-def test_a_gpg_signature_counts_when_its_key_stands_among_the_signers(world: Any, tmp_path: Path) -> None:
+def test_a_gpg_signature_counts_when_its_key_is_an_allowed_signer(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
     # The agent's socket needs a short path.
@@ -140,7 +140,7 @@ def test_a_signature_by_an_unknown_key_fails(world: Any) -> None:
     assert ask(world, release, "tag").reason == "The tag has no valid signature by an allowed signer."
 
 
-def test_a_tag_that_was_moved_fails(world: Any, tmp_path: Path) -> None:
+def test_a_moved_tag_fails(world: Any, tmp_path: Path) -> None:
     release = world.planned()
     looked(world, release)
     seen = Fact.objects.get(release=release, kind="tag").value["object_id"]
@@ -151,9 +151,9 @@ def test_a_tag_that_was_moved_fails(world: Any, tmp_path: Path) -> None:
     assert answer.result == "not_passed" and "another commit" in answer.reason
 
 
-def test_a_tag_that_was_moved_or_removed_after_it_was_confirmed_says_so(world: Any, tmp_path: Path) -> None:
+def test_a_tag_moved_or_removed_after_confirmation_is_reported(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
-    release, _round = world.confirmed()
+    release, _request = world.final_checked()
     assert release.tag_object == git(repository, "rev-parse", "v1.3.0")
     looked(world, release)
     assert ask(world, release, "tag").result == "passed"
@@ -165,7 +165,7 @@ def test_a_tag_that_was_moved_or_removed_after_it_was_confirmed_says_so(world: A
     assert ask(world, release, "tag").reason == "The tag was removed after it was confirmed."
 
 
-def test_a_commit_on_no_accepted_head_fails(world: Any, tmp_path: Path) -> None:
+def test_a_commit_outside_every_accepted_branch_fails(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
     base, tree = world.built.commits["v1.3.0"], world.built.trees["v1.3.0"]
@@ -185,7 +185,7 @@ def test_a_commit_on_no_accepted_head_fails(world: Any, tmp_path: Path) -> None:
     assert answer.result == "not_passed" and "no branch that this environment accepts (main)" in answer.reason
 
 
-def test_the_named_branch_holds_the_commit(world: Any, tmp_path: Path) -> None:
+def test_the_named_branch_must_hold_the_commit(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
     assert release.branch == "release/1.3"
@@ -197,7 +197,7 @@ def test_the_named_branch_holds_the_commit(world: Any, tmp_path: Path) -> None:
     looked(world, release)
     assert ask(world, release, "branch").result == "passed", "merged into main and deleted"
     release = alter(release, branch="release/1.3.x")
-    assert ask(world, release, "branch").result == "unknown", "nobody has looked at that one"
+    assert ask(world, release, "branch").result == "unknown", "that one was not read"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_the_named_branch_holds_the_commit(world: Any, tmp_path: Path) -> None:
         ("pre_release", "somewhere", False),
     ],
 )
-def test_the_workflow_of_the_branch_fits_the_kind(world: Any, kind: str, branch: str, fits: bool) -> None:
+def test_the_branch_workflow_must_fit_the_release_type(world: Any, kind: str, branch: str, fits: bool) -> None:
     said = wrong_branch(kind, branch, default())
     assert (said == "") == fits
     if not fits:
@@ -229,7 +229,7 @@ def test_the_workflow_of_the_branch_fits_the_kind(world: Any, kind: str, branch:
     assert said in answer.reason
 
 
-def test_a_repository_that_is_gone_fails_and_says_so(world: Any, tmp_path: Path) -> None:
+def test_an_unreachable_repository_fails_with_its_reason(world: Any, tmp_path: Path) -> None:
     release = world.planned()
     alter(world.application, repository=str(tmp_path / "nowhere.git"))
     looked(world, release)

@@ -1,4 +1,4 @@
-"""The last people whom a rule needs do not lose their role by accident, and what cannot be met any more is told."""
+"""The last people whom a rule needs keep their role, and managers are notified of a rule that can no longer be met."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def active() -> Content:
     return Procedure.objects.get(state="in_effect").document
 
 
-def test_the_last_committee_members_are_not_withdrawn(world: Any) -> None:
-    """Three of them, and production asks two: one may go, the next one only when somebody else has the role."""
+def test_the_last_committee_members_keep_their_role(world: Any) -> None:
+    """Three of them, and production asks two: one may go, the next one only when another person has the role."""
     assert shortfalls(active()) == []
     end(world, "committee_a")
     with world.acting_as("administrator"), pytest.raises(GateNotPassed) as refused:
@@ -63,7 +63,7 @@ def test_the_last_committee_members_are_not_withdrawn(world: Any) -> None:
     end(world, "committee_b")
 
 
-def test_a_review_does_not_withdraw_them_either(world: Any) -> None:
+def test_a_review_does_not_revoke_their_role_either(world: Any) -> None:
     end(world, "committee_a")
     with world.acting_as("administrator"):
         review.open_review(due_at=now() + timedelta(days=9), reason="yearly")
@@ -72,7 +72,7 @@ def test_a_review_does_not_withdraw_them_either(world: Any) -> None:
             review.revoke(item.pk, note="moved")
 
 
-def test_a_role_that_no_rule_needs_is_withdrawn_and_one_of_the_final_check_is_told(world: Any) -> None:
+def test_an_unneeded_role_is_revoked_and_a_gap_in_the_final_check_is_reported(world: Any) -> None:
     end(world, "tester", "tester")
     assert "unmet" not in last_withdrawal()
     end(world, "operator", "operator")
@@ -83,8 +83,8 @@ def test_a_role_that_no_rule_needs_is_withdrawn_and_one_of_the_final_check_is_to
     assert [entry["role"] for entry in last_withdrawal()["unmet"]] == ["operator"]
 
 
-def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_told(world: Any) -> None:
-    from tests.releases.operations.notifying import forget, only, tell
+def test_a_leavers_account_is_deactivated_and_managers_are_notified(world: Any) -> None:
+    from tests.releases.operations.notifying import forget, make_notifications, only
 
     only(("procedure:report_overdue", None, "admin"))
     end(world, "committee_a")
@@ -92,9 +92,9 @@ def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_tol
     with world.acting_as("administrator"):
         account = deactivate(world.people["committee_b"].pk, reason="left the company")
     assert not account.is_active
-    (notification,) = [one for one in tell() if one.event == "procedure:report_overdue"]
-    told = {message.account.username for message in notification.inbox_items.all() if message.account}
-    assert {"administrator", "manager", "project_manager"} <= told
+    (notification,) = [one for one in make_notifications() if one.event == "procedure:report_overdue"]
+    notified = {message.account.username for message in notification.inbox_items.all() if message.account}
+    assert {"administrator", "manager", "project_manager"} <= notified
     assert (
         "Committee member, 1 more needed" in notification.texts["en"]["body"]
         and "left the company" in notification.texts["en"]["body"]
@@ -102,13 +102,13 @@ def test_the_account_of_who_has_left_is_closed_all_the_same_and_managers_are_tol
     assert "あと1名" in notification.texts["ja"]["body"]
 
 
-def test_what_could_not_be_met_before_holds_up_no_other_withdrawal(world: Any) -> None:
+def test_an_already_unmet_rule_prevents_no_other_revocation(world: Any) -> None:
     raw = active().model_dump(mode="json")
     next(r for r in raw["approval_rules"] if (r["subject"], r["tier"]) == ("regular", "production"))["number"] = 5
     alter(Procedure.objects.get(state="in_effect"), content=raw)
     end(world, "committee_a")
     (entry,) = last_withdrawal()["unmet"]
-    assert (entry["subject"], entry["missing"]) == ("regular", 3), "told all the same"
+    assert (entry["subject"], entry["missing"]) == ("regular", 3), "notified nevertheless"
 
 
 def drafted(number: int) -> Procedure:
@@ -121,9 +121,7 @@ def drafted(number: int) -> Procedure:
 
 
 @pytest.mark.parametrize(("number", "refused"), [(3, False), (4, True)])
-def test_a_procedure_that_asks_for_more_people_than_there_are_is_not_applied_for(
-    world: Any, number: int, refused: bool
-) -> None:
+def test_a_procedure_that_needs_more_people_than_exist_is_not_submitted(world: Any, number: int, refused: bool) -> None:
     with world.acting_as("manager"):
         draft = drafted(number)
         if not refused:
@@ -136,7 +134,7 @@ def test_a_procedure_that_asks_for_more_people_than_there_are_is_not_applied_for
 
 
 def test_people_are_counted_once_over_all_rules(world: Any) -> None:
-    """A person with two roles fills one place; an absent one's place is the delegate's, who is one person still."""
+    """A person with two roles fills one place; the delegate takes an absent person's place and is one person."""
     alter(grant_of(world, "committee_a"), revoked_at=now())
     assert shortfalls(active()) == []
     pair = (world.people["committee_b"], world.people["author_on_committee"])
@@ -145,8 +143,8 @@ def test_people_are_counted_once_over_all_rules(world: Any) -> None:
     assert shortfalls(active(), absences=[other]) == []
 
 
-def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
-    """The author is kept out, so that both others are needed: at T-0 too, and by no delegate who is kept out."""
+def test_a_release_warns_of_roles_that_end_before_t_0(world: Any) -> None:
+    """The author is kept out, so both others are needed: at T-0 too, and a delegate who is kept out does not count."""
     release, place = world.planned(), world.environments["production"]
     assert lacking(release, place) == {}
     t0 = now() + timedelta(days=20)
@@ -160,7 +158,7 @@ def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
     assert lacking(world.fresh(later), place) == {"committee": 1}, "the deputy is the author"
 
 
-def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(world: Any) -> None:
+def test_a_release_in_review_warns_of_t_0_counting_given_approvals(world: Any) -> None:
     release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
         approve(approval_request.pk, digest=approval_request.digest)
@@ -173,8 +171,8 @@ def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(wor
     assert lacking(later, place) == {"committee": 1}, "the deputy is the author, and the other has approved already"
 
 
-def test_an_approved_release_is_warned_of_an_approval_that_will_not_count_at_t_0(world: Any, browsers: Any) -> None:
-    release, _round = world.granted()
+def test_an_approved_release_warns_of_an_approval_that_will_not_count_at_t_0(world: Any, browsers: Any) -> None:
+    release, _request = world.approved()
     page, client = reverse("release", args=[release.pk]), browsers("manager")
     alter(release, scheduled_start_at=now() + timedelta(days=20))
     assert "data-uncounted" not in client.get(page).content.decode()
@@ -183,7 +181,7 @@ def test_an_approved_release_is_warned_of_an_approval_that_will_not_count_at_t_0
     assert "data-uncounted" in html and "The approval of Committee B does not count" in html
 
 
-def test_the_forms_show_what_could_no_longer_be_met(world: Any, browsers: Any) -> None:
+def test_the_forms_show_rules_that_could_no_longer_be_met(world: Any, browsers: Any) -> None:
     end(world, "committee_a")
     client = browsers("administrator")
     closing = reverse("operation", args=["account", "deactivate", world.people["committee_b"].pk])

@@ -1,4 +1,4 @@
-"""Windows: inside, and early enough; what is outside names the next."""
+"""Windows: the start is inside, and early enough; a refusal outside names the next window."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def extra(world: Any) -> ChangeWindow:
     return ChangeWindow.objects.get(rrule="")
 
 
-def test_inside_the_window_it_passes(world: Any) -> None:
+def test_a_start_inside_the_window_passes(world: Any) -> None:
     assert ask(world, world.planned(), "change_window").result == "passed"
 
 
-def test_outside_it_names_the_next_window(world: Any) -> None:
+def test_a_start_outside_names_the_next_window(world: Any) -> None:
     release = world.planned()
     after = extra(world).ends_at + timedelta(minutes=1)
     if opening(world.application, world.environments["production"], after).open:  # the third Wednesday itself
@@ -34,7 +34,7 @@ def test_outside_it_names_the_next_window(world: Any) -> None:
     assert "01:00" in answer.reason, "the third Wednesday, in the zone of the environment"
 
 
-def test_a_window_that_was_withdrawn_or_not_yet_consented_to_is_none(world: Any) -> None:
+def test_a_cancelled_or_unapproved_window_does_not_count(world: Any) -> None:
     release = world.planned()
     alter(ChangeWindow.objects.get(from_procedure=True), cancelled_at=now())
     alter(extra(world), cancelled_at=now())
@@ -43,7 +43,7 @@ def test_a_window_that_was_withdrawn_or_not_yet_consented_to_is_none(world: Any)
     assert ask(world, release, "change_window").result == "not_passed"
 
 
-def test_another_applications_window_is_not_ours(world: Any) -> None:
+def test_another_applications_window_does_not_count(world: Any) -> None:
     from releases.operations.application.create import create_application
 
     release = world.planned()
@@ -54,7 +54,7 @@ def test_another_applications_window_is_not_ours(world: Any) -> None:
     assert ask(world, release, "change_window").result == "not_passed"
 
 
-def test_it_must_still_fit_with_its_rollback(world: Any) -> None:
+def test_the_deployment_and_its_rollback_must_fit(world: Any) -> None:
     release = world.planned()
     lasts = durations(release, world.environments["production"].pk)
     needed = timedelta(seconds=lasts.needed(release.step_plan).seconds)
@@ -65,7 +65,7 @@ def test_it_must_still_fit_with_its_rollback(world: Any) -> None:
     assert answer.result == "not_passed" and "latest safe start" in answer.reason
 
 
-def test_the_releases_own_hour_counts(world: Any) -> None:
+def test_the_releases_scheduled_start_counts(world: Any) -> None:
     release = world.planned()
     later = alter(release, scheduled_start_at=now() + timedelta(hours=1))
     assert "planned for" in ask(world, later, "change_window").reason
@@ -102,8 +102,8 @@ def test_a_freeze_beats_the_window(world: Any, absolute: bool) -> None:
         assert ask(world, emergency, gate).result == ("not_passed" if absolute else "passed"), gate
 
 
-def test_closed_says_why_until_when_and_when_it_opens_next(world: Any) -> None:
-    """In the zone of the environment and in the reader's words; no raw time in either gate's sentence."""
+def test_a_failed_gate_names_its_reason_end_and_next_window(world: Any) -> None:
+    """In the zone of the environment and in the reader's words; neither gate's message shows a raw time."""
     from django.utils import translation
 
     from environments.calendar import print_time
@@ -145,8 +145,8 @@ def test_a_lifted_freeze_counts_for_neither_gate(world: Any) -> None:
     assert [ask(world, release, gate).result for gate in ("change_window", "change_freeze")] == ["passed", "passed"]
 
 
-def test_a_rule_on_staging_binds_there_and_the_releases_own_hour_does_not(world: Any) -> None:
-    """The hour of a release is that of production: staging comes days before it."""
+def test_a_rule_on_staging_binds_there_unlike_the_releases_scheduled_start(world: Any) -> None:
+    """A release's scheduled start is that of production: staging comes days before it."""
     from releases.operations.window.set_rule import set_rule
 
     release, place = world.planned(), world.environments["staging"]

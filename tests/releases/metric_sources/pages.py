@@ -1,4 +1,4 @@
-"""A real HTTP server that answers what a test says; used by the tests of metrics and checks."""
+"""A real HTTP server that answers as a test says; used by the tests of metrics and checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Page:
-    """An answer. `trickle` = seconds between its bytes; `announce` = say how long the body is."""
+    """An answer. `trickle` = seconds between its bytes; `announce` = state the length of the body."""
 
     body: str = ""
     status: int = 200
@@ -22,7 +22,7 @@ class Page:
 
 @dataclass
 class Site:
-    """Path → pages in their order, the last one again and again; `asked` = paths seen."""
+    """Path → pages in their order, the last one again and again; `asked` = requested paths."""
 
     base: str
     pages: dict[str, list[Page]] = field(default_factory=dict)

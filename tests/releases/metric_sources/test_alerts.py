@@ -1,4 +1,4 @@
-"""The source that counts alerts: those that fire, and those that began within the hour."""
+"""The source that counts alerts: firing ones, and those that began within the hour."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def counts(earlier: Reading | None, now: Reading) -> tuple[float | None, float |
     return found["alerts_firing"], found["alerts_per_hour"]
 
 
-def test_those_that_began_within_the_hour_are_counted_also_when_they_have_gone_out(pages: Site) -> None:
+def test_alerts_that_began_within_the_hour_count_even_when_resolved(pages: Site) -> None:
     first = read(pages, alert("a", 10), alert("b", 90), alert("c", 5, "info"))
     assert counts(None, first) == (2, 1)
     first = Alerts().remember(None, first, WANTED)
@@ -51,14 +51,14 @@ def test_those_that_began_within_the_hour_are_counted_also_when_they_have_gone_o
     assert counts(second, read(pages)) == (0, 2)
 
 
-def test_after_an_hour_they_count_no_more(pages: Site) -> None:
+def test_alerts_older_than_an_hour_do_not_count(pages: Site) -> None:
     first = read(pages, alert("a", 59))
     later = read(pages)
     assert counts(first, later) == (0, 1)
     assert counts(first, Reading(later.at + timedelta(minutes=2), True, {"alerts_firing": 0.0})) == (0, 0)
 
 
-def test_one_that_fires_on_is_counted_once(pages: Site) -> None:
+def test_a_continuously_firing_alert_is_counted_once(pages: Site) -> None:
     looks = None
     began = alert("a", 3)
     for _ in range(3):
@@ -66,7 +66,7 @@ def test_one_that_fires_on_is_counted_once(pages: Site) -> None:
         assert counts(looks, looks) == (1, 1)
 
 
-def test_no_list_is_no_count(pages: Site) -> None:
+def test_a_missing_list_gives_no_count(pages: Site) -> None:
     pages.pages[ACTIVE] = [Page("", 500)]
     gone = Alerts().read(TargetSpec("a", "e", Path("/"), {"alerts_url": pages.base}), WANTED)
     assert not gone.up and counts(None, gone) == (None, None)

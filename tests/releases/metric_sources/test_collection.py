@@ -1,4 +1,4 @@
-"""Looking at a target through all its sources, as its settings say."""
+"""One measurement of a target through all its sources, as its options say."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def seen(pages: Site, earlier: Looked | None, *sources: dict[str, Any]) -> Looke
     return look(target, places_of(settings), earlier.raw if earlier is not None else {}, {})
 
 
-def test_what_is_not_said_is_the_page_of_the_service(pages: Site) -> None:
+def test_the_default_source_is_the_page_of_the_service(pages: Site) -> None:
     pages.pages["/metrics"] = [Page(TEXT.format(ok=90, bad=10)), Page(TEXT.format(ok=150, bad=50))]
     first = seen(pages, None)
     assert first.up and first.values["resource_use"] == 0.2 and first.values["error_rate"] is None
     assert seen(pages, first).values["error_rate"] == 0.4
 
 
-def test_several_sources_are_one_look_and_the_first_has_the_word(pages: Site) -> None:
+def test_several_sources_are_one_measurement_and_the_first_one_wins(pages: Site) -> None:
     pages.pages["/metrics"] = [Page(TEXT.format(ok=90, bad=10))]
     pages.pages["/own"] = [Page(json.dumps({"load": 0.9, "queue": 7}))]
     pages.pages[ACTIVE] = [Page("[]")]
@@ -48,7 +48,7 @@ def test_several_sources_are_one_look_and_the_first_has_the_word(pages: Site) ->
     assert set(found.raw) == {"prometheus_text", "json_http", "alerts"} and not found.error
 
 
-def test_a_source_that_is_away_is_an_error_of_its_own_metrics_only(pages: Site) -> None:
+def test_an_unreachable_source_is_an_error_of_its_own_metrics_only(pages: Site) -> None:
     pages.pages["/metrics"] = [Page(TEXT.format(ok=90, bad=10))]
     pages.pages[ACTIVE] = [Page("", 500)]
     found = seen(pages, None, {"source": "prometheus_text"}, {"source": "alerts"})
@@ -62,7 +62,7 @@ def test_a_service_that_is_down_has_no_data_and_is_down(pages: Site) -> None:
     assert not found.up and found.unreadable == {} and found.values["service_down"] == 1.0
 
 
-def test_a_page_that_can_not_be_read_is_an_error(pages: Site) -> None:
+def test_an_unreadable_page_is_an_error(pages: Site) -> None:
     pages.pages["/metrics"] = [Page("broken {\n")]
     found = seen(pages, None)
     assert found.unreadable == {"error_rate": "error", "response_time": "error", "resource_use": "error"}
@@ -76,7 +76,7 @@ def test_old_numbers_are_stale_and_have_no_value(pages: Site) -> None:
     assert (found.values, found.unreadable) == ({"resource_use": None}, {"resource_use": "stale"})
 
 
-def test_a_rate_goes_on_over_a_look_that_had_no_answer(pages: Site) -> None:
+def test_a_rate_continues_over_a_failed_measurement(pages: Site) -> None:
     answers = [Page(TEXT.format(ok=90, bad=10)), Page("", 503), Page(TEXT.format(ok=150, bad=50))]
     pages.pages["/metrics"] = answers
     looked = None
@@ -91,15 +91,15 @@ def test_a_rate_goes_on_over_a_look_that_had_no_answer(pages: Site) -> None:
         ([], "list"),
         ("prometheus_text", "list"),
         ([{"source": "prometheus_text"}] * 6, "list"),
-        ([{"parameters": {}}], "watch.0"),
-        ([{"source": "prometheus_text", "more": 1}], "watch.0"),
-        ([{"source": "prometheus_text"}, {"source": "graphite"}], "watch.1 names an unknown source: graphite"),
-        ([{"source": "json_http", "parameters": {"values": {}}}], "watch.0: values"),
-        ([{"source": "prometheus_api", "parameters": {"queries": {"x": 1}}}], "watch.0: queries.x"),
+        ([{"parameters": {}}], "metric_sources.0"),
+        ([{"source": "prometheus_text", "more": 1}], "metric_sources.0"),
+        ([{"source": "prometheus_text"}, {"source": "graphite"}], "metric_sources.1 names an unknown source: graphite"),
+        ([{"source": "json_http", "parameters": {"values": {}}}], "metric_sources.0: values"),
+        ([{"source": "prometheus_api", "parameters": {"queries": {"x": 1}}}], "metric_sources.0: queries.x"),
         ([{"source": "sql", "parameters": {"statement": "DROP TABLE x", "values": {"a": "b"}}}], "statement"),
         ([{"source": "prometheus_text", "parameters": {"error_status": "("}}], "error_status"),
     ],
 )
-def test_what_can_not_work_is_refused_with_its_place(metric_sources: Any, said: str) -> None:
+def test_invalid_options_are_refused_with_their_place(metric_sources: Any, said: str) -> None:
     with pytest.raises(WrongSources, match=said):
         places_of({"metric_sources": metric_sources})

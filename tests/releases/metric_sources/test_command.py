@@ -1,4 +1,4 @@
-"""The source that asks a program, a real one."""
+"""The source that runs a program, a real one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_numbers_are_read_from_lines_or_json(tmp_path: Path, code: str, values: 
     assert (reading.up, reading.values) == (True, values)
 
 
-def test_a_program_that_fails_or_hangs_is_not_up(tmp_path: Path) -> None:
+def test_a_failing_or_hanging_program_is_not_up(tmp_path: Path) -> None:
     assert not read(tmp_path, "print('load 1'); exit(1)").up
     began = time.monotonic()
     assert not read(tmp_path, "import time; time.sleep(30)", seconds=0.2).up

@@ -1,4 +1,4 @@
-"""What every metric source promises."""
+"""The contract of every metric source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from releases.metric_sources import SOURCES, UnknownSource, source
 from releases.metric_sources.base import MetricSource, Reading
 
 USUAL = {"requests": "a", "errors": "b", "duration_sum": "c", "duration_count": "d", "resource_use": "e"}
-# The least that a source must be told; the watched metrics are those of `USUAL`.
+# The fewest options of each source; the measured metrics are those of `USUAL`.
 LEAST: dict[str, dict[str, Any]] = {
     "prometheus_api": {"queries": USUAL},
     "json_http": {"values": USUAL},
@@ -37,13 +37,13 @@ def test_names_are_unique_and_found() -> None:
 
 @pytest.mark.parametrize("known", SOURCES, ids=lambda known: known.name)
 class TestEverySource:
-    def test_it_says_what_it_is_and_refuses_unknown_parameters(self, known: MetricSource) -> None:
+    def test_each_source_has_a_label_and_refuses_unknown_parameters(self, known: MetricSource) -> None:
         assert type(known).__doc__
         assert known.parameters.__doc__
         with pytest.raises(ValidationError):
             given(known, no_such_parameter=1)
 
-    def test_a_source_that_does_not_answer_is_not_up_and_says_why(self, known: MetricSource, tmp_path: Path) -> None:
+    def test_an_unreachable_source_is_not_up_and_says_why(self, known: MetricSource, tmp_path: Path) -> None:
         away, wrong = "http://127.0.0.1:1/x", "nonsense"
         for url in ("", away, wrong):
             settings = {"metrics_url": url, "prometheus_url": url, "alerts_url": url}
@@ -53,7 +53,7 @@ class TestEverySource:
             assert reading.error
             assert reading.at.utcoffset() == timedelta(0)
 
-    def test_without_an_answer_only_the_service_itself_is_known_to_be_down(self, known: MetricSource) -> None:
+    def test_without_an_answer_only_the_service_itself_is_down(self, known: MetricSource) -> None:
         at = datetime(2026, 3, 18, tzinfo=UTC)
         wanted = given(known)
         found = known.derive(Reading(at, True, {}), Reading(at, False, {}, "away"), wanted)
@@ -70,7 +70,7 @@ class TestEverySource:
 
 @pytest.mark.parametrize("known", [known for known in SOURCES if known.name != "alerts"], ids=lambda known: known.name)
 class TestEverySourceOfCounters:
-    def test_rates_survive_a_counter_that_begins_anew(self, known: MetricSource) -> None:
+    def test_rates_survive_a_restarted_counter(self, known: MetricSource) -> None:
         at = datetime(2026, 3, 18, tzinfo=UTC)
         before = Reading(at, True, {"requests": 100, "errors": 1, "duration_sum": 10, "duration_count": 100})
         after = Reading(

@@ -10,12 +10,12 @@ from releases.metric_sources.base import Reading
 from releases.metric_sources.counters import derived, growth
 
 AT = datetime(2026, 3, 18, tzinfo=UTC)
-# Between two looks: requests with whether each was an error, or None for a restart.
+# Between two measurements: requests, each with or without an error, or None for a restart.
 SPAN = st.lists(st.one_of(st.booleans(), st.none()), max_size=30)
 
 
 def played(span: list[bool | None], requests: int, errors: int, started: int) -> tuple[int, int, int, int, int]:
-    """Return (requests, errors, started) as counted after a span, and how many requests and errors truly came in it."""
+    """Return (requests, errors, started) as counted after a span, and the true number of requests and errors in it."""
     came = failed = 0
     for event in span:
         if event is None:
@@ -26,16 +26,18 @@ def played(span: list[bool | None], requests: int, errors: int, started: int) ->
     return requests, errors, started, came, failed
 
 
-@given(spans=st.lists(SPAN, min_size=1, max_size=8), tells=st.booleans())
+@given(spans=st.lists(SPAN, min_size=1, max_size=8), reports_start=st.booleans())
 def test_growth_is_exact_without_a_restart_and_a_lower_bound_with_one(
-    spans: list[list[bool | None]], tells: bool
+    spans: list[list[bool | None]], reports_start: bool
 ) -> None:
     requests = errors = started = 0
     earlier = None
     for place, span in enumerate(spans):
         before = started
         requests, errors, started, came, failed = played(span, requests, errors, started)
-        values = {"requests": float(requests), "errors": float(errors)} | ({"started": float(started)} if tells else {})
+        values = {"requests": float(requests), "errors": float(errors)} | (
+            {"started": float(started)} if reports_start else {}
+        )
         now = Reading(AT + timedelta(minutes=place), True, values)
         grown = growth(earlier, now)
         if earlier is not None:
@@ -43,7 +45,7 @@ def test_growth_is_exact_without_a_restart_and_a_lower_bound_with_one(
             assert grown["errors"] <= failed
             if started == before:
                 assert grown == {"requests": came, "errors": failed}
-            elif tells:
+            elif reports_start:
                 assert grown == {"requests": requests, "errors": errors}
             rate = derived(earlier, now).get("error_rate")
             assert rate is None or 0 <= rate <= 1
@@ -56,7 +58,7 @@ def test_growth_is_exact_without_a_restart_and_a_lower_bound_with_one(
     st.dictionaries(st.sampled_from(["requests", "errors", "duration_sum", "duration_count", "started"]), st.floats(0, 1e12)),
     st.integers(-5, 5),
 )  # fmt: skip
-def test_whatever_two_looks_say_no_rate_is_negative_or_above_one(
+def test_rates_of_any_two_readings_are_never_negative_or_above_one(
     first: dict[str, float], second: dict[str, float], minutes: int
 ) -> None:
     earlier, now = Reading(AT, True, first), Reading(AT + timedelta(minutes=minutes), True, second)
@@ -68,7 +70,7 @@ def test_whatever_two_looks_say_no_rate_is_negative_or_above_one(
         assert growth(earlier, now) == {}
 
 
-def test_a_counter_that_is_missing_at_one_look_gives_no_rate() -> None:
+def test_a_counter_missing_in_one_reading_gives_no_rate() -> None:
     whole = {"requests": 5.0, "errors": 1.0}
     later = AT + timedelta(minutes=1)
     assert derived(Reading(AT, True, whole), Reading(later, True, {"requests": 9.0})) == {}

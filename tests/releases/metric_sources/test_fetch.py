@@ -1,4 +1,4 @@
-"""Asking over the network: what may be asked, once, without redirects."""
+"""Requests over the network: to allowed addresses, once, without redirects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from environments.targets.base import TargetSpec
 from releases.metric_sources.fetch import NoAnswer, ask, fetch
 from tests.releases.metric_sources.pages import Page, Site, site
 
-# Each reaches, or could reach, what only this machine or its neighbours should; none is listed.
+# Each address reaches, or could reach, a service meant for this machine or its neighbours; none is listed.
 REFUSED = (
     "http://127.0.0.1:{port}/",
     "http://127.1:{port}/",
@@ -71,7 +71,7 @@ def pages() -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_an_address_that_is_not_listed_is_never_asked(url: str, pages: Site) -> None:
+def test_an_unlisted_address_is_never_requested(url: str, pages: Site) -> None:
     port = pages.base.rsplit(":", 1)[1]
     with pytest.raises(NoAnswer, match="does not list|never asked|is not http|can't be re"):
         fetch(url.format(port=port), seconds=2)
@@ -79,7 +79,7 @@ def test_an_address_that_is_not_listed_is_never_asked(url: str, pages: Site) -> 
 
 
 @pytest.mark.parametrize("listed", ["127.0.0.1", "127.0.0.0/8"])
-def test_a_private_address_that_the_target_lists_is_asked(listed: str, pages: Site) -> None:
+def test_a_private_address_listed_by_the_target_is_requested(listed: str, pages: Site) -> None:
     assert fetch(f"{pages.base}/", seconds=2, listed=networks([listed])).body == b"inside"
     with pytest.raises(NoAnswer, match="does not list"):
         fetch(f"{pages.base}/", seconds=2, listed=networks(["10.0.0.0/8", "::1"]))
@@ -88,22 +88,22 @@ def test_a_private_address_that_the_target_lists_is_asked(listed: str, pages: Si
 @pytest.mark.parametrize(
     "never", ["169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "240.0.0.1", "fe80::1"]
 )
-def test_some_addresses_are_never_asked_even_when_listed(never: str) -> None:
+def test_some_addresses_are_never_requested_even_when_listed(never: str) -> None:
     assert "never" in fault_of(ip_address(never), networks(["0.0.0.0/0", "::/0"]))
 
 
 @pytest.mark.parametrize("public", ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
-def test_public_addresses_may_be_asked(public: str) -> None:
+def test_public_addresses_may_be_requested(public: str) -> None:
     assert fault_of(ip_address(public)) == ""
 
 
-def test_what_is_wrapped_is_judged_as_what_it_is() -> None:
+def test_a_wrapped_address_is_checked_as_its_inner_address() -> None:
     for wrapped in ("::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"):
         assert str(unwrapped(ip_address(wrapped))) == "10.0.0.1"
     assert str(unwrapped(ip_address("::1"))) == "::1"
 
 
-def test_a_target_lists_its_networks_and_the_addresses_of_its_own_urls() -> None:
+def test_a_targets_list_includes_the_hosts_of_its_own_urls() -> None:
     settings: dict[str, Any] = {
         "private_networks": ["10.1.0.0/16", "nonsense"],
         "urls": {"base": "http://127.0.0.1:8000", "other": "https://datasets.example"},
@@ -113,8 +113,10 @@ def test_a_target_lists_its_networks_and_the_addresses_of_its_own_urls() -> None
     assert listed_by({"private_networks": "127.0.0.1", "urls": "http://127.0.0.1"}) == ()
 
 
-def test_a_name_is_resolved_once_and_the_judged_address_is_asked(pages: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked a second time the resolver would name another machine; nobody asks it."""
+def test_a_name_is_resolved_once_and_the_checked_address_is_contacted(
+    pages: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second look-up would name another machine; the product makes none."""
     port = int(pages.base.rsplit(":", 1)[1])
     answers = ["127.0.0.1", "127.0.0.2"]
     asked: list[str] = []
@@ -131,7 +133,7 @@ def test_a_name_is_resolved_once_and_the_judged_address_is_asked(pages: Site, mo
         ask(f"http://service.example:{port}/", target, seconds=2)
 
 
-def test_one_bad_address_refuses_the_name_as_a_whole(pages: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_forbidden_address_refuses_the_whole_name(pages: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 80)) for host in ("1.1.1.1", "10.0.0.1")]
     monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_a, **_o: both)
     with pytest.raises(NoAnswer, match="10.0.0.1"):
@@ -144,7 +146,7 @@ def test_a_redirect_is_an_answer_and_not_followed(pages: Site) -> None:
     assert (answer.status, answer.headers["location"], pages.asked) == (302, "/inside", ["/"])
 
 
-def test_a_resolver_that_does_not_answer_costs_no_more_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_resolver_costs_no_more_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
     ended = threading.Event()
     monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_a, **_o: ended.wait(30))

@@ -38,7 +38,7 @@ def test_numbers_are_found_by_their_paths(pages: Site) -> None:
     assert reading.values == {"requests": 100, "errors": 5, "resource_use": 0.7, "healthy": 1}
 
 
-def test_what_is_no_number_is_left_out(pages: Site) -> None:
+def test_invalid_numbers_are_left_out(pages: Site) -> None:
     assert read(pages, {"http": {"all": "100", "bad": None}, "load": [], "ok": {}}).values == {}
     assert read(pages, '{"http": {"all": NaN, "bad": 1e999}}').values == {}
 
@@ -49,7 +49,7 @@ def test_another_status_gives_no_values(pages: Site, status: int, up: bool) -> N
     assert (reading.up, reading.values) == (up, {}) and reading.error
 
 
-def test_a_page_that_is_no_json_says_so(pages: Site) -> None:
+def test_an_invalid_json_page_is_reported(pages: Site) -> None:
     reading = read(pages, "<html>")
     assert (reading.up, reading.values) == (True, {}) and reading.error
 
@@ -69,7 +69,7 @@ def test_numbers_are_stale_by_their_own_time(pages: Site, at: Any, stale: bool) 
     assert read(pages, {**CONTENT, "at": at()}, time="at").stale is stale
 
 
-def test_a_page_of_the_service_itself_says_whether_it_is_down(pages: Site) -> None:
+def test_a_page_of_the_service_itself_shows_whether_it_is_down(pages: Site) -> None:
     wanted = JsonHttpParameters.model_validate({"values": VALUES, "own": True})
     kind, down = JsonHttp(), read(pages, "", 503)
     assert kind.derive(None, down, wanted)["service_down"] == 1.0

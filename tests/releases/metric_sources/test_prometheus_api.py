@@ -1,4 +1,4 @@
-"""The source that asks a Prometheus server, against answers as its HTTP API gives them."""
+"""The source that queries a Prometheus server, against answers in the format of its HTTP API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def answered(*rows: dict[str, Any]) -> dict[str, Any]:
     return {"status": "success", "data": {"resultType": "vector", "result": list(rows)}}
 
 
-def test_all_metrics_are_asked_for_at_once(pages: Site) -> None:
+def test_all_metrics_are_requested_at_once(pages: Site) -> None:
     reading = read(pages, answered(row("error_rate", "0.25"), row("service_down", "0")))
     assert (reading.up, reading.values, reading.error) == (True, {"error_rate": 0.25, "service_down": 0.0}, "")
     (asked,) = pages.asked
@@ -52,7 +52,7 @@ def test_all_metrics_are_asked_for_at_once(pages: Site) -> None:
     )
 
 
-def test_the_greatest_of_several_series_counts_and_what_is_no_number_is_left_out(pages: Site) -> None:
+def test_the_greatest_of_several_series_counts_without_invalid_numbers(pages: Site) -> None:
     rows = [row("error_rate", "0.1", instance="a"), row("error_rate", "0.3", instance="b")]
     rows += [row("error_rate", "NaN", instance="c"), row("service_down", "+Inf"), {"metric": {}, "value": []}]
     assert read(pages, answered(*rows)).values.get("error_rate") == 0.3
@@ -69,12 +69,12 @@ def test_the_greatest_of_several_series_counts_and_what_is_no_number_is_left_out
         ([], 200),
     ],
 )
-def test_what_is_no_answer_is_not_up(pages: Site, content: Any, status: int) -> None:
+def test_an_invalid_answer_is_not_up(pages: Site, content: Any, status: int) -> None:
     reading = read(pages, content, status)
     assert (reading.up, reading.values) == (False, {}) and reading.error
 
 
-def test_no_answer_of_prometheus_does_not_say_that_the_service_is_down(pages: Site) -> None:
+def test_a_missing_prometheus_does_not_mean_a_down_service(pages: Site) -> None:
     wanted = PrometheusApiParameters.model_validate({"queries": QUERIES})
     assert PrometheusApi().derive(None, read(pages, "", 500), wanted) == {"error_rate": None, "service_down": None}
 

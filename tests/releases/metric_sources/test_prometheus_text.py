@@ -53,29 +53,29 @@ def numbers(requests: float, errors: float, seconds: float, **more: float) -> di
     return {"requests": requests, "errors": errors, "duration_sum": seconds, "duration_count": requests, **more}
 
 
-def test_it_reads_the_numbers_and_the_worst_resource(pages: Site) -> None:
+def test_the_numbers_and_the_worst_resource_are_read(pages: Site) -> None:
     reading = read(pages, Page(PAGE))
     assert reading.up and not reading.error
     assert reading.values == numbers(100, 5, 12.5, resource_use=0.5)
 
 
-def test_it_reads_other_names(pages: Site) -> None:
+def test_other_metric_names_are_read(pages: Site) -> None:
     page = Page('app_calls{code="ok"} 7\napp_calls{code="bad"} 3\nload 0.1\n')
     reading = read(pages, page, requests="app_calls", status_label="code", error_status="bad", resource_use="load")
     assert reading.values == {"requests": 10, "errors": 3, "resource_use": 0.1}
 
 
-def test_a_declared_counter_without_samples_is_zero_and_an_undeclared_one_is_unknown(pages: Site) -> None:
+def test_a_declared_counter_without_values_is_zero_and_an_undeclared_one_is_unknown(pages: Site) -> None:
     assert read(pages, Page("# TYPE http_requests_total counter\n")).values == {"requests": 0, "errors": 0}
     assert read(pages, Page("other 1\n")).values == {}
 
 
-def test_numbers_that_are_none_are_left_out(pages: Site) -> None:
+def test_invalid_numbers_are_left_out(pages: Site) -> None:
     assert read(pages, Page("resource_use_ratio NaN\nhttp_request_duration_seconds_sum +Inf\n")).values == {}
 
 
 @pytest.mark.parametrize("body", ["<html>", "a b c d", "a{b= 1", "http_requests_total{status} x", "\0"])
-def test_a_page_that_can_not_be_read_is_up_without_values(pages: Site, body: str) -> None:
+def test_an_unreadable_page_is_up_without_values(pages: Site, body: str) -> None:
     reading = read(pages, Page(body + "\n"))
     assert (reading.up, reading.values) == (True, {})
     assert reading.error
@@ -92,7 +92,7 @@ def test_another_status_gives_no_values(pages: Site, status: int, up: bool) -> N
 
 
 @pytest.mark.parametrize("announce", [True, False])
-def test_a_page_that_trickles_is_cut_at_the_deadline(pages: Site, announce: bool) -> None:
+def test_a_trickling_page_is_cut_at_the_deadline(pages: Site, announce: bool) -> None:
     began = time.monotonic()
     reading = read(pages, Page(PAGE, trickle=0.05, announce=announce), seconds=0.3)
     assert time.monotonic() - began < 1
@@ -105,22 +105,22 @@ def test_rates_are_those_of_the_requests_in_between() -> None:
     assert derived == {"error_rate": 0.2, "response_time": 0.02, "resource_use": 0.4, "service_down": 0}
 
 
-def test_no_request_in_between_is_no_data() -> None:
+def test_an_interval_without_requests_is_no_data() -> None:
     derived = derive(numbers(100, 50, 10), numbers(100, 50, 10))
     assert (derived["error_rate"], derived["response_time"]) == (None, None)
 
 
-def test_after_a_restart_everything_counts_from_zero() -> None:
+def test_every_counter_restarts_from_zero_after_a_restart() -> None:
     assert derive(numbers(100, 50, 10), numbers(20, 5, 1))["error_rate"] == 0.25
     # More errors than before, but fewer requests: the errors too are those since the restart.
     assert derive(numbers(100, 1, 10), numbers(20, 5, 1))["error_rate"] == 0.25
-    # Overtaken already, betrayed only by the start of the process.
+    # The counter has overtaken its old value; only the start of the process reveals the restart.
     overtaken = derive(numbers(100, 0, 10, started=1), numbers(200, 50, 12, started=2))
     assert overtaken["error_rate"] == 0.25
     assert overtaken["response_time"] == pytest.approx(0.06)
 
 
-def test_a_reading_that_is_not_later_or_was_not_up_gives_no_rates() -> None:
+def test_a_reading_that_is_not_later_or_not_up_gives_no_rates() -> None:
     assert derive(numbers(100, 0, 1), numbers(200, 0, 2), seconds=0)["error_rate"] is None
     gone = PrometheusText().derive(
         Reading(AT, False, {}), Reading(AT + timedelta(seconds=1), True, numbers(9, 9, 1)), PrometheusTextParameters()
@@ -129,6 +129,6 @@ def test_a_reading_that_is_not_later_or_was_not_up_gives_no_rates() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"error_status": "("}, {"seconds": 6}, {"seconds": 0}])
-def test_it_refuses_parameters_that_can_not_work(wrong: dict[str, object]) -> None:
+def test_invalid_parameters_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         PrometheusTextParameters.model_validate(wrong)

@@ -1,4 +1,4 @@
-"""The source that asks the target's own database, a real one."""
+"""The source that queries the target's own database, a real one."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_one_row_is_read_by_its_columns_and_rows_by_their_names(new_database: Ca
     assert read(url, "SELECT 'all', 7").values == {"requests": 7}, "one row of (name, value)"
 
 
-def test_what_is_no_number_is_left_out(new_database: Callable[[], str]) -> None:
+def test_invalid_numbers_are_left_out(new_database: Callable[[], str]) -> None:
     url = new_database()
     assert read(url, """SELECT NULL AS "all", 'NaN'::float8 AS bad""").values == {}
     assert read(url, """SELECT 'x' AS "all", true AS bad""").values == {"errors": 1}
     assert read(url, 'SELECT 1 AS "all", 1 AS bad WHERE false').values == {}
 
 
-def test_it_writes_nothing_and_ends_at_its_deadline(new_database: Callable[[], str]) -> None:
+def test_the_query_writes_nothing_and_ends_at_its_deadline(new_database: Callable[[], str]) -> None:
     url = new_database()
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE dataset AS SELECT 1 AS id")
@@ -52,7 +52,7 @@ def test_it_writes_nothing_and_ends_at_its_deadline(new_database: Callable[[], s
         assert connection.execute("SELECT count(*) FROM dataset").fetchone() == (1,)
 
 
-def test_only_what_reads_is_taken() -> None:
+def test_only_read_statements_are_accepted() -> None:
     for statement in ("DELETE FROM dataset", "", "DROP TABLE x", "CALL f()"):
         with pytest.raises(ValidationError):
             SqlSourceParameters.model_validate({"statement": statement, "values": VALUES})

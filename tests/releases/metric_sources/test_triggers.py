@@ -1,4 +1,4 @@
-"""Judging samples: no data, stale, errors, ratios, a zero baseline, k of n, and the replay that decides alike."""
+"""Triggers over measurements: no data, stale, errors, ratios, a zero baseline, k of n, and an equal replay."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ ABSOLUTE, RATIO = trigger(), trigger("ratio")
         (RATIO, {"value": None, "result": "error"}, None, "error", None, ""),
     ],
 )
-def test_one_value_is_judged(
+def test_one_value_is_compared(
     rule: dict[str, Any], entry: dict[str, Any], mean: float | None, result: str, limit: float | None, why: str
 ) -> None:
     said = evaluate_one(rule, entry, baseline(mean))
@@ -69,10 +69,10 @@ def test_one_value_is_judged(
     assert said.limit == (None if limit is None else pytest.approx(limit))
 
 
-def test_of_several_triggers_on_one_metric_the_worst_verdict_is_kept() -> None:
+def test_the_worst_result_of_several_triggers_on_one_metric_is_kept() -> None:
     rules = [trigger(limit="10", key="a"), trigger(limit="3", key="b"), trigger("ratio", key="c")]
     assert evaluate(rules, {"time": 5.0}, {})["time"] == {"value": 5.0, "limit": 3.0, "result": "failed"}
-    assert evaluate(rules, {"time": 1.0}, {})["time"]["result"] == "no_data", "the ratio can't tell"
+    assert evaluate(rules, {"time": 1.0}, {})["time"]["result"] == "no_data", "the ratio is inconclusive"
     assert evaluate(rules, {}, baseline(1), {"time": "stale"})["time"] == {
         "value": None,
         "limit": 10.0,
@@ -81,7 +81,7 @@ def test_of_several_triggers_on_one_metric_the_worst_verdict_is_kept() -> None:
 
 
 def slots(text: str) -> list[Slot]:
-    """One sign a minute: F fails, P passes, ? no data, S stale, E error, and - no sample at all."""
+    """One character a minute: F fails, P passes, ? no data, S stale, E error, and - no measurement at all."""
     entries: dict[str, dict[str, Any]] = {
         "F": {"value": 9.0}, "P": {"value": 0.0}, "?": {"value": None},
         "S": {"value": 9.0, "result": "stale"}, "E": {"value": None, "result": "error"},
@@ -119,14 +119,14 @@ def test_k_of_the_last_n_places_must_fail(series: str, k: int, n: int, fires: bo
     ("series", "since"),
     [("PPFFF", 2), ("FFFFFFFF", 0), ("FPPPPPFPF", 6), ("FFPFF", 0), ("PFFFFFPFFP", 1), ("PPP", None)],
 )
-def test_an_outage_begins_with_the_first_measurement_that_failed(series: str, since: int | None) -> None:
-    """Of the last five, or before them without a break."""
+def test_an_outage_begins_with_the_first_failed_measurement(series: str, since: int | None) -> None:
+    """It begins among the last five measurements, or before them in an unbroken row."""
     results = {"F": "failed", "P": "passed"}
     recent = [Slot(60.0 * at, {"time": {"result": results[sign]}}) for at, sign in enumerate(series)]
     assert failing_since(trigger(n=5), recent) == (None if since is None else 60.0 * since)
 
 
-def test_critical_ones_come_first() -> None:
+def test_critical_triggers_come_first() -> None:
     rules = [trigger(k=1, n=1, key="mild", critical=False), trigger(k=1, n=1, key="grave")]
     assert [fired["key"] for fired in firing(rules, slots("F"), {}, 60)] == ["grave", "mild"]
 
@@ -135,7 +135,7 @@ SERIES = st.text(alphabet="FFP?SE-", max_size=40)
 
 
 @given(series=SERIES, n=st.integers(1, 12), data=st.data())
-def test_k_of_n_is_what_counting_by_hand_gives(series: str, n: int, data: st.DataObject) -> None:
+def test_k_of_n_equals_counting_by_hand(series: str, n: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, n))
     last = series.rstrip("-")[-n:]
     rule = trigger(k=k, n=n)
@@ -160,7 +160,7 @@ def test_a_replay_names_each_trigger_once_at_its_first_time() -> None:
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.sampled_from(["0", "3", "0.5"]))
-def test_no_baseline_divides_by_zero(value: float, mean: float, limit: str) -> None:
+def test_a_zero_baseline_causes_no_division(value: float, mean: float, limit: str) -> None:
     rule = trigger("ratio", limit)
     said = evaluate_one(rule, {"value": value}, baseline(mean))
     assert said.result in ("passed", "failed", "no_data")

@@ -1,4 +1,4 @@
-"""What the tests of messages share."""
+"""Fixtures of the notification tests."""
 
 from __future__ import annotations
 

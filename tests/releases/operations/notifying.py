@@ -1,4 +1,4 @@
-"""Telling people in tests: members, an empty outbox, and the two things that the messages' worker does."""
+"""Helpers for notification tests: group members, an empty outbox, and the worker's two steps."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ WORKER = Actor(account_id=None, name="notifications", kind="worker", channel="wo
 
 
 def forget() -> None:
-    """Take out what has happened so far, so that only what follows is told."""
+    """Empty the outbox, so that only later events make notifications."""
     for row in Outbox.objects.filter(sent_at=None):
         row.sent_at = row.created_at
         row.save(update_fields=["sent_at"])
 
 
-def tell() -> list[Notification]:
-    """Make messages of what waits, and of what that brings about; return the notifications made."""
+def make_notifications() -> list[Notification]:
+    """Make notifications of the outbox entries, and of entries that these cause; return the notifications made."""
     before = set(Notification.objects.values_list("pk", flat=True))
     with acting(WORKER):
         while process_outbox():
@@ -45,13 +45,13 @@ def tell() -> list[Notification]:
 
 
 def deliver() -> int:
-    """Send what is due."""
+    """Send every delivery that is due."""
     with acting(WORKER):
         return sum(run_lane(pk) for pk in due_channels())
 
 
 def due_now(delivery: NotificationDelivery) -> None:
-    """Let the next try be due now: the waiting time is the only thing that a test does not wait for."""
+    """Make the next attempt due now: the waiting time is the only thing that a test does not wait for."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE releases_notificationdelivery SET next_at = clock_timestamp() WHERE id = %s", [delivery.pk]
@@ -60,21 +60,21 @@ def due_now(delivery: NotificationDelivery) -> None:
 
 
 def join(group: str, account: Any, email: str = "") -> GroupRecipient:
-    """Put a member of the cast into a group, with an address."""
+    """Put a test person into a group, with an address."""
     if email:
         alter(account, email=email)
     return make(GroupRecipient, group=RecipientGroup.objects.get(key=group), account=account, language=account.language)
 
 
 def outsider(group: str, address: str, language: str = "ja") -> GroupRecipient:
-    """Put somebody outside into a group."""
+    """Put an external recipient into a group."""
     return make(
         GroupRecipient, group=RecipientGroup.objects.get(key=group), name=address, address=address, language=language
     )
 
 
 def announced(release: Release, *members: GroupRecipient) -> Notification:
-    """Let the announcement of a release have reached people outside."""
+    """Record that the announcement of a release has reached external recipients."""
     words = {"subject": "予告", "body": "予告"}
     notification: Notification = make(Notification, event="release:announce", outbox=-release.pk, operation_id=uuid.uuid4(), object=label(release),
                           release=release, texts={"ja": words, "en": words}, path="/admin/", external=True, made_at=now(),
@@ -96,7 +96,7 @@ def rule(event: str, group: str | None, channel: str, lead: int | None = None) -
 
 
 def only(*rules: tuple[str, str | None, str]) -> None:
-    """Leave nothing but these rules (event, group, channel)."""
+    """Leave no rules except these (event, group, channel)."""
     with acting(COMMAND), operation("test:alter"):
         NotificationRule.objects.filter(removed_at=None).update(removed_at=now())
     for event, group, channel in rules:

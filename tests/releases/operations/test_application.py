@@ -1,4 +1,4 @@
-"""An application is named, and later moved to another repository, unless a release stands on the one it has."""
+"""An application is named, and later moved to another repository, unless a release depends on the present one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.releases.gates.asking import walk
 MOVED = {"name": "Datasets", "repository": "https://git.example/datasets.git", "tag_format": "datasets-{version}"}
 
 
-def test_what_is_made_must_fit(world: Any) -> None:
+def test_an_invalid_application_is_refused(world: Any) -> None:
     with world.acting_as("manager"):
         with pytest.raises(InvalidInput, match="already"):
             create_application(slug=world.application.slug, name="Other", repository="/srv/x.git")
@@ -26,26 +26,26 @@ def test_what_is_made_must_fit(world: Any) -> None:
             create_application(slug="other", name="Other", repository="http://git.example/x.git")
 
 
-def test_it_moves_with_a_reason_and_a_signature(world: Any) -> None:
+def test_a_repository_changes_with_a_reason_and_a_signature(world: Any) -> None:
     pk = world.application.pk
     with world.acting_as("manager", proved=False), pytest.raises(SignatureRequired):
         edit(pk, **MOVED, reason="the host moved")
     with world.acting_as("developer"), pytest.raises(NotPermitted):
         edit(pk, **MOVED, reason="the host moved")
     with world.acting_as("manager"):
-        for wrong, sentence in (
+        for wrong, message in (
             ({"reason": " "}, "Enter a reason"),
             ({"repository": "https://u:p@git.example/x.git"}, "Do not put a password in the address"),
             ({"tag_format": "v"}, "is not a pattern"),
         ):
-            with pytest.raises(InvalidInput, match=sentence):
+            with pytest.raises(InvalidInput, match=message):
                 edit(pk, **{**MOVED, "reason": "the host moved", **wrong})
         edit(pk, **MOVED, reason="the host moved")
     assert Application.objects.values("name", "repository", "tag_format").get(pk=pk) == MOVED
     assert Event.objects.get(operation="application:edit", outcome="done").reason == "the host moved"
 
 
-def test_a_release_whose_content_is_fixed_keeps_its_repository(world: Any) -> None:
+def test_a_release_with_locked_scope_keeps_its_repository(world: Any) -> None:
     release = world.planned()
     pk = world.application.pk
     with world.acting_as("manager"):

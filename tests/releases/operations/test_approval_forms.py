@@ -1,4 +1,4 @@
-"""条件付き承認, 代理承認, committee meetings, and who is lacking before anyone applies (J1, J3)."""
+"""条件付き承認, 代理承認, committee meetings, and missing approvers before a request is submitted (J1, J3)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def appointed(
     return row
 
 
-def test_a_condition_grants_and_blocks_the_start_until_the_committee_completes_it(world: Any) -> None:
+def test_a_conditional_approval_blocks_the_start_until_the_committee_completes_it(world: Any) -> None:
     release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
         decide.approve_with_condition(
@@ -62,13 +62,13 @@ def test_an_emergency_waits_for_its_own_conditions_too(world: Any) -> None:
     assert ask(world, alter(release, kind="emergency"), "follow_ups").result == "not_passed"
 
 
-def test_a_condition_is_named(world: Any) -> None:
+def test_a_conditional_approval_names_its_condition(world: Any) -> None:
     _release, approval_request = world.submitted()
     with world.acting_as("committee_a"), pytest.raises(InvalidInput):
         decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition=" ")
 
 
-def test_a_delegate_acts_in_his_own_name_for_the_other_and_the_two_count_once(world: Any) -> None:
+def test_a_delegate_approves_in_their_own_name_and_the_two_count_once(world: Any) -> None:
     _release, approval_request = world.submitted()
     appointed(world)
     absent = world.people["committee_b"]
@@ -85,7 +85,7 @@ def test_a_delegate_acts_in_his_own_name_for_the_other_and_the_two_count_once(wo
     assert world.fresh(approval_request).state == "approved"
 
 
-def test_a_committee_member_who_is_a_delegate_too_is_still_one_person(world: Any) -> None:
+def test_a_committee_member_who_is_also_a_delegate_counts_as_one_person(world: Any) -> None:
     _release, approval_request = world.submitted()
     appointed(world, delegate="committee_a")
     with world.acting_as("committee_a"):
@@ -97,7 +97,7 @@ def test_a_committee_member_who_is_a_delegate_too_is_still_one_person(world: Any
     assert world.fresh(approval_request).state == "in_review"
 
 
-def test_no_word_for_somebody_without_being_his_delegate_now(world: Any) -> None:
+def test_only_a_present_delegate_may_decide_for_a_person(world: Any) -> None:
     _release, approval_request = world.submitted()
     absent = world.people["committee_b"]
     row = appointed(world, confirm=False)
@@ -111,7 +111,7 @@ def test_no_word_for_somebody_without_being_his_delegate_now(world: Any) -> None
         decide.approve(approval_request.pk, digest=approval_request.digest, on_behalf_id=absent.pk)
 
 
-def test_a_delegate_of_the_author_is_kept_out_as_the_author_is(world: Any) -> None:
+def test_a_delegate_of_the_author_is_kept_out_like_the_author(world: Any) -> None:
     _release, approval_request = world.submitted(author="author_on_committee")
     appointed(world, absent="author_on_committee")
     author = world.people["author_on_committee"]
@@ -136,7 +136,7 @@ def held(world: Any, *attendees: str) -> CommitteeMeeting:
         )
 
 
-def test_an_approval_links_to_the_meeting_that_decided_so(world: Any) -> None:
+def test_an_approval_links_to_its_committee_meeting(world: Any) -> None:
     release, approval_request = world.submitted()
     meeting = held(world, "committee_a")
     with (
@@ -151,10 +151,12 @@ def test_an_approval_links_to_the_meeting_that_decided_so(world: Any) -> None:
     with world.acting_as("committee_a"):
         decide.approve(approval_request.pk, digest=approval_request.digest, meeting_id=meeting.pk)
     assert ApprovalDecision.objects.get(approval_request=approval_request).meeting == meeting
-    assert world.fresh(approval_request).state == "in_review", "the meeting's decision counts for nobody's own word"
+    assert world.fresh(approval_request).state == "in_review", (
+        "the meeting's decision replaces no person's own decision"
+    )
 
 
-def test_a_meeting_has_attendees_minutes_and_lies_in_the_past(world: Any) -> None:
+def test_a_meeting_has_attendees_and_minutes_and_is_in_the_past(world: Any) -> None:
     with pytest.raises(InvalidInput):
         held(world)
     with world.acting_as("manager"), pytest.raises(InvalidInput):
@@ -163,7 +165,7 @@ def test_a_meeting_has_attendees_minutes_and_lies_in_the_past(world: Any) -> Non
         record(held_at=datetime.now(UTC), attendees=(world.people["auditor"].pk,), minutes="x")
 
 
-def test_who_is_lacking_is_told_before_anyone_applies(world: Any) -> None:
+def test_missing_approvers_are_shown_before_submission(world: Any) -> None:
     release, production = world.planned(), world.environments["production"]
     assert quorum.lacking(release, production) == {}
     kept = AccessGrant.objects.get(account=world.people["committee_b"], role="committee")

@@ -1,4 +1,4 @@
-"""Consent: bound to the content, single use, by others than those who made it."""
+"""Approval: bound to the content, single use, by people other than the authors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from releases.operations.release.withdraw_request import withdraw_request
 from tests.releases.gates.asking import alter
 
 
-def test_two_committee_members_grant(world: Any) -> None:
-    release, approval_request = world.granted()
+def test_two_committee_members_approve_a_request(world: Any) -> None:
+    release, approval_request = world.approved()
     assert (release.state, approval_request.state) == ("approved", "approved")
     signature = ApprovalDecision.objects.filter(approval_request=approval_request)[0].signature
     assert signature["method"] == "password" and signature["digest"] == approval_request.digest
 
 
-def test_one_is_not_enough(world: Any) -> None:
+def test_one_approval_is_not_enough(world: Any) -> None:
     release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
         decide.approve(approval_request.pk, digest=approval_request.digest)
@@ -36,14 +36,14 @@ def test_one_is_not_enough(world: Any) -> None:
     assert world.fresh(release).state == "in_review"
 
 
-def test_it_refuses_the_author(world: Any) -> None:
+def test_the_author_may_not_approve(world: Any) -> None:
     _release, approval_request = world.submitted(author="author_on_committee")
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
         decide.approve(approval_request.pk, digest=approval_request.digest)
     assert not ApprovalDecision.objects.filter(approval_request=approval_request).exists()
 
 
-def test_it_refuses_the_author_of_a_commit(world: Any, people: dict[str, Any]) -> None:
+def test_the_author_of_a_commit_may_not_approve(world: Any, people: dict[str, Any]) -> None:
     from environments.operations.access.grant import request_role
 
     with world.acting_as("administrator"):
@@ -65,20 +65,20 @@ def test_one_person_counts_once(world: Any) -> None:
             decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_it_wants_a_fresh_proof_of_identity(world: Any) -> None:
+def test_an_approval_needs_a_fresh_proof_of_identity(world: Any) -> None:
     _release, approval_request = world.submitted()
     with world.acting_as("committee_a", proved=False), pytest.raises(SignatureRequired):
         decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_it_refuses_another_digest_than_was_shown(world: Any) -> None:
+def test_an_approval_of_another_digest_is_refused(world: Any) -> None:
     _release, approval_request = world.submitted()
     with world.acting_as("committee_a"), pytest.raises(GateNotPassed):
         decide.approve(approval_request.pk, digest="0" * 64)
 
 
-def test_amending_voids_the_round_and_names_it(world: Any) -> None:
-    release, approval_request = world.granted()
+def test_reopening_the_scope_invalidates_the_request_and_names_the_change(world: Any) -> None:
+    release, approval_request = world.approved()
     with world.acting_as("manager"):
         reopen_scope(release.pk, reason="too short")
     ended = world.fresh(approval_request)
@@ -86,8 +86,8 @@ def test_amending_voids_the_round_and_names_it(world: Any) -> None:
     assert world.fresh(release).state == "draft"
 
 
-def test_an_ended_approval_looks_ended_on_every_page_and_names_what_changed(world: Any, browsers: Any) -> None:
-    release, approval_request = world.granted()
+def test_an_ended_approval_is_shown_as_ended_on_every_page_with_its_cause(world: Any, browsers: Any) -> None:
+    release, approval_request = world.approved()
     client = browsers("manager")
 
     def pages() -> list[str]:
@@ -101,7 +101,7 @@ def test_an_ended_approval_looks_ended_on_every_page_and_names_what_changed(worl
     granted = pages()
     assert all("r-chip good" in html and "✓" in html for html in granted[:2])
     assert not any("The approvals in this request no longer count" in html for html in granted)
-    # What changed is seen before anything has ended the round.
+    # The page shows the change before any process has ended the request.
     changed = alter(release, impact="another one")
     for html in pages():
         assert "Invalidated: “content of the request” is no longer what was approved." in html
@@ -116,7 +116,7 @@ def test_an_ended_approval_looks_ended_on_every_page_and_names_what_changed(worl
         assert "r-chip good" not in html and "r-result good" not in html and ">amended" not in html
 
 
-def test_a_run_cancelled_by_an_ended_approval_says_why_in_words(world: Any) -> None:
+def test_a_deployment_cancelled_by_an_ended_approval_says_why(world: Any) -> None:
     deployment = world.scheduled()
     with world.acting_as("manager"):
         reopen_scope(deployment.release_id, reason="too short")
@@ -124,11 +124,11 @@ def test_a_run_cancelled_by_an_ended_approval_says_why_in_words(world: Any) -> N
     assert deployment_fields(world.fresh(deployment))["blockers"] == ["the scope was reopened"]
 
 
-def test_a_changed_configuration_makes_the_approval_stale_and_names_the_key(world: Any) -> None:
+def test_a_changed_configuration_invalidates_the_approval_and_names_the_key(world: Any) -> None:
     from audit.actor import Actor, acting
     from releases.models import Release
 
-    release, approval_request = world.granted()
+    release, approval_request = world.approved()
     from audit.operation import operation
 
     with acting(Actor(account_id=None, name="x", kind="command", channel="command")):
@@ -151,7 +151,7 @@ def test_sending_back_and_rejecting_need_a_comment(world: Any) -> None:
     assert (world.fresh(release).state, world.fresh(approval_request).state) == ("draft", "sent_back")
 
 
-def test_taking_back_ends_the_round(world: Any) -> None:
+def test_withdrawing_ends_the_request(world: Any) -> None:
     release, approval_request = world.submitted()
     with world.acting_as("manager"):
         withdraw_request(release.pk)
@@ -165,23 +165,23 @@ def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> No
         grant = request_role(people["committee_a"].pk, role="operator", reason="night shift")
     with world.acting_as("second_administrator"):
         second(grant.pk)
-    release, _round = world.confirmed()
+    release, _request = world.final_checked()
     with world.acting_as("operator"):
         deployment = request(release.pk, environment_id=world.environments["production"].pk)
     with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="approved"):
         schedule(deployment.pk)
 
 
-def test_a_second_live_round_for_the_window_is_refused(world: Any) -> None:
-    release, _round = world.submitted()
+def test_a_second_live_request_for_the_window_is_refused(world: Any) -> None:
+    release, _request = world.submitted()
     with world.acting_as("manager"), pytest.raises(NotPossible):
         from releases.operations.release.submit import submit
 
         submit(release.pk)
 
 
-def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> None:
-    """Eight connections approve as two people at the same time: two approvals, one grant, everyone else refused."""
+def test_each_person_counts_once_in_concurrent_approvals(world: Any, database: str) -> None:
+    """Eight connections approve as two people at once: two approvals, one approved request, the others refused."""
     from django.db import connection
 
     _release, approval_request = world.submitted()

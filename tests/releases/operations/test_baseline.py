@@ -1,4 +1,4 @@
-"""What a ratio is compared with: the mean of the samples before a deployment, or a percentile, as the procedure says."""
+"""The baseline of a ratio: the mean of the measurements before a deployment, or a percentile, as the procedure says."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.releases.gates.asking import alter, make
 
 
 @pytest.mark.parametrize(("by", "value"), [("mean", 6.0), ("p50", 5.5), ("p90", 9.6), ("p99", 14.46)])
-def test_it_is_the_mean_or_a_percentile(by: str, value: float) -> None:
+def test_the_baseline_is_the_mean_or_a_percentile(by: str, value: float) -> None:
     assert typical([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 15], by) == pytest.approx(value)
     assert typical([7.0], by) == 7.0
 
 
-def test_the_procedure_says_which(world: Any) -> None:
+def test_the_procedure_selects_the_baseline(world: Any) -> None:
     release, place = world.planned(), world.environments["production"]
     procedure = Procedure.objects.get(state="in_effect")
     deployment = make(Deployment, release=release, application=world.application, environment=place, procedure=procedure,

@@ -1,4 +1,4 @@
-"""Causes of rollbacks, and what a waiver waives, are said in the reader's words wherever they are told or shown."""
+"""Causes of rollbacks and waived gates appear in the reader's words in every notification and page."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from releases.queries.rollback_causes import (
 from releases.worker.trigger_reaction import react
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter, walk
-from tests.releases.operations.notifying import WORKER, deliver, forget, only, tell
-from tests.releases.operations.test_waiver import proposed
+from tests.releases.operations.notifying import WORKER, deliver, forget, make_notifications, only
+from tests.releases.operations.test_waiver import waiver_requested
 
 WORDS = {
     NO_RESPONSE: ("期限までに応答なし", "No one responded in time"),
@@ -46,8 +46,8 @@ WORDS = {
 
 
 @pytest.fixture
-def run(world: Any) -> Deployment:
-    """A run in production that is watched; nothing has been told so far."""
+def deployment(world: Any) -> Deployment:
+    """A monitored deployment in production, with an empty outbox."""
     found: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     only(("rollback:raise", None, "mail"))
     for name in ("second_operator", "manager"):
@@ -56,26 +56,26 @@ def run(world: Any) -> Deployment:
     return found
 
 
-def raised(world: Any, run: Deployment, cause: str) -> Rollback:
-    """Raise an alarm as what raises it does: the watch, the end of a question, a person."""
+def raised(world: Any, deployment: Deployment, cause: str) -> Rollback:
+    """Raise an alarm as each origin does: monitoring, an expired decision request, a person."""
     if cause == "error_rate":
         with acting(WORKER):
-            react(run.pk, None, [{"key": cause, "critical": True, "k": 3, "n": 5}], [])
+            react(deployment.pk, None, [{"key": cause, "critical": True, "k": 3, "n": 5}], [])
     elif cause == NO_RESPONSE:
         with acting(WORKER), translation.override("ja"):
-            decide.raise_(run.pk, cause=cause, note="機械の言葉")
+            decide.raise_(deployment.pk, cause=cause, note="機械の言葉")
     else:
         with world.acting_as("operator"):
-            decide.raise_(run.pk, cause=cause, note="two totals differ")
+            decide.raise_(deployment.pk, cause=cause, note="two totals differ")
     return Rollback.objects.get()
 
 
 @pytest.mark.parametrize("cause", ["error_rate", "data_inconsistent", NO_RESPONSE])
 def test_each_alarm_names_its_cause_in_both_languages_by_mail_and_on_its_page(
-    world: Any, run: Deployment, host: MailHost, browsers: Callable[[str], Any], cause: str
+    world: Any, deployment: Deployment, host: MailHost, browsers: Callable[[str], Any], cause: str
 ) -> None:
-    alarm = raised(world, run, cause)
-    (notification,) = [one for one in tell() if one.event == "rollback:raise"]
+    alarm = raised(world, deployment, cause)
+    (notification,) = [one for one in make_notifications() if one.event == "rollback:raise"]
     for language, said in zip(("ja", "en"), WORDS[cause], strict=True):
         assert said in notification.texts[language]["body"] and cause not in notification.texts[language]["body"]
         client = browsers("manager")
@@ -91,10 +91,10 @@ def test_each_alarm_names_its_cause_in_both_languages_by_mail_and_on_its_page(
     )
 
 
-def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_as_it_stands(
-    world: Any, run: Deployment
+def test_a_process_cause_is_in_the_readers_language_and_a_persons_note_is_unchanged(
+    world: Any, deployment: Deployment
 ) -> None:
-    alarm = raised(world, run, NO_RESPONSE)
+    alarm = raised(world, deployment, NO_RESPONSE)
     with translation.override("en"):
         assert (
             seen_of(alarm).startswith("No one responded in time, so the deployment")
@@ -104,17 +104,17 @@ def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_a
         assert "期限までに" in seen_of(alarm)
 
 
-def test_the_monitoring_says_how_many_samples_and_a_person_what_he_wrote(world: Any, run: Deployment) -> None:
-    alarm = raised(world, run, "error_rate")
+def test_the_monitoring_result_names_the_measurements_and_a_persons_comment(world: Any, deployment: Deployment) -> None:
+    alarm = raised(world, deployment, "error_rate")
     with translation.override("ja"):
         assert seen_of(alarm) == "5 回の測定のうち 3 回がしきい値以上" and raiser_of(alarm) == "監視"
     walk(alarm, "dismiss")
     with world.acting_as("operator"):
-        said = decide.raise_(run.pk, cause="error_rate", note="two totals differ")
+        said = decide.raise_(deployment.pk, cause="error_rate", note="two totals differ")
     assert (seen_of(said), raiser_of(said)) == ("two totals differ", "Operator")
 
 
-def test_every_cause_that_begins_without_a_person_has_its_words(world: Any) -> None:
+def test_every_automatic_cause_has_a_label(world: Any) -> None:
     content = procedure_of(world.planned())
     for place, language in enumerate(("ja", "en")):
         with translation.override(language):
@@ -124,25 +124,25 @@ def test_every_cause_that_begins_without_a_person_has_its_words(world: Any) -> N
 @pytest.mark.parametrize(
     ("gate", "ja", "en"), [("coverage", "カバレッジ", "overage"), ("milestone:testing_completed", "テスト", "est")]
 )
-def test_what_is_waived_is_named_in_both_languages(world: Any, gate: str, ja: str, en: str) -> None:
+def test_a_waived_gate_is_named_in_both_languages(world: Any, gate: str, ja: str, en: str) -> None:
     only(("waiver:request", None, "admin"))
     release = world.planned()
     forget()
-    waiver = proposed(world, release, gate=gate)
-    (notification,) = [one for one in tell() if one.event == "waiver:request"]
+    waiver = waiver_requested(world, release, gate=gate)
+    (notification,) = [one for one in make_notifications() if one.event == "waiver:request"]
     for language, said in (("ja", ja), ("en", en)):
         assert said in notification.texts[language]["body"] and gate not in notification.texts[language]["body"]
     assert Notification.objects.get().path.endswith("#waivers") and waiver.gate == gate
 
 
-def test_the_waivers_that_are_approved_are_shown_in_words(world: Any) -> None:
+def test_approved_waivers_are_shown_in_words(world: Any) -> None:
     from releases.operations.waiver import decide as waivers
 
     release, approval_request = world.submitted()
     nobody = Rights(None)
     assert next(one.text for one in clauses(approval_request, nobody) if one.key == "waivers") == "—"
     release = world.planned("1.4.0")
-    waiver = proposed(world, release)
+    waiver = waiver_requested(world, release)
     with world.acting_as("project_manager"):
         waivers.approve(waiver.pk)
     approval_request.document |= {"waivers": document(release, world.environments["production"])["waivers"]}

@@ -1,4 +1,4 @@
-"""A fault of the channel is never a dead address: who is told, what the page says, and one operation that recovers all (P5, P6)."""
+"""A channel fault disables no address: its notification, its page, and the one operation that recovers it (P5, P6)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from releases.operations.notification_channel.change import enable
 from releases.operations.notification_delivery.disable import enable_address
 from tests.releases.channel_types.receivers import MailHost, receiver
 from tests.releases.gates.asking import alter
-from tests.releases.operations.notifying import deliver, due_now, join, only, rule, tell
-from tests.releases.operations.test_delivery import SECRET, call_off, place
+from tests.releases.operations.notifying import deliver, due_now, join, make_notifications, only, rule
+from tests.releases.operations.test_delivery import SECRET, cancel_release, place
 from tests.releases.operations.test_lanes import draft, happens, the_lane_is_free
 
 __all__ = ["draft"]
@@ -25,7 +25,7 @@ PEOPLE = ("developer", "operator", "tester", "project_manager")
 
 
 def staffed(world: Any, *also: tuple[str, str | None, str]) -> NotificationChannel:
-    """Put four people with addresses into a group that is told by mail; the manager is told of channels in the inbox."""
+    """Put four people with addresses into a mail group; the manager hears of channels in the inbox."""
     only(("release:cancel", "development_team", "mail"), ("notification_channel:mark_unavailable", None, "mail"),
          ("notification_channel:mark_unavailable", None, "admin"), ("notification_channel:mark_available", None, "admin"), *also)  # fmt: skip
     for name in PEOPLE:
@@ -33,8 +33,8 @@ def staffed(world: Any, *also: tuple[str, str | None, str]) -> NotificationChann
     return NotificationChannel.objects.get(key="mail")
 
 
-def told_of(event: str) -> set[str]:
-    """Return the accounts in whose inbox an event stands."""
+def accounts_notified_of(event: str) -> set[str]:
+    """Return the accounts whose inbox holds an event."""
     there = InboxItem.objects.filter(
         notification__event=event, deliveries__channel__channel_type="admin", deliveries__outcome="sent"
     )
@@ -42,7 +42,7 @@ def told_of(event: str) -> set[str]:
 
 
 def to_the_end() -> None:
-    """Deliver, whatever is held, until nothing changes any more."""
+    """Deliver until nothing changes any more, whatever is held back."""
     for row in NotificationDelivery.objects.filter(outcome="pending"):
         due_now(row)
     the_lane_is_free()
@@ -50,25 +50,25 @@ def to_the_end() -> None:
 
 
 @pytest.mark.parametrize("answer", ["554 5.7.1 relay access denied", "550 policy", "550 5.1.8 bad sender"])
-def test_a_relay_that_refuses_everybody_disables_nobody_and_a_manager_is_told(
+def test_a_relay_that_refuses_everybody_disables_no_address_and_notifies_a_manager(
     world: Any, draft: Any, host: MailHost, settings: Any, answer: str
 ) -> None:
     settings.HEARTBEAT_TIMEOUT = 90
     mail = staffed(world)
     alter(world.people["manager"], email="manager@datasets.example")
     host.everybody = answer
-    call_off(world, draft)
-    for _round in range(3):
+    cancel_release(world, draft)
+    for _request in range(3):
         to_the_end()
     assert not SuppressedAddress.objects.exists()
     mail = world.fresh(mail)
     assert mail.unavailable_since is not None and answer in mail.unavailable_because
-    tell()
-    assert "manager" in told_of("notification_channel:mark_unavailable")
+    make_notifications()
+    assert "manager" in accounts_notified_of("notification_channel:mark_unavailable")
     own = NotificationDelivery.objects.filter(
         inbox_item__notification__event="notification_channel:mark_unavailable", channel=mail
     )
-    assert not own.exists(), "a channel is not told of by itself"
+    assert not own.exists(), "a channel's own fault is not sent by that channel"
     cache.clear()
     ((kind, line),) = [one for one in unresponsive_lines() if one[0] == "channel"]
     assert answer in line and "Mail" in line
@@ -83,19 +83,19 @@ def test_a_relay_that_refuses_everybody_disables_nobody_and_a_manager_is_told(
     assert sorted(host.to) == sorted(f"{name}@datasets.example" for name in PEOPLE), "what was missed is sent, once"
 
 
-def test_the_same_refusal_for_several_is_the_channels_and_one_operation_recovers_all(
+def test_an_equal_refusal_of_several_is_a_channel_fault_and_one_operation_recovers_all(
     world: Any, draft: Any, host: MailHost
 ) -> None:
     mail = staffed(world)
     host.everybody = "550 5.1.1 user unknown"
-    call_off(world, draft)
-    for _round in range(2):
+    cancel_release(world, draft)
+    for _request in range(2):
         to_the_end()
     assert SuppressedAddress.objects.count() == 2, "what one alone would have meant"
     assert set(SuppressedAddress.objects.values_list("channel", flat=True)) == {mail.pk}
     assert world.fresh(mail).unavailable_since is not None
-    tell()
-    assert "manager" in told_of("notification_channel:mark_unavailable")
+    make_notifications()
+    assert "manager" in accounts_notified_of("notification_channel:mark_unavailable")
     host.everybody = ""
     with world.acting_as("manager"):
         enable(mail.pk, reason="名簿を直した")
@@ -105,7 +105,7 @@ def test_the_same_refusal_for_several_is_the_channels_and_one_operation_recovers
     assert set(NotificationDelivery.objects.filter(channel=mail).values_list("outcome", flat=True)) == {"sent"}
 
 
-def test_what_was_missed_and_is_out_of_date_is_marked_as_overtaken(world: Any, draft: Any, host: MailHost) -> None:
+def test_a_missed_outdated_notification_is_marked_as_overtaken(world: Any, draft: Any, host: MailHost) -> None:
     staffed(world, ("release:reschedule", "development_team", "mail"))
     host.refuses = {"developer@datasets.example": "550 5.1.1 no such user"}
     happens(draft, "release:reschedule")
@@ -122,7 +122,7 @@ def test_what_was_missed_and_is_out_of_date_is_marked_as_overtaken(world: Any, d
     assert host.to.count("developer@datasets.example") == 1, "the newer one"
 
 
-def test_a_channel_that_takes_something_again_is_told_of_and_goes_on(world: Any, draft: Any) -> None:
+def test_a_recovered_channel_is_notified_and_continues(world: Any, draft: Any) -> None:
     with receiver() as hook:
         channel = place("hook", "webhook", hook.base, SECRET)
         staffed(world)
@@ -135,18 +135,21 @@ def test_a_channel_that_takes_something_again_is_told_of_and_goes_on(world: Any,
             held.append(world.fresh(channel).next_send_at - now())
             the_lane_is_free()
         assert held == sorted(held) and held[0] > timedelta(0), "the longer it lasts, the rarer it is tried"
-        tell()
-        assert told_of("notification_channel:mark_unavailable") >= {"manager"} and world.fresh(channel).failures == 3
+        make_notifications()
+        assert (
+            accounts_notified_of("notification_channel:mark_unavailable") >= {"manager"}
+            and world.fresh(channel).failures == 3
+        )
         hook.answers = [(200, "ok", {})]
         the_lane_is_free()
         deliver()
-        tell()
+        make_notifications()
     channel = world.fresh(channel)
     assert (channel.failures, channel.last_failure, channel.unavailable_since) == (0, "", None)
-    assert "manager" in told_of("notification_channel:mark_available")
+    assert "manager" in accounts_notified_of("notification_channel:mark_available")
 
 
-def test_one_message_that_a_place_does_not_understand_holds_no_other(world: Any, draft: Any) -> None:
+def test_a_message_refused_by_its_host_holds_up_no_other(world: Any, draft: Any) -> None:
     with receiver() as slack:
         place("slack", "slack", slack.base)
         only(("release:reschedule", "development_team", "slack"), ("release:cancel", "development_team", "slack"))
@@ -156,13 +159,11 @@ def test_one_message_that_a_place_does_not_understand_holds_no_other(world: Any,
     assert sorted(NotificationDelivery.objects.values_list("outcome", flat=True)) == ["pending", "sent"]
 
 
-def test_one_address_that_is_refused_by_a_rule_is_no_fault_of_the_channel(
-    world: Any, draft: Any, host: MailHost
-) -> None:
+def test_an_address_refused_by_a_rule_is_no_channel_fault(world: Any, draft: Any, host: MailHost) -> None:
     mail = staffed(world)
     host.refuses = {"developer@datasets.example": "554 5.7.1 not from you"}
-    call_off(world, draft)
-    for _round in range(4):
+    cancel_release(world, draft)
+    for _request in range(4):
         to_the_end()
     assert len(host.to) == 3 and world.fresh(mail).unavailable_since is None and not SuppressedAddress.objects.exists()
     row = NotificationDelivery.objects.get(address="developer@datasets.example")

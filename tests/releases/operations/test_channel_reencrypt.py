@@ -16,7 +16,7 @@ from releases.models import NotificationChannel
 from tests.releases.gates.asking import COMMAND, alter, make
 
 
-def test_no_key_is_retired_that_an_address_needs(people: Any, tmp_path: Any, settings: Any) -> None:
+def test_a_key_that_an_address_needs_is_not_retired(people: Any, tmp_path: Any, settings: Any) -> None:
     ring = key_ring.path()
     settings.STATE_DIR = tmp_path
     key_ring.path().parent.mkdir(mode=0o700)

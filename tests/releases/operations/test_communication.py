@@ -14,30 +14,30 @@ from releases.operations.rollback import decide
 from releases.operations.rollback.communicate import communicate
 from releases.queries.rollback_communication import communications, uncommunicated
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
-from tests.releases.operations.notifying import forget, join, only, tell
+from tests.releases.operations.notifying import forget, join, make_notifications, only
 
 ITEMS = ("notify_stakeholders", "notify_users", "share_plan")
 
 
 @pytest.fixture
-def run(world: Any) -> Deployment:
-    """A run that is watched in production."""
+def deployment(world: Any) -> Deployment:
+    """A monitored deployment in production."""
     deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     return deployment
 
 
-def raised(run: Deployment) -> Rollback:
-    """Raise a critical alarm as the watch does, and count the rows that would be lost."""
+def raised(deployment: Deployment) -> Rollback:
+    """Raise a critical alarm as monitoring does, and count the rows that would be lost."""
     with acting(COMMAND):
-        found = decide.raise_(run.pk, cause="error_rate", note="3 of 5")
+        found = decide.raise_(deployment.pk, cause="error_rate", note="3 of 5")
         decide.pre_authorise(found.pk, rows={})
     return Rollback.objects.get(pk=found.pk)
 
 
 @pytest.fixture
-def alarm(world: Any, run: Deployment) -> Rollback:
-    """An alarm in production, assessed and counted, of which nobody has been told."""
-    found = raised(run)
+def alarm(world: Any, deployment: Deployment) -> Rollback:
+    """An alarm in production, assessed and counted, of which nobody has been notified."""
+    found = raised(deployment)
     with world.acting_as("manager"):
         decide.assess(found.pk, impact="writes fail", method="restore the dump", timing="at once")
     decided = world.fresh(found)
@@ -45,7 +45,7 @@ def alarm(world: Any, run: Deployment) -> Rollback:
     return decided
 
 
-def test_nobody_authorises_before_everybody_was_told(world: Any, alarm: Rollback) -> None:
+def test_a_rollback_is_authorised_only_after_everybody_is_notified(world: Any, alarm: Rollback) -> None:
     with (
         world.acting_as("second_operator"),
         pytest.raises(GateNotPassed, match="Notify stakeholders, Notify users, Share"),
@@ -61,19 +61,19 @@ def test_nobody_authorises_before_everybody_was_told(world: Any, alarm: Rollback
         assert decide.authorise(alarm.pk, digest=shown(alarm)).state == "authorised"
 
 
-def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, alarm: Rollback, browsers: Any) -> None:
+def test_ringi_sends_to_known_recipients_and_the_record_names_them(world: Any, alarm: Rollback, browsers: Any) -> None:
     only(*((f"rollback:{key}", "operations_team", "admin") for key in ITEMS[:1] + ITEMS[2:]))
     join("operations_team", world.people["second_operator"])
     with world.acting_as("manager"):
         with pytest.raises(InvalidInput, match="have no recipient for “Notify users”"):
             communicate(alarm.pk, items=ITEMS)
         communicate(alarm.pk, items=("notify_stakeholders", "share_plan"))
-    made = {notification.event: notification for notification in tell()}
+    made = {notification.event: notification for notification in make_notifications()}
     assert set(made) == {"rollback:notify_stakeholders", "rollback:share_plan"}
     assert "restore the dump" in made["rollback:share_plan"].texts["en"]["body"]
-    told, users, plan = communications(world.fresh(alarm))
-    assert told.by == "Manager" and told.at is not None and users.at is None
-    assert told.notification == Notification.objects.get(event="rollback:notify_stakeholders")
+    notified, users, plan = communications(world.fresh(alarm))
+    assert notified.by == "Manager" and notified.at is not None and users.at is None
+    assert notified.notification == Notification.objects.get(event="rollback:notify_stakeholders")
     assert [(group.group, group.sent) for group in plan.groups] == [("Operations team", 1)]
     with world.acting_as("manager"):
         communicate(alarm.pk, items=["notify_users"], stated="the status page says so")
@@ -84,30 +84,32 @@ def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, a
         assert "the status page says so" in text and "Operations team" in text and "Manager" in text
 
 
-def test_who_neither_assesses_nor_decides_tells_nobody(world: Any, alarm: Rollback) -> None:
+def test_only_an_assessor_or_decision_maker_records_communication(world: Any, alarm: Rollback) -> None:
     with world.acting_as("developer"), pytest.raises(NotPermitted):
         communicate(alarm.pk, items=ITEMS, stated="x")
     with world.acting_as("manager"), pytest.raises(InvalidInput):
         communicate(alarm.pk, items=[], stated="x")
 
 
-def test_the_plan_is_shared_only_once_there_is_one(world: Any, run: Deployment) -> None:
-    alarm = raised(run)
+def test_the_rollback_plan_is_shared_only_once_it_exists(world: Any, deployment: Deployment) -> None:
+    alarm = raised(deployment)
     with world.acting_as("manager"):
         with pytest.raises(InvalidInput, match="impact, method and timing first"):
             communicate(alarm.pk, items=["share_plan"], stated="x")
         communicate(alarm.pk, items=["notify_users"], stated="the status page says so")
 
 
-def test_what_a_rollback_agreed_beforehand_skipped_is_owed_and_keeps_it_open(world: Any, run: Deployment) -> None:
+def test_communication_skipped_by_a_pre_authorised_rollback_is_due_before_its_close(
+    world: Any, deployment: Deployment
+) -> None:
     alter(
-        run.approval_request,
-        document={**run.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 0}},
+        deployment.approval_request,
+        document={**deployment.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 0}},
     )
-    alarm = raised(run)
+    alarm = raised(deployment)
     assert alarm.state == "authorised"
-    owed = FollowUp.objects.get(key="communication")
-    assert owed.completed_at is None and owed.release == run.release
+    follow_up = FollowUp.objects.get(key="communication")
+    assert follow_up.completed_at is None and follow_up.release == deployment.release
     for kind in ("report", "cause", "prevention"):
         walk(make(Document, rollback=alarm, kind=kind, body="x"), "check_content", "approve")
     walk(alarm, "start", "start_verification", "start_reporting")
@@ -117,10 +119,10 @@ def test_what_a_rollback_agreed_beforehand_skipped_is_owed_and_keeps_it_open(wor
             decide.close(alarm.pk)
         communicate(alarm.pk, items=ITEMS, stated="told them afterwards")
         decide.close(alarm.pk)
-    owed = world.fresh(owed)
-    assert owed.completed_at is not None and owed.completed_by.username == "manager"
+    follow_up = world.fresh(follow_up)
+    assert follow_up.completed_at is not None and follow_up.completed_by.username == "manager"
 
 
-def test_in_an_environment_without_protection_nobody_must_be_told(world: Any, run: Deployment) -> None:
-    alter(run.environment, protected=False)
-    assert uncommunicated(raised(world.fresh(run))) == []
+def test_an_unprotected_environment_needs_no_communication(world: Any, deployment: Deployment) -> None:
+    alter(deployment.environment, protected=False)
+    assert uncommunicated(raised(world.fresh(deployment))) == []

@@ -1,4 +1,4 @@
-"""Deliveries over real receivers: tries, answers, one key, dead addresses, and nothing to do for what is done (P6)."""
+"""Deliveries over real receivers: attempts, answers, one key, disabled addresses, and dropped reminders (P6)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.releases.operations.notifying import (
     due_now,
     forget,
     join,
+    make_notifications,
     only,
     outcomes,
     outsider,
     rule,
-    tell,
 )
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -41,7 +41,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @pytest.fixture
 def draft(world: Any, settings: Any) -> Any:
-    """A release in preparation; groups have no quiet hours, and nothing has been told so far."""
+    """A release in preparation; groups have no quiet hours, and the outbox is empty."""
     from releases.models import RecipientGroup
 
     settings.NOTIFICATION_NETWORKS = ["127.0.0.0/8"]
@@ -59,17 +59,17 @@ def hook() -> Iterator[Receiver]:
         yield running
 
 
-def call_off(world: Any, row: Any) -> Notification:
-    """Withdraw a release; return what is told of it."""
+def cancel_release(world: Any, row: Any) -> Notification:
+    """Cancel a release; return its notification."""
     from releases.operations.release.prepare import cancel
 
     with world.acting_as("manager"):
         cancel(row.pk, reason="計画変更")
-    return next(one for one in tell() if one.event == "release:cancel")
+    return next(one for one in make_notifications() if one.event == "release:cancel")
 
 
 def place(key: str, kind: str, url: str, secret: str = "") -> NotificationChannel:
-    """Make a channel that goes to a receiver of the test."""
+    """Make a channel that posts to a receiver of the test."""
     row, _made = NotificationChannel.objects.get_or_create(key=key) if kind == "slack" else (None, False)
     with acting(WORKER):
         from audit.operation import operation
@@ -87,7 +87,7 @@ def place(key: str, kind: str, url: str, secret: str = "") -> NotificationChanne
 def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host: MailHost) -> None:
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    notification = call_off(world, draft)
+    notification = cancel_release(world, draft)
     assert deliver() == 1 and deliver() == 0
     row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries, row.address) == ("sent", 1, "developer@datasets.example") and row.response
@@ -100,14 +100,14 @@ def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host
     assert event.contents["after"]["outcome"] == "sent"
 
 
-def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
+def test_external_recipients_get_nothing_before_approval_and_no_link_after(
     world: Any, draft: Any, host: MailHost
 ) -> None:
     from releases.operations.notification.approve_external import approve_external, digest_of
 
     only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example", "en"))
-    notification = call_off(world, draft)
+    notification = cancel_release(world, draft)
     assert deliver() == 0 and not host.mails
     with world.acting_as("project_manager"):
         approve_external(notification.pk, digest=digest_of(notification))
@@ -116,12 +116,12 @@ def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
     assert "[Cancelled]" in host.mails[0]["Subject"] and "/admin/" not in text
 
 
-def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, draft: Any, hook: Receiver) -> None:
+def test_a_failed_attempt_is_repeated_and_every_attempt_is_counted(world: Any, draft: Any, hook: Receiver) -> None:
     place("hook", "webhook", hook.base + "/in", SECRET)
     only()
     rule("release:cancel", "development_team", "hook")
     hook.answers = [(500, "down", {}), (200, "ok", {})]
-    call_off(world, draft)
+    cancel_release(world, draft)
     deliver()
     row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries) == ("pending", 1) and "500" in row.last_error
@@ -134,14 +134,14 @@ def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, dra
     assert len({got.headers["webhook-id"] for got in hook.posted}) == 1, "the second try has the key of the first"
 
 
-def test_after_a_day_it_is_given_up_and_the_webhook_disabled_and_what_was_missed_is_sent_when_it_is_enabled(
+def test_a_webhook_failing_for_a_day_is_disabled_and_missed_messages_follow_when_enabled(
     world: Any, draft: Any, hook: Receiver
 ) -> None:
     channel = place("hook", "webhook", hook.base, SECRET)
     only()
     rule("release:cancel", "development_team", "hook")
     hook.answers = [(500, "down", {})]
-    call_off(world, draft)
+    cancel_release(world, draft)
     row = NotificationDelivery.objects.get()
     for _try in range(OPENS_AFTER):
         due_now(row)
@@ -161,13 +161,13 @@ def test_after_a_day_it_is_given_up_and_the_webhook_disabled_and_what_was_missed
     assert deliver() == 1 and world.fresh(row).outcome == "sent"
 
 
-def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so(
+def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_notification_says_so(
     world: Any, draft: Any, hook: Receiver
 ) -> None:
     channel = place("slack", "slack", hook.base)
     only(("release:cancel", "development_team", "slack"), ("release:reschedule", "development_team", "slack"))
     hook.answers = [(404, "no_service", {})]
-    call_off(world, draft)
+    cancel_release(world, draft)
     deliver()
     assert world.fresh(channel).disabled_at is not None and NotificationDelivery.objects.get().outcome == "failed"
     from audit.models import Outbox
@@ -175,18 +175,18 @@ def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so
 
     make(Outbox, operation_id="00000000-0000-0000-0000-000000000001", event="release:reschedule",
          object=f"releases.Release:{draft.pk}", payload={})  # fmt: skip
-    tell()
+    make_notifications()
     assert deliver() == 0 and len(hook.posted) == 1
     assert (
         "disabled" in NotificationDelivery.objects.get(inbox_item__notification__event="release:reschedule").last_error
     )
 
 
-def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: Any, draft: Any, host: MailHost) -> None:
+def test_a_bounced_address_is_disabled_shown_and_enabled_by_a_person(world: Any, draft: Any, host: MailHost) -> None:
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "gone@datasets.example")
     host.refuses = {"gone@datasets.example": "550 5.1.1 no such user"}
-    call_off(world, draft)
+    cancel_release(world, draft)
     deliver()
     dead = SuppressedAddress.objects.get()
     assert (
@@ -203,10 +203,10 @@ def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: A
     assert SuppressedAddress.of("GONE@datasets.example") is None
 
 
-def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft: Any, host: MailHost) -> None:
+def test_a_late_bounce_disables_the_address_too(world: Any, draft: Any, host: MailHost) -> None:
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    call_off(world, draft)
+    cancel_release(world, draft)
     deliver()
     with world.acting_as("manager"):
         bounce(NotificationDelivery.objects.get().pk, reason="user unknown")
@@ -215,33 +215,33 @@ def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft:
     assert SuppressedAddress.of("Developer@datasets.example") is not None
 
 
-def test_without_a_mail_server_it_fails_at_once_and_says_why(world: Any, draft: Any, settings: Any) -> None:
+def test_a_missing_mail_server_fails_at_once_with_its_reason(world: Any, draft: Any, settings: Any) -> None:
     settings.MAIL_HOST = ""
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    call_off(world, draft)
+    cancel_release(world, draft)
     deliver()
     row = NotificationDelivery.objects.get()
     assert (row.outcome, row.tries) == ("failed", 1) and "no mail server" in row.last_error
     assert not SuppressedAddress.objects.exists()
 
 
-def test_a_person_without_an_address_is_shown_unless_the_inbox_reaches_him(world: Any, draft: Any) -> None:
+def test_a_person_without_an_address_is_shown_unless_the_inbox_reaches_them(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"])
-    call_off(world, draft)
+    cancel_release(world, draft)
     assert (NotificationDelivery.objects.get().outcome, NotificationDelivery.objects.get().last_error) == (
         "failed",
         "No mail address is entered.",
     )
 
 
-def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
+def test_a_delivery_is_claimed_by_one_process_and_reclaimed_after_its_death(
     world: Any, draft: Any, host: MailHost
 ) -> None:
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    call_off(world, draft)
+    cancel_release(world, draft)
     mail = NotificationChannel.objects.get(key="mail")
     taken = claim(mail.pk)
     assert taken is not None and claim(mail.pk) is None
@@ -253,14 +253,14 @@ def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
         sending.send(*again)
         sending.send(
             *taken
-        )  # the first one was only slow: its letter has the same key, and its outcome is not kept twice
+        )  # the first one was only slow: its message has the same key, and its outcome is not kept twice
     assert Event.objects.filter(operation="notification_delivery:record", kind="operation").count() <= 2
     assert world.fresh(NotificationDelivery.objects.get()).outcome == "sent"
     assert len({mail["Message-ID"] for mail in host.mails}) == 1
 
 
 def late(world: Any, draft: Any) -> Milestone:
-    """Let a milestone of the release be late, and remind of it."""
+    """Make a milestone of the release late, and remind of it."""
     from releases.operations.milestone.remind import remind_due
 
     for row in draft.milestones.all():
@@ -272,46 +272,46 @@ def late(world: Any, draft: Any) -> Milestone:
     return milestone
 
 
-def test_a_reminder_that_waits_is_dropped_once_the_thing_is_done(world: Any, draft: Any, host: MailHost) -> None:
+def test_a_pending_reminder_is_dropped_once_the_task_is_done(world: Any, draft: Any, host: MailHost) -> None:
     only(("milestone:remind", None, "mail"))
     alter(world.people["manager"], email="manager@datasets.example", quiet_from="00:00", quiet_until="00:00")
     milestone = late(world, draft)
-    (notification,) = tell()
+    (notification,) = make_notifications()
     assert outcomes(notification)[("Manager", "mail")] == "pending"
     alter(milestone, done_at=now())
     deliver()
     assert outcomes(notification)[("Manager", "mail")] == "cancelled" and not host.mails
 
 
-def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done(world: Any, draft: Any) -> None:
+def test_an_open_task_is_reminded_then_escalated_until_it_is_done(world: Any, draft: Any) -> None:
     only(*((event, None, "admin") for event in ("milestone:remind", "notification:remind", "notification:escalate")))
     milestone = late(world, draft)
-    (root,) = tell()
+    (root,) = make_notifications()
     assert root.remind_at is not None and root.event == "milestone:remind"
-    told = []
-    for _round in range(3):
+    notified = []
+    for _request in range(3):
         alter(root, remind_at=now() - timedelta(seconds=1))
         with acting(WORKER):
             assert remind_open() == [root.pk]
             assert remind_open() == []
-        (notification,) = tell()
-        told.append((notification.event, {one.account.username for one in notification.inbox_items.all()}))
+        (notification,) = make_notifications()
+        notified.append((notification.event, {one.account.username for one in notification.inbox_items.all()}))
         assert notification.parent == root and "scope locked" in notification.texts["en"]["body"].lower()
     managers = {"manager", "author_on_committee"}
-    assert told == [("notification:remind", managers), ("notification:remind", managers),
+    assert notified == [("notification:remind", managers), ("notification:remind", managers),
                     ("notification:escalate", managers | {"project_manager"})]  # fmt: skip
     alter(milestone, done_at=now())
     alter(root, remind_at=now() - timedelta(seconds=1))
     with acting(WORKER):
         assert remind_or_escalate(root.pk) == "notification:complete"
-        assert remind_open() == [] and tell() == []
+        assert remind_open() == [] and make_notifications() == []
     assert world.fresh(root).completed_at is not None and world.fresh(root).remind_at is None
 
 
 def test_reminders_have_an_end(world: Any, draft: Any) -> None:
     only(*((event, None, "admin") for event in ("milestone:remind", "notification:escalate")))
     late(world, draft)
-    (root,) = tell()
+    (root,) = make_notifications()
     approval_requests = 0
     while world.fresh(root).remind_at is not None:
         alter(root, remind_at=now() - timedelta(seconds=1))
@@ -322,7 +322,7 @@ def test_reminders_have_an_end(world: Any, draft: Any) -> None:
     assert approval_requests == 6
 
 
-def test_a_channels_address_is_judged_encrypted_and_never_shown(world: Any, settings: Any, hook: Receiver) -> None:
+def test_a_channels_address_is_checked_encrypted_and_never_shown(world: Any, settings: Any, hook: Receiver) -> None:
     settings.NOTIFICATION_NETWORKS = ["127.0.0.0/8"]
     url = hook.base + "/services/T0/B0/hidden-key"
     with world.acting_as("manager"):
@@ -345,7 +345,7 @@ def test_a_channels_address_is_judged_encrypted_and_never_shown(world: Any, sett
         set_address(made.pk, url=url, language="en", reason="x")
 
 
-def test_a_private_network_that_is_not_listed_is_reached_by_nothing(world: Any, settings: Any, hook: Receiver) -> None:
+def test_an_unlisted_private_network_is_reached_by_no_channel(world: Any, settings: Any, hook: Receiver) -> None:
     settings.NOTIFICATION_NETWORKS = []
     made = place("partners", "webhook", hook.base, SECRET)
     with world.acting_as("manager"):

@@ -1,4 +1,4 @@
-"""Asking for a run and setting its hour, tier by tier; what a person decides while it waits; how it is settled."""
+"""Requesting and scheduling a deployment, tier by tier; a person's decisions while it waits; resolving it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import cancel, schedule
 from releases.operations.release.prepare import lock_scope
-from tests.releases.gates.asking import alter, in_force, walk
+from tests.releases.gates.asking import alter, mark_deployed, walk
 
 
 def asked(world: Any, release: Release, environment: str, who: str = "operator") -> Deployment:
@@ -28,7 +28,7 @@ def asked(world: Any, release: Release, environment: str, who: str = "operator")
         return request(release.pk, environment_id=world.environments[environment].pk)
 
 
-def test_a_draft_runs_in_development_only(world: Any) -> None:
+def test_a_draft_is_deployed_to_development_only(world: Any) -> None:
     release = world.planned()
     assert asked(world, release, "development").state == "requested"
     for environment in ("staging", "production"):
@@ -41,8 +41,8 @@ def test_a_draft_runs_in_development_only(world: Any) -> None:
         asked(world, release, "production")
 
 
-def test_a_draft_that_is_due_lays_the_steps_of_the_procedure(world: Any) -> None:
-    """Its plan is that of the active procedure from the first day on, not an empty one."""
+def test_a_due_draft_gets_the_steps_of_the_procedure(world: Any) -> None:
+    """Its plan is that of the procedure in effect from the first day on, not an empty one."""
     release = world.planned()
     world.evidence("1.3.0")
     deployment = asked(world, release, "development", "developer")
@@ -60,8 +60,8 @@ def queue_as_scheduler(deployment: Deployment) -> None:
         enqueue(deployment.pk)
 
 
-def test_who_may_ask_for_a_run_where(world: Any) -> None:
-    release, _round = world.confirmed()
+def test_requesting_a_deployment_needs_a_right_in_its_environment(world: Any) -> None:
+    release, _request = world.final_checked()
     allowed = {
         "development": {"developer", "operator", "ci"},
         "staging": {"developer", "tester", "operator", "ci"},
@@ -82,20 +82,20 @@ def test_who_may_ask_for_a_run_where(world: Any) -> None:
                 cancel(deployment.pk, reason="next in line")
 
 
-def test_without_target_or_configuration_there_is_nothing_to_run(world: Any) -> None:
+def test_a_deployment_needs_a_target_and_a_configuration(world: Any) -> None:
     release = alter(world.planned(), configurations={})
     with pytest.raises(InvalidInput, match="configuration"):
         asked(world, release, "development")
 
 
 def test_a_pre_release_never_goes_to_production(world: Any) -> None:
-    release, _round = world.confirmed()
+    release, _request = world.final_checked()
     alter(release, kind="pre_release")
     with pytest.raises(NotPossible, match="pre-release"):
         asked(world, release, "production")
 
 
-def test_production_first_is_refused(world: Any) -> None:
+def test_a_first_deployment_to_production_is_refused(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         lock_scope(release.pk)
@@ -103,13 +103,13 @@ def test_production_first_is_refused(world: Any) -> None:
     deployment = asked(world, release, "staging")
     with world.acting_as("operator"), pytest.raises(GateNotPassed, match="Development"):
         schedule(deployment.pk)
-    world.verified_run(release, "development")
+    world.verified_deployment(release, "development")
     with world.acting_as("operator"):
         assert schedule(deployment.pk).state == "scheduled"
 
 
 def test_scheduling_production_is_a_signature_and_binds_the_approval(world: Any) -> None:
-    release, approval_request = world.confirmed()
+    release, approval_request = world.final_checked()
     deployment = asked(world, release, "production")
     with world.acting_as("operator", proved=False), pytest.raises(SignatureRequired):
         schedule(deployment.pk)
@@ -126,8 +126,8 @@ def test_scheduling_production_is_a_signature_and_binds_the_approval(world: Any)
     assert event.contents["after"]["signature"]["digest"] == approval_request.digest
 
 
-def test_an_hour_later_in_the_window_may_be_set_and_one_outside_not(world: Any) -> None:
-    release, _round = world.confirmed()
+def test_a_later_start_inside_the_window_is_accepted_and_one_outside_refused(world: Any) -> None:
+    release, _request = world.final_checked()
     deployment = asked(world, release, "production")
     with world.acting_as("operator"):
         with pytest.raises(InvalidInput, match="past"):
@@ -138,8 +138,8 @@ def test_an_hour_later_in_the_window_may_be_set_and_one_outside_not(world: Any) 
         assert schedule(deployment.pk, at=later).scheduled_start_at == later
 
 
-def test_without_the_right_nobody_schedules_or_cancels(world: Any) -> None:
-    release, _round = world.confirmed()
+def test_scheduling_and_cancelling_need_a_right(world: Any) -> None:
+    release, _request = world.final_checked()
     deployment = asked(world, release, "production")
     for name in ("manager", "developer", "tester", "auditor", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
@@ -153,10 +153,10 @@ def test_without_the_right_nobody_schedules_or_cancels(world: Any) -> None:
             schedule(deployment.pk)
 
 
-def test_ci_starts_production_only_after_the_approval(world: Any) -> None:
-    """E3: deployment after approval. A person asks for the run, the approval carries it."""
-    release, _round = world.submitted()
-    alter_state = walk  # the release is walked past its approval: only the gate stands in the way
+def test_ci_starts_a_production_deployment_only_after_the_approval(world: Any) -> None:
+    """E3: deployment after approval. A person requests the deployment, and the approval permits it."""
+    release, _request = world.submitted()
+    alter_state = walk  # the release is walked past its approval: only the gate stops it
     released = alter_state(release, "mark_approved", "complete_final_check")
     deployment = asked(world, released, "production")
     with world.acting_as("ci"), pytest.raises(GateNotPassed, match="The release has no valid approval"):
@@ -164,8 +164,8 @@ def test_ci_starts_production_only_after_the_approval(world: Any) -> None:
     assert world.fresh(deployment).state == "requested"
 
 
-def test_ci_may_start_what_was_approved(world: Any) -> None:
-    release, approval_request = world.confirmed()
+def test_ci_may_start_an_approved_deployment(world: Any) -> None:
+    release, approval_request = world.final_checked()
     deployment = asked(world, release, "production")
     with world.acting_as("ci"):
         schedule(deployment.pk)
@@ -179,7 +179,7 @@ def test_ci_may_start_what_was_approved(world: Any) -> None:
     assert "signature" not in (event.contents["after"] or {}), "a service account never signs"
 
 
-def test_two_runs_never_occupy_one_environment(world: Any) -> None:
+def test_two_deployments_never_occupy_one_environment(world: Any) -> None:
     deployment = world.scheduled()
     queue_as_scheduler(deployment)
     release = deployment.release
@@ -207,7 +207,7 @@ def test_two_runs_never_occupy_one_environment(world: Any) -> None:
     assert world.fresh(second).state == "scheduled"
 
 
-def test_a_failed_run_of_a_lower_tier_is_resolved_by_the_next_one(world: Any) -> None:
+def test_a_failed_deployment_to_a_lower_tier_is_resolved_by_the_next_one(world: Any) -> None:
     release = world.planned()
     world.evidence("1.3.0")
     first = asked(world, release, "development")
@@ -216,12 +216,12 @@ def test_a_failed_run_of_a_lower_tier_is_resolved_by_the_next_one(world: Any) ->
     with world.acting_as("operator"):
         schedule(second.pk)
     queue_as_scheduler(second)
-    settled = world.fresh(first)
-    assert (settled.state, settled.resolved_as) == ("resolved", "unknown")
+    resolved = world.fresh(first)
+    assert (resolved.state, resolved.resolved_as) == ("resolved", "unknown")
 
 
 def lies_there(target: Any, text: str) -> str:
-    """Lay a tree on a target by hand and return its digest."""
+    """Install a tree on a target by hand and return its digest."""
     tree = Path(target.root) / "releases" / text
     tree.mkdir(parents=True)
     (tree / "file").write_text(text)
@@ -230,8 +230,8 @@ def lies_there(target: Any, text: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["previous", "planned", "unknown"])
-def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[str], Any], how: str) -> None:
-    pointer = in_force(world, "1.2.0", environment="production")
+def test_resolving_records_the_state_of_the_target(world: Any, browsers: Callable[[str], Any], how: str) -> None:
+    pointer = mark_deployed(world, "1.2.0", environment="production")
     deployment = world.scheduled()
     release = deployment.release
     there = lies_there(world.targets["production"], how)
@@ -265,8 +265,8 @@ def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[s
 
 
 @pytest.mark.parametrize("how", ["previous", "planned"])
-def test_whoever_resolves_is_held_to_what_lies_there(world: Any, how: str) -> None:
-    """A word alone makes nothing so: another tree, another configuration, a target that cannot be looked at."""
+def test_a_resolution_must_match_the_measured_target(world: Any, how: str) -> None:
+    """A statement alone decides nothing: another tree, another configuration, an unreadable target are refused."""
     deployment = world.scheduled()
     target = world.targets["production"]
     there = lies_there(target, "other")
@@ -277,10 +277,10 @@ def test_whoever_resolves_is_held_to_what_lies_there(world: Any, how: str) -> No
         alter(deployment, previous={"deployed_version": {"code": base["code"], "configuration_digest": ""}, **base})
         with world.acting_as("second_operator"), pytest.raises(kind, match=match):
             resolve(deployment.pk, how=how, reason="it is fine")
-        told = (
+        statement = (
             Event.objects.filter(kind="refusal", operation="deployment:resolve").order_by("ledger_entry__number").last()
         )
-        assert told is not None and match in str(told.contents["after"]["reasons"])
+        assert statement is not None and match in str(statement.contents["after"]["reasons"])
         assert world.fresh(deployment).state == "failed"
 
     refused("The Git tree hash on the deployment target is not the expected one", code="b" * 40, wanted_tree="b" * 40)

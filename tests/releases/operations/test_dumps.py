@@ -1,4 +1,4 @@
-"""Backups past their retention are deleted from their targets, but never one that may still be needed (J5)."""
+"""Backups past their retention are deleted from their targets, except those that may still be needed (J5)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHA256 = hashlib.sha256(DUMP).hexdigest()
 
 
 def backup(world: Any, deployment: Deployment, days: int) -> Step:
-    """Let a run have made its backup so many days ago: the folder on the target, and the step."""
+    """Record a deployment's backup of so many days ago: the folder on the target, and the step."""
     folder = Path(world.targets["production"].root) / "backups" / f"deployment-{deployment.pk}"
     folder.mkdir(parents=True)
     (folder / "database.dump").write_bytes(DUMP)
@@ -39,10 +39,10 @@ def backup(world: Any, deployment: Deployment, days: int) -> Step:
 
 @pytest.fixture
 def old(world: Any) -> Step:
-    """A backup of 100 days ago, of a run that ended well; a newer one lies on the same target."""
+    """A backup of 100 days ago, of a deployment that succeeded; a newer one is on the same target."""
     release = world.planned()
-    step = backup(world, world.verified_run(release, "production"), 100)
-    backup(world, world.verified_run(release, "production"), 10)
+    step = backup(world, world.verified_deployment(release, "production"), 100)
+    backup(world, world.verified_deployment(release, "production"), 10)
     return step
 
 
@@ -66,15 +66,15 @@ def test_a_backup_past_its_retention_is_deleted_and_recorded(world: Any, old: St
     assert event.contents["after"]["sha256"] == SHA256 and expired(now()) == []
 
 
-def test_the_newest_of_a_target_stays_whatever_its_age(world: Any) -> None:
-    step = backup(world, world.verified_run(world.planned(), "production"), 400)
+def test_the_newest_backup_of_a_target_stays_at_any_age(world: Any) -> None:
+    step = backup(world, world.verified_deployment(world.planned(), "production"), 400)
     assert expired(now()) == [] and dumps()[0].kept_for
     with acting(WORKER):
         assert not delete(step.pk)
     assert place(step).exists()
 
 
-def test_that_of_the_version_in_force_stays(world: Any, old: Step) -> None:
+def test_the_backup_of_the_deployed_version_stays(world: Any, old: Step) -> None:
     deployment = old.deployment
     other = Step.objects.exclude(pk=old.pk).get(step_type="backup").deployment
     alter(other, release=world.planned("1.4.0"))
@@ -83,7 +83,7 @@ def test_that_of_the_version_in_force_stays(world: Any, old: Step) -> None:
     assert expired(now()) == []
 
 
-def test_that_of_a_run_or_rollback_under_way_stays(world: Any, old: Step) -> None:
+def test_the_backup_of_an_active_deployment_or_rollback_stays(world: Any, old: Step) -> None:
     make(Rollback, deployment=old.deployment, cause="major_failure", raised_at=now())
     assert expired(now()) == []
     with acting(WORKER):
@@ -91,7 +91,7 @@ def test_that_of_a_run_or_rollback_under_way_stays(world: Any, old: Step) -> Non
     assert place(old).exists()
 
 
-def test_another_dump_than_the_recorded_one_is_left_alone_and_told(world: Any, old: Step) -> None:
+def test_a_dump_other_than_the_recorded_one_stays_and_is_reported(world: Any, old: Step) -> None:
     (place(old) / "facts.json").write_text(json.dumps({"key": "x", "sha256": "0" * 64}))
     with acting(WORKER):
         assert not delete(old.pk)
@@ -103,7 +103,7 @@ def test_another_dump_than_the_recorded_one_is_left_alone_and_told(world: Any, o
     assert [step.pk for step in expired(now() + timedelta(hours=25))] == [old.pk]
 
 
-def test_a_target_in_the_hands_of_a_step_is_not_touched(world: Any, old: Step) -> None:
+def test_a_target_locked_by_a_step_is_not_touched(world: Any, old: Step) -> None:
     own = Path(world.targets["production"].root) / ".ringi"
     own.mkdir(exist_ok=True)
     with (own / "lock").open("w") as lock:
@@ -113,7 +113,7 @@ def test_a_target_in_the_hands_of_a_step_is_not_touched(world: Any, old: Step) -
     assert place(old).exists() and "locked" in world.fresh(old).result["deletion_failure"]
 
 
-def test_the_scheduler_asks_for_it_at_night(world: Any, old: Step, settings: Any) -> None:
+def test_the_scheduler_requests_the_deletion_at_night(world: Any, old: Step, settings: Any) -> None:
     import django_rq
 
     queue, night = django_rq.get_queue("production"), now().replace(hour=settings.RECONCILIATION_HOUR)
@@ -125,7 +125,7 @@ def test_the_scheduler_asks_for_it_at_night(world: Any, old: Step, settings: Any
     queue.empty()
 
 
-def test_auditors_read_what_is_kept_until_when(world: Any, old: Step, browsers: Any) -> None:
+def test_auditors_read_the_retention_of_each_backup(world: Any, old: Step, browsers: Any) -> None:
     release = old.deployment.release
     page = browsers("auditor").get(reverse("retention"))
     assert page.status_code == 200 and browsers("developer").get(reverse("retention")).status_code == 403
@@ -140,7 +140,7 @@ def test_auditors_read_what_is_kept_until_when(world: Any, old: Step, browsers: 
     assert row["past"] == 1 and row["until"] < now()
 
 
-def test_an_ended_release_says_until_when_its_records_are_kept(world: Any, browsers: Any) -> None:
+def test_an_ended_release_shows_the_retention_of_its_records(world: Any, browsers: Any) -> None:
     from releases.operations.release.prepare import cancel
 
     release = world.planned()

@@ -1,4 +1,4 @@
-"""An emergency from its criterion to its follow-up actions: no window, always the committee, and everything skipped is owed (P2)."""
+"""An emergency from criterion to follow-up: no window, always the committee, skipped checks due later (P2)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from releases.operations.step.claim import claim
 from releases.operations.team.assign import assign
 from releases.operations.waiver import decide as waivers
 from releases.operations.waiver.request import request_waiver
-from tests.releases.gates.asking import COMMAND, alter, ask, git, in_force, make, own_repository
-from tests.releases.operations.notifying import forget, join, only, outcomes, tell
+from tests.releases.gates.asking import COMMAND, alter, ask, git, make, mark_deployed, own_repository
+from tests.releases.operations.notifying import forget, join, make_notifications, only, outcomes
 from tests.releases.operations.test_planning import booked
 
 
 def hotfix(world: Any, folder: Path) -> None:
-    """Put a fix on hotfix/1.2.1, tagged and signed, and nowhere else."""
+    """Put a fix on hotfix/1.2.1, tagged and signed, and on no other branch."""
     repository = own_repository(world, folder)
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
@@ -50,7 +50,7 @@ def hotfix(world: Any, folder: Path) -> None:
 
 
 def filled(world: Any) -> Any:
-    """Plan the emergency with every word that an application needs."""
+    """Plan the emergency with all texts that an approval request needs."""
     with world.acting_as("manager"):
         release = plan(
             application_id=world.application.pk,
@@ -71,7 +71,7 @@ def filled(world: Any) -> Any:
 
 
 def waive_everything(world: Any, release: Any) -> list[str]:
-    """Waive each gate of production that may be waived; return their keys."""
+    """Waive each waivable gate of production; return their keys."""
     keys = [
         g.key for g in procedure_of(release).gates_for("production") if g.type in WAIVABLE and g.type != "release_team"
     ]
@@ -89,17 +89,19 @@ def waive_everything(world: Any, release: Any) -> list[str]:
     return keys
 
 
-def roster(world: Any, release: Any) -> None:
-    duties = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
-    for duty, who in (duties | {"rollback_decision_maker": "second_operator"}).items():
+def staff(world: Any, release: Any) -> None:
+    roles = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
+    for role, who in (roles | {"rollback_decision_maker": "second_operator"}).items():
         with world.acting_as("manager"):
-            assign(release.pk, duty=duty, account_id=world.people[who].pk, telephone="+81-3-0000-0000")
+            assign(release.pk, duty=role, account_id=world.people[who].pk, telephone="+81-3-0000-0000")
 
 
-def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped(world: Any, tmp_path: Path) -> None:
+def test_an_emergency_needs_the_committee_but_no_window_and_skipped_checks_are_due_later(
+    world: Any, tmp_path: Path
+) -> None:
     production = world.environments["production"]
     hotfix(world, tmp_path)
-    in_force(world, "1.2.0")
+    mark_deployed(world, "1.2.0")
     regular = world.planned("1.3.0")
     for window in ChangeWindow.objects.filter(environment=production):
         alter(window, cancelled_at=datetime.now(UTC))
@@ -116,7 +118,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     with world.acting_as("manager"):
         lock_scope(release.pk)
     waived = waive_everything(world, world.fresh(release))
-    roster(world, release)
+    staff(world, release)
     with world.acting_as("manager"):
         refresh_from_git(release.pk)
         complete_testing(release.pk)
@@ -143,7 +145,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     with world.acting_as("operator"):
         deployment = request_and_schedule(world, release)
     assert world.fresh(first).state == "cancelled"
-    (notification,) = tell()
+    (notification,) = make_notifications()
     assert notification.object == label(first) and outcomes(notification) == {("Developer", "admin"): "sent"}
     assert "The deployment was cancelled for an emergency release: Datasets 1.2.1" in notification.texts["en"]["body"]
     assert not FollowUp.objects.exists()

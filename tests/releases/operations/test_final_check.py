@@ -23,7 +23,7 @@ from tests.releases.gates.asking import COMMAND, alter
 
 
 def test_two_roles_sign_and_the_tag_is_recorded(world: Any) -> None:
-    release, _round = world.granted()
+    release, _request = world.approved()
     with world.acting_as("manager"):
         sign(release.pk)
     assert world.fresh(release).state == "approved", "one signature is not enough"
@@ -37,15 +37,15 @@ def test_two_roles_sign_and_the_tag_is_recorded(world: Any) -> None:
         ("operator", "operator"),
     }
     assert rows[0].signature["meaning"] == "release:sign_final_check"
-    assert rows[0].facts["rollback_rehearsed"] == "not_measured", "nobody measured it and it says so"
+    assert rows[0].facts["rollback_rehearsed"] == "not_measured", "it was not measured and says so"
     assert rows[0].facts["digest_unchanged"] is True
     with world.acting_as("second_operator"), pytest.raises(NotPossible):
         sign(release.pk)
 
 
-def test_one_person_never_signs_twice_and_whoever_fills_the_other_place_may(world: Any, people: dict[str, Any]) -> None:
-    """Who holds both roles and signs first holds up neither of the others, and takes the place that is left."""
-    release, _round = world.granted()
+def test_one_person_never_signs_twice_and_any_holder_of_the_other_role_may(world: Any, people: dict[str, Any]) -> None:
+    """A person who holds both roles and signs first blocks neither of the others, and takes the remaining place."""
+    release, _request = world.approved()
     with acting(COMMAND):
         request_role(people["operator"].pk, role="release_manager", reason="both roles")
     with world.acting_as("operator"):
@@ -62,7 +62,7 @@ def test_one_person_never_signs_twice_and_whoever_fills_the_other_place_may(worl
 
 
 def test_one_role_never_signs_twice(world: Any) -> None:
-    release, _round = world.granted()
+    release, _request = world.approved()
     for name, refused in (("operator", False), ("second_operator", True)):
         refusal = (
             pytest.raises(NotPermitted, match="does not need a signature from your role") if refused else nullcontext()
@@ -73,16 +73,16 @@ def test_one_role_never_signs_twice(world: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["committee_a", "developer", "tester", "auditor", "project_manager"])
-def test_others_do_not_sign(world: Any, name: str) -> None:
-    release, _round = world.granted()
+def test_other_roles_may_not_sign(world: Any, name: str) -> None:
+    release, _request = world.approved()
     with world.acting_as(name), pytest.raises(NotPermitted):
         sign(release.pk)
     with world.acting_as("manager", proved=False), pytest.raises(SignatureRequired):
         sign(release.pk)
 
 
-def test_what_is_measured_as_not_so_is_not_signed(world: Any) -> None:
-    release, _round = world.granted()
+def test_a_contradicted_fact_is_not_signed(world: Any) -> None:
+    release, _request = world.approved()
     alter(release, on_timeout="keep")
     root = world.targets["production"].root
     shutil.rmtree(root)
@@ -94,30 +94,30 @@ def test_what_is_measured_as_not_so_is_not_signed(world: Any) -> None:
     assert not FinalCheck.objects.exists()
 
 
-def test_before_the_approval_there_is_nothing_to_check(world: Any) -> None:
-    release, _round = world.submitted()
+def test_the_final_check_starts_after_the_approval(world: Any) -> None:
+    release, _request = world.submitted()
     with world.acting_as("manager"), pytest.raises(NotPossible):
         sign(release.pk)
 
 
-def _waits(browsers: Any, name: str) -> bool:
+def _lists_task(browsers: Any, name: str) -> bool:
     return any(row.what == "Sign final check" for row in browsers(name).get(reverse("admin:index")).context["waits"])
 
 
-def test_a_role_of_production_signs_it_on_every_page_and_one_of_staging_on_none(world: Any, browsers: Any) -> None:
-    """Two operators of a part: what is signed is about production; and the run there is scheduled by the same one."""
+def test_a_role_in_production_signs_on_every_page_and_one_in_staging_on_none(world: Any, browsers: Any) -> None:
+    """The signature of an operator is about production; the same operator schedules the deployment there."""
     with acting(COMMAND):
         for name, slug in (("outsider", "production"), ("tester", "staging")):
             where = world.environments[slug].pk
             request_role(world.people[name].pk, role="operator", environment_id=where, reason="a part")
             enrolled(world.people[name])
-    release, _round = world.granted()
+    release, _request = world.approved()
     form, both = (
         reverse("operation", args=["release", "sign_final_check", release.pk]),
         reverse("sign-all", args=[release.pk]),
     )
     page, tick = reverse("release", args=[release.pk]), f"release-sign_final_check-{release.pk}"
-    assert _waits(browsers, "outsider") and not _waits(browsers, "tester")
+    assert _lists_task(browsers, "outsider") and not _lists_task(browsers, "tester")
     for name, may in (("outsider", True), ("tester", False)):
         client = browsers(name)
         assert (f'href="{form}"' in client.get(page).content.decode()) == may
@@ -128,7 +128,11 @@ def test_a_role_of_production_signs_it_on_every_page_and_one_of_staging_on_none(
         sign(release.pk)
     assert browsers("outsider").post(form, {"reason": ""}).status_code == 302
     assert FinalCheck.objects.get(release=release).role == "operator"
-    assert not _waits(browsers, "outsider") and not _waits(browsers, "operator") and _waits(browsers, "manager")
+    assert (
+        not _lists_task(browsers, "outsider")
+        and not _lists_task(browsers, "operator")
+        and _lists_task(browsers, "manager")
+    )
     assert "already signed" in browsers("outsider").get(form).content.decode()
     assert "does not need a signature from your role" in browsers("operator").get(form).content.decode()
     with world.acting_as("manager"):
@@ -138,7 +142,7 @@ def test_a_role_of_production_signs_it_on_every_page_and_one_of_staging_on_none(
         assert schedule(deployment.pk).state == "scheduled"
 
 
-def test_where_nothing_goes_to_production_there_is_no_final_check(world: Any, browsers: Any) -> None:
+def test_a_release_without_production_has_no_final_check(world: Any, browsers: Any) -> None:
     with world.acting_as("manager"):
         bare = create_application(slug="bare", name="Bare", repository=world.application.repository)
         release = plan(application_id=bare.pk, version="1.0.0", title="x")

@@ -36,7 +36,7 @@ def asked(world: Any) -> ReleaseImport:
     return world.fresh(row)
 
 
-def test_what_was_read_is_shown_and_imported_only_when_it_is_confirmed(old: Any) -> None:
+def test_read_versions_are_shown_and_imported_only_once_confirmed(old: Any) -> None:
     row = asked(old)
     assert (row.stage, row.total, row.done) == ("ready", 60, 0) and not Release.objects.exists()
     assert row.found["new"][0][:2] == ["1.0.0", row.found["new"][0][1]] and row.found["skipped"][0][0] == "nightly"
@@ -56,19 +56,19 @@ def test_what_was_read_is_shown_and_imported_only_when_it_is_confirmed(old: Any)
         import_past.confirm(row.pk)
 
 
-def test_an_import_that_stopped_goes_on_and_makes_nothing_twice(old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_continues_and_makes_no_duplicate(old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     row = asked(old)
     with old.acting_as("manager"):
         import_past.confirm(row.pk)
     record, calls = import_past.record, list[int]()
 
-    def lost(*given: Any, **rest: Any) -> Any:
+    def crash(*given: Any, **rest: Any) -> Any:
         if calls:
             raise KeyboardInterrupt
         calls.append(1)
         return record(*given, **rest)
 
-    monkeypatch.setattr(import_past, "record", lost)
+    monkeypatch.setattr(import_past, "record", crash)
     with pytest.raises(KeyboardInterrupt):
         import_past_releases(row.pk)
     monkeypatch.undo()
@@ -83,7 +83,7 @@ def test_an_import_that_stopped_goes_on_and_makes_nothing_twice(old: Any, monkey
     assert (old.fresh(row).stage, Release.objects.count()) == ("done", 60)
 
 
-def test_only_what_was_shown_is_imported(old: Any) -> None:
+def test_only_the_shown_versions_are_imported(old: Any) -> None:
     row = asked(old)
     repository = Path(old.application.repository)
     git(repository, "tag", "-f", "v1.0.0", "v1.5.0")
@@ -96,7 +96,7 @@ def test_only_what_was_shown_is_imported(old: Any) -> None:
     assert not Release.objects.filter(version__in=["1.0.0", "2.0.0"]).exists()
 
 
-def test_what_cannot_be_read_or_is_no_longer_allowed_ends_with_its_reason(old: Any, tmp_path: Path) -> None:
+def test_an_unreadable_or_forbidden_import_ends_with_its_reason(old: Any, tmp_path: Path) -> None:
     with old.acting_as("manager"), pytest.raises(InvalidInput, match="is not a pattern"):
         import_past.request(old.application.pk, patterns=["v"])
     with old.acting_as("developer"), pytest.raises(NotPermitted):
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_or_is_no_longer_allowed_ends_with_its_reason(old: A
     assert row.stage == "failed" and "no repository" in row.failure and not Release.objects.exists()
 
 
-def test_its_page_shows_what_was_found_and_asks_for_the_progress(old: Any, browsers: Any) -> None:
+def test_the_import_page_shows_the_versions_and_polls_the_progress(old: Any, browsers: Any) -> None:
     client = browsers("manager")
     address = f"/admin/operation/release/read_tags/{old.application.pk}/"
     answer = client.post(address, {"patterns": "v{version}", "reason": "x"})

@@ -1,4 +1,4 @@
-"""Version tags that a repository has already become past releases, once each, with their dates and changes."""
+"""Version tags in a repository become past releases, once each, with their dates and changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from releases.operations.release.import_tags import MOST_CHANGES, Imported, look
 from releases.operations.release.plan import plan
 from releases.operations.release.prepare import cancel
 from releases.sources.git import SourceUnavailable
-from tests.releases.gates.asking import alter, in_force
+from tests.releases.gates.asking import alter, mark_deployed
 from tests.releases.sources.repositories import history
 
 TAGS: dict[str, tuple[int, str | None]] = {
@@ -43,7 +43,7 @@ def import_tags(application_id: int, *, patterns: Sequence[str] = (), reason: st
 
 @pytest.fixture
 def old(world: Any, tmp_path: Path) -> Any:
-    """An application whose repository has a past."""
+    """An application whose repository has past versions."""
     world.application = alter(world.application, repository=str(history(tmp_path / "old.git", 9, TAGS)))
     return world
 
@@ -68,7 +68,7 @@ def test_tags_become_past_releases_with_dates_and_changes(old: Any) -> None:
     assert [row.state for row in first.history.all()] == ["imported", "draft"], "each a row with history"
 
 
-def test_what_is_no_version_is_listed_with_the_reason(old: Any) -> None:
+def test_a_tag_without_version_is_listed_with_the_reason(old: Any) -> None:
     with old.acting_as("manager"):
         done = import_tags(old.application.pk, patterns=["ckan-{version}", "v{version}"])
     assert "1.5.0" in done.made and Release.objects.get(version="1.9.0").tag == "ckan-1.9.0"
@@ -89,7 +89,7 @@ def test_the_event_names_the_counts(old: Any) -> None:
     assert details[0]["versions"] == ["1.0.0", "2.0.0-rc.1"] and "v1.2" in dict(details[0]["skipped_tags"])
 
 
-def test_nothing_is_imported_twice(old: Any) -> None:
+def test_a_version_is_imported_only_once(old: Any) -> None:
     with old.acting_as("manager"):
         first = import_tags(old.application.pk)
         second = import_tags(old.application.pk)
@@ -97,10 +97,10 @@ def test_nothing_is_imported_twice(old: Any) -> None:
     assert Release.objects.count() == 4 and ChangeEntry.objects.count() == 8
 
 
-def test_two_imports_at_once_import_once(old: Any) -> None:
+def test_two_concurrent_imports_import_once(old: Any) -> None:
     outcomes: list[Any] = []
 
-    def run() -> None:
+    def import_once() -> None:
         try:
             with old.acting_as("manager"):
                 outcomes.append(import_tags(old.application.pk))
@@ -109,7 +109,7 @@ def test_two_imports_at_once_import_once(old: Any) -> None:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
+    threads = [threading.Thread(target=import_once) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -117,7 +117,7 @@ def test_two_imports_at_once_import_once(old: Any) -> None:
     assert sorted(len(done.made) for done in outcomes) == [0, 0, 0, 4], outcomes
 
 
-def test_what_ringi_knows_in_any_state_is_left_alone(old: Any) -> None:
+def test_a_version_known_in_any_state_stays_unchanged(old: Any) -> None:
     with old.acting_as("manager"):
         planned = plan(application_id=old.application.pk, version="1.10.0", title="x")
         given_up = plan(application_id=old.application.pk, version="1.9.0", title="x")
@@ -127,8 +127,8 @@ def test_what_ringi_knows_in_any_state_is_left_alone(old: Any) -> None:
     assert (old.fresh(planned).state, old.fresh(given_up).state) == ("draft", "cancelled")
 
 
-def test_what_lies_above_the_version_in_force_is_still_to_be_planned(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_a_version_above_the_deployed_one_is_still_to_be_planned(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     with world.acting_as("manager"):
         done = import_tags(world.application.pk)
     assert done.known == ("1.2.0",) and done.made == ()
@@ -139,7 +139,7 @@ def test_what_lies_above_the_version_in_force_is_still_to_be_planned(world: Any)
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "committee_a", "auditor", "outsider", "ci"])
-def test_others_import_nothing(old: Any, name: str) -> None:
+def test_other_roles_may_not_import(old: Any, name: str) -> None:
     with old.acting_as(name), pytest.raises(NotPermitted):
         import_tags(old.application.pk)
     assert not Release.objects.exists()

@@ -1,4 +1,4 @@
-"""Channels send side by side over real receivers that hang, answer 429 or refuse: none delays another, order is kept (P5)."""
+"""Channels send side by side over receivers that hang, answer 429 or refuse: no delay of others, order kept (P5)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from releases.worker.delivery_lanes import due_channels
 from tests.releases.channel_types.messages import message
 from tests.releases.channel_types.receivers import MailHost, Receiver, receiver
 from tests.releases.gates.asking import alter, make
-from tests.releases.operations.notifying import deliver, forget, join, only, tell
-from tests.releases.operations.test_delivery import SECRET, call_off, place
+from tests.releases.operations.notifying import deliver, forget, join, make_notifications, only
+from tests.releases.operations.test_delivery import SECRET, cancel_release, place
 
-# Seconds within which what is urgent has reached the inbox and every channel that answers.
+# Seconds within which an urgent notification has reached the inbox and every channel that answers.
 PROMISE = 5.0
 
 
 @pytest.fixture
 def draft(world: Any, settings: Any) -> Any:
-    """A release in preparation; groups have no quiet hours, and nothing has been told so far."""
+    """A release in preparation; groups have no quiet hours, and the outbox is empty."""
     from releases.models import RecipientGroup
 
     settings.NOTIFICATION_NETWORKS = ["127.0.0.0/8"]
@@ -49,7 +49,7 @@ def draft(world: Any, settings: Any) -> Any:
 
 @contextmanager
 def telling() -> Iterator[threading.Thread]:
-    """Let a worker of the messages tell, beside the test, as often as the poll wakes it."""
+    """Let a notification worker run beside the test, as often as the poll wakes it."""
     over = threading.Event()
 
     def work() -> None:
@@ -70,7 +70,7 @@ def telling() -> Iterator[threading.Thread]:
 
 
 def within(seconds: float, done: Callable[[], bool]) -> float:
-    """Wait until it is done; return after how many seconds."""
+    """Wait until it is done; return the seconds that passed."""
     began = time.monotonic()
     while not done():
         assert time.monotonic() - began < seconds, f"not within {seconds} s"
@@ -79,7 +79,7 @@ def within(seconds: float, done: Callable[[], bool]) -> float:
 
 
 def stopped(world: Any) -> Callable[[], bool]:
-    """Press the switch; return whether it is in the inbox of the developer."""
+    """Activate the emergency stop; return whether it is in the developer's inbox."""
     with world.acting_as("operator"):
         activate(reason="障害")
     mine = InboxItem.objects.filter(notification__event="emergency_stop:activate", account=world.people["developer"])
@@ -103,10 +103,10 @@ def test_an_emergency_stop_reaches_inbox_and_healthy_channels_while_the_mail_ser
              *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
         join("development_team", world.people["developer"], "developer@datasets.example")
         join("development_team", world.people["operator"], "operator@datasets.example")
-        call_off(world, draft)
+        cancel_release(world, draft)
         with telling():
             try:
-                assert host.hanging.wait(10), "nobody hangs"
+                assert host.hanging.wait(10), "no client hangs"
                 there = stopped(world)
                 took = within(PROMISE, lambda: there() and emergency(slack) and emergency(hook))
             finally:
@@ -117,7 +117,7 @@ def test_an_emergency_stop_reaches_inbox_and_healthy_channels_while_the_mail_ser
 
 
 @pytest.mark.parametrize("answer", ["hangs", "429", "refuses"])
-def test_an_emergency_stop_reaches_the_others_while_a_webhook_does_not_take_it(
+def test_an_emergency_stop_reaches_other_channels_while_a_webhook_refuses_it(
     world: Any, draft: Any, host: MailHost, answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     go = threading.Event()
@@ -130,7 +130,7 @@ def test_an_emergency_stop_reaches_the_others_while_a_webhook_does_not_take_it(
         only(("release:cancel", "development_team", "hook"),
              *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
         join("development_team", world.people["developer"], "developer@datasets.example")
-        call_off(world, draft)
+        cancel_release(world, draft)
         with telling():
             try:
                 there = stopped(world)
@@ -146,19 +146,19 @@ def test_an_emergency_stop_reaches_the_others_while_a_webhook_does_not_take_it(
 
 
 def happens(draft: Any, *events: str) -> None:
-    """Let these have happened to a release, in this order."""
+    """Record these events of a release, in this order."""
     for number, event in enumerate(events):
         make(Outbox, operation_id=uuid.UUID(int=number), event=event, object=f"releases.Release:{draft.pk}", payload={})
-    tell()
+    make_notifications()
 
 
 def the_lane_is_free() -> None:
-    """Let the time be over for which lanes are held: the waiting time is the only thing that a test does not wait for."""
+    """End the waiting time of held lanes: it is the only thing that a test does not wait for."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE releases_notificationchannel SET next_send_at = NULL")
 
 
-def test_what_answers_429_delays_all_that_goes_there_and_keeps_the_order_of_events(world: Any, draft: Any) -> None:
+def test_an_answer_429_delays_its_channel_and_keeps_the_order_of_events(world: Any, draft: Any) -> None:
     with receiver() as slack:
         channel = place("slack", "slack", slack.base)
         events = ("release:announce", "release:reschedule", "release:cancel")
@@ -174,9 +174,7 @@ def test_what_answers_429_delays_all_that_goes_there_and_keeps_the_order_of_even
     assert [subject[1:3] for subject in subjects] == ["リリ", "日程", "中止"]
 
 
-def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_still_to_be_told(
-    world: Any, draft: Any
-) -> None:
+def test_an_urgent_message_overtakes_others_except_those_to_the_same_reader(world: Any, draft: Any) -> None:
     with receiver() as slack:
         place("slack", "slack", slack.base)
         place("hook", "webhook", slack.base, SECRET)
@@ -185,7 +183,7 @@ def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_s
         happens(draft, "release:announce", "release:cancel")
         with world.acting_as("operator"):
             activate(reason="障害")
-        tell()
+        make_notifications()
         assert deliver() == 3
         order = [json.loads(one.body)["blocks"][0]["text"]["text"][1:3] for one in slack.posted]
         assert order == ["緊急", "リリ", "中止"]
@@ -197,26 +195,26 @@ def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_s
     assert order == ["リリ", "中止"], "of one release in the order of events"
 
 
-def test_a_lane_is_one_process_at_a_time(world: Any, draft: Any, host: MailHost) -> None:
+def test_a_lane_has_one_process_at_a_time(world: Any, draft: Any, host: MailHost) -> None:
     only(("release:cancel", "development_team", "mail"))
     for name in ("developer", "operator"):
         join("development_team", world.people[name], f"{name}@datasets.example")
-    call_off(world, draft)
+    cancel_release(world, draft)
     mail = NotificationChannel.objects.get(key="mail")
     assert claim(mail.pk) is not None and claim(mail.pk) is None and due_channels() == []
 
 
-def test_a_server_that_hangs_at_the_farewell_has_the_mail(world: Any, draft: Any, host: MailHost) -> None:
+def test_a_mail_counts_as_sent_when_the_server_hangs_at_quit(world: Any, draft: Any, host: MailHost) -> None:
     host.hangs = "QUIT"
     only(("release:cancel", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
-    call_off(world, draft)
+    cancel_release(world, draft)
     assert deliver() == 1 and NotificationDelivery.objects.get().outcome == "sent"
     assert deliver() == 0 and len(host.mails) == 1
 
 
 @pytest.mark.parametrize("stage", ["connect", "drip", "RCPT", "end"])
-def test_a_mail_ends_at_its_deadline_at_whatever_stage_the_server_hangs_or_drips(
+def test_a_mail_ends_at_its_deadline_whenever_the_server_hangs_or_drips(
     host: MailHost, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mail_channel, "PATIENCE", 1.0)

@@ -1,4 +1,4 @@
-"""What a target is watched by is judged when it is entered, and tried before it is kept."""
+"""The metric sources of a target are checked when they are entered, and tried before they are saved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.releases.metric_sources.pages import Page, Site, site
 LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"metric_sources": [{"source": "graphite"}]}, "graphite"),
-    ({"metric_sources": [{"source": "json_http", "parameters": {"values": {"Bad": "x"}}}]}, "watch.0"),
+    ({"metric_sources": [{"source": "json_http", "parameters": {"values": {"Bad": "x"}}}]}, "metric_sources.0"),
     ({"metric_sources": {}}, "list"),
     (
         {"metric_sources": [{"source": "command", "parameters": {"argv": ["/bin/sh"], "values": {"x": "x"}}}]},
@@ -42,7 +42,7 @@ def pages() -> Iterator[Site]:
         yield made
 
 
-def test_settings_that_can_not_work_are_refused_when_they_are_entered(world: Any) -> None:
+def test_invalid_options_are_refused_on_entry(world: Any) -> None:
     with world.acting_as("manager"):
         other = create_application(slug="other", name="Other", repository=world.application.repository)
         where = {"application_id": other.pk, "environment_id": world.environments["staging"].pk, "root": "/srv/other"}
@@ -52,7 +52,7 @@ def test_settings_that_can_not_work_are_refused_when_they_are_entered(world: Any
         assert create_target(**where, settings={"metric_sources": [LOAD]}).options == {"metric_sources": [LOAD]}
 
 
-def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
+def test_metric_sources_are_selected_by_people_who_configure_targets(world: Any) -> None:
     target = world.targets["staging"]
     for name in ("auditor", "developer", "committee_a", "outsider"):
         with world.acting_as(name), pytest.raises(NotPermitted):
@@ -70,7 +70,7 @@ def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
     assert (kept["metric_sources"], kept["private_networks"]) == ([LOAD], ["10.1.0.0/16"])
 
 
-def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers: Any) -> None:
+def test_a_trial_measurement_is_shown_before_sources_are_saved(world: Any, pages: Site, browsers: Any) -> None:
     pages.pages["/own"] = [Page('{"load": 0.25}')]
     target = world.targets["staging"]
     own = {**LOAD, "parameters": {"url": f"{pages.base}/own", "values": {"resource_use": "load"}}}
@@ -86,11 +86,11 @@ def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers:
     assert shown.status_code == 200 and b"25%" in shown.content and "metric_sources" not in world.fresh(target).options
 
 
-def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: Site, browsers: Any) -> None:
+def test_sources_on_several_lines_are_confirmed_once(world: Any, pages: Site, browsers: Any) -> None:
     pages.pages["/own"] = [Page('{"load": 0.25}')]
     target = world.targets["staging"]
     own = {**LOAD, "parameters": {"url": f"{pages.base}/own", "values": {"resource_use": "load"}}}
-    # As a browser sends what was typed, and then what the page showed of it.
+    # As a browser sends the typed text, and then the text that the page showed.
     typed = json.dumps([own], indent=3).replace("\n", "\r\n")
     form = {"sources": typed, "private_networks": "127.0.0.1\r\n", "reason": "x"}
     client, address = browsers("operator"), f"/admin/operation/target/set_monitoring/{target.pk}/"
@@ -103,7 +103,7 @@ def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: 
     assert world.fresh(target).options["metric_sources"] == [own]
 
 
-def test_a_look_is_an_operation_of_those_who_may_keep_them_and_runs_no_program(
+def test_a_trial_measurement_is_an_operation_with_a_right_and_starts_no_program(
     world: Any, pages: Site, tmp_path: Any
 ) -> None:
     pages.pages["/own"] = [Page('{"load": 0.25}')]

@@ -1,4 +1,4 @@
-"""What is told of an event: to whom, once each, in which language, and what waits for a second person (P5)."""
+"""The notification of an event: recipients, once each, in their language, and a second person's approval (P5)."""
 
 from __future__ import annotations
 
@@ -16,74 +16,83 @@ from releases.operations.notification.create import create as make_messages
 from releases.operations.notification_template.edit import edit, restore
 from releases.queries.recipients import Recipient, not_before
 from tests.releases.gates.asking import alter, make
-from tests.releases.operations.notifying import WORKER, announced, forget, join, only, outcomes, outsider, tell
+from tests.releases.operations.notifying import (
+    WORKER,
+    announced,
+    forget,
+    join,
+    make_notifications,
+    only,
+    outcomes,
+    outsider,
+)
 
 
 @pytest.fixture
 def draft(world: Any) -> Any:
-    """A release in preparation; nothing has been told so far."""
+    """A release in preparation; the outbox is empty."""
     row = world.planned()
     forget()
     return row
 
 
-def called_off(world: Any, row: Any, why: str = "計画変更") -> Notification:
-    """Withdraw a release as its manager, and return what is told of it."""
-    from releases.operations.release.prepare import cancel as call_off
+def cancelled(world: Any, row: Any, why: str = "計画変更") -> Notification:
+    """Cancel a release as its manager, and return its notification."""
+    from releases.operations.release.prepare import cancel as cancel_release
 
     with world.acting_as("manager"):
-        call_off(row.pk, reason=why)
-    return next(notification for notification in tell() if notification.event == "release:cancel")
+        cancel_release(row.pk, reason=why)
+    return next(notification for notification in make_notifications() if notification.event == "release:cancel")
 
 
-def test_each_person_is_told_once_in_his_language_by_every_channel(world: Any, draft: Any) -> None:
+def test_each_recipient_is_notified_once_in_their_language_by_every_channel(world: Any, draft: Any) -> None:
     only(*(("release:cancel", group, channel) for group in ("development_team", "operations_team")
            for channel in ("mail", "admin")))  # fmt: skip
     alter(world.people["operator"], language="en")
     for group in ("development_team", "operations_team"):
         join(group, world.people["operator"], "operator@datasets.example")
     join("development_team", world.people["developer"], "developer@datasets.example")
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     names = sorted(message.name for message in notification.inbox_items.all())
-    assert names == ["Developer", "Operator"], "in two groups, told once"
+    assert names == ["Developer", "Operator"], "in two groups, notified once"
     assert set(outcomes(notification)) == {(name, key) for name in names for key in ("mail", "admin")}
     texts = {message.name: message.words["subject"] for message in notification.inbox_items.all()}
     assert texts["Operator"] == "[Cancelled] Release of Datasets 1.3.0" and "【中止】" in texts["Developer"]
 
 
-def test_two_accounts_of_one_person_are_one(world: Any, draft: Any) -> None:
+def test_two_accounts_of_one_person_are_one_recipient(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "admin"))
     for name in ("operator", "developer"):
         join("development_team", alter(world.people[name], employee_id="E-7"))
-    assert called_off(world, draft).inbox_items.count() == 1
+    assert cancelled(world, draft).inbox_items.count() == 1
 
 
-def test_an_entry_is_told_once_however_often_it_is_taken(world: Any, draft: Any) -> None:
+def test_an_outbox_entry_is_notified_once_however_often_it_is_processed(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "admin"))
     join("development_team", world.people["developer"])
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     with acting(WORKER):
         assert not make_messages(notification.outbox)
     assert Notification.objects.count() == 1 and InboxItem.objects.count() == 1
     assert not Outbox.objects.filter(sent_at=None).exists()
 
 
-def test_what_tells_nobody_leaves_the_outbox_without_an_operation(world: Any, draft: Any) -> None:
+def test_an_entry_without_recipients_leaves_the_outbox_without_an_operation(world: Any, draft: Any) -> None:
     only()
     events = Event.objects.count()
     with world.acting_as("manager"):
-        from releases.operations.release.prepare import cancel as call_off
+        from releases.operations.release.prepare import cancel as cancel_release
 
-        call_off(draft.pk, reason="x")
-    assert tell() == [] and not Outbox.objects.filter(sent_at=None).exists()
+        cancel_release(draft.pk, reason="x")
+    assert make_notifications() == [] and not Outbox.objects.filter(sent_at=None).exists()
     assert not Event.objects.filter(operation="notification:create").exists() and Event.objects.count() > events
 
 
-def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None:
+def test_external_recipients_wait_for_a_second_person(world: Any, draft: Any) -> None:
     only(("release:cancel", "users", "mail"), ("release:cancel", "development_team", "admin"))
     announced(draft, outsider("users", "kita@users.example"))
     join("development_team", world.people["developer"])
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     assert notification.waits and outcomes(notification) == {
         ("kita@users.example", "mail"): "pending",
         ("Developer", "admin"): "sent",
@@ -105,13 +114,13 @@ def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None
     assert event.contents["after"]["signature"]["meaning"] == "notification:approve_external"
 
 
-def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
+def test_the_writer_of_a_text_does_not_approve_it(world: Any, draft: Any) -> None:
     only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example"))
     with world.acting_as("author_on_committee"):
         text = NotificationTemplate.objects.get(event="release:cancel")
         edit(text.pk, subject_ja="中止", body_ja="{{ version }}", subject_en="off", body_en="{{ version }}")
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     assert notification.texts["ja"] == {"subject": "中止", "body": "1.3.0"}
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="written"):
         approve_external(notification.pk, digest=digest_of(notification))
@@ -121,19 +130,19 @@ def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
         approve_external(notification.pk, digest=digest_of(notification))
 
 
-def test_whoever_has_no_account_is_outside_in_whatever_group(world: Any, draft: Any) -> None:
+def test_a_recipient_without_account_is_external_in_any_group(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "mail"))
     announced(draft, outsider("development_team", "rival@competitor.example"))
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     assert notification.waits and [
         row.next_at for row in NotificationDelivery.objects.filter(inbox_item__notification=notification)
     ] == [None]
 
 
-def test_what_is_withdrawn_reaches_nobody_outside(world: Any, draft: Any) -> None:
+def test_a_cancelled_notification_reaches_no_external_recipient(world: Any, draft: Any) -> None:
     only(("release:cancel", "users", "mail"))
     announced(draft, outsider("users", "kita@users.example"))
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     with world.acting_as("project_manager"):
         with pytest.raises(InvalidInput):
             cancel(notification.pk, reason=" ")
@@ -143,36 +152,36 @@ def test_what_is_withdrawn_reaches_nobody_outside(world: Any, draft: Any) -> Non
     )
 
 
-def test_who_may_release_is_told_that_something_waits_and_it_tells_no_further(world: Any, draft: Any) -> None:
+def test_approvers_are_notified_of_a_pending_notification_without_further_ones(world: Any, draft: Any) -> None:
     only(("release:cancel", "users", "mail"), ("notification:await_external_approval", None, "admin"))
     announced(draft, outsider("users", "kita@users.example"))
-    notification = called_off(world, draft)
-    waits = Notification.objects.get(event="notification:await_external_approval")
-    told = {message.account.username for message in waits.inbox_items.all()}
-    assert told == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
-    assert waits.parent == notification and waits.path.endswith(f"/releases/notification/{notification.pk}/change/")
-    assert not waits.external and Notification.objects.exclude(event="release:announce").count() == 2
+    notification = cancelled(world, draft)
+    pending = Notification.objects.get(event="notification:await_external_approval")
+    notified = {message.account.username for message in pending.inbox_items.all()}
+    assert notified == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
+    assert pending.parent == notification and pending.path.endswith(f"/releases/notification/{notification.pk}/change/")
+    assert not pending.external and Notification.objects.exclude(event="release:announce").count() == 2
 
 
-def test_an_account_in_a_group_inside_and_one_outside_is_inside(world: Any, draft: Any) -> None:
+def test_an_account_in_an_internal_and_an_external_group_is_internal(world: Any, draft: Any) -> None:
     only(("release:cancel", "vendors", "admin"), ("release:cancel", "development_team", "admin"))
     for group in ("vendors", "development_team"):
         join(group, world.people["developer"])
-    notification = called_off(world, draft)
+    notification = cancelled(world, draft)
     assert not notification.external and outcomes(notification) == {("Developer", "admin"): "sent"}
 
 
-def test_a_value_in_a_text_is_never_a_place_itself(world: Any, draft: Any) -> None:
+def test_a_value_in_a_text_is_never_a_placeholder(world: Any, draft: Any) -> None:
     only(("release:cancel", "development_team", "admin"))
     join("development_team", world.people["developer"])
     alter(draft, title="{{ actor }} <b>")
     with world.acting_as("manager"):
         text = NotificationTemplate.objects.get(event="release:cancel")
         edit(text.pk, subject_ja="{{ title }}", body_ja="x", subject_en="{{ title }}", body_en="x")
-    assert called_off(world, draft).texts["en"]["subject"] == "{{ actor }} <b>"
+    assert cancelled(world, draft).texts["en"]["subject"] == "{{ actor }} <b>"
 
 
-def test_a_text_asks_for_no_place_that_is_not_there(world: Any, people: dict[str, Any]) -> None:
+def test_a_text_with_an_unknown_placeholder_is_refused(world: Any, people: dict[str, Any]) -> None:
     text = NotificationTemplate.objects.get(event="release:cancel")
     with world.acting_as("manager"):
         for body in ("{{ password }}", "{% debug %}", "{{ release.author }}"):
@@ -201,14 +210,14 @@ TOKYO_NIGHT = (time(22), time(7), "Asia/Tokyo")
     [("2026-12-15T21:59", "2026-12-15T21:59"), ("2026-12-15T22:00", "2026-12-16T07:00"),
      ("2026-12-16T03:00", "2026-12-16T07:00"), ("2026-12-16T07:00", "2026-12-16T07:00")],
 )  # fmt: skip
-def test_quiet_hours_hold_a_message_until_their_end(at: str, first: str) -> None:
+def test_quiet_hours_hold_a_notification_until_their_end(at: str, first: str) -> None:
     one = Recipient("x", "x", "ja", False, quiet=[TOKYO_NIGHT])
     moment = datetime.fromisoformat(at + "+09:00")
     assert not_before(one, moment, urgent=False) == datetime.fromisoformat(first + "+09:00")
     assert not_before(one, moment, urgent=True) == moment
 
 
-def test_of_several_quiet_hours_the_first_end_counts_and_the_same_hour_twice_is_none() -> None:
+def test_the_first_end_of_several_quiet_hours_counts_and_an_empty_span_does_not() -> None:
     moment = datetime(2026, 12, 15, 18, tzinfo=UTC)  # 03:00 in Tokyo
     several = Recipient("x", "x", "ja", False, quiet=[TOKYO_NIGHT, (time(1), time(4), "Asia/Tokyo")])
     assert not_before(several, moment, urgent=False) == moment + timedelta(hours=1)
@@ -216,7 +225,7 @@ def test_of_several_quiet_hours_the_first_end_counts_and_the_same_hour_twice_is_
     assert not_before(never, moment, urgent=False) == moment
 
 
-def test_quiet_hours_of_a_person_go_before_those_of_the_group(world: Any, draft: Any) -> None:
+def test_quiet_hours_of_a_person_override_those_of_the_group(world: Any, draft: Any) -> None:
     from audit.clock import now
 
     only(("release:cancel", "development_team", "mail"))
@@ -225,13 +234,13 @@ def test_quiet_hours_of_a_person_go_before_those_of_the_group(world: Any, draft:
     member = join("development_team", world.people["developer"], "developer@datasets.example")
     alter(member.group, quiet_from="00:00", quiet_until="00:00", zone="UTC")
     alter(world.people["developer"], quiet_from=begins, quiet_until=ends)
-    called_off(world, draft)
+    cancelled(world, draft)
     due = NotificationDelivery.objects.get().next_at
     assert due is not None and timedelta(hours=1) < due - now() < timedelta(hours=4)
 
 
-def test_the_text_for_going_back_is_released_with_the_approval(world: Any) -> None:
-    """It is part of what was approved; changed since, it waits for a second person as any other."""
+def test_the_rollback_text_is_approved_with_the_release(world: Any) -> None:
+    """It is part of the approved content; a later change needs the approval of a second person like any other text."""
     only(("rollback:authorise", "users", "mail"))
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
@@ -249,14 +258,14 @@ def test_the_text_for_going_back_is_released_with_the_approval(world: Any) -> No
                 edit(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
         make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{int(change_first)}", event="rollback:authorise",
              object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
-        (notification,) = tell()
+        (notification,) = make_notifications()
         assert (notification.external_approved_at is not None) is released and notification.waits is not released
         assert (notification.approved_with_request == deployment.approval_request) is released
 
 
 @pytest.mark.parametrize("place", ["reason", "actor", "affected_item"])
-def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(world: Any, place: str) -> None:
-    """Who consented has not read them."""
+def test_a_text_with_later_placeholders_is_not_pre_approved(world: Any, place: str) -> None:
+    """The approvers have not read them."""
     only(("rollback:authorise", "users", "mail"))
     with world.acting_as("manager"):
         text = NotificationTemplate.objects.get(event="rollback:authorise")
@@ -266,14 +275,14 @@ def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(wor
     forget()
     make(Outbox, operation_id="00000000-0000-0000-0000-000000000000", event="rollback:authorise",
          object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
-    (notification,) = tell()
+    (notification,) = make_notifications()
     assert notification.waits and notification.approved_with_request is None
 
 
-def test_changing_that_text_voids_the_approval_and_names_why(world: Any) -> None:
+def test_changing_the_rollback_text_invalidates_the_approval_and_says_why(world: Any) -> None:
     from releases.operations.release.end_approval import invalidate_stale
 
-    row, approval_request = world.granted()
+    row, approval_request = world.approved()
     with world.acting_as("manager"):
         text = NotificationTemplate.objects.get(event="rollback:complete")
         edit(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
@@ -286,39 +295,37 @@ def test_changing_that_text_voids_the_approval_and_names_why(world: Any) -> None
     assert world.fresh(row).state == "testing_completed"
 
 
-def test_those_who_must_act_are_asked_and_nobody_else(world: Any) -> None:
+def test_only_the_responsible_people_are_asked(world: Any) -> None:
     only(("release:submit", None, "admin"))
     forget()
     world.submitted()
-    notification = next(one for one in tell() if one.event == "release:submit")
+    notification = next(one for one in make_notifications() if one.event == "release:submit")
     assert {message.account.username for message in notification.inbox_items.all()} == {"committee_a", "committee_b"}
     assert notification.remind_at is not None and "ApprovalRequest" in notification.required_action
 
 
-def test_a_run_outside_production_tells_nobody_outside_and_nothing_of_its_success(world: Any) -> None:
+def test_a_deployment_outside_production_notifies_no_external_recipient_and_no_success(world: Any) -> None:
     only(*((event, "users", "mail") for event in ("deployment:succeed", "deployment:fail")),
          *((event, "development_team", "admin") for event in ("deployment:succeed", "deployment:fail")))  # fmt: skip
     outsider("users", "kita@users.example")
     join("development_team", world.people["developer"])
-    deployment = world.verified_run(world.planned(), "development")
+    deployment = world.verified_deployment(world.planned(), "development")
     forget()
     for number, event in enumerate(("deployment:succeed", "deployment:fail")):
         make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{number}", event=event,
              object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
-    (notification,) = tell()
+    (notification,) = make_notifications()
     assert notification.event == "deployment:fail" and outcomes(notification) == {("Developer", "admin"): "sent"}
 
 
-def test_an_entry_that_fails_keeps_no_other_from_its_turn(
-    world: Any, draft: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It stays in the outbox, and is told once its fault is gone."""
+def test_a_failing_outbox_entry_delays_no_other(world: Any, draft: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays in the outbox, and its notification is made once its fault is gone."""
     from releases.operations.notification import create as made
     from releases.queries import notification_plan
 
     only(("release:cancel", "development_team", "admin"), ("deployment:mark_missed", "development_team", "admin"))
     join("development_team", world.people["developer"])
-    deployment = world.verified_run(draft, "production")
+    deployment = world.verified_deployment(draft, "production")
     forget()
     entry = {"operation_id": "00000000-0000-0000-0000-000000000001", "event": "deployment:mark_missed", "payload": {}}
     stuck = make(Outbox, object=f"releases.Deployment:{deployment.pk}", **entry)
@@ -332,9 +339,9 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
 
     monkeypatch.setattr(notification_plan, "values_of", broken)
     with world.acting_as("manager"):
-        from releases.operations.release.prepare import cancel as call_off
+        from releases.operations.release.prepare import cancel as cancel_release
 
-        call_off(draft.pk, reason="x")
+        cancel_release(draft.pk, reason="x")
     with acting(WORKER):
         made.process_outbox()
     assert Notification.objects.get().event == "release:cancel"
@@ -343,4 +350,4 @@ def test_an_entry_that_fails_keeps_no_other_from_its_turn(
         and world.fresh(gone).sent_at
     )
     monkeypatch.undo()
-    assert [notification.event for notification in tell()] == ["deployment:mark_missed"]
+    assert [notification.event for notification in make_notifications()] == ["deployment:mark_missed"]

@@ -1,4 +1,4 @@
-"""What people prepare: documents by three, a team of two, follow-up actions that are paid, a procedure that governs itself."""
+"""People's preparation: documents by three, a team of two, follow-up actions, and a procedure that governs itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.models import AccessRule, Environment
 from releases.models import FollowUp, Procedure, RecipientGroup, TeamMember
-from releases.operations.approval.decide import approve as consent
+from releases.operations.approval.decide import approve as approve
 from releases.operations.document import review
 from releases.operations.follow_up.complete import complete
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect, submit as apply_for
@@ -20,7 +20,7 @@ from releases.operations.team.assign import assign
 from tests.releases.gates.asking import COMMAND, make, shown
 
 
-def test_a_document_passes_three_people(world: Any) -> None:
+def test_a_document_needs_three_people(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         lock_scope(release.pk)
@@ -45,11 +45,11 @@ def test_a_document_passes_three_people(world: Any) -> None:
     assert (world.fresh(document).state, world.fresh(document).checked_by) == ("draft", None)
 
 
-def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
+def test_implementer_and_verifier_are_two_people_with_telephones(world: Any) -> None:
     release = world.planned()
 
-    def put(duty: str, name: str, telephone: str = "+81-3-0000-0000") -> TeamMember:
-        return assign(release.pk, duty=duty, account_id=world.people[name].pk, telephone=telephone)
+    def put(role: str, name: str, telephone: str = "+81-3-0000-0000") -> TeamMember:
+        return assign(release.pk, duty=role, account_id=world.people[name].pk, telephone=telephone)
 
     with world.acting_as("manager"):
         put("implementer", "operator")
@@ -65,7 +65,7 @@ def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
     assert TeamMember.objects.filter(release=release).count() == 2
 
 
-def test_a_follow_up_is_completed_once_with_a_word_and_a_signature(world: Any) -> None:
+def test_a_follow_up_is_completed_once_with_a_comment_and_a_signature(world: Any) -> None:
     debt = make(
         FollowUp,
         application=world.application,
@@ -88,7 +88,7 @@ def test_a_follow_up_is_completed_once_with_a_word_and_a_signature(world: Any) -
 
 
 def another(version: str = "1.0.2") -> Any:
-    """The active procedure as another version: CI may no longer run anything in staging."""
+    """The procedure in effect as another version: CI may no longer deploy anything to staging."""
     content = Procedure.objects.get(state="in_effect").content
     access = [row for row in content["access"] if (row["role"], row["environment"]) != ("ci", "staging")]
     return type(Procedure.objects.get(state="in_effect").document).model_validate(
@@ -97,25 +97,25 @@ def another(version: str = "1.0.2") -> Any:
 
 
 def test_a_new_procedure_needs_the_approval_that_the_old_one_asks_for(world: Any) -> None:
-    """Case 3: it does not carry its own policy."""
+    """Case 3: a new version does not bring its own approval policy."""
     with world.acting_as("author_on_committee"):
         draft = load(another(), reason="CI left staging")
         approval_request = apply_for(draft.pk, reason="CI left staging")
         with pytest.raises(NotPermitted, match="submitted it for approval"):
-            consent(approval_request.pk, digest=approval_request.digest)
+            approve(approval_request.pk, digest=approval_request.digest)
     staging = Environment.objects.get(slug="staging")
     with world.acting_as("committee_a"):
-        consent(approval_request.pk, digest=approval_request.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     assert Procedure.objects.get(state="in_effect").version == "1.0.1"
     with world.acting_as("committee_b"):
-        consent(approval_request.pk, digest=approval_request.digest)
+        approve(approval_request.pk, digest=approval_request.digest)
     assert Procedure.objects.get(state="in_effect").version == "1.0.2"
     assert Procedure.objects.get(version="1.0.1").state == "retired"
     assert AccessRule.objects.get(role="ci", environment=staging).level == "none"
 
 
-def test_a_new_version_changes_the_environments_and_groups_that_are_there(world: Any) -> None:
-    """One is laid between two, another is called otherwise and lies elsewhere."""
+def test_a_new_version_changes_existing_environments_and_groups(world: Any) -> None:
+    """One environment is new between two, another has a new name and order."""
     raw = another().model_dump(mode="json")
     development, staging, production = raw["environments"]
     rehearsal = {**staging, "key": "rehearsal", "name_ja": "予行", "name_en": "Rehearsal"}
@@ -138,7 +138,7 @@ def test_a_new_version_changes_the_environments_and_groups_that_are_there(world:
         (lambda rows: rows[1].update(order=9), "order of the existing environments cannot be changed"),
     ],
 )
-def test_what_rests_on_an_environment_is_not_taken_from_under_it(world: Any, change: Any, why: str) -> None:
+def test_an_environment_in_use_is_not_removed(world: Any, change: Any, why: str) -> None:
     raw = another().model_dump(mode="json")
     change(raw["environments"])
     with world.acting_as("manager"):
@@ -148,15 +148,15 @@ def test_what_rests_on_an_environment_is_not_taken_from_under_it(world: Any, cha
 
 
 def agreed(world: Any, raw: dict[str, Any]) -> None:
-    """Load a procedure and let the committee put it in force."""
+    """Load a procedure and let the committee put it into effect."""
     with world.acting_as("manager"):
         approval_request = apply_for(load(type(another()).model_validate(raw), reason="x").pk, reason="x")
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
-            consent(approval_request.pk, digest=approval_request.digest)
+            approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_only_the_first_procedure_is_activated_without_approval(world: Any) -> None:
+def test_only_the_first_procedure_takes_effect_without_approval(world: Any) -> None:
     from audit.actor import acting
 
     with acting(COMMAND):
@@ -178,14 +178,14 @@ def test_a_version_of_the_procedure_never_changes_its_content(world: Any) -> Non
             load(changed, reason="sneaked in")
 
 
-def test_a_release_keeps_the_procedure_it_was_fixed_under(world: Any) -> None:
+def test_a_release_keeps_the_procedure_of_its_scope_lock(world: Any) -> None:
     release, approval_request = world.submitted()
     with world.acting_as("manager"):
         draft = load(another(), reason="x")
         applied = apply_for(draft.pk, reason="x")
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
-            consent(applied.pk, digest=applied.digest)
+            approve(applied.pk, digest=applied.digest)
     assert world.fresh(release).procedure.version == "1.0.1"
     assert approval_request.document["procedure"]["version"] == "1.0.1"
     assert now() - approval_request.opened_at < timedelta(minutes=5)

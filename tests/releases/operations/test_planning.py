@@ -1,4 +1,4 @@
-"""Emergencies, milestones and their reminders, bookings, copies: what planning promises (P2, P3)."""
+"""Emergencies, milestones and their reminders, bookings, copies: the planning of a release (P2, P3)."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def test_an_emergency_names_one_of_the_procedures_criteria(world: Any) -> None:
     assert made.criterion == "regulatory_requirement"
 
 
-def test_an_emergencys_approval_is_valid_for_hours_from_its_grant(world: Any) -> None:
+def test_an_emergencys_approval_is_valid_for_hours_after_it(world: Any) -> None:
     release = alter(world.planned(), kind="emergency", procedure=active_procedure())
     window = document(release, world.environments["production"])["window"]
     assert window["validity_hours"] == 24 and "end" not in window
 
 
-def test_an_emergency_owes_its_reviews_from_its_start(world: Any) -> None:
+def test_the_reviews_of_an_emergency_are_due_from_its_start(world: Any) -> None:
     from audit.operation import operation
     from releases.operations.follow_up.create import create_at_start
 
     release = alter(world.planned(), kind="emergency", procedure=active_procedure())
     moment = datetime.now(UTC)
     with world.acting_as("operator"), operation("test:start", (Release, release.pk)) as op:
-        owed = create_at_start(op.get(Release), world.environments["production"], moment)
-    assert {(o.key, o.blocks) for o in owed} == {("retrospective_review", "next"), ("full_review", "next")}
-    assert next(o for o in owed if o.key == "retrospective_review").due_at == moment + timedelta(hours=24)
+        follow_ups = create_at_start(op.get(Release), world.environments["production"], moment)
+    assert {(o.key, o.blocks) for o in follow_ups} == {("retrospective_review", "next"), ("full_review", "next")}
+    assert next(o for o in follow_ups if o.key == "retrospective_review").due_at == moment + timedelta(hours=24)
 
 
 def test_working_days_end_at_six_in_the_evening_of_the_zone(world: Any) -> None:
@@ -68,7 +68,7 @@ def test_working_days_end_at_six_in_the_evening_of_the_zone(world: Any) -> None:
     assert ends == [datetime(2027, 1, 13, 18, tzinfo=TOKYO), datetime(2027, 1, 12, 18, tzinfo=TOKYO)]
 
 
-def test_milestones_count_days_of_work_where_the_procedure_says_so(world: Any) -> None:
+def test_milestones_count_working_days_where_the_procedure_says_so(world: Any) -> None:
     content = active_procedure().document
     rows = tuple(m.model_copy(update={"unit": "working_days"}) for m in content.milestones)
     start = datetime(2026, 5, 20, 1, tzinfo=TOKYO)
@@ -82,12 +82,12 @@ def test_milestones_count_days_of_work_where_the_procedure_says_so(world: Any) -
     assert plainly["released"] == start
 
 
-def test_a_company_holiday_is_no_working_day() -> None:
+def test_a_holiday_is_no_working_day() -> None:
     assert working_day_before(date(2026, 11, 25), 1, "JP", {}) == date(2026, 11, 24)
     assert working_day_before(date(2026, 11, 25), 1, "JP", {date(2026, 11, 24): "創立記念日"}) == date(2026, 11, 20)
 
 
-def test_owners_are_reminded_at_each_lead_once_and_once_when_it_is_late(world: Any) -> None:
+def test_owners_are_reminded_once_at_each_lead_time_and_once_when_late(world: Any) -> None:
     release = world.planned()
     for row in release.milestones.all():
         alter(row, due_immediately=False, reminded=[], due_at=datetime.now(UTC) + timedelta(days=30))
@@ -99,12 +99,12 @@ def test_owners_are_reminded_at_each_lead_once_and_once_when_it_is_late(world: A
             with acting(COMMAND):
                 seen += [(ahead, pk) for pk in remind_due()]
     assert [pk for _ahead, pk in seen] == [milestone.pk] * 3
-    told = Outbox.objects.filter(event="milestone:remind").order_by("pk")
-    assert [row.payload["lead_hours"] for row in told] == [72, 24, 0]
-    assert {row.payload["role"] for row in told} == {"release_manager"}
+    reminders = Outbox.objects.filter(event="milestone:remind").order_by("pk")
+    assert [row.payload["lead_hours"] for row in reminders] == [72, 24, 0]
+    assert {row.payload["role"] for row in reminders} == {"release_manager"}
 
 
-def test_a_copy_takes_the_words_and_nothing_that_was_decided(world: Any) -> None:
+def test_a_copy_takes_the_texts_and_no_decision(world: Any) -> None:
     release = world.tested()
     with world.acting_as("manager"):
         made = copy(release.pk, version="1.3.1")
@@ -117,7 +117,7 @@ def test_a_copy_takes_the_words_and_nothing_that_was_decided(world: Any) -> None
         copy(release.pk, version="1.3.1")
 
 
-def test_only_what_was_looked_at_is_unsigned_by_an_edit(world: Any) -> None:
+def test_an_edit_unsigns_only_the_items_that_it_affects(world: Any) -> None:
     from releases.operations.release.prepare import reopen_scope
 
     release = world.tested()
@@ -168,14 +168,14 @@ def booked(world: Any, release: Any, hour: datetime) -> Any:
     return world.fresh(deployment)
 
 
-def test_two_runs_are_not_booked_for_one_hour_and_an_emergency_takes_it(world: Any) -> None:
+def test_two_deployments_are_not_booked_for_one_time_and_an_emergency_takes_it(world: Any) -> None:
     from releases.operations.deployment.request import request
     from releases.operations.deployment.schedule import schedule
 
     hour = datetime.now(UTC) + timedelta(minutes=30)
     other = world.planned("1.4.0")
     first = booked(world, other, hour)
-    release, _round = world.confirmed()
+    release, _request = world.final_checked()
     with world.acting_as("operator"):
         deployment = request(release.pk, environment_id=world.environments["production"].pk)
         with pytest.raises(GateNotPassed, match="Another deployment is scheduled for that time: "):
@@ -199,12 +199,12 @@ def test_an_emergency_cancels_the_regular_booking_in_the_same_operation(world: A
     assert world.fresh(first).state == "cancelled" and "emergency" in world.fresh(first).blockers[0]
 
 
-def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: Any) -> None:
+def test_a_new_procedure_takes_over_the_named_releases_and_keeps_the_rest(world: Any) -> None:
     from releases.operations.approval.decide import approve
     from releases.operations.procedure.put_into_effect import load, submit
     from releases.procedures.document import Procedure as Content
 
-    moved, approval_request = world.granted()
+    moved, approval_request = world.approved()
     kept = alter(walk(world.planned("1.4.0"), "lock_scope"), procedure=active_procedure())
     raw = active_procedure().document.model_dump(mode="json")
     raw["version"] = "1.1.0"
@@ -230,7 +230,7 @@ def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: A
     assert world.fresh(kept).procedure.version == "1.0.1"
 
 
-def test_only_releases_under_way_are_moved(world: Any) -> None:
+def test_only_active_releases_are_moved(world: Any) -> None:
     from releases.operations.procedure.put_into_effect import load, submit
     from releases.procedures.document import Procedure as Content
 
@@ -244,8 +244,8 @@ def test_only_releases_under_way_are_moved(world: Any) -> None:
             submit(draft.pk, reason="x", moved=(world.planned().pk,))
 
 
-def test_a_rule_for_an_event_that_ringi_does_not_know_is_refused(world: Any) -> None:
-    """Nobody would ever be notified by it, and the document would look as if they were."""
+def test_a_rule_for_an_unknown_event_is_refused(world: Any) -> None:
+    """The rule would never notify anyone, and the document would look as if it did."""
     from releases.operations.procedure.put_into_effect import load
     from releases.procedures.document import Procedure as Content
 
@@ -259,7 +259,7 @@ def test_a_rule_for_an_event_that_ringi_does_not_know_is_refused(world: Any) -> 
         load(Content.checked(raw), reason="a slip of the finger")
 
 
-def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_date(world: Any, browsers: Any) -> None:
+def test_a_milestone_is_not_late_before_its_turn_and_my_tasks_shows_its_own_date(world: Any, browsers: Any) -> None:
     release = world.planned()
     late, due = datetime.now(UTC) - timedelta(hours=2), datetime.now(UTC) + timedelta(days=3)
     for row in release.milestones.all():
@@ -268,14 +268,14 @@ def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_da
     with acting(COMMAND):
         assert remind_due() == [first.pk], "the rest waits for it"
 
-    def waits(what: str) -> list[Any]:
+    def tasks_of(what: str) -> list[Any]:
         return [w for w in browsers("manager").get(reverse("admin:index")).context["waits"] if what in w.what]
 
-    assert [w.what for w in waits("Overdue:")] == ["Overdue: Scope locked"]
+    assert [w.what for w in tasks_of("Overdue:")] == ["Overdue: Scope locked"]
     alter(first, due_at=due)
-    assert waits("Overdue:") == [] and [w.due for w in waits("Complete the draft")] == [due]
+    assert tasks_of("Overdue:") == [] and [w.due for w in tasks_of("Complete the draft")] == [due]
     alter(first, done_at=late)
     walk(release, "lock_scope")
     with acting(COMMAND):
         assert remind_due() == [second.pk], "now it is its turn"
-    assert [w.due for w in waits("Complete testing")] == [late]
+    assert [w.due for w in tasks_of("Complete testing")] == [late]

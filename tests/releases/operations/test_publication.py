@@ -1,4 +1,4 @@
-"""Publishing publishes: a page with a lasting address, what is told of the release, and a commit where one is asked (P6)."""
+"""Publication: a page with a permanent address, the published texts, and a commit where requested (P6)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from releases.operations.deployment.completion import complete_release
 from releases.operations.document.publish import not_due, publish, publish_again
 from releases.worker.poll import unpublished_documents
 from tests.releases.gates.asking import COMMAND, alter, git, own_repository, walk
-from tests.releases.operations.notifying import WORKER, forget, join, only, tell
+from tests.releases.operations.notifying import WORKER, forget, join, make_notifications, only
 
 NOTES = "# Datasets 1.3.0\n\n- tags on datasets"
 
 
 @pytest.fixture
 def monitored(world: Any) -> Deployment:
-    """A run that is watched in production; its documents are ready to publish."""
+    """A monitored deployment in production; its documents are ready to publish."""
     deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     release = alter(deployment.release, number=deployment.release.number)
     walk(release, "start", "start_monitoring")
@@ -36,7 +36,7 @@ def monitored(world: Any) -> Deployment:
 
 
 def complete(deployment: Deployment) -> Release:
-    """End the watch well."""
+    """End the monitoring with success."""
     with acting(WORKER), operation("test:complete", (Release, deployment.release_id)) as op:
         complete_release(op.get(Release), deployment)
     return Release.objects.get(pk=deployment.release_id)
@@ -47,7 +47,9 @@ def to(world: Any, branch: str, folder: str = "docs/releases") -> None:
         set_publication(world.application.pk, branch=branch, folder=folder, reason="asked for")
 
 
-def test_a_published_document_has_a_page_whose_address_stays(world: Any, monitored: Deployment, browsers: Any) -> None:
+def test_a_published_document_has_a_page_with_a_permanent_address(
+    world: Any, monitored: Deployment, browsers: Any
+) -> None:
     notes = monitored.release.documents.get(kind="release_notes")
     page = reverse("published", args=[monitored.release.number, "release_notes"])
     assert page == f"/admin/published/{monitored.release.number}/release_notes/"
@@ -62,14 +64,14 @@ def test_a_published_document_has_a_page_whose_address_stays(world: Any, monitor
     assert f'href="{page}"' in release
 
 
-def test_what_is_told_of_the_end_carries_notes_and_changelog(world: Any, monitored: Deployment) -> None:
+def test_the_completion_notification_carries_notes_and_changelog(world: Any, monitored: Deployment) -> None:
     only(("deployment:succeed", "development_team", "admin"), ("deployment:start", "development_team", "admin"))
     join("development_team", world.people["developer"])
     with acting(WORKER), operation("deployment:succeed", (Deployment, monitored.pk)) as op:
         op.get(Deployment).succeed()
     with acting(WORKER), operation("deployment:start", (Deployment, monitored.pk)):
         pass
-    bodies = {notification.event: notification.texts["en"]["body"] for notification in tell()}
+    bodies = {notification.event: notification.texts["en"]["body"] for notification in make_notifications()}
     for kind in ("release_notes", "changelog"):
         assert f"/admin/published/{monitored.release.number}/{kind}/" in bodies["deployment:succeed"]
         assert f"{NOTES} ({kind})" in bodies["deployment:succeed"]
@@ -77,19 +79,19 @@ def test_what_is_told_of_the_end_carries_notes_and_changelog(world: Any, monitor
     assert NOTES not in bodies["deployment:start"], "its rule names no document"
 
 
-def test_what_nobody_has_approved_is_carried_nowhere(world: Any, monitored: Deployment) -> None:
+def test_an_unapproved_document_is_published_nowhere(world: Any, monitored: Deployment) -> None:
     only(("deployment:succeed", "development_team", "admin"))
     join("development_team", world.people["developer"])
     walk(monitored.release.documents.get(kind="changelog"), "revise")
     with acting(WORKER), operation("deployment:succeed", (Deployment, monitored.pk)) as op:
         op.get(Deployment).succeed()
-    (notification,) = tell()
+    (notification,) = make_notifications()
     assert (
         "(release_notes)" in notification.texts["ja"]["body"] and "(changelog)" not in notification.texts["ja"]["body"]
     )
 
 
-def test_it_is_published_when_the_repository_has_the_commit_and_not_before(
+def test_a_document_is_published_once_the_repository_has_the_commit(
     world: Any, monitored: Deployment, tmp_path: Path
 ) -> None:
     repository = own_repository(world, tmp_path)
@@ -108,7 +110,7 @@ def test_it_is_published_when_the_repository_has_the_commit_and_not_before(
     assert git(repository, "merge-base", "--is-ancestor", main, main) == "" and head != main
 
 
-def test_over_an_address_the_branch_is_pushed_on_top_of_what_is_there(
+def test_a_remote_branch_is_pushed_on_top_of_its_present_head(
     world: Any, monitored: Deployment, tmp_path: Path
 ) -> None:
     repository = own_repository(world, tmp_path)
@@ -125,7 +127,9 @@ def test_over_an_address_the_branch_is_pushed_on_top_of_what_is_there(
     assert release.documents.filter(published_commit=head).count() == 3
 
 
-def test_a_failure_is_shown_and_tried_again(world: Any, monitored: Deployment, tmp_path: Path, browsers: Any) -> None:
+def test_a_failed_publication_is_shown_and_tried_again(
+    world: Any, monitored: Deployment, tmp_path: Path, browsers: Any
+) -> None:
     own_repository(world, tmp_path)
     to(world, "ringi/documents")
     release = complete(monitored)
@@ -150,7 +154,7 @@ def test_a_failure_is_shown_and_tried_again(world: Any, monitored: Deployment, t
         publish_again(notes.pk)
 
 
-def test_a_branch_that_releases_come_from_is_never_written(world: Any, monitored: Deployment, tmp_path: Path) -> None:
+def test_a_release_branch_is_never_written(world: Any, monitored: Deployment, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     for branch in ("main", "staging", "development", "hotfix/notes"):
         with pytest.raises(InvalidInput, match="Releases come from"):
@@ -165,14 +169,14 @@ def test_a_branch_that_releases_come_from_is_never_written(world: Any, monitored
     assert git(repository, "rev-parse", "refs/heads/main") == before
 
 
-def test_before_its_release_is_completed_a_document_is_not_published(world: Any, monitored: Deployment) -> None:
+def test_a_document_is_not_published_before_its_release_is_completed(world: Any, monitored: Deployment) -> None:
     notes = monitored.release.documents.get(kind="release_notes")
     assert not_due(world.people["developer"], notes)
     with world.acting_as("developer"), pytest.raises(NotPossible, match="completed"):
         publish_again(notes.pk)
 
 
-def test_what_was_taken_back_before_it_was_published_stays_unpublished(
+def test_a_document_retracted_before_publication_stays_unpublished(
     world: Any, monitored: Deployment, tmp_path: Path
 ) -> None:
     from releases.operations.deployment.completion import mark_release_rolled_back

@@ -1,4 +1,4 @@
-"""Groups, members, rules and the inbox: what a manager may change, and what the procedure lays out."""
+"""Groups, members, rules and the inbox: a manager's changes, and the procedure's own rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def group(key: str = "users") -> RecipientGroup:
     return RecipientGroup.objects.get(key=key)
 
 
-def test_the_procedure_lays_out_its_groups_channels_rules_and_a_text_for_each_event(people: dict[str, Any]) -> None:
+def test_the_procedure_creates_groups_channels_rules_and_a_text_for_each_event(people: dict[str, Any]) -> None:
     assert {(g.key, g.side) for g in RecipientGroup.objects.all()} == {
         ("development_team", "internal"), ("operations_team", "internal"), ("support_team", "internal"),
         ("users", "external"), ("partners", "external"), ("vendors", "external"),
@@ -45,7 +45,7 @@ def test_the_procedure_lays_out_its_groups_channels_rules_and_a_text_for_each_ev
     assert rooms.exists() and not rooms.filter(group__side="external").exists(), "the room of the procedure is ours"
 
 
-def test_another_procedure_withdraws_its_predecessors_rules_and_keeps_ours(
+def test_another_procedure_removes_its_predecessors_rules_and_keeps_others(
     people: dict[str, Any], acting_as: Any
 ) -> None:
     from audit.operation import operation
@@ -72,7 +72,7 @@ def test_another_procedure_withdraws_its_predecessors_rules_and_keeps_ours(
     assert NotificationRule.objects.filter(removed_at=None).count() == count, "twice is as once"
 
 
-def test_only_a_release_manager_changes_who_is_told(people: dict[str, Any], acting_as: Any) -> None:
+def test_only_a_release_manager_changes_recipients(people: dict[str, Any], acting_as: Any) -> None:
     for name in ("operator", "developer", "committee_a", "auditor", "administrator", "project_manager"):
         with acting_as(name):
             with pytest.raises(NotPermitted):
@@ -84,7 +84,7 @@ def test_only_a_release_manager_changes_who_is_told(people: dict[str, Any], acti
     assert not group().recipients.exists()
 
 
-def test_a_member_is_in_a_group_once_and_leaves_it(people: dict[str, Any], acting_as: Any) -> None:
+def test_a_member_is_in_a_group_once_and_can_leave_it(people: dict[str, Any], acting_as: Any) -> None:
     with acting_as("manager"):
         one = add(group("support_team").pk, account_id=people["operator"].pk)
         with pytest.raises(InvalidInput, match="already"):
@@ -97,7 +97,7 @@ def test_a_member_is_in_a_group_once_and_leaves_it(people: dict[str, Any], actin
         assert add(group("support_team").pk, account_id=people["operator"].pk)
 
 
-def test_somebody_outside_is_added_under_signature_with_an_address_that_mail_may_go_to(
+def test_an_external_recipient_is_added_with_a_signature_and_a_permitted_address(
     people: dict[str, Any], acting_as: Any, settings: Any
 ) -> None:
     settings.MAIL_DOMAINS = ["users.example"]
@@ -116,7 +116,7 @@ def test_somebody_outside_is_added_under_signature_with_an_address_that_mail_may
     )
 
 
-def test_a_group_keeps_its_side_and_ends(people: dict[str, Any], acting_as: Any) -> None:
+def test_a_group_stays_internal_or_external_and_can_be_removed(people: dict[str, Any], acting_as: Any) -> None:
     with acting_as("manager"):
         made = create(key="board", label_ja="経営層", label_en="Board", side="external")
         with pytest.raises(InvalidInput):
@@ -131,7 +131,7 @@ def test_a_group_keeps_its_side_and_ends(people: dict[str, Any], acting_as: Any)
     assert (row.side, row.quiet_from, row.label_ja) == ("external", time(20), "役員")
 
 
-def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str, Any], acting_as: Any) -> None:
+def test_a_rule_names_a_notified_event_and_counts_once(people: dict[str, Any], acting_as: Any) -> None:
     mail = NotificationChannel.objects.get(key="mail").pk
     with acting_as("manager"):
         for wrong in (
@@ -151,7 +151,7 @@ def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str
         assert add_rule(event="approval:mark_approved", group_id=group("support_team").pk, channel_id=mail)
 
 
-def test_the_inbox_counts_what_is_unread_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
+def test_the_inbox_counts_unread_items_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
     from releases.models import NotificationDelivery
 
     notification = make(Notification, event="approval:mark_approved", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",

@@ -1,4 +1,4 @@
-"""From the first draft to fixed content, tests and the ways out: what is refused, and what each operation leaves."""
+"""From the first draft to locked scope, testing and the ways to end: refusals, and the records of each operation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from releases.operations.release.copy import copy
 from releases.operations.release.plan import active_procedure, add_change, edit, plan, set_configuration
 from releases.operations.release.prepare import cancel, close, complete_testing, lock_scope, next_number, reopen_scope
 from releases.operations.release.select_commit import select_commit
-from tests.releases.gates.asking import COMMAND, alter, in_force, make, shown, walk
+from tests.releases.gates.asking import COMMAND, alter, make, mark_deployed, shown, walk
 
 
 def filled(world: Any, version: str, *kinds: str, **fields: Any) -> Release:
-    """A draft with everything that fixing asks for, for a version that need not have a tag."""
+    """A draft with everything that locking the scope needs, for a version that need not have a tag."""
     with world.acting_as("manager"):
         release = plan(application_id=world.application.pk, version=version, title=version)
         for kind in kinds or ("feature",):
@@ -34,7 +34,7 @@ def filled(world: Any, version: str, *kinds: str, **fields: Any) -> Release:
     return alter(release, **given | {"scheduled_start_at": now(), "scheduled_end_at": now()} | fields)  # type: ignore[no-any-return]
 
 
-def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) -> None:
+def test_a_new_release_is_a_draft_with_the_steps_of_the_procedure(world: Any) -> None:
     with world.acting_as("manager"):
         release = plan(application_id=world.application.pk, version="１.3.0", title="Tags")
     assert (release.state, release.version, release.tag) == ("draft", "1.3.0", "v1.3.0")
@@ -44,7 +44,7 @@ def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) ->
     ]  # fmt: skip
 
 
-def test_what_is_done_when_nobody_answers_begins_as_the_procedure_has_it(world: Any) -> None:
+def test_the_default_without_a_response_starts_with_the_procedures_value(world: Any) -> None:
     active = active_procedure()
     raw = active.document.model_dump(mode="json")
     raw["rollback"]["decision_request_on_timeout"] = "keep"
@@ -56,13 +56,13 @@ def test_what_is_done_when_nobody_answers_begins_as_the_procedure_has_it(world: 
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "committee_a", "auditor", "outsider", "ci"])
-def test_others_do_not_plan(world: Any, name: str) -> None:
+def test_other_roles_may_not_plan(world: Any, name: str) -> None:
     with world.acting_as(name), pytest.raises(NotPermitted):
         plan(application_id=world.application.pk, version="1.3.0", title="x")
     assert not Release.objects.exists()
 
 
-def test_a_version_is_planned_once_and_is_a_version(world: Any) -> None:
+def test_a_version_is_valid_and_planned_once(world: Any) -> None:
     with world.acting_as("manager"):
         first = plan(application_id=world.application.pk, version="1.3.0", title="x")
         with pytest.raises(InvalidInput, match="already"):
@@ -112,12 +112,12 @@ def test_only_named_fields_of_a_draft_are_edited(world: Any) -> None:
             edit(release.pk, fields={"title": "x"})
 
 
-def test_whoever_edits_is_remembered(world: Any) -> None:
+def test_every_editor_is_recorded(world: Any) -> None:
     release = world.planned()
     assert {a.username for a in release.editors.all()} == {"developer", "author_on_committee"}
 
 
-def test_fixing_the_content_pins_procedure_number_plan_and_papers(world: Any) -> None:
+def test_locking_the_scope_pins_procedure_number_plan_and_documents(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         fixed = lock_scope(release.pk)
@@ -130,7 +130,7 @@ def test_fixing_the_content_pins_procedure_number_plan_and_papers(world: Any) ->
     assert fixed.milestones.get(guards="lock_scope").done_by == world.people["manager"]
 
 
-def test_fixing_names_what_is_missing(world: Any) -> None:
+def test_locking_the_scope_names_missing_parts(world: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"impact": "", "rollback_plan": " "}, "impact, rollback plan"),
         ({"commit": ""}, "commit"),
@@ -164,8 +164,8 @@ def test_fixing_names_what_is_missing(world: Any) -> None:
         ("1.3.0-beta.1", ("feature",), False),
     ],
 )
-def test_the_version_rises_as_its_changes_ask(world: Any, version: str, kinds: tuple[str, ...], fits: bool) -> None:
-    in_force(world, "1.2.0")
+def test_the_version_must_rise_with_its_changes(world: Any, version: str, kinds: tuple[str, ...], fits: bool) -> None:
+    mark_deployed(world, "1.2.0")
     release = filled(world, version, *kinds)
     with world.acting_as("manager"):
         if fits:
@@ -176,7 +176,7 @@ def test_the_version_rises_as_its_changes_ask(world: Any, version: str, kinds: t
             assert world.fresh(release).state == "draft"
 
 
-def test_a_late_milestone_closes_the_edge_it_guards(world: Any) -> None:
+def test_a_late_milestone_blocks_its_edge(world: Any) -> None:
     from datetime import timedelta
 
     release = world.planned()
@@ -185,7 +185,7 @@ def test_a_late_milestone_closes_the_edge_it_guards(world: Any) -> None:
         lock_scope(release.pk)
 
 
-def test_numbers_have_no_gaps_also_after_an_operation_that_was_rolled_back(world: Any) -> None:
+def test_release_numbers_have_no_gaps_after_a_failed_operation(world: Any) -> None:
     first = filled(world, "1.3.0")
     with world.acting_as("manager"):
         one = lock_scope(first.pk)
@@ -202,7 +202,7 @@ def test_numbers_have_no_gaps_also_after_an_operation_that_was_rolled_back(world
     assert [row.number[-4:] for row in (one, two, again)] == ["0001", "0002", "0002"]
 
 
-def test_numbers_have_no_gaps_with_four_at_once(world: Any) -> None:
+def test_release_numbers_have_no_gaps_with_four_concurrent_operations(world: Any) -> None:
     drafts = [filled(world, f"1.{minor}.0") for minor in range(3, 7)]
     ready = threading.Barrier(4)
     faults: list[BaseException] = []
@@ -236,7 +236,7 @@ def test_the_fiscal_year_begins_in_april_in_japan(database: str) -> None:
         assert next_number(datetime(2027, 3, 31, 15, 0, tzinfo=UTC)) == "FY2027-0001"
 
 
-def test_tests_are_confirmed_only_with_evidence_and_verified_runs(world: Any) -> None:
+def test_testing_is_completed_only_with_evidence_and_verified_deployments(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         lock_scope(release.pk)
@@ -247,7 +247,7 @@ def test_tests_are_confirmed_only_with_evidence_and_verified_runs(world: Any) ->
     assert world.fresh(release).state == "scope_locked"
 
 
-def test_editing_takes_the_checklists_signatures_away(world: Any) -> None:
+def test_editing_clears_the_checklist_signatures(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         lock_scope(release.pk)
@@ -266,7 +266,7 @@ def test_editing_takes_the_checklists_signatures_away(world: Any) -> None:
         sign(item.pk, digest=shown(item), evidence="in a draft")
 
 
-def test_a_pre_release_is_concluded_and_nothing_else_is(world: Any) -> None:
+def test_only_a_pre_release_is_closed(world: Any) -> None:
     release = filled(world, "1.3.0")
     walk(release, "lock_scope", "complete_testing")
     with world.acting_as("manager"), pytest.raises(NotPossible, match="production"):
@@ -276,12 +276,12 @@ def test_a_pre_release_is_concluded_and_nothing_else_is(world: Any) -> None:
         lock_scope(beta.pk)
         with pytest.raises(GateNotPassed, match="verified"):
             complete_testing(beta.pk)
-        world.verified_run(beta, "development")
+        world.verified_deployment(beta, "development")
         complete_testing(beta.pk)
         assert close(beta.pk).state == "closed"
 
 
-def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(world: Any) -> None:
+def test_cancelling_cancels_waiting_deployments_and_is_refused_during_an_active_one(world: Any) -> None:
     deployment = world.scheduled()
     release = deployment.release
     running = make(
@@ -306,8 +306,8 @@ def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(worl
     assert event.reason == "changed our mind" and event.actor.endswith(":Manager")
 
 
-def test_an_amendment_and_approvals_at_once_leave_no_approval_to_a_draft(world: Any) -> None:
-    """Case 7: whichever comes first, what was amended bears no live round and no granted approval."""
+def test_concurrent_reopening_and_approvals_leave_no_approval_to_a_draft(world: Any) -> None:
+    """Case 7: whichever comes first, a reopened release has no live request and no completed approval."""
     from audit.refusals import OperationRefused
     from releases.operations.approval.decide import approve
 
@@ -343,7 +343,7 @@ def test_an_amendment_and_approvals_at_once_leave_no_approval_to_a_draft(world: 
     assert not release.approval_requests.filter(state__in=["in_review", "approved"]).exists()
 
 
-def test_each_operation_on_a_document_says_when_it_was(world: Any) -> None:
+def test_each_operation_on_a_document_records_its_time(world: Any) -> None:
     from releases.operations.document import review
     from tests.releases.gates.asking import shown
 

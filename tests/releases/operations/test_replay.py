@@ -1,4 +1,4 @@
-"""Changed triggers are tried on the last watches before anybody accepts them."""
+"""Changed triggers are replayed on the last monitoring periods before anybody approves them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.releases.gates.asking import COMMAND, make, walk
 
 
 def edited(version: str, **triggers: dict[str, Any]) -> Content:
-    """The active procedure with other fields of some triggers."""
+    """The procedure in effect with other fields of some triggers."""
     raw = active_procedure().document.model_dump(mode="json")
     raw["version"] = version
     raw["history"].append({**raw["history"][-1], "version": version})
@@ -34,7 +34,7 @@ def edited(version: str, **triggers: dict[str, Any]) -> Content:
 
 @pytest.fixture
 def monitored(world: Any) -> Callable[..., MonitoringPeriod]:
-    """Return a function: a watch under the active procedure whose error rate was, minute by minute, as given."""
+    """Return a function: a monitoring period under the procedure in effect with a given error rate for each minute."""
 
     def lay(rates: list[float | None], **fields: Any) -> MonitoringPeriod:
         release = world.planned()
@@ -57,7 +57,7 @@ def monitored(world: Any) -> Callable[..., MonitoringPeriod]:
     return lay
 
 
-def test_only_measured_triggers_that_differ_count_as_changed(world: Any) -> None:
+def test_only_changed_measured_triggers_count_as_changed(world: Any) -> None:
     active = active_procedure().document
     assert trigger_replay.changed(active, edited("9.0.0")) == []
     assert trigger_replay.changed(active, edited("9.0.0", error_rate={"ja": "別の名"})) == []
@@ -68,7 +68,7 @@ def test_only_measured_triggers_that_differ_count_as_changed(world: Any) -> None
     assert trigger_replay.changed(active, edited("9.0.0", log_anomalies=without)) == ["log_anomalies"]
 
 
-def test_it_says_what_fired_and_what_would_have(monitored: Callable[..., MonitoringPeriod]) -> None:
+def test_the_replay_compares_past_and_new_alarms(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.0, 0.15, 0.15, 0.15, 0.15])
     (same,) = trigger_replay.report(edited("9.0.0"))
     assert (
@@ -77,12 +77,12 @@ def test_it_says_what_fired_and_what_would_have(monitored: Callable[..., Monitor
         == [["error_rate", True, f"{monitoring.started_at + timedelta(minutes=3):%Y-%m-%dT%H:%M:%SZ}"]]
     )
     (deaf,) = trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
-    assert (deaf["would"], deaf["missed"], deaf["measurements"]) == ([], False, 5), "nobody went back"
+    assert (deaf["would"], deaf["missed"], deaf["measurements"]) == ([], False, 5), "no rollback happened"
     (quick,) = trigger_replay.report(edited("9.0.0", error_rate={"k": 1, "n": 1}))
     assert quick["would"][0][2] < same["would"][0][2] and not quick["additional"]
 
 
-def test_an_alarm_that_would_have_been_missed_is_named(monitored: Callable[..., MonitoringPeriod]) -> None:
+def test_a_missed_alarm_is_named(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.15] * 5)
     alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", critical=True, raised_at=now())
     rows = trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))
@@ -92,11 +92,11 @@ def test_an_alarm_that_would_have_been_missed_is_named(monitored: Callable[..., 
     assert trigger_replay.missed(trigger_replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
 
 
-def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(monitored: Callable[..., MonitoringPeriod]) -> None:
+def test_a_former_or_repeated_trigger_is_not_counted_as_missed(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.0] * 3)
     alarm = make(Rollback, deployment=monitoring.deployment, cause=NO_RESPONSE, critical=True, raised_at=now())
     assert trigger_replay.missed(trigger_replay.report(edited("9.0.0"))) == [], (
-        "nobody answered, which no trigger measures"
+        "no one responded, which no trigger measures"
     )
     walk(alarm, "dismiss")
     make(
@@ -131,7 +131,7 @@ def test_checks_are_replayed_too(monitored: Callable[..., MonitoringPeriod]) -> 
     assert row["would"][0][2] > row["was"][0][2]
 
 
-def test_the_application_holds_the_replay_and_shows_it(
+def test_the_request_holds_the_replay_and_shows_it(
     monitored: Callable[..., MonitoringPeriod], world: Any, browsers: Any
 ) -> None:
     monitoring = monitored([0.15] * 5)

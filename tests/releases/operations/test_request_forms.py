@@ -1,4 +1,4 @@
-"""Between the final check and the run: whoever may request it finds it in My tasks, and the release page names him."""
+"""Between the final check and the deployment: people who may request it see it in My tasks and on the release page."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ WORDS = "Request production deployment"
 
 
 def _asked(browsers: Callable[[str], Any], name: str) -> str:
-    """Return where the entry of My tasks leads to; empty where there is none."""
-    waits = browsers(name).get(reverse("admin:index")).context["waits"]
-    return next((wait.url for wait in waits if wait.what == WORDS), "")
+    """Return the link of the entry in My tasks; empty without one."""
+    tasks = browsers(name).get(reverse("admin:index")).context["waits"]
+    return next((wait.url for wait in tasks if wait.what == WORDS), "")
 
 
-def test_a_confirmed_release_asks_for_its_run_until_there_is_one(world: World, browsers: Callable[[str], Any]) -> None:
-    """The operator's entry leads to the form, which has production chosen already; a run that waits answers it."""
-    release, _round = world.granted()
+def test_a_final_checked_release_asks_for_its_deployment_until_one_exists(
+    world: World, browsers: Callable[[str], Any]
+) -> None:
+    """The operator's entry leads to the form, with production selected; a requested deployment removes the entry."""
+    release, _request = world.approved()
     assert not _asked(browsers, "operator"), "the final check comes first"
     for name in ("manager", "operator"):
         with world.acting_as(name):
@@ -50,8 +52,8 @@ def test_a_confirmed_release_asks_for_its_run_until_there_is_one(world: World, b
     assert _asked(browsers, "operator") == form
 
 
-def test_the_form_offers_the_environments_where_one_may_ask(world: World, browsers: Callable[[str], Any]) -> None:
-    """A developer asks in development and staging; another place is refused; who may ask nowhere has no form."""
+def test_the_form_offers_environments_with_the_right_to_request(world: World, browsers: Callable[[str], Any]) -> None:
+    """A developer may request for development and staging; production is refused; other people have no form."""
     release = world.planned()
     form = reverse("operation", args=["deployment", "request", release.pk])
     offered = browsers("developer").get(form).context["form"].fields["environment_id"].queryset

@@ -1,4 +1,4 @@
-"""Thresholds, the checklist and the approval rules change on a page; what comes of it is a draft with its difference."""
+"""Thresholds, the checklist and the approval rules change on a page; the result is a draft with its difference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cell(part: str, column: str, **which: Any) -> str:
     return f"{part}__{number}__{column}"
 
 
-def test_a_threshold_changes_and_is_no_longer_the_written_procedures(
+def test_a_changed_threshold_is_no_longer_the_written_procedures(
     acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     manager, base = browsers("manager"), active()
@@ -49,7 +49,7 @@ def test_a_threshold_changes_and_is_no_longer_the_written_procedures(
     assert changed == ["version", "coverage_min › value", "coverage_min › default_fields"]
 
 
-def test_what_is_approved_shows_the_difference(acting_as: Callable[..., Any], browsers: Any) -> None:
+def test_the_approval_page_shows_the_difference(acting_as: Callable[..., Any], browsers: Any) -> None:
     with acting_as("manager"):
         values = {cell("approval_rules", "number", subject="regular", tier="production"): 3}
         draft = revise(active().pk, reason="stricter", values=values)
@@ -67,7 +67,7 @@ def test_what_is_approved_shows_the_difference(acting_as: Callable[..., Any], br
     )
 
 
-def test_a_draft_is_changed_in_place_and_items_come_and_go(
+def test_a_draft_is_changed_in_place_and_items_can_be_added_and_removed(
     acting_as: Callable[..., Any], browsers: Callable[[str], Any]
 ) -> None:
     with acting_as("manager"):
@@ -84,7 +84,7 @@ def test_a_draft_is_changed_in_place_and_items_come_and_go(
     assert Procedure.objects.filter(state="draft").count() == 1 and again.digest != draft.digest
 
 
-def test_nothing_changed_and_what_no_procedure_may_hold_are_refused(acting_as: Callable[..., Any]) -> None:
+def test_an_unchanged_or_invalid_revision_is_refused(acting_as: Callable[..., Any]) -> None:
     with acting_as("manager"):
         with pytest.raises(InvalidInput, match="Nothing differs"):
             revise(active().pk, reason="none", values={cell("thresholds", "value", key="coverage_min"): "0.90"})

@@ -1,4 +1,4 @@
-"""The decisions of going back: a form that can't be skipped, the one whom the team names, and no close without report."""
+"""The decisions of a rollback: a complete form, the decision maker of the team, and no close without a report."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from tests.releases.gates.asking import COMMAND, alter, communicated, make, show
 
 
 @pytest.fixture
-def run(world: Any) -> Deployment:
-    """A run that is watched in production."""
+def deployment(world: Any) -> Deployment:
+    """A monitored deployment in production."""
     deployment: Deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     return deployment
 
 
-def test_impact_method_and_timing_come_first_and_the_team_names_who_decides(world: Any, run: Deployment) -> None:
+def test_impact_method_and_timing_come_first_and_the_team_names_the_decision_maker(
+    world: Any, deployment: Deployment
+) -> None:
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+        alarm = decide.raise_(deployment.pk, cause="data_inconsistent", note="two totals differ")
         with pytest.raises(NotPossible):
-            decide.raise_(run.pk, cause="major_failure", note="again")
+            decide.raise_(deployment.pk, cause="major_failure", note="again")
     with world.acting_as("second_operator"), pytest.raises(NotPossible):
         decide.authorise(alarm.pk, digest=shown(alarm), reason="at once")
     with world.acting_as("manager"):
@@ -44,9 +46,9 @@ def test_impact_method_and_timing_come_first_and_the_team_names_who_decides(worl
     assert (world.fresh(alarm).state, world.fresh(alarm).authorised_by.username) == ("authorised", "second_operator")
 
 
-def test_an_alarm_is_dismissed_with_a_reason_and_may_then_be_raised_again(world: Any, run: Deployment) -> None:
+def test_a_dismissed_alarm_has_a_reason_and_may_be_raised_again(world: Any, deployment: Deployment) -> None:
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="performance_drop", critical=False, note="the lists")
+        alarm = decide.raise_(deployment.pk, cause="performance_drop", critical=False, note="the lists")
         with pytest.raises(NotPermitted):
             decide.dismiss(alarm.pk, reason="no")
     with world.acting_as("manager"):
@@ -54,13 +56,15 @@ def test_an_alarm_is_dismissed_with_a_reason_and_may_then_be_raised_again(world:
             decide.dismiss(alarm.pk, reason=" ")
         decide.dismiss(alarm.pk, reason="the network")
     with world.acting_as("operator"):
-        decide.raise_(run.pk, cause="performance_drop", critical=False, note="still")
-    assert Rollback.objects.filter(deployment=run).count() == 2
+        decide.raise_(deployment.pk, cause="performance_drop", critical=False, note="still")
+    assert Rollback.objects.filter(deployment=deployment).count() == 2
 
 
-def test_it_does_not_close_without_report_cause_prevention_and_assessment(world: Any, run: Deployment) -> None:
+def test_a_rollback_does_not_close_without_report_cause_prevention_and_assessment(
+    world: Any, deployment: Deployment
+) -> None:
     with world.acting_as("operator"):
-        alarm = decide.raise_(run.pk, cause="major_failure", note="down")
+        alarm = decide.raise_(deployment.pk, cause="major_failure", note="down")
     walk(alarm, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
     papers = [
         make(Document, rollback=alarm, kind=kind, body="as it was", edited_by=world.people["developer"])
@@ -82,9 +86,9 @@ def test_it_does_not_close_without_report_cause_prevention_and_assessment(world:
     assert world.fresh(alarm).state == "closed" and world.fresh(alarm).closed_at is not None
 
 
-def test_what_was_raised_by_a_process_names_no_person(world: Any, run: Deployment) -> None:
+def test_a_rollback_raised_by_a_process_names_no_person(world: Any, deployment: Deployment) -> None:
     with acting(COMMAND):
-        alarm = decide.raise_(run.pk, cause="error_rate", note="3 of 5")
+        alarm = decide.raise_(deployment.pk, cause="error_rate", note="3 of 5")
     assert alarm.raised_by is None
 
 
@@ -104,19 +108,27 @@ BACKUP = {"configuration": "c", "data": "d", "schema": "s"}
         (None, {"restored": False, "data": "as it is"}, {"data": "as it is"}),
     ],
 )
-def test_what_a_rollback_must_leave_is_what_was_before_but_for_data_that_it_kept(
-    world: Any, run: Deployment, backup: dict[str, str] | None, said: dict[str, Any] | None, expected: Any
+def test_a_rollback_must_restore_the_previous_state_except_kept_data(
+    world: Any, deployment: Deployment, backup: dict[str, str] | None, said: dict[str, Any] | None, expected: Any
 ) -> None:
-    """backup: what the run's backup says (None: it failed); said: what the rollback's database step says, if any."""
+    """backup: result of the backup step (None: failed); said: result of the rollback's database step, if any."""
     base = {"deployed_version": {"tree": "t", "configuration_digest": "c"}}
-    run = alter(run, previous=base, measured={"rollback": {"code": "t", "configuration": "c", "data": "after"}})
+    deployment = alter(
+        deployment, previous=base, measured={"rollback": {"code": "t", "configuration": "c", "data": "after"}}
+    )
     for kind, phase, result in (("backup", "deployment", backup), ("database_update", "rollback", said)):
         if result is not None:
             row = make(
-                Step, deployment=run, phase=phase, ordinal=len(kind), step_type=kind, parameters={}, result=result
+                Step,
+                deployment=deployment,
+                phase=phase,
+                ordinal=len(kind),
+                step_type=kind,
+                parameters={},
+                result=result,
             )
             walk(row, "mark_ready", "claim", "succeed")
-    found = digests(run)
+    found = digests(deployment)
     before = {"code": "t", "configuration": "c", "data": "d" if backup else ""}
     assert found["before"] == before
     assert found.get("expected") == (before | expected if expected else None)

@@ -1,4 +1,4 @@
-"""Which runs may be taken back, by whose word, and that a plan without a rollback is found before anyone consents."""
+"""The deployments that may be rolled back, the people who decide, and a missing rollback shown before any approval."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.releases.gates.asking import COMMAND, alter, communicated, make, show
 
 
 def pointing(world: Any, release: Release, environment: str = "production") -> DeployedVersion:
-    """Say that a release is in force."""
+    """Record that a release is deployed."""
     where = {"application": world.application, "environment": world.environments[environment]}
     pointer: DeployedVersion = make(DeployedVersion, **where, release=release, since=now(), basis="verified")
     return pointer
@@ -35,7 +35,7 @@ def pointing(world: Any, release: Release, environment: str = "production") -> D
 
 @pytest.fixture
 def ended(world: Any) -> Deployment:
-    """A run in production whose watch has ended; its release is in force."""
+    """A deployment in production whose monitoring has ended; its release is deployed."""
     deployment: Deployment = walk(
         world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", "succeed"
     )
@@ -57,7 +57,7 @@ def counted(alarm: Rollback, **rows: int) -> bool:
         return decide.pre_authorise(alarm.pk, rows=rows)
 
 
-def test_after_the_monitoring_the_decider_and_one_of_the_committee_say_so_anew(world: Any, ended: Deployment) -> None:
+def test_after_monitoring_the_decision_maker_and_a_committee_member_authorise(world: Any, ended: Deployment) -> None:
     ended = alter(ended, approval_request=None)
     alarm = assessed(world, ended)
     counted(alarm)
@@ -80,7 +80,7 @@ def test_after_the_monitoring_the_decider_and_one_of_the_committee_say_so_anew(w
     assert [entry["roles"] for entry in world.fresh(alarm).facts["agreed"]] == [["committee"]]
 
 
-def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_does_not_count(
+def test_a_person_who_fits_only_the_other_place_agrees_and_one_without_role_does_not_count(
     world: Any, ended: Deployment
 ) -> None:
     procedure = ended.procedure
@@ -118,8 +118,8 @@ def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_
         decide.authorise(alarm.pk, digest=shown(alarm))
 
 
-def test_after_the_monitoring_nothing_was_authorised_beforehand(world: Any, ended: Deployment) -> None:
-    """The approval allowed it for the hours of the watch, and it is asked anew."""
+def test_after_monitoring_no_rollback_is_pre_authorised(world: Any, ended: Deployment) -> None:
+    """The approval allowed it for the hours of monitoring; later it needs a new one."""
     document = {**ended.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}  # type: ignore[union-attr]
     alter(ended.approval_request, document=document)
     with acting(COMMAND):
@@ -128,7 +128,7 @@ def test_after_the_monitoring_nothing_was_authorised_beforehand(world: Any, ende
     assert world.fresh(alarm).state == "raised"
 
 
-def test_within_the_monitoring_the_committee_is_not_asked(world: Any) -> None:
+def test_during_monitoring_the_committee_is_not_asked(world: Any) -> None:
     deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, deployment.release)
     alarm = assessed(world, deployment)
@@ -139,7 +139,7 @@ def test_within_the_monitoring_the_committee_is_not_asked(world: Any) -> None:
         decide.authorise(alarm.pk, digest=shown(alarm))
 
 
-def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
+def test_the_newest_deployment_is_rolled_back_first(world: Any, ended: Deployment) -> None:
     other = make(
         Release, application=world.application, version="1.9.0", title="newer", author=world.people["operator"]
     )
@@ -158,7 +158,7 @@ def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
 
 
-def test_of_two_runs_of_one_release_the_later_goes_first(world: Any, ended: Deployment) -> None:
+def test_the_later_of_two_deployments_of_one_release_is_rolled_back_first(world: Any, ended: Deployment) -> None:
     where = {"application": ended.application, "environment": ended.environment}
     again = make(Deployment, release=ended.release, **where, requested_by=world.people["operator"])
     walk(again, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
@@ -169,7 +169,7 @@ def test_of_two_runs_of_one_release_the_later_goes_first(world: Any, ended: Depl
         decide.raise_(again.pk, cause="data_inconsistent", note="x")
 
 
-def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: Any, ended: Deployment) -> None:
+def test_an_expired_dump_permits_only_a_higher_patch(world: Any, ended: Deployment) -> None:
     ended = alter(ended, started_at=now() - timedelta(days=89))
     with world.acting_as("operator"):
         alarm = decide.raise_(ended.pk, cause="data_inconsistent", note="x")
@@ -186,7 +186,7 @@ def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: 
         decide.raise_(ended.pk, cause="data_inconsistent", note="nothing is restored")
 
 
-def test_a_rollback_is_not_taken_back_and_says_what_to_do(world: Any, ended: Deployment) -> None:
+def test_a_rollback_is_not_rolled_back_and_says_what_to_do(world: Any, ended: Deployment) -> None:
     walk(ended, "start_rollback")
     with (
         world.acting_as("operator"),
@@ -201,7 +201,7 @@ def test_a_rollback_is_not_taken_back_and_says_what_to_do(world: Any, ended: Dep
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
 
 
-def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(world: Any) -> None:
+def test_a_rollback_is_authorised_only_after_rows_are_counted_or_uncountable(world: Any) -> None:
     deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, deployment.release)
     alarm = assessed(world, deployment)
@@ -222,7 +222,7 @@ def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) ->
         pytest.raises(InvalidInput, match="The release procedure does not name this cause"),
     ):
         decide.raise_(ended.pk, cause="rehearsal", note="x")
-    staged = world.verified_run(ended.release, "staging")
+    staged = world.verified_deployment(ended.release, "staging")
     pointing(world, ended.release, "staging")
     with world.acting_as("operator"):
         alarm = decide.raise_(staged.pk, cause="rehearsal", note="before production")
@@ -230,8 +230,8 @@ def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) ->
 
 
 @pytest.mark.parametrize("way", ["none", "reverse", "restore"])
-def test_a_plan_without_a_rollback_is_found_before_anyone_approves(world: Any, way: str) -> None:
-    """1.4.0 brings a migration that is a program: nobody can tell by reading it whether it can be undone."""
+def test_a_plan_without_a_rollback_is_shown_before_approval(world: Any, way: str) -> None:
+    """1.4.0 brings a migration that is a program: reading it does not show whether it can be undone."""
     release = world.tested("1.4.0")
     plan = release.step_plan
     for row in plan["rollback"]:
@@ -247,7 +247,7 @@ def test_a_plan_without_a_rollback_is_found_before_anyone_approves(world: Any, w
     assert world.fresh(release).state == "testing_completed"
 
 
-def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(world: Any) -> None:
+def test_the_migrations_are_read_once_and_an_unreachable_repository_invalidates_no_approval(world: Any) -> None:
     release, approval_request = world.submitted()
     fact = Fact.objects.get(release=release, kind="migrations")
     paths = [row["path"] for row in fact.value["files"]]
@@ -271,7 +271,7 @@ def failed(world: Any) -> tuple[Deployment, Rollback]:
     return walk(deployment, "start_rollback", "fail_rollback"), alarm
 
 
-def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(world: Any) -> None:
+def test_a_manual_rollback_takes_two_people_and_the_usual_report(world: Any) -> None:
     deployment, alarm = failed(world)
     with world.acting_as("manager"), pytest.raises(NotPermitted):
         complete_manually(alarm.pk, **LEFT, reason="I did it")
@@ -294,8 +294,8 @@ def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(worl
     assert world.fresh(deployment).state == "resolved"
 
 
-def test_maintenance_that_is_still_on_is_measured_and_accepted_problems_by_a_tick_only(world: Any) -> None:
-    _run, alarm = failed(world)
+def test_active_maintenance_is_measured_and_accepted_problems_need_a_tick(world: Any) -> None:
+    _deployment, alarm = failed(world)
     flag = Layout(Path(world.targets["production"].root)).maintenance
     flag.parent.mkdir(parents=True, exist_ok=True)
     flag.touch()
@@ -318,16 +318,16 @@ def test_maintenance_that_is_still_on_is_measured_and_accepted_problems_by_a_tic
     assert "メンテナンスモード" in report and "⚠" in report
 
 
-def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> None:
-    _run, alarm = failed(world)
+def test_a_stopped_service_is_measured_and_causes_a_warning(world: Any) -> None:
+    _deployment, alarm = failed(world)
     alter(world.targets["production"], options={"service": {"start": ["/bin/true"]}})
     with world.acting_as("operator"), pytest.raises(InvalidInput, match="does not run as it should .as measured"):
         complete_manually(alarm.pk, maintenance="off", service="running", reason="restored by hand")
     assert "manual_completions" not in world.fresh(alarm).facts
 
 
-def test_a_rollback_of_a_run_that_was_resolved_is_not_tried_again(world: Any) -> None:
-    """Its steps would run in no state of the run; by hand it still comes to its end."""
+def test_a_rollback_of_a_resolved_deployment_is_not_retried(world: Any) -> None:
+    """Its steps cannot run in any state of the deployment; by hand it still comes to its end."""
     deployment, alarm = failed(world)
     step = make(Step, deployment=deployment, phase="rollback", ordinal=90, step_type="command", parameters={})
     walk(step, "mark_ready", "claim", "fail")
@@ -343,7 +343,7 @@ def test_a_rollback_of_a_run_that_was_resolved_is_not_tried_again(world: Any) ->
     assert world.fresh(alarm).state == "reporting"
 
 
-def test_only_what_faltered_is_taken_over(world: Any) -> None:
+def test_only_a_failed_rollback_is_completed_manually(world: Any) -> None:
     deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
     pointing(world, deployment.release)
     alarm = assessed(world, deployment)
@@ -352,7 +352,7 @@ def test_only_what_faltered_is_taken_over(world: Any) -> None:
     assert "manual_completions" not in world.fresh(alarm).facts
 
 
-def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: Any) -> None:
+def test_report_cause_and_prevention_are_drafted_from_records(world: Any) -> None:
     deployment, alarm = failed(world)
     step = make(
         Step, deployment=deployment, ordinal=90, phase="deployment", step_type="command", parameters={}, label_ja="移行", label_en="Migrate",
@@ -363,7 +363,7 @@ def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: A
         StepOutput.objects.create(step=step, fencing_token=1, text="line one\nTraceback: totals differ\n")
     alter(deployment, started_at=alarm.raised_at - timedelta(minutes=5))
     alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
-    with translation.override("en"):  # whatever the language of the operation: the documents are the company's
+    with translation.override("en"):  # in the organisation's language, whatever the language of the operation
         draft_documents_of(alarm)
     texts = {document.kind: document.body for document in alarm.documents.all()}
     report = texts["report"]

@@ -1,4 +1,4 @@
-"""Taking the source into a draft, from a path and from a repository that is reached with secrets of the configuration."""
+"""Selecting the commit of a draft, from a path and from a repository reached with the configuration's secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from releases.operations.release.refresh_from_git import SOURCE, refresh_from_gi
 from releases.operations.release.select_commit import look, select_commit
 from releases.queries.repository import credentials_of, holding, place_of, refreshed
 from releases.sources import git as sources
-from tests.releases.gates.asking import alter, ask, git, in_force, make, own_repository, walk
+from tests.releases.gates.asking import alter, ask, git, make, mark_deployed, own_repository, walk
 from tests.releases.sources.repositories import NAME, PASSWORD, over_http
 
 
@@ -42,7 +42,7 @@ def secrets(world: Any, environment: str, **values: str) -> None:
         )
 
 
-def test_the_source_is_read_from_the_repository(world: Any) -> None:
+def test_the_commit_is_read_from_the_repository(world: Any) -> None:
     release = draft(world)
     with world.acting_as("manager"):
         select_commit(release.pk, branch=" release/1.3 ")
@@ -52,7 +52,7 @@ def test_the_source_is_read_from_the_repository(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "branch", "revision", "sentence"),
+    ("kind", "branch", "revision", "message"),
     [
         ("regular", "hotfix/x", "v1.3.0", "A regular release comes from a branch development, feature/*, release/*"),
         ("emergency", "main", "v1.3.0", "An emergency release comes from a branch hotfix/*, not from main."),
@@ -63,18 +63,18 @@ def test_the_source_is_read_from_the_repository(world: Any) -> None:
         ("regular", " ", "v1.3.0", "Name the branch of the commit."),
     ],
 )
-def test_a_branch_that_does_not_fit_is_refused_with_its_sentence(
-    world: Any, kind: str, branch: str, revision: str, sentence: str
+def test_a_branch_that_does_not_fit_is_refused_with_its_message(
+    world: Any, kind: str, branch: str, revision: str, message: str
 ) -> None:
     release = draft(world, kind)
     with world.acting_as("manager"), pytest.raises(InvalidInput) as refused:
         select_commit(release.pk, branch=branch, revision=revision)
-    assert str(refused.value).startswith(sentence)
+    assert str(refused.value).startswith(message)
     assert world.fresh(release).commit == ""
     assert Event.objects.filter(operation="release:select_commit", outcome="refused").count() == 1
 
 
-def test_a_hotfix_is_taken_for_an_emergency(world: Any, tmp_path: Path) -> None:
+def test_a_hotfix_branch_is_accepted_for_an_emergency(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     git(repository, "update-ref", "refs/heads/hotfix/urgent", world.built.commits["v1.3.0"])
     release = draft(world, "emergency")
@@ -84,7 +84,7 @@ def test_a_hotfix_is_taken_for_an_emergency(world: Any, tmp_path: Path) -> None:
 
 
 def commit_on(repository: Path, branch: str, subject: str) -> str:
-    """Put a commit with a tree of its own on the head of a branch; return its id."""
+    """Put a commit with its own tree on the head of a branch; return its id."""
     parent = git(repository, "rev-parse", f"refs/heads/{branch}")
     blob = git(repository, "rev-parse", f"{parent}:run.py")
     tree = git(repository, "mktree", words=f"100644 blob {blob}\t{subject.replace(' ', '-')}\n")
@@ -95,7 +95,7 @@ def commit_on(repository: Path, branch: str, subject: str) -> str:
 
 def rolled_back(world: Any, release: Release, environment: str, cause: str = "errors") -> Any:
     """Deploy a release to an environment and roll it back there."""
-    deployment = world.verified_run(release, environment)
+    deployment = world.verified_deployment(release, environment)
     wanted = {"version": release.version, "commit": release.commit, "tree": release.tree}
     deployment = alter(walk(deployment, "start_rollback", "complete_rollback"), started_at=now(), ended_at=now(),
                 previous={"wanted": wanted, "wanted_tree": release.tree})  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_blank_revision_is_the_head_of_the_branch_and_not_the_tag(world: Any, 
     assert world.fresh(release).commit == head != world.built.commits["v1.3.0"]
 
 
-def test_a_branch_that_has_moved_since_it_was_shown_is_refused(world: Any, tmp_path: Path) -> None:
+def test_a_branch_that_moved_since_it_was_shown_is_refused(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     release = draft(world)
     seen = look(release.pk, branch="release/1.3")
@@ -125,9 +125,9 @@ def test_a_branch_that_has_moved_since_it_was_shown_is_refused(world: Any, tmp_p
     assert world.fresh(release).commit == seen.commit
 
 
-def test_a_commit_is_shown_with_its_words_and_its_distance_from_what_is_active(world: Any) -> None:
-    in_force(world, "1.2.0")
-    in_force(world, "1.4.0", environment="staging")
+def test_a_commit_is_shown_with_its_message_and_its_distance_from_the_deployed_one(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
+    mark_deployed(world, "1.4.0", environment="staging")
     seen = look(draft(world).pk, branch="release/1.3")
     assert seen.subject == "Version 1.3.0" and seen.author and seen.at
     assert seen.tag_elsewhere == ""
@@ -139,7 +139,7 @@ def test_a_commit_is_shown_with_its_words_and_its_distance_from_what_is_active(w
     assert "No version is deployed there yet, so everything is new" in by_place["Development"].words
 
 
-def test_a_tag_of_the_version_that_points_elsewhere_is_named(world: Any, tmp_path: Path) -> None:
+def test_a_tag_of_the_version_on_another_commit_is_named(world: Any, tmp_path: Path) -> None:
     repository = own_repository(world, tmp_path)
     commit_on(repository, "release/1.3", "After the tag")
     seen = look(draft(world).pk, branch="release/1.3")
@@ -147,9 +147,9 @@ def test_a_tag_of_the_version_that_points_elsewhere_is_named(world: Any, tmp_pat
 
 
 @pytest.mark.parametrize("again", ["the same commit", "another commit of the same tree"])
-def test_what_was_rolled_back_before_is_taken_only_by_an_explicit_word(world: Any, tmp_path: Path, again: str) -> None:
+def test_a_rolled_back_commit_is_selected_only_with_confirmation(world: Any, tmp_path: Path, again: str) -> None:
     repository = own_repository(world, tmp_path)
-    rolled_back(world, in_force(world, "1.3.0").release, "production")
+    rolled_back(world, mark_deployed(world, "1.3.0").release, "production")
     if again != "the same commit":
         tree, parent = world.built.trees["v1.3.0"], world.built.commits["v1.3.0"]
         made = git(repository, "commit-tree", tree, "-p", parent, "-m", "The same once more")
@@ -165,8 +165,8 @@ def test_what_was_rolled_back_before_is_taken_only_by_an_explicit_word(world: An
     assert world.fresh(release).tree == world.built.trees["v1.3.0"]
 
 
-def test_a_rehearsed_rollback_is_no_reason_to_ask(world: Any) -> None:
-    rolled_back(world, in_force(world, "1.3.0").release, "staging", cause="rehearsal")
+def test_a_rehearsed_rollback_needs_no_confirmation(world: Any) -> None:
+    rolled_back(world, mark_deployed(world, "1.3.0").release, "staging", cause="rehearsal")
     with world.acting_as("manager"):
         release = plan(application_id=world.application.pk, version="1.9.0", title="x")
         select_commit(release.pk, branch="release/1.3")
@@ -174,13 +174,13 @@ def test_a_rehearsed_rollback_is_no_reason_to_ask(world: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "auditor", "outsider"])
-def test_others_are_told_nothing_of_the_repository(world: Any, name: str) -> None:
+def test_other_roles_learn_nothing_about_the_repository(world: Any, name: str) -> None:
     release = draft(world)
     with world.acting_as(name), pytest.raises(NotPermitted):
         select_commit(release.pk, branch="release/9.9")
 
 
-def test_a_repository_elsewhere_is_fetched_before_it_is_looked_at(world: Any, tmp_path: Path) -> None:
+def test_a_remote_repository_is_fetched_before_it_is_read(world: Any, tmp_path: Path) -> None:
     origin = own_repository(world, tmp_path)
     world.application = alter(world.application, repository=f"file://{origin}")
     release = world.planned()
@@ -198,9 +198,7 @@ def test_a_repository_elsewhere_is_fetched_before_it_is_looked_at(world: Any, tm
     assert ask(world, release, "branch").result == "not_passed"
 
 
-def test_the_way_in_comes_from_the_secrets_of_the_configuration_and_stays_out_of_the_ledger(
-    world: Any, tmp_path: Path
-) -> None:
+def test_the_credentials_come_from_the_configuration_and_stay_out_of_the_ledger(world: Any, tmp_path: Path) -> None:
     origin = own_repository(world, tmp_path)
     release = world.planned()
     with over_http(origin.parent) as site:
@@ -212,12 +210,12 @@ def test_the_way_in_comes_from_the_secrets_of_the_configuration_and_stays_out_of
         with world.acting_as("manager"):
             seen = refresh_from_git(release.pk)
         assert seen["tag"]["signature_good"]
-    told = [bytes(row).decode() for row in Event.objects.values_list("bytes", flat=True)]
-    assert told and not any(PASSWORD in text or "p%40ss" in text for text in told)
+    events = [bytes(row).decode() for row in Event.objects.values_list("bytes", flat=True)]
+    assert events and not any(PASSWORD in text or "p%40ss" in text for text in events)
     assert not any(PASSWORD in str(fact.value) for fact in Fact.objects.all())
 
 
-def test_production_comes_first_then_the_earliest_environment_that_has_a_way_in(world: Any) -> None:
+def test_credentials_come_from_production_or_the_earliest_environment_that_has_them(world: Any) -> None:
     assert credentials_of(world.application) == sources.Credentials()
     secrets(world, "staging", GIT_PASSWORD="of-staging")
     assert credentials_of(world.application).password == "of-staging"
@@ -228,7 +226,7 @@ def test_production_comes_first_then_the_earliest_environment_that_has_a_way_in(
     assert credentials_of(world.application).password == "newer"
 
 
-def test_a_commit_that_the_mirror_has_needs_no_network(world: Any, tmp_path: Path) -> None:
+def test_a_commit_in_the_mirror_needs_no_network(world: Any, tmp_path: Path) -> None:
     origin = own_repository(world, tmp_path)
     application = alter(world.application, repository=f"file://{origin}")
     commit = world.built.commits["v1.3.0"]

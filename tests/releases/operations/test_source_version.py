@@ -1,4 +1,4 @@
-"""The next version is suggested from what is in force and what is planned, and a draft can take it."""
+"""The next version is suggested from the deployed and the planned ones, and a draft can take it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from releases.operations.release import set_version
 from releases.operations.release.copy import copy
 from releases.operations.release.plan import add_change, plan
 from releases.operations.release.prepare import cancel, lock_scope
-from tests.releases.gates.asking import alter, in_force, walk
+from tests.releases.gates.asking import alter, mark_deployed, walk
 
 
 def draft(world: Any, version: str, *kinds: str, kind: str = "regular") -> Release:
@@ -24,14 +24,14 @@ def draft(world: Any, version: str, *kinds: str, kind: str = "regular") -> Relea
     return release
 
 
-def test_the_next_versions_follow_the_one_in_force(world: Any) -> None:
+def test_the_next_versions_follow_the_deployed_one(world: Any) -> None:
     assert set_version.next_versions(world.application) == set_version.Next(None, "1.0.0", "1.0.0", "1.0.0")
-    in_force(world, "1.2.0")
+    mark_deployed(world, "1.2.0")
     assert set_version.next_versions(world.application) == set_version.Next("1.2.0", "1.2.1", "1.3.0", "2.0.0")
 
 
-def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_a_planned_version_is_suggested_again_only_after_its_cancellation(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     planned = draft(world, "1.3.0")
     assert set_version.next_versions(world.application).minor == "1.4.0"
     with world.acting_as("manager"):
@@ -40,8 +40,8 @@ def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(wor
 
 
 def deployed(world: Any, release: Release, environment: str) -> Release:
-    """Deploy a release to an environment, roll it back there, and give it up."""
-    deployment = world.verified_run(world.fresh(release), environment)
+    """Deploy a release to an environment, roll it back there, and cancel it."""
+    deployment = world.verified_deployment(world.fresh(release), environment)
     alter(
         walk(deployment, "start_rollback", "complete_rollback"),
         started_at=now(),
@@ -53,7 +53,7 @@ def deployed(world: Any, release: Release, environment: str) -> Release:
 
 
 def test_a_version_that_reached_an_environment_is_not_planned_again(world: Any) -> None:
-    in_force(world, "1.2.0")
+    mark_deployed(world, "1.2.0")
     used = deployed(world, draft(world, "1.3.0", "feature"), "staging")
     assert set_version.next_versions(world.application).minor == "1.4.0"
     other = draft(world, "1.5.0", "feature")
@@ -68,9 +68,9 @@ def test_a_version_that_reached_an_environment_is_not_planned_again(world: Any) 
     assert set_version.for_release(draft(world, "1.2.1", "feature")) == "1.4.0"
 
 
-def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: Any) -> None:
+def test_a_version_of_a_deployed_then_renamed_draft_stays_used(world: Any) -> None:
     release = draft(world, "1.3.0")
-    deployment = world.verified_run(release, "development")
+    deployment = world.verified_deployment(release, "development")
     alter(deployment, started_at=now(), previous={"wanted": {"version": "1.3.0"}})
     with world.acting_as("manager"):
         set_version.set_version(release.pk, version="1.4.0")
@@ -80,8 +80,8 @@ def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: An
     assert world.fresh(release).version == "1.3.0", "its own version is its own"
 
 
-def test_what_would_fit_is_never_a_used_version(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_a_suggested_version_is_never_a_used_one(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     draft(world, "1.3.0")
     release = draft(world, "1.2.1", "feature")
     (said,) = set_version.wrong(release)
@@ -95,8 +95,8 @@ def test_a_copy_has_its_own_version_in_its_title(world: Any) -> None:
         assert copy(first.pk, version="1.5.0", title="Tags").title == "Tags"
 
 
-def test_a_draft_is_told_what_fits_its_changes(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_a_draft_shows_the_version_that_fits_its_changes(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     for version, kinds, fits in (
         ("1.3.0", ["feature"], "1.3.0"),
         ("1.2.1", ["feature"], "1.4.0"),
@@ -106,8 +106,8 @@ def test_a_draft_is_told_what_fits_its_changes(world: Any) -> None:
         assert set_version.for_release(draft(world, version, *kinds)) == fits, version
 
 
-def test_a_pre_release_is_told_the_next_beta(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_a_pre_release_shows_the_next_beta(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     release = draft(world, "1.2.1-beta.1", "feature", kind="pre_release")
     assert set_version.for_release(release) == "1.3.0-beta.1"
     draft(world, "1.3.0-beta.1", kind="pre_release")
@@ -115,7 +115,7 @@ def test_a_pre_release_is_told_the_next_beta(world: Any) -> None:
 
 
 def test_a_draft_takes_the_suggested_version_and_its_tag(world: Any) -> None:
-    in_force(world, "1.2.0")
+    mark_deployed(world, "1.2.0")
     release = draft(world, "1.2.1", "feature")
     with world.acting_as("manager"):
         set_version.set_version(release.pk)
@@ -128,8 +128,8 @@ def test_a_draft_takes_the_suggested_version_and_its_tag(world: Any) -> None:
     assert {row.username for row in fresh.editors.all()} >= {"manager", "project_manager"}
 
 
-def test_another_version_is_refused_where_it_may_not_be(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_another_version_is_refused_where_it_is_not_permitted(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     release, other = draft(world, "1.3.0"), draft(world, "1.4.0")
     with world.acting_as("manager"):
         for version in ("1.3.0", "1.2.0"):
@@ -148,8 +148,8 @@ def test_another_version_is_refused_where_it_may_not_be(world: Any) -> None:
     assert world.fresh(other).version == "1.4.0"
 
 
-def test_the_refusal_to_fix_the_content_names_what_would_fit(world: Any) -> None:
-    in_force(world, "1.2.0")
+def test_the_refusal_to_lock_the_scope_names_a_fitting_version(world: Any) -> None:
+    mark_deployed(world, "1.2.0")
     release = world.planned("1.3.0")
     with world.acting_as("manager"):
         add_change(release.pk, kind="breaking", text="another form of answers")

@@ -1,4 +1,4 @@
-"""What waits follows the release: dropped when it moves on, refused when it is out of date; who heard hears the end (P5)."""
+"""Pending notifications follow the release: dropped when it moves on, refused when outdated (P5)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from releases.models import Notification, NotificationChannel, NotificationDeliv
 from releases.notifications.templates.events import KEYS
 from releases.operations.notification.approve_external import approve_external, digest_of
 from releases.operations.notification_rule.change import add, remove
-from releases.operations.release.prepare import cancel as call_off
+from releases.operations.release.prepare import cancel as cancel_release
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import default_text
 from releases.procedures.unnotified_ends import ENDS, PLAN
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter
-from tests.releases.operations.notifying import WORKER, deliver, only, outcomes, outsider, tell
+from tests.releases.operations.notifying import WORKER, deliver, make_notifications, only, outcomes, outsider
 from tests.releases.operations.test_lanes import draft, happens
 
 __all__ = ["draft"]
@@ -30,7 +30,7 @@ __all__ = ["draft"]
 
 @pytest.fixture
 def waiting(world: Any, draft: Any) -> Notification:
-    """The announcement of a release waits for its second person."""
+    """The announcement of a release awaits its second person."""
     only(
         *((event, "users", "mail") for event in (PLAN, *ENDS)), ("notification:await_external_approval", None, "admin")
     )
@@ -41,25 +41,27 @@ def waiting(world: Any, draft: Any) -> Notification:
     return notification
 
 
-def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_the_end_alone(
+def test_a_pending_notification_is_dropped_on_cancellation_without_an_end_notification(
     world: Any, draft: Any, waiting: Notification, host: MailHost
 ) -> None:
     with world.acting_as("manager"):
-        call_off(draft.pk, reason="計画変更")
-    tell()
+        cancel_release(draft.pk, reason="計画変更")
+    make_notifications()
     waiting = world.fresh(waiting)
     assert not waiting.waits and "newer" in waiting.cancelled_because
     assert outcomes(waiting) == {("kita@users.example", "mail"): "superseded"}
     assert not Notification.objects.filter(event="release:cancel").exists(), (
-        "nobody hears of the end of what he never heard of"
+        "no one hears of the end of an unannounced release"
     )
     assert Event.objects.filter(operation="notification:supersede", kind="operation").count() == 1
     assert deliver() == 0 and not host.mails
 
 
-def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: Any, waiting: Notification) -> None:
+def test_a_pending_notification_is_refused_once_the_release_has_moved_on(
+    world: Any, draft: Any, waiting: Notification
+) -> None:
     with world.acting_as("manager"):
-        call_off(draft.pk, reason="計画変更")
+        cancel_release(draft.pk, reason="計画変更")
     with world.acting_as("project_manager"), pytest.raises(NotPossible, match="cancelled"):
         approve_external(waiting.pk, digest=digest_of(waiting))
 
@@ -67,30 +69,32 @@ def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: 
 @pytest.mark.parametrize(
     "event", ["release:reschedule", "release:reopen_scope", "release:end_approval", "deployment:start"]
 )
-def test_every_move_of_the_release_ends_its_plan(world: Any, draft: Any, waiting: Notification, event: str) -> None:
+def test_every_state_change_of_the_release_ends_its_announcement(
+    world: Any, draft: Any, waiting: Notification, event: str
+) -> None:
     happens(draft, event)
     assert not world.fresh(waiting).waits
 
 
-def test_a_run_that_is_cancelled_alone_leaves_the_plan(world: Any, draft: Any, waiting: Notification) -> None:
+def test_a_cancelled_deployment_alone_keeps_the_announcement(world: Any, draft: Any, waiting: Notification) -> None:
     happens(draft, "deployment:cancel", "milestone:remind")
     assert world.fresh(waiting).waits
 
 
-def test_what_was_approved_and_waits_for_the_morning_is_not_sent_once_the_release_is_called_off(
+def test_an_approved_notification_held_until_morning_is_not_sent_after_cancellation(
     world: Any, draft: Any, waiting: Notification, host: MailHost
 ) -> None:
     with world.acting_as("project_manager"):
         approve_external(waiting.pk, digest=digest_of(waiting))
     with world.acting_as("manager"):
-        call_off(draft.pk, reason="計画変更")
-    tell()
+        cancel_release(draft.pk, reason="計画変更")
+    make_notifications()
     deliver()
     assert outcomes(waiting) == {("kita@users.example", "mail"): "superseded"} and not host.mails
     assert not Notification.objects.filter(event="release:cancel").exists()
 
 
-def test_whoever_planned_the_release_does_not_confirm_its_announcement(
+def test_the_planner_of_a_release_does_not_approve_its_announcement(
     world: Any, draft: Any, waiting: Notification
 ) -> None:
     planner = draft.author.username
@@ -103,7 +107,7 @@ def test_whoever_planned_the_release_does_not_confirm_its_announcement(
 
 
 @pytest.mark.parametrize("end", [event for event in ENDS if event.startswith("release:")])
-def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with_it(
+def test_recipients_of_the_plan_learn_its_end_by_the_default_rules(
     world: Any, draft: Any, host: MailHost, end: str
 ) -> None:
     for group in ("users", "partners", "vendors"):
@@ -120,7 +124,7 @@ def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with
     }
 
 
-def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(people: dict[str, Any]) -> None:
+def test_default_rules_notify_every_external_group_of_every_end(people: dict[str, Any]) -> None:
     mail = NotificationRule.objects.filter(removed_at=None, channel__key="mail")
     for group in RecipientGroup.objects.filter(side="external"):
         heard = set(mail.filter(group=group).values_list("event", flat=True))
@@ -128,7 +132,7 @@ def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(peop
     assert all(KEYS[end].follows for end in ENDS)
 
 
-def test_a_procedure_that_tells_a_group_the_beginning_and_not_the_end_is_refused_with_its_place() -> None:
+def test_a_procedure_that_announces_without_the_end_is_refused_with_its_place() -> None:
     text = default_text()
     (line,) = re.findall(r'"deployment:fail"\nrecipient_groups = .*', text)
     with pytest.raises(ProcedureFaults) as faults:
@@ -142,9 +146,7 @@ def test_a_procedure_that_tells_a_group_the_beginning_and_not_the_end_is_refused
     )
 
 
-def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without_an_end_is_not_made(
-    world: Any, draft: Any
-) -> None:
+def test_a_rule_needed_for_the_end_stays_and_one_without_an_end_is_refused(world: Any, draft: Any) -> None:
     only(*((event, "users", "mail") for event in (PLAN, *ENDS)))
     mail, vendors = NotificationChannel.objects.get(key="mail"), RecipientGroup.objects.get(key="vendors")
     with world.acting_as("manager"):
@@ -157,7 +159,7 @@ def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without
         add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
 
 
-def test_inside_what_comes_late_is_overtaken_by_what_the_same_reader_is_told_next(
+def test_a_late_internal_notification_is_overtaken_by_the_next_one_to_the_same_reader(
     world: Any, draft: Any, host: MailHost
 ) -> None:
     from tests.releases.operations.notifying import join

@@ -1,4 +1,4 @@
-"""The product makes the signed tag of a release whose content is fixed, and never moves one."""
+"""Ringi makes the signed tag of a release with locked scope, and never moves one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.releases.sources.repositories import key
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, settings: Any) -> None:
-    """A state folder of the test's own: mirrors are named after the application, which is the same in all tests."""
+    """The test's own state folder: mirrors are named after the application, which is the same in all tests."""
     settings.STATE_DIR = tmp_path / "state"
 
 
 @pytest.fixture
 def own(world: Any, tmp_path: Path, settings: Any) -> Path:
-    """The application's repository without the tag of 1.3.0, and the product's key among the known ones."""
+    """The application's repository without the tag of 1.3.0, and Ringi's key among the allowed signers."""
     repository = own_repository(world, tmp_path)
     place = key(tmp_path / "product")
     line = f'ringi@datasets.example namespaces="git" {place.with_suffix(".pub").read_text()}'
@@ -37,7 +37,7 @@ def own(world: Any, tmp_path: Path, settings: Any) -> Path:
 
 
 def fixed(world: Any, repository: Path) -> Release:
-    """A release with fixed content whose tag is not there yet."""
+    """A release with locked scope and no tag yet."""
     release = world.planned()
     git(repository, "tag", "-d", "v1.3.0")
     with world.acting_as("manager"):
@@ -60,7 +60,7 @@ def test_the_tag_is_made_signed_and_passes_the_gate(world: Any, own: Path) -> No
     assert made.contents["after"]["tag_object"] == found.object_id
 
 
-def test_a_tag_that_is_there_is_never_moved(world: Any, own: Path) -> None:
+def test_an_existing_tag_is_never_moved(world: Any, own: Path) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         lock_scope(release.pk)
@@ -72,7 +72,7 @@ def test_a_tag_that_is_there_is_never_moved(world: Any, own: Path) -> None:
     assert Event.objects.filter(operation="release:create_tag", outcome="failed").count() == 1
 
 
-def test_without_a_key_the_setting_is_named(world: Any, own: Path, settings: Any, tmp_path: Path) -> None:
+def test_a_missing_key_names_its_setting(world: Any, own: Path, settings: Any, tmp_path: Path) -> None:
     release = fixed(world, own)
     with world.acting_as("manager"):
         settings.TAG_SIGNING_KEY = ""
@@ -84,9 +84,7 @@ def test_without_a_key_the_setting_is_named(world: Any, own: Path, settings: Any
     assert git(own, "tag", "--list", "v1.3.0") == ""
 
 
-def test_a_key_that_the_application_does_not_know_makes_no_tag(
-    world: Any, own: Path, settings: Any, tmp_path: Path
-) -> None:
+def test_a_key_unknown_to_the_application_makes_no_tag(world: Any, own: Path, settings: Any, tmp_path: Path) -> None:
     release = fixed(world, own)
     settings.TAG_SIGNING_KEY = str(key(tmp_path / "stranger"))
     public = " ".join((tmp_path / "stranger.pub").read_text().split()[:2])
@@ -96,7 +94,7 @@ def test_a_key_that_the_application_does_not_know_makes_no_tag(
     assert git(own, "tag", "--list", "v1.3.0") == ""
 
 
-def test_only_between_fixed_content_and_the_start(world: Any, own: Path) -> None:
+def test_a_tag_is_made_only_between_scope_lock_and_start(world: Any, own: Path) -> None:
     release = world.planned()
     git(own, "tag", "-d", "v1.3.0")
     with world.acting_as("manager"), pytest.raises(NotPossible, match="A tag can be created once the scope is locked"):
@@ -105,14 +103,14 @@ def test_only_between_fixed_content_and_the_start(world: Any, own: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["developer", "project_manager", "operator", "committee_a", "auditor", "ci"])
-def test_others_make_no_tag(world: Any, own: Path, name: str) -> None:
+def test_other_roles_may_not_make_a_tag(world: Any, own: Path, name: str) -> None:
     release = fixed(world, own)
     with world.acting_as(name), pytest.raises(NotPermitted):
         make_tag(release.pk)
     assert git(own, "tag", "--list", "v1.3.0") == ""
 
 
-def test_a_repository_elsewhere_gets_the_tag(world: Any, own: Path) -> None:
+def test_a_remote_repository_receives_the_tag(world: Any, own: Path) -> None:
     world.application = alter(world.application, repository=f"file://{own}")
     release = fixed(world, own)
     with world.acting_as("manager"):
@@ -122,10 +120,10 @@ def test_a_repository_elsewhere_gets_the_tag(world: Any, own: Path) -> None:
     assert git(own, "rev-parse", "v1.3.0") == seen["object_id"]
 
 
-def test_a_tag_that_can_not_be_handed_on_is_not_made(world: Any, own: Path) -> None:
+def test_a_tag_refused_by_the_remote_is_not_made(world: Any, own: Path) -> None:
     world.application = alter(world.application, repository=f"file://{own}")
     release = fixed(world, own)
-    # The other side refuses what would be written below refs/tags.
+    # The other side refuses every write below refs/tags.
     git(own, "config", "receive.denyCurrentBranch", "refuse")
     git(own, "config", "transfer.hideRefs", "refs/tags/v1.3.0")
     with world.acting_as("manager"), pytest.raises(GateNotPassed, match="The repository refused the tag"):
@@ -134,7 +132,7 @@ def test_a_tag_that_can_not_be_handed_on_is_not_made(world: Any, own: Path) -> N
     assert not Event.objects.filter(operation="release:record_tag").exists()
 
 
-def test_the_known_keys_are_changed_by_signature_and_then_the_tag_is_made(
+def test_allowed_signers_are_changed_with_a_signature_and_then_the_tag_is_made(
     world: Any, own: Path, settings: Any, tmp_path: Path
 ) -> None:
     release = fixed(world, own)

@@ -1,4 +1,4 @@
-"""Settings of a target are one schema: what the code reads, what the documentation lists, what every way in accepts."""
+"""Options of a target are one schema: read by the code, listed in the documentation, accepted everywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from releases.operations.target.set_settings import create_target, set_settings
 from releases.queries.target_schema import faults_by_key, keys
 
 ROOT = Path(__file__).resolve().parents[3]
-# How the code reads a setting, and under which part.
+# How the code reads an option, and under which part.
 READ = (
     (re.compile(r"""(?:target|spec)\.settings(?:\.get\(|\[)"(\w+)\""""), ""),
     (re.compile(r"""\bsettings(?:\.get\(|\[)"(\w+)\""""), ""),
@@ -33,7 +33,7 @@ UNKNOWN: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("settings", "key", "near"), UNKNOWN)
-def test_an_unknown_setting_is_refused_with_its_name_and_the_nearest_one(
+def test_an_unknown_option_is_refused_with_its_name_and_the_nearest_one(
     world: Any, settings: dict[str, Any], key: str, near: str
 ) -> None:
     with world.acting_as("manager"):
@@ -49,7 +49,7 @@ def test_an_unknown_setting_is_refused_with_its_name_and_the_nearest_one(
     assert world.fresh(target).options == {}
 
 
-def test_a_value_of_another_kind_is_refused_with_the_name_of_its_setting() -> None:
+def test_an_option_of_another_type_is_refused_by_name() -> None:
     for settings, key, said in (
         ({"service": {"start": "run --port 8000"}}, "service.start", "list of texts"),
         ({"migrate": []}, "migrate", "must not be empty"),
@@ -81,12 +81,12 @@ TELLING: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("settings", "key"), TELLING)
-def test_a_secret_in_a_setting_is_refused_and_not_repeated(settings: dict[str, Any], key: str) -> None:
+def test_a_secret_in_an_option_is_refused_and_not_repeated(settings: dict[str, Any], key: str) -> None:
     found = faults_by_key(settings)
     assert list(found) == [key] and "configuration" in found[key][0] and "geheim" not in found[key][0]
 
 
-def test_a_secret_that_is_filled_in_elsewhere_is_none() -> None:
+def test_a_placeholder_for_a_secret_is_accepted() -> None:
     for settings in (
         {"migrate": ["migrate", "--password-file", "/run/secrets/db", "--config", "{config}"]},
         {"ansible": {"inventory": "web1 ansible_password={{ lookup('env', 'WEB_PASSWORD') }}"}},
@@ -103,7 +103,7 @@ def test_a_target_with_a_password_is_neither_made_nor_recorded(world: Any) -> No
     assert not [row for row in Event.objects.all() if b"geheim" in bytes(row.bytes)]
 
 
-def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:
+def test_every_option_read_by_the_code_is_in_the_schema() -> None:
     known = {*keys()} | {key.rpartition(".")[0] for key in keys()} | {"service"}
     files = [
         path
@@ -124,7 +124,7 @@ def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:
     assert read - known == set()
 
 
-def test_the_documentation_lists_exactly_the_settings_of_the_schema() -> None:
+def test_the_documentation_lists_exactly_the_options_of_the_schema() -> None:
     text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8").partition("## Target options")[2]
     listed = re.findall(r"^\| ((?:`[\w.]+`(?:, )?)+) \|", text, re.MULTILINE)
     assert sorted(name for row in listed for name in re.findall(r"`([\w.]+)`", row)) == sorted(keys())

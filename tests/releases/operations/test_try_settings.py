@@ -1,4 +1,4 @@
-"""What a target's settings lead to is looked at before they are kept: each thing as passed, failed or unknown."""
+"""A target's options are tried before they are saved: each part is passed, failed or unknown."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def results(found: dict[str, Found]) -> dict[str, str]:
     return {key: one.result for key, one in found.items()}
 
 
-def test_everything_that_is_so_is_said_with_what_was_seen(world: Any, pages: Site) -> None:
+def test_every_passed_result_names_the_observation(world: Any, pages: Site) -> None:
     pages.pages["/health"] = [Page("fine")]
     pages.pages["/metrics"] = [Page("up 1\n")]
     log = Path(world.targets["staging"].root, "shared", "app.log")
@@ -68,7 +68,7 @@ def test_everything_that_is_so_is_said_with_what_was_seen(world: Any, pages: Sit
     assert Event.objects.filter(operation="target:test", kind="operation").count() == 1
 
 
-def test_what_is_wrong_is_named_with_what_to_do(world: Any, pages: Site, tmp_path: Path) -> None:
+def test_every_failed_result_names_the_remedy(world: Any, pages: Site, tmp_path: Path) -> None:
     pages.pages["/health"] = [Page("no", status=404)]
     alter(world.application, repository=str(tmp_path))
     settings = {
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_named_with_what_to_do(world: Any, pages: Site, tmp_pat
     assert "does not exist" in found["folder"].says and "nothing runs yet" in found["ready"].says
 
 
-def test_settings_with_faults_are_not_tried_and_only_whoever_keeps_them_may(world: Any) -> None:
+def test_invalid_options_are_not_tried_and_only_permitted_people_try(world: Any) -> None:
     with pytest.raises(InvalidInput, match="metrics_url"):
         tried(world, {"metric_url": "http://127.0.0.1/"})
     with pytest.raises(InvalidInput, match="Another deployment target is already there"):
@@ -100,7 +100,7 @@ def test_settings_with_faults_are_not_tried_and_only_whoever_keeps_them_may(worl
             tried(world, {}, who=name)
 
 
-def test_a_look_that_hangs_is_unknown_after_its_time() -> None:
+def test_a_hanging_trial_is_unknown_after_its_time() -> None:
     began = time.monotonic()
     (one,) = within(0.2, "folder", lambda: [time.sleep(5)])  # type: ignore[list-item]
     assert (one.result, time.monotonic() - began < 2) == ("unknown", True)
@@ -108,7 +108,7 @@ def test_a_look_that_hangs_is_unknown_after_its_time() -> None:
     assert one.result == "unknown" and "division" in one.says
 
 
-def test_another_host_is_connected_to_and_asked_there(world: Any, host: Host, tmp_path: Path) -> None:
+def test_another_host_is_connected_and_tried_there(world: Any, host: Host, tmp_path: Path) -> None:
     from environments.operations.configuration.create import create
 
     target = world.targets["staging"]
@@ -128,7 +128,7 @@ def test_another_host_is_connected_to_and_asked_there(world: Any, host: Host, tm
     assert results(found)["programs"] == "unknown" and "for signing in on the host" in found["programs"].says
 
 
-def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, browsers: Any) -> None:
+def test_the_form_button_shows_the_results_and_saves_nothing(world: Any, browsers: Any) -> None:
     target = world.targets["staging"]
     form = {"root": target.root, "reason": "", "log": "shared/other.log", "try": "1"}
     shown = browsers("operator").post(
@@ -140,7 +140,7 @@ def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, br
     assert 'name="try"' in browsers("operator").get("/admin/operation/target/create/").text
 
 
-def test_a_repository_that_cannot_be_read_is_named_before_an_application_is_kept(world: Any, browsers: Any) -> None:
+def test_an_unreadable_repository_is_named_before_the_application_is_saved(world: Any, browsers: Any) -> None:
     from environments.models import Application
 
     form = {"slug": "other", "name": "Other", "repository": "/srv/nowhere.git", "tag_format": "v{version}"}

@@ -1,4 +1,4 @@
-"""Waivers: two people, for a time, in the digest, owed afterwards; and never the committee (P2, P3)."""
+"""Waivers: two people, for a time, in the digest, with a follow-up; and never for the committee (P2, P3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from audit.actor import acting
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from releases.models import FollowUp, Waiver
-from releases.operations.approval import decide as consent
+from releases.operations.approval import decide as decisions
 from releases.operations.follow_up.create import create_at_start
 from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.prepare import lock_scope
@@ -19,7 +19,9 @@ from releases.operations.waiver.request import request_waiver
 from tests.releases.gates.asking import COMMAND, alter, ask
 
 
-def proposed(world: Any, release: Any, gate: str = "coverage", *, hours: float = 6, by: str = "manager") -> Waiver:
+def waiver_requested(
+    world: Any, release: Any, gate: str = "coverage", *, hours: float = 6, by: str = "manager"
+) -> Waiver:
     with world.acting_as(by):
         return request_waiver(
             release.pk,
@@ -30,9 +32,9 @@ def proposed(world: Any, release: Any, gate: str = "coverage", *, hours: float =
         )
 
 
-def test_a_second_person_lets_a_closed_gate_pass_and_the_page_can_tell_it_from_a_pass(world: Any) -> None:
+def test_a_waived_gate_passes_with_a_second_person_and_is_shown_as_waived(world: Any) -> None:
     release = world.planned()
-    waiver = proposed(world, release)
+    waiver = waiver_requested(world, release)
     assert ask(world, release, "coverage").result == "unknown", "a proposal is no waiver"
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
@@ -44,9 +46,9 @@ def test_a_second_person_lets_a_closed_gate_pass_and_the_page_can_tell_it_from_a
     assert ask(world, release, "review", environment="staging").result == "unknown", "one environment, not all"
 
 
-def test_it_takes_two_people_and_neither_is_the_author(world: Any) -> None:
+def test_a_waiver_takes_two_people_and_neither_is_the_author(world: Any) -> None:
     release = world.planned(author="manager")
-    waiver = proposed(world, release, by="manager")
+    waiver = waiver_requested(world, release, by="manager")
     with world.acting_as("manager"), pytest.raises(NotPermitted):
         decide.approve(waiver.pk)
     with world.acting_as("operator"), pytest.raises(NotPermitted):
@@ -58,26 +60,26 @@ def test_it_takes_two_people_and_neither_is_the_author(world: Any) -> None:
 @pytest.mark.parametrize("gate", ["approval", "change_window", "tag", "follow_ups", "no such gate"])
 def test_some_gates_are_never_waived(world: Any, gate: str) -> None:
     with pytest.raises(InvalidInput):
-        proposed(world, world.planned(), gate)
+        waiver_requested(world, world.planned(), gate)
 
 
-def test_a_row_that_names_the_approval_gate_opens_nothing(world: Any) -> None:
+def test_a_waiver_of_the_approval_gate_has_no_effect(world: Any) -> None:
     release = world.planned()
-    waiver = proposed(world, release)
+    waiver = waiver_requested(world, release)
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
     alter(waiver, gate="approval")
     assert ask(world, release, "approval").result == "not_passed"
 
 
-def test_refused_or_withdrawn_it_counts_no_more(world: Any) -> None:
+def test_a_rejected_or_revoked_waiver_does_not_count(world: Any) -> None:
     release = world.planned()
-    first = proposed(world, release)
+    first = waiver_requested(world, release)
     with world.acting_as("project_manager"):
         decide.reject(first.pk, reason="wait for the tool")
         with pytest.raises(NotPossible):
             decide.approve(first.pk)
-    second = proposed(world, release)
+    second = waiver_requested(world, release)
     with world.acting_as("project_manager"):
         decide.approve(second.pk)
     with world.acting_as("manager"):
@@ -85,9 +87,9 @@ def test_refused_or_withdrawn_it_counts_no_more(world: Any) -> None:
     assert ask(world, release, "coverage").result == "unknown"
 
 
-def test_a_waiver_after_the_approval_voids_it_and_names_the_key(world: Any) -> None:
-    release, approval_request = world.granted()
-    waiver = proposed(world, release)
+def test_a_waiver_after_the_approval_invalidates_it_and_names_the_key(world: Any) -> None:
+    release, approval_request = world.approved()
+    waiver = waiver_requested(world, release)
     with acting(COMMAND):
         assert invalidate_stale() == []
     with world.acting_as("project_manager"):
@@ -100,9 +102,9 @@ def test_a_waiver_after_the_approval_voids_it_and_names_the_key(world: Any) -> N
     )
 
 
-def test_who_waived_does_not_approve(world: Any) -> None:
+def test_the_requester_of_a_waiver_does_not_approve(world: Any) -> None:
     release = world.tested(author="manager")
-    waiver = proposed(world, release, by="author_on_committee")
+    waiver = waiver_requested(world, release, by="author_on_committee")
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
     from releases.operations.release.submit import submit
@@ -110,12 +112,12 @@ def test_who_waived_does_not_approve(world: Any) -> None:
     with world.acting_as("manager"):
         approval_request = submit(release.pk)
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="waiver"):
-        consent.approve(approval_request.pk, digest=approval_request.digest)
+        decisions.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_what_was_waived_is_owed_once_the_run_starts(world: Any) -> None:
+def test_a_follow_up_for_a_waiver_is_due_from_the_start_of_the_deployment(world: Any) -> None:
     release = world.planned()
-    waiver = proposed(world, release)
+    waiver = waiver_requested(world, release)
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
     assert not FollowUp.objects.exists()
@@ -131,13 +133,13 @@ def test_what_was_waived_is_owed_once_the_run_starts(world: Any) -> None:
     assert world.fresh(waiver).follow_up == debt
 
 
-def test_late_is_only_allowed_with_a_waiver(world: Any) -> None:
+def test_a_late_milestone_needs_a_waiver(world: Any) -> None:
     release = world.planned()
     milestone = release.milestones.get(key="scope_locked")
     alter(milestone, due_immediately=False, due_at=datetime.now(UTC) - timedelta(hours=1))
     with world.acting_as("manager"), pytest.raises(GateNotPassed, match="” is overdue"):
         lock_scope(release.pk)
-    waiver = proposed(world, release, "milestone:scope_locked")
+    waiver = waiver_requested(world, release, "milestone:scope_locked")
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
     with world.acting_as("manager"):

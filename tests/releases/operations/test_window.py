@@ -1,4 +1,4 @@
-"""Choosing the window: outside is refused with the next one named; moving and postponing move every date."""
+"""Choosing the window: a start outside is refused with the next one named; rescheduling changes every date."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 def next_regular(world: Any) -> datetime:
-    """Return when the next third Wednesday opens, after the extra window of today."""
+    """Return the start of the next third Wednesday's window, after the extra window of today."""
     answer = opening(world.application, world.environments["production"], now() + timedelta(hours=7))
     assert answer.next_start is not None
     return answer.next_start
 
 
-def test_outside_a_window_it_is_refused_and_the_next_is_named(world: Any) -> None:
+def test_a_start_outside_a_window_is_refused_with_the_next_one(world: Any) -> None:
     start = next_regular(world)
     with world.acting_as("manager"):
         release = plan(application_id=world.application.pk, version="1.3.0", title="x")
@@ -38,7 +38,7 @@ def test_outside_a_window_it_is_refused_and_the_next_is_named(world: Any) -> Non
     assert world.fresh(release).scheduled_start_at is None and not release.milestones.exists()
 
 
-def test_the_regular_window_gives_every_date(world: Any) -> None:
+def test_the_regular_window_sets_every_date(world: Any) -> None:
     """The third Wednesday, 01:00 to 05:00, with T-14, T-7, T-3, T-1 and T-0."""
     start = next_regular(world)
     local = start.astimezone(TOKYO)
@@ -65,8 +65,8 @@ def test_a_time_in_the_past_is_refused(world: Any) -> None:
             set_scheduled_start(release.pk, start=now() - timedelta(days=2))
 
 
-def test_after_the_application_it_is_postponed_and_not_moved(world: Any) -> None:
-    release, _round = world.submitted()
+def test_a_submitted_release_is_rescheduled(world: Any) -> None:
+    release, _request = world.submitted()
     with world.acting_as("manager"), pytest.raises(NotPossible, match="Reschedule the release instead"):
         set_scheduled_start(release.pk, start=next_regular(world))
     for name in ("operator", "committee_a", "developer"):
@@ -74,7 +74,7 @@ def test_after_the_application_it_is_postponed_and_not_moved(world: Any) -> None
             reschedule(release.pk, start=next_regular(world), reason="x")
 
 
-def test_postponing_ends_the_round_the_run_and_the_final_check(world: Any) -> None:
+def test_rescheduling_ends_the_request_the_deployment_and_the_final_check(world: Any) -> None:
     deployment = world.scheduled()
     release, start = deployment.release, next_regular(world)
     with world.acting_as("manager"):
@@ -118,7 +118,7 @@ def test_an_extra_window_opens_with_the_second_approval_only(world: Any) -> None
         assert answer.open == opens
 
 
-def test_who_asks_for_a_window_does_not_approve_it(world: Any) -> None:
+def test_the_requester_of_a_window_does_not_approve_it(world: Any) -> None:
     approval_request = extra(world, "author_on_committee")
     with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="submitted it"):
         approve(approval_request.pk, digest=approval_request.digest)
@@ -134,7 +134,7 @@ def test_a_rejected_window_stays_closed(world: Any) -> None:
     assert answer.window is None or answer.window.name != "second extra"
 
 
-def test_a_window_without_reason_or_backwards_is_refused(world: Any) -> None:
+def test_a_window_without_reason_or_with_reversed_times_is_refused(world: Any) -> None:
     with pytest.raises(InvalidInput):
         extra(world, reason=" ")
     with pytest.raises(InvalidInput):
@@ -144,10 +144,10 @@ def test_a_window_without_reason_or_backwards_is_refused(world: Any) -> None:
             extra(world, name)
 
 
-def test_a_second_application_for_the_same_window_is_refused_and_names_the_first(world: Any) -> None:
+def test_a_second_request_for_the_same_window_is_refused_and_names_the_first(world: Any) -> None:
     from releases.operations.release.submit import submit
 
-    first, _round = world.submitted()
+    first, _request = world.submitted()
     start = world.fresh(first).scheduled_start_at
     second = world.tested("1.4.0")
     alter(second, scheduled_start_at=start)

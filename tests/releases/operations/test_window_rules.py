@@ -1,4 +1,4 @@
-"""Recurring windows beside the procedure's: they count when approved, are replaced and withdrawn."""
+"""Recurring windows beside the procedure's: they count once approved, and can be replaced and cancelled."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def rule(world: Any, who: str = "manager", environment: str = "production", **fi
         return set_rule(world.environments[environment].pk, **GIVEN | fields)
 
 
-def consent(world: Any, window: ChangeWindow) -> None:
-    """Grant its round, by two of the committee."""
+def approve_window(world: Any, window: ChangeWindow) -> None:
+    """Approve its request, by two of the committee."""
     approval_request = ApprovalRequest.objects.get(window=window)
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
@@ -58,7 +58,7 @@ def monday(weeks: int = 1) -> datetime:
     return datetime.combine(day, time(2, 30), TOKYO)
 
 
-def test_in_a_protected_environment_a_rule_counts_only_when_its_round_is_granted(world: Any) -> None:
+def test_a_rule_for_a_protected_environment_counts_only_once_approved(world: Any) -> None:
     window = rule(world)
     approval_request = ApprovalRequest.objects.get(window=window)
     assert (
@@ -76,13 +76,13 @@ def test_in_a_protected_environment_a_rule_counts_only_when_its_round_is_granted
     assert "Weekly" in names(world) and opening(world.application, production, monday()).open
 
 
-def test_in_an_unprotected_one_it_counts_at_once(world: Any) -> None:
+def test_a_rule_for_an_unprotected_environment_counts_at_once(world: Any) -> None:
     window = rule(world, environment="development")
     assert window.in_effect_at is not None and not ApprovalRequest.objects.filter(window=window).exists()
     assert names(world, "development") == {"Weekly"}
 
 
-def test_everything_that_is_approved_is_in_the_digest(world: Any) -> None:
+def test_the_digest_holds_every_approved_field(world: Any) -> None:
     said = ApprovalRequest.objects.get(window=rule(world, on_holiday="later", country="US")).document["window"]
     for value in ("FREQ=WEEKLY;BYDAY=MO", "02:00", "Asia/Tokyo", "60", "US", "later"):
         assert value in said
@@ -93,7 +93,7 @@ def test_everything_that_is_approved_is_in_the_digest(world: Any) -> None:
     assert len(digests) == 5
 
 
-def test_rules_are_set_by_who_may_and_checked(world: Any) -> None:
+def test_rules_are_checked_and_set_by_permitted_people(world: Any) -> None:
     for name in ("operator", "developer", "committee_a", "auditor", "administrator", "outsider"):
         with pytest.raises(NotPermitted):
             rule(world, name)
@@ -114,14 +114,14 @@ def test_rules_are_set_by_who_may_and_checked(world: Any) -> None:
     assert not ChangeWindow.objects.filter(name="週次").exists()
 
 
-def test_a_replaced_rule_counts_until_the_new_one_is_granted_and_never_again(world: Any) -> None:
+def test_a_replaced_rule_counts_until_the_new_one_is_approved(world: Any) -> None:
     first = rule(world)
-    consent(world, first)
+    approve_window(world, first)
     second = rule(world, name_en="Second", rrule="FREQ=WEEKLY;BYDAY=TU", replaces_id=first.pk)
     assert "Weekly" in names(world) and "Second" not in names(world)
     with pytest.raises(NotPossible, match="waits"):
         rule(world, name_en="Third", replaces_id=first.pk)
-    consent(world, second)
+    approve_window(world, second)
     assert "Second" in names(world) and "Weekly" not in names(world)
     with world.acting_as("manager"):
         cancel(second.pk, reason="no longer needed")
@@ -130,7 +130,7 @@ def test_a_replaced_rule_counts_until_the_new_one_is_granted_and_never_again(wor
 
 def test_a_rejected_replacement_leaves_the_old_rule(world: Any) -> None:
     first = rule(world)
-    consent(world, first)
+    approve_window(world, first)
     second = rule(world, name_en="Second", replaces_id=first.pk)
     approval_request = ApprovalRequest.objects.get(window=second)
     with world.acting_as("committee_a"):
@@ -139,7 +139,7 @@ def test_a_rejected_replacement_leaves_the_old_rule(world: Any) -> None:
     rule(world, name_en="Third", replaces_id=first.pk)
 
 
-def test_the_procedures_own_window_is_neither_replaced_nor_withdrawn(world: Any) -> None:
+def test_the_procedures_own_window_is_neither_replaced_nor_cancelled(world: Any) -> None:
     regular = ChangeWindow.objects.get(from_procedure=True, environment=world.environments["production"])
     with pytest.raises(GateNotPassed, match="procedure"):
         rule(world, replaces_id=regular.pk)
@@ -148,18 +148,18 @@ def test_the_procedures_own_window_is_neither_replaced_nor_withdrawn(world: Any)
     assert ChangeWindow.objects.in_effect().filter(pk=regular.pk).exists()
 
 
-def test_an_activation_keeps_the_rules_that_were_set_beside_it(world: Any) -> None:
-    """Also one that happens to name the same days as the procedure's."""
+def test_a_new_procedure_keeps_rules_that_were_set_beside_it(world: Any) -> None:
+    """Also a rule that happens to name the same days as the procedure's."""
     from audit.actor import acting
     from audit.operation import operation
 
     regular = ChangeWindow.objects.get(from_procedure=True, environment=world.environments["production"])
     same = rule(world, name_en="Same days", rrule=regular.rrule)
-    consent(world, same)
-    consent(world, rule(world))
+    approve_window(world, same)
+    approve_window(world, rule(world))
     active = Procedure.objects.get(state="in_effect")
     with acting(COMMAND), operation("test:again", (Procedure, active.pk)) as op:
-        # Put into force anew what is in force: retired and activated within the operation.
+        # Put the version in effect into effect again: retired and activated within the operation.
         row = op.get(Procedure)
         row.retire()
         row.save()
@@ -175,10 +175,10 @@ def test_an_activation_keeps_the_rules_that_were_set_beside_it(world: Any) -> No
     )
 
 
-def test_a_withdrawn_window_stops_counting_at_once_and_its_round_ends(world: Any) -> None:
-    proposed = rule(world, name_en="Proposed")
+def test_a_cancelled_window_stops_counting_at_once_and_its_request_ends(world: Any) -> None:
+    changed = rule(world, name_en="Proposed")
     granted = rule(world, name_en="Granted")
-    consent(world, granted)
+    approve_window(world, granted)
     extra = ChangeWindow.objects.get(rrule="")
     assert opening(world.application, world.environments["production"], now()).open
     with world.acting_as("manager", proved=False), pytest.raises(SignatureRequired):
@@ -187,20 +187,20 @@ def test_a_withdrawn_window_stops_counting_at_once_and_its_round_ends(world: Any
         with world.acting_as(name), pytest.raises(NotPermitted):
             cancel(extra.pk, reason="x")
     with world.acting_as("manager"):
-        for window in (proposed, granted, extra):
+        for window in (changed, granted, extra):
             cancel(window.pk, reason="not needed")
         with pytest.raises(NotPossible):
             cancel(extra.pk, reason="again")
     states = {r.window_id: r.state for r in ApprovalRequest.objects.filter(window__isnull=False)}
-    assert (states[proposed.pk], states[granted.pk], states[extra.pk]) == ("withdrawn", "invalidated", "invalidated")
+    assert (states[changed.pk], states[granted.pk], states[extra.pk]) == ("withdrawn", "invalidated", "invalidated")
     assert not names(world) & {"Proposed", "Granted", "extra"}
     assert not opening(world.application, world.environments["production"], now()).open or now().weekday() == 2
-    approval_request = ApprovalRequest.objects.get(window=proposed)
+    approval_request = ApprovalRequest.objects.get(window=changed)
     with world.acting_as("committee_a"), pytest.raises(NotPossible):
         approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_a_company_holiday_moves_the_window_that_the_gate_asks_for(world: Any) -> None:
+def test_a_holiday_moves_the_window_that_the_gate_checks(world: Any) -> None:
     window = rule(world, environment="development", on_holiday="later")
     start = monday(2)
     development = world.environments["development"]

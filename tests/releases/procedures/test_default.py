@@ -1,4 +1,4 @@
-"""The default procedure holds what the written one says and marks whose value each part is."""
+"""The default procedure holds the content of the written one and marks the origin of each part."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ def test_every_list_of_the_text_is_in_the_default_in_its_order(procedure: Proced
     assert dict(_lists(_blocks())) == _expected(procedure)
 
 
-def test_every_word_and_value_of_the_text_stands_in_the_default(procedure: Procedure) -> None:
+def test_every_word_and_value_of_the_text_is_in_the_default(procedure: Procedure) -> None:
     stated = set(_leaves(procedure.model_dump(mode="json")))
     assert sorted(set(_leaves(_blocks())) - stated) == []
 
 
-def test_every_word_marked_as_the_procedures_stands_in_the_text(procedure: Procedure) -> None:
+def test_every_word_marked_as_the_procedures_is_in_the_text(procedure: Procedure) -> None:
     text = TEXT.read_text("utf-8")
     invented = []
 
@@ -160,7 +160,7 @@ def test_every_word_marked_as_the_procedures_stands_in_the_text(procedure: Proce
     assert invented == []
 
 
-def test_milestones_access_and_configuration_are_those_of_the_text(procedure: Procedure) -> None:
+def test_milestones_access_and_configuration_equal_the_text(procedure: Procedure) -> None:
     blocks = _blocks()
     timeline = blocks["ReleasePlanning"]["preparation"]["timeline"]
     assert {f"t-{row.days_before}": row.ja for row in procedure.milestones} == timeline
@@ -178,7 +178,7 @@ def test_milestones_access_and_configuration_are_those_of_the_text(procedure: Pr
         assert (level.ja, level.en) == (cell.ja, cell.en)
 
 
-def test_purpose_readers_and_history_are_those_of_the_text(procedure: Procedure) -> None:
+def test_purpose_readers_and_history_equal_the_text(procedure: Procedure) -> None:
     text = TEXT.read_text("utf-8")
     chapters = dict(re.findall(r"### (1\.\d) [^\n]+\n\n((?:- [^\n]+\n)+)", text))
     assert [line[2:] for line in chapters["1.1"].splitlines()] == _words(procedure.purpose)
@@ -187,7 +187,7 @@ def test_purpose_readers_and_history_are_those_of_the_text(procedure: Procedure)
     assert [(str(row.date), row.version, row.ja) for row in procedure.history] == rows
 
 
-def test_every_named_check_has_a_kind_and_monitoring_asks_for_24_hours(procedure: Procedure) -> None:
+def test_every_named_check_has_a_type_and_monitoring_lasts_24_hours(procedure: Procedure) -> None:
     by_hand = {check.key for check in procedure.checks if check.type == "manual"}
     assert by_hand == {"data_integrity", "security_settings"}
     for check in procedure.checks:
@@ -222,7 +222,7 @@ def test_the_regular_window_is_the_third_wednesday_from_one_to_five(procedure: P
     assert window.end == datetime(2026, 12, 15, 20, tzinfo=UTC)
 
 
-def test_production_asks_two_of_the_committee_and_unprotected_tiers_say_none(procedure: Procedure) -> None:
+def test_production_asks_two_of_the_committee_and_unprotected_tiers_none(procedure: Procedure) -> None:
     for subject in ("regular", "emergency"):
         asked = {
             tier: [(rule.role, rule.number) for rule in procedure.approvals_for(subject, tier)]
@@ -231,13 +231,13 @@ def test_production_asks_two_of_the_committee_and_unprotected_tiers_say_none(pro
         assert asked == {"development": [("none", 0)], "staging": [("none", 0)], "production": [("committee", 2)]}
 
 
-def test_only_an_emergency_takes_production_from_a_hotfix(procedure: Procedure) -> None:
+def test_only_an_emergency_reaches_production_from_a_hotfix(procedure: Procedure) -> None:
     assert procedure.accepted_patterns("production") == ("main",)
     assert procedure.accepted_patterns("production", emergency=True) == ("main", "hotfix/*")
     assert procedure.accepted_patterns("elsewhere") == ()
 
 
-def test_the_json_form_comes_back_equal_with_the_same_digest(procedure: Procedure) -> None:
+def test_the_json_form_round_trips_with_the_same_digest(procedure: Procedure) -> None:
     again = Procedure.checked(procedure.model_dump(mode="json"))
     assert again == procedure
     assert digest(again) == digest(procedure)
@@ -246,7 +246,7 @@ def test_the_json_form_comes_back_equal_with_the_same_digest(procedure: Procedur
     assert digest(Procedure.checked(changed)) != digest(procedure)
 
 
-def test_every_part_says_whose_it_is(procedure: Procedure) -> None:
+def test_every_part_states_its_origin(procedure: Procedure) -> None:
     found = origins(procedure)
     assert len(found) > 200
     assert {origin for _place, origin in found} == {"written", "default"}

@@ -1,4 +1,4 @@
-"""A procedure with faults is not taken, and every fault is named with its place."""
+"""A procedure with faults is refused, and every fault is named with its place."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_all_faults_are_listed_at_once_with_their_lines() -> None:
     ):
         assert text.count(wanted) == 1, wanted
         text = text.replace(wanted, put)
-    # The second branch of three, so that the rows of a row are counted anew for each.
+    # The second branch of three, so that the rows of a row are counted again for each.
     before, after = text.split('ja = "検証環境用"')
     text = before + 'ja = "検証環境用"' + after.replace('key = "tests"', 'key = "luck"', 1)
     faults = _faults(text)
@@ -66,7 +66,7 @@ def test_all_faults_are_listed_at_once_with_their_lines() -> None:
     assert "telepathy" in faults[f"plans.deployment[2].type (line {_line(text, 'telepathy')})"]
 
 
-def test_rows_in_inline_tables_have_their_lines_too() -> None:
+def test_a_fault_in_an_inline_table_names_its_line() -> None:
     text = 'purpose = [\n  { key = "a", ja = "い", en = "A", origin = "written" },\n  { key = "b" },\n]\n'
     places = [place for place in _faults(text) if place.startswith("purpose")]
     assert places == [f"purpose[1].{name} (line 3)" for name in ("origin", "ja", "en")]
@@ -100,7 +100,7 @@ def test_a_fault_names_the_file_and_the_line(folder: Path) -> None:
     assert {fault.place for fault in caught.value.faults} == places
 
 
-def test_a_key_that_two_files_define_names_both(folder: Path) -> None:
+def test_a_key_defined_in_two_files_names_both(folder: Path) -> None:
     (folder / "9-more.toml").write_text('# More.\n\n[[gates]]\nkey = "more"\n\n[schedule.extra]\n', "utf-8")
     with pytest.raises(ProcedureFaults) as caught:
         read(folder)
@@ -113,7 +113,7 @@ def test_a_key_that_two_files_define_names_both(folder: Path) -> None:
     }
 
 
-def test_every_file_of_a_folder_that_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
+def test_every_unreadable_file_of_a_folder_is_named(folder: Path, tmp_path: Path) -> None:
     for name in ("2-04-checklist.toml", "6-01-gates.toml"):
         (folder / name).write_text("[[checklist\n", "utf-8")
     with pytest.raises(ProcedureFaults) as caught:
@@ -225,7 +225,7 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("format", 2), "format"),
     ],
 )  # fmt: skip
-def test_it_refuses_what_does_not_fit_and_names_the_place(change: Callable[[dict[str, Any]], None], place: str) -> None:
+def test_an_invalid_value_is_refused_with_its_place(change: Callable[[dict[str, Any]], None], place: str) -> None:
     raw = copy.deepcopy(RAW)
     change(raw)
     with pytest.raises(ProcedureFaults) as caught:
@@ -240,7 +240,7 @@ def test_an_empty_text_names_every_missing_part() -> None:
 
 
 @pytest.mark.parametrize("section", sorted(RAW))
-def test_no_part_may_be_of_another_shape(section: str) -> None:
+def test_a_part_of_another_shape_is_refused(section: str) -> None:
     for shape in ({}, [], [[]], [3], "text", -1, None, {"a": {"b": []}}):
         raw = {**RAW, section: shape}
         if shape == [] and section in ("notification_rules", "workflows", "follow_ups"):
@@ -260,7 +260,7 @@ def test_a_broken_row_hides_no_fault_elsewhere() -> None:
     assert "gates[3].threshold" in places
 
 
-def test_more_kinds_may_be_named_by_the_caller() -> None:
+def test_a_caller_may_name_more_types() -> None:
     raw = copy.deepcopy(RAW)
     raw["checks"][10]["type"] = "smoke"
     kinds = {check["type"] for check in raw["checks"]}
@@ -278,7 +278,7 @@ def test_more_kinds_may_be_named_by_the_caller() -> None:
         (_set("checks", 0, "parameters", {"patern": "x"}), "checks[0].parameters.patern"),
     ],
 )
-def test_parameters_that_a_kind_does_not_take_are_found_when_it_is_read(
+def test_unknown_parameters_of_a_type_are_found_on_reading(
     change: Callable[[dict[str, Any]], None], place: str
 ) -> None:
     raw = copy.deepcopy(RAW)
@@ -289,7 +289,7 @@ def test_parameters_that_a_kind_does_not_take_are_found_when_it_is_read(
     assert place in [fault.place for fault in caught.value.faults]
 
 
-def test_documents_and_thresholds_are_those_that_the_product_knows() -> None:
+def test_documents_and_thresholds_must_be_known_to_the_product() -> None:
     assert set().union(*DOCUMENTS.values()) == set(Document.Kind.values)
     evaluates = {"junit": junit, "coverage": coverage, "sarif": sarif, "security_scan": security_scan,
               "performance": performance}  # fmt: skip
@@ -298,11 +298,11 @@ def test_documents_and_thresholds_are_those_that_the_product_knows() -> None:
     assert set(JUDGED_BY) == {gate["evidence"] for gate in RAW["gates"] if gate.get("threshold")}
 
 
-def test_what_is_not_toml_is_said_with_its_line() -> None:
+def test_invalid_toml_is_reported_with_its_line() -> None:
     assert "line 1" in _faults("format = = 1")["(the text)"]
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProcedureFaults, match="absent.toml"):
         read(tmp_path / "absent.toml")
     (tmp_path / "sjis.toml").write_bytes('name = "リリース"'.encode("shift_jis"))

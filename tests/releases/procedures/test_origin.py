@@ -18,7 +18,7 @@ def edited(*replacements: tuple[str, str], edition: str = "default") -> Procedur
     return marked(Procedure.from_toml(text), default())
 
 
-def test_a_changed_field_is_ours_and_its_neighbours_stay_the_written_procedures() -> None:
+def test_only_the_changed_field_becomes_a_ringi_default() -> None:
     found = edited(('value = "0.90"', 'value = "0.80"'))
     changed = next(row for row in found.thresholds if row.key == "coverage_min")
     assert changed.origin == "written" and "value" in changed.default_fields
@@ -34,20 +34,20 @@ def test_a_section_and_a_nested_label_are_compared_as_well() -> None:
     assert found.schedule.regular.time.default_fields == ("ja",) and "time" not in found.schedule.regular.default_fields
 
 
-def test_a_row_that_was_not_there_is_ours() -> None:
+def test_a_new_row_is_a_ringi_default() -> None:
     row = '[[checklist]]\nkey = "dependencies"\n'
     words = 'ja = "ライセンス"\nen = "Licences"\ngroup = "technical"\norigin = "written"\n'
     found = edited((row, f'[[checklist]]\nkey = "licences"\n{words}\n{row}'))
     assert {row.key: row.origin for row in found.checklist}["licences"] == "default"
 
 
-def test_a_default_of_ours_does_not_become_the_written_procedures() -> None:
+def test_a_ringi_default_does_not_become_a_value_of_the_written_procedure() -> None:
     tester = 'en = "Tester"\naccount = "person"\norigin = '
     found = edited(('milestones_due", "name"]', 'name"]'), (f'{tester}"default"', f'{tester}"written"'))
     assert "milestones_due" in found.schedule.regular.default_fields
     assert next(row for row in found.roles if row.key == "tester").origin == "default"
 
 
-def test_a_new_edition_of_the_written_procedure_says_itself_what_it_holds() -> None:
+def test_a_new_edition_of_the_written_procedure_states_its_own_origins() -> None:
     found = edited(('value = "0.90"', 'value = "0.95"'), edition="written")
     assert "value" not in next(row for row in found.thresholds if row.key == "coverage_min").default_fields

@@ -1,4 +1,4 @@
-"""Each value of a procedure is read by code that acts on it, or is words that a page shows; nothing else may stand there."""
+"""Each value of a procedure is read by code that uses it, or is text that a page shows; other values are refused."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from releases.procedures.consistency import FIXED
 from releases.procedures.document import Procedure
 
 ROOT = Path(__file__).parents[3]
-# Every part has these; they are read by the page of the procedure, `Label.label` and by whoever looks a row up.
+# Every part has these; they are read by the page of the procedure, `Label.label` and every look-up of a row.
 COMMON = {"origin", "default_fields", "ja", "en", "key"}
 SHEET = "releases/admin/pages/procedure/document.py"
 OWN = "releases/procedures/document.py"
-ACTIVATE = "releases/operations/procedure/put_into_effect.py"
+PUT_INTO_EFFECT = "releases/operations/procedure/put_into_effect.py"
 STEPS = "releases/queries/step_plan.py"
-BEGIN = "releases/queries/monitoring.py"
+MONITORING = "releases/queries/monitoring.py"
 TRIGGERS = "releases/metric_sources/triggers.py"
 LAY_OUT = "releases/operations/notification_rule/apply_procedure.py"
 MILESTONES = "releases/queries/milestone_dates.py"
-WATCH = "releases/operations/deployment/completion.py"
+COMPLETION = "releases/operations/deployment/completion.py"
 PREPARE = "releases/operations/release/prepare.py"
 EVIDENCE = "releases/gates/evidence.py"
 SOURCE = "releases/gates/source.py"
-# Part.field → the file that reads it. In a sheet are words only; what they stand for is code.
+# Part.field → the file that reads it. A sheet holds text only; the code decides.
 READERS = {
     "Procedure.format": "releases/procedures/document.py",
-    "Procedure.version": ACTIVATE,
+    "Procedure.version": PUT_INTO_EFFECT,
     "Procedure.name": SHEET,
     "Procedure.history": SHEET,
     "Procedure.purpose": SHEET,
@@ -41,8 +41,8 @@ READERS = {
     "Procedure.roles": SHEET,
     "Procedure.levels": OWN,
     "Procedure.access": OWN,
-    "Procedure.environments": ACTIVATE,
-    "Procedure.schedule": ACTIVATE,
+    "Procedure.environments": PUT_INTO_EFFECT,
+    "Procedure.schedule": PUT_INTO_EFFECT,
     "Procedure.milestones": MILESTONES,
     "Procedure.reminders": "releases/operations/milestone/remind.py",
     "Procedure.checklist": PREPARE,
@@ -63,8 +63,8 @@ READERS = {
     "Procedure.plans": STEPS,
     "Procedure.checks": STEPS,
     "Procedure.metrics": "releases/admin/pages/monitoring/page.py",
-    "Procedure.monitoring": BEGIN,
-    "Procedure.triggers": BEGIN,
+    "Procedure.monitoring": MONITORING,
+    "Procedure.triggers": MONITORING,
     "Procedure.rollback": "releases/operations/rollback/decide.py",
     "Procedure.team_roles": SHEET,
     "Procedure.final_check": "releases/operations/release/sign_final_check.py",
@@ -76,29 +76,29 @@ READERS = {
     "Access.role": OWN,
     "Access.environment": OWN,
     "Access.level": OWN,
-    "Environment.name_ja": ACTIVATE,
-    "Environment.name_en": ACTIVATE,
-    "Environment.tier": ACTIVATE,
-    "Environment.order": ACTIVATE,
-    "Environment.protected": ACTIVATE,
-    "Environment.zone": ACTIVATE,
+    "Environment.name_ja": PUT_INTO_EFFECT,
+    "Environment.name_en": PUT_INTO_EFFECT,
+    "Environment.tier": PUT_INTO_EFFECT,
+    "Environment.order": PUT_INTO_EFFECT,
+    "Environment.protected": PUT_INTO_EFFECT,
+    "Environment.zone": PUT_INTO_EFFECT,
     "Environment.configuration": SHEET,
     "EnvironmentConfiguration.database": SHEET,
     "EnvironmentConfiguration.cache": SHEET,
     "EnvironmentConfiguration.storage": SHEET,
-    "Schedule.regular": ACTIVATE,
+    "Schedule.regular": PUT_INTO_EFFECT,
     "Schedule.emergency": "releases/operations/release/plan.py",
-    "Regular.name": ACTIVATE,
+    "Regular.name": PUT_INTO_EFFECT,
     "Regular.frequency": SHEET,
     "Regular.day": SHEET,
     "Regular.time": SHEET,
-    "Regular.rrule": ACTIVATE,
-    "Regular.zone": ACTIVATE,
-    "Regular.start": ACTIVATE,
-    "Regular.length_minutes": ACTIVATE,
-    "Regular.day_offset": ACTIVATE,
-    "Regular.on_holiday": ACTIVATE,
-    "Regular.country": ACTIVATE,
+    "Regular.rrule": PUT_INTO_EFFECT,
+    "Regular.zone": PUT_INTO_EFFECT,
+    "Regular.start": PUT_INTO_EFFECT,
+    "Regular.length_minutes": PUT_INTO_EFFECT,
+    "Regular.day_offset": PUT_INTO_EFFECT,
+    "Regular.on_holiday": PUT_INTO_EFFECT,
+    "Regular.country": PUT_INTO_EFFECT,
     "Regular.milestones_due": MILESTONES,
     "Milestone.days_before": MILESTONES,
     "Milestone.unit": MILESTONES,
@@ -167,17 +167,17 @@ READERS = {
     "Check.required": STEPS,
     "Metric.unit": "releases/admin/pages/monitoring/page.py",
     "Monitoring.duration": SHEET,
-    "Monitoring.duration_seconds": BEGIN,
-    "Monitoring.interval_seconds": BEGIN,
-    "Monitoring.metrics": BEGIN,
-    "Monitoring.baseline_minutes": BEGIN,
-    "Monitoring.baseline_statistic": BEGIN,
-    "Monitoring.check_interval_minutes": "releases/operations/deployment/completion.py",
+    "Monitoring.duration_seconds": MONITORING,
+    "Monitoring.interval_seconds": MONITORING,
+    "Monitoring.metrics": MONITORING,
+    "Monitoring.baseline_minutes": MONITORING,
+    "Monitoring.baseline_statistic": MONITORING,
+    "Monitoring.check_interval_minutes": COMPLETION,
     "Monitoring.measurements_min": "releases/operations/monitoring/end.py",
     "Monitoring.error_limit": "releases/operations/monitoring/report_no_data.py",
-    "Trigger.critical": BEGIN,
+    "Trigger.critical": MONITORING,
     "Trigger.group": SHEET,
-    "Trigger.metric": BEGIN,
+    "Trigger.metric": MONITORING,
     "Trigger.comparison": TRIGGERS,
     "Trigger.limit": TRIGGERS,
     "Trigger.k": TRIGGERS,
@@ -188,7 +188,7 @@ READERS = {
     "Rollback.communication": "releases/operations/rollback/communicate.py",
     "Rollback.documents": SHEET,
     "Rollback.monitoring_duration": SHEET,
-    "Rollback.monitoring_seconds": WATCH,
+    "Rollback.monitoring_seconds": COMPLETION,
     "Rollback.decision_request_minutes": "releases/operations/decision_request/escalate.py",
     "Rollback.decision_request_on_timeout": "releases/operations/release/plan.py",
     "FinalCheck.signers": "releases/operations/release/sign_final_check.py",
@@ -198,7 +198,7 @@ READERS = {
     "Retention.backups_days": "releases/operations/dump/delete.py",
     "Retention.records_years": "releases/admin/pages/retention/page.py",
 }
-# Lists whose rows are words on the sheet, because what they do is code: the procedure is refused without them, or with others.
+# Lists whose rows are text on the sheet, because code implements them: the procedure is refused with other rows.
 WORDS_OF_CODE = {
     "Procedure.document_states": "document_states",
     "Procedure.team_roles": "team_roles",
@@ -209,7 +209,7 @@ WORDS_OF_CODE = {
 
 
 def parts(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
-    """Return every part that a procedure is made of."""
+    """Return every part of a procedure."""
     if model in seen:
         return
     seen.add(model)
@@ -224,7 +224,7 @@ def parts(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[type[B
 
 @cache
 def names_in(file: str) -> frozenset[str]:
-    """Return what a file reads by name: attributes, and texts (keys of a dumped row, names for getattr)."""
+    """Return the names that a file reads: attributes, and texts (keys of a dumped row, names for getattr)."""
     tree = ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
     return frozenset(
         node.attr if isinstance(node, ast.Attribute) else node.value
@@ -234,7 +234,7 @@ def names_in(file: str) -> frozenset[str]:
 
 
 def fields() -> set[str]:
-    """Return `Part.field` of everything that may be written in a procedure."""
+    """Return `Part.field` of every permitted field of a procedure."""
     return {
         f"{model.__name__}.{name}"
         for model in parts(Procedure, set())
@@ -248,14 +248,14 @@ def test_each_value_of_a_procedure_has_a_reader() -> None:
 
 
 @pytest.mark.parametrize("field", sorted(set(READERS) - {"Procedure.format"}))
-def test_the_reader_reads_it(field: str) -> None:
+def test_the_named_reader_reads_the_value(field: str) -> None:
     assert field.partition(".")[2] in names_in(READERS[field])
 
 
 @pytest.mark.parametrize("field", sorted(WORDS_OF_CODE))
-def test_what_code_decides_is_not_written_otherwise(field: str) -> None:
+def test_values_decided_by_code_may_not_differ(field: str) -> None:
     assert READERS[field] == SHEET and FIXED[WORDS_OF_CODE[field]]
 
 
-def test_the_duties_are_those_of_a_team() -> None:
+def test_the_roles_equal_those_of_a_team() -> None:
     assert FIXED["team_roles"] == set(TeamMember.TeamRole.values)

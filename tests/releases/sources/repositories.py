@@ -1,4 +1,4 @@
-"""Real repositories for tests of sources: histories written at once, keys, and the ways by which they are reached."""
+"""Real repositories for tests of sources: histories written at once, keys, and servers for http and ssh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME, PASSWORD = "deploy", "p@ss/w:rd £1"
 
 
 def git(repository: Path, *words: str, stdin: bytes = b"") -> str:
-    """Run git on a bare repository as the developer, with nobody's configuration."""
+    """Run git on a bare repository as the developer, without any user's configuration."""
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for role in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{role}_NAME": "Developer", f"GIT_{role}_EMAIL": "developer@datasets.example"}
@@ -132,7 +132,7 @@ def over_http(root: Path, asked: list[str] | None = None, *, address: str = "127
 def over_ssh(
     folder: Path, allowed: Path, *, address: str = "127.0.0.1", within: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Run a real sshd that lets one public key in; yield (address without path, line for the known hosts).
+    """Run a real sshd that accepts one public key; yield (address without path, line for the known hosts).
 
     within: words that start a program on another machine, whose address is then given.
     """

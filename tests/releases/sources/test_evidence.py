@@ -1,4 +1,4 @@
-"""Reports are read for their own values; hostile, cut or contradictory ones are refused."""
+"""Reports are read for their own values; hostile, truncated or contradictory ones are refused."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _result(kind: str, content: bytes) -> str:
         b'<?xml version="1.0" encoding="martian"?><testsuite/>',
     ],
 )
-def test_a_report_that_is_cut_edited_or_hostile_is_refused(content: bytes) -> None:
+def test_a_truncated_edited_or_hostile_report_is_refused(content: bytes) -> None:
     with pytest.raises(BadEvidence):
         read("junit", content)
 
@@ -95,7 +95,7 @@ def test_coverage_is_compared_unrounded(covered: int, valid: int, stated: str, r
     assert _result("coverage", content) == result
 
 
-def test_a_rate_alone_is_compared_as_it_is_written() -> None:
+def test_a_rate_alone_is_compared_as_written() -> None:
     assert _result("coverage", _coverage(line_rate="0.8999")) == "failed"
     assert _result("coverage", _coverage(line_rate="0.90")) == "passed"
     assert read("coverage", _coverage(line_rate="0.90")).values == {"line_rate": "0.90"}
@@ -155,7 +155,7 @@ def test_sarif_is_counted_by_level_with_the_rules_default() -> None:
     assert _result("sarif", _sarif({"level": "warning"})) == "passed"
 
 
-def test_an_analysis_that_did_not_run_or_end_is_no_pass() -> None:
+def test_an_unfinished_analysis_does_not_pass() -> None:
     assert _result("sarif", b'{"version": "2.1.0", "runs": []}') == "unknown"
     assert _result("sarif", _sarif(invocations=[{"executionSuccessful": False}])) == "unknown"
 
@@ -176,12 +176,12 @@ def test_an_analysis_that_did_not_run_or_end_is_no_pass() -> None:
         '{"version": "2.1.0", "runs": [], "x": "検査"}'.encode("shift_jis"),
     ],
 )
-def test_what_is_not_sarif_is_refused(content: bytes) -> None:
+def test_a_document_that_is_not_sarif_is_refused(content: bytes) -> None:
     with pytest.raises(BadEvidence):
         read("sarif", content)
 
 
-def test_statements_of_people_and_tools_are_judged() -> None:
+def test_statements_of_people_and_tools_are_evaluated() -> None:
     assert _result("review", b'{"reviewer": "Sato", "decision": "approved"}') == "passed"
     assert _result("review", b'{"reviewer": "Sato", "decision": "changes_requested"}') == "failed"
     scan = {"tool": "scanner", "critical": 0, "high": 0, "medium": 4, "low": 9}
@@ -208,19 +208,19 @@ def test_statements_of_people_and_tools_are_judged() -> None:
         ("horoscope", b"{}"),
     ],
 )
-def test_a_statement_that_says_nothing_sure_is_refused(kind: str, content: bytes) -> None:
+def test_an_ambiguous_statement_is_refused(kind: str, content: bytes) -> None:
     with pytest.raises(BadEvidence):
         read(kind, content)
 
 
-def test_size_and_emptiness_are_refused_for_every_kind() -> None:
+def test_size_and_emptiness_are_refused_for_every_type() -> None:
     for kind in NAMES:
         for content in (b"", b" \n", b" " * LARGEST + b"xx"):
             with pytest.raises(BadEvidence):
                 read(kind, content)
 
 
-def test_a_report_above_the_limit_is_refused_though_it_is_whole() -> None:
+def test_a_whole_report_above_the_limit_is_refused() -> None:
     whole = _junit(OK)
     assert read("junit", whole + b" " * (LARGEST - len(whole))).values["tests"] == 1
     with pytest.raises(BadEvidence, match="larger than 10 MB"):
@@ -236,7 +236,7 @@ def test_a_missing_limit_or_value_is_unknown() -> None:
 
 @given(kind=st.sampled_from([name for name in NAMES if name != "file"]), content=st.binary(min_size=1, max_size=200))
 @settings(max_examples=200, deadline=None)
-def test_random_bytes_are_refused_and_nothing_else_is_raised(kind: str, content: bytes) -> None:
+def test_random_bytes_are_refused_without_another_exception(kind: str, content: bytes) -> None:
     with pytest.raises(BadEvidence):
         read(kind, content)
 
@@ -270,7 +270,7 @@ def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
     assert evaluate("sarif", reading.values, LIMITS)[0] in ("passed", "failed", "unknown")
 
 
-def test_every_kind_is_registered_once_under_its_file() -> None:
+def test_every_type_is_registered_once_under_its_file() -> None:
     assert len(set(NAMES)) == len(EVIDENCE_TYPES)
     for kind in EVIDENCE_TYPES:
         assert kind.evaluate.__module__ == f"releases.evidence_readers.{kind.name}"
@@ -279,7 +279,7 @@ def test_every_kind_is_registered_once_under_its_file() -> None:
 
 
 @pytest.mark.parametrize("kind", [name for name in NAMES if name != "file"])
-def test_a_file_of_no_known_form_is_refused_with_the_forms_that_are(kind: str) -> None:
+def test_a_file_of_unknown_form_is_refused_with_the_known_forms(kind: str) -> None:
     for content in (b"neither", b'{"neither": 1}', b"<neither/>", b"[]"):
         with pytest.raises(BadEvidence) as refused:
             read(kind, content)
@@ -289,7 +289,7 @@ def test_a_file_of_no_known_form_is_refused_with_the_forms_that_are(kind: str) -
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_deep_nesting_is_refused_and_ends_nothing(kind: str) -> None:
+def test_deep_nesting_is_refused_without_a_crash(kind: str) -> None:
     deep = 100_000
     for content in (b"<a>" * deep + b"</a>" * deep, b"[" * deep + b"]" * deep, b'{"a":' * deep + b"1" + b"}" * deep):
         if kind == "file":
@@ -331,7 +331,7 @@ def test_plain_times_are_compared_unrounded() -> None:
     assert _result("performance", b'{"response_time_seconds": 1}') == "unknown"
 
 
-def test_a_load_test_without_requests_or_without_answers_says_nothing() -> None:
+def test_a_load_test_without_requests_or_answers_is_refused() -> None:
     for metric, values in (("http_reqs", {"count": 0}), ("http_req_failed", {"rate": 1})):
         summary = {"metrics": {**K6_OLD["metrics"], metric: values}, "baseline_seconds": 1}
         assert _result("performance", json.dumps(summary).encode()) == "unknown", metric
@@ -356,12 +356,12 @@ def test_a_load_test_without_requests_or_without_answers_says_nothing() -> None:
         b'{"response_time_seconds": 1, "tool": "a\\u0000b"}',
     ],
 )
-def test_times_that_are_none_are_refused(content: bytes) -> None:
+def test_invalid_times_are_refused(content: bytes) -> None:
     with pytest.raises(BadEvidence):
         read("performance", content)
 
 
-def test_names_are_kept_as_people_write_them() -> None:
+def test_names_are_kept_as_written() -> None:
     statement = {"reviewer": "佐藤\u3000太郎", "decision": "approved"}
     assert read("review", json.dumps(statement).encode()).values["reviewer"] == "佐藤\u3000太郎"
     for name in ("a\x00b", "\ud800", "a\nb"):
@@ -369,7 +369,7 @@ def test_names_are_kept_as_people_write_them() -> None:
             read("review", json.dumps({**statement, "reviewer": name}).encode())
 
 
-def test_any_file_is_kept_and_passes_no_gate() -> None:
+def test_a_plain_file_is_kept_and_passes_no_gate() -> None:
     reading = read("file", bytes(range(256)))
     assert reading.values == {"bytes": 256} and evaluate("file", reading.values, LIMITS)[0] == "unknown"
 

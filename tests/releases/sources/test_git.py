@@ -1,4 +1,4 @@
-"""Facts are those of a real git repository with real SSH and GPG signatures."""
+"""Facts come from a real git repository with real SSH and GPG signatures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GOOD = "1.2.0 (2026-12-16)\n\n- a table of tags\n"
 
 @dataclass
 class Repository:
-    """A scratch repository and the key that its tags are signed with."""
+    """A scratch repository and the key that signs its tags."""
 
     path: Path
     key: Path
@@ -102,7 +102,7 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-def test_a_signed_annotated_tag_is_read_whole(repository: Repository) -> None:
+def test_a_signed_annotated_tag_is_read_completely(repository: Repository) -> None:
     object_id = repository.tag("v1.2.0")
     found = facts(repository.path, tag="v1.2.0", signers=repository.signers)
     assert found.object_id == object_id == repository.git("rev-parse", "v1.2.0")
@@ -127,7 +127,7 @@ def test_an_annotated_tag_without_signature_is_not_signed(repository: Repository
     assert (found.annotated, found.signed, found.signature_good) == (True, False, False)
 
 
-def test_a_stranger_signature_is_signed_but_not_good(repository: Repository, tmp_path: Path) -> None:
+def test_a_strangers_signature_is_signed_but_not_good(repository: Repository, tmp_path: Path) -> None:
     repository.key = _key(tmp_path / "stranger")
     repository.tag("v1.2.0")
     found = facts(repository.path, tag="v1.2.0", signers=repository.signers)
@@ -135,7 +135,7 @@ def test_a_stranger_signature_is_signed_but_not_good(repository: Repository, tmp
     assert found.signer.startswith("SHA256:")
 
 
-def test_without_known_signers_no_signature_is_good(repository: Repository) -> None:
+def test_without_allowed_signers_no_signature_is_good(repository: Repository) -> None:
     repository.tag("v1.2.0")
     for signers in (None, Signers()):
         found = facts(repository.path, tag="v1.2.0", signers=signers)
@@ -173,7 +173,7 @@ def test_a_signed_tag_under_another_name_does_not_name_the_version(repository: R
         ("1.2.0.\n\nReleased on 2026/12/16. Faster search.\n", (True, True, True)),
     ],
 )
-def test_version_date_and_changes_are_looked_for_in_the_message(
+def test_version_date_and_changes_are_read_from_the_message(
     repository: Repository, message: str, named: tuple[bool, bool, bool]
 ) -> None:
     repository.tag("v1.2.0", message)
@@ -181,19 +181,19 @@ def test_version_date_and_changes_are_looked_for_in_the_message(
     assert (found.version_named, found.date_named, found.changes_named) == named
 
 
-def test_the_message_that_the_product_writes_names_all_three(repository: Repository) -> None:
+def test_the_message_of_the_product_names_all_three(repository: Repository) -> None:
     repository.tag("v2.0.0", tag_message("2.0.0", date(2026, 12, 16), ["# 新しい検索\nと絞り込み", ""]))
     found = facts(repository.path, tag="v2.0.0")
     assert (found.version_named, found.date_named, found.changes_named) == (True, True, True)
     assert found.message == "2.0.0 (2026-12-16)\n\n- # 新しい検索 と絞り込み"
 
 
-def test_a_line_that_begins_with_a_number_sign_stays_in_the_message(repository: Repository) -> None:
+def test_a_line_that_begins_with_a_hash_sign_stays_in_the_message(repository: Repository) -> None:
     repository.tag("v1.2.0", "1.2.0 (2026-12-16)\n\n#12 faster search\n")
     assert facts(repository.path, tag="v1.2.0").message.endswith("#12 faster search")
 
 
-def test_a_tag_that_is_there_is_never_moved(repository: Repository) -> None:
+def test_an_existing_tag_is_never_moved(repository: Repository) -> None:
     first = repository.tag("v1.2.0")
     repository.commit("second")
     with pytest.raises(TagRefused, match="already exists"):
@@ -211,7 +211,7 @@ def test_a_tag_is_not_made_without_its_key(repository: Repository, tmp_path: Pat
 @pytest.mark.parametrize(
     "name", ["", "-d", "--list", "a..b", "a b", "v1\nv2", "v1\0", "a^{}", "v1.lock", "@{-1}", "x/-f", "v1:app.py"]
 )
-def test_names_that_could_mean_something_else_are_refused(repository: Repository, name: str) -> None:
+def test_ambiguous_names_are_refused(repository: Repository, name: str) -> None:
     with pytest.raises(NoSuchTag):
         facts(repository.path, tag=name)
     with pytest.raises(NoSuchRevision):
@@ -220,7 +220,7 @@ def test_names_that_could_mean_something_else_are_refused(repository: Repository
         repository.tag(name)
 
 
-def test_what_is_not_there_is_said(repository: Repository, tmp_path: Path) -> None:
+def test_a_missing_object_is_reported(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(NoSuchTag, match=r"no tag v9\.9\.9"):
         facts(repository.path, tag="v9.9.9")
     with pytest.raises(NoSuchRevision):
@@ -233,13 +233,13 @@ def test_what_is_not_there_is_said(repository: Repository, tmp_path: Path) -> No
         facts(inside, tag="v1.2.0")
 
 
-def test_a_tag_of_something_else_than_a_commit_is_none(repository: Repository) -> None:
+def test_a_tag_of_another_object_than_a_commit_is_refused(repository: Repository) -> None:
     repository.git("tag", "-a", "-m", GOOD, "v1.2.0", "HEAD^{tree}")
     with pytest.raises(NoSuchTag, match="does not point to a commit"):
         facts(repository.path, tag="v1.2.0")
 
 
-def test_heads_from_which_a_commit_is_reachable_are_matched_with_what_a_tier_accepts(repository: Repository) -> None:
+def test_branches_that_hold_a_commit_are_matched_with_those_of_a_tier(repository: Repository) -> None:
     first = repository.git("rev-parse", "main")
     repository.git("checkout", "-q", "-b", "feature/search/new")
     second = repository.commit("second")
@@ -253,7 +253,7 @@ def test_heads_from_which_a_commit_is_reachable_are_matched_with_what_a_tier_acc
     assert head_accepts(["main"], procedure.accepted_patterns("production")) == ["main"]
 
 
-def test_a_branch_wins_over_a_tag_of_the_same_name_and_each_is_named_whole(repository: Repository) -> None:
+def test_a_branch_precedes_a_tag_of_the_same_name_and_each_has_a_full_name(repository: Repository) -> None:
     first = repository.git("rev-parse", "main")
     repository.git("tag", "staging", first)
     repository.git("checkout", "-q", "-b", "staging")
@@ -263,7 +263,7 @@ def test_a_branch_wins_over_a_tag_of_the_same_name_and_each_is_named_whole(repos
     assert facts(repository.path, tag="staging").commit == first
 
 
-def test_authors_are_all_who_wrote_and_no_mail_map_hides_them(repository: Repository) -> None:
+def test_every_author_is_listed_and_a_mail_map_hides_none(repository: Repository) -> None:
     base = repository.git("rev-parse", "main")
     repository.commit("a\n\nCo-authored-by: Eve <Eve@example.com>", GIT_AUTHOR_EMAIL="bob@example.com")
     (repository.path / ".mailmap").write_text("Ann <ann@example.com> <bob@example.com>\n", "utf-8")
@@ -275,7 +275,7 @@ def test_authors_are_all_who_wrote_and_no_mail_map_hides_them(repository: Reposi
     assert commit_facts(repository.path, last).authors == ("dev@example.com",)
 
 
-def test_committers_are_all_who_put_the_commits_there(repository: Repository) -> None:
+def test_every_committer_is_listed(repository: Repository) -> None:
     base = repository.git("rev-parse", "main")
     repository.commit("a", GIT_AUTHOR_EMAIL="bob@example.com", GIT_COMMITTER_EMAIL="Eve@example.com")
     last = repository.commit("b\n\nCo-authored-by: Ann <ann@example.com>")
@@ -284,7 +284,7 @@ def test_committers_are_all_who_put_the_commits_there(repository: Repository) ->
 
 
 @pytest.mark.parametrize("line", ["Eve <>", "Eve < >", "Eve <eve>", "Eve <e ve@example.com>", "Eve", "eve@example.com"])
-def test_an_author_or_committer_without_a_readable_address_is_named_by_the_commit(
+def test_a_commit_is_named_for_an_author_or_committer_without_a_readable_address(
     repository: Repository, line: str
 ) -> None:
     base = repository.git("rev-parse", "HEAD")
@@ -305,7 +305,7 @@ def test_an_author_or_committer_without_a_readable_address_is_named_by_the_commi
         assert list(seen.values()) == [["dev@example.com"]]
 
 
-def test_every_address_of_a_co_author_counts_and_one_that_cannot_be_read_is_named(repository: Repository) -> None:
+def test_every_co_author_address_counts_and_an_unreadable_one_is_named(repository: Repository) -> None:
     base = repository.git("rev-parse", "HEAD")
     lines = ["Eve <eve@example.com>, Ann <Ann@example.com>; bob@example.com", "Doe, Jane <jane@example.com>"]
     lines += ["Mallory <>", "Nobody"]
@@ -318,7 +318,7 @@ def test_every_address_of_a_co_author_counts_and_one_that_cannot_be_read_is_name
     assert unreadable("eve@example.com") is None
 
 
-def test_an_empty_address_of_the_environment_is_no_address(repository: Repository) -> None:
+def test_an_empty_address_in_the_environment_is_no_address(repository: Repository) -> None:
     base = repository.git("rev-parse", "HEAD")
     last = repository.commit("c", GIT_AUTHOR_EMAIL="")
     assert [unreadable(entry) for entry in authors(repository.path, base, last)] == [(last, "Dev")]

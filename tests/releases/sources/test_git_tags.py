@@ -1,4 +1,4 @@
-"""All tags of a repository at once: what each names, and what each brings beyond the ones before."""
+"""All tags of a repository at once: the names in each, and the commits that each adds to the ones before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from releases.sources.git import BadKey, Signers, accepted_as, kind_of, known, l
 from .repositories import empty, git, history, key
 
 
-def test_tags_are_listed_with_what_they_name(tmp_path: Path) -> None:
+def test_tags_are_listed_with_their_commits(tmp_path: Path) -> None:
     path = history(tmp_path / "a.git", 3, {"v1.0.0": (2, "1.0.0 (2017-07-14)\n\n- 最初の版\n"), "light": (1, None)})
     git(path, "tag", "-a", "-m", "a tree", "tree", "main^{tree}")
     git(path, "tag", "-a", "-m", "a tag of a tag", "nested", "v1.0.0")
@@ -37,7 +37,7 @@ def test_a_repository_without_tags_has_none(tmp_path: Path) -> None:
     assert subjects(tmp_path / "a.git", []) == []
 
 
-def test_each_brings_what_those_before_do_not_have(tmp_path: Path) -> None:
+def test_each_tag_lists_the_commits_that_earlier_tags_lack(tmp_path: Path) -> None:
     path = history(tmp_path / "a.git", 6, {})
     commits = [git(path, "rev-parse", f"main~{back}") for back in (4, 4, 1, 0)]
     first, same, third, last = subjects(path, commits)
@@ -47,7 +47,7 @@ def test_each_brings_what_those_before_do_not_have(tmp_path: Path) -> None:
     assert last == ["fix: change 6"]
 
 
-def test_a_commit_belongs_to_the_lowest_version_that_has_it_whatever_the_branch(tmp_path: Path) -> None:
+def test_a_commit_belongs_to_the_lowest_version_that_has_it_on_any_branch(tmp_path: Path) -> None:
     path = history(tmp_path / "a.git", 3, {})
     tree, base = git(path, "rev-parse", "main^{tree}"), git(path, "rev-parse", "main~1")
     fix = git(path, "commit-tree", tree, "-p", base, "-m", "fix: on the old line")
@@ -70,7 +70,7 @@ def test_a_commit_belongs_to_the_lowest_version_that_has_it_whatever_the_branch(
         ("Intro words\n\n- one thing\n\nClosing words", ["one thing"]),
     ],
 )
-def test_the_changes_of_a_message(message: str, found: list[str]) -> None:
+def test_changes_are_read_from_a_message(message: str, found: list[str]) -> None:
     assert named_changes(message, "1.2.0") == found
 
 
@@ -81,11 +81,11 @@ def test_the_changes_of_a_message(message: str, found: list[str]) -> None:
         ("chore: x BREAKING CHANGE", "breaking"), ("docs: x", "small"), ("Add search", "small"), ("検索", "small"),
     ],
 )  # fmt: skip
-def test_the_kind_of_a_change_by_convention(text: str, kind: str) -> None:
+def test_the_type_of_a_change_follows_the_convention(text: str, kind: str) -> None:
     assert kind_of(text) == kind
 
 
-def test_a_key_is_known_by_the_line_of_its_signer_and_only_while_it_counts(tmp_path: Path) -> None:
+def test_a_key_is_known_by_its_signer_line_while_it_is_valid(tmp_path: Path) -> None:
     own, public = key(tmp_path / "own"), (tmp_path / "own.pub").read_text()
     lines = {
         f"a@x.example {public}": "a@x.example",
@@ -100,7 +100,7 @@ def test_a_key_is_known_by_the_line_of_its_signer_and_only_while_it_counts(tmp_p
     assert accepted_as(own, Signers()) == ""
 
 
-def test_a_key_that_can_not_be_used_says_so(tmp_path: Path) -> None:
+def test_an_unusable_key_is_reported(tmp_path: Path) -> None:
     with translation.override("en"):
         with pytest.raises(BadKey, match="There is no key at"):
             accepted_as(tmp_path / "absent", Signers())

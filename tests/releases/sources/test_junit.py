@@ -1,4 +1,4 @@
-"""Test reports as their real writers write them: counted from their cases, and what does not agree is refused."""
+"""Test reports of real writers: counted from their cases, and refused when the numbers disagree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .test_evidence import BAD, ERROR, OK, SKIP, _junit
 LIMITS = default().threshold_values()
 SAMPLES = Path(__file__).parent / "samples" / "junit"
 # Written by: pytest 9.2, unittest-xml-reporting 4.0, jest-junit, mocha 12 (xunit) and mocha-junit-reporter; the others
-# by hand after what Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3, xUnit.net 2 and NUnit 3 document.
+# by hand after the documentation of Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3, xUnit.net 2 and NUnit 3.
 COUNTS = {  # tests, failures, errors, skipped, passed, flaky
     "pytest.xml": (8, 3, 1, 2, 2, 0),
     "pytest-collection.xml": (1, 0, 1, 0, 0, 0),
@@ -47,10 +47,10 @@ def _result(content: bytes) -> str:
     return evaluate("junit", read("junit", content).values, LIMITS)[0]
 
 
-def test_it_is_counted_from_its_cases() -> None:
+def test_a_report_is_counted_from_its_cases() -> None:
     reading = read("junit", _junit(OK, BAD, SKIP, ERROR, tests=4, failures=1, errors=1, skipped=1))
     assert reading.values == {"tests": 4, "failures": 1, "errors": 1, "skipped": 1, "passed": 1, "flaky": 0}
-    assert reading.sentence == "1 of 4 tests passed."
+    assert reading.summary == "1 of 4 tests passed."
     assert _result(_junit(OK, BAD)) == _result(_junit(OK, ERROR)) == "failed"
     assert _result(_junit(OK, SKIP)) == "passed"
 
@@ -65,7 +65,7 @@ def test_the_reports_of_the_tools_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_a_report_supersedes_itself_and_no_other_does(name: str) -> None:
+def test_a_report_supersedes_only_itself(name: str) -> None:
     one = read("junit", (SAMPLES / name).read_bytes())
     assert one.failing and one.must_be_repeated <= one.speaks_of
     for other in COUNTS:
@@ -82,7 +82,7 @@ def test_a_report_supersedes_itself_and_no_other_does(name: str) -> None:
         ("surefire-class.xml", '<testcase classname="shop.StockTest" name="counts"/>'),
     ],
 )
-def test_what_failed_around_tests_is_cleared_by_a_test_from_there(name: str, good: str) -> None:
+def test_a_failure_around_tests_is_cleared_by_a_test_from_there(name: str, good: str) -> None:
     failed = read("junit", (SAMPLES / name).read_bytes())
     assert failed.must_be_repeated <= read("junit", _junit(good)).speaks_of
     assert not failed.must_be_repeated <= read("junit", _junit(OK)).speaks_of
@@ -97,22 +97,22 @@ def test_what_failed_around_tests_is_cleared_by_a_test_from_there(name: str, goo
         '<testcase name="x" classname="c" status="run" result="skipped"/>',
     ],
 )
-def test_tests_that_did_not_run_are_no_pass(case: str) -> None:
+def test_tests_that_did_not_run_do_not_pass(case: str) -> None:
     assert _result(_junit()) == "unknown"
     assert read("junit", _junit(case)).values["skipped"] == 1
     assert _result(_junit(case)) == "unknown" and _result(_junit(case, OK)) == "passed"
 
 
-def test_a_failure_that_only_an_attribute_states_is_one() -> None:
+def test_a_failure_stated_only_by_an_attribute_counts() -> None:
     assert _result(_junit('<testcase name="x" classname="c" status="fail"/>', OK)) == "failed"
 
 
-def test_reruns_make_no_test_more_and_a_flaky_one_is_shown() -> None:
+def test_reruns_add_no_test_and_a_flaky_one_is_shown() -> None:
     twice = '<testcase name="b" classname="c"><error message="while cleaning up">x</error></testcase>'
     assert read("junit", _junit(BAD, twice, tests=1, failures=1, errors=1)).values["tests"] == 1
     assert _result(_junit(BAD, '<testcase name="b" classname="c"/>')) == "failed", "two tests may share a name"
     reading = read("junit", (SAMPLES / "surefire.xml").read_bytes())
-    assert reading.sentence == "3 of 4 tests passed. 1 of them passed only when they were run again."
+    assert reading.summary == "3 of 4 tests passed. 1 of them passed only when they were run again."
 
 
 def test_an_error_of_a_suite_itself_counts() -> None:
@@ -122,7 +122,7 @@ def test_an_error_of_a_suite_itself_counts() -> None:
     assert read("junit", content).values["errors"] == 1 and _result(content) == "failed"
 
 
-def test_tests_that_are_still_to_be_written_are_no_pass() -> None:
+def test_unwritten_tests_do_not_pass() -> None:
     todo = '<testcase classname="sum todo" name="sum todo"/>'
     assert _result(_junit(todo, tests=0)) == "unknown"
     assert read("junit", _junit(todo, OK, tests=1)).values["passed"] == 1
@@ -135,7 +135,7 @@ def test_japanese_encodings_are_read(encoding: str) -> None:
     assert read("junit", text.encode(codec)).tool == "検査"
 
 
-def test_suites_in_suites_are_read_in_a_moment_and_not_without_end() -> None:
+def test_nested_suites_are_read_quickly_and_to_a_limit() -> None:
     inside = "<testsuite>" * (DEEPEST - 1) + OK + "</testsuite>" * (DEEPEST - 1)
     assert read("junit", f"<testsuites>{inside}</testsuites>".encode()).values["tests"] == 1
     begun = time.process_time()
@@ -147,13 +147,13 @@ def test_suites_in_suites_are_read_in_a_moment_and_not_without_end() -> None:
     assert time.process_time() - begun < 5
 
 
-def test_what_lies_outside_of_the_suites_is_no_report() -> None:
+def test_content_outside_the_suites_is_refused() -> None:
     with pytest.raises(BadEvidence, match="outside"):
         read("junit", b"<testsuite><properties><testcase name='a'><failure/></testcase></properties></testsuite>")
 
 
 @pytest.mark.parametrize("name", ["xunit.xml", "nunit.xml"])
-def test_a_dotnet_report_that_is_cut_or_edited_is_refused(name: str) -> None:
+def test_a_truncated_or_edited_dotnet_report_is_refused(name: str) -> None:
     text = (SAMPLES / name).read_text(encoding="utf-8")
     for wrong in (
         text.replace(' total="3"', ' total="4"', 1).replace(

@@ -1,4 +1,4 @@
-"""Migrations read for what can't be undone: Django's operations and plain SQL, without running any of it."""
+"""Migrations are read for irreversible parts: Django's operations and plain SQL, without running them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = "from django.db import migrations, models\n\n\nclass Migration(migrations
 
 
 def of(operation: str) -> list[tuple[str, str]]:
-    """What one operation of Django's is found to be: (effect, words)."""
+    """Return the finding about one of Django's operations: (effect, words)."""
     return [(f.effect, f.what) for f in findings("a/migrations/0002_x.py", f"{HEAD}        {operation},\n    ]\n")]
 
 
@@ -31,7 +31,7 @@ def of(operation: str) -> list[tuple[str, str]]:
         "migrations.SeparateDatabaseAndState(state_operations=[migrations.DeleteModel('x')])",
     ],
 )
-def test_what_can_be_undone_is_no_finding(operation: str) -> None:
+def test_a_reversible_operation_is_no_finding(operation: str) -> None:
     assert of(operation) == []
 
 
@@ -53,7 +53,7 @@ def test_what_can_be_undone_is_no_finding(operation: str) -> None:
         ("*more", "unknown", "computed"),
     ],
 )
-def test_what_can_not_be_undone_is_named(operation: str, effect: str, words: str) -> None:
+def test_an_irreversible_operation_is_named(operation: str, effect: str, words: str) -> None:
     found = of(operation)
     assert effect in [one for one, _what in found] and any(words in what for _one, what in found), found
 
@@ -69,7 +69,7 @@ def test_what_can_not_be_undone_is_named(operation: str, effect: str, words: str
         f"{HEAD}    ]\n\n    def apply(self, *given):\n        erase()\n",
     ],
 )
-def test_what_is_computed_is_unknown_and_never_harmless(text: str) -> None:
+def test_a_computed_operation_is_unknown_and_never_harmless(text: str) -> None:
     assert {finding.effect for finding in findings("migrations/x.py", text)} == {"unknown"}
     assert [finding.effect for finding in findings("migrations/x.py", None)] == ["unknown"]
 
@@ -86,7 +86,7 @@ def test_what_is_computed_is_unknown_and_never_harmless(text: str) -> None:
         "",
     ],
 )
-def test_sql_that_only_adds_is_no_finding(text: str) -> None:
+def test_additive_sql_is_no_finding(text: str) -> None:
     assert findings("migrations/0001.sql", text) == []
 
 
@@ -114,7 +114,7 @@ def test_sql_that_only_adds_is_no_finding(text: str) -> None:
         ("\\i other.sql", "unknown"),
     ],
 )
-def test_sql_that_takes_data_away_is_named_with_its_line(text: str, effect: str) -> None:
+def test_destructive_sql_is_named_with_its_line(text: str, effect: str) -> None:
     found = findings("migrations/0001.sql", f"CREATE TABLE z (a int);\n\n{text}")
     assert [(finding.effect, finding.line) for finding in found] == [(effect, 3)]
 

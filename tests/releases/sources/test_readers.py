@@ -1,4 +1,4 @@
-"""Reports as the tools write them: each reader with a file of its tool, and what none of them may take for a pass."""
+"""Reports of the real tools: each reader with a file of its tool, and documents that no reader may pass."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SAMPLES = Path(__file__).parent / "samples"
 LIMITS = {"security_findings_max": 0, "coverage_min": "0.90", "performance_ratio_max": "1.20"}
 
 
-def sample(kind: str, name: str) -> Reading:
+def read_sample(kind: str, name: str) -> Reading:
     return read(kind, (SAMPLES / name).read_bytes())
 
 
-def told(kind: str, document: Any) -> Reading:
+def read_document(kind: str, document: Any) -> Reading:
     return read(kind, json.dumps(document).encode())
 
 
@@ -38,77 +38,79 @@ def trivy(*results: dict[str, Any]) -> dict[str, Any]:
     return {"SchemaVersion": 2, "ArtifactName": "app:1", "Results": list(results)}
 
 
-def test_trivy_counts_vulnerabilities_failed_settings_and_secrets() -> None:
+def test_trivy_counts_vulnerabilities_misconfigurations_and_secrets() -> None:
     settings = {"Misconfigurations": [{"Status": "FAIL", "Severity": "HIGH"}, {"Status": "PASS", "Severity": "HIGH"}]}
-    found = told("security_scan", trivy(vulnerable("CRITICAL", "LOW"), settings, {"Secrets": [{"Severity": "HIGH"}]}))
+    found = read_document(
+        "security_scan", trivy(vulnerable("CRITICAL", "LOW"), settings, {"Secrets": [{"Severity": "HIGH"}]})
+    )
     assert counts(found) == [1, 2, 0, 1, 0] and found.tool == "Trivy" and outcome("security_scan", found) == "failed"
-    assert outcome("security_scan", told("security_scan", trivy({"Target": "app"}))) == "passed"
+    assert outcome("security_scan", read_document("security_scan", trivy({"Target": "app"}))) == "passed"
 
 
 def test_a_finding_without_a_severity_never_passes() -> None:
-    found = told("security_scan", trivy(vulnerable("UNKNOWN")))
+    found = read_document("security_scan", trivy(vulnerable("UNKNOWN")))
     assert counts(found)[-1] == 1 and outcome("security_scan", found) == "unknown"
 
 
-def test_trivy_that_scanned_nothing_is_refused() -> None:
+def test_a_trivy_report_without_a_scan_is_refused() -> None:
     with pytest.raises(BadEvidence, match="nothing that was scanned"):
-        told("security_scan", {"SchemaVersion": 2, "ArtifactName": "app:1"})
+        read_document("security_scan", {"SchemaVersion": 2, "ArtifactName": "app:1"})
 
 
 def test_grype_counts_its_matches() -> None:
     matches = [{"vulnerability": {"severity": word}} for word in ("High", "Negligible", "Unknown")]
-    found = told("security_scan", {"matches": matches, "descriptor": {"name": "grype"}})
+    found = read_document("security_scan", {"matches": matches, "descriptor": {"name": "grype"}})
     assert counts(found) == [0, 1, 0, 1, 1] and outcome("security_scan", found) == "failed"
 
 
-def test_npm_audit_counts_and_its_error_is_no_report() -> None:
+def test_npm_audit_is_counted_and_its_error_is_refused() -> None:
     metadata = {"vulnerabilities": {"info": 1, "low": 0, "moderate": 2, "high": 0, "critical": 0, "total": 3}}
-    found = told("security_scan", {"auditReportVersion": 2, "vulnerabilities": {}, "metadata": metadata})
+    found = read_document("security_scan", {"auditReportVersion": 2, "vulnerabilities": {}, "metadata": metadata})
     assert counts(found) == [0, 0, 2, 1, 0] and outcome("security_scan", found) == "passed"
     with pytest.raises(BadEvidence, match="npm could not audit"):
-        sample("security_scan", "npm-audit-error.json")
+        read_sample("security_scan", "npm-audit-error.json")
 
 
 def test_pip_audit_passes_only_when_every_package_was_examined() -> None:
-    assert outcome("security_scan", sample("security_scan", "pip-audit.json")) == "unknown"
+    assert outcome("security_scan", read_sample("security_scan", "pip-audit.json")) == "unknown"
     clean = {"dependencies": [{"name": "jinja2", "version": "3.1.6", "vulns": []}], "fixes": []}
-    assert outcome("security_scan", told("security_scan", clean)) == "passed"
+    assert outcome("security_scan", read_document("security_scan", clean)) == "passed"
     clean["dependencies"][0]["vulns"] = [{"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"]}]  # type: ignore[index]
-    assert outcome("security_scan", told("security_scan", clean)) == "unknown"
+    assert outcome("security_scan", read_document("security_scan", clean)) == "unknown"
 
 
-def test_snyk_counts_an_issue_once_and_a_failed_project_is_no_report() -> None:
+def test_snyk_counts_an_issue_once_and_a_failed_project_is_refused() -> None:
     issue = {"id": "SNYK-1", "packageName": "a", "severity": "high"}
     project = {"ok": False, "vulnerabilities": [issue, dict(issue)], "packageManager": "npm"}
-    assert counts(told("security_scan", [project, {"ok": True, "vulnerabilities": []}])) == [0, 1, 0, 0, 0]
+    assert counts(read_document("security_scan", [project, {"ok": True, "vulnerabilities": []}])) == [0, 1, 0, 0, 0]
     with pytest.raises(BadEvidence, match="could not test"):
-        told("security_scan", [project, {"ok": False, "error": "no lock file"}])
+        read_document("security_scan", [project, {"ok": False, "error": "no lock file"}])
 
 
-def test_bandit_counts_its_issues_and_the_files_that_it_could_not_read() -> None:
-    found = sample("security_scan", "bandit.json")
+def test_bandit_counts_its_issues_and_unreadable_files() -> None:
+    found = read_sample("security_scan", "bandit.json")
     assert counts(found) == [0, 2, 1, 2, 0] and outcome("security_scan", found) == "failed"
     unread = {"metrics": {}, "results": [], "errors": [{"filename": "x.py", "reason": "syntax error"}]}
-    assert outcome("security_scan", told("security_scan", unread)) == "unknown"
+    assert outcome("security_scan", read_document("security_scan", unread)) == "unknown"
 
 
-def test_semgrep_counts_by_its_levels_and_not_what_the_code_ignores() -> None:
+def test_semgrep_counts_by_level_without_ignored_findings() -> None:
     rows = [{"extra": {"severity": s}} for s in ("ERROR", "WARNING", "INFO", "CRITICAL")]
     rows.append({"extra": {"severity": "ERROR", "is_ignored": True}})
     report = {"results": rows, "errors": [], "paths": {}}
-    assert counts(told("security_scan", report)) == [1, 1, 1, 1, 0]
+    assert counts(read_document("security_scan", report)) == [1, 1, 1, 1, 0]
     broken = {"results": [], "errors": [{"level": "error"}, {"level": "warn"}], "paths": {}}
-    assert outcome("security_scan", told("security_scan", broken)) == "unknown"
+    assert outcome("security_scan", read_document("security_scan", broken)) == "unknown"
 
 
-def test_cyclonedx_counts_the_worst_rating_of_what_is_not_settled() -> None:
+def test_cyclonedx_counts_the_worst_rating_of_unresolved_findings() -> None:
     rated = {"ratings": [{"severity": "low"}, {"severity": "critical"}]}
-    settled = rated | {"analysis": {"state": "not_affected"}}
-    report = {"bomFormat": "CycloneDX", "vulnerabilities": [rated, settled, {"ratings": []}]}
-    assert counts(told("security_scan", report)) == [1, 0, 0, 0, 1]
+    resolved = rated | {"analysis": {"state": "not_affected"}}
+    report = {"bomFormat": "CycloneDX", "vulnerabilities": [rated, resolved, {"ratings": []}]}
+    assert counts(read_document("security_scan", report)) == [1, 0, 0, 0, 1]
 
 
-def test_sarif_counts_by_the_security_severity_of_its_rules_else_by_level() -> None:
+def test_sarif_counts_by_security_severity_or_else_by_level() -> None:
     def rule(name: str, score: str | None) -> dict[str, Any]:
         bag = {"properties": {"security-severity": score}} if score is not None else {}
         return {"id": name, **bag}
@@ -116,30 +118,32 @@ def test_sarif_counts_by_the_security_severity_of_its_rules_else_by_level() -> N
     rules = [rule("a", "9.8"), rule("b", "7.0"), rule("c", "4.1"), rule("d", "0.1"), rule("e", None), rule("f", "x")]
     results = [{"ruleId": one["id"], "level": "error"} for one in rules]
     run = {"tool": {"driver": {"name": "CodeQL", "rules": rules}}, "results": results}
-    found = told("security_scan", {"version": "2.1.0", "runs": [run]})
+    found = read_document("security_scan", {"version": "2.1.0", "runs": [run]})
     assert counts(found) == [1, 2, 1, 1, 1] and found.tool == "CodeQL"
     dangling = {**run, "results": [{"ruleIndex": 99}]}
-    assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [dangling]})) == "unknown"
+    assert (
+        outcome("security_scan", read_document("security_scan", {"version": "2.1.0", "runs": [dangling]})) == "unknown"
+    )
     clean = {**run, "results": []}
-    assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [clean]})) == "passed"
+    assert outcome("security_scan", read_document("security_scan", {"version": "2.1.0", "runs": [clean]})) == "passed"
 
 
 @pytest.mark.parametrize("listed", [{"bomFormat": "CycloneDX", "components": []}, {"spdxVersion": "SPDX-2.3"}])
 def test_a_list_of_components_is_no_scan(listed: dict[str, Any]) -> None:
     with pytest.raises(BadEvidence, match="no vulnerabilities"):
-        told("security_scan", listed)
+        read_document("security_scan", listed)
 
 
 @pytest.mark.parametrize(
     ("name", "covered", "valid", "tool"),
     [("coverage.json", 5, 6, "coverage.py"), ("coverage.lcov", 5, 6, "lcov"), ("clover.xml", 2, 2, "Clover")],
 )
-def test_coverage_as_the_tools_write_it(name: str, covered: int, valid: int, tool: str) -> None:
-    found = sample("coverage", name)
+def test_coverage_of_each_tool_is_read(name: str, covered: int, valid: int, tool: str) -> None:
+    found = read_sample("coverage", name)
     assert (found.values["lines_covered"], found.values["lines_valid"], found.tool) == (covered, valid, tool)
 
 
-def test_lcov_counts_a_line_once_however_many_parts_name_it() -> None:
+def test_lcov_counts_a_line_once_over_all_parts() -> None:
     part = b"SF:a.py\nDA:1,0\nDA:2,0\nend_of_record\n"
     found = read("coverage", part + part.replace(b"DA:1,0", b"DA:1,7"))
     assert (found.values["lines_covered"], found.values["lines_valid"]) == (1, 2)
@@ -149,7 +153,7 @@ def test_lcov_counts_a_line_once_however_many_parts_name_it() -> None:
         read("coverage", b"TN:\nSF:a.py\nend_of_record\n")
 
 
-def test_jacoco_takes_the_lines_of_the_whole_report() -> None:
+def test_jacoco_uses_the_lines_of_the_whole_report() -> None:
     report = b"""<?xml version="1.0"?><!DOCTYPE report PUBLIC "-//JACOCO//DTD Report 1.1//EN" "report.dtd">
     <report name="app"><package name="p"><counter type="LINE" missed="9" covered="1"/></package>
     <counter type="INSTRUCTION" missed="1" covered="1"/><counter type="LINE" missed="1" covered="19"/></report>"""
@@ -158,13 +162,13 @@ def test_jacoco_takes_the_lines_of_the_whole_report() -> None:
         read("coverage", b"<report name='app'><counter type='BRANCH' missed='0' covered='1'/></report>")
 
 
-def test_locust_in_milliseconds_becomes_seconds_and_keeps_its_failures() -> None:
-    found = sample("performance", "locust_stats.csv")
+def test_locust_milliseconds_become_seconds_with_failures() -> None:
+    found = read_sample("performance", "locust_stats.csv")
     assert found.values["measured"] == "0.02" and found.values["failed_share"] == "0.5" and found.tool == "Locust"
     assert outcome("performance", found) == "unknown"  # nothing to compare with
 
 
-def test_jmeter_takes_the_95th_percentile_of_its_samples() -> None:
+def test_jmeter_uses_the_95th_percentile_of_its_samples() -> None:
     head = "timeStamp,elapsed,label,responseCode,success\n"
     rows = "".join(f"1,{time},home,200,{'false' if time == 100 else 'true'}\n" for time in range(1, 101))
     found = read("performance", (head + rows).encode())
@@ -173,17 +177,17 @@ def test_jmeter_takes_the_95th_percentile_of_its_samples() -> None:
         read("performance", head.encode())
 
 
-def test_gatling_takes_all_requests_together() -> None:
+def test_gatling_uses_all_requests_together() -> None:
     stats = {"numberOfRequests": {"total": "388", "ok": "387", "ko": "1"}, "percentiles3": {"total": "16059"}}
-    found = told("performance", {"type": "GROUP", "stats": stats, "contents": {}})
+    found = read_document("performance", {"type": "GROUP", "stats": stats, "contents": {}})
     assert found.values["measured"] == "16.059" and found.values["requests"] == 388
-    assert told("performance", stats).values == found.values
+    assert read_document("performance", stats).values == found.values
     with pytest.raises(BadEvidence, match="Gatling"):
-        told("performance", {"numberOfRequests": {"total": "0", "ko": "0"}, "percentiles3": {"total": "-"}})
+        read_document("performance", {"numberOfRequests": {"total": "0", "ko": "0"}, "percentiles3": {"total": "-"}})
 
 
 @pytest.mark.parametrize(("crossed", "fine"), [({"ok": False}, {"ok": True}), (True, False)])
-def test_a_crossed_threshold_of_k6_fails_whatever_the_times_say(crossed: Any, fine: Any) -> None:
+def test_a_crossed_k6_threshold_fails_at_any_times(crossed: Any, fine: Any) -> None:
     def summary(state: Any) -> dict[str, Any]:
         return {
             "metrics": {
@@ -193,11 +197,11 @@ def test_a_crossed_threshold_of_k6_fails_whatever_the_times_say(crossed: Any, fi
             "baseline_seconds": "0.01",
         }
 
-    assert outcome("performance", told("performance", summary(crossed))) == "failed"
-    assert outcome("performance", told("performance", summary(fine))) == "passed"
+    assert outcome("performance", read_document("performance", summary(crossed))) == "failed"
+    assert outcome("performance", read_document("performance", summary(fine))) == "passed"
 
 
-def test_a_refusal_shows_the_forms_that_are_read() -> None:
+def test_a_refusal_lists_the_readable_forms() -> None:
     with pytest.raises(BadEvidence) as refused:
-        told("security_scan", {"findings": []})
+        read_document("security_scan", {"findings": []})
     assert "Trivy JSON" in str(refused.value) and '"matches"' in str(refused.value)

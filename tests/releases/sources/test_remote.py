@@ -1,4 +1,4 @@
-"""Mirrors of repositories reached by file, http and ssh, with real servers on this machine and secrets that stay secret."""
+"""Mirrors of repositories reached by file, http and ssh, with real servers on this machine and protected secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def mirror(tmp_path: Path) -> Path:
 
 
 def trap(origin: Path, name: str) -> Path:
-    """Put a hook into a repository that tells when it was run."""
+    """Put a hook into a repository that leaves a trace when it runs."""
     sprung = origin.parent / f"sprung-{name}"
     hook = origin / "hooks" / name
     hook.parent.mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ def signed(mirror: Path, place: Path, name: str) -> str:
         ("file:app.git", "a path or an https"),
     ],
 )
-def test_an_address_that_is_not_taken_says_why(mirror: Path, address: str, why: str) -> None:
+def test_a_refused_address_says_why(mirror: Path, address: str, why: str) -> None:
     assert is_remote(address)
     assert why in wrong_address(address)
     with pytest.raises(SourceUnavailable):
@@ -110,7 +110,7 @@ def test_an_address_that_is_not_taken_says_why(mirror: Path, address: str, why: 
     assert not mirror.exists()
 
 
-def test_what_is_taken_is_taken() -> None:
+def test_an_accepted_address_is_accepted() -> None:
     for address in (
         "https://git.example/group/app.git", "https://git.example:8443/app", "ssh://git@git.example:2222/app.git",
         "file:///srv/app.git", "http://127.0.0.1:8080/app.git", "http://[::1]:8080/app", "http://localhost/app",
@@ -120,7 +120,7 @@ def test_what_is_taken_is_taken() -> None:
         assert not is_remote(path), path
 
 
-def test_a_mirror_follows_branches_and_tags_and_forgets_what_was_deleted(origin: Path, mirror: Path) -> None:
+def test_a_mirror_follows_branches_and_tags_and_removes_deleted_ones(origin: Path, mirror: Path) -> None:
     address = f"file://{origin}"
     sprung = trap(origin, "post-checkout")
     git(origin, "update-ref", "refs/pull/1/head", "refs/heads/main")
@@ -150,14 +150,14 @@ def test_a_repository_of_another_owner_is_read(origin: Path, mirror: Path) -> No
     assert tag_object(mirror, "v1.0.0")
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, mirror: Path) -> None:
+def test_a_missing_repository_or_revision_is_reported(tmp_path: Path, mirror: Path) -> None:
     with pytest.raises(SourceUnavailable, match="does not appear to be a git repository|not exist"):
         refresh(f"file://{tmp_path}/absent.git", mirror)
     with pytest.raises(SourceUnavailable, match="git failed"):
         refresh("http://127.0.0.1:9/app.git", mirror)
 
 
-def test_http_asks_for_name_and_password_and_gets_them(origin: Path, mirror: Path) -> None:
+def test_http_sends_name_and_password_when_asked(origin: Path, mirror: Path) -> None:
     with over_http(origin.parent) as site:
         address = f"{site}/app.git"
         with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1 does not accept GIT_USERNAME and GIT_PASSWORD"):
@@ -168,7 +168,7 @@ def test_http_asks_for_name_and_password_and_gets_them(origin: Path, mirror: Pat
         assert tag_object(mirror, "v1.0.0") == git(origin, "rev-parse", "v1.0.0")
 
 
-def test_a_signed_tag_goes_to_a_repository_over_http(origin: Path, mirror: Path, tmp_path: Path) -> None:
+def test_a_signed_tag_is_pushed_to_a_repository_over_http(origin: Path, mirror: Path, tmp_path: Path) -> None:
     with over_http(origin.parent) as site:
         address, credentials = f"{site}/app.git", Credentials.of(KNOWN)
         refresh(address, mirror, credentials)
@@ -178,7 +178,7 @@ def test_a_signed_tag_goes_to_a_repository_over_http(origin: Path, mirror: Path,
         assert facts(mirror, tag="v1.1.0").signed
 
 
-def test_a_tag_that_is_there_is_not_moved_by_publishing(origin: Path, mirror: Path, tmp_path: Path) -> None:
+def test_publishing_does_not_move_an_existing_tag(origin: Path, mirror: Path, tmp_path: Path) -> None:
     address = f"file://{origin}"
     refresh(address, mirror)
     git(origin, "tag", "v1.1.0", "main~1")
@@ -188,9 +188,7 @@ def test_a_tag_that_is_there_is_not_moved_by_publishing(origin: Path, mirror: Pa
     assert git(origin, "rev-parse", "v1.1.0") == tag_object(mirror, "v1.1.0") == before
 
 
-def test_hooks_of_a_repository_on_this_machine_are_not_run_by_publishing(
-    origin: Path, mirror: Path, tmp_path: Path
-) -> None:
+def test_publishing_runs_no_hook_of_a_local_repository(origin: Path, mirror: Path, tmp_path: Path) -> None:
     sprung = [trap(origin, name) for name in ("pre-receive", "update", "post-receive", "reference-transaction")]
     refresh(f"file://{origin}", mirror)
     publish(f"file://{origin}", mirror, "v1.1.0", lambda: signed(mirror, tmp_path, "v1.1.0"))
@@ -198,10 +196,8 @@ def test_hooks_of_a_repository_on_this_machine_are_not_run_by_publishing(
     assert git(origin, "rev-parse", "v1.1.0") == tag_object(mirror, "v1.1.0")
 
 
-def test_no_command_that_a_repository_on_this_machine_configures_is_run_by_publishing(
-    mirror: Path, tmp_path: Path
-) -> None:
-    """Commands for borrowed objects, and filters of a checked-out branch that a push would bring up to date."""
+def test_publishing_runs_no_command_configured_by_a_local_repository(mirror: Path, tmp_path: Path) -> None:
+    """Commands for borrowed objects, and filters of a checked-out branch that a push would update."""
     place, sprung, script = tmp_path / "place", tmp_path / "sprung", tmp_path / "script"
     place.mkdir()
     script.write_text(f"#!/bin/sh\ntouch {sprung}\n")
@@ -224,7 +220,7 @@ def test_no_command_that_a_repository_on_this_machine_configures_is_run_by_publi
     assert not sprung.exists()
 
 
-def test_a_tag_that_could_not_be_handed_on_is_not_kept(origin: Path, mirror: Path, tmp_path: Path) -> None:
+def test_a_tag_refused_by_the_remote_is_not_kept(origin: Path, mirror: Path, tmp_path: Path) -> None:
     refresh(f"file://{origin}", mirror)
 
     def make() -> str:
@@ -238,7 +234,7 @@ def test_a_tag_that_could_not_be_handed_on_is_not_kept(origin: Path, mirror: Pat
 
 
 @pytest.mark.skipif(SSHD is None, reason="sshd is not installed")
-def test_ssh_takes_the_key_and_knows_the_host(origin: Path, mirror: Path, tmp_path: Path) -> None:
+def test_ssh_uses_the_key_and_checks_the_host(origin: Path, mirror: Path, tmp_path: Path) -> None:
     own, stranger = key(tmp_path / "own"), key(tmp_path / "stranger")
     with over_ssh(tmp_path / "sshd", own.with_suffix(".pub")) as (site, known):
         address = f"{site}{origin}"
@@ -259,14 +255,14 @@ def test_ssh_takes_the_key_and_knows_the_host(origin: Path, mirror: Path, tmp_pa
                 refresh(address, mirror, Credentials.of(missing))
 
 
-def test_no_secret_is_an_argument_a_variable_or_left_on_the_disk(
+def test_secrets_are_in_no_argument_variable_or_remaining_file(
     origin: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every program that runs meanwhile is looked at in /proc; the files with secrets are closed to others, then gone."""
+    """/proc shows every program that runs meanwhile; the files with secrets are private, then removed."""
     if not sys.platform.startswith("linux"):
         pytest.skip("needs /proc")
     secrets = (PASSWORD.encode(), b"p%40ss")
-    told: list[bytes] = []
+    outputs: list[bytes] = []
     stores: set[str] = set()
     over = threading.Event()
 
@@ -276,7 +272,7 @@ def test_no_secret_is_an_argument_a_variable_or_left_on_the_disk(
                 try:
                     words = (place / "cmdline").read_bytes()
                     if b"git" in words.split(b"\0")[0] or b"git" in words[:200]:
-                        told.append(words + (place / "environ").read_bytes())
+                        outputs.append(words + (place / "environ").read_bytes())
                     for word in words.split(b"\0"):
                         if b"store --file=" in word:
                             path = word.split(b"--file=")[1].split()[0].decode().strip("'")
@@ -290,19 +286,19 @@ def test_no_secret_is_an_argument_a_variable_or_left_on_the_disk(
     watcher.start()
     try:
         with over_http(origin.parent) as site:
-            for _round in range(5):
+            for _request in range(5):
                 refresh(f"{site}/app.git", mirror, Credentials.of(KNOWN))
     finally:
         over.set()
         watcher.join()
-    assert len(told) > 3 and stores, "the watcher saw the programs and the file"
-    assert not any(secret in seen for secret in secrets for seen in told)
+    assert len(outputs) > 3 and stores, "the observer saw the programs and the file"
+    assert not any(secret in seen for secret in secrets for seen in outputs)
     assert not any(Path(path).exists() for path in stores)
     kept = b"".join(path.read_bytes() for path in mirror.parent.rglob("*") if path.is_file())
     assert not any(secret in kept for secret in secrets)
 
 
-def test_secrets_are_taken_out_of_what_is_shown() -> None:
+def test_secrets_are_removed_from_shown_text() -> None:
     credentials = Credentials.of({**KNOWN, "GIT_SSH_KEY": "-----BEGIN\nabcdef\n-----END"})
     assert PASSWORD not in repr(credentials) and "abcdef" not in repr(credentials)
     assert credentials.masked(f"fatal: {PASSWORD} or p%40ss%2Fw%3Ard%20%C2%A31 at abcdef") == "fatal: ••• or ••• at •••"
@@ -334,9 +330,7 @@ def test_a_redirect_to_another_place_is_not_followed(origin: Path, mirror: Path)
 
 
 @pytest.mark.parametrize("scheme", ["http", "ssh"])
-def test_a_server_that_never_answers_is_given_up_with_all_its_children(
-    mirror: Path, tmp_path: Path, scheme: str
-) -> None:
+def test_a_silent_server_is_given_up_with_all_child_processes(mirror: Path, tmp_path: Path, scheme: str) -> None:
     own = key(tmp_path / "own")
     with socket.create_server(("127.0.0.1", 0)) as unresponsive:
         port = unresponsive.getsockname()[1]
@@ -346,21 +340,21 @@ def test_a_server_that_never_answers_is_given_up_with_all_its_children(
         with pytest.raises(SourceUnavailable, match="did not answer within 1 seconds"):
             refresh(f"{scheme}://127.0.0.1:{port}/app.git", mirror, credentials, seconds=1)
         assert time.monotonic() - begun < 5
-        until = time.monotonic() + 5  # what was killed is gone when the kernel has come round to it
+        until = time.monotonic() + 5  # the kernel has removed a killed process once it has reaped it
         while left := speaking_to(port):
             assert time.monotonic() < until, left
             time.sleep(0.01)
 
 
 def speaking_to(port: int) -> list[bytes]:
-    """Return the argument lists of the processes of git and ssh that were to speak to a port."""
+    """Return the argument lists of the git and ssh processes that were to connect to a port."""
     listed = [place.read_bytes() for place in commands()]
     ours = (f"127.0.0.1:{port}/app.git".encode(), str(port).encode() + b"\0127.0.0.1\0git-upload-pack")
     return [words for words in listed if any(part in words for part in ours)]
 
 
 def commands() -> Iterator[Path]:
-    """Return the argument lists of everything that runs, as files."""
+    """Return the argument lists of all processes, as files."""
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             place.read_bytes()
@@ -369,7 +363,7 @@ def commands() -> Iterator[Path]:
         yield place
 
 
-def test_two_at_once_wait_for_each_other_and_one_that_waits_too_long_says_so(origin: Path, mirror: Path) -> None:
+def test_concurrent_fetches_wait_for_each_other_until_a_timeout(origin: Path, mirror: Path) -> None:
     faults: list[Exception] = []
 
     def fetch() -> None:

@@ -1,4 +1,4 @@
-"""Which hosts git asks for a repository: none that the guard of addresses refuses, and at the address that it has judged."""
+"""Hosts that git may contact: none that the address guard refuses, and only at the checked address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["mirror", "origin"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_a_host_that_is_not_listed_is_not_asked(origin: Path, mirror: Path, settings: Any, host: str) -> None:
+def test_an_unlisted_host_is_not_contacted(origin: Path, mirror: Path, settings: Any, host: str) -> None:
     asked: list[str] = []
     settings.GIT_NETWORKS = ["10.0.0.0/8"]
     with over_http(origin.parent, asked) as site:
@@ -38,26 +38,26 @@ def test_a_host_that_is_not_listed_is_not_asked(origin: Path, mirror: Path, sett
 
 
 @pytest.mark.parametrize("scheme", ["https", "ssh"])
-def test_the_metadata_of_a_cloud_is_asked_by_no_list(mirror: Path, tmp_path: Path, settings: Any, scheme: str) -> None:
+def test_cloud_metadata_is_contacted_by_no_list(mirror: Path, tmp_path: Path, settings: Any, scheme: str) -> None:
     settings.GIT_NETWORKS = ["0.0.0.0/0"]
     credentials = Credentials.of({"GIT_SSH_KEY": key(tmp_path / "own").read_text(), "GIT_KNOWN_HOSTS": "x"})
     with pytest.raises(SourceUnavailable, match="not allowed"):
         refresh(f"{scheme}://169.254.169.254/app.git", mirror, credentials, seconds=2)
 
 
-def test_a_host_whose_name_nobody_knows_now_may_be_entered(mirror: Path) -> None:
+def test_a_host_name_that_does_not_resolve_now_may_be_entered(mirror: Path) -> None:
     assert wrong_address("https://git.invalid/app.git") == "" == wrong_address("/srv/app.git")
     with pytest.raises(SourceUnavailable, match="the name can't be resolved"):
         refresh("https://git.invalid/app.git", mirror)
 
 
 def another_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the guard be told that localhost lies at 127.0.0.2, while the resolver tells git 127.0.0.1."""
+    """The guard resolves localhost to 127.0.0.2, while git's resolver returns 127.0.0.1."""
     evaluated = module.places_of
     monkeypatch.setattr(module, "places_of", lambda _host, port, **given: evaluated("127.0.0.2", port, **given))
 
 
-def test_git_goes_to_the_address_that_was_judged(origin: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_contacts_the_checked_address(origin: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     another_answer(monkeypatch)
     with over_http(origin.parent, address="127.0.0.2") as site:
         refresh(f"{site}/app.git".replace("127.0.0.2", "localhost"), mirror, Credentials.of(KNOWN))
@@ -65,7 +65,7 @@ def test_git_goes_to_the_address_that_was_judged(origin: Path, mirror: Path, mon
 
 
 @pytest.mark.skipif(SSHD is None, reason="sshd is not installed")
-def test_ssh_goes_to_the_address_that_was_judged_and_knows_the_host_by_its_name(
+def test_ssh_contacts_the_checked_address_and_checks_the_host_by_name(
     origin: Path, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     another_answer(monkeypatch)

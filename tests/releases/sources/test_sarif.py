@@ -1,4 +1,4 @@
-"""The level of a SARIF result by the standard's own order of look-up; what cannot be resolved is never a pass."""
+"""The level of a SARIF result follows the standard's order of look-up; an unresolved level never passes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def evaluated(content: bytes) -> str:
         ),
     ],
 )
-def test_an_error_is_found_however_its_rule_is_named(tool: Any, result: Any) -> None:
+def test_an_error_is_found_by_any_reference_to_its_rule(tool: Any, result: Any) -> None:
     assert read("sarif", sarif(result, tool=tool)).values["errors"] == 1
     assert evaluated(sarif(result, tool=tool)) == "failed"
 
@@ -74,7 +74,7 @@ def test_an_error_is_found_however_its_rule_is_named(tool: Any, result: Any) -> 
         {"ruleId": "CA1000", "kind": "notApplicable", "level": "none"},
     ],
 )
-def test_what_is_no_error_passes(result: Any) -> None:
+def test_a_result_below_error_passes(result: Any) -> None:
     assert evaluated(sarif(result)) == "passed"
 
 
@@ -94,13 +94,13 @@ def test_what_is_no_error_passes(result: Any) -> None:
         {"ruleId": "N1", "kind": "pass", "level": "error"},
     ],
 )
-def test_a_level_that_cannot_be_resolved_is_unknown(result: Any) -> None:
+def test_an_unresolvable_level_is_unknown(result: Any) -> None:
     assert read("sarif", sarif(result)).values["unresolved"] == 1
     assert evaluated(sarif(result)) == "unknown"
     assert evaluated(sarif(result, {"level": "error"})) == "failed"
 
 
-def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
+def test_an_override_of_the_invocation_precedes_the_rules_default() -> None:
     def overriding(level: str, descriptor: Any) -> dict[str, Any]:
         return {"ruleConfigurationOverrides": [{"descriptor": descriptor, "configuration": {"level": level}}]}
 
@@ -129,14 +129,14 @@ def test_an_override_of_the_invocation_wins_over_the_rules_default() -> None:
         {"externalPropertyFileReferences": {"extensions": [{"location": {"uri": "rules"}}]}},
     ],
 )
-def test_a_run_that_did_not_end_well_or_lies_elsewhere_is_unknown(run: Any) -> None:
+def test_an_unsuccessful_or_external_sarif_run_is_unknown(run: Any) -> None:
     tool = {"driver": {"name": "lint", "notifications": [{"id": "crash", **ERROR}]}}
     assert evaluated(sarif(tool=tool, **run)) == "unknown"
     warned = {"invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [{"level": "warning"}]}]}
     assert evaluated(sarif(tool=tool, **warned)) == "passed"
 
 
-def test_results_that_are_only_in_an_external_file_are_unknown() -> None:
+def test_results_only_in_an_external_file_are_unknown() -> None:
     run = {"tool": LINT, "externalPropertyFileReferences": {"results": [{"location": {"uri": "x"}}]}}
     assert evaluated(json.dumps({"version": "2.1.0", "runs": [run]}).encode()) == "unknown"
     inline = {
@@ -149,7 +149,7 @@ def test_results_that_are_only_in_an_external_file_are_unknown() -> None:
         read("sarif", json.dumps({"version": "2.1.0", "runs": [{"tool": LINT}]}).encode())
 
 
-def test_a_report_is_known_by_its_tools_and_categories() -> None:
+def test_a_report_is_identified_by_its_tools_and_categories() -> None:
     one = {"tool": CODEQL, "automationDetails": {"id": "/language:python/4711"}, "results": [{"ruleId": "py/sqli"}]}
     other = {"tool": LINT, "results": []}
     reading = read("sarif", json.dumps({"version": "2.1.0", "runs": [one, other]}).encode())
@@ -157,7 +157,7 @@ def test_a_report_is_known_by_its_tools_and_categories() -> None:
     assert reading.parts == {"CodeQL /language:python", "lint"} and reading.failing == {"CodeQL /language:python"}
 
 
-def test_as_many_rules_as_results_are_read_in_a_moment() -> None:
+def test_many_rules_and_results_are_read_quickly() -> None:
     rules = [{"id": f"R{n}", **NOTE} for n in range(20_000)]
     results = [{"ruleId": f"R{n}/1"} for n in range(20_000)]
     invocations = [{"ruleConfigurationOverrides": [{"descriptor": {"id": f"R{n}"}}]} for n in range(2_000)]

@@ -1,4 +1,4 @@
-"""Versions are ordered and suggested by the rules of SemVer, and one that does not fit is told why."""
+"""Versions are ordered and suggested by the rules of SemVer, and a refusal says why."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _english() -> Iterator[None]:
 
 
 def by_the_text(version: str) -> tuple[object, ...]:
-    """Return a key that sorts as paragraph 11 says, written from its words: numbers below words, fewer fields below more,
+    """Return a key that sorts as paragraph 11 says, from its text: numbers below words, fewer fields below more,
     a pre-release below its release, build metadata nowhere."""
     core, _dash, pre = version.partition("+")[0].partition("-")
     fields = [(0, int(f), "") if f.isdigit() else (1, 0, f) for f in pre.split(".")] if pre else []
@@ -53,7 +53,7 @@ def by_the_text(version: str) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("row", PARAGRAPH_11)
-def test_the_order_of_the_semver_text_holds(row: list[str]) -> None:
+def test_versions_follow_the_order_of_the_semver_text(row: list[str]) -> None:
     for low, lower in enumerate(row):
         for higher in row[low + 1 :]:
             assert (compare(lower, higher), compare(higher, lower)) == (-1, 1)
@@ -61,21 +61,21 @@ def test_the_order_of_the_semver_text_holds(row: list[str]) -> None:
     assert sorted(backwards, key=parse) == row
 
 
-def test_build_metadata_has_no_say_in_the_order() -> None:
+def test_build_metadata_does_not_affect_the_order() -> None:
     assert compare("1.0.0+a", "1.0.0+b") == compare("1.0.0+20130313144700", "1.0.0") == 0
     assert compare("1.0.0-alpha+001", "1.0.0-alpha") == 0
     assert compare("1.0.0-alpha+z", "1.0.0+a") == -1
 
 
 @given(CORE, PRE, CORE, PRE)
-def test_any_two_versions_stand_as_the_text_says(one: str, pre: str, other: str, other_pre: str) -> None:
+def test_any_two_versions_compare_as_the_text_says(one: str, pre: str, other: str, other_pre: str) -> None:
     left, right = (core + ("-" + p if p else "") for core, p in ((one, pre), (one if pre < "b" else other, other_pre)))
     a, b = by_the_text(left), by_the_text(right)
     assert compare(left, right) == (a > b) - (a < b)
 
 
 @given(CORE, PRE, st.lists(st.sampled_from(sorted(KINDS)), max_size=3))
-def test_what_is_suggested_is_above_and_is_never_refused(core: str, pre: str, kinds: list[str]) -> None:
+def test_a_suggested_version_is_higher_and_never_refused(core: str, pre: str, kinds: list[str]) -> None:
     previous = core + ("-" + pre if pre else "")
     wanted = suggest(previous, kinds)
     assert compare(wanted, previous) == 1
@@ -83,7 +83,7 @@ def test_what_is_suggested_is_above_and_is_never_refused(core: str, pre: str, ki
 
 
 @given(CORE, st.lists(PRE, max_size=4))
-def test_the_next_pre_release_is_above_all_that_are_taken_and_below_its_release(core: str, taken: list[str]) -> None:
+def test_the_next_pre_release_is_above_used_ones_and_below_its_release(core: str, taken: list[str]) -> None:
     rows = [f"{core}-{pre}" for pre in taken if pre] + ["99.0.0-beta.7", core]
     wanted = next_pre_release(core, rows)
     assert is_pre_release(wanted) and compare(wanted, core) == -1
@@ -99,7 +99,7 @@ def test_full_width_input_is_the_plain_version() -> None:
     "text",
     ["0.0.0", "1.2.3-0", "1.2.3-0a.00a", "1.2.3--", "1.2.3----1.x-y", "1.2.3+001", "1.0.0-a+b-c.01", "9.99999.1"],
 )
-def test_what_the_text_allows_is_read(text: str) -> None:
+def test_a_version_allowed_by_the_text_is_read(text: str) -> None:
     assert normalised(text) == text
 
 
@@ -134,7 +134,7 @@ def test_what_the_text_allows_is_read(text: str) -> None:
         "一.二.三",
     ],
 )
-def test_what_is_no_version_is_refused(text: str) -> None:
+def test_an_invalid_version_is_refused(text: str) -> None:
     with pytest.raises(BadVersion):
         parse(text)
 
@@ -152,13 +152,13 @@ def test_what_is_no_version_is_refused(text: str) -> None:
         ("1.2.3+build.5", ["fix"], "1.2.4"),
     ],
 )
-def test_the_next_version_follows_from_the_kinds_of_change(previous: str | None, kinds: list[str], wanted: str) -> None:
+def test_the_next_version_follows_from_the_types_of_change(previous: str | None, kinds: list[str], wanted: str) -> None:
     assert suggest(previous, kinds) == wanted
     assert faults(wanted, previous, kinds, production=True) == []
 
 
 @pytest.mark.parametrize(
-    ("version", "previous", "kinds", "sentence"),
+    ("version", "previous", "kinds", "message"),
     [
         ("1.3.0", "1.2.0", ["breaking"],
          "A breaking change needs a new major version. 1.3.0 does not raise the major version of 1.2.0. "
@@ -189,19 +189,19 @@ def test_the_next_version_follows_from_the_kinds_of_change(previous: str | None,
         ("one", "1.2.0", [], "“one” is not a semantic version such as 1.2.3 or 1.2.3-beta.1."),
     ],
 )  # fmt: skip
-def test_a_version_that_does_not_fit_is_told_why_and_what_would(
-    version: str, previous: str | None, kinds: list[str], sentence: str
+def test_a_version_that_does_not_fit_is_refused_with_reason_and_suggestion(
+    version: str, previous: str | None, kinds: list[str], message: str
 ) -> None:
-    assert faults(version, previous, kinds, production=True) == [sentence]
+    assert faults(version, previous, kinds, production=True) == [message]
 
 
-def test_two_faults_are_two_sentences() -> None:
+def test_two_faults_have_two_messages() -> None:
     found = faults("1.2.1-rc.1", "1.2.0", ["breaking"], production=True)
     assert len(found) == 2 and "pre-release" in found[0] and "major" in found[1]
-    assert all("A suitable version is 2.0.0." in sentence for sentence in found)
+    assert all("A suitable version is 2.0.0." in message for message in found)
 
 
-def test_what_rises_further_than_it_must_is_taken() -> None:
+def test_a_version_that_rises_further_than_needed_is_accepted() -> None:
     for version in ("1.2.1", "1.2.9", "1.3.0", "2.0.0", "4.1.7"):
         assert faults(version, "1.2.0", ["fix"], production=True) == []
 
@@ -221,7 +221,7 @@ def test_a_pre_release_may_go_below_production_and_be_followed_by_its_release() 
     assert faults("1.3.0", "1.3.0-beta.1", ["feature"], production=True) == []
 
 
-def test_the_kinds_of_the_default_procedure_are_those_known_here() -> None:
+def test_change_types_of_the_default_procedure_are_known_here() -> None:
     assert default().change_types() == KINDS
     assert part_for(["small", "breaking"]) == "major"
 
@@ -245,12 +245,12 @@ def test_the_version_of_a_tag_is_found_by_its_pattern(tag: str, version: str) ->
         ("ckan-2.9.1b", "not a semantic version"),
     ],
 )
-def test_a_tag_without_version_is_told_why(tag: str, why: str) -> None:
+def test_a_tag_without_version_is_refused_with_its_reason(tag: str, why: str) -> None:
     with pytest.raises(BadVersion, match=why.replace("{", r"\{")):
         of_tag(tag, ["ckan-{version}"])
 
 
-def test_a_pattern_holds_the_place_once() -> None:
+def test_a_pattern_holds_the_placeholder_once() -> None:
     assert wrong_pattern("v{version}") == wrong_pattern("{version}") == ""
     for text in ("", "v", "{version}{version}", "v {version}", "v{version}\n", "v{Version}"):
         assert "not a pattern" in wrong_pattern(text)

@@ -1,4 +1,4 @@
-"""The database's own copy of the machines: raw SQL can make no jump, and no lower fencing_token."""
+"""The database's own copy of the state machines: raw SQL can neither jump nor lower a fencing_token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOMEONE = Actor(account_id=None, name="someone", kind="command", channel="comman
 
 
 def refused(database: str, statement: str, *values: Any) -> str:
-    """Run a statement with an actor named, as the application role; return the SQLSTATE it was refused with."""
+    """Run a statement with an actor named, as the application role; return the SQLSTATE of its refusal."""
     with psycopg.connect(database) as connection:
         capture.set_context(SOMEONE, operation="test:jump", connection=connection)
         try:
@@ -27,8 +27,8 @@ def refused(database: str, statement: str, *values: Any) -> str:
     return ""
 
 
-def test_the_guards_fire_always(database: str) -> None:
-    """Also under session_replication_role = replica, by which a superuser passes ordinary triggers."""
+def test_the_database_guards_always_fire(database: str) -> None:
+    """Also under session_replication_role = replica, by which a superuser bypasses ordinary triggers."""
     with psycopg.connect(database) as connection:
         rows = connection.execute(
             "SELECT c.relname::text, t.tgname::text, t.tgenabled::text FROM pg_trigger t "
@@ -49,7 +49,7 @@ def test_a_jump_by_sql_is_refused(world: Any, database: str) -> None:
     assert world.fresh(release).state == "draft"
 
 
-def test_a_row_begins_at_the_beginning(database: str) -> None:
+def test_a_row_begins_in_the_first_state(database: str) -> None:
     insert = (
         "INSERT INTO releases_procedure (version, content, digest, reason, writers, state, created_at)"
         " VALUES ('9.9.9', '{}', 'x', 'y', '[]', %s, now())"
@@ -58,7 +58,7 @@ def test_a_row_begins_at_the_beginning(database: str) -> None:
     assert refused(database, insert, "draft") == ""
 
 
-def test_an_epoch_never_falls(world: Any, database: str) -> None:
+def test_a_fencing_token_never_falls(world: Any, database: str) -> None:
     from audit.actor import acting
     from audit.operation import operation
     from releases.models import Deployment, Procedure, Step
@@ -81,7 +81,7 @@ def test_an_epoch_never_falls(world: Any, database: str) -> None:
     assert refused(database, change_fencing_token, 4, step.pk) == ""
 
 
-def test_without_an_actor_nothing_is_written(world: Any, database: str) -> None:
+def test_a_write_without_an_actor_is_refused(world: Any, database: str) -> None:
     with psycopg.connect(database) as connection:
         for statement in (
             "UPDATE environments_environment SET name_en = 'elsewhere'",

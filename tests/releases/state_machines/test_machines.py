@@ -149,7 +149,7 @@ def test_there_are_seven_machines() -> None:
 
 
 @BY_MODEL
-def test_every_verb_does_in_every_state_what_the_table_says(model: Any, first: str, table: str) -> None:
+def test_every_verb_follows_the_table_in_every_state(model: Any, first: str, table: str) -> None:
     expected = written(table)
     verbs = {verb for verb, _source in expected}
     assert {e.verb for e in edges(model)} == verbs
@@ -166,7 +166,7 @@ def test_every_verb_does_in_every_state_what_the_table_says(model: Any, first: s
 
 
 @BY_MODEL
-def test_every_state_is_reached_and_reaches_an_end(model: Any, first: str, table: str) -> None:
+def test_every_state_is_reachable_and_reaches_an_end(model: Any, first: str, table: str) -> None:
     assert initial(model) == first
     assert reached(model, first) == set(model.State.values)
     for state in model.State.values:
@@ -176,7 +176,7 @@ def test_every_state_is_reached_and_reaches_an_end(model: Any, first: str, table
 
 
 @BY_MODEL
-def test_every_edge_says_what_it_means(model: Any, first: str, table: str) -> None:
+def test_every_edge_has_a_label(model: Any, first: str, table: str) -> None:
     for verb in {e.verb for e in edges(model)}:
         method = getattr(model, verb)
         assert (method.__doc__ or "").strip(), f"{model.__name__}.{verb}"
@@ -202,24 +202,24 @@ def test_every_edge_says_what_it_means(model: Any, first: str, table: str) -> No
         (Procedure, "in_effect", "in_review"),
     ],
 )
-def test_no_path_leads_round_a_gate(model: Any, goal: str, gate: str) -> None:
-    """Case 2 of the published ways round: every path to the goal, also an odd one, passes the gate."""
+def test_no_path_bypasses_a_gate(model: Any, goal: str, gate: str) -> None:
+    """Case 2 of the published bypasses: every path to the goal, also an odd one, passes the gate."""
     assert goal in reached(model, initial(model))
     assert goal not in reached(model, initial(model), without=gate)
 
 
-def test_an_ended_run_occupies_nothing() -> None:
+def test_an_ended_deployment_occupies_nothing() -> None:
     assert not set(Deployment.OCCUPYING) & Deployment.ENDS
-    assert not set(Deployment.OCCUPYING) & Deployment.VERIFIED, "a watched run would keep a hotfix out"
+    assert not set(Deployment.OCCUPYING) & Deployment.VERIFIED, "a monitored deployment would block a hotfix"
     assert not {"requested", "scheduled"} & set(Deployment.OCCUPYING)
 
 
-def test_a_release_is_under_way_or_has_ended() -> None:
-    """What My tasks looks for by name leaves no state out."""
+def test_a_release_is_either_active_or_ended() -> None:
+    """The states that My tasks looks for by name are complete."""
     assert set(Release.UNDER_WAY) == set(Release.State.values) - Release.ENDS
 
 
-def test_a_release_runs_in_a_tier_only_from_its_states() -> None:
+def test_a_release_is_deployed_to_a_tier_only_from_its_states() -> None:
     preparing = {"draft", "scope_locked", "testing_completed", "in_review", "approved", "final_check_completed"}
     assert {
         "development": preparing,

@@ -1,4 +1,4 @@
-"""A real target for the step kinds: a git repository of two versions, a database, a service that answers."""
+"""A real target for the step types: a git repository of two versions, a database, a service that answers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _version(repository: Path, tag: str) -> Version:
 
 @pytest.fixture(scope="session")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
-    """A repository whose trees hold what is hard to digest: links, executables, names that sort oddly."""
+    """A repository whose trees are hard to digest: links, executables, names that sort oddly."""
     path = tmp_path_factory.mktemp("repository")
     git(path, "init", "-q", "-b", "main")
     (path / "a-b").mkdir()
@@ -139,7 +139,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
 
 @pytest.fixture
 def new_database() -> Iterator[Callable[[], str]]:
-    """Make databases on the test server, each owned by a role that may do no more; dropped after the test."""
+    """Make databases on the test server, each owned by a role without further rights; dropped after the test."""
     server = os.environ["DATABASE_SERVER_URL"]
     names: list[sql.Identifier] = []
 
@@ -161,7 +161,7 @@ def new_database() -> Iterator[Callable[[], str]]:
 
 @dataclass(frozen=True)
 class Host:
-    """A real sshd on the loopback: the setting `ssh` that reaches it, the private key that it takes, its log."""
+    """A real sshd on the loopback: the option `ssh` that reaches it, the private key that it accepts, its log."""
 
     settings: dict[str, Any]
     key: str
@@ -200,17 +200,17 @@ class Target:
 
     @property
     def here(self) -> TargetSpec:
-        """The same folder as a target of this machine: the host of these tests is this machine too."""
+        """The same folder as a target of this machine, which is the host of these tests too."""
         settings = {name: value for name, value in self.spec.settings.items() if name != "ssh"}
         return TargetSpec(self.spec.application, self.spec.environment, self.spec.root, settings)
 
     def move_to(self, host: Host, **changes: Any) -> None:
-        """Let it be reached over ssh from now on; `changes` overrule the setting `ssh`."""
+        """Reach the target over ssh from now on; `changes` override the option `ssh`."""
         settings = {**self.spec.settings, "ssh": host.settings | changes}
         self.spec = replace(self.spec, settings=settings, ssh_key=host.key)
 
     def context(self, key: str = "1/1/x", fencing_token: int = 1, **changes: Any) -> StepContext:
-        """Return a first attempt of a step towards the new version from the old one; `changes` overrule."""
+        """Return a first attempt of a step towards the new version from the old one; `changes` override."""
         context = StepContext(
             key=key,
             fencing_token=fencing_token,
@@ -246,7 +246,7 @@ class Target:
         return known.run(context, known.parameters(**parameters))
 
     def install_old(self) -> None:
-        """Bring the old version into force by the product's own steps."""
+        """Deploy the old version by the product's own steps."""
         begin = self.context("0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration)
         begin = replace(begin, deployment_key="deployment:0", previous_configuration={})
         self.step("code_deploy", begin)
@@ -280,7 +280,7 @@ def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: 
         "migrate": [python, "{tree}/migrate.py", "{config}"],
         "migrate_check": [python, "{tree}/migrate.py", "{config}", "--check"],
         "postgres_bin": os.environ["POSTGRES_BIN"],
-        # Scripts of the tests start what is installed beside the interpreter.
+        # Scripts of the tests start programs that are installed beside the interpreter.
         "programs": {"read": [sys.prefix]},
         "ansible": {
             "inventory": "localhost ansible_connection=local\n",
@@ -301,7 +301,7 @@ def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: 
 
 @pytest.fixture
 def target(tmp_path: Path, versions: Versions, new_database: Callable[[], str]) -> Iterator[Target]:
-    """An empty target with a database; whatever service runs on it is ended after the test."""
+    """An empty target with a database; a service that runs on it is ended after the test."""
     yield from _target(tmp_path, versions, new_database())
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP server that takes requests and keeps them; it answers what a test says, or holds its answer back."""
+"""A real HTTP server that keeps its requests; it answers as a test says, or holds its answer back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Request:
-    """What came: headers in lower case, body whole."""
+    """One request: headers in lower case, body whole."""
 
     method: str
     path: str
@@ -21,7 +21,7 @@ class Request:
 
 @dataclass
 class Receiver:
-    """Where it listens, what came, and what it answers; `held`: it answers only once this is set."""
+    """Address, received requests, and the answer; `held`: it answers only once this is set."""
 
     port: int
     taken: list[Request] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Receiver:
 
     @property
     def host(self) -> str:
-        """Return how a target lists it."""
+        """Return the host as a target lists it."""
         return f"127.0.0.1:{self.port}"
 
     def url(self, path: str = "/hook") -> str:
@@ -61,7 +61,7 @@ def receiving() -> Iterator[Receiver]:
                 self.end_headers()
                 self.wfile.write(made.body)
             except OSError:
-                pass  # whoever asked has left
+                pass  # the client has left
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take
 

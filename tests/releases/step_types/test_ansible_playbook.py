@@ -1,4 +1,4 @@
-"""A playbook over several hosts, by the real program: each host's fate is kept, and nothing runs twice by itself."""
+"""A playbook over several hosts, by the real program: each host's result is kept, and it never repeats by itself."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LOCAL = "ansible_connection=local ansible_python_interpreter=" + sys.executable
 
 @pytest.fixture(params=["here", "over ssh"])
 def fleet(bare_target: Target, request: pytest.FixtureRequest) -> Iterator[Target]:
-    """A target whose settings name an inventory of three machines, all of them this one."""
+    """A target whose options name an inventory of three machines, all of them this one."""
     (bare_target.spec.root / "deploy").mkdir()
     (bare_target.spec.root / "deploy" / "site.yml").write_text(PLAYBOOK)
     inventory = f"calm {LOCAL}\nbusy {LOCAL}\nspare {LOCAL}\n"
@@ -57,7 +57,7 @@ def _inventory(target: Target, more: str) -> None:
 
 @needs_ansible
 @pytest.mark.timeout(300)
-def test_each_host_is_told_apart_and_it_is_not_run_twice(fleet: Target) -> None:
+def test_each_host_has_its_own_result_and_is_not_repeated(fleet: Target) -> None:
     context = fleet.context(deadline_seconds=200)
     facts = fleet.step("ansible_playbook", context, variables={"word": "it's {{ not }} $(read)"})
     assert {host: row["state"] for host, row in facts["hosts"].items()} == {
@@ -78,7 +78,7 @@ def test_each_host_is_told_apart_and_it_is_not_run_twice(fleet: Target) -> None:
 
 @needs_ansible
 @pytest.mark.timeout(300)
-def test_hosts_that_fail_or_are_not_reached_fail_the_step_by_name(fleet: Target) -> None:
+def test_failed_and_unreachable_hosts_fail_the_step_by_name(fleet: Target) -> None:
     _inventory(fleet, "away ansible_host=127.0.0.1 ansible_port=9 ansible_ssh_common_args='-o BatchMode=yes'\n")
     playbook = fleet.spec.root / "deploy" / "site.yml"
     playbook.write_text(PLAYBOOK.replace("default([])", "default(['spare'])"))
@@ -94,13 +94,13 @@ def test_hosts_that_fail_or_are_not_reached_fail_the_step_by_name(fleet: Target)
 
 
 @needs_ansible
-def test_a_limit_that_meets_no_host_is_no_success(fleet: Target) -> None:
+def test_a_limit_without_a_matching_host_does_not_succeed(fleet: Target) -> None:
     with pytest.raises(StepFailed):
         fleet.step("ansible_playbook", fleet.context(), limit="nobody")
     assert not journal_lines(fleet.here, effect="ansible_playbook:done")
 
 
-def test_what_is_missing_is_said_before_anything_runs(bare_target: Target) -> None:
+def test_missing_parts_are_reported_before_the_start(bare_target: Target) -> None:
     def said(settings: dict[str, Any]) -> str:
         bare_target.spec = replace(bare_target.spec, settings=settings)
         known = by_name("ansible_playbook")
@@ -127,7 +127,7 @@ def test_what_is_missing_is_said_before_anything_runs(bare_target: Target) -> No
         {"seconds": 0},
     ],
 )
-def test_it_refuses(parameters: dict[str, Any]) -> None:
+def test_invalid_parameters_are_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         by_name("ansible_playbook").parameters(**parameters)
 
@@ -142,7 +142,7 @@ def test_the_dry_run_names_the_command(fleet: Target) -> None:
     assert fleet.configuration["SECRET"] not in line and json.dumps(fleet.configuration["SECRET"]) not in line
 
 
-def test_it_is_said_where_the_program_is_missing(bare_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_reported(bare_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"ansible": {"inventory": "a\n", "playbook": "x.yml", "program": str(Path("/no/ansible-playbook"))}}
     bare_target.spec = replace(bare_target.spec, settings=settings)
     with pytest.raises(StepFailed, match="ansible-playbook could not be started"):

@@ -1,4 +1,4 @@
-"""A dump counts only when it was restored and compared; everything else stops the run here."""
+"""A dump counts only after it was restored and compared; any fault stops the deployment here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _with(target: Target, **settings: object) -> None:
 
 
 def _programs(folder: Path, name: str, script: str, *, before: str = "") -> str:
-    """Return a folder of the real programs in which one is wrapped: sabotage from outside."""
+    """Return a folder of the real programs in which one is wrapped, for sabotage."""
     real = Path(os.environ["POSTGRES_BIN"])
     folder.mkdir()
     for program in ("pg_dump", "pg_restore", "psql"):
@@ -57,7 +57,7 @@ def test_the_dump_is_proved_in_its_own_snapshot_and_filed(target: Target) -> Non
     assert not _scratch_databases(target)
 
 
-def test_rows_written_while_it_dumps_are_not_in_it(target: Target, tmp_path: Path) -> None:
+def test_rows_written_during_the_dump_are_not_in_it(target: Target, tmp_path: Path) -> None:
     target.install_old()
     before = measure(target.spec, target.configuration).data
     psql = f"{os.environ['POSTGRES_BIN']}/psql -qd {shlex.quote(target.database)}"
@@ -68,7 +68,7 @@ def test_rows_written_while_it_dumps_are_not_in_it(target: Target, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("cut", "table"), [(3000, "dataset|label"), (10, "the beginning|migration|label|dataset")])
-def test_a_dump_that_is_cut_short_stops_the_run_and_names_the_table(
+def test_a_truncated_dump_stops_the_deployment_and_names_the_table(
     target: Target, tmp_path: Path, cut: int, table: str
 ) -> None:
     target.install_old()
@@ -103,34 +103,34 @@ def test_a_second_attempt_uses_the_intact_dump_and_replaces_a_damaged_one(target
     assert again["data"] != first["data"] and again["tables"]["label"][0] == 4
 
 
-def test_another_step_of_the_run_does_not_overwrite_it(target: Target) -> None:
+def test_another_step_of_the_deployment_does_not_overwrite_the_dump(target: Target) -> None:
     target.install_old()
     target.step("backup", target.context("1/1/x"))
     with pytest.raises(StepFailed, match="another step"):
         target.step("backup", target.context("1/5/x"))
 
 
-def test_nothing_is_dumped_where_nothing_is(target: Target) -> None:
+def test_an_empty_target_needs_no_dump(target: Target) -> None:
     context = replace(target.context(), previous=None, previous_configuration={})
     assert target.step("backup", context)["nothing"] is True
     without = replace(context, deployment_key="deployment:2", configuration={}, previous=target.versions.old)
     assert target.step("backup", without)["nothing"] is True
 
 
-def test_what_is_there_is_dumped_even_if_nothing_is_in_force(target: Target) -> None:
+def test_existing_data_are_dumped_even_without_a_deployed_version(target: Target) -> None:
     target.sql("CREATE TABLE found (id int PRIMARY KEY); INSERT INTO found VALUES (1)")
     context = replace(target.context(), previous=None, previous_configuration={})
     assert target.step("backup", context)["tables"].keys() == {"found"}
 
 
-def test_a_database_that_cannot_be_reached_fails_without_its_password(target: Target) -> None:
+def test_an_unreachable_database_fails_without_its_password(target: Target) -> None:
     gone = make_conninfo(target.database, port=free_port(), password="hunter2-hunter2")
     with pytest.raises(StepFailed, match="cannot be reached") as raised:
         target.step("backup", target.context(previous_configuration={"DATABASE_URL": gone, "SECRET": "x"}))
     assert "hunter2" not in str(raised.value)
 
 
-def test_the_password_goes_by_a_private_file_alone() -> None:
+def test_the_password_is_passed_by_a_private_file_only() -> None:
     seen: list[str] = []
 
     def run(arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, **_others: Any) -> Outcome:

@@ -1,4 +1,4 @@
-"""Code is laid as git has it, or not at all."""
+"""Code is installed exactly as git has it, or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _left(target: Target) -> list[str]:
     return sorted(path.name for path in releases.iterdir()) if releases.exists() else []
 
 
-def test_a_tree_that_is_not_the_agreed_one_is_not_laid(target: Target) -> None:
+def test_a_tree_other_than_the_agreed_one_is_not_installed(target: Target) -> None:
     moved = replace(target.versions.new, tree=target.versions.old.tree)
     with pytest.raises(StepFailed, match=target.versions.new.tree):
         target.step("code_deploy", target.context(wanted=moved))
@@ -32,24 +32,24 @@ def test_a_tree_that_is_not_the_agreed_one_is_not_laid(target: Target) -> None:
 
 
 @pytest.mark.parametrize("commit", ["0" * 40, "HEAD", "--output=/tmp/x", "../x"])
-def test_a_commit_that_is_not_there_is_refused(target: Target, commit: str) -> None:
+def test_a_missing_commit_is_refused(target: Target, commit: str) -> None:
     with pytest.raises(StepFailed):
         target.step("code_deploy", target.context(wanted=replace(target.versions.new, commit=commit)))
     assert _left(target) == []
 
 
 @pytest.mark.parametrize("version", ["../../etc", "/etc", ".hidden", "-x", ""])
-def test_a_version_that_is_no_name_is_refused(target: Target, version: str) -> None:
+def test_an_invalid_version_name_is_refused(target: Target, version: str) -> None:
     with pytest.raises(StepFailed):
         target.step("code_deploy", target.context(wanted=replace(target.versions.new, version=version)))
 
 
-def test_a_repository_that_is_not_there_is_said(target: Target) -> None:
+def test_a_missing_repository_is_reported(target: Target) -> None:
     with pytest.raises(StepFailed, match="no git repository"):
         target.step("code_deploy", target.context(repository=str(target.spec.root / "none")))
 
 
-def test_back_lays_again_what_was_changed_on_the_target(target: Target) -> None:
+def test_a_rollback_reinstalls_a_tree_changed_on_the_target(target: Target) -> None:
     target.step("code_deploy", target.context("0/1/x", wanted=target.versions.old))
     old = Layout(target.spec.root).current.resolve()
     target.step("code_deploy", target.context())
@@ -59,13 +59,13 @@ def test_back_lays_again_what_was_changed_on_the_target(target: Target) -> None:
     assert len([name for name in _left(target) if name.startswith(".changed-")]) == 1
 
 
-def test_back_to_nothing_removes_the_link(target: Target) -> None:
+def test_a_rollback_to_the_empty_state_removes_the_link(target: Target) -> None:
     target.step("code_deploy", target.context(previous=None))
     facts = target.step("code_deploy", replace(target.back("1/9/x", {}), wanted=None), direction="rollback")
     assert facts["code"] == "" and not Layout(target.spec.root).current.is_symlink()
 
 
-def test_what_a_killed_attempt_left_is_cleared(target: Target) -> None:
+def test_remains_of_a_killed_attempt_are_removed(target: Target) -> None:
     name = f"{target.versions.new.version}-{target.versions.new.commit[:12]}"
     half = Layout(target.spec.root).releases / f".laying-{name}-abc" / "tree"
     half.mkdir(parents=True)

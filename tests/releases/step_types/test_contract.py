@@ -1,4 +1,4 @@
-"""What every registered step kind promises, asked of each in turn on a real target."""
+"""The contract of every registered step type, checked for each in turn on a real target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.releases.step_types.conftest import Target
 
 @dataclass(frozen=True)
 class Case:
-    """Parameters of one use of a kind and the effects that its journal must count."""
+    """Parameters of one use of a step type and the effects that its journal must count."""
 
     name: str
     parameters: dict[str, Any]
@@ -55,7 +55,7 @@ CASES = [
     ),
     Case("wait", {"seconds": 1}, ("wait:over",)),
 ]
-# Nothing that a worker could make or find: what only people do has its own tests.
+# Neither made nor found by a worker: steps of people have their own tests.
 OF_PEOPLE = {"manual"}
 IDS = [
     "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES
@@ -64,7 +64,7 @@ IDS = [
 
 @pytest.fixture(params=["here", "over ssh"])
 def where(request: pytest.FixtureRequest) -> str:
-    """Where the target of a test is: on this machine, or on a host that is reached over ssh."""
+    """The place of a test's target: this machine, or a host that is reached over ssh."""
     return str(request.param)
 
 
@@ -87,11 +87,11 @@ def bare(bare_target: Target, where: str, request: pytest.FixtureRequest) -> Tar
     return _moved(bare_target, where, request)
 
 
-def test_every_kind_has_a_case() -> None:
+def test_every_step_type_has_a_case() -> None:
     assert {case.name for case in CASES} | OF_PEOPLE == {known.name for known in STEP_TYPES}
 
 
-def test_every_kind_has_a_file_and_is_found_by_name() -> None:
+def test_every_step_type_has_a_file_and_is_found_by_name() -> None:
     folder = Path(sys.modules["releases.step_types"].__path__[0])
     for known in STEP_TYPES:
         assert by_name(known.name) is known
@@ -103,7 +103,7 @@ def test_every_kind_has_a_file_and_is_found_by_name() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_it_refuses_unknown_parameters(case: Case) -> None:
+def test_unknown_parameters_are_refused(case: Case) -> None:
     with pytest.raises(ValidationError, match="surprise"):
         by_name(case.name).parameters(**case.parameters, surprise=1)
 
@@ -116,7 +116,7 @@ def _ready(target: Target, case: Case) -> tuple[StepType, Any, Any]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Case) -> None:
+def test_a_step_makes_its_effect_once_and_finds_it_again(installed: Target, case: Case) -> None:
     if case.name == "ansible_playbook" and shutil.which("ansible-playbook") is None:
         pytest.skip("ansible-playbook is not on the PATH (extra `ansible`)")
     known, context, parameters = _ready(installed, case)
@@ -140,7 +140,7 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_lower_fencing_token_is_fenced(bare: Target, case: Case) -> None:
+def test_a_lower_fencing_token_is_refused(bare: Target, case: Case) -> None:
     known, context, parameters = _ready(bare, case)
     with holding(replace(context, fencing_token=5, target=bare.here)):
         pass
@@ -152,7 +152,7 @@ def test_a_lower_fencing_token_is_fenced(bare: Target, case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_held_lock_is_still_running(bare: Target, case: Case) -> None:
+def test_a_held_lock_means_still_running(bare: Target, case: Case) -> None:
     known, context, parameters = _ready(bare, case)
     with holding(replace(context, key="1/1/other", target=bare.here)):
         assert known.probe(context, parameters)[0] is Probe.RUNNING
@@ -162,7 +162,7 @@ def test_a_held_lock_is_still_running(bare: Target, case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_an_attempt_that_is_no_longer_ours_has_no_effect(bare: Target, case: Case) -> None:
+def test_an_attempt_that_lost_its_lease_has_no_effect(bare: Target, case: Case) -> None:
     known, context, parameters = _ready(bare, case)
 
     def heartbeat() -> None:

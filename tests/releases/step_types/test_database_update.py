@@ -1,4 +1,4 @@
-"""The migration goes on where it was; going back eats no row that was not counted and kept first."""
+"""The migration continues where it was; the rollback deletes no row that was not counted and kept first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.releases.step_types.conftest import Target
 
 @pytest.fixture
 def out(target: Target) -> tuple[Target, dict[str, Any]]:
-    """The old version in force, its backup made, the new code laid, and rows written after the backup."""
+    """The old version deployed, its backup made, the new code installed, and rows written after the backup."""
     target.install_old()
     earlier = {"backup": target.step("backup", target.context("1/1/x"))}
     target.step("code_deploy", target.context("1/3/x"))
@@ -60,7 +60,7 @@ def test_rows_rewritten_by_the_migration_alone_do_not_count(out: tuple[Target, d
     assert written_since(target.spec, target.configuration, earlier) == (counted, True)
 
 
-def test_back_restores_exactly_what_the_backup_saw_and_keeps_the_rest(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_rollback_restores_the_backup_and_keeps_later_rows(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     _forward(target, earlier)
     _write_after(target)
@@ -92,7 +92,7 @@ def test_a_second_attempt_after_the_restore_keeps_the_first_count(out: tuple[Tar
     result, found = known.probe(back, known.parameters(direction="rollback"))
     assert result is Probe.DONE and found["written_since"] == first["written_since"]
     assert _back(target, earlier, fencing_token=3)["written_since"] == first["written_since"]
-    # The outcome lost before the journal's last line was written: the same again.
+    # The outcome was lost before the journal's last line was written: the same again.
     path = Layout(target.spec.root).journal
     path.write_text("".join(line for line in path.read_text().splitlines(True) if ":restored" not in line))
     assert known.probe(replace(back, fencing_token=4), known.parameters(direction="rollback"))[0] is Probe.NOT_DONE
@@ -122,7 +122,7 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(out: tuple[Target, d
     assert _back(target, earlier, fencing_token=2)["data"] == earlier["backup"]["data"]
 
 
-def test_another_dump_than_the_proved_one_is_not_restored(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_dump_other_than_the_proved_one_is_not_restored(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     _forward(target, earlier)
     under_new = measure(target.spec, target.configuration).data
@@ -143,7 +143,7 @@ def test_a_database_step_that_never_began_is_not_undone(out: tuple[Target, dict[
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_killed_migration_continues_where_it_was(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     # The migration is held before its fourth step by a lock, so that the kill finds it half done.
     holder = psycopg.connect(target.database)
@@ -181,7 +181,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[st
     assert written_since(target.spec, target.configuration, earlier) == ({"dataset": 2}, True)
 
 
-def test_a_migration_that_fails_says_so_and_its_rows_all_count(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_failed_migration_is_reported_and_all_its_rows_count(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     target.sql("CREATE TYPE state AS ENUM ('in the way')")
     with pytest.raises(StepFailed, match="ended with exit code 1: .*state"):
@@ -191,7 +191,7 @@ def test_a_migration_that_fails_says_so_and_its_rows_all_count(out: tuple[Target
     assert facts["data"] == earlier["backup"]["data"]
 
 
-def test_a_check_that_fails_is_unknown_not_done(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_failed_check_means_unknown_and_not_done(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     _forward(target, earlier)
     settings = dict(target.spec.settings) | {"migrate_check": [sys.executable, "-c", "raise SystemExit(1)"]}
@@ -201,7 +201,7 @@ def test_a_check_that_fails_is_unknown_not_done(out: tuple[Target, dict[str, Any
     assert known.probe(context, known.parameters(direction="deployment"))[0] is Probe.UNKNOWN
 
 
-def test_back_to_the_empty_state_empties_the_database_and_keeps_every_row(target: Target) -> None:
+def test_a_rollback_to_the_empty_state_empties_the_database_and_keeps_every_row(target: Target) -> None:
     begin = target.context("1/1/x", previous=None, previous_configuration={})
     earlier = {"backup": target.step("backup", begin)}
     assert earlier["backup"]["nothing"] is True
@@ -214,7 +214,7 @@ def test_back_to_the_empty_state_empties_the_database_and_keeps_every_row(target
     assert measure(target.spec, target.configuration).data == ""
 
 
-def test_reverse_runs_the_tree_that_is_left(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_reverse_migration_uses_the_tree_that_is_left(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     code = "import sys; print('reverse by', sys.argv[1])"
     settings = dict(target.spec.settings) | {"migrate_back": [sys.executable, "-c", code, "{tree}"]}
@@ -226,7 +226,7 @@ def test_reverse_runs_the_tree_that_is_left(out: tuple[Target, dict[str, Any]]) 
     assert f"1.1.0-{target.versions.new.commit[:12]}".encode() in target.shown.split(b"reverse by ")[1]
 
 
-def test_a_reverse_migration_of_what_never_began_changes_nothing(out: tuple[Target, dict[str, Any]]) -> None:
+def test_a_reverse_migration_of_an_unstarted_one_changes_nothing(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     settings = dict(target.spec.settings) | {"migrate_back": ["/bin/false"]}
     target.spec = TargetSpec("sample", "production", target.spec.root, settings)
@@ -236,8 +236,8 @@ def test_a_reverse_migration_of_what_never_began_changes_nothing(out: tuple[Targ
     assert facts == {"nothing": True, "data": measure(target.spec, target.configuration).data}
 
 
-def test_a_session_that_a_killed_migration_left_holds_nobody_up(out: tuple[Target, dict[str, Any]]) -> None:
-    """It still holds its lock: who counts gives up after a time, and the rollback ends it before it looks."""
+def test_a_session_left_by_a_killed_migration_blocks_nothing(out: tuple[Target, dict[str, Any]]) -> None:
+    """It still holds its lock: the count gives up after a time, and the rollback ends the session before it starts."""
     target, earlier = out
     _forward(target, earlier)
     left = psycopg.connect(target.database)
@@ -249,8 +249,8 @@ def test_a_session_that_a_killed_migration_left_holds_nobody_up(out: tuple[Targe
     left.close()
 
 
-def test_a_target_that_migrates_without_a_database_of_its_own_goes_back(target: Target) -> None:
-    """Its database is the command's own business: nothing is counted and nothing restored."""
+def test_a_target_with_its_own_migration_command_is_rolled_back(target: Target) -> None:
+    """The command alone knows its database: nothing is counted and nothing restored."""
     target.install_old()
     target.configuration = {name: value for name, value in target.configuration.items() if name != "DATABASE_URL"}
     settings = dict(target.spec.settings) | {"migrate": ["/bin/true"]}

@@ -1,4 +1,4 @@
-"""Hostile arguments are inert or refused, hostile addresses are never asked: one row each, with what must happen."""
+"""Hostile arguments are inert or refused, hostile addresses are never contacted: one row each, with the result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from releases.step_types import by_name
 from releases.step_types.http_call import HttpCallParameters
 from tests.releases.step_types.conftest import Target
 
-# What a shell, a template, a terminal, a database or a program's own options could make of an argument. `{canary}` is
-# a file that nothing may make.
+# Arguments that a shell, a template, a terminal, a database or a program's options could interpret. `{canary}` is
+# a file that no program may make.
 INERT = (
     "; touch {canary}",
     "&& touch {canary}",
@@ -59,7 +59,7 @@ INERT = (
     "ＡＢＣ；ｔｏｕｃｈ　{canary}",
 )
 PLAN = "http://h.example.org/"
-# What a plan or a setting may not hold at all: who reads it, with what.
+# Texts that a plan or an option may not contain: the reader of each, and the text.
 REFUSED: tuple[tuple[Any, dict[str, Any]], ...] = (
     (by_name("command").parameters, {"argv": ()}),
     (by_name("command").parameters, {"argv": "touch {canary}"}),
@@ -86,7 +86,7 @@ KEYS = ("A=1\nB", "A B", "$(touch x)", "A\x00", "", "1A", "A-B", "Ａ")
 
 
 @pytest.mark.parametrize("argument", INERT, ids=range(len(INERT)))
-def test_a_hostile_argument_reaches_the_program_as_it_is_and_does_nothing(bare_target: Target, argument: str) -> None:
+def test_a_hostile_argument_reaches_the_program_unchanged_and_does_nothing(bare_target: Target, argument: str) -> None:
     canary, seen = bare_target.spec.root / "canary", bare_target.spec.root / "seen"
     text = argument.format(canary=canary)
     echo = f"import json, sys; open({str(seen)!r}, 'w').write(json.dumps(sys.argv[1:]))"
@@ -109,7 +109,7 @@ def test_a_hostile_key_is_no_configuration_key(key: str) -> None:
         render_configuration({key: "x"})
 
 
-def test_a_place_is_filled_once_and_from_the_target_alone(bare_target: Target) -> None:
+def test_a_placeholder_is_filled_once_and_from_the_target_alone(bare_target: Target) -> None:
     given = ["{root}", "{root}/{tree}", "{secret}", "{root.parent}", "{{root}}", "{config}{config}"]
     layout = Layout(bare_target.spec.root)
     root, tree, config = layout.root, layout.current, layout.configuration
@@ -117,7 +117,7 @@ def test_a_place_is_filled_once_and_from_the_target_alone(bare_target: Target) -
     assert filled(given, bare_target.spec) == wanted
 
 
-# What a plan may not name. `{port}` is a server on this machine that nobody may reach by these.
+# Addresses that a plan may not name. `{port}` is a server on this machine that must not be reached by them.
 NO_ADDRESS = (
     "file:///etc/passwd",
     "ftp://127.0.0.1:{port}/",
@@ -153,7 +153,7 @@ NO_ADDRESS = (
     "HTTP://127.0.0.1:{port}/",
     "",
 )
-# What a plan may name, and the target has not listed; private ones by every way to write them that is usual.
+# Addresses that a plan may name, and the target has not listed; private ones in every usual notation.
 NOT_LISTED = (
     "http://localhost:{port}/",
     "http://localhost.localdomain:{port}/",
@@ -192,13 +192,13 @@ RESOLVED = (
 
 
 @pytest.mark.parametrize("url", NO_ADDRESS)
-def test_an_address_in_disguise_is_no_address(url: str) -> None:
+def test_a_disguised_address_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         HttpCallParameters(url=url.format(port=8080))
 
 
 @pytest.mark.parametrize("url", NOT_LISTED)
-def test_an_address_that_is_not_listed_is_refused(bare_target: Target, url: str) -> None:
+def test_an_unlisted_address_is_refused(bare_target: Target, url: str) -> None:
     bare_target.spec.settings["http_hosts"].append("api.example.org")  # type: ignore[index]
     with pytest.raises(StepFailed, match=r"is not among the allowed outbound hosts of the target \(“http_hosts”\)"):
         _call(bare_target, url.format(port=bare_target.receiver.port))
@@ -207,10 +207,10 @@ def test_an_address_that_is_not_listed_is_refused(bare_target: Target, url: str)
 
 @pytest.mark.parametrize("address", RESOLVED)
 @pytest.mark.parametrize("beside", [[], ["203.0.114.9"]], ids=["alone", "beside a public one"])
-def test_a_listed_name_that_leads_inside_is_refused(
+def test_a_listed_name_that_resolves_to_a_private_address_is_refused(
     bare_target: Target, monkeypatch: pytest.MonkeyPatch, address: str, beside: list[str]
 ) -> None:
-    """The resolver is what an attacker holds: it answers with this address, alone or after a public one."""
+    """An attacker controls the resolver: it answers with this address, alone or after a public one."""
     port = bare_target.receiver.port
     bare_target.spec.settings["http_hosts"] = [f"api.example.org:{port}"]  # type: ignore[index]
 
@@ -227,7 +227,7 @@ def test_a_listed_name_that_leads_inside_is_refused(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_leads_nowhere(bare_target: Target, status: int) -> None:
+def test_a_redirect_is_not_followed(bare_target: Target, status: int) -> None:
     bare_target.receiver.status = status
     bare_target.receiver.headers = {"Location": bare_target.receiver.url("/inside"), "Refresh": "0; url=/inside"}
     with pytest.raises(StepFailed, match=str(status)):
@@ -235,7 +235,7 @@ def test_a_redirect_leads_nowhere(bare_target: Target, status: int) -> None:
     assert [taken.path for taken in bare_target.receiver.taken] == ["/hook"]
 
 
-def test_no_proxy_of_the_surroundings_is_asked(bare_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_ignored(bare_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
     assert _call(bare_target, bare_target.receiver.url())["status"] == 201

@@ -1,4 +1,4 @@
-"""The step that sends one request: where it may go, what it carries, and what is known when nobody answered."""
+"""The step that sends one request: its permitted hosts, its content, and its result without an answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def look(target: Target, **parameters: Any) -> Probe:
     return known.probe(target.context(fencing_token=9), known.parameters(**parameters))[0]
 
 
-def test_it_sends_what_it_was_told_with_the_configuration_in_its_places(bare_target: Target) -> None:
+def test_the_request_fills_its_placeholders_from_the_configuration(bare_target: Target) -> None:
     secret = bare_target.configuration["SECRET"]
     headers = {"X-Purpose": "release", "Authorization": "Bearer {configuration:PORT}"}
     facts = call(bare_target, headers=headers, document={"deep": ["{configuration:SECRET}", 1, None]})
@@ -46,7 +46,7 @@ def test_it_sends_what_it_was_told_with_the_configuration_in_its_places(bare_tar
     assert bare_target.receiver.taken[1].body == f"a={secret}".encode()
 
 
-def test_what_the_receiver_says_of_a_secret_is_masked(bare_target: Target) -> None:
+def test_a_secret_in_the_receivers_answer_is_masked(bare_target: Target) -> None:
     secret = bare_target.configuration["SECRET"]
     bare_target.receiver.body = f"{secret} {base64.b64encode(secret.encode()).decode()} {json.dumps(secret)}".encode()
     facts = call(bare_target, document={"password": "{configuration:SECRET}"})
@@ -57,7 +57,7 @@ def test_what_the_receiver_says_of_a_secret_is_masked(bare_target: Target) -> No
     assert "****" in facts["tail"]
 
 
-def test_a_secret_that_the_cut_goes_through_is_masked_whole(bare_target: Target) -> None:
+def test_a_secret_at_the_cut_is_masked_completely(bare_target: Target) -> None:
     secret = bare_target.configuration["SECRET"]
     for kept in (1, len(secret) // 2, len(secret) - 1):
         bare_target.receiver.body = secret.encode() + b"~" * (LONGEST_TAIL - kept)
@@ -65,7 +65,7 @@ def test_a_secret_that_the_cut_goes_through_is_masked_whole(bare_target: Target)
         assert set(facts["tail"]) <= {"*", "~"}, kept
 
 
-def test_a_dry_run_shows_places_and_not_values(bare_target: Target) -> None:
+def test_a_dry_run_shows_placeholders_and_not_values(bare_target: Target) -> None:
     known = by_name("http_call")
     parameters = known.parameters(
         url=bare_target.receiver.url(), headers={"Cookie": "s={configuration:SECRET}"}, idempotency_header="Once"
@@ -81,7 +81,7 @@ def test_a_secret_is_never_written_into_a_plan() -> None:
             HttpCallParameters(url="https://api.example.org/", headers={header: "as it is"})
 
 
-def test_the_same_key_goes_with_every_attempt_and_makes_it_repeatable(bare_target: Target) -> None:
+def test_every_attempt_has_the_same_key_and_is_repeatable(bare_target: Target) -> None:
     known = by_name("http_call")
     given = {"url": bare_target.receiver.url(), "idempotency_header": "Idempotency-Key"}
     assert known.repeats(known.parameters(**given)) and not known.repeats(known.parameters(url=given["url"]))
@@ -103,10 +103,10 @@ def test_a_redirect_is_an_answer_and_is_not_followed(bare_target: Target) -> Non
     assert [taken.path for taken in bare_target.receiver.taken] == ["/hook"] * 2
 
 
-def test_the_name_is_resolved_once_and_the_connection_goes_there(
+def test_the_name_is_resolved_once_and_its_address_is_contacted(
     bare_target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A resolver that says something else the second time (DNS rebinding) is not asked a second time."""
+    """A resolver with a different second answer (DNS rebinding) is not asked twice."""
     asked: list[str] = []
     real = socket.getaddrinfo
 
@@ -114,7 +114,7 @@ def test_the_name_is_resolved_once_and_the_connection_goes_there(
         if host != "hooks.example.org":
             return real(host, *rest, **options)
         asked.append(host)
-        # Public at the first look, this machine at every later one.
+        # Public at the first look-up, this machine at every later one.
         address = "127.0.0.1" if len(asked) > 1 else "203.0.114.9"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, bare_target.receiver.port))]
 
@@ -132,7 +132,7 @@ def test_the_name_is_resolved_once_and_the_connection_goes_there(
     assert asked == ["hooks.example.org"] and reached == [("203.0.114.9", bare_target.receiver.port)]
 
 
-def test_a_request_that_never_left_is_surely_not_made(bare_target: Target) -> None:
+def test_an_unsent_request_is_certainly_not_made(bare_target: Target) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         closed = f"127.0.0.1:{nobody.getsockname()[1]}"
     bare_target.spec.settings["http_hosts"].append(closed)  # type: ignore[index]
@@ -142,7 +142,7 @@ def test_a_request_that_never_left_is_surely_not_made(bare_target: Target) -> No
     assert look(bare_target, url=f"http://{closed}/hook") is Probe.NOT_DONE
 
 
-def test_a_request_without_an_answer_is_in_doubt_unless_it_may_be_repeated(bare_target: Target) -> None:
+def test_an_unanswered_request_has_an_unknown_outcome_unless_it_is_repeatable(bare_target: Target) -> None:
     bare_target.receiver.held = threading.Event()
     with pytest.raises(NoResponse, match="no complete answer within"):
         call(bare_target, seconds=0.5)
@@ -151,7 +151,7 @@ def test_a_request_without_an_answer_is_in_doubt_unless_it_may_be_repeated(bare_
     assert len(bare_target.receiver.taken) == 1
 
 
-def test_a_stop_ends_a_request_that_hangs(bare_target: Target) -> None:
+def test_a_stop_ends_a_hanging_request(bare_target: Target) -> None:
     bare_target.receiver.held = threading.Event()
 
     def heartbeat() -> None:
@@ -163,14 +163,14 @@ def test_a_stop_ends_a_request_that_hangs(bare_target: Target) -> None:
     assert look(bare_target) is Probe.UNKNOWN
 
 
-def test_a_key_that_the_configuration_has_not_sends_nothing(bare_target: Target) -> None:
+def test_a_missing_configuration_key_sends_nothing(bare_target: Target) -> None:
     with pytest.raises(StepFailed, match="NO_SUCH"):
         call(bare_target, body="{configuration:NO_SUCH}")
     assert bare_target.receiver.taken == []
     assert look(bare_target) is Probe.NOT_DONE
 
 
-def test_settings_name_only_hosts() -> None:
+def test_options_name_only_hosts() -> None:
     good = ["api.example.org", "api.example.org:8443", "10.1.2.3", "[::1]:8080", "127.0.0.1:80"]
     assert faults_of_hosts({"http_hosts": good}) == [] == faults_of_hosts({})
     bad = ["*", "*.example.org", "http://api.example.org", "api.example.org/x", "a@b", "127.1", "0x7f.1", "", "a:99999"]

@@ -1,4 +1,4 @@
-"""The step that a person does: it names who, and no worker ever does it."""
+"""The manual step: it names the person, and no worker ever does it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target
 
 
-def test_no_worker_does_what_a_person_must_do(bare_target: Target) -> None:
+def test_a_manual_step_is_never_done_by_a_worker(bare_target: Target) -> None:
     known = by_name("manual")
     parameters = known.parameters(task="Switch the load balancer", person="operator")
     said = known.asks(parameters)
@@ -36,6 +36,6 @@ def test_no_worker_does_what_a_person_must_do(bare_target: Target) -> None:
         {"task": "x", "role": "operator", "minutes": 0},
     ],
 )
-def test_it_names_a_task_and_one_person_or_role(parameters: dict[str, Any]) -> None:
+def test_a_manual_step_names_a_task_and_one_person_or_role(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         by_name("manual").parameters(**parameters)

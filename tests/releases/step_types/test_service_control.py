@@ -1,4 +1,4 @@
-"""The service starts detached, is known by its start time, and says why it does not come up."""
+"""The service starts detached, is known by its start time, and reports why it does not come up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _with_service(target: Target, **service: object) -> None:
     target.spec = TargetSpec("sample", "production", target.spec.root, settings)
 
 
-def test_it_answers_and_holds_neither_lock_nor_parent(installed: Target) -> None:
+def test_a_started_service_answers_and_holds_neither_lock_nor_parent(installed: Target) -> None:
     facts = installed.step("service_control", installed.context("1/3/x"), action="restart")
     with urllib.request.urlopen(installed.spec.settings["urls"]["base"] + "/", timeout=5) as answer:
         assert answer.read() == b"1.1.0"
@@ -52,7 +52,7 @@ def test_it_answers_and_holds_neither_lock_nor_parent(installed: Target) -> None
     installed.step("maintenance_mode", installed.context("1/4/x"), on=True)
 
 
-def test_restart_replaces_the_process_and_an_attempt_again_does_not(installed: Target) -> None:
+def test_a_restart_replaces_the_process_and_a_repeated_attempt_does_not(installed: Target) -> None:
     first = installed.step("service_control", installed.context("1/3/x"), action="restart")["pid"]
     second = installed.step("service_control", installed.context("2/3/x"), action="restart")["pid"]
     assert second != first and start_time(first) is None
@@ -61,7 +61,7 @@ def test_restart_replaces_the_process_and_an_attempt_again_does_not(installed: T
     assert len(journal_lines(installed.spec, effect="service_control:started")) == 2
 
 
-def test_a_service_that_ends_fails_with_the_last_lines_of_its_log_masked(installed: Target) -> None:
+def test_a_service_that_ends_fails_with_its_last_masked_log_lines(installed: Target) -> None:
     context = installed.context("1/2/y", configuration=installed.configuration | {"BROKEN": "EXPORT_LIMIT"})
     installed.step("configuration_update", context)
     with pytest.raises(StepFailed, match="no such setting: EXPORT_LIMIT"):
@@ -82,13 +82,13 @@ def test_a_service_that_does_not_answer_fails(installed: Target) -> None:
         installed.step("service_control", installed.context("1/3/x"), action="start")
 
 
-def test_a_program_that_is_not_there_fails(installed: Target) -> None:
+def test_a_missing_program_fails(installed: Target) -> None:
     _with_service(installed, start=["/no-such-service"])
     with pytest.raises(StepFailed, match="No such file"):
         installed.step("service_control", installed.context("1/3/x"), action="start")
 
 
-def test_a_service_deaf_to_term_is_killed(installed: Target) -> None:
+def test_a_service_that_ignores_term_is_killed(installed: Target) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True); time.sleep(60)"
     _with_service(installed, start=[sys.executable, "-c", code], ready=None, without_port=True, stop_seconds=0.3)
     pid = installed.step("service_control", installed.context("1/3/x"), action="start")["pid"]
@@ -97,7 +97,7 @@ def test_a_service_deaf_to_term_is_killed(installed: Target) -> None:
     assert facts == {"stopped": pid, "killed": True} and start_time(pid) is None
 
 
-def test_a_process_that_only_has_the_recorded_number_is_not_touched(installed: Target) -> None:
+def test_a_process_that_only_shares_the_recorded_number_is_not_touched(installed: Target) -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     record = {"pid": bystander.pid, "started": (start_time(bystander.pid) or 0) - 1, "argv": []}
     Layout(installed.spec.root).service_record.write_text(json.dumps(record))
@@ -110,7 +110,7 @@ def test_a_process_that_only_has_the_recorded_number_is_not_touched(installed: T
     assert facts == {"stopped": None, "nothing_to_stop": True}
 
 
-def test_nothing_is_started_in_the_empty_state(target: Target) -> None:
+def test_an_empty_state_starts_nothing(target: Target) -> None:
     context = replace(target.context("1/3/x"), wanted=None)
     assert target.step("service_control", context, action="restart")["nothing_to_start"] is True
 

@@ -1,4 +1,4 @@
-"""Two versions back: the newest first, each from the dump that its own run took and proved."""
+"""Two rollbacks: the newest first, each from the dump that its own deployment made and proved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.releases.step_types.conftest import Target
 
 
 def _out(target: Target, deployment: int, **changes: Any) -> dict[str, Any]:
-    """Make the backup and the database step of one run; return their results by kind."""
+    """Make the backup and the database step of one deployment; return their results by type."""
     token = f"deployment:{deployment}"
     backup = target.step("backup", target.context(f"{deployment}/1/x", deployment_key=token, **changes))
     update = target.context(f"{deployment}/2/x", deployment_key=token, earlier={"backup": backup}, **changes)
@@ -31,7 +31,7 @@ def _data(target: Target) -> str:
     return data_digest(Database(target.database, binaries), partial(run_tool, target.spec)).total
 
 
-def test_each_version_goes_back_to_its_own_dump_newest_first(target: Target) -> None:
+def test_each_version_is_rolled_back_to_its_own_dump_newest_first(target: Target) -> None:
     target.install_old()
     target.step("code_deploy", target.context("0/9/x"))
     before_first = _data(target)
@@ -45,7 +45,7 @@ def test_each_version_goes_back_to_its_own_dump_newest_first(target: Target) -> 
     assert _back(target, 2, second)["written_since"] == {"dataset": 1}
     assert _data(target) == before_second == second["backup"]["data"]
 
-    # The restore made every row new: what the first run would lose is counted too high, and says so.
+    # The restore made every row new: the loss of the first deployment is counted too high, and the result says so.
     rows, exact = written_since(target.spec, target.configuration, first)
     assert rows["dataset"] >= 1 and not exact
     assert _back(target, 1, first)["data"] == before_first == first["backup"]["data"]

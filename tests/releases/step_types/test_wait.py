@@ -1,4 +1,4 @@
-"""The step that lets time pass: until when, for each way to say it."""
+"""The wait step: its end, for each way to state it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def until(**parameters: Any) -> datetime | None:
         ({"until": "2026-12-16T03:00+09:00"}, datetime(2026, 12, 15, 18, 0, tzinfo=UTC)),
     ],
 )
-def test_it_waits_for_the_moment_that_is_meant(parameters: dict[str, Any], moment: datetime) -> None:
+def test_the_step_waits_for_the_stated_time(parameters: dict[str, Any], moment: datetime) -> None:
     assert until(**parameters) == moment
 
 
@@ -52,6 +52,6 @@ def test_it_waits_for_the_moment_that_is_meant(parameters: dict[str, Any], momen
         {"until": "tomorrow", "zone": "Asia/Tokyo"},
     ],
 )
-def test_it_refuses_what_says_no_moment(parameters: dict[str, Any]) -> None:
+def test_a_step_without_a_time_is_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         by_name("wait").parameters(**parameters)

@@ -1,4 +1,4 @@
-"""Small runs of real commands on real target folders, and a Valkey database of the test's own."""
+"""Small deployments of real commands on real target folders, and the test's own Valkey database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TRUE = ["/bin/true"]
 
 
 def row(argv: list[str], **fields: Any) -> dict[str, Any]:
-    """One step of a plan that runs a command."""
+    """One step of a plan that starts a command."""
     required = fields.pop("required", True)
     return {
         "step_type": "command",
@@ -44,7 +44,7 @@ def row(argv: list[str], **fields: Any) -> dict[str, Any]:
 
 
 def plan(*forward: dict[str, Any], verify: tuple[dict[str, Any], ...] = ()) -> dict[str, list[dict[str, Any]]]:
-    """A whole plan: steps out, checks (default one that passes), and one step back with one check."""
+    """A whole plan: deployment steps, checks (default one that passes), and one rollback step with one check."""
     return {
         "deployment": list(forward),
         "verification": list(verify or (row(TRUE),)),
@@ -54,7 +54,7 @@ def plan(*forward: dict[str, Any], verify: tuple[dict[str, Any], ...] = ()) -> d
 
 
 def at_work(step_id: int) -> threading.Thread:
-    """Let a worker begin with a step in a thread of its own, which speaks English too; return the thread."""
+    """Let a worker start a step in its own thread, which speaks English too; return the thread."""
 
     def work() -> None:
         try:
@@ -89,7 +89,7 @@ def valkey(settings: Any) -> Iterator[redis.Redis]:
 
 @pytest.fixture(autouse=True)
 def short_times(settings: Any) -> None:
-    """Leases that a test can wait for."""
+    """Leases short enough for a test."""
     settings.LEASE_DURATION, settings.HEARTBEAT_INTERVAL, settings.POLL_INTERVAL = 2.0, 0.1, 0.05
 
 
@@ -101,7 +101,7 @@ def working() -> Callable[[], AbstractContextManager[Actor]]:
 
 @pytest.fixture
 def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
-    """Return a function: a run in development with this plan, queued, its first step ready."""
+    """Return a function: a deployment to development with this plan, queued, its first step ready."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
         open_to_programs(world.targets["development"], tmp_path)
@@ -118,8 +118,8 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
 
 
 @pytest.fixture
-def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
-    """Return a function: a run in production with this plan, approved and scheduled by `operator`."""
+def approved_deployment(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
+    """Return a function: a deployment to production with this plan, approved and scheduled by `operator`."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
         open_to_programs(world.targets["production"], tmp_path)
@@ -141,22 +141,22 @@ def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
 
 
 def first(deployment: Deployment) -> Step:
-    """The first step of a run."""
+    """The first step of a deployment."""
     return deployment.steps.get(ordinal=1)
 
 
 def states(deployment: Deployment) -> list[str]:
-    """The states of a run's steps, in order."""
+    """The states of a deployment's steps, in order."""
     return list(Step.objects.filter(deployment=deployment).order_by("ordinal").values_list("state", flat=True))
 
 
 def jobs(queue_name: str) -> list[tuple[str, dict[str, Any]]]:
-    """What lies on a queue: function and arguments."""
+    """The jobs on a queue: function and arguments."""
     return [(job.func_name, job.kwargs) for job in django_rq.get_queue(queue_name).jobs]
 
 
 def expire(step: Step) -> None:
-    """Let a lease end, as if its holder had stopped beating; the column is no audited fact."""
+    """End a lease, as if its holder's heartbeat had stopped; the column is no audited fact."""
     from datetime import timedelta
 
     from audit.clock import now

@@ -1,4 +1,4 @@
-"""A ledger that is broken in the middle of a deployment: what runs ends, a rollback goes, and nothing new starts."""
+"""A ledger that breaks during a deployment: running work ends, a rollback starts, and nothing else does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BROKEN = "decode('7b7d', 'hex')"
 
 @pytest.fixture
 def check(state_folder: Path) -> Callable[[], Verification]:
-    """Return a function: sign what there is, and verify the ledger as the scheduler has it done."""
+    """Return a function: sign all events, and verify the ledger as the scheduler has it done."""
     signer = LedgerSigner(state_folder / "ledger_signer")
 
     def make() -> Verification:
@@ -59,7 +59,7 @@ def check(state_folder: Path) -> Callable[[], Verification]:
 
 
 def broken() -> tuple[int, str]:
-    """Alter the event of the first sign-in of the world; return its number and how it is put right again."""
+    """Alter the event of the first sign-in of the world; return its number and how it is repaired."""
     event = Event.objects.filter(kind="operation").order_by("ledger_entry__number").first()
     assert event is not None
     number, bytes_ = event.ledger_entry.number, bytes(event.bytes).hex()
@@ -67,15 +67,15 @@ def broken() -> tuple[int, str]:
     return number, f"bytes = decode('{bytes_}', 'hex')"
 
 
-def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
+def test_running_work_ends_a_rollback_starts_and_new_work_does_not(
     world: Any,
-    consented: Callable[..., Deployment],
+    approved_deployment: Callable[..., Deployment],
     check: Callable[[], Verification],
     state_folder: Path,
     tmp_path: Path,
 ) -> None:
     flag = tmp_path / "go"
-    deployment = consented(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
+    deployment = approved_deployment(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
     with world.acting_as("manager"):
         window = request_window(deployment.environment_id, application_id=deployment.application_id, name="extra", reason="for the test",
                          starts_at=deployment.release.scheduled_start_at, ends_at=deployment.release.scheduled_end_at)  # fmt: skip
@@ -119,10 +119,10 @@ def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
         approve(window.pk, digest=window.digest)
 
 
-def test_what_is_scheduled_waits_until_two_people_have_accepted_it(
-    world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], state_folder: Path
+def test_a_scheduled_deployment_waits_until_two_people_accept_the_break(
+    world: Any, approved_deployment: Callable[..., Deployment], check: Callable[[], Verification], state_folder: Path
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     check()
     number, _mended = broken()
     with acting(WORKER):
@@ -133,11 +133,11 @@ def test_what_is_scheduled_waits_until_two_people_have_accepted_it(
     with world.acting_as("operator"):
         cancel(deployment.pk, reason="again")
     with world.acting_as("administrator"):
-        proposed = resume.request_resumption(reason="the disk flipped a bit, and no copy has the event")
+        requested = resume.request_resumption(reason="the disk flipped a bit, and no copy has the event")
     with acting(WORKER), pytest.raises(GateNotPassed):
         _again(world, deployment)
     with world.acting_as("committee_a"):
-        resume.confirm(proposed.pk)
+        resume.confirm(requested.pk)
     with acting(WORKER):
         enqueue(_again(world, deployment).pk)
     found = check()
@@ -158,7 +158,7 @@ def _again(world: Any, deployment: Deployment) -> Deployment:
         return schedule(waiting.pk)
 
 
-def test_an_emergency_passes(world: Any, check: Callable[[], Verification], state_folder: Path) -> None:
+def test_an_emergency_passes_a_broken_ledger(world: Any, check: Callable[[], Verification], state_folder: Path) -> None:
     from releases.gates import evaluation
 
     release = world.tested()
@@ -173,10 +173,10 @@ def test_an_emergency_passes(world: Any, check: Callable[[], Verification], stat
     assert not [one for one in evaluation.evaluate(emergency, world.environments["production"]) if one.gate == "ledger"]
 
 
-def test_a_signer_that_does_not_sign_stops_what_is_new(
-    world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], settings: Any
+def test_a_missing_signature_stops_new_work(
+    world: Any, approved_deployment: Callable[..., Deployment], check: Callable[[], Verification], settings: Any
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     settings.HEARTBEAT_TIMEOUT = 0.001
     with acting(WORKER), pytest.raises(GateNotPassed, match="signer is unresponsive"):
         enqueue(deployment.pk)
@@ -186,12 +186,12 @@ def test_a_signer_that_does_not_sign_stops_what_is_new(
         enqueue(deployment.pk)
 
 
-def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
-    world: Any, consented: Callable[..., Deployment], state_folder: Path, check: Callable[[], Verification]
+def test_an_inconclusive_verification_alarms_and_closes_no_gate(
+    world: Any, approved_deployment: Callable[..., Deployment], state_folder: Path, check: Callable[[], Verification]
 ) -> None:
     from audit.models import Outbox
 
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     assert check().result == "passed"
     (state_folder / "ledger_signer" / "key.pub").unlink()
     (state_folder / "verifier" / "verified.json").unlink()
@@ -206,13 +206,13 @@ def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
     with acting(WORKER):
         found = standing.run()
     assert found is not None and found.result == "inconclusive"
-    assert standing.standing().fault is not None, "nor does it open what one that could tell has closed"
+    assert standing.standing().fault is not None, "nor does it open a gate that a conclusive one has closed"
 
 
-def test_the_scheduler_has_a_process_of_its_own_verify_it(
+def test_the_scheduler_verifies_the_ledger_in_a_separate_process(
     world: Any, database: str, state_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the scheduler's own role, and what each role may cause as it is declared."""
+    """With the scheduler's own role, and with the permitted changes of each role as declared."""
     with as_owner() as owner, owner.transaction():
         grant(owner.cursor(), Roles(**settings.DATABASE_ROLES), DECLARED)
     sign_ledger(LedgerSigner(state_folder / "ledger_signer"))
@@ -230,8 +230,8 @@ def test_the_scheduler_has_a_process_of_its_own_verify_it(
     assert Event.objects.get(kind="operation", operation="ledger:verify").contents["session_user"] == own.username
 
 
-def test_what_runs_the_programs_of_releases_says_nothing_about_the_ledger(database: str) -> None:
-    """A row that says the ledger holds would open what a failed verification has closed."""
+def test_processes_that_run_release_programs_cannot_report_on_the_ledger(database: str) -> None:
+    """A row that says the ledger is intact would open gates that a failed verification has closed."""
     own = urlsplit(os.environ["DATABASE_WORKER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
     with psycopg.connect(own.geturl()) as worker, pytest.raises(psycopg.errors.InsufficientPrivilege):
         worker.execute(

@@ -45,7 +45,7 @@ ENCODED: dict[str, bytes] = {
     "JSON in its letters": json.dumps(CANARY, ensure_ascii=False)[1:-1].encode(),
     "hex": RAW.hex().encode(),
 }
-# A part of each that nothing else holds: what is cut in two must not be found either.
+# A unique part of each: halves of a cut secret must not be found either.
 TRACES = {name: text[4:16] for name, text in ENCODED.items()}
 MARK = b"seen-by-everyone"
 
@@ -70,7 +70,7 @@ sys.exit(" ".join(["seen-by-everyone, and it fails:", *(form.decode() for form i
 
 
 def found_in(content: bytes) -> set[str]:
-    """The encodings of which a trace is in some bytes, also escaped once more for a page or inside JSON."""
+    """The encodings found in some bytes, also escaped once more for a page or inside JSON."""
     found = set()
     for name, trace in TRACES.items():
         text = trace.decode("utf-8", "replace")
@@ -81,7 +81,7 @@ def found_in(content: bytes) -> set[str]:
 
 
 def columns(database: str) -> Iterator[tuple[str, bytes]]:
-    """Every value of every column that can hold text or bytes, of every table, as who owns the server sees it."""
+    """Every value of every column that can hold text or bytes, of every table, as the server's owner sees it."""
     server = conninfo_to_dict(os.environ["DATABASE_SERVER_URL"])
     with psycopg.connect(make_conninfo(**{**server, "dbname": conninfo_to_dict(database)["dbname"]})) as raw:
         places = raw.execute(
@@ -101,7 +101,7 @@ def columns(database: str) -> Iterator[tuple[str, bytes]]:
 
 
 def values_of(client: redis.Redis) -> Iterator[tuple[str, bytes]]:
-    """Every value of every key of the queue's server; what RQ has compressed is unpacked."""
+    """Every value of every key of the queue's server; RQ's compressed values are unpacked."""
     for key in client.scan_iter():
         kind = client.type(key)
         read: dict[bytes, Callable[[], list[Any]]] = {
@@ -122,7 +122,7 @@ def values_of(client: redis.Redis) -> Iterator[tuple[str, bytes]]:
 
 @pytest.fixture
 def speaking(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> Callable[..., Deployment]:
-    """Return a function: a run in development whose configuration holds the canary, and whose second step prints it."""
+    """Return a function: a deployment to development whose second step prints the canary of its configuration."""
     script = tmp_path / "speak.py"
     script.write_text(SPEAK)
     made = world.configurations["development"]
@@ -144,7 +144,7 @@ def speaking(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> C
 
 
 def work(valkey: redis.Redis) -> None:
-    """Take what lies on the queue of development with a worker of RQ, until nothing is left."""
+    """Process the queue of development with an RQ worker until it is empty."""
     SimpleWorker(["development"], connection=valkey, serializer=JSONSerializer).work(burst=True)
 
 
@@ -178,8 +178,8 @@ def shown(world: Any, deployment: Deployment, browsers: Callable[[str], Any], to
     return {address: found for address, content in pages.items() if (found := found_in(content))}
 
 
-def test_the_search_finds_what_is_there(database: str, valkey: redis.Redis) -> None:
-    """Else the other tests would prove nothing."""
+def test_the_search_finds_a_present_secret(database: str, valkey: redis.Redis) -> None:
+    """Otherwise the other tests would prove nothing."""
     for name, text in ENCODED.items():
         assert name in found_in(b"before " + text + b" after"), name
     valkey.set("kept", zlib.compress(ENCODED["URL"]))
@@ -191,7 +191,7 @@ def test_the_search_finds_what_is_there(database: str, valkey: redis.Redis) -> N
     assert {"audit_event.bytes", "audit_event.reason", "export"} <= set(found)
 
 
-def test_a_run_that_ends_well_leaves_it_nowhere(
+def test_a_successful_deployment_leaves_the_secret_nowhere(
     world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis, browsers: Any, managing: str,
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -209,7 +209,7 @@ def test_a_run_that_ends_well_leaves_it_nowhere(
     assert shown(world, deployment, browsers, managing) == {}
 
 
-def test_a_run_that_fails_with_it_on_its_lips_leaves_it_nowhere(
+def test_a_failed_deployment_leaves_the_secret_nowhere(
     world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis, browsers: Any, managing: str,
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -225,11 +225,11 @@ def test_a_run_that_fails_with_it_on_its_lips_leaves_it_nowhere(
     assert shown(world, deployment, browsers, managing) == {}
 
 
-def test_an_unforeseen_fault_that_names_it_leaves_it_nowhere(
+def test_an_unexpected_exception_leaves_the_secret_nowhere(
     world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis,
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """The traceback goes to the log, the sentence to the step: neither with the word."""
+    """The traceback goes to the log, the message to the step: neither holds the secret."""
     caplog.set_level("DEBUG")
 
     def breaks(self: Any, context: Any, parameters: Any) -> None:
@@ -245,11 +245,11 @@ def test_an_unforeseen_fault_that_names_it_leaves_it_nowhere(
     assert look_everywhere(database, valkey, said) == {}
 
 
-def test_a_check_that_reads_it_in_a_log_leaves_it_nowhere(
+def test_a_log_check_leaves_the_secret_nowhere(
     world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis,
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """The key is not named like a secret, and the word lies where a long line is cut."""
+    """The key is not named like a secret, and the word is where a long line is cut."""
     caplog.set_level("DEBUG")
     check = {"check": "log", "parameters": {"pattern": "ERROR", "at_most": 0}}
     root = Path(world.targets["development"].root)

@@ -1,4 +1,4 @@
-"""One worker has a step at a time: claim, lease, fencing_token; and what the first claim of a run does once."""
+"""One worker has a step at a time: claim, lease, fencing_token; and the one-time effects of a first claim."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .conftest import TRUE, WORKER, expire, first, row, states
 
 
 def rows_of(deployment: Deployment) -> list[Any]:
-    """Everything that an outcome could change."""
+    """All values that an outcome could change."""
     return [
         list(Deployment.objects.filter(pk=deployment.pk).values()),
         list(Step.objects.filter(deployment=deployment).order_by("pk").values()),
@@ -50,14 +50,14 @@ def test_a_second_claim_is_dropped(queued: Callable[..., Deployment]) -> None:
     assert step.attempts.count() == 1
 
 
-def test_a_claim_long_before_the_hour_is_dropped(queued: Callable[..., Deployment], world: Any) -> None:
+def test_a_claim_long_before_the_scheduled_start_is_dropped(queued: Callable[..., Deployment], world: Any) -> None:
     deployment = alter(queued(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
         assert claim(first(deployment).pk, worker="one") is None
     assert (world.fresh(deployment).state, states(deployment)) == ("queued", ["ready", "pending"])
 
 
-def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_word(
+def test_a_deployment_rolled_back_while_its_worker_waits_is_dropped_silently(
     queued: Callable[..., Deployment], world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = alter(queued(row(TRUE)), scheduled_start_at=now() + AHEAD)
@@ -76,7 +76,7 @@ def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_wo
     assert not Event.objects.filter(operation="step:claim").exists()
 
 
-def test_of_four_at_once_one_gets_it(queued: Callable[..., Deployment]) -> None:
+def test_one_of_four_concurrent_claims_succeeds(queued: Callable[..., Deployment]) -> None:
     step = first(queued(row(TRUE)))
     ready, got = threading.Barrier(4), []
 
@@ -106,7 +106,7 @@ def test_a_step_out_of_turn_or_of_an_unknown_number_is_dropped(queued: Callable[
 
 
 def test_a_ready_step_waits_until_all_before_it_are_finished(queued: Callable[..., Deployment]) -> None:
-    """Also when something offers it too early."""
+    """Also when a process marks it ready too early."""
     deployment = queued(row(TRUE), row(TRUE))
     second = deployment.steps.get(ordinal=2)
     walk(second, "mark_ready")
@@ -115,7 +115,7 @@ def test_a_ready_step_waits_until_all_before_it_are_finished(queued: Callable[..
         assert claim(second.pk, worker="two") is None
 
 
-def test_an_ended_lease_is_taken_over_under_a_higher_epoch(queued: Callable[..., Deployment]) -> None:
+def test_an_expired_lease_is_reclaimed_under_a_higher_fencing_token(queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(TRUE))
     with acting(WORKER):
         claim(first(deployment).pk, worker="one")
@@ -127,7 +127,9 @@ def test_an_ended_lease_is_taken_over_under_a_higher_epoch(queued: Callable[...,
     assert list(step.attempts.values_list("fencing_token", "outcome")) == [(1, "worker_lost"), (2, "")]
 
 
-def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Callable[..., Deployment]) -> None:
+def test_an_outcome_under_an_old_fencing_token_is_refused_and_changes_nothing(
+    queued: Callable[..., Deployment],
+) -> None:
     deployment = queued(row(TRUE))
     with acting(WORKER):
         claim(first(deployment).pk, worker="one")
@@ -151,8 +153,10 @@ def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Cal
     assert first(deployment).result == {"by": "two"}
 
 
-def test_the_first_claim_consumes_the_approval_and_starts_the_release(consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_the_first_claim_uses_the_approval_and_starts_the_release(
+    approved_deployment: Callable[..., Deployment],
+) -> None:
+    deployment = approved_deployment(row(TRUE))
     approval_request = deployment.approval_request
     assert approval_request is not None and approval_request.state == "approved"
     with acting(WORKER):
@@ -166,9 +170,11 @@ def test_the_first_claim_consumes_the_approval_and_starts_the_release(consented:
     assert (started.state, started.previous["wanted_tree"]) == ("running", release.tree)
 
 
-def test_a_second_run_on_the_same_approval_is_refused(world: Any, consented: Callable[..., Deployment]) -> None:
-    """Single use: what was approved once is not run again at any time."""
-    deployment = consented(row(TRUE))
+def test_a_second_deployment_on_the_same_approval_is_refused(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    """Single use: an approved deployment cannot start a second time."""
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         claim(first(deployment).pk, worker="one")
@@ -190,10 +196,10 @@ def test_a_second_run_on_the_same_approval_is_refused(world: Any, consented: Cal
     assert not second.steps.exists()
 
 
-def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
-    world: Any, consented: Callable[..., Deployment]
+def test_a_gate_that_fails_before_the_claim_returns_the_deployment_to_scheduled(
+    world: Any, approved_deployment: Callable[..., Deployment]
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     make(
@@ -214,8 +220,10 @@ def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
     assert world.fresh(deployment.release).state == "final_check_completed"
 
 
-def test_content_that_changed_after_queueing_is_not_started(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_content_that_changed_after_queueing_is_not_started(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     alter(deployment.release, rollback_pre_authorised=True)
@@ -227,10 +235,10 @@ def test_content_that_changed_after_queueing_is_not_started(world: Any, consente
     )
 
 
-def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Callable[..., Deployment]) -> None:
-    from tests.releases.gates.asking import in_force
+def test_the_previous_version_is_recorded_at_the_claim(world: Any, queued: Callable[..., Deployment]) -> None:
+    from tests.releases.gates.asking import mark_deployed
 
-    pointer = in_force(world, "1.2.0", environment="development")
+    pointer = mark_deployed(world, "1.2.0", environment="development")
     deployment = queued(row(TRUE))
     with acting(WORKER):
         claim(first(deployment).pk, worker="one")
@@ -240,7 +248,7 @@ def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Call
         assert op.get(Deployment).baseline["metrics"] == {}
 
 
-def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[..., Deployment]) -> None:
+def test_the_worker_that_ends_a_step_claims_the_next_one_in_the_same_commit(queued: Callable[..., Deployment]) -> None:
     """Two operations with their own events, one after the other in the ledger, in one transaction."""
     deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
@@ -253,21 +261,21 @@ def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[
     assert list(second.attempts.values_list("fencing_token", "worker", "ended_at")) == [(1, "one", None)]
     events = Event.objects.filter(object=f"releases.Step:{second.pk}").exclude(outcome="inserted")
     (its_row,) = events.filter(kind="row")
-    (its_act,) = events.filter(kind="operation")
+    (operation_event,) = events.filter(kind="operation")
     ended = Event.objects.get(object=f"releases.Step:{taken.step.pk}", kind="operation", operation="step:succeed")
-    assert (its_row.operation, its_act.operation, its_row.operation_id) == (
+    assert (its_row.operation, operation_event.operation, its_row.operation_id) == (
         "step:claim",
         "step:claim",
-        its_act.operation_id,
+        operation_event.operation_id,
     )
     assert (
-        ended.operation_id != its_act.operation_id
-        and ended.tx == its_act.tx
+        ended.operation_id != operation_event.operation_id
+        and ended.tx == operation_event.tx
         and ended.ledger_entry.number < its_row.ledger_entry.number
     )
 
 
-def test_a_run_that_was_stopped_meanwhile_gives_the_next_step_to_nobody(queued: Callable[..., Deployment]) -> None:
+def test_a_stopped_deployment_offers_no_next_step(queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
         taken = claim(first(deployment).pk, worker="one")

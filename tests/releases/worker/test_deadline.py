@@ -1,4 +1,4 @@
-"""A step has a deadline and, where the plan says so, a longest silence: TERM, then KILL, and the target's state is told."""
+"""A step has a deadline and, in some plans, a longest silence: TERM, then KILL, and the target's state is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def limited(
 
 
 def lives(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and that nobody has asked for does not."""
+    """Tell whether a process runs; an ended one that was not reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -47,18 +47,16 @@ def work(deployment: Deployment) -> float:
     return time.monotonic() - began
 
 
-def test_a_step_that_takes_too_long_is_told_to_end(
-    world: Any, queued: Callable[..., Deployment], tmp_path: Path
-) -> None:
-    told, never = tmp_path / "told", tmp_path / "never"
+def test_a_step_beyond_its_deadline_is_ended(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
+    ended, never = tmp_path / "told", tmp_path / "never"
     script = python(
-        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).touch(), os._exit(1)))",
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(ended)!r}).touch(), os._exit(1)))",
         "for n in range(600): print(n, flush=True); time.sleep(0.1)",
         f"pathlib.Path({str(never)!r}).touch()",
     )
     deployment = queued(limited(script, deadline=1.5, repeatable=True), row(TRUE))
     assert work(deployment) < 10
-    assert told.exists() and not never.exists()
+    assert ended.exists() and not never.exists()
     step = first(deployment)
     assert (
         re.search(r"did not end within [12] s", step.failure)
@@ -68,7 +66,7 @@ def test_a_step_that_takes_too_long_is_told_to_end(
     assert states(deployment)[1:] == ["cancelled", "cancelled"]
 
 
-def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
+def test_a_step_without_output_for_too_long_is_ended(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
@@ -87,19 +85,19 @@ def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
     )
 
 
-def test_one_that_goes_on_speaking_is_left_alone(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_step_with_regular_output_continues(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(limited(python("for n in range(8): print(n, flush=True); time.sleep(0.3)"), silence=1.5))
     work(deployment)
     assert world.fresh(deployment).state == "succeeded"
 
 
-def test_without_a_limit_silence_is_no_fault(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_step_without_a_silence_limit_may_be_silent(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(python("time.sleep(2.5)")))
     work(deployment)
     assert world.fresh(deployment).state == "succeeded"
 
 
-def test_one_that_does_not_listen_is_killed(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_a_step_that_ignores_term_is_killed(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
     """It ignores TERM, and so do its children; five seconds later none of them lives."""
     pids = tmp_path / "pids"
     script = python(
@@ -115,11 +113,11 @@ def test_one_that_does_not_listen_is_killed(world: Any, queued: Callable[..., De
     assert not [pid for pid in found if lives(pid)]
 
 
-def test_what_may_have_been_done_is_asked_of_a_person(
-    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+def test_a_possible_effect_is_decided_by_a_person(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
-    """Stopped in the middle of what may not be made twice: nobody can tell, so nobody guesses."""
-    deployment = consented(limited(python("time.sleep(60)"), deadline=1.0), row(TRUE))
+    """Stopped in the middle of a step that must not run twice: its outcome is unknown, and a person decides."""
+    deployment = approved_deployment(limited(python("time.sleep(60)"), deadline=1.0), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     work(deployment)
@@ -128,13 +126,13 @@ def test_what_may_have_been_done_is_asked_of_a_person(
     assert "The state of the deployment target is unknown" in step.failure
 
 
-def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
-    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+def test_an_existing_effect_is_confirmed_and_not_repeated(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     effect = tmp_path / "effect"
     probe = python(f"sys.exit(0 if pathlib.Path({str(effect)!r}).exists() else 3)")
     script = python(f"open({str(effect)!r}, 'a').write('x')", "time.sleep(60)")
-    deployment = consented(limited(script, silence=1.0, probe_argv=probe), row(TRUE))
+    deployment = approved_deployment(limited(script, silence=1.0, probe_argv=probe), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     work(deployment)
@@ -154,13 +152,13 @@ def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
         (False, "The deployment target does not show the effect of this step"),
     ],
 )
-def test_a_stop_tells_in_what_state_the_target_is(
+def test_a_stop_reports_the_state_of_the_target(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path, made: bool, words: str
 ) -> None:
-    effect, told = tmp_path / "effect", tmp_path / "told"
+    effect, ended = tmp_path / "effect", tmp_path / "told"
     probe = python(f"sys.exit(0 if pathlib.Path({str(effect)!r}).exists() else 3)")
     script = python(
-        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).write_text('told'), os._exit(1)))",
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(ended)!r}).write_text('told'), os._exit(1)))",
         *([f"pathlib.Path({str(effect)!r}).touch()"] if made else []),
         f"pathlib.Path({str(tmp_path / 'begun')!r}).touch()",
         "time.sleep(60)",
@@ -174,7 +172,7 @@ def test_a_stop_tells_in_what_state_the_target_is(
     with world.acting_as("operator"):
         decide.stop(deployment.pk, reason="wrong version")
     worker.join(30)
-    assert not worker.is_alive() and told.read_text() == "told", "TERM comes before KILL"
+    assert not worker.is_alive() and ended.read_text() == "told", "TERM comes before KILL"
     stopped = first(deployment)
     assert (stopped.state, stopped.attempts.get().outcome) == ("stopped", "stopped")
     assert words in stopped.failure and "A person stopped the step" in stopped.failure
@@ -182,7 +180,7 @@ def test_a_stop_tells_in_what_state_the_target_is(
 
 
 def test_limits_come_from_the_procedure(world: Any) -> None:
-    """A step plan of the procedure names them; the plan of a release holds them, and so does what is approved."""
+    """A step plan of the procedure sets them; the plan of a release and the approved content hold them."""
     from releases.models import Procedure
     from releases.queries.step_plan import step_plan
 

@@ -1,4 +1,4 @@
-"""Two real connections that lock the same rows in another order: nobody meets an error, and nothing is done twice."""
+"""Two real connections lock the same rows in another order: no error reaches a person, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database(
 
 
 def beside(database: str, held: Any, wanted: Any, call: Callable[[], Any]) -> Any:
-    """Return what a call returns that finds the row `held` locked by another, who then waits for `wanted`, which it holds.
+    """Return a call's result; another connection has locked its row `held` and then waits for the call's `wanted`.
 
-    PostgreSQL ends the one that has waited for longer: the call.
+    PostgreSQL ends the connection that has waited longer: the call.
     """
 
     def called() -> Any:
@@ -62,7 +62,7 @@ def beside(database: str, held: Any, wanted: Any, call: Callable[[], Any]) -> An
 
 @pytest.fixture
 def blamed(world: Any) -> tuple[NotificationChannel, SuppressedAddress, NotificationDelivery]:
-    """A channel that was disabled, an address that it was blamed for, and a mail that did not arrive there."""
+    """A disabled channel, an address disabled by its fault, and an undelivered mail to that address."""
     notification = announced(world.planned(), outsider("users", ADDRESS))
     channel = NotificationChannel.objects.get(key="mail")
     alter(channel, disabled_at=now(), disabled_because="554")
@@ -76,7 +76,7 @@ def blamed(world: Any) -> tuple[NotificationChannel, SuppressedAddress, Notifica
     )
 
 
-def test_a_button_whose_operation_was_ended_by_a_deadlock_does_it_again(
+def test_a_button_repeats_its_operation_after_a_deadlock(
     database: str,
     blamed: tuple[NotificationChannel, SuppressedAddress, NotificationDelivery],
     browsers: Callable[[str], Client],
@@ -91,9 +91,7 @@ def test_a_button_whose_operation_was_ended_by_a_deadlock_does_it_again(
     assert Event.objects.filter(operation="notification_channel:enable", kind="operation").count() == 1
 
 
-def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
-    database: str, queued: Callable[..., Deployment]
-) -> None:
+def test_the_outcome_of_a_step_survives_a_deadlock(database: str, queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(TRUE))
     with acting(WORKER):
         claim(first(deployment).pk, worker="one")
@@ -108,7 +106,7 @@ def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
     assert Event.objects.filter(operation="step:succeed", kind="operation").count() == 1
 
 
-def test_a_call_of_the_api_whose_operation_was_ended_by_a_deadlock_does_it_again(
+def test_an_api_call_repeats_its_operation_after_a_deadlock(
     database: str, world: Any, queued: Callable[..., Deployment]
 ) -> None:
     deployment = queued(row(TRUE))
@@ -131,7 +129,7 @@ def test_two_operations_on_a_channel_and_its_addresses_wait_for_each_other(
     has_mail, has_address = threading.Event(), threading.Event()
     faults: list[BaseException] = []
 
-    def run(act: Callable[[], Any], table: str, mine: threading.Event, other: threading.Event) -> None:
+    def operate(call: Callable[[], Any], table: str, mine: threading.Event, other: threading.Event) -> None:
         def meets(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
             """Wait, before the second of the two rows is locked, until the other operation has its first."""
             if f'FROM "{table}"' in sql and "UPDATE" in sql and 'WHERE "id" = %s' not in sql:
@@ -141,17 +139,17 @@ def test_two_operations_on_a_channel_and_its_addresses_wait_for_each_other(
 
         try:
             with world.acting_as("manager"), connection.execute_wrapper(meets):
-                act()
+                call()
         except OperationalError as fault:
             faults.append(fault)
         finally:
             connection.close()
 
-    acts = [
+    calls = [
         (lambda: enable(channel.pk, reason="x"), "releases_suppressedaddress", has_mail, has_address),
         (lambda: enable_address(address.pk, reason="x"), "releases_notificationdelivery", has_address, has_mail),
     ]
-    threads = [threading.Thread(target=run, args=act) for act in acts]
+    threads = [threading.Thread(target=operate, args=call) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:

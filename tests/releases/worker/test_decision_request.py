@@ -1,4 +1,4 @@
-"""A waiting run asks its team: first one, then the next, until a deadline; then what was approved happens."""
+"""A waiting deployment asks its team member by member until a deadline; then the approved default applies."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ MINUTES = timedelta(minutes=15)
 
 
 @pytest.fixture
-def waiting(world: Any, consented: Callable[..., Deployment]) -> Callable[..., Deployment]:
-    """Return a function: a run in production whose first step has failed, so that it asks."""
+def waiting(world: Any, approved_deployment: Callable[..., Deployment]) -> Callable[..., Deployment]:
+    """Return a function: a deployment to production whose first step has failed, so that it asks."""
 
     def make(*, after: tuple[dict[str, Any], ...] = (), before: tuple[dict[str, Any], ...] = ()) -> Deployment:
-        deployment = consented(*before, row(["/bin/false"]), row(TRUE), *after)
+        deployment = approved_deployment(*before, row(["/bin/false"]), row(TRUE), *after)
         with acting(WORKER):
             enqueue(deployment.pk)
             run_from(first(deployment).pk)
@@ -61,58 +61,58 @@ def asked(event: Any) -> list[str]:
     return [name.split(":")[0] for name in event.contents["after"]["asked"]]
 
 
-def test_a_run_that_waits_asks_the_first_of_its_team(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_a_waiting_deployment_asks_the_first_of_its_team(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
-    question = DecisionRequest.objects.get(deployment=deployment)
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
     assert (
-        question.step == first(deployment)
-        and question.on_timeout == deployment.approval_request.document["on_timeout"] == "roll_back"
+        decision_request.step == first(deployment)
+        and decision_request.on_timeout == deployment.approval_request.document["on_timeout"] == "roll_back"
     )
-    assert question.due_at - question.requested_at == MINUTES, "the procedure's minutes"
+    assert decision_request.due_at - decision_request.requested_at == MINUTES, "the procedure's minutes"
     event = Event.objects.filter(kind="operation", operation="step:fail").get()
     assert asked(event) == ["Verifier"]
 
 
-def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Callable[..., Deployment]) -> None:
-    question = DecisionRequest.objects.get(deployment=waiting())
-    begun = question.requested_at
+def test_the_next_member_is_asked_and_each_is_asked_once(world: Any, waiting: Callable[..., Deployment]) -> None:
+    decision_request = DecisionRequest.objects.get(deployment=waiting())
+    begun = decision_request.requested_at
     for minutes, expected in ((4, 1), (5, 2), (6, 2), (10, 3), (14, 3)):
-        assert escalation_level(question, begun + timedelta(minutes=minutes)) == expected
+        assert escalation_level(decision_request, begun + timedelta(minutes=minutes)) == expected
         at(begun + timedelta(minutes=minutes))
-        assert world.fresh(question).roles_asked == expected
+        assert world.fresh(decision_request).roles_asked == expected
     events = Event.objects.filter(kind="operation", operation="decision_request:escalate").order_by("at")
     assert [asked(event) for event in events] == [["Release lead"], ["Rollback decision maker"]]
-    assert world.fresh(question).answered_at is None
+    assert world.fresh(decision_request).answered_at is None
 
 
-def test_one_that_was_overslept_asks_all_that_should_have_been_asked(
-    world: Any, waiting: Callable[..., Deployment]
-) -> None:
-    question = DecisionRequest.objects.get(deployment=waiting())
-    at(question.requested_at + timedelta(minutes=11))
-    assert world.fresh(question).roles_asked == 3
+def test_an_overslept_request_asks_all_due_members(world: Any, waiting: Callable[..., Deployment]) -> None:
+    decision_request = DecisionRequest.objects.get(deployment=waiting())
+    at(decision_request.requested_at + timedelta(minutes=11))
+    assert world.fresh(decision_request).roles_asked == 3
     assert len(asked(Event.objects.get(kind="operation", operation="decision_request:escalate"))) == 2
 
 
-def test_an_answer_ends_it(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_an_answer_ends_the_request(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
     with world.acting_as("second_operator"):
         resume.retry(first(deployment).pk, reason="repaired")
-    question = DecisionRequest.objects.get(deployment=deployment)
-    assert (question.answer, question.answered_by.username) == ("step:retry", "second_operator")
-    at(question.due_at + timedelta(hours=1))
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
+    assert (decision_request.answer, decision_request.answered_by.username) == ("step:retry", "second_operator")
+    at(decision_request.due_at + timedelta(hours=1))
     assert not Rollback.objects.exists() and world.fresh(deployment).state == "running"
 
 
 @pytest.mark.parametrize("end", ["fail", "stop"])
-def test_giving_up_and_stopping_are_answers_too(world: Any, waiting: Callable[..., Deployment], end: str) -> None:
+def test_marking_as_failed_and_stopping_are_answers_too(
+    world: Any, waiting: Callable[..., Deployment], end: str
+) -> None:
     deployment = waiting()
     with world.acting_as("second_operator"):
         getattr(decide, end)(deployment.pk, reason="hopeless")
     assert DecisionRequest.objects.get(deployment=deployment).answer == f"deployment:{end}"
 
 
-def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_a_refused_answer_leaves_the_request_open(world: Any, waiting: Callable[..., Deployment]) -> None:
     from audit.refusals import NotPermitted
 
     deployment = waiting()
@@ -121,42 +121,42 @@ def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Depl
     assert DecisionRequest.objects.get(deployment=deployment).answered_at is None
 
 
-def test_without_an_answer_the_run_goes_back_as_was_agreed(
+def test_an_unanswered_deployment_is_rolled_back_as_approved(
     world: Any, waiting: Callable[..., Deployment], valkey: Any
 ) -> None:
     deployment = waiting()
-    question = DecisionRequest.objects.get(deployment=deployment)
-    at(question.due_at - timedelta(seconds=1))
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
+    at(decision_request.due_at - timedelta(seconds=1))
     assert not Rollback.objects.exists()
     valkey.flushdb()
-    at(question.due_at)
+    at(decision_request.due_at)
     rollback = Rollback.objects.get(deployment=deployment)
     assert (rollback.cause, rollback.raised_by, rollback.critical) == ("no_response", None, True)
-    closed = world.fresh(question)
+    closed = world.fresh(decision_request)
     assert (closed.answer, closed.answered_by) == ("roll_back", None)
     assert ("releases.jobs.prepare_rollback", {"rollback_id": rollback.pk}) in jobs("production")
     prepare_rollback(rollback.pk)
     assert world.fresh(deployment).state in ("rolling_back", "rolled_back")
     assert set(deployment.steps.filter(phase="rollback").values_list("state", flat=True)) == {"succeeded"}
     assert Event.objects.filter(kind="operation", operation="rollback:apply_pre_authorisation").exists(), (
-        "the consent authorised it"
+        "the approval authorised it"
     )
 
 
-def test_the_page_and_the_print_say_that_nobody_answered(
+def test_the_page_and_the_print_show_that_no_one_responded(
     world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any]
 ) -> None:
-    """By when, and that the default of the approval was taken; in both languages, and in the drafted report."""
-    question = DecisionRequest.objects.get(deployment=waiting())
-    at(question.due_at)
-    rollback = Rollback.objects.get(deployment=question.deployment)
+    """The page and the report name the deadline and the approved default, in both languages."""
+    decision_request = DecisionRequest.objects.get(deployment=waiting())
+    at(decision_request.due_at)
+    rollback = Rollback.objects.get(deployment=decision_request.deployment)
     pages, client = (
         [reverse(name, args=[rollback.pk]) for name in ("rollback", "rollback-report")],
         browsers("operator"),
     )
     assert all("was taken" not in client.get(page).content.decode() for page in pages), "not yet"
     prepare_rollback(rollback.pk)
-    zone = question.deployment.environment.zone
+    zone = decision_request.deployment.environment.zone
     for language, words, who in (
         (
             "en",
@@ -171,7 +171,7 @@ def test_the_page_and_the_print_say_that_nobody_answered(
     ):
         client.cookies["django_language"] = language
         with translation.override(language):
-            said = words % shown(question.due_at, zone)
+            said = words % shown(decision_request.due_at, zone)
         for page in pages:
             html = client.get(page).content.decode()
             assert said in html and who in html, (language, page)
@@ -179,7 +179,7 @@ def test_the_page_and_the_print_say_that_nobody_answered(
     assert let is not None and let.at is not None and let.at >= rollback.raised_at
 
 
-def test_a_person_who_decides_is_named_with_the_time(
+def test_the_deciding_person_is_named_with_the_time(
     world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any]
 ) -> None:
     deployment = waiting()
@@ -200,25 +200,23 @@ def test_a_person_who_decides_is_named_with_the_time(
     assert when(let.at, deployment.environment.zone) in html
 
 
-def test_a_poll_that_died_between_the_alarm_and_the_end_of_the_question_is_made_good(
-    world: Any, waiting: Callable[..., Deployment]
-) -> None:
+def test_a_poll_that_died_between_alarm_and_expiry_is_made_good(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
-    question = DecisionRequest.objects.get(deployment=deployment)
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
     with acting(WORKER):
         rollbacks.raise_(deployment.pk, cause=NO_RESPONSE, note="died then")
-    at(question.due_at)
-    at(question.due_at)
-    assert Rollback.objects.count() == 1 and world.fresh(question).answer == "roll_back"
+    at(decision_request.due_at)
+    at(decision_request.due_at)
+    assert Rollback.objects.count() == 1 and world.fresh(decision_request).answer == "roll_back"
 
 
 @pytest.mark.parametrize("assessed", [False, True])
-def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
+def test_an_alarm_raised_by_a_person_is_rolled_back_too_without_a_response(
     world: Any, waiting: Callable[..., Deployment], assessed: bool
 ) -> None:
-    """Who raised it at once must not be worse off than who slept; before the time is over a person decides."""
+    """A person who raised it at once must not be worse off; before the time is over a person decides."""
     deployment = waiting()
-    question = DecisionRequest.objects.get(deployment=deployment)
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
     with world.acting_as("second_operator"):
         rollback = rollbacks.raise_(deployment.pk, cause="major_failure")
     prepare_rollback(rollback.pk)
@@ -226,15 +224,15 @@ def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
     if assessed:
         with world.acting_as("manager"):
             rollbacks.assess(rollback.pk, impact="all", method="whole plan", timing="now")
-    at(question.due_at)
-    assert world.fresh(question).answer == "roll_back"
-    assert "rows_total" not in world.fresh(rollback).facts, "counted anew"
+    at(decision_request.due_at)
+    assert world.fresh(decision_request).answer == "roll_back"
+    assert "rows_total" not in world.fresh(rollback).facts, "counted again"
     prepare_rollback(rollback.pk)
     assert world.fresh(deployment).state in ("rolling_back", "rolled_back")
     assert world.fresh(rollback).authorised_by is None
 
 
-def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_the_default_loses_no_more_rows_than_approved(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
     at(DecisionRequest.objects.get(deployment=deployment).due_at)
     rollback = Rollback.objects.get(deployment=deployment)
@@ -245,7 +243,7 @@ def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Call
     )
 
 
-def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
+def test_the_default_does_nothing_after_a_person_dismissed_the_alarm(
     world: Any, waiting: Callable[..., Deployment]
 ) -> None:
     deployment = waiting()
@@ -261,7 +259,7 @@ def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
     assert world.fresh(another).state == "raised", "a person decides"
 
 
-def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_a_person_cannot_state_the_self_authorising_cause(world: Any, waiting: Callable[..., Deployment]) -> None:
     from audit.refusals import InvalidInput
 
     deployment = waiting()
@@ -273,11 +271,11 @@ def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiti
         assert not rollbacks.pre_authorise(named.pk, rows={})
 
 
-def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_a_deployment_stays_where_keeping_was_approved(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
-    question = alter(DecisionRequest.objects.get(deployment=deployment), on_timeout="keep")
-    at(question.due_at)
-    assert world.fresh(question).answer == "keep" and not Rollback.objects.exists()
+    decision_request = alter(DecisionRequest.objects.get(deployment=deployment), on_timeout="keep")
+    at(decision_request.due_at)
+    assert world.fresh(decision_request).answer == "keep" and not Rollback.objects.exists()
     stays = world.fresh(deployment)
     assert stays.state == "awaiting_decision" and "stays as it is" in stays.blockers[0]
     with world.acting_as("second_operator"):
@@ -285,30 +283,34 @@ def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..
     assert world.fresh(deployment).state == "running"
 
 
-def test_the_answer_is_due_before_the_rollback_no_longer_fits(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(["/bin/false"]), row(TRUE))
+def test_the_answer_is_due_before_the_rollback_no_longer_fits(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = approved_deployment(row(["/bin/false"]), row(TRUE))
     back = last_rollback_start(deployment)
     assert back == deployment.scheduled_end_at - timedelta(seconds=2), "two steps of a second each"
     alter(deployment, scheduled_end_at=now() + timedelta(minutes=5, seconds=2))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
-    question = DecisionRequest.objects.get(deployment=deployment)
-    assert timedelta(minutes=4) < question.due_at - question.requested_at <= timedelta(minutes=5)
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
+    assert timedelta(minutes=4) < decision_request.due_at - decision_request.requested_at <= timedelta(minutes=5)
 
 
-def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
-    deployment = consented(row(["/bin/false"]), row(TRUE))
+def test_a_late_member_has_at_least_a_minute(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    deployment = approved_deployment(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     alter(deployment, scheduled_end_at=now() + timedelta(seconds=1))
     with acting(WORKER):
         run_from(first(deployment).pk)
-    question = DecisionRequest.objects.get(deployment=deployment)
-    assert question.due_at - question.requested_at == LEAST
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
+    assert decision_request.due_at - decision_request.requested_at == LEAST
 
 
-def test_a_second_doubt_is_a_second_decision_request(world: Any, waiting: Callable[..., Deployment]) -> None:
+def test_a_second_unknown_outcome_is_a_second_decision_request(world: Any, waiting: Callable[..., Deployment]) -> None:
     deployment = waiting()
     with world.acting_as("second_operator"):
         resume.retry(first(deployment).pk, reason="again")
@@ -317,7 +319,7 @@ def test_a_second_doubt_is_a_second_decision_request(world: Any, waiting: Callab
     assert list(DecisionRequest.objects.order_by("pk").values_list("answer", flat=True)) == ["step:retry", ""]
 
 
-def test_lower_tiers_ask_nobody(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_lower_tiers_make_no_decision_request(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(["/bin/false"]))
     with acting(WORKER):
         run_from(first(deployment).pk)
@@ -327,7 +329,7 @@ def test_lower_tiers_ask_nobody(world: Any, queued: Callable[..., Deployment]) -
     ) and not DecisionRequest.objects.exists()
 
 
-def test_the_page_names_whom_to_call_until_when_and_what_happens_else(
+def test_the_page_names_the_contact_the_deadline_and_the_default(
     world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any], managing: str
 ) -> None:
     deployment = waiting()
@@ -338,5 +340,5 @@ def test_the_page_names_whom_to_call_until_when_and_what_happens_else(
     assert "+81-3-0000-0000" not in browsers("developer").get(address).content.decode()
     work = browsers("second_operator").get(reverse("admin:index")).content.decode()
     assert "Decide how to continue" in work
-    told = ask("get", f"/deployments/{deployment.pk}", token=managing).json()["decision_request"]
-    assert told["on_timeout"] == "roll_back" and told["asked"] == ["Verifier: Second Operator"]
+    answer = ask("get", f"/deployments/{deployment.pk}", token=managing).json()["decision_request"]
+    assert answer["on_timeout"] == "roll_back" and answer["asked"] == ["Verifier: Second Operator"]

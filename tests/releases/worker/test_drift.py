@@ -1,4 +1,4 @@
-"""What changes on a target past Ringi is found, told and kept until it is equal again; unknown is never green."""
+"""Changes on a target outside Ringi are found, notified and kept until it is equal again; unknown never passes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from releases.operations.notification.create import process_outbox
 from releases.operations.target import measure
 from releases.worker import poll
 from tests.releases.gates.asking import alter
-from tests.releases.operations.test_deployed_version import configured, laid, proposed
+from tests.releases.operations.test_deployed_version import configured, installed, registration_requested
 
 from .conftest import WORKER, jobs
 
-__all__ = ["laid"]
+__all__ = ["installed"]
 
 
 @pytest.fixture
-def active(laid: Any) -> Any:
+def active(installed: Any) -> Any:
     """Version 1.2.0 runs in production and is registered there by two people."""
-    pointer = proposed(laid)
-    with laid.acting_as("second_operator"):
+    pointer = registration_requested(installed)
+    with installed.acting_as("second_operator"):
         register(pointer.pk)
-    return laid
+    return installed
 
 
 def measured(world: Any) -> TargetMeasurement:
@@ -45,7 +45,7 @@ def edit(world: Any, text: str = "edited by hand\n") -> Path:
     return path
 
 
-def test_what_is_as_it_was_deployed_passes_and_leaves_no_event(active: Any) -> None:
+def test_an_unchanged_target_passes_and_leaves_no_event(active: Any) -> None:
     before = Event.objects.count()
     row = measured(active)
     assert (row.result, row.reason) == ("passed", "")
@@ -53,7 +53,7 @@ def test_what_is_as_it_was_deployed_passes_and_leaves_no_event(active: Any) -> N
     assert Event.objects.count() == before and not Drift.objects.exists()
 
 
-def test_code_that_was_edited_on_the_target_is_found_told_and_ends_when_it_is_equal_again(active: Any) -> None:
+def test_edited_code_is_found_notified_and_ends_when_it_is_equal_again(active: Any) -> None:
     path = Path(active.targets["production"].root, "current", "README.md")
     kept = path.read_text()
     edit(active)
@@ -66,7 +66,7 @@ def test_code_that_was_edited_on_the_target_is_found_told_and_ends_when_it_is_eq
     assert Outbox.objects.filter(event="drift:detect").count() == 1
     measured(active)
     assert Event.objects.filter(operation="drift:detect", kind="operation").count() == 1, (
-        "what is known is not told again"
+        "a known drift is not notified again"
     )
     edit(active, "edited twice\n")
     measured(active)
@@ -77,20 +77,20 @@ def test_code_that_was_edited_on_the_target_is_found_told_and_ends_when_it_is_eq
     assert Event.objects.filter(operation="drift:end", kind="operation").count() == 2
 
 
-def test_a_configuration_file_that_was_edited_is_found(active: Any) -> None:
+def test_an_edited_configuration_file_is_found(active: Any) -> None:
     configured(active).write_text('PORT="9999"\n')
     assert measured(active).result == "drift"
     assert Drift.objects.get().parts == ["configuration"]
 
 
-def test_a_schema_that_is_another_one_is_found(active: Any) -> None:
+def test_another_schema_is_found(active: Any) -> None:
     pointer = DeployedVersion.objects.get()
     alter(pointer, schema="0" * 64)
     assert measured(active).result == "drift"
     assert Drift.objects.get().parts == ["schema"]
 
 
-def test_what_cannot_be_measured_is_unknown_and_never_equal(active: Any, tmp_path: Path) -> None:
+def test_an_unmeasurable_target_is_unknown_and_never_equal(active: Any, tmp_path: Path) -> None:
     target = active.targets["production"]
     edit(active)
     measured(active)
@@ -112,9 +112,7 @@ def test_a_target_with_a_running_deployment_is_left_alone(active: Any, monkeypat
     assert (row.result, row.reason) == ("unknown", "deployment_running")
 
 
-def test_a_measurement_during_which_another_version_became_active_is_void(
-    active: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_measurement_during_a_version_change_is_discarded(active: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(active)
     real = measure.measure
 
@@ -144,7 +142,7 @@ def test_each_target_with_an_active_version_is_measured_every_day_and_after_a_ch
     assert measure.due(now()) == [target.pk]
 
 
-def test_whoever_configures_targets_has_one_measured_at_once(active: Any) -> None:
+def test_people_who_configure_targets_can_measure_one_at_once(active: Any) -> None:
     target = active.targets["production"]
     for name in ("auditor", "developer", "outsider"):
         with active.acting_as(name), pytest.raises(NotPermitted):
@@ -155,7 +153,7 @@ def test_whoever_configures_targets_has_one_measured_at_once(active: Any) -> Non
     assert Event.objects.filter(operation="target:measure", kind="operation").exists()
 
 
-def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(active: Any) -> None:
+def test_a_drift_is_notified_to_operations_with_a_link_to_the_target(active: Any) -> None:
     edit(active)
     measured(active)
     with acting(WORKER):
@@ -167,7 +165,7 @@ def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(activ
     assert "本番" in notification.texts["ja"]["body"]
 
 
-def test_the_board_and_the_page_of_the_target_show_result_and_time(active: Any, browsers: Any) -> None:
+def test_the_overview_and_the_target_page_show_result_and_time(active: Any, browsers: Any) -> None:
     page = f"/admin/environments/deploymenttarget/{active.targets['production'].pk}/change/"
     operator = browsers("operator")
     assert "has not been measured yet" in operator.get(page).text

@@ -1,4 +1,4 @@
-"""A dry run names every command of the plan with its secrets masked, and leaves target, database and ledger as they are."""
+"""A dry run names every command of the plan with masked secrets, and changes neither target, database nor ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = 'k"ey/+ é &word'
 
 
 def everything(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Path → kind, content, times and inode of whatever lies below a folder."""
+    """Path → type, content, times and inode of every file below a folder."""
     found: dict[str, tuple[Any, ...]] = {}
     for path in sorted([folder, *folder.rglob("*")]):
         status = path.lstat()
@@ -39,7 +39,7 @@ def everything(folder: Path) -> dict[str, tuple[Any, ...]]:
 
 @pytest.fixture
 def planned(world: Any) -> Release:
-    """A release with the default plan and configurations that hold a secret of hard characters."""
+    """A release with the default plan and configurations with a secret of difficult characters."""
     release = world.planned()
     for name in ("staging", "production"):
         with world.acting_as("manager"):
@@ -65,7 +65,7 @@ def planned(world: Any) -> Release:
     return world.fresh(release)  # type: ignore[no-any-return]
 
 
-def test_it_names_each_command_of_each_step(world: Any, planned: Release) -> None:
+def test_the_dry_run_names_each_command_of_each_step(world: Any, planned: Release) -> None:
     found = dry_run(planned, world.environments["staging"])
     kinds = [
         step["step_type"]
@@ -85,8 +85,8 @@ def test_it_names_each_command_of_each_step(world: Any, planned: Release) -> Non
     assert f"{root}/current/run" in said["service_control"]
 
 
-def test_a_target_without_a_database_is_told_of_none(world: Any) -> None:
-    """A migration is the application's own, of whatever it keeps; what Ringi dumps and restores is a database."""
+def test_a_target_without_a_database_shows_no_database_command(world: Any) -> None:
+    """A migration is the application's own; Ringi dumps and restores a database only."""
     release = world.planned()
     assert not any("DATABASE_URL" in {**c.values, **c.encrypted} for c in world.configurations.values())
     said = {(s.phase, s.step_type): s.lines for s in dry_run(release, world.environments["staging"])}
@@ -94,7 +94,7 @@ def test_a_target_without_a_database_is_told_of_none(world: Any) -> None:
     assert said["rollback", "database_update"] == ("no database is configured: nothing to restore",)
 
 
-def test_its_secrets_are_masked(world: Any, planned: Release) -> None:
+def test_secrets_are_masked_in_the_dry_run(world: Any, planned: Release) -> None:
     for name in ("staging", "production"):
         said = str(dry_run(planned, world.environments[name]))
         assert "****" in said
@@ -102,7 +102,7 @@ def test_its_secrets_are_masked(world: Any, planned: Release) -> None:
             assert word not in said, word
 
 
-def test_the_target_the_database_and_the_ledger_stay_as_they_are(world: Any, planned: Release) -> None:
+def test_target_database_and_ledger_stay_unchanged(world: Any, planned: Release) -> None:
     roots = [Path(target.root) for target in world.targets.values()]
     before = [everything(root) for root in roots]
     events = Event.objects.count()
@@ -118,7 +118,7 @@ def reading_only(execute: Any, sql: str, params: Any, many: bool, context: Any) 
     return execute(sql, params, many, context)
 
 
-def test_no_command_is_begun(world: Any, planned: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dry_run_starts_no_command(world: Any, planned: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*given: Any, **options: Any) -> None:
         raise AssertionError(f"{given} was begun")
 
@@ -127,7 +127,7 @@ def test_no_command_is_begun(world: Any, planned: Release, monkeypatch: pytest.M
     assert dry_run(planned, world.environments["staging"])
 
 
-def test_a_step_that_cannot_be_run_says_so_and_keeps_no_other_from_being_shown(world: Any, planned: Release) -> None:
+def test_a_step_that_cannot_run_is_reported_and_hides_no_other(world: Any, planned: Release) -> None:
     unknown = {**row(["/bin/true"]), "step_type": "gone"}
     wrong = {**row(["/bin/true"]), "parameters": {"argv": [], "word": SECRET}}
     release = alter(planned, step_plan=plan(unknown, wrong, row(["/bin/echo", SECRET])))
@@ -136,7 +136,7 @@ def test_a_step_that_cannot_be_run_says_so_and_keeps_no_other_from_being_shown(w
     assert third.lines == ("/bin/echo '****'",) and not third.fault
 
 
-def test_every_kind_describes_without_a_target(world: Any, planned: Release) -> None:
+def test_every_type_describes_itself_without_a_target(world: Any, planned: Release) -> None:
     """The target's folder need not exist on the machine that shows the page."""
     alter(world.targets["staging"], root="/nowhere/at/all")
     found = dry_run(world.fresh(planned), world.environments["staging"])
@@ -154,7 +154,9 @@ def test_deadlines_of_a_plan_are_shown(world: Any, planned: Release) -> None:
     assert replace(first, ordinal=1) == first
 
 
-def test_it_is_shown_to_who_may_see_the_target(world: Any, planned: Release, browsers: Callable[[str], Any]) -> None:
+def test_the_dry_run_is_shown_to_readers_of_the_target(
+    world: Any, planned: Release, browsers: Callable[[str], Any]
+) -> None:
     address = reverse("dry-run", args=[planned.pk, "production"])
     html = browsers("operator").get(address).content.decode()
     assert "pg_dump" in html and "****" in html and "hidden-word" not in html
@@ -165,7 +167,7 @@ def test_it_is_shown_to_who_may_see_the_target(world: Any, planned: Release, bro
     assert browsers("operator").get(reverse("dry-run", args=[planned.pk, "nowhere"])).status_code == 404
 
 
-def test_it_is_answered_to_programs_with_the_log_right_only(world: Any, planned: Release, managing: str) -> None:
+def test_the_api_returns_the_dry_run_with_the_log_right_only(world: Any, planned: Release, managing: str) -> None:
     path = f"/releases/{planned.pk}/dry-run/staging"
     assert ask("get", path, token=token_for(world, world.people["ci"], "staging")).status_code == 403
     answer = ask("get", path, token=managing)

@@ -1,4 +1,4 @@
-"""The emergency stop: one presses, everything of production stops and stays stopped, two let it go on."""
+"""The emergency stop: one person activates it, all production stops and stays stopped, two people lift it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.models import AccessGrant
 from releases.models import ApprovalRequest, Deployment, EmergencyStop, Procedure
-from releases.operations.approval import decide as consent
+from releases.operations.approval import decide as decisions
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
@@ -40,28 +40,28 @@ from .conftest import TRUE, WORKER, at_work, first, row, states
 __all__ = ["managing"]
 
 
-def pressed(world: Any, who: str = "operator", **fields: Any) -> EmergencyStop:
+def activated(world: Any, who: str = "operator", **fields: Any) -> EmergencyStop:
     with world.acting_as(who):
         return activate(reason="the data centre burns", **fields)
 
 
-def released(world: Any, switch: EmergencyStop, requester: str = "operator", member: str = "committee_a") -> None:
+def lifted(world: Any, stop: EmergencyStop, requester: str = "operator", member: str = "committee_a") -> None:
     with world.acting_as(requester):
-        approval_request = request_lift(switch.pk, reason="the fire is out")
+        approval_request = request_lift(stop.pk, reason="the fire is out")
     with world.acting_as(member):
-        consent.approve(approval_request.pk, digest=approval_request.digest)
+        decisions.approve(approval_request.pk, digest=approval_request.digest)
 
 
 @pytest.mark.parametrize("name", ["operator", "manager", "committee_a"])
-def test_one_person_presses_it_without_approval_or_signature(world: Any, name: str) -> None:
+def test_one_person_activates_the_stop_without_approval_or_signature(world: Any, name: str) -> None:
     with world.acting_as(name, proved=False):
-        switch = activate(reason="the data centre burns")
-    assert switch.activated_by == world.people[name] and EmergencyStop.on() == [switch]
+        stop = activate(reason="the data centre burns")
+    assert stop.activated_by == world.people[name] and EmergencyStop.on() == [stop]
     event = Event.objects.get(kind="operation", operation="emergency_stop:activate").contents
-    assert event["object"] == f"releases.EmergencyStop:{switch.pk}" and event["reason"] == "the data centre burns"
+    assert event["object"] == f"releases.EmergencyStop:{stop.pk}" and event["reason"] == "the data centre burns"
 
 
-def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
+def test_a_person_outside_releases_may_not_activate_the_stop(world: Any) -> None:
     for name in ("developer", "tester", "auditor", "outsider", "administrator", "ci"):
         with world.acting_as(name), pytest.raises(NotPermitted):
             activate(reason="for fun")
@@ -71,7 +71,9 @@ def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
     assert Event.objects.filter(operation="emergency_stop:activate", kind="refusal").count() == 7
 
 
-def test_an_operator_of_one_production_environment_presses_it_too(world: Any, browsers: Callable[[str], Any]) -> None:
+def test_an_operator_of_one_production_environment_may_activate_the_stop(
+    world: Any, browsers: Callable[[str], Any]
+) -> None:
     for grant in AccessGrant.objects.filter(account=world.people["second_operator"]):
         alter(grant, environment=world.environments["production"])
     for grant in AccessGrant.objects.filter(account=world.people["operator"]):
@@ -81,20 +83,20 @@ def test_an_operator_of_one_production_environment_presses_it_too(world: Any, br
     assert "emergency_stop:activate" not in browsers("operator").get(page).content.decode()
     with world.acting_as("operator"), pytest.raises(NotPermitted):
         activate(reason="not mine")
-    assert pressed(world, "second_operator")
+    assert activated(world, "second_operator")
 
 
-def test_it_is_pressed_once_at_a_time(world: Any) -> None:
-    pressed(world)
+def test_the_stop_is_activated_once_at_a_time(world: Any) -> None:
+    activated(world)
     with world.acting_as("manager"), pytest.raises(NotPossible, match="already"):
         activate(reason="me too")
     assert EmergencyStop.objects.count() == 1
 
 
-def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Deployment]) -> None:
-    """Neither scheduling, nor queueing what is due, nor the claim of what is queued."""
-    deployment = consented(row(TRUE))
-    switch = pressed(world)
+def test_an_active_stop_prevents_every_start(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    """Neither scheduling, nor queueing a due deployment, nor the claim of a queued one."""
+    deployment = approved_deployment(row(TRUE))
+    stop = activated(world)
     with acting(WORKER), pytest.raises(GateNotPassed, match="data centre burns"):
         enqueue(deployment.pk)
     with world.acting_as("operator"):
@@ -102,19 +104,19 @@ def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Depl
         other = request(deployment.release_id, environment_id=deployment.environment_id)
         with pytest.raises(GateNotPassed, match="All production has been stopped since"):
             schedule(other.pk)
-    released(world, switch)
+    lifted(world, stop)
     with world.acting_as("operator"):
         schedule(other.pk)
     with acting(WORKER):
         enqueue(other.pk)
-    pressed(world)
+    activated(world)
     with acting(WORKER), pytest.raises(GateNotPassed, match="data centre burns"):
         claim(first(other).pk, worker="w")
     with acting(WORKER):
         run_from(first(other).pk)
     back = world.fresh(other)
     assert back.state == "scheduled" and "data centre burns" in back.blockers[0], "put back with its reason"
-    assert world.fresh(back.approval_request).state == "approved", "the consent is not used up"
+    assert world.fresh(back.approval_request).state == "approved", "the approval is not used up"
 
 
 def decide_cancel(deployment: Deployment) -> None:
@@ -123,22 +125,24 @@ def decide_cancel(deployment: Deployment) -> None:
     cancel(deployment.pk, reason="another one")
 
 
-def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
-    """A real process of a real step; it is told to end, and what comes after it is dropped."""
-    told, running = tmp_path / "told", tmp_path / "running"
+def test_a_running_deployment_is_stopped_at_once(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    """The process of a real step is told to end, and the following steps are dropped."""
+    ended, running = tmp_path / "told", tmp_path / "running"
     script = (
         "import os, pathlib, signal, time\n"
-        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).touch(), os._exit(1)))\n"
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(ended)!r}).touch(), os._exit(1)))\n"
         f"pathlib.Path({str(running)!r}).write_text(str(os.getpid()))\n"
         "time.sleep(60)\n"
     )
-    deployment = consented(row([sys.executable, "-c", script]), row(TRUE))
+    deployment = approved_deployment(row([sys.executable, "-c", script]), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     worker = at_work(first(deployment).pk)
     try:
         _until(lambda: running.exists() and running.read_text())
-        pressed(world)
+        activated(world)
         assert world.fresh(deployment).state == "stopping"
         worker.join(20)
         assert not worker.is_alive()
@@ -147,7 +151,7 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
             os.kill(int(running.read_text()), signal.SIGKILL)
             pytest.fail("the process went on")
         worker.join(30)
-    assert told.exists(), "it was asked to end before it was killed"
+    assert ended.exists(), "it was asked to end before it was killed"
     stopped = world.fresh(deployment)
     assert (stopped.state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
     event = Event.objects.filter(kind="operation", operation="deployment:stop").get().contents
@@ -162,17 +166,17 @@ def _until(condition: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("worker", ["", "w"], ids=["offered", "followed"])
-def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_further(
-    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, worker: str
+def test_a_deployment_between_two_steps_is_stopped_even_after_a_killed_activation(
+    world: Any, approved_deployment: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, worker: str
 ) -> None:
-    """Who pressed it was killed before the runs were stopped: the claim refuses, and the poll stops the run."""
-    deployment = consented(row(TRUE), row(TRUE))
+    """The activating process was killed before it stopped the deployments: the claim refuses, and the poll stops it."""
+    deployment = approved_deployment(row(TRUE), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         taken = claim(first(deployment).pk, worker="w")
         assert taken is not None
     monkeypatch.setattr("releases.operations.emergency_stop.activate.stop_runs", lambda: [])
-    pressed(world)
+    activated(world)
     from releases.operations.step.outcome import record_success
 
     with acting(WORKER):
@@ -186,57 +190,57 @@ def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_furthe
     assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["succeeded", "cancelled", "cancelled"])
 
 
-def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: Any, database: str) -> None:
-    """A claim that has seen the switch off commits before the press does; so the press finds its run and stops it."""
+def test_an_activation_waits_for_claims_under_way_and_later_claims_see_it(world: Any, database: str) -> None:
+    """A claim that has seen no stop commits before the activation does; so the activation finds its deployment."""
     done = threading.Event()
 
-    def pressing() -> None:
+    def activating() -> None:
         try:
-            pressed(world)
+            activated(world)
             done.set()
         finally:
             connection.close()
 
     with psycopg.connect(database) as claiming:
         claiming.execute("SELECT pg_advisory_xact_lock_shared(hashtext('ringi_emergency_stop'))")
-        thread = threading.Thread(target=pressing)
+        thread = threading.Thread(target=activating)
         thread.start()
         with psycopg.connect(database, autocommit=True) as looking:
-            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            _until(lambda: looking.execute(waits).fetchone() == (1,))
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            _until(lambda: looking.execute(waiting).fetchone() == (1,))
         assert not done.is_set() and not EmergencyStop.on()
         claiming.commit()
     thread.join(20)
     assert done.is_set() and EmergencyStop.on()
 
 
-def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(["/bin/false"]), row(TRUE))
+def test_a_waiting_deployment_is_not_continued(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
-    switch = pressed(world)
-    assert world.fresh(deployment).state == "awaiting_decision", "nothing of it runs: it is left for a decision"
+    stop = activated(world)
+    assert world.fresh(deployment).state == "awaiting_decision", "none of its steps runs: it awaits a decision"
     with (
         world.acting_as("second_operator"),
         pytest.raises(GateNotPassed, match="All production has been stopped since"),
     ):
         resume.retry(first(deployment).pk, reason="again")
-    released(world, switch)
+    lifted(world, stop)
     with world.acting_as("second_operator"):
         resume.retry(first(deployment).pk, reason="again")
     assert world.fresh(deployment).state == "running"
 
 
-def test_the_rollback_is_never_stopped(world: Any, consented: Callable[..., Deployment]) -> None:
+def test_a_rollback_is_never_stopped(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
     from releases.operations.rollback import decide as rollbacks
     from releases.operations.rollback.start import start_rollback as begin
 
-    deployment = consented(row(TRUE), row(["/bin/false"]))
+    deployment = approved_deployment(row(TRUE), row(["/bin/false"]))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
-    pressed(world)
+    activated(world)
     with world.acting_as("operator"):
         rollback = rollbacks.raise_(deployment.pk, cause="major_failure")
     with world.acting_as("manager"):
@@ -251,81 +255,81 @@ def test_the_rollback_is_never_stopped(world: Any, consented: Callable[..., Depl
 
 def test_lower_tiers_go_on(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(TRUE))
-    pressed(world)
+    activated(world)
     with acting(WORKER):
         run_from(first(deployment).pk)
     assert world.fresh(deployment).state == "succeeded"
 
 
-def test_it_takes_two_to_release_it(world: Any) -> None:
-    switch = pressed(world, "committee_a")
+def test_lifting_the_stop_takes_two_people(world: Any) -> None:
+    stop = activated(world, "committee_a")
     with world.acting_as("committee_a", proved=False), pytest.raises(SignatureRequired):
-        request_lift(switch.pk, reason="over")
+        request_lift(stop.pk, reason="over")
     with world.acting_as("committee_a"):
-        approval_request = request_lift(switch.pk, reason="over")
+        approval_request = request_lift(stop.pk, reason="over")
         with pytest.raises(NotPossible, match="Lifting this emergency stop has already been requested"):
-            request_lift(switch.pk, reason="over")
+            request_lift(stop.pk, reason="over")
         with pytest.raises(NotPermitted, match="submitted it for approval"):
-            consent.approve(approval_request.pk, digest=approval_request.digest)
+            decisions.approve(approval_request.pk, digest=approval_request.digest)
     for name in ("operator", "manager", "ci", "auditor"):
         with world.acting_as(name), pytest.raises((NotPermitted, SignatureRequired)):
-            consent.approve(approval_request.pk, digest=approval_request.digest)
-    assert EmergencyStop.on() == [switch]
+            decisions.approve(approval_request.pk, digest=approval_request.digest)
+    assert EmergencyStop.on() == [stop]
     with world.acting_as("committee_b"):
-        consent.approve(approval_request.pk, digest=approval_request.digest)
-    assert not EmergencyStop.on() and world.fresh(switch).lifted_at is not None
+        decisions.approve(approval_request.pk, digest=approval_request.digest)
+    assert not EmergencyStop.on() and world.fresh(stop).lifted_at is not None
     with world.acting_as("committee_a"), pytest.raises(NotPossible, match="The emergency stop was lifted already"):
-        request_lift(switch.pk, reason="over")
+        request_lift(stop.pk, reason="over")
 
 
-def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -> None:
-    switch = pressed(world)
+def test_a_rejected_lift_leaves_the_stop_active_and_may_be_requested_again(world: Any) -> None:
+    stop = activated(world)
     with world.acting_as("operator"):
-        approval_request = request_lift(switch.pk, reason="over")
+        approval_request = request_lift(stop.pk, reason="over")
     with world.acting_as("committee_a"):
-        consent.reject(approval_request.pk, digest=approval_request.digest, comment="it still burns")
-    assert EmergencyStop.on() == [switch]
-    released(world, switch, member="committee_b")
+        decisions.reject(approval_request.pk, digest=approval_request.digest, comment="it still burns")
+    assert EmergencyStop.on() == [stop]
+    lifted(world, stop, member="committee_b")
     assert not EmergencyStop.on()
 
 
-def test_without_a_rule_nobody_releases_it(world: Any) -> None:
-    switch = pressed(world)
+def test_without_a_rule_the_stop_cannot_be_lifted(world: Any) -> None:
+    stop = activated(world)
     procedure = Procedure.objects.get(state="in_effect")
     text = dict(procedure.content)
     text["approval_rules"] = [rule for rule in text["approval_rules"] if rule["subject"] != "emergency_stop_lift"]
     alter(procedure, content=text)
     with world.acting_as("operator"), pytest.raises(GateNotPassed, match="no approval rule"):
-        request_lift(switch.pk, reason="over")
-    assert not ApprovalRequest.objects.filter(emergency_stop=switch).exists()
+        request_lift(stop.pk, reason="over")
+    assert not ApprovalRequest.objects.filter(emergency_stop=stop).exists()
 
 
-def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
+def test_every_page_shows_the_stop(world: Any, browsers: Callable[[str], Any]) -> None:
     client = browsers("operator")
     pages = [reverse("admin:index"), reverse("queues"), reverse("calendar"), reverse("timeline"), "/account/mfa/",
              reverse("admin:releases_release_changelist"), reverse("operation-new", args=["release", "plan"])]  # fmt: skip
     for address in pages:
         assert "data-stop-switch" not in client.get(address).content.decode(), address
-    switch = pressed(world)
+    stop = activated(world)
     for address in pages:
         html = client.get(address).content.decode()
-        assert f'data-stop-switch="{switch.pk}"' in html and "the data centre burns" in html, address
+        assert f'data-stop-switch="{stop.pk}"' in html and "the data centre burns" in html, address
     client.cookies["django_language"] = "ja"
     assert "緊急停止中" in client.get(pages[0]).content.decode()
     assert "data centre" not in browsers("outsider").get("/account/login/").content.decode()
 
 
-def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[[str], Any]) -> None:
+def test_the_stop_is_activated_and_lifted_on_its_pages(world: Any, browsers: Callable[[str], Any]) -> None:
     operator, member = browsers("operator"), browsers("committee_a")
     assert (
         operator.post(reverse("operation-new", args=["emergency_stop", "activate"]), {"reason": "fire"}).status_code
         == 302
     )
-    switch = EmergencyStop.objects.get()
-    page = reverse("admin:releases_emergencystop_change", args=[switch.pk])
+    stop = EmergencyStop.objects.get()
+    page = reverse("admin:releases_emergencystop_change", args=[stop.pk])
     assert "emergency_stop:request_lift" in operator.get(page).content.decode()
-    answer = operator.post(reverse("operation", args=["emergency_stop", "request_lift", switch.pk]), {"reason": "out"})
-    approval_request = ApprovalRequest.objects.get(emergency_stop=switch)
+    answer = operator.post(reverse("operation", args=["emergency_stop", "request_lift", stop.pk]), {"reason": "out"})
+    approval_request = ApprovalRequest.objects.get(emergency_stop=stop)
     assert answer["location"] == reverse("approval-request", args=[approval_request.pk])
     shown = member.get(answer["location"]).content.decode()
     assert "fire" in shown and "approval:approve" in shown
@@ -338,7 +342,7 @@ def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[
     assert not EmergencyStop.on()
 
 
-def test_programs_press_it_as_far_as_their_rights_reach(world: Any, managing: str) -> None:
+def test_programs_activate_the_stop_within_their_rights(world: Any, managing: str) -> None:
     ci = token_for(world, world.people["ci"])
     assert ask("get", "/emergency-stop", token=ci).json() == {"stopped": False, "stops": []}
     assert ask("post", "/emergency-stop/activate", {"reason": "x"}, token=ci).status_code == 403

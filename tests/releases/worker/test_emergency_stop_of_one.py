@@ -1,4 +1,4 @@
-"""The emergency stop of one application, and the one that pauses: deployments wait before their next step."""
+"""The emergency stop of one application, and the pausing one: deployments wait before their next step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from releases.worker.poll import poll_once
 from tests.releases.api.conftest import ask, managing
 
 from .conftest import TRUE, WORKER, first, row, states
-from .test_emergency_stop import pressed, released
+from .test_emergency_stop import activated, lifted
 
 __all__ = ["managing"]
 
@@ -44,15 +44,15 @@ def test_programs_stop_or_pause_one_application(world: Any, managing: str) -> No
     )
 
 
-def test_a_stop_of_one_application_stops_no_other(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
-    theirs = pressed(world, application_id=other_application(world).pk)
+def test_a_stop_of_one_application_stops_no_other(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(TRUE))
+    theirs = activated(world, application_id=other_application(world).pk)
     with acting(WORKER):
         enqueue(deployment.pk)
         assert claim(first(deployment).pk, worker="w") is not None
-    assert world.fresh(deployment).state == "running", "the press has not ended it"
+    assert world.fresh(deployment).state == "running", "the activation has not ended it"
     assert EmergencyStop.on(world.application.pk) == [] and EmergencyStop.on(theirs.application_id) == [theirs]
-    ours = pressed(world, application_id=world.application.pk)
+    ours = activated(world, application_id=world.application.pk)
     assert world.fresh(deployment).state == "stopping" and EmergencyStop.on() == [theirs, ours]
     reason = [
         answer.reason
@@ -65,18 +65,18 @@ def test_a_stop_of_one_application_stops_no_other(world: Any, consented: Callabl
 
 
 @pytest.mark.parametrize("worker", ["", "w"], ids=["offered", "followed"])
-def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
-    world: Any, consented: Callable[..., Deployment], worker: str
+def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_lifted(
+    world: Any, approved_deployment: Callable[..., Deployment], worker: str
 ) -> None:
     from audit.clock import now
     from releases.operations.step.outcome import record_success
 
-    deployment = consented(row(TRUE), row(TRUE))
+    deployment = approved_deployment(row(TRUE), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         taken = claim(first(deployment).pk, worker="w")
         assert taken is not None
-    switch = pressed(world, pauses=True)
+    stop = activated(world, pauses=True)
     with acting(WORKER):
         following = record_success(taken.step, fencing_token=1, result={}, worker=worker)
         assert following is not None and claim(following.pk, worker="w") is None
@@ -85,64 +85,64 @@ def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
     assert (world.fresh(deployment).state, states(deployment)) == ("running", ["succeeded", "ready", "pending"]), (
         "neither ended nor lost"
     )
-    assert not DecisionRequest.objects.filter(deployment=deployment).exists(), "nobody has to decide"
-    released(world, switch)
+    assert not DecisionRequest.objects.filter(deployment=deployment).exists(), "no decision is needed"
+    lifted(world, stop)
     with acting(WORKER):
         run_from(following.pk)
     assert (world.fresh(deployment).state, states(deployment)) == ("verifying", ["succeeded", "succeeded", "succeeded"])
 
 
-def test_a_pause_lets_nothing_start(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
-    pressed(world, pauses=True)
+def test_a_pause_lets_nothing_start(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(TRUE))
+    activated(world, pauses=True)
     with acting(WORKER), pytest.raises(GateNotPassed, match="has been paused since"):
         enqueue(deployment.pk)
 
 
-def test_a_paused_production_can_still_be_stopped_and_each_is_released_by_itself(
-    world: Any, consented: Callable[..., Deployment]
+def test_a_paused_production_can_still_be_stopped_and_each_stop_is_lifted_separately(
+    world: Any, approved_deployment: Callable[..., Deployment]
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         assert claim(first(deployment).pk, worker="w") is not None
-    pause = pressed(world, pauses=True)
+    pause = activated(world, pauses=True)
     assert world.fresh(deployment).state == "running"
     with world.acting_as("manager"), pytest.raises(NotPossible, match="already"):
         activate(reason="again", pauses=True)
-    stop = pressed(world)
+    stop = activated(world)
     assert world.fresh(deployment).state == "stopping"
     assert EmergencyStop.on() == [stop, pause]
-    released(world, stop)
+    lifted(world, stop)
     assert EmergencyStop.on() == [pause]
 
 
-def test_who_is_told_reads_what_is_stopped_and_that_it_is_lifted(world: Any) -> None:
-    from tests.releases.operations.notifying import forget, join, only, tell
+def test_notifications_name_the_stopped_application_and_the_lift(world: Any) -> None:
+    from tests.releases.operations.notifying import forget, join, make_notifications, only
 
     only(*((event, "operations_team", "admin") for event in ("emergency_stop:activate", "emergency_stop:lift")))
     join("operations_team", world.people["operator"])
     forget()
-    switch = pressed(world, application_id=world.application.pk, pauses=True)
-    (notification,) = tell()
+    stop = activated(world, application_id=world.application.pk, pauses=True)
+    (notification,) = make_notifications()
     assert notification.texts["en"]["subject"].endswith(
         "Production of Datasets: running deployments wait before their next step."
     )
     assert "次のステップの前で待機" in notification.texts["ja"]["subject"]
-    released(world, switch)
-    (lifted,) = [notification for notification in tell() if notification.event == "emergency_stop:lift"]
-    assert "lifted" in lifted.texts["en"]["subject"] and lifted.inbox_items.count() == 1
+    lifted(world, stop)
+    (lift,) = [notification for notification in make_notifications() if notification.event == "emergency_stop:lift"]
+    assert "lifted" in lift.texts["en"]["subject"] and lift.inbox_items.count() == 1
 
 
-def test_a_page_chooses_application_and_whether_it_only_pauses(world: Any, browsers: Callable[[str], Any]) -> None:
+def test_the_page_selects_the_application_and_a_pause(world: Any, browsers: Callable[[str], Any]) -> None:
     operator, address = browsers("operator"), reverse("operation-new", args=["emergency_stop", "activate"])
     html = operator.get(address).content.decode()
     assert "Hold running deployments before their next step" in html and "all applications" in html
     given = {"reason": "fire", "application_id": world.application.pk, "pauses": "1"}
     assert operator.post(address, given).status_code == 302
-    (switch,) = EmergencyStop.on()
-    assert switch.pauses and switch.application == world.application
-    pressed(world)
+    (stop,) = EmergencyStop.on()
+    assert stop.pauses and stop.application == world.application
+    activated(world)
     html = operator.get(reverse("admin:index")).content.decode()
     assert "Production of Datasets has been paused since" in html and "All production has been stopped since" in html
     listed = operator.get(reverse("admin:releases_emergencystop_changelist")).content.decode()

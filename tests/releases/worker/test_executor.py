@@ -1,4 +1,4 @@
-"""Steps run one after the other on the real target; a lost attempt is probed; trouble waits for a person."""
+"""Steps run one after the other on the real target; a lost attempt is probed; a fault awaits a person."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from .conftest import TRUE, WORKER, at_work, expire, first, row, states
 
 
 def appending(path: Path, line: str) -> list[str]:
-    """A command whose effect can be counted."""
+    """A command whose effects can be counted."""
     return ["/usr/bin/env", "python3", "-c", f"open({str(path)!r}, 'a').write({line!r} + chr(10))"]
 
 
 def lost_attempt(step: Step) -> None:
-    """Make a step's effect as a worker does that dies before it can tell: no outcome, and the lease ends."""
+    """Make a step's effect like a worker that dies before it reports: no outcome, and the lease ends."""
     taken = claim(step.pk, worker="dies")
     assert taken is not None
     kind = step_types.by_name(step.step_type)
@@ -46,11 +46,11 @@ def lost_attempt(step: Step) -> None:
     try:
         kind.run(context, kind.parameters(**step.parameters))
     except StepFailed:
-        pass  # the command ended badly and nobody noted that either
+        pass  # the command failed and no process recorded that
     expire(step)
 
 
-def test_a_run_goes_through_all_its_steps_to_a_good_end(
+def test_a_deployment_succeeds_through_all_its_steps(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
@@ -66,7 +66,7 @@ def test_a_run_goes_through_all_its_steps_to_a_good_end(
     assert set(StepAttempt.objects.values_list("fencing_token", "outcome")) == {(1, "succeeded")}
 
 
-def test_nothing_begins_in_a_folder_that_became_another_targets(
+def test_a_folder_that_became_another_targets_prevents_the_start(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     deployment = queued(row(appending(tmp_path / "seen", "one")))
@@ -80,8 +80,8 @@ def test_nothing_begins_in_a_folder_that_became_another_targets(
     )
 
 
-def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_a_deployment_uses_the_approved_target(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
     assert (
@@ -93,9 +93,7 @@ def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consent
         facts_of(first(deployment))
 
 
-def test_its_output_is_kept_and_its_secrets_are_masked(
-    world: Any, queued: Callable[..., Deployment], database: str
-) -> None:
+def test_step_output_is_kept_with_masked_secrets(world: Any, queued: Callable[..., Deployment], database: str) -> None:
     deployment = queued(row(["/bin/echo", "the word is hidden-development, said loudly"]))
     with acting(WORKER):
         run_from(first(deployment).pk)
@@ -109,7 +107,7 @@ def test_its_output_is_kept_and_its_secrets_are_masked(
     assert found == (0,)
 
 
-def test_a_finished_effect_of_a_lost_attempt_is_not_made_again(
+def test_a_finished_effect_of_a_lost_attempt_is_not_repeated(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
@@ -125,7 +123,9 @@ def test_a_finished_effect_of_a_lost_attempt_is_not_made_again(
     assert world.fresh(deployment).state == "succeeded"
 
 
-def test_an_effect_that_was_never_begun_is_made(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_an_unstarted_effect_of_a_lost_attempt_is_made(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
     seen = tmp_path / "seen"
     deployment = queued(row(appending(seen, "once"), repeatable=True))
     with acting(WORKER):
@@ -136,13 +136,13 @@ def test_an_effect_that_was_never_begun_is_made(world: Any, queued: Callable[...
     assert first(deployment).attempts.last().probe == "not_done"
 
 
-def test_a_doubtful_effect_is_not_made_again_and_waits(
-    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+def test_an_uncertain_effect_is_not_repeated_and_awaits_a_decision(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
-    """Begun, no end known, and not to be repeated: a person must look."""
+    """Begun, without a known end, and not repeatable: a person must look."""
     seen = tmp_path / "seen"
     script = f"open({str(seen)!r}, 'a').write('x'); raise SystemExit(1)"
-    deployment = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    deployment = approved_deployment(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         lost_attempt(first(deployment))
@@ -172,12 +172,12 @@ def test_a_failed_step_fails_a_lower_tier_at_once(world: Any, queued: Callable[.
     assert first(deployment).failure
 
 
-def test_a_failed_step_of_production_waits_for_another_person(
-    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+def test_a_failed_step_in_production_awaits_another_person(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
     flag = tmp_path / "repaired"
     command = ["/usr/bin/env", "python3", "-c", f"import os; raise SystemExit(not os.path.exists({str(flag)!r}))"]
-    deployment = consented(row(command, repeatable=True), row(TRUE))
+    deployment = approved_deployment(row(command, repeatable=True), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
@@ -204,8 +204,8 @@ def test_a_failed_step_of_production_waits_for_another_person(
     assert states(deployment) == ["succeeded"] * 3
 
 
-def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(["/bin/false"], required=False), row(TRUE))
+def test_only_an_optional_step_is_skipped(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(["/bin/false"], required=False), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
@@ -217,8 +217,10 @@ def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Call
     assert world.fresh(deployment).state == "verifying"
 
 
-def test_giving_up_ends_the_run_and_drops_the_rest(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(["/bin/false"]), row(TRUE))
+def test_marking_as_failed_ends_the_deployment_and_cancels_the_rest(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = approved_deployment(row(["/bin/false"]), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
@@ -249,7 +251,7 @@ def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deplo
     assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
 
 
-def test_a_stop_whose_worker_is_gone_ends_with_the_lease(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_stop_without_its_worker_ends_with_the_lease(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(TRUE), row(TRUE))
     with acting(WORKER):
         claim(first(deployment).pk, worker="dies")
@@ -265,7 +267,7 @@ def test_a_stop_whose_worker_is_gone_ends_with_the_lease(world: Any, queued: Cal
     assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
 
 
-def test_a_kind_that_was_removed_refuses_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_removed_step_type_refuses_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued({**row(TRUE), "step_type": "teleport"})
     with acting(WORKER):
         run_from(first(deployment).pk)
@@ -279,10 +281,10 @@ def test_parameters_that_no_longer_fit_refuse_to_run(world: Any, queued: Callabl
     assert world.fresh(deployment).state == "failed" and first(deployment).failure
 
 
-def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
-    world: Any, consented: Callable[..., Deployment]
+def test_an_unreachable_target_has_an_unknown_outcome_and_no_endless_retry(
+    world: Any, approved_deployment: Callable[..., Deployment]
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     root = Path(world.targets["production"].root)
     root.rename(root.with_name("unmounted"))
     root.write_text("not a folder")
@@ -294,7 +296,7 @@ def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
 
 @contextmanager
 def another_ring() -> Iterator[None]:
-    """Let this machine have a ring of keys that opens nothing which was encrypted before."""
+    """Give this machine an encryption key that cannot decrypt existing values."""
     own = key_ring.path().read_bytes()
     key_ring.path().unlink()
     key_ring.read()
@@ -305,11 +307,11 @@ def another_ring() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("died", "state"), [(False, "failed"), (True, "outcome_unknown")])
-def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_it_for_ever(
-    world: Any, consented: Callable[..., Deployment], died: bool, state: str
+def test_a_machine_that_cannot_decrypt_a_secret_asks_instead_of_claiming_forever(
+    world: Any, approved_deployment: Callable[..., Deployment], died: bool, state: str
 ) -> None:
-    """Nothing was done yet, so the step failed; unless an earlier attempt died, of which nobody knows how far it came."""
-    deployment = consented(row(TRUE), row(TRUE, repeatable=True))
+    """Nothing was done yet, so the step failed; unless an earlier attempt died, whose progress is unknown."""
+    deployment = approved_deployment(row(TRUE), row(TRUE, repeatable=True))
     with acting(WORKER):
         enqueue(deployment.pk)
         taken = claim(first(deployment).pk, worker="has the keys")
@@ -331,7 +333,7 @@ def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_i
     assert states(deployment) == ["succeeded"] * 3
 
 
-def test_a_check_that_does_not_pass_fails_the_run(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_failed_check_fails_the_deployment(world: Any, queued: Callable[..., Deployment]) -> None:
     check = {"check": "http", "parameters": {"path": "/health", "status": 200}}
     deployment = queued(row(TRUE), verify=({**row(TRUE), "step_type": "check", "parameters": check},))
     with acting(WORKER):

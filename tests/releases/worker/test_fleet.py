@@ -1,4 +1,4 @@
-"""A run over a fleet: what became of each host is kept with the step, also when one fails, and shown on the run's page."""
+"""A deployment to a fleet: each host's result is kept with the step, also after a failure, and shown on the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOCAL = "ansible_connection=local ansible_python_interpreter=" + sys.executable
 
 @pytest.mark.skipif(PROGRAM is None, reason="ansible-playbook is not on the PATH (extra `ansible`)")
 @pytest.mark.timeout(300)
-def test_a_host_that_fails_is_kept_and_shown_beside_the_others(
+def test_a_failed_host_is_kept_and_shown_beside_the_others(
     world: Any, queued: Callable[..., Deployment], browsers: Callable[[str], Any]
 ) -> None:
     target = world.targets["development"]

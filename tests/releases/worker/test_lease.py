@@ -1,4 +1,4 @@
-"""Leases of one process are renewed by one thread, which costs nothing where a step takes less than a heartbeat."""
+"""One thread renews the leases of a process; a step shorter than a heartbeat costs no renewal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import TRUE, WORKER, first, row
 
 @pytest.fixture
 def step(world: Any, queued: Callable[..., Deployment]) -> Step:
-    """A step that this process has taken."""
+    """A step that this process has claimed."""
     from releases.operations.step.claim import claim
 
     deployment = queued(row(TRUE))
@@ -41,7 +41,7 @@ def threads() -> list[threading.Thread]:
 
 
 def comes(true: Callable[[], bool]) -> None:
-    """Look until something is so, ten seconds at most."""
+    """Wait until a condition holds, ten seconds at most."""
     end = time.monotonic() + 10
     while not true():
         assert time.monotonic() < end
@@ -59,7 +59,7 @@ def sessions() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, settings: Any) -> None:
+def test_a_lease_is_renewed_at_each_heartbeat_and_leaves_nothing_behind(step: Step, settings: Any) -> None:
     settings.HEARTBEAT_INTERVAL = 0.05
     before = until(step)
     with Lease(step.pk, step.fencing_token, longest=60):
@@ -70,7 +70,7 @@ def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, sett
     comes(lambda: not threads() and not sessions())
 
 
-def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: Step, settings: Any) -> None:
+def test_steps_shorter_than_a_heartbeat_share_one_thread_that_ends_by_itself(step: Step, settings: Any) -> None:
     settings.HEARTBEAT_INTERVAL = 0.2
     before, met = until(step), set()
     for _ in range(5):
@@ -80,10 +80,10 @@ def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: S
     met.pop().join(10)
     assert not threads()
     with Lease(step.pk, step.fencing_token, longest=60):
-        comes(lambda: until(step) > before)  # the next one has a thread again
+        comes(lambda: until(step) > before)  # the next step has a thread again
 
 
-def test_a_lease_that_went_to_another_is_lost_and_the_others_go_on(step: Step, settings: Any) -> None:
+def test_a_reclaimed_lease_is_lost_and_the_others_continue(step: Step, settings: Any) -> None:
     settings.HEARTBEAT_INTERVAL = 0.05
     with (
         Lease(step.pk, step.fencing_token, longest=60) as held,

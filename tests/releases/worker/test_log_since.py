@@ -1,4 +1,4 @@
-"""What a log says counts from the start of the service under test on: not what the one before it wrote, to the end."""
+"""Log lines count from the start of the service under test: the lines of the one before it do not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START = {**row(["x"]), "step_type": "service_control", "parameters": {"action": 
 
 
 def writing(line: str, then: str = "") -> list[str]:
-    """A program that writes a line with the present time, in milliseconds, to where it is told or to its output."""
+    """A program that writes a line with the present time, in milliseconds, to a given file or to its output."""
     stamp = "datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')"
     code = f"import datetime, sys, time; print({stamp}, {line!r}, file=open(sys.argv[1], 'a'), flush=True); {then}"
     return [sys.executable, "-c", code]
@@ -31,7 +31,7 @@ def writing(line: str, then: str = "") -> list[str]:
 
 @pytest.fixture
 def place(world: Any) -> Iterator[Path]:
-    """The root of the target, which has a tree that is current; whatever service was started there is stopped."""
+    """The root of the target, which has a current tree; a service that was started there is stopped."""
     root = Path(world.targets["development"].root)
     (root / "releases" / "tree").mkdir(parents=True)
     (root / "shared").mkdir()
@@ -42,7 +42,7 @@ def place(world: Any) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("line", "state"), [("INFO serves", "succeeded"), ("ERROR cannot serve well", "failed")])
-def test_the_old_services_last_errors_are_not_the_new_ones(
+def test_errors_of_the_previous_service_do_not_count_for_the_new_one(
     world: Any, queued: Callable[..., Deployment], place: Path, line: str, state: str
 ) -> None:
     log = str(place / "shared" / "app.log")

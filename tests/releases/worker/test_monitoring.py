@@ -1,4 +1,4 @@
-"""Watching: samples are judged, a trigger fires once, and no data is never green."""
+"""Monitoring: measurements are judged, a trigger fires once, and missing data never pass."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def service() -> Iterator[Site]:
 
 
 def page(requests: int, errors: int) -> Page:
-    """What a service says after so many requests, so many of them with errors."""
+    """The metrics page of a service after so many requests, so many of them with errors."""
     lines = [
         "# TYPE http_requests_total counter",
         f'http_requests_total{{status="200"}} {requests - errors}',
@@ -63,7 +63,7 @@ def page(requests: int, errors: int) -> Page:
 
 @pytest.fixture
 def monitored(world: Any, queued: Callable[..., Deployment], service: Site) -> Monitored:
-    """Return a function: a watch on a verified run of a service."""
+    """Return a function: monitoring of a verified deployment of a service."""
 
     def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
         deployment = queued(row(TRUE))
@@ -79,7 +79,7 @@ def monitored(world: Any, queued: Callable[..., Deployment], service: Site) -> M
 
 
 def look(monitoring: MonitoringPeriod, service: Site, *pages: Page) -> list[dict[str, Any]]:
-    """Take a sample of each page; return them judged."""
+    """Take a measurement of each page; return them judged."""
     taken = []
     with acting(WORKER):
         for answer in pages:
@@ -89,14 +89,14 @@ def look(monitoring: MonitoringPeriod, service: Site, *pages: Page) -> list[dict
     return [made.values if made is not None else {} for made in taken]
 
 
-def test_samples_are_judged_against_the_limit(monitored: Monitored, service: Site) -> None:
+def test_measurements_are_compared_with_the_limit(monitored: Monitored, service: Site) -> None:
     monitoring = monitored()
     seen = look(monitoring, service, page(100, 0), page(200, 9), page(300, 19), page(300, 19))
     assert [values["error_rate"]["result"] for values in seen] == ["no_data", "passed", "failed", "no_data"]
     assert [values["error_rate"]["value"] for values in seen] == [None, 0.09, 0.1, None]
 
 
-def test_a_trigger_fires_once_when_k_of_n_samples_hold(monitored: Monitored, service: Site) -> None:
+def test_a_trigger_fires_once_when_k_of_n_measurements_fail(monitored: Monitored, service: Site) -> None:
     monitoring = monitored()
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100))
     assert not Rollback.objects.exists(), "two of five are not three"
@@ -110,7 +110,7 @@ def test_a_trigger_fires_once_when_k_of_n_samples_hold(monitored: Monitored, ser
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
 
 
-def test_a_dry_run_is_measured_and_raises_nothing(monitored: Monitored, service: Site) -> None:
+def test_a_dry_run_trigger_is_measured_and_raises_no_alarm(monitored: Monitored, service: Site) -> None:
     monitoring = monitored({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
     seen = look(monitoring, service, page(100, 0), page(200, 50), page(300, 100), page(400, 150), page(500, 200))
     assert [values["error_rate"]["result"] for values in seen[1:]] == ["failed"] * 4
@@ -119,7 +119,7 @@ def test_a_dry_run_is_measured_and_raises_nothing(monitored: Monitored, service:
     assert Rollback.objects.get().cause == "later", "it stands in no other trigger's way"
 
 
-def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
+def test_a_critical_dry_run_trigger_is_not_needed_for_success(world: Any) -> None:
     content = Procedure.objects.get(state="in_effect").document.model_dump(mode="json")
     for trigger in content["triggers"]:
         trigger["dry_run"] = trigger["key"] in ("service_down", "error_rate")
@@ -127,13 +127,13 @@ def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
     assert (needed["service_down"], needed["error_rate"], needed["response_time"]) == (False, True, True)
 
 
-def test_samples_that_failed_long_ago_do_not_count(monitored: Monitored, service: Site) -> None:
+def test_measurements_that_failed_long_ago_do_not_count(monitored: Monitored, service: Site) -> None:
     monitoring = monitored({**ERRORS, "k": 2, "n": 2})
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
     assert not Rollback.objects.exists()
 
 
-def test_a_silent_service_is_no_data_and_never_green(monitored: Monitored, service: Site) -> None:
+def test_an_unresponsive_service_is_no_data_and_never_passes(monitored: Monitored, service: Site) -> None:
     down = {**ERRORS, "key": "service_down", "metric": "service_down", "limit": "1"}
     monitoring = monitored(ERRORS, down)
     seen = look(monitoring, service, page(100, 0), Page("broken", 503), Page("broken", 503), Page("broken", 503))
@@ -143,7 +143,7 @@ def test_a_silent_service_is_no_data_and_never_green(monitored: Monitored, servi
     assert completeness(monitoring)["error_rate"] == 0.0
 
 
-def test_a_second_look_for_the_same_hour_is_dropped(monitored: Monitored, service: Site) -> None:
+def test_a_second_measurement_for_the_same_time_is_dropped(monitored: Monitored, service: Site) -> None:
     monitoring = monitored()
     service.pages["/metrics"] = [page(1, 0)]
     with acting(WORKER):
@@ -152,7 +152,7 @@ def test_a_second_look_for_the_same_hour_is_dropped(monitored: Monitored, servic
     assert Measurement.objects.count() == 1
 
 
-def test_paused_or_ended_monitoring_takes_no_sample(monitored: Monitored, service: Site) -> None:
+def test_paused_or_ended_monitoring_takes_no_measurement(monitored: Monitored, service: Site) -> None:
     monitoring = monitored()
     for field in ("paused_at", "ended_at"):
         alter(monitoring, **{field: now()})
@@ -161,7 +161,7 @@ def test_paused_or_ended_monitoring_takes_no_sample(monitored: Monitored, servic
         alter(monitoring, **{field: None})
 
 
-def test_due_monitoring_wakes_the_sampler_and_moves_on(monitored: Monitored, world: Any) -> None:
+def test_due_monitoring_wakes_its_worker_and_moves_on(monitored: Monitored, world: Any) -> None:
     monitoring = monitored()
     with acting(WORKER):
         due_monitoring(now())
@@ -171,8 +171,8 @@ def test_due_monitoring_wakes_the_sampler_and_moves_on(monitored: Monitored, wor
     assert world.fresh(monitoring).next_at > now() + timedelta(seconds=50)
 
 
-def sampled(monitoring: MonitoringPeriod, good: int, bad: int) -> None:
-    """Lay down so many samples with a value, and so many without."""
+def measured(monitoring: MonitoringPeriod, good: int, bad: int) -> None:
+    """Store so many measurements with a value, and so many without."""
     for index in range(good + bad):
         values = {"error_rate": {"value": 0.0, "limit": 0.1, "result": "passed"}}
         if index >= good:
@@ -188,13 +188,15 @@ def sampled(monitoring: MonitoringPeriod, good: int, bad: int) -> None:
 
 
 def over(monitoring: MonitoringPeriod) -> MonitoringPeriod:
-    """Let the time of a watch be over."""
+    """Let the time of a monitoring period be over."""
     return alter(monitoring, started_at=now() - timedelta(seconds=monitoring.duration_seconds + 1))  # type: ignore[no-any-return]
 
 
-def test_monitoring_with_enough_samples_ends_healthy_and_the_run_succeeds(monitored: Monitored, world: Any) -> None:
+def test_monitoring_with_enough_measurements_passes_and_the_deployment_succeeds(
+    monitored: Monitored, world: Any
+) -> None:
     monitoring = over(monitored(seconds=21 * 60))
-    sampled(monitoring, 19, 1)
+    measured(monitoring, 19, 1)
     assert completeness(monitoring) == {"error_rate": 0.95}
     with acting(WORKER):
         assert end_due(monitoring.pk) == "passed"
@@ -202,9 +204,9 @@ def test_monitoring_with_enough_samples_ends_healthy_and_the_run_succeeds(monito
     assert world.fresh(monitoring.deployment).state == "succeeded"
 
 
-def test_below_95_percent_it_needs_a_named_persons_verdict(monitored: Monitored, world: Any) -> None:
+def test_below_95_percent_monitoring_needs_a_named_persons_result(monitored: Monitored, world: Any) -> None:
     monitoring = over(monitored(seconds=21 * 60))
-    sampled(monitoring, 18, 2)
+    measured(monitoring, 18, 2)
     with acting(WORKER):
         assert end_due(monitoring.pk) == "inconclusive"
     assert world.fresh(monitoring.deployment).state == "monitoring" and world.fresh(monitoring).ended_at is None
@@ -222,21 +224,21 @@ def test_below_95_percent_it_needs_a_named_persons_verdict(monitored: Monitored,
     assert world.fresh(monitoring.deployment).state == "succeeded"
 
 
-def test_monitoring_without_any_trigger_or_sample_is_not_healthy(monitored: Monitored) -> None:
+def test_monitoring_without_any_trigger_or_measurement_does_not_pass(monitored: Monitored) -> None:
     monitoring = over(monitored())
     with acting(WORKER):
         assert end_due(alter(monitoring, triggers=[]).pk) == "inconclusive"
 
 
-def test_before_its_time_monitoring_does_not_end(monitored: Monitored, world: Any) -> None:
+def test_monitoring_does_not_end_before_its_time(monitored: Monitored, world: Any) -> None:
     monitoring = monitored(seconds=21 * 60)
-    sampled(monitoring, 20, 0)
+    measured(monitoring, 20, 0)
     with acting(WORKER):
         assert end_due(monitoring.pk) == ""
     assert world.fresh(monitoring.deployment).state == "monitoring"
 
 
-def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(monitored: Monitored) -> None:
+def test_monitoring_that_cannot_be_ended_delays_no_other(monitored: Monitored) -> None:
     broken = over(monitored())
     alter(Procedure.objects.get(state="in_effect"), content={})
     other = make(
@@ -254,25 +256,25 @@ def test_monitoring_that_cannot_be_ended_keeps_no_other_from_its_sample(monitore
 
 
 def paused(monitoring: MonitoringPeriod, **ago: float) -> MonitoringPeriod:
-    """Let a watch have been paused by another run so long ago."""
+    """Record that another deployment paused the monitoring so long ago."""
     return alter(monitoring, paused_at=now() - timedelta(**ago), next_at=None)  # type: ignore[no-any-return]
 
 
-def taken_back(monitoring: MonitoringPeriod) -> MonitoringPeriod:
-    """Let the run that paused a watch be taken back, which resumes it; return it fetched again."""
+def rolled_back(monitoring: MonitoringPeriod) -> MonitoringPeriod:
+    """Roll back the deployment that paused the monitoring, which resumes it; return it fetched again."""
     with acting(WORKER), operation("test:back", (Deployment, monitoring.deployment_id)) as op:
         restore_previous_version(op.get(Deployment), {})
     return MonitoringPeriod.objects.get(pk=monitoring.pk)
 
 
-def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(monitored: Monitored, world: Any) -> None:
-    """Eleven minutes are watched before a pause of an hour and ten after it, and the check is made once, as planned."""
+def test_a_pause_is_added_to_the_monitoring_and_needs_no_measurement(monitored: Monitored, world: Any) -> None:
+    """Monitored: eleven minutes before a pause of an hour, ten after it; the check is made once, as planned."""
     logs = {"key": "monitoring_logs", "type": "log", "parameters": {}, "required": True}
     monitoring = monitored(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
     monitoring = alter(
         monitoring, started_at=now() - timedelta(minutes=71), next_checks_at=now() - timedelta(minutes=56)
     )
-    monitoring = taken_back(paused(monitoring, minutes=60))
+    monitoring = rolled_back(paused(monitoring, minutes=60))
     assert monitoring.paused_at is None and monitoring.next_at == monitoring.resumed_at
     assert monitoring.next_checks_at is not None and monitoring.resumed_at is not None
     assert monitoring.next_checks_at - monitoring.resumed_at == pytest.approx(
@@ -280,7 +282,7 @@ def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(monitored: Monitor
     )
     with acting(WORKER):
         assert end_due(monitoring.pk) == "", "its time is not over for as long as it was paused"
-    sampled(monitoring, 19, 1)
+    measured(monitoring, 19, 1)
     make(
         MonitoringCheck,
         period=monitoring,
@@ -296,14 +298,14 @@ def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(monitored: Monitor
     assert world.fresh(monitoring).result == "passed"
 
 
-def test_monitoring_that_waits_for_a_verdict_does_not_look_again_after_a_pause(monitored: Monitored) -> None:
+def test_monitoring_that_awaits_a_result_takes_no_measurement_after_a_pause(monitored: Monitored) -> None:
     with acting(WORKER):
         assert end_due((monitoring := over(monitored())).pk) == "inconclusive"
-    resumed = taken_back(paused(monitoring, minutes=1))
+    resumed = rolled_back(paused(monitoring, minutes=1))
     assert (resumed.result, resumed.next_at, resumed.next_checks_at) == ("inconclusive", None, None)
 
 
-def test_a_ratio_is_measured_against_the_frozen_baseline(monitored: Monitored, service: Site) -> None:
+def test_a_ratio_is_compared_with_the_frozen_baseline(monitored: Monitored, service: Site) -> None:
     monitoring = monitored(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
     seen = look(monitoring, service, page(100, 0), page(200, 0))
     assert seen[1]["response_time"]["result"] == "failed", "0.01 s is more than three times 0.003 s"
@@ -311,7 +313,7 @@ def test_a_ratio_is_measured_against_the_frozen_baseline(monitored: Monitored, s
     assert look(calm, service, page(300, 0))[0]["response_time"]["result"] == "passed"
 
 
-def test_people_raise_what_no_metric_sees(monitored: Monitored, world: Any) -> None:
+def test_people_raise_alarms_that_no_metric_shows(monitored: Monitored, world: Any) -> None:
 
     monitoring = monitored()
     for name in ("manager", "auditor", "committee_a", "outsider"):
@@ -335,7 +337,7 @@ def test_people_raise_what_no_metric_sees(monitored: Monitored, world: Any) -> N
         raise_(monitoring.deployment_id, cause="data_inconsistent")
 
 
-def test_an_operator_of_staging_raises_nothing_in_development(
+def test_an_operator_of_staging_raises_no_alarm_in_development(
     monitored: Monitored, world: Any, people: dict[str, Any]
 ) -> None:
     from environments.operations.access.grant import request_role
@@ -353,7 +355,7 @@ def test_an_operator_of_staging_raises_nothing_in_development(
         raise_(monitoring.deployment_id, cause="data_inconsistent")
 
 
-def test_what_was_not_approved_beforehand_asks_a_person(monitored: Monitored, world: Any) -> None:
+def test_an_alarm_without_pre_authorisation_asks_a_person(monitored: Monitored, world: Any) -> None:
 
     monitoring = monitored()
     alarm = make(Rollback, deployment=monitoring.deployment, cause="error_rate", raised_at=now())
@@ -363,11 +365,11 @@ def test_what_was_not_approved_beforehand_asks_a_person(monitored: Monitored, wo
 
 
 @pytest.mark.parametrize(("rows", "critical", "goes"), [(10, True, True), (11, True, False), (0, False, False)])
-def test_beforehand_means_critical_and_up_to_so_many_rows(
-    world: Any, rows: int, critical: bool, goes: bool, consented: Callable[..., Deployment]
+def test_pre_authorisation_covers_critical_alarms_within_the_data_loss_limit(
+    world: Any, rows: int, critical: bool, goes: bool, approved_deployment: Callable[..., Deployment]
 ) -> None:
 
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     walk(deployment, "enqueue", "start", "start_verification")
     agreed = {**deployment.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}
     alter(deployment.approval_request, document=agreed)
@@ -375,10 +377,10 @@ def test_beforehand_means_critical_and_up_to_so_many_rows(
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": rows}) == goes
     assert world.fresh(alarm).state == ("authorised" if goes else "raised")
-    assert FollowUp.objects.filter(release=deployment.release).exists() == goes, "the assessment is then owed"
+    assert FollowUp.objects.filter(release=deployment.release).exists() == goes, "the assessment is then due"
 
 
-def test_a_run_pauses_the_monitoring_after_a_rollback_too(queued: Callable[..., Deployment], world: Any) -> None:
+def test_a_deployment_pauses_the_monitoring_after_a_rollback_too(queued: Callable[..., Deployment], world: Any) -> None:
     before = walk(queued(row(TRUE)), "start", "fail", "start_rollback", "complete_rollback")
     rollback = make(Rollback, deployment=before, cause="error_rate", raised_at=now())
     rollback = walk(rollback, "assess", "authorise", "start", "start_verification", "start_monitoring")
@@ -391,4 +393,4 @@ def test_a_run_pauses_the_monitoring_after_a_rollback_too(queued: Callable[..., 
         enqueue(deployment.pk)
         claim(first(deployment).pk, worker="worker-1")
     assert world.fresh(monitoring).paused_at is not None and world.fresh(monitoring).next_at is None
-    assert taken_back(monitoring).paused_at is None
+    assert rolled_back(monitoring).paused_at is None

@@ -50,7 +50,7 @@ def log(world: Any, text: str) -> None:
 
 
 def started(world: Any, monitoring: MonitoringPeriod) -> MonitoringPeriod:
-    """Let the target's journal hold where the log stood when the deployment started the service: at its beginning."""
+    """Record in the target's journal that the log was at its beginning when the deployment started the service."""
     journal = Path(world.targets["development"].root) / ".ringi" / "journal.jsonl"
     journal.parent.mkdir(exist_ok=True)
     line = {"deployment": f"deployment:{monitoring.deployment_id}", "log": {"inode": None, "size": 0, "mark": ""}}
@@ -63,7 +63,7 @@ def check(monitoring: MonitoringPeriod, number: int = 1) -> list[MonitoringCheck
         return run_checks(monitoring.pk, due=monitoring.started_at + timedelta(hours=number))
 
 
-def test_a_sample_costs_one_statement_to_read_and_one_to_keep(monitored: Monitored, service: Site) -> None:
+def test_a_measurement_costs_one_statement_to_read_and_one_to_keep(monitored: Monitored, service: Site) -> None:
     monitoring = monitored()
     look(monitoring, service, page(100, 0))
     service.pages["/metrics"] = [page(200, 0)]
@@ -73,7 +73,7 @@ def test_a_sample_costs_one_statement_to_read_and_one_to_keep(monitored: Monitor
     assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
 
 
-def test_the_targets_settings_say_where_the_numbers_come_from(monitored: Monitored, service: Site, world: Any) -> None:
+def test_the_targets_options_select_the_metric_sources(monitored: Monitored, service: Site, world: Any) -> None:
     monitoring = monitored({**ERRORS, "k": 1, "n": 1})
     service.pages["/own"] = [Page(json.dumps({"rate": 0.5}))]
     own = {"source": "json_http", "parameters": {"url": f"{service.base}/own", "values": {"error_rate": "rate"}}}
@@ -82,9 +82,7 @@ def test_the_targets_settings_say_where_the_numbers_come_from(monitored: Monitor
     assert Rollback.objects.get().cause == "error_rate"
 
 
-def test_settings_that_can_not_work_are_an_error_and_never_green(
-    monitored: Monitored, service: Site, world: Any
-) -> None:
+def test_invalid_options_are_an_error_and_never_pass(monitored: Monitored, service: Site, world: Any) -> None:
     monitoring = monitored()
     alter(world.targets["development"], options={"metric_sources": [{"source": "graphite"}]})
     assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
@@ -92,7 +90,7 @@ def test_settings_that_can_not_work_are_an_error_and_never_green(
     assert "graphite" in kept.error and completeness(monitoring) == {"error_rate": 0.0}
 
 
-def test_checks_are_kept_with_value_limit_verdict_and_output(monitored: Monitored, world: Any) -> None:
+def test_checks_are_kept_with_value_limit_result_and_output(monitored: Monitored, world: Any) -> None:
     state_check = {**LOGS, "key": "service", "type": "service_state", "parameters": {}}
     monitoring = started(world, monitored(checks=[LOGS, state_check]))
     later = (monitoring.started_at + timedelta(seconds=5)).isoformat()
@@ -104,7 +102,7 @@ def test_checks_are_kept_with_value_limit_verdict_and_output(monitored: Monitore
     assert (check(monitoring), MonitoringCheck.objects.count()) == ([], 2), "a second one for the same hour is dropped"
 
 
-def test_a_check_that_fails_is_an_alarm_for_a_person(monitored: Monitored, world: Any) -> None:
+def test_a_failed_check_is_an_alarm_for_a_person(monitored: Monitored, world: Any) -> None:
     monitoring = started(world, monitored(ERRORS, ODD, checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} INFO fine\n")
     check(monitoring, 1)
@@ -121,8 +119,8 @@ def test_a_check_that_fails_is_an_alarm_for_a_person(monitored: Monitored, world
     assert Rollback.objects.count() == 1, "the line is older than the last hour"
 
 
-def test_a_round_that_is_lost_leaves_no_hour_unseen(monitored: Monitored, world: Any) -> None:
-    """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
+def test_the_next_check_covers_the_hour_of_a_lost_one(monitored: Monitored, world: Any) -> None:
+    """Its worker died, or the queue was unreachable: the next round reads from the last kept position."""
     monitoring = started(world, monitored(checks=[LOGS]))
     fine = f"{monitoring.started_at.isoformat()} INFO fine\n"
     log(world, fine)
@@ -132,7 +130,7 @@ def test_a_round_that_is_lost_leaves_no_hour_unseen(monitored: Monitored, world:
     assert check(monitoring, 4)[0].result == "no_data", "it is counted once"
 
 
-def test_a_round_that_could_not_look_is_made_up_for_by_the_next(monitored: Monitored, world: Any) -> None:
+def test_the_next_check_covers_the_hour_of_an_unreachable_target(monitored: Monitored, world: Any) -> None:
     monitoring = started(world, monitored(checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     gone = alter(monitoring, checks=[{**LOGS, "type": "no_such_type"}])
@@ -140,14 +138,14 @@ def test_a_round_that_could_not_look_is_made_up_for_by_the_next(monitored: Monit
     assert check(alter(gone, checks=[LOGS]), 2)[0].result == "failed"
 
 
-def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(monitored: Monitored, world: Any) -> None:
+def test_the_next_check_covers_a_lost_first_one(monitored: Monitored, world: Any) -> None:
     monitoring = started(world, monitored(checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     assert check(monitoring, 2)[0].result == "failed"
 
 
-def test_what_happened_in_a_pause_is_not_the_monitorings(monitored: Monitored, world: Any) -> None:
-    """What was written before the first look after a pause is another deployment's, and cannot be told apart."""
+def test_events_during_a_pause_do_not_count_for_the_monitoring(monitored: Monitored, world: Any) -> None:
+    """Lines before the first look after a pause belong to another deployment, and cannot be distinguished."""
     monitoring = started(world, monitored(checks=[LOGS]))
     log(world, "INFO fine\n")
     assert check(monitoring, 1)[0].result == "passed"
@@ -162,9 +160,7 @@ def test_what_happened_in_a_pause_is_not_the_monitorings(monitored: Monitored, w
     assert check(monitoring, 5)[0].result == "failed"
 
 
-def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
-    monitored: Monitored, service: Site, world: Any
-) -> None:
+def test_a_critical_trigger_does_not_wait_behind_a_minor_alarm(monitored: Monitored, service: Site, world: Any) -> None:
     monitoring = started(world, monitored({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     check(monitoring)
@@ -174,12 +170,12 @@ def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 90))
     grave = world.fresh(alarm)
     assert (grave.cause, grave.critical, grave.facts["raised_as"]) == ("error_rate", True, "log_anomalies")
-    assert "rows_total" not in grave.facts, "it is asked anew whether the consent covers it"
+    assert "rows_total" not in grave.facts, "the pre-authorisation is examined again"
     woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
     assert len(woken) == 2 and first(monitoring.deployment).state == "ready"
 
 
-def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_approval_when_it_is_grave(
+def test_a_minor_assessed_alarm_that_becomes_critical_uses_the_pre_authorisation(
     monitored: Monitored, service: Site, world: Any
 ) -> None:
     monitoring = started(world, monitored({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
@@ -190,24 +186,24 @@ def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_approval_
         assess(alarm.pk, impact="few", method="look", timing="tomorrow")
     with acting(WORKER):
         assert not pre_authorise(alarm.pk, rows={}), "a person has assessed it"
-    consented = make(
+    approved_deployment = make(
         ApprovalRequest, subject="regular", release=monitoring.deployment.release, environment=monitoring.deployment.environment,
         document={"rollback_pre_authorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
         requested_by=world.people["manager"],
     )  # fmt: skip
-    alter(monitoring.deployment, approval_request=consented)
+    alter(monitoring.deployment, approval_request=approved_deployment)
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 90))
     with acting(WORKER):
         assert pre_authorise(alarm.pk, rows={"dataset": 3})
     assert world.fresh(alarm).state == "authorised"
 
 
-def test_a_check_type_that_is_gone_is_an_error(monitored: Monitored) -> None:
+def test_a_removed_check_type_is_an_error(monitored: Monitored) -> None:
     monitoring = monitored(checks=[{**LOGS, "type": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
     assert [made.result for made in check(monitoring)] == ["error", "error"]
 
 
-def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(monitored: Monitored, world: Any) -> None:
+def test_check_output_holds_no_secret_under_any_key(monitored: Monitored, world: Any) -> None:
     monitoring = started(world, monitored(checks=[LOGS]))
     where = {"application_id": world.application.pk, "environment_id": world.environments["development"].pk}
     with world.acting_as("manager"):
@@ -219,9 +215,7 @@ def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(monitored:
     assert made.result == "failed" and "login with" in made.output and "sesame" not in made.output
 
 
-def test_a_check_that_falls_over_takes_no_other_with_it(
-    monitored: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crashing_check_affects_no_other(monitored: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fall(*_arguments: Any) -> Any:
         raise KeyError("sha256")
 
@@ -235,7 +229,7 @@ def test_a_check_that_falls_over_takes_no_other_with_it(
     assert Rollback.objects.get().cause == "log_anomalies"
 
 
-def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
+def test_a_crashing_source_leaves_a_measurement_with_the_error(
     monitored: Monitored, service: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fall(*_arguments: Any) -> Any:
@@ -247,7 +241,7 @@ def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
     assert "KeyError" in Measurement.objects.get().error
 
 
-def test_before_a_run_a_source_gets_the_configuration_that_is_in_force(coming: Deployment, world: Any) -> None:
+def test_before_a_deployment_a_source_gets_the_deployed_configuration(coming: Deployment, world: Any) -> None:
     pointer = DeployedVersion.objects.get(environment=coming.environment)
     alter(pointer, configuration=world.configurations["production"])
     with acting(WORKER):
@@ -277,21 +271,21 @@ def test_due_checks_wake_their_worker_and_move_on(monitored: Monitored, world: A
     assert world.fresh(monitoring).next_checks_at > now() + timedelta(minutes=59)
 
 
-def test_only_what_is_owed_is_asked_at_the_end(monitored: Monitored) -> None:
+def test_only_required_manual_checks_are_asked_at_the_end(monitored: Monitored) -> None:
     alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "required": False}
     monitoring = monitored(ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600)
     assert completeness(monitoring) == {"error_rate": 0.0, "monitoring_logs": 0.0}
     make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=now(), at=now(), result="passed")
     make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=now(), at=now(), result="error")
     assert completeness(monitoring)["monitoring_logs"] == 1.0, (
-        "of two hours one round is made: none is due at the very end"
+        "in two hours one check is made: none is due at the very end"
     )
 
 
-def test_the_procedure_says_what_is_owed_and_checked(world: Any) -> None:
+def test_the_procedure_defines_required_and_measured_checks(world: Any) -> None:
     content = procedure_of(world.planned())
-    owed = {t["key"]: t["required"] for t in triggers_of(content)}
-    assert owed == {
+    required = {t["key"]: t["required"] for t in triggers_of(content)}
+    assert required == {
         "service_down": True, "response_time": True, "error_rate": True, "resource_use": True,
         "log_anomalies": False, "frequent_alerts": False, "failed_backups": False,
     }  # fmt: skip
@@ -299,9 +293,9 @@ def test_the_procedure_says_what_is_owed_and_checked(world: Any) -> None:
 
 
 @pytest.fixture
-def coming(world: Any, consented: Callable[..., Deployment]) -> Deployment:
-    """A run in production in half an hour, with something in force there."""
-    deployment = consented(row(TRUE))
+def coming(world: Any, approved_deployment: Callable[..., Deployment]) -> Deployment:
+    """A deployment to production in half an hour, with a deployed version there."""
+    deployment = approved_deployment(row(TRUE))
     make(
         DeployedVersion,
         application=deployment.application,
@@ -313,7 +307,9 @@ def coming(world: Any, consented: Callable[..., Deployment]) -> Deployment:
     return alter(deployment, scheduled_start_at=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
 
 
-def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deployment, world: Any, service: Site) -> None:
+def test_the_target_is_measured_for_the_baseline_before_a_deployment(
+    coming: Deployment, world: Any, service: Site
+) -> None:
     with acting(WORKER):
         coming_baselines(now())
         coming_baselines(now())
@@ -322,7 +318,7 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     assert monitoring.duration_seconds == pytest.approx(1800, abs=60)
     alter(world.targets["production"], options={"metrics_url": f"{service.base}/metrics"})
     look(monitoring, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
-    assert not Rollback.objects.exists(), "what is in force is only measured"
+    assert not Rollback.objects.exists(), "the deployed version is only measured"
     frozen = baseline(coming, now(), DeployedVersion.objects.get())
     assert frozen["metrics"]["response_time"] == {"value": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
@@ -334,10 +330,8 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     assert world.fresh(coming).state == "scheduled"
 
 
-def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
-    queued: Callable[..., Deployment], world: Any
-) -> None:
-    """A version that was taken back ten minutes ago had errors; what came back has few."""
+def test_measurements_of_a_former_version_are_no_baseline(queued: Callable[..., Deployment], world: Any) -> None:
+    """A version that was rolled back ten minutes ago had errors; the restored one has few."""
     deployment, moment = queued(row(TRUE)), now()
     pointer = make(
         DeployedVersion, application=deployment.application, environment=deployment.environment, release=deployment.release, basis="restored",
@@ -364,7 +358,7 @@ def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
     assert frozen["since"] == pointer.since.isoformat()
 
 
-def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployment], world: Any) -> None:
+def test_baseline_measurement_ends_when_the_deployment_begins(queued: Callable[..., Deployment], world: Any) -> None:
     deployment = queued(row(TRUE))
     monitoring = make(
         MonitoringPeriod,
@@ -381,7 +375,7 @@ def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployme
     assert (ended.result, ended.next_at, ended.ended_at is not None) == ("measured", None, True)
 
 
-def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> None:
+def test_unneeded_measurements_are_not_taken(coming: Deployment, world: Any) -> None:
     assert (needs_baseline(now()), needs_baseline(now() - timedelta(hours=1))) == ([coming.pk], [])
     make(MonitoringPeriod, deployment=coming, interval_seconds=60, duration_seconds=60, started_at=now(), next_at=now())
     assert needs_baseline(now()) == []
@@ -389,7 +383,7 @@ def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> No
         assert start_baseline(coming.pk) is None
 
 
-def test_monitoring_from_before_is_no_verdict_on_the_run(coming: Deployment) -> None:
+def test_baseline_measurements_do_not_count_for_the_deployment(coming: Deployment) -> None:
     with acting(WORKER):
         monitoring = start_baseline(coming.pk)
         assert monitoring is not None and end_due(monitoring.pk) == ""

@@ -1,4 +1,4 @@
-"""Runs on a target that lies on another host: the key comes from the secrets, and never reaches the target."""
+"""Deployments to a target on another host: the key comes from the secrets, and never reaches the target."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["host"]
 
 @pytest.fixture
 def reached(world: Any, host: Host) -> Callable[[str], Any]:
-    """Return a function: let an environment's target be reached over ssh, with the key among its secrets."""
+    """Return a function: reach an environment's target over ssh, with the key among its secrets."""
 
     def move(name: str, **secrets: str) -> Any:
         with world.acting_as("manager"):
@@ -58,7 +58,7 @@ def _step(kind: str, **parameters: Any) -> dict[str, Any]:
     return row([]) | {"step_type": kind, "parameters": parameters}
 
 
-def test_a_run_goes_through_on_the_host_and_the_key_stays_here(
+def test_a_deployment_succeeds_on_the_host_and_the_key_stays_here(
     world: Any, queued: Callable[..., Deployment], reached: Any, host: Host
 ) -> None:
     target = reached("development")
@@ -80,7 +80,7 @@ def test_a_run_goes_through_on_the_host_and_the_key_stays_here(
     assert host.settings["python"] == sys.executable and len(list(Path(target.root).glob(".ringi/*.pyz"))) == 1
 
 
-def test_a_connection_that_is_cut_leaves_a_doubt_and_no_process(
+def test_a_lost_connection_leaves_an_unknown_outcome_and_no_process(
     world: Any, queued: Callable[..., Deployment], reached: Any
 ) -> None:
     target = reached("development")
@@ -101,11 +101,11 @@ def test_a_connection_that_is_cut_leaves_a_doubt_and_no_process(
     step = first(deployment)
     assert step.attempts.get().outcome == "unknown" and "was lost" in step.failure
     assert "The state of the deployment target is unknown" in step.failure
-    assert world.fresh(deployment).state == "failed", "in a lower tier a doubt fails the run"
+    assert world.fresh(deployment).state == "failed", "in a lower tier an unknown outcome fails the deployment"
     assert not list(processes(str(begun)))
 
 
-def test_a_key_that_is_no_secret_is_not_taken(world: Any, host: Host) -> None:
+def test_a_key_that_is_no_secret_is_refused(world: Any, host: Host) -> None:
     with world.acting_as("manager"):
         made = create(
             application_id=world.application.pk,
@@ -119,7 +119,7 @@ def test_a_key_that_is_no_secret_is_not_taken(world: Any, host: Host) -> None:
     assert "TARGET_SSH_KEY" not in configuration_of(made.pk)[0]
 
 
-def test_a_version_that_nobody_approved_brings_no_key(world: Any, reached: Any, host: Host) -> None:
+def test_an_unapproved_configuration_provides_no_key(world: Any, reached: Any, host: Host) -> None:
     target = reached("staging")
     place = {"application": world.application, "environment": world.environments["staging"]}
     agreed = ConfigurationVersion.objects.filter(**place).order_by("-number").first()
@@ -128,7 +128,7 @@ def test_a_version_that_nobody_approved_brings_no_key(world: Any, reached: Any, 
             application_id=world.application.pk, environment_id=world.environments["staging"].pk,
             values={"PORT": "1"}, secrets={"TARGET_SSH_KEY": "garbage"}, reason="tidy",
         )  # fmt: skip
-    assert spec_of(target, agreed.pk).ssh_key == host.key, "a run takes the key that was consented to with it"
+    assert spec_of(target, agreed.pk).ssh_key == host.key, "a deployment uses the approved key"
     make(DeployedVersion, **place, release=world.planned(), configuration=agreed, since=now(), basis="verified")
     assert spec_of(target).ssh_key == host.key
     assert spec_of(target, slipped_in.pk).ssh_key != host.key
@@ -140,7 +140,7 @@ def test_the_key_may_be_on_one_line_and_is_in_no_text_of_the_target(world: Any, 
     assert spec.ssh_key == host.key and "PRIVATE" not in repr(spec)
 
 
-def test_the_dry_run_says_where(world: Any, reached: Any, host: Host) -> None:
+def test_the_dry_run_names_the_host(world: Any, reached: Any, host: Host) -> None:
     target = reached("staging")
     place = f"{host.settings['user']}@127.0.0.1:{host.settings['port']}: "
     found = dry_run(world.planned(), world.environments["staging"])
@@ -150,7 +150,7 @@ def test_the_dry_run_says_where(world: Any, reached: Any, host: Host) -> None:
     assert list(Path(target.root).iterdir()) == [], "a dry run connects to nothing"
 
 
-def test_the_final_check_asks_the_host_and_a_page_does_not(world: Any, reached: Any, host: Host) -> None:
+def test_the_final_check_contacts_the_host_and_a_page_does_not(world: Any, reached: Any, host: Host) -> None:
     release = Release.objects.get(pk=world.planned().pk)
     target = reached("production")
     assert facts_now(release, connect=False)["target_reachable"] == NOT_MEASURED
@@ -161,8 +161,8 @@ def test_the_final_check_asks_the_host_and_a_page_does_not(world: Any, reached: 
 
 def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> None:
     target, release = reached("production"), world.planned()
-    old = backup(world, world.verified_run(release, "production"), 100)
-    backup(world, world.verified_run(release, "production"), 10)
+    old = backup(world, world.verified_deployment(release, "production"), 100)
+    backup(world, world.verified_deployment(release, "production"), 10)
     with acting(WORKER):
         assert delete(old.pk)
     assert not Path(old.result["dump"]).parent.exists()
@@ -170,7 +170,7 @@ def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> N
     assert line["deployment"] == f"deployment:{old.deployment_id}" and list(Path(target.root).glob(".ringi/*.pyz"))
 
 
-def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:
+def test_options_that_name_no_host_are_refused_on_entry() -> None:
     with translation.override("en"), pytest.raises(InvalidInput, match=r"ssh\.known_hosts"):
         require_valid({"ssh": {"host": "host.example", "user": "deploy", "known_hosts": ""}})
     assert DeploymentTarget._meta.get_field("options")

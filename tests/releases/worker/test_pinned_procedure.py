@@ -1,4 +1,4 @@
-"""A deployment is judged by the procedure that it pinned: of drafts too, to the end of their rollbacks."""
+"""A deployment uses the procedure that it pinned: drafts too, until the end of their rollbacks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 from .conftest import TRUE, WORKER, first, plan, row, states
 
 
-def in_force(world: Any, environment: str) -> None:
-    """Let an earlier release be in force, so that there is something to go back to and to monitor."""
+def deploy_earlier(world: Any, environment: str) -> None:
+    """Record an earlier release as deployed, so that a rollback and monitoring are possible."""
     with world.acting_as("author_on_committee"):
         earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
     make(
@@ -33,7 +33,7 @@ def in_force(world: Any, environment: str) -> None:
 
 
 def newer_procedure() -> Procedure:
-    """Activate another version of the procedure, which asks for a longer monitoring after a rollback."""
+    """Put another version of the procedure into effect, which asks for longer monitoring after a rollback."""
     active = Procedure.objects.get(state="in_effect")
     content = {**active.content, "rollback": {**active.content["rollback"], "monitoring_seconds": 4321}}
     walk(active, "retire")
@@ -42,8 +42,8 @@ def newer_procedure() -> Procedure:
     return made
 
 
-def taken_back(world: Any, deployment: Deployment) -> Rollback:
-    """Roll a deployment in development back, with everybody's word, and let a worker do it."""
+def rolled_back(world: Any, deployment: Deployment) -> Rollback:
+    """Roll a deployment in development back, with every approval, and let a worker do it."""
     with world.acting_as("operator"):
         alarm = decide.raise_(deployment.pk, cause=decide.REHEARSAL, note="for practice")
     with world.acting_as("manager"):
@@ -55,34 +55,34 @@ def taken_back(world: Any, deployment: Deployment) -> Rollback:
     return world.fresh(alarm)  # type: ignore[no-any-return]
 
 
-def test_the_rollback_of_a_draft_comes_to_its_end(world: Any, queued: Callable[..., Deployment]) -> None:
-    in_force(world, "development")
+def test_the_rollback_of_a_draft_ends(world: Any, queued: Callable[..., Deployment]) -> None:
+    deploy_earlier(world, "development")
     deployment = queued(row(TRUE))
     assert deployment.release.state == "draft" and deployment.release.procedure is None
     with acting(WORKER):
         run_from(first(deployment).pk)
-    alarm = taken_back(world, deployment)
+    alarm = rolled_back(world, deployment)
     assert (alarm.state, world.fresh(deployment).state) == ("monitoring", "rolled_back")
     assert states(deployment) == ["succeeded"] * 4
 
 
-def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_was_requested(
+def test_a_later_procedure_changes_nothing_of_a_requested_deployment(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
-    in_force(world, "development")
+    deploy_earlier(world, "development")
     deployment = queued(row(TRUE))
     pinned = deployment.procedure
     newer_procedure()
     with acting(WORKER):
         run_from(first(deployment).pk)
-    alarm = taken_back(world, deployment)
+    alarm = rolled_back(world, deployment)
     assert world.fresh(deployment).procedure == pinned
     monitoring = MonitoringPeriod.objects.get(rollback=alarm)
     assert monitoring.duration_seconds == pinned.document.rollback.monitoring_seconds != 4321
 
 
-def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
-    """The scope is locked between the request and the start: the plan that runs is of the newer version."""
+def test_a_deployment_follows_its_release_until_its_steps_exist(world: Any) -> None:
+    """The scope is locked between the request and the start: the started plan is that of the newer version."""
     release = alter(world.planned(), step_plan=plan(row(TRUE)))
     world.evidence("1.3.0")
     with world.acting_as("developer"):
@@ -98,12 +98,12 @@ def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
     assert world.fresh(deployment).procedure == after
 
 
-def test_a_draft_has_its_baseline_measured_before_it_begins(world: Any) -> None:
+def test_the_baseline_of_a_draft_is_measured_before_it_begins(world: Any) -> None:
     from datetime import timedelta
 
     from audit.clock import now
 
-    in_force(world, "development")
+    deploy_earlier(world, "development")
     release = alter(world.planned(), step_plan=plan(row(TRUE)))
     world.evidence("1.3.0")
     with world.acting_as("developer"):

@@ -1,4 +1,4 @@
-"""The scheduler's round: what is due, missed, lost or stale is found in PostgreSQL; Valkey may forget everything."""
+"""The scheduler's poll: due, missed, lost and stale rows are found in PostgreSQL; Valkey may forget everything."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ from tests.releases.gates.asking import COMMAND, alter, make, walk
 from .conftest import TRUE, WORKER, expire, first, jobs, row, states
 
 
-def test_what_is_due_is_queued_and_its_worker_woken(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_a_due_deployment_is_queued_and_its_worker_woken(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         poll_once(now())
     assert (world.fresh(deployment).state, states(deployment)) == ("queued", ["ready", "pending"])
     assert jobs("production") == [("releases.jobs.run_step", {"step_id": first(deployment).pk})]
 
 
-def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+def test_a_deployment_before_its_start_waits(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = alter(approved_deployment(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
         poll_once(now())
     assert world.fresh(deployment).state == "scheduled"
@@ -50,10 +52,10 @@ def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployme
     assert world.fresh(deployment).state == "queued"
 
 
-def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
-    world: Any, consented: Callable[..., Deployment]
+def test_a_deployment_is_queued_just_before_its_start_and_begins_no_sooner(
+    world: Any, approved_deployment: Callable[..., Deployment]
 ) -> None:
-    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+    deployment = alter(approved_deployment(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     with acting(WORKER):
         poll_once(deployment.scheduled_start_at - AHEAD)
         assert world.fresh(deployment).state == "queued"
@@ -62,8 +64,10 @@ def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
     assert taken is not None and taken.step.started_at >= deployment.scheduled_start_at
 
 
-def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
+def test_a_deployment_with_a_failed_gate_at_its_start_is_not_queued_before_it(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = alter(approved_deployment(row(TRUE)), scheduled_start_at=now() + timedelta(hours=1))
     begins, ends = now() + timedelta(minutes=50), now() + timedelta(hours=2)
     make(
         ChangeFreeze,
@@ -80,20 +84,22 @@ def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consente
     assert held.not_before == deployment.scheduled_start_at + AHEAD, "at the hour itself it may be open again"
 
 
-def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:
-    """The scheduler was off the whole window."""
-    deployment = consented(row(TRUE))
+def test_a_passed_window_is_one_miss_and_no_start(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    """The scheduler was off during the whole window."""
+    deployment = approved_deployment(row(TRUE))
     after = deployment.scheduled_end_at + timedelta(seconds=1)
     with acting(WORKER):
-        for _round in range(3):
+        for _poll in range(3):
             poll_once(after)
     assert world.fresh(deployment).state == "missed" and not deployment.steps.exists()
     assert Event.objects.filter(operation="deployment:mark_missed", kind="operation").count() == 1
     assert jobs("production") == []
 
 
-def test_a_queued_run_that_nobody_took_is_missed_too(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_a_queued_deployment_that_was_never_claimed_is_missed_too(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         step = first(deployment).pk
@@ -103,12 +109,14 @@ def test_a_queued_run_that_nobody_took_is_missed_too(world: Any, consented: Call
     assert world.fresh(deployment.release).state == "final_check_completed", "nothing of it began"
 
 
-def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable[..., Deployment]) -> None:
-    """Case 9: who scheduled it and has lost the right since does not run it."""
+def test_permission_is_checked_again_when_the_deployment_is_due(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    """Case 9: a scheduling person who has lost the right since does not start it."""
     from environments.models import AccessGrant
     from environments.operations.access.grant import revoke
 
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     grant = AccessGrant.objects.get(account=world.people["operator"])
     with world.acting_as("administrator"):
         revoke(grant.pk, reason="left the team")
@@ -125,7 +133,7 @@ def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable
     assert Event.objects.filter(operation="deployment:delay", kind="operation").count() == 1
 
 
-def test_a_wake_up_that_was_lost_is_given_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
+def test_a_lost_wake_up_is_given_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
     deployment = queued(row(TRUE))
     assert len(jobs("development")) == 1
     valkey.flushdb()
@@ -134,20 +142,22 @@ def test_a_wake_up_that_was_lost_is_given_again(queued: Callable[..., Deployment
     assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(deployment).pk})]
 
 
-def test_a_step_whose_lease_ended_is_offered_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
+def test_a_step_with_an_expired_lease_is_offered_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
     deployment = queued(row(TRUE))
     valkey.flushdb()
     with acting(WORKER):
         claim(first(deployment).pk, worker="dies")
         poll_once(now())
-        assert jobs("development") == [], "its lease is renewed, so nobody else is woken"
+        assert jobs("development") == [], "its lease is renewed, so no other worker is woken"
         expire(first(deployment))
         poll_once(now())
     assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(deployment).pk})]
 
 
-def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[..., Deployment], settings: Any) -> None:
-    deployment = consented(row(TRUE))
+def test_the_schedule_continues_without_valkey(
+    world: Any, approved_deployment: Callable[..., Deployment], settings: Any
+) -> None:
+    deployment = approved_deployment(row(TRUE))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
         url = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
@@ -162,7 +172,7 @@ def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[...
     assert len(jobs("production")) == 1
 
 
-def test_a_wake_up_given_twice_runs_the_step_once(world: Any, queued: Callable[..., Deployment], tmp_path: Any) -> None:
+def test_a_duplicate_wake_up_runs_the_step_once(world: Any, queued: Callable[..., Deployment], tmp_path: Any) -> None:
     seen = tmp_path / "seen"
     script = f"open({str(seen)!r}, 'a').write('x')"
     deployment = queued(row(["/usr/bin/env", "python3", "-c", script]))
@@ -174,8 +184,8 @@ def test_a_wake_up_given_twice_runs_the_step_once(world: Any, queued: Callable[.
     assert world.fresh(deployment).state == "succeeded"
 
 
-def test_rounds_that_went_stale_lapse(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_stale_approval_requests_expire(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(TRUE))
     alter(deployment.release, on_timeout="keep")
     with acting(WORKER):
         poll_once(now() - timedelta(hours=1))
@@ -187,7 +197,7 @@ def test_rounds_that_went_stale_lapse(world: Any, consented: Callable[..., Deplo
     assert world.fresh(deployment).state == "cancelled"
 
 
-def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_an_unprepared_alarm_wakes_a_worker(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(row(TRUE))
     walk(deployment, "start", "start_verification")
     alarm = make(Rollback, deployment=deployment, cause="error_rate", raised_at=now() - timedelta(minutes=1))
@@ -196,22 +206,20 @@ def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callab
     assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("development")
 
 
-def test_a_part_that_breaks_does_not_keep_the_others_from_their_turn(
-    world: Any, consented: Callable[..., Deployment]
-) -> None:
+def test_a_failing_part_of_the_poll_delays_no_other(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
     def breaks(moment: Any) -> None:
         raise ValueError("this part is broken")
 
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
         poll_once(now(), (breaks, *poll.OFTEN))
     assert world.fresh(deployment).state == "queued"
 
 
-def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
+def test_a_failing_deployment_delays_no_other(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its plan is half written; the one that is due after it is queued all the same."""
+    """Its plan is half written; the deployment due after it is queued nevertheless."""
     good = queued(row(TRUE))
     walk(good, "return_to_scheduled")
     bad = make(
@@ -239,10 +247,10 @@ def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
     assert (world.fresh(bad).state, world.fresh(good).state) == ("scheduled", "queued")
 
 
-def test_of_two_schedulers_one_acts(
-    world: Any, consented: Callable[..., Deployment], database: str, settings: Any
+def test_one_of_two_schedulers_operates(
+    world: Any, approved_deployment: Callable[..., Deployment], database: str, settings: Any
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     settings.POLL_INTERVAL = 0.01
     with psycopg.connect(database, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('ringi_scheduler'))")
@@ -251,15 +259,15 @@ def test_of_two_schedulers_one_acts(
         assert world.fresh(deployment).state == "scheduled", "the other one holds the lock"
 
 
-def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
-    world: Any, consented: Callable[..., Deployment], settings: Any
+def test_the_scheduler_starts_a_due_deployment_between_two_polls(
+    world: Any, approved_deployment: Callable[..., Deployment], settings: Any
 ) -> None:
-    """It sleeps until the hour itself, not until the next round."""
+    """It sleeps until the scheduled start itself, not until the next poll."""
     import time
 
     from django.db import connection
 
-    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=0.6))
+    deployment = alter(approved_deployment(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=0.6))
     settings.POLL_INTERVAL = 60.0
     scheduler = Scheduler()
 
@@ -285,11 +293,11 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
     assert queued_at - deployment.scheduled_start_at < timedelta(seconds=5)
 
 
-def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing_that_comes(
-    world: Any, consented: Callable[..., Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
+def test_an_overdue_row_is_retried_at_the_next_poll_and_hides_no_later_one(
+    world: Any, approved_deployment: Callable[..., Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A watch that no round can deal with: the scheduler sleeps until the run that is due after it, and no shorter."""
-    deployment = alter(consented(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
+    """No poll can process this monitoring: the scheduler sleeps until the deployment due after it, and no shorter."""
+    deployment = alter(approved_deployment(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
     make(
         MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=60, result="inconclusive",
         started_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
@@ -313,10 +321,10 @@ def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing
     )
 
 
-def test_a_queue_that_this_machine_lacks_keeps_nobody_from_going_on(
-    world: Any, consented: Callable[..., Deployment], settings: Any, caplog: pytest.LogCaptureFixture
+def test_a_queue_that_this_machine_lacks_blocks_no_other(
+    world: Any, approved_deployment: Callable[..., Deployment], settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deployment = consented(row(TRUE))
+    deployment = approved_deployment(row(TRUE))
     settings.RQ_QUEUES = {name: config for name, config in settings.RQ_QUEUES.items() if name != "production"}
     with acting(WORKER):
         enqueue(deployment.pk)
@@ -326,7 +334,7 @@ def test_a_queue_that_this_machine_lacks_keeps_nobody_from_going_on(
 
 
 @pytest.mark.parametrize("broken", ["development", "staging"])
-def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
+def test_a_step_whose_worker_cannot_be_woken_delays_no_other(
     world: Any, queued: Callable[..., Deployment], settings: Any, valkey: redis.Redis, broken: str
 ) -> None:
     deployment = queued(row(TRUE))
@@ -347,13 +355,13 @@ def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
     assert jobs(whole.environment.slug) == [("releases.jobs.run_step", {"step_id": first(whole).pk})]
 
 
-def test_a_run_whose_worker_died_before_its_end_is_ended(
+def test_a_deployment_whose_worker_died_before_its_end_is_ended(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last outcome is committed, and nobody is left to say that the run of a lower tier is over."""
+    """The last outcome is committed, and no process ends the deployment of a lower tier."""
     deployment = queued(row(TRUE))
 
-    def gone(_run: int) -> None:
+    def gone(_deployment: int) -> None:
         raise SystemExit
 
     with acting(WORKER):

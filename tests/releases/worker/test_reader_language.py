@@ -1,4 +1,4 @@
-"""What a worker records is read in the language of each reader: on the page, in the log and by the API."""
+"""A worker's records are read in each reader's language: on the page, in the log and by the API."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pages(browsers: Callable[[str], Any], address: str) -> dict[str, str]:
     return found
 
 
-def test_a_failure_and_its_log_are_told_in_the_language_of_the_reader(
+def test_a_failure_and_its_log_are_shown_in_the_readers_language(
     world: Any, queued: Callable[..., Deployment], browsers: Callable[[str], Any], recording: None
 ) -> None:
     deployment = queued(row(TRUE), row(["/bin/false"]))

@@ -1,4 +1,4 @@
-"""What the scheduler or a worker tries by itself fails three times at most: then people are asked, and others have their turn."""
+"""Automatic attempts fail three times at most: then people are asked, and other rows have their turn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from releases.operations.poll.retry_limit import TRIES, resume, with_retry_limit
 from releases.queries.notification_subject import is_done
 from releases.worker import executor, poll
 from tests.releases.gates.asking import alter
-from tests.releases.operations.notifying import forget, only, tell
+from tests.releases.operations.notifying import forget, make_notifications, only
 
 from .conftest import TRUE, WORKER, first, plan, row, states
 
@@ -47,21 +47,19 @@ def approval_requests(number: int) -> None:
             poll.due_deployments(now() + timedelta(seconds=1))
 
 
-def test_after_three_failures_it_is_not_tried_again_and_people_are_asked(
-    world: Any, due: Callable[..., Deployment]
-) -> None:
+def test_after_three_failures_people_are_asked_instead_of_a_retry(world: Any, due: Callable[..., Deployment]) -> None:
     only(("poll:suspend", None, "admin"))
     deployment = due("1.3.0")
     alter(deployment.release, step_plan={})  # no steps can be laid
     forget()
     approval_requests(TRIES - 1)
-    assert PollFailure.objects.get().suspended_at is None and tell() == []
+    assert PollFailure.objects.get().suspended_at is None and make_notifications() == []
     approval_requests(3)
     failure = PollFailure.objects.get()
     assert (failure.part, failure.deployment, failure.tries) == ("enqueue", deployment, TRIES)
     assert failure.error == "KeyError: 'deployment'" and failure.suspended_at is not None
     assert Event.objects.filter(kind="operation", operation="poll:suspend").count() == 1
-    (notification,) = tell()
+    (notification,) = make_notifications()
     assert (
         "KeyError" in notification.texts["en"]["body"] and "Enqueue deployment" in notification.texts["en"]["subject"]
     )
@@ -70,7 +68,7 @@ def test_after_three_failures_it_is_not_tried_again_and_people_are_asked(
     assert not is_done(failure)
 
 
-def test_one_that_fails_keeps_no_other_from_its_turn(world: Any, due: Callable[..., Deployment]) -> None:
+def test_a_failing_row_delays_no_other(world: Any, due: Callable[..., Deployment]) -> None:
     broken, sound = due("1.3.0"), due("1.4.0", hours=1)
     alter(broken.release, step_plan={})
     with acting(WORKER):
@@ -78,7 +76,7 @@ def test_one_that_fails_keeps_no_other_from_its_turn(world: Any, due: Callable[.
     assert (world.fresh(broken).state, world.fresh(sound).state) == ("scheduled", "queued")
 
 
-def test_what_the_database_refuses_about_one_row_is_that_row_alone(world: Any) -> None:
+def test_a_database_refusal_of_one_row_affects_that_row_alone(world: Any) -> None:
     def divide() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 / 0")
@@ -89,7 +87,7 @@ def test_what_the_database_refuses_about_one_row_is_that_row_alone(world: Any) -
     assert PollFailure.objects.get().error.startswith("DataError")
 
 
-def test_the_error_that_is_kept_shows_no_password_of_an_address(world: Any) -> None:
+def test_the_kept_error_shows_no_password_of_an_address(world: Any) -> None:
     def fail() -> None:
         raise ValueError("no answer of 'https://reader:s3cret-word@host.example/path'")
 
@@ -98,7 +96,7 @@ def test_the_error_that_is_kept_shows_no_password_of_an_address(world: Any) -> N
     assert PollFailure.objects.get().error == "ValueError: no answer of 'https://reader:****@host.example/path'"
 
 
-def test_a_try_that_takes_its_process_with_it_counts(world: Any) -> None:
+def test_an_attempt_that_kills_its_process_counts(world: Any) -> None:
     tried = []
 
     def die() -> None:
@@ -116,7 +114,7 @@ def test_a_try_that_takes_its_process_with_it_counts(world: Any) -> None:
     assert failure.suspended_at is not None and failure.error == "The process ended at each attempt."
 
 
-def test_success_forgets_the_failures_before_it(world: Any, due: Callable[..., Deployment]) -> None:
+def test_a_success_clears_earlier_failures(world: Any, due: Callable[..., Deployment]) -> None:
     deployment = due("1.3.0")
     kept = deployment.release.step_plan
     alter(deployment.release, step_plan={})
@@ -126,7 +124,7 @@ def test_success_forgets_the_failures_before_it(world: Any, due: Callable[..., D
     assert world.fresh(deployment).state == "queued" and not PollFailure.objects.exists()
 
 
-def test_a_person_lets_it_be_tried_anew(world: Any, due: Callable[..., Deployment]) -> None:
+def test_a_person_permits_new_attempts(world: Any, due: Callable[..., Deployment]) -> None:
     deployment = due("1.3.0")
     kept = deployment.release.step_plan
     alter(deployment.release, step_plan={})
@@ -146,7 +144,7 @@ def test_a_person_lets_it_be_tried_anew(world: Any, due: Callable[..., Deploymen
     assert world.fresh(deployment).state == "queued" and not PollFailure.objects.exists()
 
 
-def test_a_step_that_cannot_even_be_claimed_asks(
+def test_a_step_that_cannot_be_claimed_asks(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = queued(row(TRUE))

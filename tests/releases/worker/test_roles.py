@@ -1,4 +1,4 @@
-"""Scheduler and workers do their work as the database roles that they really have."""
+"""Scheduler and workers do their work with the database roles that they really have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from releases.operations.step.claim import claim
 from releases.operations.waiver import decide
 from tests.conftest import connected
 from tests.releases.gates.asking import alter
-from tests.releases.operations.test_waiver import proposed
+from tests.releases.operations.test_waiver import waiver_requested
 from tests.releases.worker.conftest import TRUE, WORKER, first, plan, row
 
 AsProcess = Callable[[str], AbstractContextManager[None]]
@@ -31,13 +31,13 @@ AsProcess = Callable[[str], AbstractContextManager[None]]
 
 @pytest.fixture
 def as_process(database: str) -> AsProcess:
-    """Return a function: reach the test's database as the role of a process."""
+    """Return a function: reach the test's database with the role of a process."""
     name = str(conninfo_to_dict(database)["dbname"])
     return lambda process: connected(os.environ[f"DATABASE_{process.upper()}_URL"], name)
 
 
-def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_process: AsProcess) -> None:
-    release, approval_request = world.confirmed()
+def test_the_scheduler_ends_a_request_whose_final_check_was_signed(world: Any, as_process: AsProcess) -> None:
+    release, approval_request = world.final_checked()
     alter(release, rollback_pre_authorised=True)
     with as_process("scheduler"), acting(WORKER):
         assert invalidate_stale() == [release.pk]
@@ -45,13 +45,13 @@ def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_
     assert not FinalCheck.objects.filter(release=release, invalidated_at=None).exists()
 
 
-def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world: Any, as_process: AsProcess) -> None:
+def test_a_worker_starts_a_waived_deployment_and_completes_the_milestone(world: Any, as_process: AsProcess) -> None:
     release = alter(world.tested(), step_plan=plan(row(TRUE)))
-    waiver = proposed(world, release)
+    waiver = waiver_requested(world, release)
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
     world.tested = lambda *_args, **_options: release
-    release, _round = world.confirmed()
+    release, _request = world.final_checked()
     with world.acting_as("operator"):
         deployment = request(release.pk, environment_id=world.environments["production"].pk)
         schedule(deployment.pk)
@@ -83,8 +83,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("process", ["worker", "scheduler"])
-def test_the_password_of_another_process_approves_nothing(world: Any, as_process: AsProcess, process: str) -> None:
-    """One of two approvals is there."""
+def test_another_processs_password_cannot_approve(world: Any, as_process: AsProcess, process: str) -> None:
+    """One of two approvals exists."""
     _release, approval_request = world.submitted()
     with world.acting_as("committee_a"):
         approve(approval_request.pk, digest=approval_request.digest)

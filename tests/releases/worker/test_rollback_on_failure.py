@@ -1,4 +1,4 @@
-"""A rollback that was approved for a failure of the deployment starts when a step or a check has failed, and only then."""
+"""A rollback pre-authorised for a failed deployment starts when a step or a check has failed, and only then."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ AGREED = {"on": True, "rows": 10, "on_failure": True}
 
 
 @pytest.fixture
-def failing(world: Any, consented: Callable[..., Deployment]) -> Callable[..., Deployment]:
-    """Return a function: a run in production with this plan and pre-authorisation, worked on until it stops."""
+def failing(world: Any, approved_deployment: Callable[..., Deployment]) -> Callable[..., Deployment]:
+    """Return a function: a deployment to production with this plan and pre-authorisation, worked on until it stops."""
 
     def make(*forward: dict[str, Any], agreed: dict[str, Any] = AGREED, **options: Any) -> Deployment:
-        deployment = consented(*forward, **options)
+        deployment = approved_deployment(*forward, **options)
         alter(
             deployment.approval_request,
             document={**deployment.approval_request.document, "rollback_pre_authorised": agreed},
@@ -46,7 +46,7 @@ def failing(world: Any, consented: Callable[..., Deployment]) -> Callable[..., D
     return make
 
 
-def test_it_starts_when_a_step_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_the_rollback_starts_after_a_failed_step(world: Any, failing: Callable[..., Deployment]) -> None:
     deployment = failing(row(["/bin/false"]))
     alarm = Rollback.objects.get(deployment=deployment)
     assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("production")
@@ -58,7 +58,7 @@ def test_it_starts_when_a_step_has_failed(world: Any, failing: Callable[..., Dep
     assert Event.objects.filter(kind="operation", operation="rollback:apply_pre_authorisation").count() == 1
 
 
-def test_it_starts_when_the_verification_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_the_rollback_starts_after_a_failed_verification(world: Any, failing: Callable[..., Deployment]) -> None:
     deployment = failing(row(TRUE), verify=(row(["/bin/false"]),))
     alarm = Rollback.objects.get(deployment=deployment)
     assert alarm.cause == "failed_check"
@@ -66,7 +66,7 @@ def test_it_starts_when_the_verification_has_failed(world: Any, failing: Callabl
     assert world.fresh(deployment).state == "rolled_back"
 
 
-def test_its_words_name_the_failure(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_the_rollback_names_the_failure(world: Any, failing: Callable[..., Deployment]) -> None:
     alarm = Rollback.objects.get(deployment=failing(row(["/bin/false"])))
     assert cause_of(alarm) == "A step of the deployment failed"
     assert (seen_of(alarm), raiser_of(alarm)) == ("This step failed: Command", "the failure of a step")
@@ -75,7 +75,7 @@ def test_its_words_name_the_failure(world: Any, failing: Callable[..., Deploymen
 
 
 @pytest.mark.parametrize("agreed", [{"on": True, "rows": 10}, AGREED | {"on_failure": False}, AGREED | {"on": False}])
-def test_without_the_approval_the_failure_asks(
+def test_a_failure_without_the_approval_asks(
     world: Any, failing: Callable[..., Deployment], agreed: dict[str, Any]
 ) -> None:
     deployment = failing(row(["/bin/false"]), agreed=agreed)
@@ -88,8 +88,8 @@ def test_a_step_that_may_be_skipped_asks(world: Any, failing: Callable[..., Depl
     assert not Rollback.objects.exists()
 
 
-def test_an_unknown_outcome_asks(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(row(TRUE))
+def test_an_unknown_outcome_asks(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(row(TRUE))
     alter(
         deployment.approval_request,
         document={**deployment.approval_request.document, "rollback_pre_authorised": AGREED},
@@ -102,7 +102,7 @@ def test_an_unknown_outcome_asks(world: Any, consented: Callable[..., Deployment
     assert not Rollback.objects.exists()
 
 
-def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_more_lost_rows_than_approved_ask(world: Any, failing: Callable[..., Deployment]) -> None:
     deployment = failing(row(["/bin/false"]))
     alarm = Rollback.objects.get(deployment=deployment)
     with acting(WORKER):
@@ -112,7 +112,7 @@ def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Dep
     assert DecisionRequest.objects.get(deployment=deployment).answered_at is None
 
 
-def test_a_decision_to_go_on_ends_the_alarm(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_a_decision_to_continue_ends_the_alarm(world: Any, failing: Callable[..., Deployment]) -> None:
     deployment = failing(row(["/bin/false"]))
     alarm = Rollback.objects.get(deployment=deployment)
     with world.acting_as("second_operator"):
@@ -122,7 +122,7 @@ def test_a_decision_to_go_on_ends_the_alarm(world: Any, failing: Callable[..., D
     assert world.fresh(deployment).state == "running"
 
 
-def test_nobody_goes_on_once_it_is_authorised(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_an_authorised_rollback_prevents_continuing(world: Any, failing: Callable[..., Deployment]) -> None:
     deployment = failing(row(["/bin/false"]))
     with acting(WORKER):
         assert rollbacks.pre_authorise(Rollback.objects.get(deployment=deployment).pk, rows={})
@@ -130,7 +130,7 @@ def test_nobody_goes_on_once_it_is_authorised(world: Any, failing: Callable[...,
         resume.retry(first(deployment).pk, reason="repaired")
 
 
-def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: Callable[..., Deployment]) -> None:
+def test_an_emergency_stop_does_not_prevent_the_rollback(world: Any, failing: Callable[..., Deployment]) -> None:
     from releases.operations.emergency_stop.activate import activate
 
     deployment = failing(row(["/bin/false"]))
@@ -140,7 +140,7 @@ def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: C
     assert world.fresh(deployment).state == "rolled_back"
 
 
-def test_it_is_part_of_what_is_approved_and_said_in_words(world: Any) -> None:
+def test_the_pre_authorisation_is_part_of_the_approval_and_shown_in_words(world: Any) -> None:
     release, production = world.planned(), world.environments["production"]
     before = document(release, production)
     release = alter(release, rollback_pre_authorised=True, data_loss_limit=5)

@@ -1,4 +1,4 @@
-"""The RQ worker: one queue, a heartbeat beside a long job, and an end that does not disturb the job at work."""
+"""The RQ worker: one queue, a heartbeat beside a long job, and an end that does not disturb the running job."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from audit.actor import acting
 from audit.models import Event, Outbox
 from releases import dispatch, jobs, liveness
 from releases.models import Deployment
-from releases.operations.deployment.enqueue import enqueue as queue_run
+from releases.operations.deployment.enqueue import enqueue as enqueue_deployment
 from releases.worker.rq_worker import RingiJob, RingiWorker
 
 from .conftest import TRUE, WORKER, first, row
 
 
 class Worker(RingiWorker):
-    """One that leaves the alarm of the process to the tests' own limit of time."""
+    """A worker that leaves the process's alarm signal to the tests' own time limit."""
 
     death_penalty_class: Any = TimerDeathPenalty
 
@@ -41,42 +41,42 @@ def worker_of(queue: Any) -> Worker:
 
 
 def forget_then_sleep(key: str, seconds: float) -> None:
-    """A job in which the worker's own heartbeat runs out."""
+    """A job during which the worker's own heartbeat expires."""
     django_rq.get_connection("production").expire(key, 2)
     time.sleep(seconds)
 
 
-def be_told_to_end() -> None:
-    """A job in which the worker is told to end, twice."""
+def end_twice() -> None:
+    """A job during which the worker is told to end, twice."""
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
 
 
-def test_it_takes_one_queue() -> None:
+def test_a_worker_serves_one_queue() -> None:
     queues = [django_rq.get_queue("production"), django_rq.get_queue("staging")]
     with pytest.raises(ValueError, match="one queue"):
         Worker(queues, connection=queues[0].connection, serializer=JSONSerializer)
 
 
-def test_beside_a_long_job_it_says_that_it_lives(valkey: redis.Redis) -> None:
+def test_a_worker_renews_its_heartbeat_beside_a_long_job(valkey: redis.Redis) -> None:
     queue = django_rq.get_queue("production")
     worker = worker_of(queue)
     worker.job_monitoring_interval = 1
     worker.register_birth()
     job = queue.enqueue(forget_then_sleep, worker.key, 1.6, result_ttl=0)
     worker.execute_job(job, queue)
-    # Said anew well after the job had begun; and it would be missed soon after its death, however long a job may be.
+    # Renewed well after the job had begun; its absence would be noticed soon after its death, however long a job is.
     assert 10 < int(valkey.ttl(worker.key)) <= 61  # type: ignore[arg-type]
     assert not valkey.exists(job.key)
     worker.register_death()
 
 
-def test_told_to_end_during_a_job_it_asks_nothing_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_ending_during_a_job_asks_nothing_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = django_rq.get_queue("production")
     worker, asked = worker_of(queue), []
     worker.register_birth()
     monkeypatch.setattr(BaseWorker, "request_stop", lambda *given: asked.append(given))
-    job = queue.enqueue(be_told_to_end, result_ttl=0)
+    job = queue.enqueue(end_twice, result_ttl=0)
     before = signal.signal(signal.SIGTERM, worker.request_stop)
     try:
         worker.execute_job(job, queue)
@@ -88,17 +88,17 @@ def test_told_to_end_during_a_job_it_asks_nothing_of_redis(monkeypatch: pytest.M
 
 
 def ours() -> None:
-    """Stands for a job of Ringi's."""
+    """Stands for one of Ringi's jobs."""
     SEEN.append("ours")
 
 
 def stepping(step_id: int) -> None:
-    """Stands for a job of Ringi's with an argument."""
+    """Stands for one of Ringi's jobs with an argument."""
     SEEN.append(step_id)
 
 
 def hostile(*given: Any) -> None:
-    """What somebody else names: it must never be called."""
+    """A function named by an attacker: it must never be called."""
     SEEN.append("hostile")
 
 
@@ -113,7 +113,7 @@ JOBS = {f"{HERE}.ours": ours, f"{HERE}.stepping": stepping}
 
 
 class Pickled:
-    """Unpickled, it would call."""
+    """Unpickled, it would call a function."""
 
     def __reduce__(self) -> Any:
         return hostile, ()
@@ -164,7 +164,7 @@ def worker(valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
 
 
 def put(valkey: redis.Redis, key: Any, fields: dict[str, Any]) -> None:
-    """Queue a job with a bare client, as whoever may write to Redis does."""
+    """Queue a job with a bare client, like anybody who may write to Redis."""
     valkey.hset(f"rq:job:{key}", mapping=fields)
     valkey.rpush("rq:queue:production", key)
 
@@ -173,7 +173,7 @@ def asked_of_ledger() -> list[tuple[str, str]]:
     return list(Event.objects.filter(operation="job:refuse", kind="operation").values_list("reason", "object"))
 
 
-def test_it_drops_what_is_no_job_of_ringi_with_an_alarm_and_goes_on(
+def test_a_foreign_job_is_dropped_with_an_alarm_and_the_worker_continues(
     worker: Worker, valkey: redis.Redis, world: Any
 ) -> None:
     for number, (what, fields) in enumerate(HOSTILE.items()):
@@ -186,11 +186,11 @@ def test_it_drops_what_is_no_job_of_ringi_with_an_alarm_and_goes_on(
         assert "hostile-1" in reason and row.startswith("environments.Environment:"), what
         assert not valkey.exists("rq:job:hostile-1")
     assert len(asked_of_ledger()) == len(HOSTILE)
-    told = Outbox.objects.filter(event="job:refuse")
-    assert [entry.payload for entry in told] == [{"queue": "production", "jobs": 1}] * len(HOSTILE)
+    entries = Outbox.objects.filter(event="job:refuse")
+    assert [entry.payload for entry in entries] == [{"queue": "production", "jobs": 1}] * len(HOSTILE)
 
 
-def test_a_flood_of_them_is_one_alarm_and_ends_no_worker(worker: Worker, valkey: redis.Redis, world: Any) -> None:
+def test_many_foreign_jobs_are_one_alarm_and_end_no_worker(worker: Worker, valkey: redis.Redis, world: Any) -> None:
     for number in range(30):
         put(valkey, f"flood-{number}", HOSTILE["a program"])
     for key in (b"\xff\xfe", "no id !", "x" * 5000):
@@ -202,7 +202,7 @@ def test_a_flood_of_them_is_one_alarm_and_ends_no_worker(worker: Worker, valkey:
     assert SEEN == ["ours"] and len(asked_of_ledger()) == 1
 
 
-def test_what_lies_in_its_registries_is_forgotten_and_never_called(worker: Worker, valkey: redis.Redis) -> None:
+def test_foreign_registry_entries_are_removed_and_never_called(worker: Worker, valkey: redis.Redis) -> None:
     """RQ's maintenance calls the failure callback of a job whose worker is gone, and unpickles results of groups."""
     fields = {"data": STEP, "failure_callback_name": f"{HERE}.hostile", "status": "started", "origin": "production"}
     valkey.hset("rq:job:left", mapping=fields)
@@ -214,17 +214,17 @@ def test_what_lies_in_its_registries_is_forgotten_and_never_called(worker: Worke
     assert SEEN == [] and not valkey.exists("rq:job:left", "rq:wip:production")
 
 
-def test_nobody_ends_or_suspends_it_through_redis(worker: Worker, valkey: redis.Redis) -> None:
+def test_redis_can_neither_end_nor_suspend_a_worker(worker: Worker, valkey: redis.Redis) -> None:
     valkey.set("rq:suspended", 1)
     put(valkey, "ours-1", {"data": OURS, "origin": "production", "status": "queued"})
     worker.bootstrap("WARNING")
-    assert valkey.publish(worker.pubsub_channel_name, '{"command": "shutdown"}') == 0, "nobody listens"
+    assert valkey.publish(worker.pubsub_channel_name, '{"command": "shutdown"}') == 0, "no process listens"
     worker.register_death()
     worker.work(burst=True)
     assert SEEN == ["ours"]
 
 
-def test_emptied_redis_knows_it_again_with_its_next_sign_of_life(worker: Worker, valkey: redis.Redis) -> None:
+def test_emptied_redis_knows_the_worker_again_at_its_next_heartbeat(worker: Worker, valkey: redis.Redis) -> None:
     worker.register_birth()
     valkey.flushdb()
     assert not liveness.listeners()["production"]
@@ -248,7 +248,7 @@ def test_the_allowed_jobs_are_those_of_the_module_by_name() -> None:
 
 @contextmanager
 def no_database() -> Iterator[None]:
-    """Let nothing answer where the database is looked for."""
+    """Let no server answer at the database's address."""
     port = connection.settings_dict["PORT"]
     connection.close()
     connection.settings_dict["PORT"] = 1
@@ -259,10 +259,10 @@ def no_database() -> Iterator[None]:
         connection.settings_dict["PORT"] = port
 
 
-def test_a_database_that_is_away_refuses_no_job_and_ends_no_worker(
+def test_an_unreachable_database_refuses_no_job_and_ends_no_worker(
     worker: Worker, valkey: redis.Redis, world: Any
 ) -> None:
-    """The step is found by the next poll; nobody is told of a job that is not of Ringi's."""
+    """The next poll finds the step; a foreign job makes no notification."""
     step = {"data": STEP, "origin": "production", "status": "queued"}
     for key in ("step-0", "step-1"):
         put(valkey, key, step)
@@ -277,7 +277,7 @@ def test_a_database_that_is_away_refuses_no_job_and_ends_no_worker(
     assert SEEN == [1] and Outbox.objects.get(event="job:refuse").payload["jobs"] == 1
 
 
-def test_what_is_no_job_ends_no_worker_while_the_database_is_away(
+def test_a_foreign_job_ends_no_worker_while_the_database_is_unreachable(
     worker: Worker, valkey: redis.Redis, world: Any
 ) -> None:
     for key in ("hostile-1", "hostile-2"):
@@ -291,13 +291,13 @@ def test_what_is_no_job_ends_no_worker_while_the_database_is_away(
     assert Outbox.objects.get(event="job:refuse").payload == {"queue": "production", "jobs": 3}
 
 
-def test_it_takes_no_step_of_another_environment(
-    consented: Callable[..., Deployment], world: Any, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_takes_no_step_of_another_environment(
+    approved_deployment: Callable[..., Deployment], world: Any, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever writes to Redis has no production deployed from the host of development."""
-    deployment = consented(row(TRUE))
+    """A person who writes to Redis cannot deploy to production from the host of development."""
+    deployment = approved_deployment(row(TRUE))
     with acting(WORKER):
-        queue_run(deployment.pk)
+        enqueue_deployment(deployment.pk)
     monkeypatch.setattr(RingiJob, "functions", jobs.JOBS)
     for name, state in (("development", "ready"), ("production", "succeeded")):
         dispatch.wake(name, "run_step", step_id=first(deployment).pk)

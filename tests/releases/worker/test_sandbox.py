@@ -1,4 +1,4 @@
-"""A program of a release, started by a real worker, finds neither key, environment, process nor socket of Ringi's."""
+"""A program of a release, started by a real worker, finds no key, environment, process or socket of Ringi."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def place(request: pytest.FixtureRequest, state_folder: Path) -> Iterator[tuple[
 
 
 @needs_landlock
-def test_a_release_finds_nothing_of_ringis(
+def test_a_release_finds_nothing_of_ringi(
     world: Any,
     queued: Callable[..., Deployment],
     database: str,
@@ -81,5 +81,5 @@ def test_a_release_finds_nothing_of_ringis(
     assert key.exists() and seen["files"] == {str(path): DENIED for path in files}
     assert (seen["processes"], seen["listed"], seen["attached"]) == ([DENIED], DENIED, [-1, -1])
     assert not set(own) & set(seen["environment"]) and "of-ringi" not in said
-    # The lock of its own target is all that it inherits.
+    # It inherits only the lock of its own target.
     assert len(seen["descriptors"]) == 1 and seen["account"][0] == (account or {"user": os.geteuid()})["user"]

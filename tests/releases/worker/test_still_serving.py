@@ -1,4 +1,4 @@
-"""A verification ends with a look at the service that was started; what nobody can prove waits for a person."""
+"""A verification ends with a look at the started service; an unproved start awaits a person."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
 
 @pytest.fixture
 def place(world: Any) -> Iterator[Callable[..., Path]]:
-    """Return a function: give a target a tree that is current and a service; what was started there is stopped."""
+    """Return a function: give a target a current tree and a service; a service started there is stopped."""
     roots: list[Path] = []
 
     def lay(environment: str, **service: Any) -> Path:
@@ -79,14 +79,14 @@ def test_a_service_that_died_or_was_replaced_during_the_checks_fails_the_verific
         os.kill(int((root / "other").read_text()), signal.SIGKILL)
     assert states(deployment) == ["succeeded", "failed"]
     assert "no longer serves: the process that was started has ended" in deployment.steps.last().failure  # type: ignore[union-attr]
-    assert "verification" not in world.fresh(deployment).measured, "what is not measured nobody can verify"
+    assert "verification" not in world.fresh(deployment).measured, "an unmeasured service cannot be verified"
 
 
-def test_a_start_that_nothing_proves_waits_for_a_person_and_goes_on_with_that_persons_word(
-    consented: Callable[..., Deployment], place: Callable[..., Path], world: Any
+def test_an_unproved_start_awaits_a_person_and_continues_with_their_decision(
+    approved_deployment: Callable[..., Deployment], place: Callable[..., Path], world: Any
 ) -> None:
     place("production", ready=None)
-    deployment = consented(START, verify=(row(TRUE),))
+    deployment = approved_deployment(START, verify=(row(TRUE),))
     with acting(WORKER):
         enqueue(deployment.pk)
     work(deployment)

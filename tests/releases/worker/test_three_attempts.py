@@ -1,4 +1,4 @@
-"""A step that ends its worker three times asks a person, whatever the cause and the phase, and goes on by their decision."""
+"""A step that ends its worker three times asks a person, whatever the cause and the phase, and follows the decision."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from releases.operations.step.claim import ATTEMPTS, Exhausted, claim
 from releases.worker.executor import run_from
 
 from .conftest import TRUE, WORKER, expire, first, row, states
-from .test_pinned_procedure import in_force, taken_back
+from .test_pinned_procedure import deploy_earlier, rolled_back
 
 AGAIN = row(TRUE, repeatable=True)
 
 
 def die(step: Step, times: int = 1) -> None:
-    """Let workers take a step and die with it: no outcome, and the lease ends."""
+    """Let workers claim a step and die with it: no outcome, and the lease ends."""
     for _ in range(times):
         taken = claim(step.pk, worker="dies")
         assert taken is not None
@@ -33,10 +33,10 @@ def outcomes_of(step: Step) -> list[str]:
     return list(step.attempts.order_by("fencing_token").values_list("outcome", flat=True))
 
 
-def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
-    world: Any, consented: Callable[..., Deployment]
+def test_after_three_dead_workers_a_person_is_asked_and_no_worker_claims_the_step(
+    world: Any, approved_deployment: Callable[..., Deployment]
 ) -> None:
-    deployment = consented(AGAIN)
+    deployment = approved_deployment(AGAIN)
     with acting(WORKER):
         enqueue(deployment.pk)
         die(first(deployment), ATTEMPTS)
@@ -50,8 +50,8 @@ def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
     assert DecisionRequest.objects.get(answered_at=None).step == first(deployment)
 
 
-def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[..., Deployment]) -> None:
-    deployment = consented(AGAIN)
+def test_a_retry_has_three_attempts_of_its_own(world: Any, approved_deployment: Callable[..., Deployment]) -> None:
+    deployment = approved_deployment(AGAIN)
     with acting(WORKER):
         enqueue(deployment.pk)
         die(first(deployment), ATTEMPTS)
@@ -71,10 +71,10 @@ def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[.
 
 
 @pytest.mark.parametrize("place", ["_following", "_phase_ends"])
-def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
-    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, place: str
+def test_an_exception_after_the_effect_asks_with_its_message(
+    world: Any, approved_deployment: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    deployment = consented(AGAIN)
+    deployment = approved_deployment(AGAIN)
     with acting(WORKER):
         enqueue(deployment.pk)
         with monkeypatch.context() as broken:
@@ -98,28 +98,28 @@ def _asserts(*_given: Any, **_named: Any) -> None:
 
 
 def test_a_lower_tier_fails_and_can_be_rolled_back(world: Any, queued: Callable[..., Deployment]) -> None:
-    in_force(world, "development")
+    deploy_earlier(world, "development")
     deployment = queued(AGAIN)
     with acting(WORKER):
         die(first(deployment), ATTEMPTS)
         run_from(first(deployment).pk)
     assert world.fresh(deployment).state == "failed"
-    assert taken_back(world, deployment).state == "monitoring"
+    assert rolled_back(world, deployment).state == "monitoring"
 
 
 @pytest.mark.parametrize("ordinal", [3, 4], ids=["rollback", "verification of the rollback"])
-def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
+def test_the_rollback_of_a_draft_asks_too_and_continues_when_retried(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, ordinal: int
 ) -> None:
-    """A rollback is proved (`complete`) or ended in the operation of its last step: what raises there ends the worker."""
-    in_force(world, "development")
+    """The last step's operation proves (`complete`) or ends a rollback: an exception there ends the worker."""
+    deploy_earlier(world, "development")
     deployment = queued(AGAIN)
     with acting(WORKER):
         run_from(first(deployment).pk)
     with monkeypatch.context() as broken:
         broken.setattr(outcomes, "complete" if ordinal == 3 else "complete_verification", _asserts)
         with pytest.raises(AssertionError):
-            taken_back(world, deployment)
+            rolled_back(world, deployment)
         alarm, step = Rollback.objects.get(deployment=deployment), deployment.steps.get(ordinal=ordinal)
         with acting(WORKER):
             for _ in range(ATTEMPTS - 1):
@@ -137,7 +137,7 @@ def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
     assert (world.fresh(alarm).state, world.fresh(deployment).state) == ("monitoring", "rolled_back")
 
 
-def test_an_attempt_that_finds_the_target_at_work_is_no_death(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_an_attempt_at_a_locked_target_counts_as_no_death(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(AGAIN)
     with acting(WORKER):
         for _ in range(ATTEMPTS + 1):

@@ -1,4 +1,4 @@
-"""切戻し判断時刻: a run waits before the step after which the rollback would no longer fit into its window."""
+"""切戻し判断時刻: a deployment waits before the step after which the rollback would no longer fit into its window."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LONG = {**row(TRUE), "estimate_seconds": 600}
 
 
 @pytest.fixture
-def closing(world: Any, consented: Callable[..., Deployment]) -> Callable[[int], Deployment]:
-    """Return a function: a run of a short and a long step, queued, whose window closes after some seconds."""
+def closing(world: Any, approved_deployment: Callable[..., Deployment]) -> Callable[[int], Deployment]:
+    """Return a function: a deployment of a short and a long step, queued, whose window closes after some seconds."""
 
     def make(seconds: int) -> Deployment:
-        deployment = consented(row(TRUE), LONG)
+        deployment = approved_deployment(row(TRUE), LONG)
         with acting(WORKER):
             enqueue(deployment.pk)
         return alter(deployment, scheduled_end_at=now() + timedelta(seconds=seconds))  # type: ignore[no-any-return]
@@ -46,20 +46,20 @@ def work(deployment: Deployment, ordinal: int = 1) -> None:
 
 
 def begin(deployment: Deployment) -> None:
-    """Let a worker make the first step and die before it takes the next."""
+    """Let a worker make the first step and die before it claims the next."""
     with acting(WORKER):
         taken = claim(first(deployment).pk, worker="worker-1")
         assert taken is not None
         record_success(taken.step, fencing_token=taken.fencing_token, result={})
 
 
-def test_what_fits_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
+def test_a_step_that_fits_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
     deployment = closing(900)
     work(deployment)
     assert world.fresh(deployment).state == "verifying" and not DecisionRequest.objects.exists()
 
 
-def test_it_is_held_before_the_step_and_asks_until_the_rollback_no_longer_fits(
+def test_a_step_is_held_and_asks_until_the_rollback_no_longer_fits(
     world: Any, closing: Callable[[int], Deployment], browsers: Callable[[str], Any]
 ) -> None:
     deployment = closing(300)
@@ -71,8 +71,10 @@ def test_it_is_held_before_the_step_and_asks_until_the_rollback_no_longer_fits(
         step.fencing_token == 0
         and "the rollback decision time. From then on a rollback no longer fits" in step.failure == held.blockers[0]
     )
-    question = DecisionRequest.objects.get(deployment=deployment)
-    assert question.step == step and question.due_at == deployment.scheduled_end_at - timedelta(seconds=2)
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
+    assert decision_request.step == step and decision_request.due_at == deployment.scheduled_end_at - timedelta(
+        seconds=2
+    )
     html = browsers("second_operator").get(reverse("deployment", args=[deployment.pk])).content.decode()
     assert 'data-verb="step:start_anyway"' in html and 'data-verb="step:retry"' not in html
     with world.acting_as("operator"), pytest.raises(NotPermitted):
@@ -80,10 +82,12 @@ def test_it_is_held_before_the_step_and_asks_until_the_rollback_no_longer_fits(
     alter(deployment.release, scheduled_end_at=deployment.scheduled_end_at)
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="no longer fit before"):
         resume.start_anyway(step.pk, reason="the way out would not fit either")
-    assert world.fresh(question).answered_at is None
+    assert world.fresh(decision_request).answered_at is None
 
 
-def test_a_person_may_begin_it_where_the_way_out_still_fits(world: Any, closing: Callable[[int], Deployment]) -> None:
+def test_a_person_may_start_a_held_step_while_the_deployment_still_fits(
+    world: Any, closing: Callable[[int], Deployment]
+) -> None:
     deployment = closing(500)
     work(deployment)
     step = deployment.steps.get(ordinal=2)
@@ -96,9 +100,7 @@ def test_a_person_may_begin_it_where_the_way_out_still_fits(world: Any, closing:
     assert world.fresh(deployment).state == "verifying", "asked once"
 
 
-def test_a_step_that_nobody_took_in_time_is_held_when_it_is_taken(
-    world: Any, closing: Callable[[int], Deployment]
-) -> None:
+def test_a_step_offered_too_late_is_held_when_it_is_claimed(world: Any, closing: Callable[[int], Deployment]) -> None:
     deployment = closing(900)
     begin(deployment)
     assert states(deployment)[:2] == ["succeeded", "ready"]
@@ -112,10 +114,10 @@ def test_a_step_that_nobody_took_in_time_is_held_when_it_is_taken(
         resume.mark_succeeded(first(deployment).pk, reason="another step")
 
 
-def test_after_a_persons_word_the_next_step_is_held_instead_of_the_word_refused(
-    world: Any, consented: Callable[..., Deployment]
+def test_after_a_persons_decision_the_next_step_is_held_instead_of_refused(
+    world: Any, approved_deployment: Callable[..., Deployment]
 ) -> None:
-    deployment = consented({**row(["/bin/false"]), "required": False}, LONG)
+    deployment = approved_deployment({**row(["/bin/false"]), "required": False}, LONG)
     with acting(WORKER):
         enqueue(deployment.pk)
     work(deployment)

@@ -1,4 +1,4 @@
-"""A step whose Python code hangs is cut off too, a little after its deadline, and the target is looked at."""
+"""A step whose Python code hangs is interrupted too, a little after its deadline, and the target is examined."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def job_alarm() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_step_that_hangs_outside_a_command_is_cut_off(
+def test_a_step_that_hangs_outside_a_command_is_interrupted(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, job_alarm: None
 ) -> None:
-    """Where the configuration lies is a pipe into which nobody writes: to open it takes for ever."""
+    """A pipe without a writer stands in the place of the configuration: opening it takes for ever."""
     for module, name in ((executor, "MARGIN_SECONDS"), (ending, "MARGIN_SECONDS"), (ending, "PROBE_SECONDS")):
         monkeypatch.setattr(module, name, 0.5)
     shared = Path(world.targets["development"].root) / "shared"
@@ -54,10 +54,10 @@ def test_a_step_that_hangs_outside_a_command_is_cut_off(
     assert 2000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
 
 
-def test_digests_may_take_as_long_as_the_backup_that_reads_as_much(
+def test_digests_may_take_as_long_as_the_backup_of_the_same_data(
     world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, job_alarm: None
 ) -> None:
-    """The check before them has a deadline of its own; a target that is slow to be digested ends no run."""
+    """The check before them has its own deadline; a target that is slow to digest ends no deployment."""
     monkeypatch.setattr(executor, "MARGIN_SECONDS", 0.1)
     slow: Any = executor.measure
     given = []
@@ -76,7 +76,7 @@ def test_digests_may_take_as_long_as_the_backup_that_reads_as_much(
 
 
 @pytest.mark.usefixtures("job_alarm")
-def test_a_query_that_hangs_is_cut_off_and_the_next_one_is_answered(database: str) -> None:
+def test_a_hanging_query_is_interrupted_and_the_next_one_is_answered(database: str) -> None:
     with pytest.raises(TimedOut), interrupt_after(0.3), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(30)")
     with connection.cursor() as cursor:
@@ -85,8 +85,8 @@ def test_a_query_that_hangs_is_cut_off_and_the_next_one_is_answered(database: st
 
 
 @pytest.mark.usefixtures("job_alarm")
-def test_nothing_inside_takes_it_for_a_fault_of_its_own() -> None:
-    """A check that tries again after a fault, or a host that is asked again, would go on."""
+def test_a_timeout_is_not_handled_as_an_ordinary_error() -> None:
+    """A check that retries after a fault, or a host that is asked again, would go on."""
     looks = 0
     with pytest.raises(TimedOut), interrupt_after(0.3):
         for _again in range(2):
@@ -98,8 +98,8 @@ def test_nothing_inside_takes_it_for_a_fault_of_its_own() -> None:
     assert looks == 1
 
 
-def test_a_lease_is_not_renewed_for_ever(world: Any, queued: Callable[..., Deployment]) -> None:
-    """What nothing can interrupt loses its step, so that another worker looks at the target."""
+def test_a_lease_is_not_renewed_forever(world: Any, queued: Callable[..., Deployment]) -> None:
+    """A step that cannot be interrupted loses its lease, so that another worker examines the target."""
     from releases.operations.step.claim import claim
 
     deployment = queued(row(TRUE))

@@ -1,4 +1,4 @@
-"""Steps that hold no worker: a person who is asked, and a pause that the row itself keeps."""
+"""Steps that hold no worker: a manual step, and a pause that the row itself keeps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from releases.operations.step import resume
 from releases.operations.step.confirm_manual import assign, confirm_manual
 from releases.worker.executor import run_from
 from releases.worker.poll import idle_steps, stopping_deployments
-from tests.releases.operations.notifying import forget, only, tell
+from tests.releases.operations.notifying import forget, make_notifications, only
 
 from .conftest import TRUE, WORKER, expire, first, jobs, row, states
 from .test_executor import lost_attempt
@@ -36,22 +36,22 @@ def wait(**parameters: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("who", [{"person": "developer"}, {"role": "operator"}])
-def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
-    world: Any, consented: Callable[..., Deployment], who: dict[str, str]
+def test_a_manual_step_waits_for_its_named_person_and_holds_no_worker(
+    world: Any, approved_deployment: Callable[..., Deployment], who: dict[str, str]
 ) -> None:
-    deployment = consented(row(TRUE), manual(**who), row(TRUE))
+    deployment = approved_deployment(row(TRUE), manual(**who), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
-        run_from(first(deployment).pk)  # returns: nobody is held
+        run_from(first(deployment).pk)  # returns: no worker is held
     second, named = deployment.steps.get(ordinal=2).pk, who.get("person", "second_operator")
     assert (world.fresh(deployment).state, states(deployment)) == (
         "awaiting_decision",
         ["succeeded", "outcome_unknown", "pending", "pending"],
     )
-    question = DecisionRequest.objects.get(deployment=deployment)
-    assert question.step_id == second and question.answered_at is None
+    decision_request = DecisionRequest.objects.get(deployment=deployment)
+    assert decision_request.step_id == second and decision_request.answered_at is None
     assert world.fresh(deployment).blockers == [Step.objects.get(pk=second).failure]
-    # `operator` has the role, but has scheduled the run; the manager has neither the name nor the role.
+    # `operator` has the role, but has scheduled the deployment; the manager has neither the name nor the role.
     for name in {"operator", "manager", "auditor", "ci", "outsider"} - {named}:
         with world.acting_as(name), pytest.raises(NotPermitted):
             confirm_manual(second, reason="done")
@@ -73,23 +73,25 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
     assert (world.fresh(deployment).state, states(deployment)) == ("verifying", ["succeeded"] * 4)
 
 
-@pytest.mark.parametrize(("who", "told"), [({"person": "developer"}, {"developer"}), ({"role": "tester"}, {"tester"})])
-def test_whom_it_names_is_told_beside_the_first_of_the_team(
-    world: Any, consented: Callable[..., Deployment], who: dict[str, str], told: set[str]
+@pytest.mark.parametrize(
+    ("who", "notified"), [({"person": "developer"}, {"developer"}), ({"role": "tester"}, {"tester"})]
+)
+def test_the_named_person_is_notified_beside_the_first_of_the_team(
+    world: Any, approved_deployment: Callable[..., Deployment], who: dict[str, str], notified: set[str]
 ) -> None:
-    deployment = consented(manual(**who), row(TRUE))
+    deployment = approved_deployment(manual(**who), row(TRUE))
     only(("deployment:await_decision", None, "admin"))
     forget()
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
-    (notification,) = (one for one in tell() if one.event == "deployment:await_decision")
+    (notification,) = (one for one in make_notifications() if one.event == "deployment:await_decision")
     messages = list(notification.inbox_items.all())
-    assert {message.account.username for message in messages} == told | {"second_operator"}
+    assert {message.account.username for message in messages} == notified | {"second_operator"}
     assert all("Switch the load balancer" in message.words["body"] for message in messages)
 
 
-def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
+def test_a_manual_step_is_asked_in_a_lower_tier_and_may_be_the_last_step(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
     deployment = queued(row(TRUE), manual(person="developer"))
@@ -104,7 +106,7 @@ def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
     assert world.fresh(deployment).state == "succeeded"
 
 
-def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
+def test_a_manual_step_is_claimed_by_one_person_and_reclaimed_with_a_reason(
     world: Any, queued: Callable[..., Deployment]
 ) -> None:
     deployment = queued(manual(role="operator"))
@@ -131,7 +133,7 @@ def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
         assign(step, reason="late")
 
 
-def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_worker_that_dies_before_it_asks_costs_no_attempt(world: Any, queued: Callable[..., Deployment]) -> None:
     from releases.operations.step.claim import claim
 
     deployment = queued(manual(person="developer"))
@@ -145,7 +147,7 @@ def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Cal
     )
 
 
-def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_manual_step_can_be_stopped_and_marked_as_failed(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(manual(person="developer"), row(TRUE))
     with acting(WORKER):
         run_from(first(deployment).pk)
@@ -161,7 +163,7 @@ def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
 ) -> None:
     deployment = queued(wait(seconds=600), row(TRUE))
     with acting(WORKER):
-        run_from(first(deployment).pk)  # returns: nobody is held
+        run_from(first(deployment).pk)  # returns: no worker is held
         step = first(deployment)
         assert (step.state, step.owner, world.fresh(deployment).state) == ("running", "", "running")
         assert step.lease_until == step.started_at + timedelta(seconds=600)
@@ -181,7 +183,7 @@ def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
     ]
 
 
-def test_a_pause_that_is_over_before_it_begins_is_no_pause(world: Any, queued: Callable[..., Deployment]) -> None:
+def test_a_pause_that_is_over_before_it_begins_is_skipped(world: Any, queued: Callable[..., Deployment]) -> None:
     deployment = queued(wait(until="2020-01-01T00:00+09:00"), row(TRUE))
     with acting(WORKER):
         run_from(first(deployment).pk)
@@ -201,13 +203,13 @@ def test_a_stop_ends_a_pause_at_once(world: Any, queued: Callable[..., Deploymen
     assert states(deployment) == ["stopped", "cancelled", "cancelled"]
 
 
-def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
-    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+def test_a_retry_makes_one_more_attempt_of_an_unrepeatable_step(
+    world: Any, approved_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
-    """A person looked and decided for one attempt; should that one be lost, somebody looks again."""
+    """A person looked and decided for one attempt; if that one is lost, a person looks again."""
     seen, flag = tmp_path / "seen", tmp_path / "repaired"
     script = f"import os; open({str(seen)!r}, 'a').write('x'); raise SystemExit(not os.path.exists({str(flag)!r}))"
-    deployment = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    deployment = approved_deployment(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
     with acting(WORKER):
         enqueue(deployment.pk)
         run_from(first(deployment).pk)

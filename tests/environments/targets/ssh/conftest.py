@@ -1,4 +1,4 @@
-"""Targets on a host that is a real sshd on the loopback, and the processes that a step has there."""
+"""Targets on a host that is a real sshd on the loopback, and the processes of a step there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def there(bare_target: Target, host: Host) -> Target:
 
 @pytest.fixture
 def installed(target: Target, host: Host) -> Target:
-    """A target on the host where the old version is in force."""
+    """A target on the host with the old version deployed."""
     target.install_old()
     target.move_to(host)
     return target

@@ -1,4 +1,4 @@
-"""What is sent to a host: whole, the same for the same source, of Python's own parts, and as old as is promised."""
+"""The bundle that is sent to a host: whole, reproducible, of Python's own parts, for every promised Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def older(version: str) -> str | None:
-    """Return the path of a Python of that version which is new enough, wherever on the PATH."""
+    """Return the path of a Python of that version, if it is new enough, from the PATH."""
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = Path(folder) / f"python{version}"
         if path.exists():
@@ -35,7 +35,7 @@ def older(version: str) -> str | None:
     return None
 
 
-def test_it_carries_every_kind_that_works_on_a_target() -> None:
+def test_the_bundle_carries_every_type_that_works_on_a_target() -> None:
     kinds = [
         *(kind for kind in step_types.STEP_TYPES if isinstance(kind, TargetStep)),
         *(kind for kind in check_types.CHECK_TYPES if isinstance(kind, TargetCheck)),
@@ -52,7 +52,7 @@ def test_the_same_source_gives_the_same_bytes() -> None:
     assert other.stdout.strip() == bundle().digest
 
 
-def test_it_needs_neither_django_nor_pydantic_and_no_newer_language() -> None:
+def test_the_bundle_needs_neither_django_nor_pydantic_nor_newer_syntax() -> None:
     with zipfile.ZipFile(io.BytesIO(bundle().content)) as made:
         for name in made.namelist():
             tree = ast.parse(made.read(name), feature_version=(3, 11))
@@ -70,7 +70,7 @@ def test_it_needs_neither_django_nor_pydantic_and_no_newer_language() -> None:
 
 
 @pytest.mark.parametrize("version", sorted({"3.11", "3.12"} - {OURS}))
-def test_it_runs_on_every_python_that_is_promised(installed: Target, version: str) -> None:
+def test_the_bundle_runs_on_every_promised_python(installed: Target, version: str) -> None:
     python = older(version)
     if python is None:
         pytest.skip(f"no Python {version} with tarfile.data_filter is installed")
@@ -95,7 +95,7 @@ def test_an_older_python_is_refused_by_name(there: Target, tmp_path: Path) -> No
 
 
 def test_a_target_without_a_database_needs_no_library_of_one(there: Target, tmp_path: Path) -> None:
-    """The host's Python here can import no psycopg: neither can one that lacks libpq."""
+    """The host's Python here can import no psycopg, like one that lacks libpq."""
     bare = tmp_path / "python3"
     bare.write_text(
         f"#!{sys.executable}\nimport runpy, sys\nsys.executable = {str(bare)!r}\nsys.modules['psycopg'] = None\n"

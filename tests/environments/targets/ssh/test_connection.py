@@ -1,4 +1,4 @@
-"""A connection that is lost, a worker that dies or stalls, a person who stops: what runs on the host ends, and counts once."""
+"""A lost connection, a dead or stalled worker, a stop by a person: the host's process ends, and counts once."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def cutting(target: Target) -> threading.Thread:
 
 
 def gone(target: Target) -> bool:
-    """Tell whether nothing of a command is left on the host."""
+    """Tell whether no process of a command is left on the host."""
     return not list(processes(str(target.spec.root / "begun")))
 
 
-def test_a_cut_connection_ends_the_command_and_nobody_guesses(there: Target) -> None:
+def test_a_lost_connection_ends_the_command_with_an_unknown_outcome(there: Target) -> None:
     thread = cutting(there)
     with pytest.raises(Lost, match="the connection to .* was lost") as lost:
         there.step("command", there.context(), argv=argv(there))
@@ -63,7 +63,7 @@ def test_a_cut_connection_ends_the_command_and_nobody_guesses(there: Target) -> 
     assert [line["effect"] for line in journal_lines(there.here)] == ["command:started"]
 
 
-def test_after_a_cut_connection_an_effect_that_was_made_counts(there: Target) -> None:
+def test_a_finished_effect_counts_after_a_lost_connection(there: Target) -> None:
     thread = cutting(there)
     probe = ("test", "-e", str(there.spec.root / "begun"))
     facts = there.step("command", there.context(), argv=argv(there), probe_argv=probe)
@@ -72,7 +72,7 @@ def test_after_a_cut_connection_an_effect_that_was_made_counts(there: Target) ->
     assert len(journal_lines(there.here, effect="command:started")) == 1
 
 
-def test_after_a_cut_connection_a_repeatable_step_is_made_again(there: Target) -> None:
+def test_a_repeatable_step_is_repeated_after_a_lost_connection(there: Target) -> None:
     code = WAITS.replace("pathlib.Path(sys.argv[1]).touch()", "begun = pathlib.Path(sys.argv[1])").replace(
         "time.sleep(600)", "again = begun.exists(); begun.touch(); again or time.sleep(600)"
     )
@@ -86,7 +86,7 @@ def test_after_a_cut_connection_a_repeatable_step_is_made_again(there: Target) -
     assert b"was lost" in there.shown
 
 
-def test_a_worker_that_is_killed_leaves_nothing_that_runs(there: Target) -> None:
+def test_a_killed_worker_leaves_no_running_process(there: Target) -> None:
     worker = subprocess.Popen([sys.executable, "-c", textwrap.dedent(f"""
         import sys; sys.path.insert(0, {str(ROOT)!r})
         import django; django.setup()
@@ -113,7 +113,7 @@ def test_a_worker_that_is_killed_leaves_nothing_that_runs(there: Target) -> None
     assert not (there.spec.root / "late").exists()
 
 
-def test_a_worker_that_stalls_is_cut_off_by_the_host(there: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_worker_is_disconnected_by_the_host(there: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE_SECONDS", 1.5)
 
     def stalls() -> None:
@@ -126,17 +126,17 @@ def test_a_worker_that_stalls_is_cut_off_by_the_host(there: Target, monkeypatch:
 
 
 def _when_begun(there: Target, error: Exception) -> Callable[[], None]:
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
     def heartbeat() -> None:
-        if (there.spec.root / "begun").exists() and not told:
-            told.append(error)
+        if (there.spec.root / "begun").exists() and not errors:
+            errors.append(error)
             raise error
 
     return heartbeat
 
 
-def test_a_person_who_stops_it_lets_it_end_gently(there: Target) -> None:
+def test_a_stop_by_a_person_ends_the_command_gently(there: Target) -> None:
     code = WAITS.replace("time.sleep(600)", "\ntry: time.sleep(600)\nexcept BaseException: print('tidied up'); raise")
     code = f"import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)\n{code}"
     with pytest.raises(StopRequested):
@@ -144,13 +144,13 @@ def test_a_person_who_stops_it_lets_it_end_gently(there: Target) -> None:
     assert gone(there)
 
 
-def test_a_step_that_is_taken_over_is_killed_there(there: Target) -> None:
+def test_a_reclaimed_step_is_killed_on_the_host(there: Target) -> None:
     with pytest.raises(Fenced, match="taken over"):
         there.step("command", there.context(heartbeat=_when_begun(there, Fenced("taken over"))), argv=argv(there))
     wait_for(lambda: gone(there), 30)
 
 
-def test_the_deadline_and_the_silence_are_kept_there(there: Target) -> None:
+def test_deadline_and_silence_limit_apply_on_the_host(there: Target) -> None:
     with pytest.raises(Overdue, match="did not end within 2 s"):
         there.step("command", there.context(deadline_seconds=2), argv=argv(there))
     with pytest.raises(Overdue, match="wrote nothing for 1 s"):
@@ -158,7 +158,7 @@ def test_the_deadline_and_the_silence_are_kept_there(there: Target) -> None:
     assert gone(there)
 
 
-def test_a_failure_there_is_the_same_failure_here(there: Target) -> None:
+def test_a_failure_on_the_host_is_equal_to_a_local_one(there: Target) -> None:
     code = "import sys; print('key', sys.argv[1], flush=True); sys.exit('last line')"
     secret = there.configuration["SECRET"]
     with pytest.raises(StepFailed, match=r"ended with exit code 1: last line") as failed:
@@ -167,7 +167,7 @@ def test_a_failure_there_is_the_same_failure_here(there: Target) -> None:
     assert b"key ****" in there.shown and secret.encode() not in there.shown
 
 
-def test_a_failure_there_speaks_the_language_of_here(there: Target) -> None:
+def test_a_failure_on_the_host_uses_the_local_language(there: Target) -> None:
     from django.utils import translation
 
     with translation.override("ja"), pytest.raises(StepFailed) as failed:
@@ -178,7 +178,7 @@ def test_a_failure_there_speaks_the_language_of_here(there: Target) -> None:
     assert not str(failed.value).isascii()
 
 
-def test_a_bundle_that_was_harmed_is_replaced_and_a_whole_one_is_kept(there: Target) -> None:
+def test_a_damaged_bundle_is_replaced_and_an_intact_one_is_kept(there: Target) -> None:
     there.step("command", there.context(), argv=("true",))
     (made,) = (there.spec.root / ".ringi").glob("*.pyz")
     first = made.stat().st_ino
@@ -189,8 +189,8 @@ def test_a_bundle_that_was_harmed_is_replaced_and_a_whole_one_is_kept(there: Tar
     assert made.stat().st_ino != first and made.stat().st_mode & 0o777 == 0o600
 
 
-def test_no_secret_is_in_an_argument_a_variable_a_file_or_a_log(installed: Target, host: Any, tmp_path: Path) -> None:
-    """While a step runs that has all of them: the arguments and variables of every process, then what lies on disks."""
+def test_secrets_are_in_no_argument_variable_file_or_log(installed: Target, host: Any, tmp_path: Path) -> None:
+    """While a step runs that has all secrets: the arguments and variables of every process, then the files on disk."""
     lines = [line for line in installed.spec.ssh_key.splitlines() if "-----" not in line]
     password = installed.database.split("password=")[1].split()[0].strip("'").replace("\\\\", "\\")
     secrets = [text.encode() for text in (*lines, installed.configuration["SECRET"], password)]

@@ -1,4 +1,4 @@
-"""The whole way out and the whole rollback, on this machine and on a host: the same facts, the same effects, the same end."""
+"""The whole deployment and rollback, on this machine and on a host: same facts, same effects, same end."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ BACK: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def walk(target: Target) -> dict[str, Any]:
-    """Go out and back; return what every step said, what was measured, what was counted and what the journal has."""
+    """Deploy and roll back; return the result of every step, the measurements, the counts and the journal."""
     facts: dict[str, dict[str, Any]] = {}
-    told: dict[str, Any] = {"before": asdict(measure(target.spec, target.configuration))}
+    results: dict[str, Any] = {"before": asdict(measure(target.spec, target.configuration))}
     for number, (name, parameters) in enumerate(OUT, 1):
-        facts[name] = told[f"out {name}"] = target.step(
+        facts[name] = results[f"out {name}"] = target.step(
             name, target.context(f"1/{number}/x", earlier=dict(facts)), **parameters
         )
-    told["between"] = asdict(measure(target.spec, target.configuration))
+    results["between"] = asdict(measure(target.spec, target.configuration))
     target.sql("INSERT INTO dataset SELECT n, 'late ' || n FROM generate_series(100, 102) n")
-    told["written"] = written_since(target.spec, target.configuration, facts)
+    results["written"] = written_since(target.spec, target.configuration, facts)
     for number, (name, parameters) in enumerate(BACK, 11):
         said = target.step(name, target.back(f"1/{number}/x", facts), **parameters)
-        told[f"back {number} {name}"] = said
-    told["after"] = asdict(measure(target.spec, target.configuration))
-    told["runs"] = running_service(target.spec.root) is not None
-    told["journal"] = [line["effect"] for line in journal_lines(target.here)]
-    return told
+        results[f"back {number} {name}"] = said
+    results["after"] = asdict(measure(target.spec, target.configuration))
+    results["runs"] = running_service(target.spec.root) is not None
+    results["journal"] = [line["effect"] for line in journal_lines(target.here)]
+    return results
 
 
-def told_apart(facts: Any) -> Any:
-    """Return the facts without what differs between any two targets: places, processes, times, snapshots, addresses."""
+def comparable(facts: Any) -> Any:
+    """Return the facts without parts that differ between targets: places, processes, times, snapshots, addresses."""
     own = {"pid", "stopped", "started_at", "ready_seconds", "snapshot", "snapshot_before", "snapshot_after", "sha256"}
     own |= {"dump", "folder", "bytes", "configuration", "configuration_before", "configuration_digest"}
     if isinstance(facts, dict):
-        return {name: type(value).__name__ if name in own else told_apart(value) for name, value in facts.items()}
+        return {name: type(value).__name__ if name in own else comparable(value) for name, value in facts.items()}
     return facts
 
 
@@ -65,7 +65,7 @@ def told_apart(facts: Any) -> Any:
 def two(
     tmp_path: Any, versions: Versions, new_database: Callable[[], str], host: Host, request: pytest.FixtureRequest
 ) -> tuple[Target, Target]:
-    """The old version in force on two targets: on this machine, and on a host."""
+    """The old version deployed on two targets: on this machine, and on a host."""
     made = []
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
@@ -79,11 +79,11 @@ def two(
 
 
 @pytest.mark.timeout(400)
-def test_the_way_out_and_back_says_and_leaves_the_same(two: tuple[Target, Target]) -> None:
+def test_deployment_and_rollback_are_equal_locally_and_over_ssh(two: tuple[Target, Target]) -> None:
     here, there = (walk(target) for target in two)
-    assert told_apart(there) == told_apart(here)
-    for told in (here, there):
-        assert told["after"] == told["before"] != told["between"]
-        assert told["written"] == ({"dataset": 3}, True) and told["runs"]
-        assert told["back 13 database_update"]["written_since"] == {"dataset": 3}
+    assert comparable(there) == comparable(here)
+    for results in (here, there):
+        assert results["after"] == results["before"] != results["between"]
+        assert results["written"] == ({"dataset": 3}, True) and results["runs"]
+        assert results["back 13 database_update"]["written_since"] == {"dataset": 3}
     assert all(target.configuration["SECRET"].encode() not in target.shown for target in two)

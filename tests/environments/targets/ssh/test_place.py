@@ -1,4 +1,4 @@
-"""Which hosts may be named, how they are known, and that nothing of a target's settings is read by a shell."""
+"""Permitted hosts, their host keys, and a shell that never reads a target's options."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ GOOD = {"host": "host.example", "user": "deploy", "known_hosts": LINE}
         {"proxy": "x"},
     ],
 )
-def test_it_refuses(changes: dict[str, Any]) -> None:
+def test_an_invalid_host_setting_is_refused(changes: dict[str, Any]) -> None:
     assert faults_in({"ssh": GOOD}) == []
     (fault,) = faults_in({"ssh": GOOD | changes})[:1]
     assert fault.startswith("target option ssh.")
 
 
-def test_the_client_takes_nothing_from_its_user_and_asks_nobody() -> None:
+def test_the_client_ignores_its_users_configuration_and_never_prompts() -> None:
     arguments = Place.model_validate(GOOD).arguments("/proc/1/fd/3", "/proc/1/fd/4", ["python3", "it's $HOME"])
     assert arguments[:3] == ["ssh", "-F", "/dev/null"]
     options = {arguments[n + 1] for n, word in enumerate(arguments) if word == "-o"}
@@ -63,7 +63,7 @@ def test_the_client_takes_nothing_from_its_user_and_asks_nobody() -> None:
     assert shlex.split(arguments[-1]) == ["exec", "python3", "it's $HOME"]
 
 
-def test_no_shell_there_reads_what_the_settings_say(there: Target, tmp_path: Path) -> None:
+def test_option_values_are_not_interpreted_by_a_remote_shell(there: Target, tmp_path: Path) -> None:
     root = tmp_path / 'it\'s $(touch pwned) `touch pwned`; touch pwned & "é"\n *'
     root.mkdir()
     there.spec = type(there.spec)("sample", "production", root, there.spec.settings, there.spec.ssh_key)
@@ -82,14 +82,14 @@ def test_a_host_with_another_key_is_refused(there: Target, tmp_path: Path) -> No
     assert list(there.spec.root.iterdir()) == []
 
 
-def test_a_host_that_is_not_named_in_the_line_is_refused(there: Target) -> None:
+def test_a_host_missing_from_the_known_hosts_line_is_refused(there: Target) -> None:
     ssh = there.spec.settings["ssh"]
     ssh["known_hosts"] = ssh["known_hosts"].replace("[127.0.0.1]", "[127.0.0.2]")
     with pytest.raises(StepFailed, match="the host key is not the one that is pinned"):
         there.step("maintenance_mode", there.context(), on=True)
 
 
-def test_it_says_why_a_host_is_not_reached(there: Target, host: Host, tmp_path: Path) -> None:
+def test_an_unreachable_host_is_reported_with_its_reason(there: Target, host: Host, tmp_path: Path) -> None:
     def refused() -> str:
         with pytest.raises(StepFailed) as failed:
             there.step("maintenance_mode", there.context(), on=True)
@@ -107,13 +107,13 @@ def test_it_says_why_a_host_is_not_reached(there: Target, host: Host, tmp_path: 
     assert "target option ssh.known_hosts" in refused()
 
 
-def test_a_worker_without_ssh_says_so(there: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_worker_without_ssh_is_reported(there: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StepFailed, match="ssh could not be started"):
         there.step("maintenance_mode", there.context(), on=True)
 
 
-def test_what_only_works_here_says_so(there: Target) -> None:
+def test_a_local_only_type_is_reported(there: Target) -> None:
     with pytest.raises(StepFailed, match="this only works on a target on this host"):
         with holding(there.context()):
             pass
@@ -121,12 +121,12 @@ def test_what_only_works_here_says_so(there: Target) -> None:
 
 
 class NeedsMore(Command):
-    """A kind of an installation's own, in a file that the bundle does not carry."""
+    """A type of an installation's own, in a file that the bundle does not carry."""
 
     name = "needs_more"
 
 
-def test_a_kind_that_cannot_work_there_is_refused_with_a_sentence(there: Target, host: Host) -> None:
+def test_a_type_that_cannot_work_on_a_host_is_refused_with_a_message(there: Target, host: Host) -> None:
     there.move_to(host, port=9)
     said = "step type “needs_more” cannot run on another host: it needs more than Python there"
     assert call.refuses(NeedsMore()) == said

@@ -1,4 +1,4 @@
-"""Every event has its words in both languages, with places that exist, and asks for nothing by answering."""
+"""Every event has its template in both languages, with existing placeholders; a template needs no reply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
 @pytest.mark.parametrize("event", [event.key for event in EVENTS])
-def test_the_words_are_there_in_both_languages_and_say_the_same_facts(event: str) -> None:
+def test_templates_exist_in_both_languages_and_state_the_same_facts(event: str) -> None:
     ja, en = default_words(event, "ja"), default_words(event, "en")
     for words in (ja, en):
         assert words.subject and words.body and len(words.subject) < 120
@@ -39,16 +39,16 @@ def test_a_button_is_quoted_by_its_label(event: str) -> None:
         ]
 
 
-def test_an_event_is_named_once() -> None:
+def test_an_event_is_defined_once() -> None:
     assert len({event.key for event in EVENTS}) == len(EVENTS)
 
 
-def test_every_rule_of_the_default_procedure_is_about_an_event_that_is_told() -> None:
+def test_every_rule_of_the_default_procedure_names_a_notified_event() -> None:
     assert {rule.event for rule in default().notification_rules} == {event.key for event in EVENTS}
 
 
-def test_what_is_released_beforehand_names_nothing_that_is_only_known_inside() -> None:
-    """Nobody reads it again before it goes out, so that what somebody wrote in haste has no place in it."""
+def test_a_pre_approved_text_holds_no_internal_value() -> None:
+    """Nobody reads a pre-approved text again, so it has no placeholder for text that is written later."""
     for event in PRE_RELEASED:
         for language in ("ja", "en"):
             words = default_words(event, language)

@@ -1,4 +1,4 @@
-"""Release notes, changelog and status text say the same facts, each to its readers."""
+"""Release notes, changelog and status text state the same facts, each for its readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACTS = notes.Facts(
 )  # fmt: skip
 
 
-def test_users_read_what_changes_for_them_the_gravest_first() -> None:
+def test_release_notes_show_user_changes_by_severity() -> None:
     text = notes.release_notes(FACTS, "en")
     assert text.index("Breaking changes") < text.index("Filter by tag") < text.index("Search looks different.")
     assert "Faster build" not in text and "DS-1" not in text and FACTS.opens in text
@@ -28,7 +28,7 @@ def test_the_changelog_has_every_change_with_its_ticket() -> None:
     assert all(change.text in text for change in FACTS.changes) and "Filter by tag (DS-1)" in text
 
 
-def test_they_are_japanese_for_japanese_readers() -> None:
+def test_texts_are_japanese_for_japanese_readers() -> None:
     assert "新機能" in notes.changelog(FACTS, "ja") and "互換性のない変更" in notes.release_notes(FACTS, "ja")
 
 
@@ -38,9 +38,9 @@ def test_they_are_japanese_for_japanese_readers() -> None:
      ("completed", "The service is available"), ("rolled_back", "rolled back"), ("failed", "did not succeed"),
      ("cancelled", "cancelled")],
 )  # fmt: skip
-def test_the_status_says_where_it_stands(state: str, said: str) -> None:
+def test_the_status_text_names_the_release_state(state: str, said: str) -> None:
     assert said in notes.status(replace(FACTS, state=state), "en")
 
 
-def test_without_a_date_none_is_promised() -> None:
+def test_a_status_without_a_date_promises_none() -> None:
     assert "no date yet" in notes.status(replace(FACTS, state="draft", opens=""), "en")

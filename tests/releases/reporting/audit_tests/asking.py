@@ -1,4 +1,4 @@
-"""What the tests of saved tests share: asking one by its key, and writing rows past every rule."""
+"""Helpers of the saved audit tests: run one by its key, and write rows past every rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMAND = Actor(account_id=None, name="forger", kind="command", channel="command
 
 
 def ask(key: str, *, since: datetime | None = None, until: datetime | None = None) -> Outcome:
-    """Run one test over the last year, or over the period given."""
+    """Run one saved test over the last year, or over the period given."""
     (test,) = [test for test in TESTS if test.key == key]
     end = until or now()
     outcome = test.run(Scope(since or end - timedelta(days=365), end))
@@ -24,7 +24,7 @@ def ask(key: str, *, since: datetime | None = None, until: datetime | None = Non
 
 
 def forge(row: Any, **fields: Any) -> Any:
-    """Set columns of a row as nobody may: past actions, gates and machines, but not past the ledger."""
+    """Set columns of a row past operations, gates and state machines, but not past the ledger."""
     with acting(COMMAND), operation("test:forge") as op:
         found = type(row)._default_manager.select_for_update().get(pk=row.pk)
         for name, value in fields.items():
@@ -35,7 +35,7 @@ def forge(row: Any, **fields: Any) -> Any:
 
 
 def make(model: Any, **fields: Any) -> Any:
-    """Make a row as nobody may."""
+    """Make a row that no operation would make."""
     with acting(COMMAND), operation("test:forge") as op:
         row = model._default_manager.create(**fields)
         op.about(row)

@@ -1,4 +1,4 @@
-"""What each saved test about approval finds when it is there."""
+"""The findings of each saved test about approval."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from tests.releases.reporting.audit_tests.asking import COMMAND, ask, forge, mak
 from tests.releases.reporting.audit_tests.test_operation_tests import past_the_ledger
 
 
-def word(run: Any, name: str) -> ApprovalDecision:
-    return ApprovalDecision.objects.get(approval_request=run.approval_request, account__username=name)
+def decision(deployment: Any, name: str) -> ApprovalDecision:
+    return ApprovalDecision.objects.get(approval_request=deployment.approval_request, account__username=name)
 
 
-def test_an_approval_after_the_start_is_named(run: Any) -> None:
-    forge(word(run, "committee_b"), at=run.started_at + timedelta(seconds=1))
+def test_an_approval_after_the_start_is_named(deployment: Any) -> None:
+    forge(decision(deployment, "committee_b"), at=deployment.started_at + timedelta(seconds=1))
     (found,) = texts(ask("approval-after-start"))
-    assert str(run) in found and "An approval came after the start." in found
+    assert str(deployment) in found and "An approval came after the start." in found
 
 
-def test_an_approval_that_was_written_after_the_start_under_an_earlier_time_is_named(run: Any) -> None:
-    """Whoever writes the row chooses the time in it, and not that of its event."""
-    late = word(run, "committee_b")
+def test_a_backdated_approval_after_the_start_is_named(deployment: Any) -> None:
+    """The writer of a row chooses the time in it, but not the time of its event."""
+    late = decision(deployment, "committee_b")
     columns = {
         field.attname: getattr(late, field.attname) for field in late._meta.concrete_fields if field.name != "id"
     }
     with acting(COMMAND), operation("test:forge") as op:
         late.delete()
-        op.about(run)
+        op.about(deployment)
     make(ApprovalDecision, **columns)
     (found,) = texts(ask("approval-after-start"))
-    assert str(run) in found and "An approval came after the start." in found
+    assert str(deployment) in found and "An approval came after the start." in found
 
 
-def test_an_approval_that_the_ledger_does_not_know_is_named(run: Any, database: str) -> None:
-    late = word(run, "committee_b")
+def test_an_approval_unknown_to_the_ledger_is_named(deployment: Any, database: str) -> None:
+    late = decision(deployment, "committee_b")
     past_the_ledger(
         database,
         "ALTER TABLE releases_approvaldecision DISABLE TRIGGER ALL",
@@ -52,83 +52,86 @@ def test_an_approval_that_the_ledger_does_not_know_is_named(run: Any, database: 
     assert "An approval came after the start." in texts(ask("approval-after-start"))[0]
 
 
-def test_a_start_without_enough_approvals_is_named(run: Any) -> None:
-    """One of two said nothing at all, or said no."""
-    forge(word(run, "committee_b"), decision="send_back")
+def test_a_start_without_enough_approvals_is_named(deployment: Any) -> None:
+    """One of two members made no decision, or rejected."""
+    forge(decision(deployment, "committee_b"), decision="send_back")
     (found,) = texts(ask("approval-after-start"))
     assert "The rules were not met at the start." in found
 
 
-def test_a_start_without_approval_is_named(run: Any) -> None:
-    forge(run, approval_request=None)
+def test_a_start_without_approval_is_named(deployment: Any) -> None:
+    forge(deployment, approval_request=None)
     assert "The deployment has no approval request." in texts(ask("approval-after-start"))[0]
     assert "| approval request |" in texts(ask("different-content"))[0]
 
 
-def test_the_period_bounds_what_is_examined(run: Any) -> None:
-    assert run.started_at is not None
-    forge(word(run, "committee_b"), at=run.started_at + timedelta(seconds=1))
-    late = ask("approval-after-start", since=run.started_at + timedelta(seconds=1), until=now())
-    early = ask("approval-after-start", since=run.started_at - timedelta(days=1), until=run.started_at)
-    exact = ask("approval-after-start", since=run.started_at, until=now())
+def test_the_period_limits_the_examined_changes(deployment: Any) -> None:
+    assert deployment.started_at is not None
+    forge(decision(deployment, "committee_b"), at=deployment.started_at + timedelta(seconds=1))
+    late = ask("approval-after-start", since=deployment.started_at + timedelta(seconds=1), until=now())
+    early = ask("approval-after-start", since=deployment.started_at - timedelta(days=1), until=deployment.started_at)
+    exact = ask("approval-after-start", since=deployment.started_at, until=now())
     assert [late.examined, early.examined, exact.examined] == [0, 0, 1]
 
 
-def test_two_duties_of_one_person_are_named(run: Any, people: dict[str, Any]) -> None:
-    forge(run, verified_by=people["operator"])
-    assert texts(ask("segregation-of-duties")) == [f"{run} | Operator | starter, verifier"]
+def test_two_roles_of_one_person_are_named(deployment: Any, people: dict[str, Any]) -> None:
+    forge(deployment, verified_by=people["operator"])
+    assert texts(ask("segregation-of-duties")) == [f"{deployment} | Operator | starter, verifier"]
 
 
-def test_two_accounts_of_one_person_are_one(run: Any, people: dict[str, Any]) -> None:
-    """The author's second account, with the same employee id written otherwise, gave consent."""
+def test_two_accounts_of_one_person_are_one(deployment: Any, people: dict[str, Any]) -> None:
+    """The author's second account, with the same employee id in another spelling, approved."""
     forge(people["committee_a"], employee_id="Ｅ-1")
     forge(people["author_on_committee"], employee_id="e-1")
-    assert texts(ask("segregation-of-duties")) == [f"{run} | Author On Committee | author, approver"]
+    assert texts(ask("segregation-of-duties")) == [f"{deployment} | Author On Committee | author, approver"]
 
 
-def test_whoever_a_delegate_spoke_for_has_the_duty_as_well(run: Any, people: dict[str, Any]) -> None:
-    forge(word(run, "committee_a"), on_behalf=people["operator"])
-    assert texts(ask("segregation-of-duties")) == [f"{run} | Operator | approver, starter"]
+def test_a_person_represented_by_a_delegate_has_the_role_too(deployment: Any, people: dict[str, Any]) -> None:
+    forge(decision(deployment, "committee_a"), on_behalf=people["operator"])
+    assert texts(ask("segregation-of-duties")) == [f"{deployment} | Operator | approver, starter"]
 
 
-def test_whoever_wrote_a_commit_is_an_author(run: Any, people: dict[str, Any]) -> None:
-    """And who committed it; by the address that was his then, though it was taken from him since."""
-    forge(run, verified_by=people["tester"])
+def test_a_commit_author_is_an_author(deployment: Any, people: dict[str, Any]) -> None:
+    """Also the committer, by the address at that time, even if the address was removed since."""
+    forge(deployment, verified_by=people["tester"])
     assert texts(ask("segregation-of-duties")) == []
     for kind in ("authors", "committers"):
-        fact = Fact.objects.get(release=run.release, kind=kind)
+        fact = Fact.objects.get(release=deployment.release, kind=kind)
         seen = fact.value
         forge(fact, value=["Tester@datasets.example"])
-        assert texts(ask("segregation-of-duties")) == [f"{run} | Tester | author, verifier"], kind
+        assert texts(ask("segregation-of-duties")) == [f"{deployment} | Tester | author, verifier"], kind
         forge(fact, value=seen)
-    forge(Fact.objects.get(release=run.release, kind="authors"), value=["tester@datasets.example"])
+    forge(Fact.objects.get(release=deployment.release, kind="authors"), value=["tester@datasets.example"])
     forge(people["tester"], git_addresses=[])
     forge(people["operator"], git_addresses=["tester@datasets.example"])
-    assert texts(ask("segregation-of-duties")) == [f"{run} | Tester | author, verifier"]
+    assert texts(ask("segregation-of-duties")) == [f"{deployment} | Tester | author, verifier"]
 
 
-def test_whoever_made_a_configuration_is_an_author(run: Any, people: dict[str, Any]) -> None:
-    """Of the version that the run brought, or of one that came with it; not of one that was in force before."""
-    forge(run, verified_by=people["manager"])
-    assert texts(ask("segregation-of-duties")) == [f"{run} | Manager | author, verifier"]
-    forge(run, verified_by=people["tester"])
-    first = ConfigurationVersion.objects.get(pk=run.previous["wanted_configuration"])
+def test_a_configuration_author_is_an_author(deployment: Any, people: dict[str, Any]) -> None:
+    """Of the version that the deployment brought, or of one with it; not of one that was deployed before."""
+    forge(deployment, verified_by=people["manager"])
+    assert texts(ask("segregation-of-duties")) == [f"{deployment} | Manager | author, verifier"]
+    forge(deployment, verified_by=people["tester"])
+    first = ConfigurationVersion.objects.get(pk=deployment.previous["wanted_configuration"])
     place = {"application": first.application, "environment": first.environment, "values": {}, "digest": "0" * 64}
     second, third = (
         make(ConfigurationVersion, **place, number=n, created_by=people[who], reason="x")
         for n, who in ((2, "tester"), (3, "manager"))
     )
-    cases = [(first.pk, [f"{run} | Tester | author, verifier"]), (second.pk, [])]
-    for in_force, expected in cases:
+    cases = [(first.pk, [f"{deployment} | Tester | author, verifier"]), (second.pk, [])]
+    for deployed_before, expected in cases:
         forge(
-            run,
-            previous=run.previous | {"wanted_configuration": third.pk, "deployed_version": {"configuration": in_force}},
+            deployment,
+            previous=deployment.previous
+            | {"wanted_configuration": third.pk, "deployed_version": {"configuration": deployed_before}},
         )
         assert texts(ask("segregation-of-duties")) == expected
 
 
-def test_an_approver_without_the_role_then_is_named(run: Any, people: dict[str, Any], again: Any) -> None:
-    """The grant had been withdrawn before; that somebody holds the role now helps nothing."""
+def test_an_approver_without_the_role_at_that_time_is_named(
+    deployment: Any, people: dict[str, Any], again: Any
+) -> None:
+    """The grant had been revoked before; a present role changes nothing."""
     from environments.operations.access.grant import confirm, request_role
 
     grant = AccessGrant.objects.get(account=people["committee_a"])
@@ -140,32 +143,32 @@ def test_an_approver_without_the_role_then_is_named(run: Any, people: dict[str, 
     with again.acting_as("second_administrator"):
         confirm(back.pk)
     assert texts(ask("approver-without-role")) == []
-    forge(word(run, "committee_a"), at=after)
+    forge(decision(deployment, "committee_a"), at=after)
     (found,) = texts(ask("approver-without-role"))
     assert "Committee A" in found and "The approver held none of the roles." in found
 
 
-def test_a_claimed_role_that_was_not_held_is_named(run: Any) -> None:
-    forge(word(run, "committee_a"), roles=["committee", "operator"])
+def test_a_claimed_role_that_was_not_held_is_named(deployment: Any) -> None:
+    forge(decision(deployment, "committee_a"), roles=["committee", "operator"])
     (found,) = texts(ask("approver-without-role"))
     assert "The approver did not hold all of the roles." in found
 
 
-def test_a_delegate_who_was_none_is_named(run: Any, people: dict[str, Any]) -> None:
-    forge(word(run, "committee_a"), account=people["tester"], on_behalf=people["committee_a"])
+def test_an_invalid_delegate_is_named(deployment: Any, people: dict[str, Any]) -> None:
+    forge(decision(deployment, "committee_a"), account=people["tester"], on_behalf=people["committee_a"])
     (found,) = texts(ask("approver-without-role"))
     assert "There was no valid delegation." in found
 
 
-def test_other_content_than_was_approved_is_named(run: Any) -> None:
+def test_content_other_than_the_approved_is_named(deployment: Any) -> None:
     cases = [
-        (run, {"plan_digest": "0" * 64}, "step plan"),
-        (run, {"previous": run.previous | {"wanted_tree": "0" * 40}}, "Git tree hash"),
-        (run, {"measured": {"verification": {"code": "0" * 40}}}, "code on the deployment target"),
-        (word(run, "committee_a"), {"digest": "0" * 64}, "digest of an approval decision"),
+        (deployment, {"plan_digest": "0" * 64}, "step plan"),
+        (deployment, {"previous": deployment.previous | {"wanted_tree": "0" * 40}}, "Git tree hash"),
+        (deployment, {"measured": {"verification": {"code": "0" * 40}}}, "code on the deployment target"),
+        (decision(deployment, "committee_a"), {"digest": "0" * 64}, "digest of an approval decision"),
         (
-            run.approval_request,
-            {"document": run.approval_request.document | {"version": "6.6.6"}},
+            deployment.approval_request,
+            {"document": deployment.approval_request.document | {"version": "6.6.6"}},
             "content of the approval request",
         ),
     ]
@@ -177,22 +180,23 @@ def test_other_content_than_was_approved_is_named(run: Any) -> None:
     assert texts(ask("different-content")) == []
 
 
-def test_another_configuration_than_was_approved_is_named(run: Any, again: Any) -> None:
+def test_a_configuration_other_than_the_approved_is_named(deployment: Any, again: Any) -> None:
     from environments.operations.configuration.create import create
 
     with again.acting_as("manager"):
         other = create(
-            application_id=again.application.pk, environment_id=run.environment_id, values={"PORT": "1"}, secrets={},
+            application_id=again.application.pk, environment_id=deployment.environment_id, values={"PORT": "1"},
+            secrets={},
             reason="other",
         )  # fmt: skip
-    forge(run, previous=run.previous | {"wanted_configuration": other.pk})
+    forge(deployment, previous=deployment.previous | {"wanted_configuration": other.pk})
     (found,) = texts(ask("different-content"))
     assert "| configuration |" in found
 
 
-def test_a_service_account_that_decided_is_named(run: Any, people: dict[str, Any]) -> None:
-    forge(word(run, "committee_a"), account=people["ci"])
-    forge(run, verified_by=people["ci"])
+def test_a_service_account_that_decided_is_named(deployment: Any, people: dict[str, Any]) -> None:
+    forge(decision(deployment, "committee_a"), account=people["ci"])
+    forge(deployment, verified_by=people["ci"])
     found = texts(ask("service-account-decisions"))
     assert len(found) == 2 and all("Ci" in line for line in found)
 
@@ -206,10 +210,13 @@ def test_a_service_account_that_decided_is_named(run: Any, people: dict[str, Any
         (Waiver, "decided_by"),
     ],
 )
-def test_a_service_account_is_named_in_each_duty(run: Any, people: dict[str, Any], model: Any, column: str) -> None:
+def test_a_service_account_is_named_in_each_role(
+    deployment: Any, people: dict[str, Any], model: Any, column: str
+) -> None:
     if model is Waiver:
         make(
-            Waiver, release=run.release, gate="coverage", environment=run.environment, reason="late", until=now(),
+            Waiver, release=deployment.release, gate="coverage", environment=deployment.environment, reason="late",
+            until=now(),
             requested_by=people["manager"], rejected_at=now(),
         )  # fmt: skip
     forge(model.objects.order_by("pk")[0], **{column: people["ci"]})
@@ -217,26 +224,26 @@ def test_a_service_account_is_named_in_each_duty(run: Any, people: dict[str, Any
     assert "Ci" in found
 
 
-def test_an_account_that_was_a_service_when_it_decided_is_named(run: Any, people: dict[str, Any]) -> None:
-    """Made a person afterwards."""
+def test_an_account_that_was_a_service_when_it_decided_is_named(deployment: Any, people: dict[str, Any]) -> None:
+    """The account was made a person afterwards."""
     forge(people["committee_b"], kind="service")
     while_service = now()
     forge(people["committee_b"], kind="person")
     assert texts(ask("service-account-decisions")) == []
-    forge(word(run, "committee_b"), at=while_service)
+    forge(decision(deployment, "committee_b"), at=while_service)
     assert "Committee B" in texts(ask("service-account-decisions"))[0]
 
 
-def test_applicant_and_approver_at_one_address_are_named(run: Any) -> None:
-    """All people of the tests sit before 127.0.0.1."""
+def test_submitter_and_approver_at_one_address_are_named(deployment: Any) -> None:
+    """All people of the tests use 127.0.0.1."""
     assert len(ask("same-address").rows) == 2
     for name, address in (("committee_a", "192.0.2.1"), ("committee_b", "192.0.2.2")):
-        one = word(run, name)
+        one = decision(deployment, name)
         forge(one, signature=one.signature | {"address": address})
     assert ask("same-address").rows == [] and ask("same-address").examined == 2
 
 
-def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: Any) -> None:
+def test_the_values_of_its_query_do_not_grow_with_the_releases(deployment: Any, again: Any) -> None:
     """A query takes 65,535 of them."""
 
     def asked() -> list[str]:
@@ -250,7 +257,7 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
         Release, application=again.application, version="9.0.0", title="more", author=again.people["manager"]
     )
     approval_request = make(
-        ApprovalRequest, subject="regular", release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
+        ApprovalRequest, subject="regular", release=release, environment=deployment.environment, document={}, digest="0" * 64, rules=[],
         requested_by=again.people["manager"],
     )  # fmt: skip
     make(
@@ -260,7 +267,7 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: 
     assert asked() == one and ask("same-address").examined == 3
 
 
-def test_a_round_without_rules_is_never_met(run: Any) -> None:
-    forge(run.approval_request, rules=[])
+def test_a_request_without_rules_is_never_met(deployment: Any) -> None:
+    forge(deployment.approval_request, rules=[])
     assert "The rules were not met at the start." in texts(ask("approval-after-start"))[0]
-    assert ApprovalRequest.objects.get(pk=run.approval_request_id).rules == []
+    assert ApprovalRequest.objects.get(pk=deployment.approval_request_id).rules == []

@@ -1,4 +1,4 @@
-"""Every saved test lets a change pass that was made by the rules, and has looked at it."""
+"""Every saved test passes a change that was made by the rules, and has examined it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from releases.reporting.audit_tests import TESTS
 from tests.architecture.files import ROOT
 from tests.releases.reporting.audit_tests.asking import ask, texts
 
-# What has no population in the clean change.
+# Tests with an empty population in the clean change.
 EMPTY = {"emergencies", "expired-waivers", "unexplained-history"}
 
 
 @pytest.mark.parametrize("key", [test.key for test in TESTS if not test.listing])
-def test_a_clean_change_passes(run: Any, key: str) -> None:
-    # In the tests everybody sits at one address; author_on_committee holds no right to start.
+def test_a_clean_change_passes(deployment: Any, key: str) -> None:
+    # In the tests everybody uses one address; author_on_committee holds no right to start.
     if key == "same-address":
         pytest.skip("has its own test: all actors of the tests share one address")
     outcome = ask(key)
@@ -30,8 +30,8 @@ def test_a_clean_change_passes(run: Any, key: str) -> None:
     assert (outcome.examined == 0) == (key in EMPTY)
 
 
-def test_the_history_of_a_clean_change_is_explained_row_by_row(run: Any) -> None:
-    """Everything that the operation, the workers and the scheduler did from plan to production."""
+def test_the_history_of_a_clean_change_is_explained_row_by_row(deployment: Any) -> None:
+    """All operations of people, workers and the scheduler from plan to production."""
     with acting(Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")):
         found = nightly.reconcile()
     assert found is not None and found.ended_at is not None
@@ -41,7 +41,7 @@ def test_the_history_of_a_clean_change_is_explained_row_by_row(run: Any) -> None
     assert outcome.examined == found.found["rows"] + found.found["present"] and outcome.rows == []
 
 
-def test_each_is_named_once_and_has_its_test() -> None:
+def test_each_saved_test_is_named_once_and_tested() -> None:
     keys = [test.key for test in TESTS]
     assert len(keys) == len(set(keys))
     written = "".join(
@@ -50,8 +50,8 @@ def test_each_is_named_once_and_has_its_test() -> None:
     assert [key for key in keys if f'ask("{key}"' not in written] == []
 
 
-def test_each_is_a_page_and_a_table(run: Any, browsers: Callable[[str], Any]) -> None:
-    """And taking a table along is an event."""
+def test_each_saved_test_is_a_page_and_a_table(deployment: Any, browsers: Callable[[str], Any]) -> None:
+    """Exporting a table is an event."""
     client = browsers("auditor")
     html = client.get(reverse("audit-tests")).content.decode()
     for test in TESTS:

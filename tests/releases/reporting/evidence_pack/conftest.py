@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.releases.audited import again, database, made, run
+from tests.releases.audited import again, database, deployment, made
 
-__all__ = ["again", "database", "made", "run"]
+__all__ = ["again", "database", "made", "deployment"]

@@ -1,4 +1,4 @@
-"""What was deleted, or moved to elsewhere, is in the evidence of its change, marked so, with its events and proofs."""
+"""Deleted and moved rows are in the evidence of their change, marked as such, with their events and proofs."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def by_hand(database: str, *statements: str) -> None:
 
 @pytest.fixture
 def sign(made: Made, tmp_path: Path) -> Callable[[], Any]:
-    """Return a function that signs what there is, with a copy of the key of the copied database."""
+    """Return a function that signs all events, with a copy of the key of the copied database."""
     folder = tmp_path / "signer"
     shutil.copytree(made.signer, folder)
     return lambda: sign_ledger(folder)
 
 
 def opened(archive: bytes) -> tuple[dict[str, Any], dict[str, str], list[dict[str, Any]]]:
-    """Return what a pack says: the change, its pages, and its events with proof."""
+    """Return the content of a pack: the change, its pages, and its events with proof."""
     with zipfile.ZipFile(io.BytesIO(archive)) as pack:
         pages = {language: pack.read(f"index.{language}.html").decode() for language in ("ja", "en")}
         records = [json.loads(line) for line in pack.read("ledger/events.jsonl").splitlines()]
@@ -62,7 +62,7 @@ def opened(archive: bytes) -> tuple[dict[str, Any], dict[str, str], list[dict[st
 
 
 def verified(archive: bytes, tmp_path: Path) -> tuple[int, str]:
-    """Verify a pack with the keys of the signer and of the statements from elsewhere."""
+    """Verify a pack with separately obtained keys of the signer and of the statements."""
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
         (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
     keys = ("--key", str(tmp_path / "signer" / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
@@ -77,9 +77,9 @@ def table_of(model: Any) -> str:
     "model", [ApprovalDecision, Evidence, Document, Milestone, ChecklistItem, Release.editors.through]
 )
 def test_a_deleted_row_is_in_the_pack_with_its_events(
-    run: Any, sign: Any, database: str, state: Any, tmp_path: Any, model: Any
+    deployment: Any, sign: Any, database: str, state: Any, tmp_path: Any, model: Any
 ) -> None:
-    release = run.release
+    release = deployment.release
     wanted = {
         ApprovalDecision: {"approval_request__release": release},
         Evidence: {"pk__in": scope.evidence_of(release).filter(superseded_by=None, pk__lt=4)},
@@ -88,7 +88,7 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
     label = scope.label_of(model, row.pk)
     by_hand(database, f"DELETE FROM {table_of(model)} WHERE id = {row.pk}")
     sign()
-    archive = packed(run)
+    archive = packed(deployment)
     change, pages, events = opened(archive)
     (one,) = [removed for removed in change["removed"] if removed["object"] == label]
     assert (one["outcome"], one["actor"], one["operation"]) == ("deleted", "break-glass:mori", "audit:break_glass")
@@ -105,9 +105,11 @@ def test_a_deleted_row_is_in_the_pack_with_its_events(
     )
 
 
-def test_a_whole_branch_that_was_deleted_is_in_the_pack(run: Any, sign: Any, database: str, state: Any) -> None:
-    """Round and approvals at once: none of their parents is there any more."""
-    approval_request = ApprovalRequest.objects.filter(release=run.release).order_by("pk").first()
+def test_a_deleted_request_with_its_approvals_is_in_the_pack(
+    deployment: Any, sign: Any, database: str, state: Any
+) -> None:
+    """Approval request and approvals at once: none of their parents exists any more."""
+    approval_request = ApprovalRequest.objects.filter(release=deployment.release).order_by("pk").first()
     assert approval_request is not None
     said = list(ApprovalDecision.objects.filter(approval_request=approval_request).values_list("pk", flat=True))
     by_hand(
@@ -117,7 +119,7 @@ def test_a_whole_branch_that_was_deleted_is_in_the_pack(run: Any, sign: Any, dat
         f"DELETE FROM releases_approvalrequest WHERE id = {approval_request.pk}",
     )
     sign()
-    change, _pages, _events = opened(packed(run))
+    change, _pages, _events = opened(packed(deployment))
     gone = {one["object"] for one in change["removed"]}
     assert (
         gone >= {f"releases.ApprovalRequest:{approval_request.pk}", *(f"releases.ApprovalDecision:{pk}" for pk in said)}
@@ -125,49 +127,55 @@ def test_a_whole_branch_that_was_deleted_is_in_the_pack(run: Any, sign: Any, dat
     )
 
 
-def test_a_row_that_was_moved_to_another_release_is_in_the_pack(
-    run: Any, again: Any, sign: Any, database: str, state: Any
+def test_a_row_moved_to_another_release_is_in_the_pack(
+    deployment: Any, again: Any, sign: Any, database: str, state: Any
 ) -> None:
     other = again.planned("1.4.0")
-    item = ChecklistItem.objects.filter(release=run.release).order_by("pk").first()
+    item = ChecklistItem.objects.filter(release=deployment.release).order_by("pk").first()
     assert item is not None
     by_hand(database, f"UPDATE releases_checklistitem SET release_id = {other.pk} WHERE id = {item.pk}")
     sign()
-    change, _pages, _events = opened(packed(run))
+    change, _pages, _events = opened(packed(deployment))
     (one,) = [removed for removed in change["removed"] if removed["object"] == f"releases.ChecklistItem:{item.pk}"]
-    assert one["outcome"] == "moved" and one["last_values"]["release_id"] == run.release_id
+    assert one["outcome"] == "moved" and one["last_values"]["release_id"] == deployment.release_id
 
 
-def test_a_clean_change_has_removed_nothing(run: Any, state: Any, tmp_path: Any) -> None:
-    archive = packed(run)
+def test_a_clean_change_has_no_removed_row(deployment: Any, state: Any, tmp_path: Any) -> None:
+    archive = packed(deployment)
     assert opened(archive)[0]["removed"] == []
     assert "DELETED" not in verified(archive, tmp_path)[1]
 
 
-def test_the_timeline_of_the_release_and_of_the_environment_tells_of_it(
-    run: Any, database: str, browsers: Callable[[str], Any]
+def test_the_timelines_of_release_and_environment_show_the_deletion(
+    deployment: Any, database: str, browsers: Callable[[str], Any]
 ) -> None:
     said = ApprovalDecision.objects.filter(
-        approval_request__release=run.release, approval_request__environment__slug="production"
+        approval_request__release=deployment.release, approval_request__environment__slug="production"
     ).first()
     assert said is not None
     by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {said.pk}")
-    label, place = f"releases.ApprovalDecision:{said.pk}", run.environment_id
+    label, place = f"releases.ApprovalDecision:{said.pk}", deployment.environment_id
     for wanted in (
-        Wanted(objects=scope.of_release(run.release_id), operation="audit:break_glass"),
+        Wanted(objects=scope.of_release(deployment.release_id), operation="audit:break_glass"),
         Wanted(within=(scope.in_environment(place),), operation="audit:break_glass"),
     ):
         assert label in {event.object for event in look(wanted, 100).events}
-    html = browsers("auditor").get(reverse("timeline"), {"release": run.release_id, "outcome": "deleted"}).content
+    html = (
+        browsers("auditor").get(reverse("timeline"), {"release": deployment.release_id, "outcome": "deleted"}).content
+    )
     assert f"Approval {said.pk}".encode() in html or label.encode() in html
 
 
-def test_the_verifier_is_not_told_less(run: Any, sign: Any, database: str, state: Any, tmp_path: Any) -> None:
-    """It reads the proven events themselves: a list that hides the deletion changes nothing of what it says."""
-    said = ApprovalDecision.objects.filter(approval_request__release=run.release).first()
+def test_the_verifier_still_finds_the_deletion(
+    deployment: Any, sign: Any, database: str, state: Any, tmp_path: Any
+) -> None:
+    """It reads the proven events themselves: a list that hides the deletion does not change its answer."""
+    said = ApprovalDecision.objects.filter(approval_request__release=deployment.release).first()
     assert said is not None
     by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {said.pk}")
     sign()
-    hidden = altered(packed(run), "change.json", lambda raw: raw.replace(b'"removed":[{', b'"removed":[],"x":[{'))
+    hidden = altered(
+        packed(deployment), "change.json", lambda raw: raw.replace(b'"removed":[{', b'"removed":[],"x":[{')
+    )
     assert verified(hidden, tmp_path)[0] == 1
-    assert CommitteeMeeting.objects.count() == 0 and "DELETED: 1" in verified(packed(run), tmp_path)[1]
+    assert CommitteeMeeting.objects.count() == 0 and "DELETED: 1" in verified(packed(deployment), tmp_path)[1]

@@ -1,4 +1,4 @@
-"""Runs of earlier months for the tests of figures: real rows walked along the edges, with their history dated back."""
+"""Deployments of earlier months for the tests of statistics: real rows with an earlier history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.releases.admin.seed import ActingAs, walk
 def dated(row: Any, moments: Sequence[tuple[str, datetime]]) -> None:
     """Replace the history of a row by one snapshot per (state, time)."""
     history = row.history.model._meta
-    # The owner of the tables alone may.
+    # Only the owner of the tables may.
     address = _named(os.environ["DATABASE_OWNER_URL"], str(connection.settings_dict["NAME"]))
     with psycopg.connect(address, autocommit=True) as owner:
         owner.execute(f"DELETE FROM {history.db_table} WHERE {row._meta.pk.column} = %s", [row.pk])
@@ -32,7 +32,7 @@ def dated(row: Any, moments: Sequence[tuple[str, datetime]]) -> None:
 def release(
     acting_as: ActingAs, of: Application, version: str, moments: Sequence[tuple[str, datetime]], kind: str = "regular"
 ) -> Release:
-    """Make a release whose history says that it came into states at times."""
+    """Make a release whose history says that it entered states at times."""
     with acting_as("manager"), operation("test:past") as op:
         made = Release.objects.create(
             application=of, version=version, kind=kind, title="past", author=Account.objects.get(username="manager")
@@ -46,9 +46,9 @@ def ran(
     acting_as: ActingAs, of: Application, version: str, started: datetime, *, trouble: str = "", kind: str = "regular",
     fixed_days: float = 14, environment: str = "production",
 ) -> Deployment:  # fmt: skip
-    """Make a run that began at a time, ten minutes long; in trouble for two hours when there is any.
+    """Make a deployment that began at a time, ten minutes long; with two hours of trouble when there is any.
 
-    trouble: `manual` is none: the plan asked a person for a step.
+    trouble: `manual` is no trouble: the plan asked a person for a step.
     """
     fixed = started - timedelta(days=fixed_days)
     row = release(

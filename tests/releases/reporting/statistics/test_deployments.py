@@ -1,4 +1,4 @@
-"""The four keys are counted as the statistics page says that they are."""
+"""The four key metrics are counted as the statistics page defines them."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ def of(acting_as: Callable[..., Any]) -> Any:
     return seed.application(acting_as)
 
 
-def test_the_middle_and_the_ninth_of_ten() -> None:
-    """Known values only."""
+def test_median_and_90th_percentile_equal_known_values() -> None:
+    """With known values."""
     assert Spread.of([]) == Spread(0, None, None)
     assert Spread.of([3.0, None, 1.0, 2.0]) == Spread(3, 2.0, 3.0)
     assert Spread.of(float(n) for n in range(1, 11)) == Spread(10, 5.5, 9.0)
 
 
-def test_a_run_without_trouble_counts_as_delivered_with_its_lead_time(acting_as: Callable[..., Any], of: Any) -> None:
-    """From the first fixing of the content to the verification in production."""
+def test_a_deployment_without_trouble_is_delivered_with_its_lead_time(acting_as: Callable[..., Any], of: Any) -> None:
+    """From the first scope lock to the verification in production."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, fixed_days=10)
-    (run,) = runs(APRIL, MARCH)
-    assert (run.trouble, run.evaluated) == ("", True)
-    assert run.lead_seconds == 10 * 86400 + 600
-    keys = keys_of([run], months=2)
+    (deployment,) = runs(APRIL, MARCH)
+    assert (deployment.trouble, deployment.evaluated) == ("", True)
+    assert deployment.lead_seconds == 10 * 86400 + 600
+    keys = keys_of([deployment], months=2)
     assert (keys.verified, keys.per_month, keys.evaluated, keys.failed, keys.failed_share) == (1, 0.5, 1, 0, 0.0)
 
 
 @pytest.mark.parametrize(("trouble", "seconds"), [("rolled_back", 7200), ("rescued", 7200), ("resolved", 7200)])
-def test_a_run_that_a_person_had_to_help_is_a_failure(
+def test_a_deployment_that_needed_a_person_is_a_failure(
     acting_as: Callable[..., Any], of: Any, trouble: str, seconds: float
 ) -> None:
-    """Taken back, settled, and also verified in the end after a rescue; each with the time until it was over."""
+    """Rolled back, resolved, and also verified at last after help; each with the time until the end."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY)
     past.ran(acting_as, of, "1.1.0", APRIL + 40 * DAY, trouble=trouble)
     found = runs(APRIL, MARCH)
-    assert [run.trouble for run in found] == ["", trouble]
+    assert [deployment.trouble for deployment in found] == ["", trouble]
     keys = keys_of(found, months=12)
     assert (keys.evaluated, keys.failed, keys.failed_share, keys.open) == (2, 1, 0.5, 0)
     assert keys.restore.median == pytest.approx(seconds)
@@ -63,30 +63,30 @@ def test_the_time_to_restore_counts_from_the_first_failing_measurement(acting_as
     made = past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="rolled_back")
     way = made.rollbacks.get()
     alter(way, facts={"failing_since": (way.raised_at - timedelta(minutes=4)).isoformat()})
-    (run,) = runs(APRIL, MARCH)
-    assert run.restore_seconds == 7200 + 240
+    (deployment,) = runs(APRIL, MARCH)
+    assert deployment.restore_seconds == 7200 + 240
 
 
-def test_a_step_that_the_plan_leaves_to_a_person_is_no_rescue(acting_as: Callable[..., Any], of: Any) -> None:
-    """The run waited for it as it was meant to."""
+def test_a_planned_manual_step_is_no_failure(acting_as: Callable[..., Any], of: Any) -> None:
+    """The deployment waited for the person as planned."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="manual")
-    (run,) = runs(APRIL, MARCH)
-    assert (run.trouble, run.trouble_at, run.evaluated) == ("", None, True)
+    (deployment,) = runs(APRIL, MARCH)
+    assert (deployment.trouble, deployment.trouble_at, deployment.evaluated) == ("", None, True)
 
 
-def test_only_production_and_only_the_period_count(acting_as: Callable[..., Any], of: Any) -> None:
-    """A run belongs to the moment of its first step; what happened in staging is no delivery."""
+def test_only_production_and_the_period_count(acting_as: Callable[..., Any], of: Any) -> None:
+    """A deployment belongs to the time of its first step; an event in staging is no delivery."""
     past.ran(acting_as, of, "0.9.0", APRIL - timedelta(seconds=1))
     past.ran(acting_as, of, "1.0.0", APRIL)
     past.ran(acting_as, of, "1.1.0", APRIL + DAY, environment="staging", trouble="resolved")
     past.ran(acting_as, of, "1.2.0", MARCH)
-    assert [run.release for run in runs(APRIL, MARCH)] == ["1.0.0"]
+    assert [deployment.release for deployment in runs(APRIL, MARCH)] == ["1.0.0"]
     other = seed.application(acting_as, "portal", "ポータル")
     assert runs(APRIL, MARCH, other.pk) == []
 
 
-def test_neither_queries_nor_their_values_grow(acting_as: Callable[..., Any], of: Any) -> None:
-    """Six runs ask what one asks, word by word, so that no period is too long for the values of a query."""
+def test_more_deployments_need_no_more_queries_or_values(acting_as: Callable[..., Any], of: Any) -> None:
+    """Six deployments make the same query as one, word by word, so no period exceeds the values of a query."""
 
     def asked(expected: int) -> list[str]:
         seen: list[str] = []

@@ -1,4 +1,4 @@
-"""Time in phases, lateness, causes and kinds are counted as the statistics page says that they are."""
+"""Time in phases, lateness, causes and types are counted as the statistics page defines them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 
 def test_stays_of_one_release_add_up_and_count_when_they_end(acting_as: Callable[..., Any]) -> None:
-    """Amended once: two days and three more in draft; what ended before the period is not in it."""
+    """Reopened once: two days and three more in draft; a stay that ended before the period is not in it."""
     of = seed.application(acting_as)
     past.release(
         acting_as, of, "1.0.0",
@@ -31,8 +31,8 @@ def test_stays_of_one_release_add_up_and_count_when_they_end(acting_as: Callable
     assert found["testing_completed"].count == 0
 
 
-def test_lateness_excuses_what_a_move_made_late_and_nothing_else(acting_as: Callable[..., Any]) -> None:
-    """In time, late, late before a move, due_immediately, and still open; what is not due yet does not count."""
+def test_lateness_excuses_only_delays_caused_by_a_move(acting_as: Callable[..., Any]) -> None:
+    """In time, late, late before a move, due_immediately, and still open; a milestone not yet due does not count."""
     of = seed.application(acting_as)
     due, moment = APRIL + 10 * DAY, APRIL + 20 * DAY
     cases = [
@@ -48,8 +48,8 @@ def test_lateness_excuses_what_a_move_made_late_and_nothing_else(acting_as: Call
     assert found.lateness.p90 == 86400
 
 
-def test_causes_and_kinds(acting_as: Callable[..., Any]) -> None:
-    """A rollback counts under its cause with the time until the earlier state was there."""
+def test_causes_and_types_are_counted(acting_as: Callable[..., Any]) -> None:
+    """A rollback counts under its cause with the time until the earlier state was restored."""
     of = seed.application(acting_as)
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="rolled_back", kind="emergency")
     past.ran(acting_as, of, "1.1.0", APRIL + 2 * DAY)

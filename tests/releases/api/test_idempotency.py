@@ -1,4 +1,4 @@
-"""An Idempotency-Key makes a write happen once and be answered the same; pages are stable; calls are counted."""
+"""Idempotency-Key: a write happens once and is answered the same; pages are stable; calls are counted."""
 
 from __future__ import annotations
 
@@ -17,46 +17,49 @@ from audit.clock import now
 from releases.models import Deployment, Evidence, IdempotencyKey
 
 from .conftest import ask, token_for
-from .test_api import JUNIT, report, run_of
+from .test_api import JUNIT, deployment_body, report
 
 
 def keyed(key: str) -> dict[str, str]:
     return {"Idempotency-Key": key}
 
 
-def test_the_same_key_gives_the_same_answer_and_acts_once(world: Any, call: Callable[..., Any]) -> None:
+def test_a_repeated_key_returns_the_same_answer_and_operates_once(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    first = call("post", "/ci/deployments", run_of("development"), **keyed("build-1"))
-    again = call("post", "/ci/deployments", run_of("development"), **keyed("build-1"))
+    first = call("post", "/ci/deployments", deployment_body("development"), **keyed("build-1"))
+    again = call("post", "/ci/deployments", deployment_body("development"), **keyed("build-1"))
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.content == again.content and again["Idempotency-Replayed"] == "true"
     assert "Idempotency-Replayed" not in first
     assert Deployment.objects.count() == 1
-    assert call("post", "/ci/deployments", run_of("development"), **keyed("build-2")).status_code == 409, (
-        "another key acts anew"
+    assert call("post", "/ci/deployments", deployment_body("development"), **keyed("build-2")).status_code == 409, (
+        "another key operates again"
     )
 
 
-def test_a_refusal_is_kept_like_an_answer(world: Any, call: Callable[..., Any]) -> None:
+def test_a_refusal_is_kept_under_its_key(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
-    first = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
+    first = call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
     world.evidence("1.3.0")
-    again = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
+    again = call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
     assert (first.status_code, again.status_code) == (409, 409)
     assert first.content == again.content and again["content-type"] == "application/problem+json"
 
 
-def test_another_body_with_the_same_key_is_refused(world: Any, call: Callable[..., Any]) -> None:
+def test_a_key_with_another_body_is_refused(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
-    call("post", "/ci/deployments", run_of("development"), **keyed("k"))
-    for path, body in (("/ci/deployments", run_of("staging")), ("/deployments", run_of("development"))):
+    call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
+    for path, body in (
+        ("/ci/deployments", deployment_body("staging")),
+        ("/deployments", deployment_body("development")),
+    ):
         refused = call("post", path, body, **keyed("k"))
         assert refused.status_code == 422 and refused.json()["type"] == "about:blank#idempotency_key_reused", path
     assert IdempotencyKey.objects.count() == 1
 
 
-def test_a_form_is_the_same_whatever_its_boundary(world: Any, call: Callable[..., Any]) -> None:
+def test_a_form_is_equal_whatever_its_boundary(world: Any, call: Callable[..., Any]) -> None:
     first = call("post", "/evidence", report(world), **keyed("k"))
     again = call("post", "/evidence", report(world), **keyed("k"))
     assert first.status_code == 200 and again["Idempotency-Replayed"] == "true"
@@ -65,46 +68,48 @@ def test_a_form_is_the_same_whatever_its_boundary(world: Any, call: Callable[...
     assert Evidence.objects.count() == 1
 
 
-def test_keys_belong_to_an_account_and_are_of_a_sane_form(world: Any, call: Callable[..., Any], managing: str) -> None:
+def test_keys_belong_to_an_account_and_have_a_valid_form(world: Any, call: Callable[..., Any], managing: str) -> None:
     world.planned()
-    mine = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
-    other = ask("post", "/ci/deployments", run_of("staging"), token=managing, **keyed("k"))
+    mine = call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
+    other = ask("post", "/ci/deployments", deployment_body("staging"), token=managing, **keyed("k"))
     assert mine.status_code == 409 and other.json()["type"] == "about:blank#not_permitted", (
         "the other account's own call"
     )
     for key in ("", "x" * 201, "schlüssel"):
-        assert call("post", "/ci/deployments", run_of("development"), **keyed(key)).status_code == 422, key
+        assert call("post", "/ci/deployments", deployment_body("development"), **keyed(key)).status_code == 422, key
 
 
-def test_a_call_that_never_ended_is_not_done_again(world: Any, call: Callable[..., Any]) -> None:
+def test_an_unfinished_call_is_not_repeated(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    call("post", "/ci/deployments", run_of("development"), **keyed("k"))
+    call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
     row = IdempotencyKey.objects.get()
     row.status, row.body = None, ""
     row.save()
-    waiting = call("post", "/ci/deployments", run_of("development"), **keyed("k"))
+    waiting = call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
     assert waiting.status_code == 409 and waiting.json()["type"] == "about:blank#in_progress"
     assert waiting["Retry-After"] == "1"
     row.at = now() - timedelta(hours=1)
     row.save()
-    assert "new key" in call("post", "/ci/deployments", run_of("development"), **keyed("k")).json()["detail"]
+    assert "new key" in call("post", "/ci/deployments", deployment_body("development"), **keyed("k")).json()["detail"]
     row.at = now() - timedelta(days=8)
     row.save()
     assert (
-        call("post", "/ci/deployments", run_of("development"), **keyed("k")).json()["type"].endswith("not_possible")
+        call("post", "/ci/deployments", deployment_body("development"), **keyed("k"))
+        .json()["type"]
+        .endswith("not_possible")
     ), "forgotten"
 
 
-def together(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """Do something in several threads at once, each with a connection of its own."""
+def together(count: int, call: Callable[[int], Any]) -> list[Any]:
+    """Call a function in several threads at once, each with its own connection."""
     found: list[Any] = [None] * count
     start = threading.Barrier(count)
 
     def one(place: int) -> None:
         start.wait()
         try:
-            found[place] = act(place)
+            found[place] = call(place)
         finally:
             connection.close()
 
@@ -116,10 +121,10 @@ def together(count: int, act: Callable[[int], Any]) -> list[Any]:
     return found
 
 
-def test_of_many_calls_at_once_with_one_key_one_acts(world: Any, call: Callable[..., Any]) -> None:
+def test_concurrent_calls_with_one_key_operate_once(world: Any, call: Callable[..., Any]) -> None:
     world.planned()
     world.evidence("1.3.0")
-    answers = together(8, lambda _place: call("post", "/ci/deployments", run_of("development"), **keyed("k")))
+    answers = together(8, lambda _place: call("post", "/ci/deployments", deployment_body("development"), **keyed("k")))
     good = [answer for answer in answers if answer.status_code == 200]
     assert good and len({answer.content for answer in good}) == 1
     assert len([answer for answer in good if "Idempotency-Replayed" not in answer]) == 1
@@ -127,7 +132,7 @@ def test_of_many_calls_at_once_with_one_key_one_acts(world: Any, call: Callable[
     assert Deployment.objects.count() == 1
 
 
-def test_of_the_same_file_by_callers_at_once_one_counts(world: Any, call: Callable[..., Any]) -> None:
+def test_concurrent_uploads_of_one_file_count_once(world: Any, call: Callable[..., Any]) -> None:
     commit = world.built.commits["v1.3.0"]
 
     def once(place: int) -> Any:
@@ -174,8 +179,8 @@ def test_calls_are_counted_per_token(world: Any, call: Callable[..., Any], setti
 
 
 @pytest.mark.parametrize("location", ["redis://127.0.0.1:1/0", "redis://192.0.2.1:6379/0"])
-def test_the_api_goes_on_without_redis(world: Any, settings: Any, location: str) -> None:
-    """Refused at once, and not answered at all: neither makes a call fail, nor each call slow."""
+def test_the_api_works_without_redis(world: Any, settings: Any, location: str) -> None:
+    """Neither a refused connection nor an unanswered one makes a call fail or every call slow."""
     settings.API_RATE_LIMIT = "1/h"
     settings.CACHES = {**settings.CACHES, "rates": settings.CACHES["rates"] | {"LOCATION": location}}
     token = token_for(world, world.people["ci"])
@@ -184,5 +189,5 @@ def test_the_api_goes_on_without_redis(world: Any, settings: Any, location: str)
     assert time.monotonic() - began < 4
 
 
-def test_a_lock_out_of_the_rate_asks_for_the_token_first(world: Any) -> None:
+def test_the_api_asks_for_a_token_before_it_limits_the_rate(world: Any) -> None:
     assert Client().get("/api/v1/releases").status_code == 401

@@ -1,4 +1,4 @@
-"""Before an operation that ends consent or clears signatures its page names them, and the action then does just that."""
+"""Before an operation that ends an approval or clears signatures its page names them, and just those end."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.releases.gates.asking import shown
 def test_the_page_names_the_approvals_that_end(
     world: dict[str, Any], browsers: Callable[[str], Any], verb: str
 ) -> None:
-    """Who approved, and whose approval is asked for again."""
+    """The page names the approvers, and the people whose approval is requested again."""
     html = browsers("manager").get(reverse("operation", args=["release", verb, world["review"].pk])).content.decode()
     card = html[html.index('id="cost"') :].split("</section>")[0]
     assert "Approval of Committee A" in card and "ends" in card
     assert ("Approval is requested again: " in card) == (verb != "cancel")
 
 
-def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """After the amendment the round is void and the same question costs no approval any more."""
+def test_exactly_the_named_approvals_end(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """After the scope is reopened the request is invalidated, and the same question costs no further approval."""
     release = world["review"]
     before = effects.of("release:reopen_scope", release)
     with acting_as("manager"):
@@ -41,8 +41,8 @@ def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[.
     assert not [line for line in after.lost if "Approval" in line or "round" in line]
 
 
-def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """All of them for a change of the content, those of the technical part for a configuration."""
+def test_editing_a_draft_names_the_signatures_that_end(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """All signatures for a change of the content, those of the technical part for a configuration."""
     release = world["review"]
     requirement, technical = (release.checklist.filter(group=g).first() for g in ("requirements", "technical"))
     with acting_as("tester"):
@@ -57,8 +57,10 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
     assert one.stays and "Tester" in " ".join(everything.again)
 
 
-def test_acts_that_cost_nothing_say_nothing_or_say_so(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    """A move of a draft loses nothing and says so; a team before approval is not even asked."""
+def test_an_operation_without_losses_says_so_or_says_nothing(
+    world: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """Rescheduling a draft loses nothing and the page says so; a team before approval is not asked at all."""
     assert effects.of("release:set_scheduled_start", world["draft"]) == effects.Cost(asked=True)
     assert not effects.of("team:assign", world["review"]).asked
     assert not effects.of("checklist:sign", world["review"].checklist.first()).asked

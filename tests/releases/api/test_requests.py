@@ -1,4 +1,4 @@
-"""What a call may look like: bodies without a second meaning, HEAD where GET is, and answers in the caller's language."""
+"""The form of a call: bodies have one meaning, HEAD works where GET does, and answers use the caller's language."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAN = {"application": "datasets", "version": "1.3.0", "title": "Tags"}
 @pytest.mark.parametrize(
     "title", ["", "  ", "\u3000", "\u200b", "\u202e", "safe\u202etxt", "a\u2066b", "\u3164", "a\u2028b"]
 )
-def test_a_title_in_which_something_is_hidden_is_refused(world: Any, managing: str, title: str) -> None:
+def test_a_title_with_hidden_characters_is_refused(world: Any, managing: str, title: str) -> None:
     refused = ask("post", "/releases", PLAN | {"title": title}, token=managing)
     assert refused.status_code == 422 and "title" in refused.json()["detail"]
     release = world.planned()
@@ -29,12 +29,12 @@ def test_a_title_in_which_something_is_hidden_is_refused(world: Any, managing: s
     assert not Release.objects.filter(title=title).exists()
 
 
-def test_a_title_is_kept_without_blanks_around_it_and_in_one_form(world: Any, managing: str) -> None:
+def test_a_title_is_stripped_and_normalised(world: Any, managing: str) -> None:
     made = ask("post", "/releases", PLAN | {"title": " Cafe\u0301 👩‍💻　"}, token=managing)
     assert made.json()["title"] == "Café 👩‍💻"
 
 
-def test_a_field_that_is_not_known_is_refused_and_named(world: Any, managing: str) -> None:
+def test_an_unknown_field_is_refused_by_name(world: Any, managing: str) -> None:
     refused = ask("post", "/releases", PLAN | {"titel": "x"}, token=managing)
     assert refused.status_code == 422 and "titel" in str(refused.json()["errors"])
     release = world.planned()
@@ -42,7 +42,7 @@ def test_a_field_that_is_not_known_is_refused_and_named(world: Any, managing: st
     assert refused.status_code == 422 and world.fresh(release).state == "draft"
 
 
-def test_a_field_of_a_form_that_is_not_known_is_refused_and_named(world: Any, call: Any) -> None:
+def test_an_unknown_form_field_is_refused_by_name(world: Any, call: Any) -> None:
     form = {
         "application": "datasets",
         "environment": "staging",
@@ -55,14 +55,14 @@ def test_a_field_of_a_form_that_is_not_known_is_refused_and_named(world: Any, ca
     assert not Evidence.objects.exists()
 
 
-def test_a_key_that_stands_twice_is_refused(world: Any, managing: str) -> None:
+def test_a_duplicate_key_is_refused(world: Any, managing: str) -> None:
     body = json.dumps(PLAN)[:-1] + ', "version": "9.9.9"}'
     refused = ask("post", "/releases", body, token=managing, raw=True)
     assert refused.status_code == 400 and "“version” occurs twice" in refused.json()["detail"]
     assert not Release.objects.exists()
 
 
-def test_a_body_that_does_not_say_it_is_json_is_refused(world: Any, managing: str) -> None:
+def test_a_body_without_json_content_type_is_refused(world: Any, managing: str) -> None:
     client = Client(headers={"authorization": f"Bearer {managing}", "accept-language": "en"})
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
         refused = client.generic("POST", "/api/v1/releases", json.dumps(PLAN), content_type=kind)
@@ -74,7 +74,7 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(world: Any, managing: st
     assert Release.objects.count() == 1
 
 
-def test_what_answers_get_answers_head_without_a_body(world: Any, managing: str) -> None:
+def test_a_get_path_answers_head_without_a_body(world: Any, managing: str) -> None:
     client = Client(headers={"authorization": f"Bearer {managing}"})
     for path in ("/releases", f"/releases/{world.planned().pk}", "/emergency-stop"):
         got, head = client.get(f"/api/v1{path}"), client.head(f"/api/v1{path}")
@@ -83,7 +83,7 @@ def test_what_answers_get_answers_head_without_a_body(world: Any, managing: str)
     assert Client().head("/api/v1/releases").status_code == 401
 
 
-def test_words_out_of_a_list_are_described_as_such(world: Any, managing: str) -> None:
+def test_enumerated_values_are_described_as_such(world: Any, managing: str) -> None:
     described = ask("get", "/openapi.json", token=managing).json()
     schemas = described["components"]["schemas"]
     assert schemas["ReleaseOut"]["properties"]["state"]["enum"] == list(Release.State.values)
@@ -93,13 +93,13 @@ def test_words_out_of_a_list_are_described_as_such(world: Any, managing: str) ->
     assert "start" in verb["schema"]["enum"]
 
 
-def test_a_form_is_described_with_its_fields_alone_and_a_file_at_least(world: Any, managing: str) -> None:
+def test_a_form_is_described_with_its_own_fields_and_a_required_file(world: Any, managing: str) -> None:
     described = ask("get", "/openapi.json", token=managing).json()["paths"]["/api/v1/evidence"]["post"]
     form = described["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["additionalProperties"] is False and form["properties"]["file"]["minItems"] == 1
 
 
-def test_it_answers_in_the_language_asked_for_and_else_in_the_accounts_own(world: Any) -> None:
+def test_the_api_answers_in_the_requested_language_or_the_accounts_own(world: Any) -> None:
     ci = world.people["ci"]
     secret = token_for(world, ci)
     for asked, own, said in ((None, "en", "The requested release does not exist."), (None, "ja", None), ("en", "ja", "The requested release does not exist."), ("ja", "en", None)):  # fmt: skip

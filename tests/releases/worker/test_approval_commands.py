@@ -1,4 +1,4 @@
-"""Who approves reads the commands that will run, and what differs in the target from what ran there last."""
+"""Approvers read the commands that will run, and the differences on the target from the last deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.releases.gates.asking import alter, make, walk
 MIGRATE = ["/srv/tools/migrate", "--database", "two words"]
 
 
-def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, browsers: Any) -> None:
+def test_the_approval_pages_show_each_command(world: Any, browsers: Any) -> None:
     target = world.targets["production"]
     alter(target, options={"migrate": MIGRATE})
     release, approval_request = world.submitted()
@@ -29,7 +29,7 @@ def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, b
     assert "/srv/tools/migrate" not in page, "who may not see the target does not read its commands"
 
 
-def test_what_differs_from_what_ran_there_last_is_named(world: Any, browsers: Any) -> None:
+def test_target_differences_from_the_last_deployment_are_named(world: Any, browsers: Any) -> None:
     target, place = world.targets["production"], world.environments["production"]
     alter(target, options={"migrate": ["old"], "log": "app.log"})
     earlier = make(

@@ -1,4 +1,4 @@
-"""What only looks at a target, looks on its host: checks and metric sources say there what they say here."""
+"""Checks and metric sources run on the target's host: their results there equal those here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def at_work(target: Target) -> Target:
-    """A target where the old version runs, with a backup and a log of one bad line."""
+    """A target where the old version runs, with a backup and a log with one bad line."""
     target.install_old()
     context = target.context("0/8/x", configuration=target.configuration)
     target.step("backup", context)
@@ -43,7 +43,7 @@ def at_work(target: Target) -> Target:
     return target
 
 
-def test_each_kind_that_looks_at_a_target_has_its_case() -> None:
+def test_each_type_that_reads_a_target_has_a_case() -> None:
     assert {kind.name for kind in check_types.CHECK_TYPES if isinstance(kind, TargetCheck)} == CHECKS.keys()
     assert {source.name for source in metric_sources.SOURCES if isinstance(source, TargetSource)} == SOURCES.keys()
 
@@ -55,7 +55,7 @@ def _checked(name: str, target: TargetSpec, made: Target) -> CheckResult:
 
 
 @pytest.mark.timeout(300)
-def test_a_check_says_there_what_it_says_here(at_work: Target, host: Host) -> None:
+def test_a_check_on_the_host_equals_a_local_one(at_work: Target, host: Host) -> None:
     here = {name: _checked(name, at_work.spec, at_work) for name in CHECKS}
     at_work.move_to(host)
     there = {name: _checked(name, at_work.spec, at_work) for name in CHECKS}
@@ -67,7 +67,7 @@ def test_a_check_says_there_what_it_says_here(at_work: Target, host: Host) -> No
     assert at_work.configuration["SECRET"] not in str(there) and "ERROR ****" in there["log"].output
 
 
-def test_a_source_reads_there_what_it_reads_here(at_work: Target, host: Host) -> None:
+def test_a_source_on_the_host_equals_a_local_one(at_work: Target, host: Host) -> None:
     for name, parameters in SOURCES.items():
         source = metric_sources.source(name)
         wanted = source.parameters.model_validate(parameters)
@@ -78,7 +78,7 @@ def test_a_source_reads_there_what_it_reads_here(at_work: Target, host: Host) ->
         assert there.at.tzinfo is not None
 
 
-def test_a_host_that_is_not_reached_is_no_pass_and_no_number(there: Target, host: Host) -> None:
+def test_an_unreachable_host_neither_passes_nor_has_numbers(there: Target, host: Host) -> None:
     there.move_to(host, port=9)
     result = _checked("log", there.spec, there)
     assert result.result is Result.ERROR and "cannot be reached" in result.output
@@ -88,7 +88,7 @@ def test_a_host_that_is_not_reached_is_no_pass_and_no_number(there: Target, host
     assert not reading.up and "cannot be reached" in reading.error
 
 
-def test_only_secrets_that_the_host_has_anyway_are_sent_to_it(there: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_secrets_of_the_host_are_sent_to_it(there: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
     passed = call.converse
 

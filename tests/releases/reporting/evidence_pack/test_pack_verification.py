@@ -1,0 +1,142 @@
+"""The offline verification of a pack: keys obtained separately, every alteration found."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.db import connection
+from django.urls import reverse
+from psycopg.conninfo import make_conninfo
+
+from audit.dsse import Signer
+from audit.ledger.checkpoint import LedgerSigner
+from releases.reporting.evidence_pack import pack
+from tests.audit.envelopes import opened
+from tests.releases.audited import Made, sign_ledger
+from tests.releases.reporting.audit_tests.asking import forge
+from tests.releases.reporting.evidence_pack.test_pack import altered, packed, state, verify
+
+__all__ = ["state"]
+
+
+def test_the_pack_verifies_offline_with_separately_obtained_keys(
+    deployment: Any, state: Path, made: Made, tmp_path: Path, browsers: Callable[[str], Any]
+) -> None:
+    """The signer's file, and the key that the page of the export showed at an earlier visit."""
+    shown = browsers("auditor").get(reverse("ledger-export")).content.decode()
+    archive = packed(deployment)
+    status, said = verify(archive, tmp_path)
+    assert (
+        status == 2
+        and said.startswith(f"CAN'T TELL: {deployment.release.number}")
+        and "came from the pack itself" in said
+    )
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        (tmp_path / "statements.pub").write_text(read.read("keys/statements.pub").decode())
+    assert f'<code class="r-digest">{(tmp_path / "statements.pub").read_text().strip()}</code>' in shown
+    keys = ("--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
+    status, said = verify(archive, tmp_path, *keys)
+    assert status == 0 and said.startswith(f"HOLDS: {deployment.release.number}")
+    assert verify(b"none", tmp_path)[0] == 1
+
+
+def test_a_key_from_before_its_renewal_does_not_prove_a_forgery(
+    deployment: Any, state: Path, made: Made, tmp_path: Path
+) -> None:
+    """With the old key alone the result is unknown; with the later one, which the export names, it holds."""
+    signer = tmp_path / "signer"
+    shutil.copytree(made.signer, signer)
+    database = str(connection.settings_dict["NAME"])
+    with psycopg.connect(
+        make_conninfo(os.environ["DATABASE_LEDGER_SIGNER_URL"], dbname=database), autocommit=True
+    ) as own:
+        LedgerSigner(signer).renew_key(own, "yearly")
+    forge(deployment.release, title="after the renewal")
+    sign_ledger(signer)
+    archive = packed(deployment)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
+    statements = ("--statements", str(tmp_path / "statements.pub"))
+    status, said = verify(archive, tmp_path, "--key", str(made.signer / "key.pub"), *statements)
+    assert status == 2 and said.startswith("CAN'T TELL: no key that was given signed"), said
+    assert verify(archive, tmp_path, "--key", str(signer / "key.pub"), *statements)[0] == 0
+
+
+def test_every_alteration_is_found(deployment: Any, state: Path, tmp_path: Path) -> None:
+    """Each member altered, left out, or added; a new signature with another key is found by the key."""
+    archive = packed(deployment)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        names = read.namelist()
+        public = read.read("keys/statements.pub")
+    for name in names:
+        status, said = verify(altered(archive, name, lambda content: content[:-1] + b"!"), tmp_path)
+        assert status in (1, 2) and not said.startswith("HOLDS"), (name, said)
+    out = io.BytesIO(archive)
+    with zipfile.ZipFile(out, "a") as more:
+        more.writestr("evidence/more.txt", "x")
+    assert verify(out.getvalue(), tmp_path) == (1, "BROKEN: the files are not those of the manifest\n")
+    (state / "statements" / "key").unlink()
+    (tmp_path / "statements.pub").write_bytes(public)
+    status, said = verify(packed(deployment), tmp_path, "--statements", str(tmp_path / "statements.pub"))
+    assert (status, said) == (1, "BROKEN: the signature of the manifest does not verify\n")
+
+
+def test_a_forged_event_has_no_signed_root(deployment: Any, state: Path, tmp_path: Path) -> None:
+    """With the application's key, and without the ledger signer's, an event is rewritten and a new manifest signed."""
+    import base64
+    from hashlib import sha256
+
+    import rfc8785
+
+    archive = packed(deployment)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        lines = read.read("ledger/events.jsonl").splitlines()
+        manifest = json.loads(read.read("manifest.json"))
+    record = json.loads(lines[3])
+    event = base64.b64decode(record["event"]).replace(b'"outcome":"', b'"outcome":"x')
+    record |= {"event": base64.b64encode(event).decode(), "leaf": sha256(b"\0" + event).hexdigest()}
+    forged = b"\n".join([*lines[:3], rfc8785.dumps(record), *lines[4:]]) + b"\n"
+    manifest["files"]["ledger/events.jsonl"] = {"sha256": sha256(forged).hexdigest(), "bytes": len(forged)}
+    body = rfc8785.dumps(manifest)
+    envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
+    assert opened(envelope, pack.signer().public)[1] == body
+    for name, content in (
+        ("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope),
+    ):  # fmt: skip
+        archive = altered(archive, name, lambda _old, content=content: content)
+    status, said = verify(archive, tmp_path)
+    assert status == 1 and f"the proof of number {record['number']} does not lead" in said
+
+
+def test_an_unsigned_event_is_reported_as_such(deployment: Any, state: Path, tmp_path: Path) -> None:
+    forge(deployment.release, title="after the last checkpoint")
+    status, said = verify(packed(deployment), tmp_path)
+    assert status == 2 and "2 of " in said and "signed up to number" in said and "HOLDS" not in said
+
+
+def test_a_file_outside_the_manifest_is_found_anywhere(deployment: Any, state: Path, tmp_path: Path) -> None:
+    first, keys = packed(deployment), ("--key", str(state / "ledger_signer" / "key.pub"))
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("index.en.html", "what some readers show")
+    before = other.getvalue()[: other.getvalue().index(b"PK\x01\x02")]
+    status, said = verify(before + first, tmp_path, *keys)
+    assert (status, said) == (1, "BROKEN: something stands before the first file, which some readers take for one\n")
+    for name in ("manifest.json", "index.en.html"):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(first)) as old, zipfile.ZipFile(out, "w") as new:
+            with warnings.catch_warnings(action="ignore"):
+                new.writestr(name, "another")
+                for entry in old.infolist():
+                    new.writestr(entry, old.read(entry))
+        status, said = verify(out.getvalue(), tmp_path, *keys)
+        assert (status, said) == (1, "BROKEN: the files are not those of the manifest\n"), name
