@@ -164,7 +164,7 @@ class Procedure(_Section):
         return [gate for gate in self.gates if tier in gate.tiers]
 
     def threshold_values(self) -> dict[str, str | int]:
-        """Return threshold key → value as `releases.evidence_readers.judge` takes it."""
+        """Return threshold key → value as `releases.evidence_readers.evaluate` takes it."""
         return {threshold.key: threshold.value for threshold in self.thresholds}
 
     def accepted_patterns(self, environment: str, *, emergency: bool = False) -> tuple[str, ...]:

@@ -11,10 +11,62 @@ from .files import ROOT, python
 
 # Words of names that the vocabulary gives up; a name is read word by word.
 NAMES = frozenset(
-    "adopt adopted amend amended applicant conclude concluded consent consents deed deputies deputy doubt doubtful epoch "
-    "epochs falter faltered handed lapse lapsed lend lent letter letters notice notices obligation obligations owed owes "
-    "peek preauthorised reseal roster round_ rounds_ sealed sealer settle settled settles silent sweep swept unanswered "
-    "unclear untold verdict verdicts watch watched watches watching".split()
+    [
+        "adopt",
+        "adopted",
+        "amend",
+        "amended",
+        "applicant",
+        "conclude",
+        "concluded",
+        "consent",
+        "consents",
+        "deed",
+        "deputies",
+        "deputy",
+        "doubt",
+        "doubtful",
+        "epoch",
+        "epochs",
+        "falter",
+        "faltered",
+        "handed",
+        "lapse",
+        "lapsed",
+        "lend",
+        "lent",
+        "letter",
+        "letters",
+        "notice",
+        "notices",
+        "obligation",
+        "obligations",
+        "owed",
+        "owes",
+        "peek",
+        "preauthorised",
+        "reseal",
+        "roster",
+        "round_",
+        "rounds_",
+        "sealed",
+        "sealer",
+        "settle",
+        "settled",
+        "settles",
+        "silent",
+        "sweep",
+        "swept",
+        "unanswered",
+        "unclear",
+        "untold",
+        "verdict",
+        "verdicts",
+        "watch",
+        "watched",
+        "watches",
+        "watching",
+    ]
 )
 # Patterns in comments and docstrings.
 PROSE = re.compile(
