@@ -36,7 +36,7 @@ WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
 
 @dataclass(frozen=True)
 class Standing:
-    """The state of the ledger. fault: the last conclusive verification, when it failed and nobody has accepted that;
+    """The state of the ledger. fault: the last conclusive verification, when it failed without an acceptance since;
     alarm: the same, or another finding of the last one; unsigned: seconds since an event waits for a signature; late:
     no verification has ended lately, or no nightly comparison.
     """

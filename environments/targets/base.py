@@ -54,7 +54,7 @@ class Overdue(StepFailed):
 
 
 class NoResponse(Overdue):
-    """A request was sent and not answered: nobody knows what the receiver made of it."""
+    """A request was sent and not answered: its effect at the receiver is unknown."""
 
 
 class NotProven(StepFailed):
@@ -91,7 +91,7 @@ class TargetSpec:
 
 @dataclass(frozen=True)
 class Version:
-    """A version as it is in force or wanted: semantic version, tag, commit and tree object ids (40 hex)."""
+    """A deployed or wanted version: semantic version, tag, commit and tree object ids (40 hex)."""
 
     version: str
     tag: str
@@ -103,18 +103,15 @@ class Version:
 class StepContext:
     """All that one attempt of one step may know.
 
-    key: idempotency key, `<deployment>/<ordinal>/<plan digest>`; the same for every attempt of the step.
-    fencing_token: fencing number of this attempt, higher than that of every earlier one.
-    wanted / previous: the version to reach / in force before the run (None: nothing was in force).
-    configuration / previous_configuration: key → value, secrets included; never written to logs.
-    earlier: kind → result of the steps of this run that are finished (the rollback gets the way out's
-    results).
-    deployment_key: `deployment:<id>`; backups and reports of one run are filed under it.
-    output: takes bytes of output as they come. heartbeat: raises Fenced when the attempt is no longer ours, StopRequested (once)
-    when the run is being stopped.
-    no_output_timeout_seconds: how long a command may write nothing (None: as long as it takes).
-    secrets: values to be masked in output and never to be passed in arguments.
-    fetch: writes the wanted tree's tar file where there is no repository (on a target's host); None: use `repository`.
+    key: idempotency key, `<deployment>/<ordinal>/<plan digest>`; the same for every attempt of the step. fencing_token:
+    fencing number of this attempt, higher than that of every earlier one. wanted / previous: the version to reach /
+    deployed before (None: nothing was deployed). configuration / previous_configuration: key → value, secrets included;
+    never written to logs. earlier: kind → result of the steps of this run that are finished (the rollback gets the way
+    out's results). deployment_key: `deployment:<id>`; backups and reports of one run are filed under it. output: takes
+    bytes of output as they come. heartbeat: raises Fenced when the attempt is no longer ours, StopRequested (once) when
+    the run is being stopped. no_output_timeout_seconds: how long a command may write nothing (None: as long as it
+    takes). secrets: values to be masked in output and never to be passed in arguments. fetch: writes the wanted tree's
+    tar file where there is no repository (on a target's host); None: use `repository`.
     """
 
     key: str

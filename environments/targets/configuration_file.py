@@ -26,7 +26,7 @@ class Kept(BaseModel):
     """A target's setting `configuration`.
 
     path: of the file, below the root ("": shared/config.<format>). write: argument list that takes the values as
-    canonical JSON, {values} its path, empty for none; digest: prints the SHA-256 (hex) of that JSON as it is in force,
+    canonical JSON, {values} its path, empty for none; digest: prints the SHA-256 (hex) of that JSON as it is deployed,
     or nothing.
     """
 
@@ -96,7 +96,7 @@ def render_configuration(values: Mapping[str, str], format: str = "env") -> byte
 
 
 def rendered(target: TargetSpec, values: Mapping[str, str]) -> bytes:
-    """Return what lies on the target when these values are in force; empty for none. Raises StepFailed."""
+    """Return the file on the target when these values are deployed; empty for none. Raises StepFailed."""
     return render_configuration(values, kept_of(target).format)
 
 

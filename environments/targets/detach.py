@@ -1,9 +1,10 @@
-"""Starts a program that outlives whoever starts it; run as a script by service_control, by the bare
+"""Starts a program that outlives its starter; run as a script by service_control, by the bare
 interpreter.
 
 Arguments: record file, log file, what is to be recorded beside the process as a JSON object, seconds, the program's
-sandbox as JSON (read, write, account; null for none), then the program's argument list. The record is written by the process that becomes the program, so that no moment exists in which it runs and
-is not recorded. A program that ends within these seconds ends this one with its exit code; 0 is added to the record.
+sandbox as JSON (read, write, account; null for none), then the program's argument list. The record is written by the
+process that becomes the program, so that no moment exists in which it runs and is not recorded. A program that ends
+within these seconds ends this one with its exit code; 0 is added to the record.
 """
 
 import importlib
@@ -26,7 +27,7 @@ def main(record: str, log: str, beside: str, seconds: str, sandbox: str, *argume
     """Fork, become a session of its own, write the record, and become the program."""
     started, starting = os.pipe()
     if child := os.fork():
-        # Whoever waits for this process ends its group then: the child must have left the group by that time.
+        # The process that waits for this one ends its group then: the child must have left the group by that time.
         # The pipe ends when the child becomes the program (or dies).
         os.close(starting)
         os.read(started, 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 MOST_BYTES = 64_000_000
 LONGEST_LINE = 4000
-# So many bytes before a position tell a file that was written anew from the one that the position was taken in.
+# So many bytes before a position distinguish a rewritten file from the one that the position was taken in.
 _MARK_BYTES = 256
 
 Position = Mapping[str, Any]
@@ -28,8 +28,8 @@ class Rest:
 
 
 def log_position(path: Path) -> dict[str, Any] | None:
-    """Return where a log ends now: {inode, size, mark}; size 0 and no inode where there is no log yet; None where it cannot
-    be read.
+    """Return where a log ends now: {inode, size, mark}; size 0 and no inode where there is no log yet; None where it
+    cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -41,7 +41,7 @@ def log_position(path: Path) -> dict[str, Any] | None:
 
 
 def after_start(path: Path, position: Position | None) -> Position | None:
-    """Return the position of a start once the service serves: a log that it has begun anew is read from there."""
+    """Return the position of a start once the service serves: a log that it has restarted is read from there."""
     try:
         if position is not None and rest_of(path, position).lost:
             return position_at(path, 0)

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 MASK = b"****"
 
-# Encodings of very short values occur by chance in any text; the raw value is masked all the same.
+# Encodings of very short values occur by chance in any text; the raw value is masked anyway.
 SHORTEST_ENCODED = 4
 
 

@@ -1,4 +1,4 @@
-"""A text that is stored as what it says and its values, and put into words in the language of whoever reads it.
+"""A text that is stored as message id and values, and translated into the reader's language.
 
 Stored it is `⟦["running, %(seconds)d s", {"seconds": 2}]⟧`, also in the middle of other text, so that it survives being
 joined, cut, masked and sent. Nothing here needs Django: a target's host makes such texts too.

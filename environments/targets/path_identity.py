@@ -1,6 +1,8 @@
-"""Tells on a target's host which folders are one place under several names: links, `..`, /proc and bind mounts resolved.
+"""Tells on a target's host which folders are one place under several names: links, `..`, /proc and bind mounts
+resolved.
 
-Asked before settings are kept and before the first step of a deployment: what is done to one folder would be done to the other.
+Asked before settings are kept and before the first step of a deployment: what is done to one folder would be done to
+the other.
 """
 
 import os
@@ -29,7 +31,7 @@ class _Mount:
 def shared_with(target: TargetSpec, roots: Sequence[str]) -> list[str]:
     """Return those of the roots that a target's root shares, holds or lies in on its host.
 
-    Raises StepFailed for a host that cannot be reached, and for a folder of which nobody can tell where it lies.
+    Raises StepFailed for a host that cannot be reached, and for a folder whose place can't be determined.
     """
     if place.lies_elsewhere(target):
         found: list[str] = call.ask(target, "shared_with", seconds=SECONDS, roots=list(roots))

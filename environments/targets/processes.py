@@ -52,7 +52,7 @@ def family(leader: int) -> set[int]:
 
 
 def group_lives(group: int) -> bool:
-    """Tell whether a living process is in the group; the dead who nobody has waited for do not count."""
+    """Tell whether a living process is in the group; dead ones that were not waited for do not count."""
     stats = (_stat(pid) for pid in _pids())
     return any(fields is not None and int(fields[2]) == group and fields[0] not in (b"Z", b"X") for fields in stats)
 
@@ -86,7 +86,7 @@ def holders(found: Collection[Listener]) -> str:
     for pid in _pids():
         for inode in wanted & set(_sockets(pid)):
             known.setdefault(inode, []).append(pid)
-    # Whoever holds a socket as well has mostly inherited it: the oldest is named.
+    # Other holders of a socket have mostly inherited it: the oldest process is named.
     named = [named_process(min(pids)) for pids in known.values()]
     for listener in found:
         if listener.inode not in known:

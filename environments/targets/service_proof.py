@@ -1,7 +1,7 @@
 """Proves that the service which Ringi started is the one that serves; called by service_control and by checks.
 
 Two proofs count: the started process, or one that descends from it, listens on the port; or the service itself reports
-the wanted version. With neither nobody knows, and a person decides.
+the wanted version. With neither the version is unknown, and a person decides.
 """
 
 import http.client
@@ -41,8 +41,8 @@ def recorded_service(root: Path) -> dict[str, Any] | None:
     """Return what the last start on the target wrote down, whether that process lives or not; None: nothing yet.
 
     pid, started (clock ticks since boot), started_at (ISO, UTC), key, tree, configuration, version {version, tag,
-    commit}, log (its position at the start), reported_before (the version was reported before the start already), exit_code
-    (0: the command that started it has ended well, None: it was not waited for).
+    commit}, log (its position at the start), reported_before (the version was reported before the start already),
+    exit_code (0: the command that started it has ended well, None: it was not waited for).
     """
     path = Layout(root).service_record
     if not path.exists():
@@ -57,7 +57,7 @@ def lives(record: Mapping[str, Any] | None) -> bool:
 
 
 def occupied(target: TargetSpec) -> str:
-    """Return who serves at the target's port or ready URL now, as a sentence; empty for nobody."""
+    """Return who serves at the target's port or ready URL now, as a sentence; empty for none."""
     service = service_of(target.settings)
     if found := _listening(service):
         return _("port %(port)s is used by %(who)s") % {"port": service.listens_on, "who": holders(found)}
@@ -83,7 +83,8 @@ def serving(target: TargetSpec, record: Mapping[str, Any] | None) -> tuple[Probe
     if service.version is not None:
         if fault := version_fault(target, record):
             return Probe.NOT_DONE, fault
-        # A process that was left behind may report it as well: then the start itself must have told a supervisor, or served.
+        # A process that was left behind may report it as well: then the start itself must have told a supervisor, or
+        # served.
         if not record["reported_before"] or record["exit_code"] == 0:
             return Probe.DONE, "version"
     if not alive:

@@ -1,4 +1,6 @@
-"""A target's folder: layout, lock with epochs, journal, configuration file, and what it measures; used by every kind."""
+"""A target's folder: layout, lock with fencing tokens, journal, configuration file, and measurements; used by every
+step type.
+"""
 
 from __future__ import annotations  # those of the database are loaded late
 
@@ -42,7 +44,8 @@ __all__ = [
     "write_atomically",
 ]
 
-# So many keys are remembered with the highest fencing token that was here: no attempt outlives so many later steps of its target.
+# So many keys are remembered with the highest fencing token that was here: no attempt outlives so many later steps of
+# its target.
 KEPT_KEYS = 500
 
 
@@ -59,7 +62,7 @@ class Layout:
 
     @property
     def current(self) -> Path:
-        """The link to the tree in force."""
+        """The link to the deployed tree."""
         return self.root / "current"
 
     @property
@@ -154,8 +157,8 @@ class Held:
 
 @dataclass(frozen=True)
 class Measured:
-    """Digests measured on a target: git tree id, SHA-256 of the configuration, of the data ("" too where only the schema
-    was asked for) and of the schema of its database; "": nothing there.
+    """Digests measured on a target: git tree id, SHA-256 of the configuration, of the data ("" too where only the
+    schema was asked for) and of the schema of its database; "": nothing there.
     """
 
     code: str
@@ -189,8 +192,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def lock_record(layout: Layout) -> dict[str, Any]:
-    """Return who held the lock last (deployment, key, fencing token), the epochs seen of each key, and where the log stood when the
-    first step of that deployment began.
+    """Return who held the lock last (deployment, key, fencing token), the highest tokens seen of each key, and where
+    the log stood when the first step of that deployment began.
     """
     if not layout.lock_record.exists():
         return {"seen": {}}
@@ -208,8 +211,8 @@ def refuse_elsewhere(target: TargetSpec) -> None:
 def holding(context: StepContext) -> Iterator[Held]:
     """Hold the target's lock for one attempt.
 
-    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher fencing_token of the same key
-    was here before. The lock outlives the block for as long as a child that inherited it lives.
+    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher fencing_token of the
+    same key was here before. The lock outlives the block for as long as a child that inherited it lives.
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)

@@ -127,9 +127,9 @@ def _extract(archive: Path, folder: Path) -> None:
 def lay(version: Version, releases: Path, fetch: Callable[[Path], object]) -> tuple[Path, bool]:
     """Lay the version's tree under `releases` and return its folder and whether it was laid now.
 
-    fetch: writes the version's tree to a tar file, as archive() does. A folder that is there already is kept when its digest is the version's,
-    and laid
-    anew when not. Raises StepFailed when the tree that git gave is not `version.tree`; nothing is left then.
+    fetch: writes the version's tree to a tar file, as archive() does. A folder that is there already is kept when its
+    digest is the version's, and laid again when not. Raises StepFailed when the tree that git gave is not
+    `version.tree`; nothing is left then.
     """
     folder = releases / folder_name(version)
     if tree_digest(folder) == version.tree:
@@ -153,7 +153,7 @@ def lay(version: Version, releases: Path, fetch: Callable[[Path], object]) -> tu
             raise StepFailed(text % {"measured": measured, "tag": version.tag, "tree": version.tree})
         _sync_filesystem(fresh)
         if folder.exists():
-            # Changed on the target since it was laid: kept aside for whoever looks into it.
+            # Changed on the target since it was laid: kept aside for an investigation.
             os.rename(folder, work.with_name(f".changed-{folder.name}-{work.name[-8:]}"))
         os.rename(fresh, folder)
     finally:

@@ -181,7 +181,7 @@ def written_since(
 ) -> tuple[dict[str, int], bool]:
     """Return rows per table that going back by restore would take away, and whether only those count; has no effect.
 
-    configuration: the one in force, names the database. earlier: results of the run's way out. No rows when the
+    configuration: the deployed one, names the database. earlier: results of the deployment phase. No rows when the
     database step never began (nothing is restored then). Raises StepFailed when it cannot be told.
     """
     if place.lies_elsewhere(target):

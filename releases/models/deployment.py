@@ -93,7 +93,7 @@ class Deployment(DeploymentMachine):
         return any(account.is_among(one.identities) for one in self.starters)
 
     def cancel_rest(self, moment: datetime) -> None:
-        """Drop the steps that will not run and give up those in doubt, inside an open operation."""
+        """Cancel the steps that will not run and fail those with unknown outcome, inside an open operation."""
         for step in self.steps.filter(state__in=["pending", "ready", "on_hold", "outcome_unknown"]):
             if step.state == "outcome_unknown":
                 step.mark_failed()

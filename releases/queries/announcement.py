@@ -16,7 +16,9 @@ UNKNOWN, NOT_MEASURED, WAIVED = "unknown", "not_measured", "waived"
 
 @dataclass(frozen=True)
 class Announcement:
-    """How the announcement of a release stands. result: True, False, `unknown`, `not_measured` or `waived`; why: a sentence."""
+    """How the announcement of a release stands. result: True, False, `unknown`, `not_measured` or `waived`; why: a
+    sentence.
+    """
 
     result: bool | str
     why: str
@@ -25,9 +27,10 @@ class Announcement:
 
 
 def announcement(release: Release, approval_request: ApprovalRequest | None, waiver: Waiver | None) -> Announcement:
-    """Return how the announcement stands that went out when this round was granted; waiver: one that counts now, if any.
+    """Return how the announcement stands that went out when this round was granted; waiver: one that counts now, if
+    any.
 
-    Each delivery by each channel is required. With nobody to notify it is not measured.
+    Each delivery by each channel is required. Without recipients it is not measured.
     """
     found = _standing(release, approval_request)
     if waiver is None or found.result in (True, NOT_MEASURED):

@@ -75,8 +75,8 @@ def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acc
             return access.holders("operator", deployment.environment) if deployment is not None else holding("prepare")
         case "monitoring:report_no_data", MonitoringPeriod():
             deployment = thing.deployment
-            roster = [entry.account for entry in TeamMember.objects.filter(release=deployment.release_id)]
-            return list(dict.fromkeys(roster)) or access.holders("operator", deployment.environment)
+            team = [entry.account for entry in TeamMember.objects.filter(release=deployment.release_id)]
+            return list(dict.fromkeys(team)) or access.holders("operator", deployment.environment)
         case "drift:detect", _:
             return access.holders("operator", getattr(subject.row, "environment", None))
         case "job:refuse", _:
@@ -98,7 +98,7 @@ def reminder_recipients(root: Notification) -> list[Account]:
 
 
 def escalation_recipients(root: Notification) -> list[Account]:
-    """Return the persons to whom a notification goes on when nobody acts; those who must act are told once more beside them."""
+    """Return the persons to whom a notification escalates; the people who must act are notified once more beside them."""
     subject = subject_of(root.object)
     environment = subject.deployment.environment if subject is not None and subject.deployment is not None else None
     found = {one.pk: one for one in reminder_recipients(root)}
@@ -112,7 +112,7 @@ def reminder_delay(event: str, payload: dict[str, Any], urgent: bool) -> timedel
     if event in ALONE or event not in NEXT or (event == "milestone:remind" and payload.get("lead_hours") != 0):
         return None
     if event == "approval:request" and "stage" in payload:
-        return None  # whoever was asked first is reminded of, and then whoever is asked by now
+        return None  # the reminder is for those asked first, and then for those asked by now
     return timedelta(minutes=settings.REMINDER_MINUTES_URGENT if urgent else settings.REMINDER_MINUTES)
 
 
@@ -126,7 +126,7 @@ def holding(right: str, environment: Environment | None = None, without: Account
 
 
 def _had_consented(payload: dict[str, Any]) -> list[Account]:
-    """Return whom the end of an approval concerns: author, applicant, whoever has given a word, and who was asked still."""
+    """Return the persons whom the end of an approval concerns: author, requester, deciders, and those still asked."""
     found: dict[int, Account] = {}
     for approval_request in ApprovalRequest.objects.filter(pk__in=payload.get("approval_requests", [])).select_related(
         "release__author"
@@ -143,7 +143,9 @@ def _had_consented(payload: dict[str, Any]) -> list[Account]:
 
 
 def _touched(freeze: ChangeFreeze, payload: dict[str, Any]) -> list[Account]:
-    """Return whom a freeze concerns: whoever plans where it holds, and who takes part in what is planned inside it."""
+    """Return the persons whom a freeze concerns: planners of its environment, and participants of releases planned
+    inside it.
+    """
     found: dict[int, Account] = {}
     moment = now()
     for row in ChangeFreeze.objects.filter(pk__in=payload.get("freezes", [freeze.pk])).select_related("environment"):

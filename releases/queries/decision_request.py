@@ -1,4 +1,6 @@
-"""Who of the team has been asked how a waiting deployment goes on, and until when a rollback still fits into its window."""
+"""Who of the team has been asked how a waiting deployment goes on, and until when a rollback still fits into its
+window.
+"""
 
 from datetime import datetime, timedelta
 
@@ -8,8 +10,8 @@ from releases.models import DecisionRequest, Deployment, TeamMember
 
 def asked_of(decision_request: DecisionRequest) -> list[TeamMember]:
     """Return the entries of the team that have been asked so far, in the order in which it goes on."""
-    roster = TeamMember.objects.filter(release=decision_request.deployment.release_id).select_related("account")
-    by_duty = {entry.team_role: entry for entry in roster}
+    team = TeamMember.objects.filter(release=decision_request.deployment.release_id).select_related("account")
+    by_duty = {entry.team_role: entry for entry in team}
     return [by_duty[duty] for duty in DecisionRequest.ORDER[: decision_request.roles_asked] if duty in by_duty]
 
 

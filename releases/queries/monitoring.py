@@ -28,17 +28,17 @@ def slots_of(monitoring: MonitoringPeriod, most: int = MOST_PLACES) -> list[Slot
 
 
 def triggers_of(content: Content) -> list[dict[str, Any]]:
-    """Return the measured triggers as a watch keeps them; `owed`: without its metric the watch can't end well."""
-    owed = set(content.monitoring.metrics)
+    """Return the measured triggers of a monitoring period; `required`: without its metric monitoring can't pass."""
+    metrics_required = set(content.monitoring.metrics)
     return [
-        t.model_dump(mode="json") | {"required": t.metric in owed or (t.critical and not t.dry_run)}
+        t.model_dump(mode="json") | {"required": t.metric in metrics_required or (t.critical and not t.dry_run)}
         for t in content.triggers
         if t.measured
     ]
 
 
 def checks_of(content: Content) -> list[dict[str, Any]]:
-    """Return the checks beside the metrics as a watch keeps them; those by hand are asked of people elsewhere."""
+    """Return the checks of a monitoring period beside the metrics; manual ones are asked of people elsewhere."""
     return [
         {
             "key": check.key,
@@ -54,7 +54,7 @@ def checks_of(content: Content) -> list[dict[str, Any]]:
 
 
 def needs_baseline(moment: datetime) -> list[int]:
-    """Return the scheduled runs whose minutes of baseline have begun and that nobody looks at yet."""
+    """Return the scheduled deployments whose baseline is due and not measured yet."""
     soon = Deployment.objects.filter(
         state="scheduled",
         scheduled_start_at__gt=moment,
@@ -86,7 +86,8 @@ def typical(values: list[float], by: str) -> float:
 
 
 def baseline(deployment: Deployment, moment: datetime, in_force: DeployedVersion | None) -> dict[str, Any]:
-    """Return {since, until, source, by, metrics: metric → {value, count}} over the samples of the minutes before `moment`.
+    """Return {since, until, source, by, metrics: metric → {value, count}} over the samples of the minutes before
+    `moment`.
 
     in_force: what is compared with; a sample from before it came, or came back, is of another version and left out.
     """
@@ -126,16 +127,16 @@ def _sources(deployment: Deployment) -> list[str]:
 
 
 def required_of(monitoring: MonitoringPeriod) -> tuple[set[str], set[str]]:
-    """Return the metrics and the checks without which a watch can't end well."""
+    """Return the metrics and the checks without which monitoring can't pass."""
     checks = {row["key"]: row["required"] for row in monitoring.checks}
     metrics = {t["metric"] for t in monitoring.triggers if t.get("required", True)} - checks.keys()
     return metrics, {key for key, required in checks.items() if required}
 
 
 def completeness(monitoring: MonitoringPeriod) -> dict[str, float]:
-    """Return what is owed → share of what was expected of it that has a value (0..1); no sample is no value.
+    """Return required metric or check → share of expected values that exist (0..1); no measurement is no value.
 
-    Owed are the metrics of the procedure's watch and of its critical triggers, and the checks that are required. The
+    Required are the metrics of the procedure's monitoring and of its critical triggers, and the required checks. The
     first look only begins the counting, so that one less than the grid has is expected.
     """
     expected = max(1, int(monitoring.duration_seconds / monitoring.interval_seconds) - 1)

@@ -61,7 +61,7 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
 
 
 def zone_for(subject: Subject) -> str:
-    """Return the zone in which times of a subject are told, and of the quiet hours of who has none of his own."""
+    """Return the zone of a subject's times, and of the quiet hours of people without their own."""
     if subject.deployment is not None:
         return subject.deployment.environment.zone
     if subject.release is not None:
@@ -217,7 +217,7 @@ def _why_ended(key: str) -> str:
 
 
 def _metrics_without_values(monitoring: MonitoringPeriod, keys: Sequence[str], language: str) -> list[str]:
-    """Return metrics and checks of a watch in the procedure's words."""
+    """Return metrics and checks of a monitoring period in the procedure's words."""
     content = monitoring.deployment.procedure.document
     words = {item.key: item.label(language) for item in (*content.metrics, *content.checks)}
     return [words.get(key, key) for key in keys]

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from environments import times
 from releases.models import DecisionRequest, Rollback
 
-# Of an alarm nobody has let go yet, or that was found to be none.
+# An alarm that is not authorised yet, or that was dismissed.
 BEFORE = ("raised", "assessed", "dismissed")
 
 
@@ -21,7 +21,7 @@ class Authorisation:
 
 
 def authorisation(rollback: Rollback) -> Authorisation | None:
-    """Return by whose word a rollback goes and since when; None while nobody has let it go."""
+    """Return who authorised a rollback and when; None while it is not authorised."""
     kept = rollback.facts.get("authorised")
     if kept is None and rollback.state in BEFORE:
         return None

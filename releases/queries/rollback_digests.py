@@ -1,4 +1,6 @@
-"""The digests of a deployment before it, under it and after its rollback: what the rollback must leave is compared with them."""
+"""The digests of a deployment before it, under it and after its rollback: what the rollback must leave is compared with
+them.
+"""
 
 from typing import Any
 
@@ -6,8 +8,8 @@ from releases.models import Deployment
 
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Return the three digests before the run (from its backup), under the new version, after the rollback; `expected`
-    where the rollback was to leave something else than what was before; and as it was settled, if it was.
+    """Return the three digests before the deployment (from its backup), under the new version, after the rollback;
+    `expected` where the rollback was to leave something else than what was before; and as it was resolved, if it was.
     """
     backup: dict[str, Any] = next(
         (s.result for s in deployment.steps.filter(step_type="backup", state="succeeded")), {}

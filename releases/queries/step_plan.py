@@ -1,4 +1,6 @@
-"""What a procedure lays out for a release: its step plan (frozen on it), the checks of its verification, and where it goes."""
+"""What a procedure lays out for a release: its step plan (frozen on it), the checks of its verification, and where it
+goes.
+"""
 
 from typing import Any
 
@@ -17,7 +19,7 @@ LIMITS = ("deadline_seconds", "no_output_timeout_seconds")
 def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
     """Return phase → steps (kind, parameters, label_ja, label_en, required, estimate_seconds), in order.
 
-    A check is a step of kind `check`; one that only a person can make is left to whoever verifies the run.
+    A check is a step of kind `check`; a manual one is left to the verifier of the deployment.
     """
     return {
         "deployment": [_step(step) for step in content.plans.deployment],

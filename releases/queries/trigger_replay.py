@@ -1,4 +1,4 @@
-"""What changed triggers would have done to the last watches; part of what is approved (B1). Reads only."""
+"""Replay of changed triggers over the last monitoring periods; part of the approved content (B1). Reads only."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ def _rule(trigger: Mapping[str, Any] | None) -> Any:
 
 
 def last_monitoring_periods(count: int = WATCHES) -> list[MonitoringPeriod]:
-    """Return the watches after runs that ended or go on, with samples, newest first."""
+    """Return the monitoring periods after deployments, with measurements, newest first."""
     looked = Exists(Measurement.objects.filter(period=OuterRef("pk")))
     rows = MonitoringPeriod.objects.exclude(purpose=MonitoringPeriod.Purpose.BASELINE).filter(looked)
     return list(
@@ -37,11 +37,11 @@ def last_monitoring_periods(count: int = WATCHES) -> list[MonitoringPeriod]:
 
 
 def report(new: Content, monitoring_periods: Iterable[MonitoringPeriod] | None = None) -> list[dict[str, Any]]:
-    """Return for each of the last watches what its own triggers did and what those of `new` would have done.
+    """Return for each of the last monitoring periods the results of its own triggers and of those of `new`.
 
-    A row: watch, run, began (RFC 3339), samples, was and would ([key, critical, first time]), raised ([cause, state]
-    of the alarms that the watch raised), missed: an alarm that the watch raised and nobody dismissed would not have
-    been raised; louder: a critical trigger would have fired where none did.
+    A row: monitoring, deployment, began (RFC 3339), measurements, was and would ([key, critical, first time]), raised
+    ([cause, state] of the alarms that monitoring raised), missed: a raised alarm that was not dismissed would not have
+    been raised; additional: a critical trigger would have fired where none did.
     """
     triggers, checks = triggers_of(new), checks_of(new)
     return [
@@ -60,7 +60,7 @@ def _row(monitoring: MonitoringPeriod, triggers: list[dict[str, Any]], checks: l
     approval_requests = slots_of(monitoring, MOST_ROUNDS)
     was = _fired(monitoring, monitoring.triggers, monitoring.checks, series, approval_requests)
     would = _fired(monitoring, triggers, checks, series, approval_requests)
-    # That nobody answered was no trigger.
+    # A missing response was no trigger.
     alarms = Rollback.objects.filter(deployment=monitoring.deployment, raised_by=None).exclude(cause=NO_RESPONSE)
     raised = list(alarms.order_by("pk")) if monitoring.rollback_id is None else []
     heeded = [alarm for alarm in raised if alarm.state != "dismissed"]

@@ -1,4 +1,4 @@
-"""Templates name what there is: Django prints nothing for a name that nobody defines, and no page test sees that."""
+"""Templates name what there is: Django prints nothing for an undefined name, and no page test sees that."""
 
 from __future__ import annotations
 

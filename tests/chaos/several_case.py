@@ -24,7 +24,7 @@ from tests.releases.gates.asking import alter
 from tests.releases.sources.repositories import key, over_ssh
 
 Begin = Callable[[list[dict[str, Any]]], Running]
-# The host of the target notices after 10 s, PostgreSQL after 20; the rest is for a busy machine.
+# The host of the target detects it after 10 s, PostgreSQL after 20; the rest is for a busy machine.
 PATIENCE = 300.0
 HOLDER = """
 SELECT application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)

@@ -129,7 +129,7 @@ class Command(BaseCommand):
         try:
             self._sign(signer)
         except OperationalError as fault:
-            # After a restart of the database nobody has to restart the ledger signer; the next round tries again.
+            # After a restart of the database the ledger signer needs no restart; the next round tries again.
             self.stderr.write(f"ledger_signer: {fault}")
             connection.close()
 

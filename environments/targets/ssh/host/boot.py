@@ -12,7 +12,7 @@ import time
 
 
 def said(line: str) -> None:
-    """Write a line to whoever is connected."""
+    """Write a line to the connected process."""
     os.write(1, line.encode() + b"\n")
 
 

@@ -40,10 +40,10 @@ def AfterValidator(_evaluate: Any) -> None:
 
 
 def field_validator(*_fields: str, **_how: Any) -> Callable[[Any], Any]:
-    """Leave the function as it is; nobody calls it."""
+    """Leave the function as it is; no code calls it."""
     return lambda function: function
 
 
 def model_validator(**_how: Any) -> Callable[[Any], Any]:
-    """Leave the function as it is; nobody calls it."""
+    """Leave the function as it is; no code calls it."""
     return lambda function: function

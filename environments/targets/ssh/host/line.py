@@ -1,4 +1,4 @@
-"""The line between a request on a target's host and the worker that made it: whoever is cut off from it ends."""
+"""The line between a request on a target's host and the worker that made it: the side that is cut off ends."""
 
 import base64
 import os
@@ -20,8 +20,9 @@ CUT_OFF = 75
 class Line:
     """Reads requests, heartbeats and files from one descriptor and writes events to another.
 
-    A heartbeat is an empty line. After `patience` seconds without any byte, or at the end of the input, the line is cut:
-    heartbeat() raises Fenced, and what does not ask is ended with the process GRACE_SECONDS later; its child dies with it.
+    A heartbeat is an empty line. After `patience` seconds without any byte, or at the end of the input, the line is
+    cut: heartbeat() raises Fenced, and what does not ask is ended with the process GRACE_SECONDS later; its child dies
+    with it.
     """
 
     def __init__(self, incoming: int = 0, outgoing: int = 1) -> None:
@@ -36,7 +37,7 @@ class Line:
         self._writing = threading.Lock()
 
     def request(self) -> dict[str, Any]:
-        """Return the request; from then on the line is watched. Raises EOFError when it is cut before."""
+        """Return the request; from then on the line is monitored. Raises EOFError when it is cut before."""
         line = self._line()
         content: dict[str, Any] = read(line)
         self._patience = float(content["patience"])
@@ -44,7 +45,7 @@ class Line:
         return content
 
     def say(self, **event: Any) -> None:
-        """Write an event; raises Fenced when nobody reads any more."""
+        """Write an event; raises Fenced when no worker reads any more."""
         rest = memoryview(written(event))
         try:
             with self._writing:

@@ -1,4 +1,6 @@
-"""The texts of what runs on a target's host: to be told later, or as the request brought them, in its reader's language."""
+"""The texts of what runs on a target's host: to be told later, or as the request brought them, in its reader's
+language.
+"""
 
 from collections.abc import Mapping
 
@@ -9,7 +11,7 @@ _recording = True
 
 
 def tell(texts: Mapping[str, str] | None) -> None:
-    """Take English → the language of whoever asked; None: whoever asked records what is to be told."""
+    """Take English → the language of the caller; None: the caller records the message."""
     global _recording
     _recording = texts is None
     _texts.update(texts or {})
@@ -21,5 +23,5 @@ def is_recording() -> bool:
 
 
 def gettext(text: str) -> str:
-    """Return the text to be told later, or in the language of whoever asked; English for one that was not brought."""
+    """Return the text as a message, or in the language of the caller; English for one that was not brought."""
     return Message(text) if _recording else _texts.get(text, text)
