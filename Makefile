@@ -58,6 +58,7 @@ test: messages ## the test suite (TESTS=tests/audit for a part)
 check: messages ## style, types, layers, settings, migrations, translations, then the tests
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	.venv/bin/djangofmt --check audit environments releases
 	@exec $(FOR_A_RUN) var/test -- sh -exc ' \
 	  $(PYTHON) -m mypy .; \
 	  .venv/bin/lint-imports; \

@@ -14,6 +14,7 @@ from django import template
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.db.models import Model
 from django.http import HttpRequest
+from django.template.defaultfilters import stringfilter
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
@@ -248,10 +249,11 @@ def listed_words(items: Any) -> str:
     return listed(items)
 
 
-@register.simple_tag
-def colon() -> str:
-    """Return what stands between a label and its value: full width in Japanese, for it has no blanks."""
-    return "：" if language() == "ja" else ": "
+@register.filter(is_safe=True)
+@stringfilter
+def colon(label: str) -> str:
+    """Return a label with what stands before its value: a full-width colon in Japanese, for it has no blanks."""
+    return label + ("：" if language() == "ja" else ": ")
 
 
 @register.filter

@@ -8,6 +8,13 @@ import re
 from .files import APPS, ROOT, python, tracked
 
 LONGEST = 400
+WIDEST = 120
+BLOCK = (
+    "(?:article|dd|details|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|legend|li|main|nav|ol|p|section"
+    "|summary|table|tbody|td|th|thead|tr|ul)"
+)
+BESIDE_A_BLOCK = re.compile(rf"\S *<{BLOCK}\b|</{BLOCK}> *\S")
+TEMPLATES = tuple(f"{app}/" for app in APPS)
 LONG = {
     "docs/reference/state-machines.md": "made from the edges",
     "releases/glossary.toml": "a list of terms, one entry each",
@@ -41,6 +48,18 @@ def test_a_release_manager_can_read_the_default_procedure() -> None:
         lines = [line for line in text.splitlines() if not line.startswith("#")]
         assert max(map(len, text.splitlines())) <= 120, name
         assert not [line for line in lines if re.match(r"[^ ].*\{ ", line)], name
+
+
+def test_a_template_has_one_element_a_line_and_no_line_longer_than_120() -> None:
+    """The formatter leaves what it cannot break, and block elements that touch, as they are."""
+    templates = [name for name in tracked() if name.endswith((".html", ".txt")) and name.startswith(TEMPLATES)]
+    wrong = [
+        f"{name}:{number}"
+        for name in templates
+        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > WIDEST or BESIDE_A_BLOCK.search(line)
+    ]
+    assert len(templates) > 100 and not wrong
 
 
 def test_no_module_is_named_after_nothing() -> None:

@@ -35,8 +35,8 @@ def page(client: Client, **query: str) -> str:
 
 def cell(html: str, day: date) -> str:
     """Return the cell of a day of the shown month."""
-    cells = re.findall(r'<td class="[^"]*">.*?</td>', html.split('id="month"')[1].split("</table>")[0], re.S)
-    inside = [c for c in cells if not re.match(r'<td class="[^"]* out', c)]
+    cells = re.findall(r'<td\s+class="[^"]*"\s*>.*?</td>', html.split('id="month"')[1].split("</table>")[0], re.S)
+    inside = [c for c in cells if not re.match(r'<td\s+class="[^"]* out', c)]
     (found,) = [c for c in inside if f"<b>{day.day}</b>" in c]
     return found
 

@@ -50,7 +50,7 @@ class Asked:
         client = self.browsers(name)
         read, sent = client.get(self.form), client.post(self.form, {"reason": "x", "note": "x", "result": "passed"})
         assert (read.status_code, sent.status_code) == (403, 403)
-        found = re.search(r'role="alert">(?:<b>[^<]*</b><ul><li>)?([^<]+)<', sent.content.decode())
+        found = re.search(r'role="alert">\s*(?:<b>[^<]*</b>\s*<ul>\s*<li>)?([^<]+)<', sent.content.decode())
         alert = re.search(r'role="alert">([^<]+)<', read.content.decode())
         assert found and alert and found[1] == alert[1]
         return alert[1]
