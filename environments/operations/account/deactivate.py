@@ -38,7 +38,7 @@ def deactivate(account_id: int, *, reason: str) -> Account:
         ended = {
             "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
             "grants": _end(AccessGrant.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
-            "deputies": _end(
+            "delegations": _end(
                 Delegation.objects.filter(Q(delegator=account) | Q(delegate=account), revoked_at=None),
                 "revoked_at",
                 moment,

@@ -39,7 +39,7 @@ def request_delegation(
             delegator=absent, revoked_at=None, starts_at__lt=until, until__gt=starts_at
         ).first()
         if same is not None:
-            raise InvalidInput(_("%(deputy)s is already the delegate for that time.") % {"deputy": str(same.delegate)})
+            raise InvalidInput(_("%(delegate)s is already the delegate for that time.") % {"delegate": str(same.delegate)})
         made = Delegation.objects.create(
             delegator=absent,
             delegate=delegate,
@@ -49,7 +49,7 @@ def request_delegation(
             requested_by=who,
         )
         op.signature()
-        op.about(made, absent=absent.pk, delegate=delegate.pk)
+        op.about(made, delegator=absent.pk, delegate=delegate.pk)
     return made
 
 
