@@ -1,4 +1,4 @@
-"""The API under /api/v1/: the same actions as the admin, for service accounts by token. No second set of rules."""
+"""The API under /api/v1/: the admin's operations for service accounts by token. There is no second set of rules."""
 
 from releases.api.site import api
 

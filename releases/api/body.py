@@ -9,18 +9,18 @@ from ninja.parser import Parser
 
 
 class UnreadableBody(ValueError):
-    """A body that is not read as it stands; kind: of the problem that it becomes."""
+    """A body that is refused; kind: the type of the resulting problem."""
 
-    def __init__(self, kind: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
         self.kind = kind
 
 
 class JsonParser(Parser):
-    """Reads bodies for ninja, which takes any body for JSON and the last of equal keys."""
+    """Parser for ninja, which by itself takes any body for JSON and the last of equal keys."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        """Return what a body says. Raises UnreadableBody, or ValueError for what is no JSON."""
+        """Return the content of a body. Raises UnreadableBody, or ValueError for a body that is not JSON."""
         kind = request.content_type or ""
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
             text = _("The body must be JSON, and the Content-Type header must be application/json, not %(kind)s.")

@@ -1,4 +1,4 @@
-"""What would clear a gate that is not passed, a sentence a type."""
+"""How to clear a gate that is not passed: one sentence per type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ CLEARS: Mapping[str, Any] = {
 
 
 def clears(answer: Answer, release: Release) -> str:
-    """Return what would clear a gate's answer."""
+    """Return what would clear a gate that is not passed."""
     text = CLEARS.get(answer.kind)
     if text is None:
         return _("See the release page.")

@@ -17,7 +17,7 @@ Cursor = Annotated[Line, Field(max_length=60)]
 
 
 def page(rows: QuerySet[Any], noun: str, cursor: str, limit: int) -> tuple[list[Any], str | None]:
-    """Return one page and the cursor of the next, or None at the end. Raises InvalidInput for a cursor that is none."""
+    """Return one page and the cursor of the next, or None at the end. Raises InvalidInput for an invalid cursor."""
     if cursor:
         rows = rows.filter(pk__lt=_read(noun, cursor))
     found = list(rows.order_by("-pk")[: limit + 1])

@@ -37,7 +37,7 @@ CHECKS = ("verification", "rollback_verification")
 
 
 class DeploymentIn(Body):
-    """A deployment to be requested: the release by its ID, or by application and version."""
+    """The deployment to request: the release by its ID, or by application and version."""
 
     environment: Slug
     release_id: Id | None = None
@@ -47,7 +47,7 @@ class DeploymentIn(Body):
 
 
 class CiDeploymentIn(Body):
-    """A deployment to be requested and started now."""
+    """The deployment to request and start now."""
 
     application: Slug
     version: Version
@@ -111,7 +111,7 @@ def _check(step: Step) -> shapes.CheckOut:
 
 
 def _tail(steps: list[Step]) -> str:
-    """Return the last chunks of output of the step that runs, or of the last one begun."""
+    """Return the last chunks of output of the running step, or of the last one begun."""
     begun = [step for step in steps if step.started_at is not None]
     if not begun:
         return ""
@@ -211,7 +211,7 @@ for _row in VERBS:
 @ci.post("", response=shapes.CiDeploymentOut)
 @writes
 def deploy(request: HttpRequest, fields: CiDeploymentIn) -> shapes.CiDeploymentOut:
-    """Request a deployment, or take the one that is requested already, and start it now."""
+    """Request a deployment, or take an already requested one, and start it now."""
     environment = environment_named(caller_of(request), fields.environment)
     release = release_named(fields.application, fields.version)
     waiting = Deployment.objects.filter(release=release, environment=environment, state="requested").first()

@@ -81,7 +81,7 @@ def list_evidence(
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",
 ) -> Any:
-    """List evidence, the newest first; for a commit, whatever counts for its tree."""
+    """List evidence, the newest first; for a commit, the evidence that counts for its tree."""
     caller = caller_of(request)
     caller.read_any()
     wanted = Q(environment__in=caller.readable)

@@ -1,4 +1,4 @@
-"""Writes: who acts, and the Idempotency-Key by which the same call is done once and answered the same again."""
+"""Writing calls: the acting account, and the Idempotency-Key, with which a repeated call gets the same answer."""
 
 import hashlib
 import inspect
@@ -28,13 +28,13 @@ KEPT = timedelta(days=7)
 
 
 def writes(view: Callable[..., Schema]) -> Callable[..., HttpResponse]:
-    """Make a view a write: it acts as the token's account, once per key, and is answered in JSON."""
+    """Make a view a writing call: it acts as the token's account, once per key, and is answered in JSON."""
 
     @wraps(view)
-    def act(request: HttpRequest, **given: Any) -> HttpResponse:
+    def write(request: HttpRequest, **given: Any) -> HttpResponse:
         def answer() -> HttpResponse:
             made = retry_on_deadlock(view)(request, **given)
-            # Written as ninja writes what is read, so that a time looks the same in both.
+            # Written as ninja writes answers to reads, so that a time looks the same in both.
             content = json.dumps(made.model_dump(), cls=NinjaJSONEncoder, ensure_ascii=False)
             return HttpResponse(content, content_type="application/json; charset=utf-8")
 
@@ -42,8 +42,8 @@ def writes(view: Callable[..., Schema]) -> Callable[..., HttpResponse]:
             return _once(request, answer)
 
     # Resolved here: ninja would look the names up in this module.
-    act.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]
-    return act
+    write.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]
+    return write
 
 
 def _once(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpResponse:
@@ -67,7 +67,7 @@ def _once(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpRespo
 
 
 def _claim(request: HttpRequest, key: str, digest: str) -> tuple[IdempotencyKey, bool]:
-    """Return the key's row and whether this call made it; committed at once, so that a twin sees it."""
+    """Return the key's row and whether this call created it; committed at once, so that a duplicate call sees it."""
     token = caller_of(request).token
     IdempotencyKey.objects.filter(token=token, at__lt=now() - KEPT).delete()
     try:
@@ -100,7 +100,7 @@ def _again(request: HttpRequest, row: IdempotencyKey, digest: str) -> HttpRespon
 
 
 def _digest(request: HttpRequest) -> str:
-    """Return the digest of what a call asks for; boundaries of a form and spaces of JSON make no difference."""
+    """Return the digest of a call's request; boundaries of a form and spaces of JSON make no difference."""
     asked = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
     if request.content_type == "multipart/form-data":
         asked.update(json.dumps(sorted(request.POST.lists())).encode())

@@ -1,4 +1,4 @@
-"""Permissions: of the token's own account, asked as every operation asks."""
+"""Permissions of the token's own account, checked as every operation checks them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every refusal and fault of the API as problem+json (RFC 9457), with a type that programs can tell apart."""
+"""Refusals and faults of the API as problem+json (RFC 9457), with a type that programs can distinguish."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ DOCUMENTED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
 
 def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[str] = (), **more: Any) -> HttpResponse:
-    """Return one problem; `instance` is the id under which the ledger and the log know the request."""
+    """Return one problem; `instance` is the request id, which the ledger and the log use too."""
     status, title = KINDS[kind]
     body = {
         "type": f"about:blank#{kind}",
@@ -65,13 +65,13 @@ def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[s
 
 
 def _note(request: HttpRequest, kind: str, reasons: Sequence[str]) -> None:
-    """Write a refusal that no operation has written, under the path that was called; nothing of the token is kept."""
+    """Record a refusal that no operation has recorded, under the called path; the token is left out."""
     call = f"{request.method} {request.path}"[:200]
     record_refusal("api:call", *reasons, kind=kind, call=call)
 
 
 def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse:
-    """Return the problem that an exception is; one that nobody foresaw is logged and tells nothing of the inside."""
+    """Return the problem for an exception; an unexpected one is logged and shows no internal detail."""
     match fault:
         case OperationRefused():
             if fault.kind == "not_permitted" and not fault.written:
@@ -96,7 +96,7 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
         case AuthenticationError():
             why = _("Send a valid token: %(header)s") % {"header": "Authorization: Bearer …"}
             stranger = visitor(request.META.get("REMOTE_ADDR", ""), request_id(request))
-            # Anyone may call without a token: one event tells of it, a thousand would only fill the ledger.
+            # Calls without a token are open to anyone: one event records them, a thousand would only fill the ledger.
             if cache.add(f"stranger:{stranger.address}", True, STRANGER_SECONDS):
                 with acting(replace(stranger, channel="api")):
                     _note(request, "unauthenticated", [why])

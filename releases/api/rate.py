@@ -1,4 +1,4 @@
-"""How many calls a token may make: a counter per token and span in Redis, never a reason for the API to fail."""
+"""The rate limit of a token: a counter per token and span in Redis. A Redis fault never makes the API fail."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ _PAUSE = 5.0
 
 
 class TokenRate(BaseThrottle):
-    """Counts the calls of each token in spans of API_RATE_LIMIT (`120/m`). Without Redis nothing is counted, and logged."""
+    """Counts the calls of each token in spans of API_RATE_LIMIT (`120/m`). Without Redis, logs and counts nothing."""
 
     def __init__(self) -> None:
         self._unresponsive_until = 0.0
@@ -31,7 +31,7 @@ class TokenRate(BaseThrottle):
             rates.add(key, 0, timeout=2 * span)
             count = rates.incr(key)
         except (RedisError, OSError, ValueError) as fault:
-            # Asked again after a pause only: a dead Redis must not cost each call its time-out.
+            # Asked again after a pause only: a dead Redis must not cost each call its timeout.
             self._unresponsive_until = time.monotonic() + _PAUSE
             log.warning("calls are not counted for %.0f s: %s", _PAUSE, fault)
             return True

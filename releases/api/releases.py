@@ -60,7 +60,7 @@ STATES = tuple(str(state) for state in Release.State.values)
 
 
 class PlanIn(Body):
-    """A release to be planned."""
+    """A release to plan."""
 
     application: Slug
     version: Version
@@ -88,10 +88,10 @@ class EditIn(Body):
 
 
 class CommitIn(Body):
-    """Branch, and the commit, branch or tag to take (empty: the head of the branch).
+    """Branch, and the commit, branch or tag to select (empty: the head of the branch).
 
-    `expected_commit`: the full id that was looked at; another one by now is refused. `accept_rolled_back`: take it
-    although it was rolled back before.
+    `expected_commit`: the full id of the commit that the caller saw; the call is refused when it is another one by now.
+    `accept_rolled_back`: select it although it was rolled back before.
     """
 
     branch: Line
@@ -102,7 +102,7 @@ class CommitIn(Body):
 
 
 class ChangeIn(Body):
-    """A change that the release brings."""
+    """A change in the release."""
 
     kind: Literal["breaking", "feature", "fix", "small"]
     text: Line
@@ -111,7 +111,7 @@ class ChangeIn(Body):
 
 
 class ConfigurationIn(Body):
-    """The version of the configuration that an environment will get."""
+    """The configuration version for an environment."""
 
     configuration_id: Id
     reason: Why = ""
@@ -125,33 +125,33 @@ class ScheduledStartIn(Body):
 
 
 class RescheduleIn(Body):
-    """T-0 in another window, and why."""
+    """T-0 in another window, and the reason."""
 
     start: Moment
     reason: MustWhy
 
 
 class ReasonIn(Body):
-    """A reason, which may be left out."""
+    """An optional reason."""
 
     reason: Why = ""
 
 
 class MustIn(Body):
-    """A reason that must be given."""
+    """A required reason."""
 
     reason: MustWhy
 
 
 class VersionIn(Body):
-    """Another version; left empty, the one that fits the changes."""
+    """Another version; if empty, the one that fits the changes."""
 
     version: Version | Literal[""] = ""
     reason: Why = ""
 
 
 class CopyIn(Body):
-    """The version of the copy, its title (empty: the same with the new version), and whether it brings the changes."""
+    """The version of the copy, its title (empty: the same with the new version), and whether it copies the changes."""
 
     version: Version
     title: Line = ""
@@ -160,7 +160,7 @@ class CopyIn(Body):
 
 
 class NothingIn(Body):
-    """Nothing to say."""
+    """An empty body."""
 
 
 def _edit(release_id: int, **fields: Any) -> Any:
@@ -172,7 +172,9 @@ def _edit(release_id: int, **fields: Any) -> Any:
 
 @dataclass(frozen=True)
 class ApiVerb:
-    """One verb on a row: its own path, the body it takes, and the action; without one it is a signature, for persons only."""
+    """One verb on a row: its own path, the body it takes, and the action; without one it is a signature, for
+    persons only.
+    """
 
     name: str
     body: type[Schema]
@@ -215,7 +217,7 @@ VERBS: tuple[ApiVerb, ...] = (
 
 
 def refuse_to_sign(event: str, model: type[Model], pk: int) -> None:
-    """Refuse a signed verb to whoever is no person, and leave the event that says so."""
+    """Refuse a signed verb to an account that is not a person, and record the refusal as an event."""
     with operation(event, (model, pk)):
         if current().kind != "person":
             text = _("This operation requires a signature. Only a person can give it, on the web pages.")
@@ -223,7 +225,7 @@ def refuse_to_sign(event: str, model: type[Model], pk: int) -> None:
 
 
 def environment_statuses(caller: Caller, release: Release) -> list[shapes.EnvironmentStatusOut]:
-    """Return the status of a release in each environment that the caller reads and it is bound for."""
+    """Return the status of a release in each environment that the caller reads and the release is bound for."""
     found = []
     known = Known(release)
     ready = release.procedure is not None or Procedure.objects.filter(state="in_effect").exists()
@@ -314,7 +316,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
 
 @router.get("/{int:release_id}/dry-run/{slug:environment}", response=list[shapes.PlannedOut])
 def show_dry_run(request: HttpRequest, release_id: Id, environment: Slug) -> Any:
-    """Say what each step of the plan would do in an environment, secrets masked; nothing is done."""
+    """Show what each step of the plan would do in an environment, secrets masked; nothing is executed."""
     caller = caller_of(request)
     where = environment_named(caller, environment)
     release = release_numbered(caller, release_id)
@@ -338,7 +340,7 @@ def plan_release(request: HttpRequest, fields: PlanIn) -> shapes.ReleaseOut:
 
 @router.get("/{slug:application}/{version}/gates/{slug:environment}", response=list[shapes.GateOut])
 def show_gates(request: HttpRequest, application: Slug, version: Version, environment: Slug) -> Any:
-    """Say what blocks a release from an environment."""
+    """Show what blocks a release from an environment."""
     caller = caller_of(request)
     where = environment_named(caller, environment)
     caller.read(where)

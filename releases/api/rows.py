@@ -1,4 +1,4 @@
-"""Fetching what a path or a body names, within the reach of the token; one sentence where there is nothing."""
+"""Look-up of the rows that a path or a body names, within the token's reach; a missing row has one message."""
 
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -75,7 +75,7 @@ def deployment_numbered(caller: Caller, deployment_id: int, *, to_read: bool = T
 
 
 def reach_all(caller: Caller, application: Application) -> None:
-    """Raise NotPermitted unless the token reaches every environment of an application: a release belongs to all of them."""
+    """Raise NotPermitted unless the token reaches every environment of an application: a release belongs to all."""
     places = Environment.objects.filter(
         pk__in=DeploymentTarget.objects.filter(application=application).values("environment")
     )

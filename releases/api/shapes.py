@@ -1,4 +1,4 @@
-"""What the API answers with: rows as they stand, in the words of the admin."""
+"""Schemas of the API's answers: rows as they are, in the admin's terms."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The API as a whole: sign-in, rate, problems, its description and the page that shows it; one line a noun below."""
+"""The API as a whole: sign-in, rate, problems, its description and the page that shows it; one line per noun below."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -33,7 +33,7 @@ ROUTERS: tuple[tuple[str, Router], ...] = (
 
 
 class ApiPage(DocsBase):
-    """The description of the API as a page, with what comes with the package: nothing is loaded from elsewhere."""
+    """The description of the API as a page, with the package's own files: nothing is loaded from elsewhere."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         """Show it."""
@@ -41,7 +41,7 @@ class ApiPage(DocsBase):
 
 
 def token_or_person(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Show the description to who has a token that is in force, or is signed in."""
+    """Show the description to a caller with a valid token or a signed-in person."""
 
     def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
@@ -56,13 +56,13 @@ def token_or_person(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
 
 
 def answered(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what happens outside of ninja's own reach (no such method, no such page, a fault) into problems as well."""
+    """Turn faults outside of ninja's reach (unknown method, unknown page, a fault) into problems as well."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         head = request.method == "HEAD"
         if head:
-            request.method = "GET"  # whatever answers GET answers HEAD, without its body
+            request.method = "GET"  # HEAD gets what GET gets, without the body.
         try:
             response = view(request, *args, **kwargs)
         except Exception as fault:  # noqa: BLE001  the last place where a fault can become an answer without its inside
@@ -79,11 +79,11 @@ def answered(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class TokenAPI(NinjaAPI):
-    """ninja's API outside the session's sign-in; its own bearer token is asked on every path."""
+    """The ninja API outside the session's sign-in; it checks its own bearer token on every path."""
 
     @property
     def urls(self) -> Any:
-        """Return ninja's URLs, free of the redirect to the sign-in page."""
+        """Return ninja's URLs without the redirect to the sign-in page."""
         patterns, app, namespace = super().urls
         for pattern in patterns:
             if pattern.callback is not None:
@@ -91,8 +91,8 @@ class TokenAPI(NinjaAPI):
         return patterns, app, namespace
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        """Return the description, with the problems that every operation may answer, the key that writes take and the
-        limits of forms, of which the framework tells none.
+        """Return the description, with three parts that ninja leaves out: the problems that every operation may answer,
+        the Idempotency-Key header of writing calls, and the limits of forms.
         """
         schema = super().get_openapi_schema(**options)
         schema["components"]["schemas"]["Problem"] = PROBLEM
@@ -110,7 +110,7 @@ class TokenAPI(NinjaAPI):
                 if form is not None:
                     form["schema"]["additionalProperties"] = False
                     for field in form["schema"]["properties"].values():
-                        if field["type"] == "array":  # of files, which say nothing where there is none
+                        if field["type"] == "array":  # limits of file fields, which have no effect where there are none
                             field["minItems"] = 1
         return schema
 
@@ -159,7 +159,7 @@ nowhere = Router()
 
 @nowhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
 def no_such_path(request: HttpRequest, rest: str) -> None:
-    """Answer what is no path of the API, to who has a token."""
+    """Answer an unknown path of the API for a caller with a token."""
     raise Http404(_("This path does not exist in the API."))
 
 

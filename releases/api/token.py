@@ -1,4 +1,4 @@
-"""Who calls: a bearer token of a service account, alive with its owner, and only in its environments."""
+"""Authentication of API calls: a service account's token, valid with its owner, and only in its environments."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from audit.refusals import NotPermitted
 from environments import access
 from environments.models import Account, Environment, Token
 
-# Any one of these lets an account read what runs in an environment; the first three are its level there.
+# Any one of these lets an account read an environment's deployments; the first three are its level there.
 READS = ("view", "request", "start", "read", "audit", "plan", "approve")
 LOGS = ("read_logs", "audit", "plan", "approve")
 
@@ -24,7 +24,7 @@ class TokenBearer(HttpBearer):
     """Reads `Authorization: Bearer …`; request.auth becomes the token's row."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
-        """Return the token's row, or None for one that is unknown, expired, revoked, or whose owner is closed."""
+        """Return the token's row, or None for one that is unknown, expired, revoked, or whose owner is deactivated."""
         found = (
             Token.objects.select_related("account")
             .filter(
@@ -37,14 +37,14 @@ class TokenBearer(HttpBearer):
             .first()
         )
         if found is not None and "Accept-Language" not in request.headers:
-            # Until the end of the request, which the middleware's own choice spans.
+            # Until the end of the request, which the middleware's own choice covers.
             translation.activate(found.account.language)
         return found
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The account behind a token and how far both reach: rights come from grants, the token only narrows them."""
+    """The account behind a token and the reach of both: rights come from grants, the token only narrows them."""
 
     token: Token
 
@@ -60,7 +60,7 @@ class Caller:
 
     @cached_property
     def readable(self) -> list[Environment]:
-        """Return the environments whose runs, gates and evidence the account may read with this token."""
+        """Return the environments whose deployments, gates and evidence the account may read with this token."""
         return [e for e in self.scope if any(access.may(self.account, right, e) for right in READS)]
 
     def logs(self, environment: Environment) -> bool:
@@ -68,7 +68,7 @@ class Caller:
         return environment in self.scope and any(access.may(self.account, right, environment) for right in LOGS)
 
     def read_logs(self, environment: Environment) -> None:
-        """Raise NotPermitted unless the output of steps, and so what they would do, may be read."""
+        """Raise NotPermitted unless the account may read the output of steps, and so the dry run."""
         self.reach(environment)
         if not self.logs(environment):
             raise access.lacking("read_logs", environment, self.account)
@@ -85,7 +85,7 @@ class Caller:
             raise access.lacking("view", environment, self.account)
 
     def read_any(self) -> None:
-        """Raise NotPermitted unless there is at least one environment that may be read: then releases may be too."""
+        """Raise NotPermitted unless the account may read at least one environment, and so releases too."""
         if not self.readable:
             raise NotPermitted(
                 _("This token cannot read anything. The token covers no environment to which its account has access.")
@@ -93,7 +93,7 @@ class Caller:
 
 
 def caller_of(request: HttpRequest) -> Caller:
-    """Return who calls, once per request."""
+    """Return the caller, resolved once per request."""
     known: Caller | None = getattr(request, "ringi_caller", None)
     if known is None:
         known = Caller(request.auth)  # type: ignore[attr-defined]
@@ -107,7 +107,7 @@ def request_id(request: HttpRequest) -> str:
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Return who acts in a request of the API."""
+    """Return the actor of a request of the API."""
     account = request.auth.account  # type: ignore[attr-defined]
     return Actor(
         account_id=account.pk,

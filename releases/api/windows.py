@@ -1,4 +1,4 @@
-"""When a deployment may start: open now, why not, and the next windows."""
+"""When a deployment may start: whether now, why not, and the next windows."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ def _any_time(application: Application, environment: Environment) -> bool:
 
 
 def coming(application: Application, environment: Environment, at: datetime) -> list[shapes.WindowOut]:
-    """Return the next COUNT openings after `at`, freezes cut out, as the gate sees them."""
+    """Return the next COUNT openings after `at` without freezes, as the gate sees them."""
     found: list[shapes.WindowOut] = []
     answer = opening(application, environment, at)
     while len(found) < COUNT and answer.next_start is not None and answer.next_end is not None:
@@ -38,7 +38,7 @@ def coming(application: Application, environment: Environment, at: datetime) -> 
 
 @router.get("", response=shapes.WindowsOut)
 def show_windows(request: HttpRequest, application: Slug, environment: Slug) -> Any:
-    """Say whether a regular deployment may start now, and list the next windows."""
+    """Show whether a regular deployment may start now, and list the next windows."""
     caller = caller_of(request)
     where = environment_named(caller, environment)
     caller.read(where)

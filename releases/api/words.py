@@ -1,4 +1,4 @@
-"""The forms of values that a request may carry, each bounded, so that nothing odd reaches an action."""
+"""Types of request values, each bounded, so that no malformed value reaches an operation."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -33,7 +33,7 @@ def _near(at: datetime) -> datetime:
 
 
 def one_of(words: Iterable[str]) -> WithJsonSchema:
-    """Describe a word out of a list; that it is one is held where it is looked up, with a sentence of its own."""
+    """Describe a value of a list; the look-up checks it, with a message of its own."""
     return WithJsonSchema({"type": "string", "enum": [str(word) for word in words]})
 
 
@@ -61,14 +61,14 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Body(Schema):
-    """What a call sends as JSON: an object, with no field that is not known."""
+    """JSON body of a call: an object without unknown fields."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="wrap")
     @classmethod
     def be_an_object(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Refuse what is no object: its attributes would be taken for the fields (of `"a"`, `str.title`)."""
+        """Refuse a value that is not an object: its attributes would count as the fields (of `"a"`, `str.title`)."""
         if not isinstance(value, dict | cls):
             raise ValueError("is no object")
         return handler(value)

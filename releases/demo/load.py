@@ -1,4 +1,4 @@
-"""Gives a copy of the sample service on this machine some traffic, bounded in rate and time.
+"""Load generator for a copy of the sample service on this machine, bounded in rate and time.
 
 Run by the story: `python -m releases.demo.load --base-url URL --rate N --seconds S [--write-share 0.02]`.
 """
@@ -27,7 +27,7 @@ LONGEST_SECONDS = 3600.0
 
 
 class NotLocal(Exception):
-    """The address is not one of this machine; no traffic is sent to it."""
+    """The address is not on this machine; no traffic is sent to it."""
 
 
 def loopback(base_url: str) -> tuple[str, int]:
@@ -60,7 +60,7 @@ class Tally:
     longest: float = 0.0
 
     def add(self, other: Tally) -> None:
-        """Take the numbers of one thread in."""
+        """Add the numbers of one thread."""
         self.statuses += other.statuses
         self.written += other.written
         self.refused += other.refused
@@ -82,7 +82,7 @@ class Tally:
 
 
 class Visitor(threading.Thread):
-    """One connection that asks at a steady pace until told to stop; `write_share` of its requests write."""
+    """One connection that sends requests at a steady pace until it is stopped; `write_share` of its requests write."""
 
     def __init__(
         self, address: tuple[str, int], pace: float, write_share: float, seed: int, stop: threading.Event
@@ -94,7 +94,7 @@ class Visitor(threading.Thread):
         self._known: list[int] = []
 
     def run(self) -> None:
-        """Ask, one request after the other; a late one is not made up for."""
+        """Send one request after the other; a late one is not repeated."""
         connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_SECONDS)
         due = time.monotonic() + self._pace * self._chance.random()
         while not self._stop_event.wait(max(0.0, due - time.monotonic())):
@@ -105,7 +105,7 @@ class Visitor(threading.Thread):
         connection.close()
 
     def _ask(self, connection: http.client.HTTPConnection) -> bool:
-        """Send one request; return False when the service does not serve at the moment."""
+        """Send one request; return False when the service is down at the moment."""
         method, path, body = self._request()
         began = time.monotonic()
         try:

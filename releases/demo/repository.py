@@ -20,7 +20,7 @@ Person = tuple[str, str]
 
 
 class RepositoryFailed(Exception):
-    """The repository could not be built; the message names the command and what it said."""
+    """The repository could not be built; the message names the command and its output."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def with_version(tree: Mapping[str, bytes], version: str) -> dict[str, bytes]:
 
 
 def lay(tree: Mapping[str, bytes], folder: Path) -> None:
-    """Write a tree into an empty folder, which is made; what begins with #! is executable."""
+    """Write a tree into a new or empty folder; a file that begins with #! is executable."""
     for name, content in tree.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def changes(tree: Mapping[str, bytes]) -> list[str]:
 
 
 class Workshop:
-    """A repository being built, cut off from the configuration of whoever builds it."""
+    """A repository under construction, isolated from the Git configuration of the user."""
 
     def __init__(self, folder: Path, developer: Person, releaser: Person) -> None:
         self.folder = folder
@@ -87,7 +87,7 @@ class Workshop:
             "HOME": str(self.work),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CEILING_DIRECTORIES": str(self.folder),  # never a repository that `folder` happens to lie in
+            "GIT_CEILING_DIRECTORIES": str(self.folder),  # never a repository that contains `folder`
         }
         for role in ("AUTHOR", "COMMITTER"):
             environment |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address}
@@ -114,7 +114,7 @@ class Workshop:
         return self.run("git", f"--git-dir={self.path}", f"--work-tree={self.work}", *words, at=at, by=by)
 
     def open(self) -> None:
-        """Make the empty repository and the key that signs its tags."""
+        """Create the empty repository and the key that signs its tags."""
         self.key.parent.mkdir(parents=True, mode=0o700)
         self.work.mkdir()
         self.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(self.path))

@@ -1,4 +1,4 @@
-"""How the story's people act: over HTTP, signed in like anyone, with forms, CSRF and re-authentication."""
+"""Clients of the story: over HTTP, signed in like any person, with forms, CSRF and re-authentication."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WAIT_SECONDS = 120.0
 
 
 class StoryFailed(Exception):
-    """Something was not as the story needs it; the message goes into the chapter's report."""
+    """A requirement of the story is not met; the message goes into the chapter's report."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the site said to an operation: status, and the JSON it sent."""
+    """The site's answer to an operation: status and JSON."""
 
     status: int
     body: dict[str, Any]
@@ -71,12 +71,12 @@ class Person:
         if page.status_code != 200 or "/account/login" not in str(page.url):
             raise StoryFailed(f"{self.username} could not use the invitation ({page.status_code})")
         self.sign_in()
-        self.prove_identity()  # setting up a factor asks for the password once more
+        self.prove_identity()  # The set-up of a factor asks for the password once more.
         shown = re.search(r"<code>([A-Z2-7]{16,})</code>", self.page("/account/mfa/totp/activate/"))
         if shown is None:
             raise StoryFailed(f"{self.username} was shown no key for an authenticator app")
         self.factor = shown[1]
-        for _try in range(2):  # on a machine that is busy the first code may be too old when it arrives
+        for _try in range(2):  # On a busy machine the first code may be too old when it arrives.
             data = {"code": one_time(self.factor)}
             page = self.client.post("/account/mfa/totp/activate/", data=data, headers=self._form())
             if page.status_code == 200 and "/totp/activate" not in str(page.url):
@@ -92,8 +92,8 @@ class Person:
         if page.status_code != 200 or "/reauthenticate" in str(page.url):
             raise StoryFailed(f"{self.username} could not confirm the password ({page.status_code})")
 
-    def act(self, verb: str, pk: int | None = None, files: dict[str, Any] | None = None, **fields: Any) -> Answer:
-        """Send a verb's form (`noun:verb`); proves the identity anew when the site asks for it."""
+    def operate(self, verb: str, pk: int | None = None, files: dict[str, Any] | None = None, **fields: Any) -> Answer:
+        """Send a verb's form (`noun:verb`); prove the identity again when the site asks for it."""
         noun, name = verb.split(":")
         address = f"/admin/operation/{noun}/{name}/" + (f"{pk}/" if pk is not None else "")
         answer = self._post(address, fields, files)
@@ -103,22 +103,22 @@ class Person:
         return answer
 
     def do(self, verb: str, pk: int | None = None, files: dict[str, Any] | None = None, **fields: Any) -> Any:
-        """Act and return the id of the row that came of it. Raises StoryFailed when it is refused."""
-        answer = self.act(verb, pk, files, **fields)
+        """Send a verb's form and return the id of the resulting row. Raises StoryFailed when it is refused."""
+        answer = self.operate(verb, pk, files, **fields)
         if answer.status != 200:
             raise StoryFailed(f"{self.name}: {verb} {pk or ''} was refused ({answer.status}): {answer.reasons}")
         return answer.body["id"]
 
     def refused(self, verb: str, pk: int | None = None, **fields: Any) -> Answer:
-        """Act and demand a refusal (403 or 409); anything else is a fault of the chapter, and the story goes on."""
-        answer = self.act(verb, pk, **fields)
+        """Send a verb's form that must be refused (403 or 409); another answer is a fault of the chapter."""
+        answer = self.operate(verb, pk, **fields)
         if answer.status not in (403, 409):
             self.faults.append(f"{self.name}: {verb} should have been refused: {answer.status} {answer.reasons}")
         return answer
 
     def attempt(self, verb: str, pk: int | None = None, **fields: Any) -> None:
-        """Act; a refusal is a fault of the chapter, and the story goes on."""
-        answer = self.act(verb, pk, **fields)
+        """Send a verb's form; a refusal is a fault of the chapter, and the story goes on."""
+        answer = self.operate(verb, pk, **fields)
         if answer.status != 200:
             self.faults.append(f"{self.name}: {verb} {pk or ''} was refused ({answer.status}): {answer.reasons}")
 
@@ -149,11 +149,11 @@ class Person:
         return found[1]
 
     def do_as_shown(self, verb: str, pk: int, **fields: Any) -> Any:
-        """Read the page of a verb and do it to what it shows."""
+        """Read the page of a verb and submit it with the digest shown."""
         return self.do(verb, pk, digest=self.shown_digest(pk, verb), **fields)
 
     def approve(self, round_id: int) -> Any:
-        """Read the content of a round and approve it."""
+        """Read the content of an approval request and approve it."""
         return self.do("approval:approve", round_id, digest=self.shown_digest(round_id), comment="read and agreed")
 
     def links(self, address: str, pattern: str) -> list[int]:
@@ -169,7 +169,7 @@ class Ci:
     token: str
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Send one request, later when the token has asked too often."""
+        """Send one request, later when the token is over its rate limit."""
         with httpx.Client(base_url=self.base_url, timeout=60) as client:
             while True:
                 answer = client.request(
@@ -177,7 +177,7 @@ class Ci:
                 )
                 if answer.status_code != 429:
                     return answer
-                # What a pipeline does as well: this token has asked often enough for now.
+                # A pipeline does the same: this token is over its rate limit for now.
                 time.sleep(float(answer.headers.get("Retry-After", "1")))
 
     def demand(self, method: str, path: str, **options: Any) -> Any:
@@ -187,20 +187,20 @@ class Ci:
             raise StoryFailed(f"CI: {method} {path} answered {answer.status_code}: {answer.text[:300]}")
         return answer.json()
 
-    def run(self, run_id: int) -> dict[str, Any]:
-        """Return a run as it stands: state, blockers, steps, rollback."""
-        return dict(self.demand("GET", f"/ci/deployments/{run_id}"))
+    def deployment_status(self, deployment_id: int) -> dict[str, Any]:
+        """Return the status of a deployment: state, blockers, steps, rollback."""
+        return dict(self.demand("GET", f"/ci/deployments/{deployment_id}"))
 
 
 def one_time(secret: str) -> str:
-    """Return what an authenticator app shows now for a key in base32 (RFC 6238: SHA-1, 30 s, six digits)."""
+    """Return the current code of an authenticator app for a key in base32 (RFC 6238: SHA-1, 30 s, six digits)."""
     mac = hmac.new(base64.b32decode(secret), struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
     at = mac[-1] & 15
     return f"{(struct.unpack('>I', mac[at : at + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
 def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS, pause: float = 0.1) -> Any:
-    """Look until something true comes back and return it. Raises StoryFailed after `seconds`."""
+    """Poll until the result is true, and return it. Raises StoryFailed after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():

@@ -1,4 +1,4 @@
-"""What the chapters share: the people, the places, the repository, and the operations that more than one chapter needs."""
+"""Shared state of the chapters: the people, the targets, the repository, and operations of more than one chapter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TELEPHONE = "+81-3-0000-0000"
 
 @dataclass
 class Stage:
-    """Everything that the story has in its hands."""
+    """The state of the story."""
 
     state: Path
     base_url: str
@@ -45,7 +45,7 @@ class Stage:
             raise AttributeError(name) from None
 
     def check(self, holds: object, message: str) -> None:
-        """Note a fault of the chapter unless something holds; the story goes on."""
+        """Record a fault of the chapter unless a condition holds; the story goes on."""
         if not holds:
             self.faults.append(message)
 
@@ -74,12 +74,12 @@ class Stage:
     # -- writing a release -------------------------------------------------------------------------------------
 
     def place(self, environment: str, verb: str, pk: int | None = None, **fields: Any) -> int:
-        """Say where and how the application runs; return the id of the target. In production a second person accepts it."""
+        """Register where and how the application runs; return the id. In production a second person confirms it."""
         made = self.manager.do(verb, pk, **fields)
         return int(self.operator.do("requested_change:confirm", made) if environment == "production" else made)
 
     def configure(self, environment: str, **more: str) -> int:
-        """Make a configuration version of an environment."""
+        """Create a configuration version of an environment."""
         place = self.places[environment]
         lines = "\n".join(f"{key}={value}" for key, value in place.values(**more).items())
         return int(
@@ -94,7 +94,7 @@ class Stage:
         )
 
     def write(self, version: str, *, kind: str, branch: str, changes: list[tuple[str, str]], **more: str) -> int:
-        """Plan a release and fill it in; returns its id."""
+        """Plan a release and complete its content; return its id."""
         pk = int(
             self.manager.do(
                 "release:plan",
@@ -116,7 +116,7 @@ class Stage:
         return pk
 
     def edit(self, version: str, **more: Any) -> None:
-        """Write the application for the release."""
+        """Write the change request of the release."""
         fields = {
             "title": f"{self.title} {version}",
             "reason": "Users asked for it",
@@ -132,7 +132,7 @@ class Stage:
         }
         self.manager.do("release:edit", self.release[version], **fields)
 
-    # -- proof --------------------------------------------------------------------------------------------------
+    # -- evidence -----------------------------------------------------------------------------------------------
 
     def tests(self, version: str) -> dict[str, bytes]:
         """Run the sample's own tests on the tag's tree; return junit per test type and the coverage."""
@@ -169,7 +169,7 @@ class Stage:
         return found
 
     def upload(self, version: str, kind: str, content: bytes, environment: str, test_type: str = "") -> Any:
-        """Hand in evidence as CI; return what was read."""
+        """Upload evidence as CI; return the API's answer."""
         return self.service.demand(
             "POST",
             "/evidence",
@@ -184,7 +184,7 @@ class Stage:
         )["items"][0]
 
     def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:
-        """Run the tests and hand in everything that the gates of production ask for."""
+        """Run the tests and upload everything that the gates of production require."""
         reports = self.tests(version)
         read = {"unit": self.upload(version, "junit", reports["unit"], "development", "unit")["summary"]}
         for test_type in ("integration", "system", "acceptance"):
@@ -219,14 +219,14 @@ class Stage:
             return ran.stdout
 
     def gates(self, version: str, environment: str) -> dict[str, str]:
-        """Return gate → result as the API tells it."""
+        """Return gate → result from the API."""
         listed = self.service.demand("GET", f"/releases/{self.application}/{version}/gates/{environment}")
         return {row["gate"]: row["result"] for row in listed}
 
-    # -- running ------------------------------------------------------------------------------------------------
+    # -- deploying ----------------------------------------------------------------------------------------------
 
-    def run_lower(self, version: str, environment: str) -> int:
-        """Let CI run a release in development or staging and wait for its good end."""
+    def deploy_lower(self, version: str, environment: str) -> int:
+        """Let CI deploy a release to development or staging and wait for its success."""
         deployment = self.service.demand(
             "POST",
             "/ci/deployments",
@@ -236,20 +236,22 @@ class Stage:
         return int(deployment)
 
     def finished(self, deployment: int, wanted: set[str], seconds: float = 120) -> str:
-        """Wait until a run stands where it should. Raises StoryFailed with the reason when it fails."""
+        """Wait until a deployment reaches a wanted state. Raises StoryFailed with the reason when it fails."""
         bad = {"failed", "awaiting_decision", "missed", "cancelled", "rollback_failed"} - wanted
 
         def look() -> str:
-            found = self.service.run(deployment)
+            found = self.service.deployment_status(deployment)
             if found["state"] in bad:
-                told = self.service.demand("GET", f"/deployments/{deployment}")
+                shown = self.service.demand("GET", f"/deployments/{deployment}")
                 ended = [
-                    step for step in told["steps"] + told["checks"] if step["state"] in ("failed", "outcome_unknown")
+                    step for step in shown["steps"] + shown["checks"] if step["state"] in ("failed", "outcome_unknown")
                 ]
-                raise StoryFailed(f"run {deployment} is {found['state']}: {found['blockers']} {ended} {told['log']}")
+                raise StoryFailed(
+                    f"deployment {deployment} is {found['state']}: {found['blockers']} {ended} {shown['log']}"
+                )
             return found["state"] if found["state"] in wanted else ""
 
-        return str(until(f"run {deployment} to be {'/'.join(sorted(wanted))}", look, seconds))
+        return str(until(f"deployment {deployment} to be {'/'.join(sorted(wanted))}", look, seconds))
 
     # -- preparing ----------------------------------------------------------------------------------------------
 
@@ -273,23 +275,23 @@ class Stage:
             self.developer.do_as_shown("document:prepare_publication", document)
         return len(listed)
 
-    def roster(self, version: str) -> None:
-        """Name who does what in the production run."""
-        for duty, who in (("implementer", "operator"), ("verifier", "second_operator"), ("release_lead", "manager"),
+    def assign_team(self, version: str) -> None:
+        """Assign the team roles of the production deployment."""
+        for role, who in (("implementer", "operator"), ("verifier", "second_operator"), ("release_lead", "manager"),
                           ("rollback_decision_maker", "second_operator")):  # fmt: skip
             self.manager.do(
-                "team:assign", self.release[version], duty=duty, account_id=self.ids[who], telephone=TELEPHONE
+                "team:assign", self.release[version], duty=role, account_id=self.ids[who], telephone=TELEPHONE
             )
 
-    def consent(self, version: str) -> int:
-        """Apply for approval and let both committee members approve."""
-        round_id = int(self.manager.do("release:submit", self.release[version]))
-        self.committee_a.approve(round_id)
-        self.committee_b.approve(round_id)
-        return round_id
+    def get_approval(self, version: str) -> int:
+        """Submit for approval; both committee members approve. Return the request's id."""
+        request_id = int(self.manager.do("release:submit", self.release[version]))
+        self.committee_a.approve(request_id)
+        self.committee_b.approve(request_id)
+        return request_id
 
     def go(self, version: str) -> int:
-        """Sign the final check and schedule the production run for now; returns the run."""
+        """Sign the final check and schedule the production deployment for now; return the deployment's id."""
         self.manager.do("release:sign_final_check", self.release[version])
         self.operator.do("release:sign_final_check", self.release[version])
         deployment = int(
@@ -300,24 +302,24 @@ class Stage:
         return deployment
 
     def checks_done(self, deployment: int) -> None:
-        """Wait until the run's checks are finished and only the second person's word is missing."""
+        """Wait until the deployment's checks are finished and only the second person's verification is missing."""
         self.finished(deployment, {"verifying"})
 
         def look() -> bool:
-            found = self.service.run(deployment)
+            found = self.service.deployment_status(deployment)
             if found["state"] == "awaiting_decision":
-                raise StoryFailed(f"run {deployment} waits for a decision: {found['steps']}")
+                raise StoryFailed(f"deployment {deployment} waits for a decision: {found['steps']}")
             return all(step["state"] == "succeeded" for step in found["steps"])
 
-        until(f"the checks of run {deployment}", look)
+        until(f"the checks of deployment {deployment}", look)
 
     def verify(self, deployment: int) -> None:
-        """Verify a run as the second operator."""
+        """Verify a deployment as the second operator."""
         self.second_operator.attempt(
             "deployment:verify", deployment, confirmed=["data_integrity", "security_settings"], reason="looked at it"
         )
 
 
 def now() -> datetime:
-    """Return the present time, aware, in UTC."""
+    """Return the current time, aware, in UTC."""
     return datetime.now(UTC)

@@ -36,9 +36,9 @@ CHAPTERS: tuple[tuple[str, Play], ...] = (
 )
 
 
-def tell(stage: Stage, console: Console) -> dict[str, Any]:
-    """Play the chapters; a chapter that fails does not keep the later ones from being tried."""
-    told = []
+def run_story(stage: Stage, console: Console) -> dict[str, Any]:
+    """Play the chapters; a failed chapter does not prevent the later ones."""
+    chapters = []
     for number, (name, play) in enumerate(CHAPTERS, 1):
         console.print(f"[bold]{number}/{len(CHAPTERS)}[/bold] {name} …")
         began = time.monotonic()
@@ -54,11 +54,11 @@ def tell(stage: Stage, console: Console) -> dict[str, Any]:
             chapter["ok"] = False
             chapter["proof"] = {"failed": " | ".join(stage.faults), **chapter["proof"]}
         chapter["seconds"] = round(time.monotonic() - began, 1)
-        told.append(chapter)
+        chapters.append(chapter)
         console.print(f"    {'holds' if chapter['ok'] else '[red]does not hold[/red]'} in {chapter['seconds']} s")
         if not chapter["ok"]:
             console.print(f"    {chapter['proof']['failed']}", markup=False)
-    return {"chapters": told, "ok": all(chapter["ok"] for chapter in told)}
+    return {"chapters": chapters, "ok": all(chapter["ok"] for chapter in chapters)}
 
 
 def show(report: dict[str, Any], console: Console) -> None:
@@ -73,7 +73,7 @@ def show(report: dict[str, Any], console: Console) -> None:
 
 
 def main() -> int:
-    """Play the story, or end what an earlier one left running."""
+    """Play the story, or stop the processes that an earlier one left running."""
     parser = argparse.ArgumentParser(prog="python -m releases.demo.story")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--base-url", default="")
@@ -83,11 +83,11 @@ def main() -> int:
     if options.clean:
         clean(state)
         return 0
-    # This process has no apps and so no catalogue: what a step of its own says must not end in that.
+    # This process has no apps and so no catalogue: translated texts of its own steps would fail.
     settings.USE_I18N = False
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     stage = Stage(state, options.base_url.rstrip("/"))
-    report = tell(stage, console)
+    report = run_story(stage, console)
     (state / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2, default=str) + "\n", "utf-8")
     show(report, console)
     people = Table(title=f"Sign in at {stage.base_url}/ (shown this once; the key is for an authenticator app)")

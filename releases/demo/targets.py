@@ -1,4 +1,4 @@
-"""The demo's targets: real folders, databases and processes, laid before Ringi comes; and looks at them."""
+"""The demo's targets: real folders, databases and processes from before Ringi's first deployment."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def server_url() -> str:
-    """Return the address of a PostgreSQL server on which databases may be made."""
+    """Return the address of a PostgreSQL server that accepts new databases."""
     return os.environ.get("DATABASE_SERVER_URL") or os.environ.get("DATABASE_OWNER_URL") or os.environ["DATABASE_URL"]
 
 
@@ -57,12 +57,12 @@ class Place:
 
     @property
     def base_url(self) -> str:
-        """Return where the sample answers."""
+        """Return the sample's base address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the target's settings as Ringi keeps them."""
+        """Return the target's options as Ringi stores them."""
         deployment = [sys.executable, "{tree}/run.py"]
         return {
             "service": {
@@ -92,7 +92,7 @@ class Place:
 
     @property
     def spec(self) -> TargetSpec:
-        """Return the target as the leaves take it."""
+        """Return the target as the step types take it."""
         return TargetSpec("datasets", self.environment, self.root, self.settings)
 
     def measure(self) -> Measured:
@@ -104,7 +104,7 @@ class Place:
         return journal_lines(self.spec, **which)  # type: ignore[arg-type]
 
     def health(self) -> dict[str, Any]:
-        """Return what the running service says of itself; empty when it does not answer."""
+        """Return the running service's health answer; empty without an answer."""
         try:
             return dict(httpx.get(f"{self.base_url}/health", timeout=3).json())
         except (httpx.HTTPError, ValueError):
@@ -116,13 +116,13 @@ class Place:
             return connection.execute(text.encode()).fetchall()
 
     def stop(self) -> None:
-        """Stop the service, by the pid and start time that the target noted."""
+        """Stop the service, by the pid and start time in the target's records."""
         if found := running_service(self.root):
             stop_service(found, 5, lambda: None)
 
 
 def own_database(name: str) -> str:
-    """Make a role and a database of its own, empty; return its address."""
+    """Create a role and an empty database that it owns; return its address."""
     address = conninfo_to_dict(server_url())
     role, password = f"sample_{name}", secrets.token_urlsafe(12)
     named = sql.Identifier(role)
@@ -137,7 +137,7 @@ def own_database(name: str) -> str:
 
 
 def make(state: Path) -> dict[str, Place]:
-    """Make folder, role and database of each target."""
+    """Create folder, role and database of each target."""
     places: dict[str, Place] = {}
     for name in ENVIRONMENTS:
         url = own_database(name)
@@ -148,7 +148,7 @@ def make(state: Path) -> dict[str, Place]:
 
 
 def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
-    """Lay a version on a target without Ringi: tree, configuration, schema, rows, running service."""
+    """Deploy a version to a target without Ringi: tree, configuration, schema, rows, running service."""
     tag = f"v{version}"
     wanted = Version(version, tag, built.commits[tag], built.trees[tag])
     values = place.values() | {"DATABASE_URL": place.database_url, "SCRATCH_DATABASE_URL": place.scratch_url}
@@ -200,7 +200,7 @@ def clean(state: Path) -> None:
 
 
 class Load:
-    """The load generator on production, as a process of its own."""
+    """The load generator for production, as a process of its own."""
 
     def __init__(
         self, state: Path, place: Place, name: str, *, rate: int, seconds: int, write_share: float = 0.02
@@ -233,7 +233,7 @@ def third_wednesday(after: datetime) -> datetime:
 
 
 def emptied(path: Path) -> Path:
-    """Return the path as an empty folder."""
+    """Empty the folder, or create it; return its path."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path

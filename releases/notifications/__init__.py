@@ -1,1 +1,1 @@
-"""How people are notified: the channels, and the templates of the texts."""
+"""Notifications: the channels, and the templates of the texts."""

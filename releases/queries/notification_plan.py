@@ -60,7 +60,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
         return None
     thing = thing_of(told.key, subject, entry.payload)
     asked = asked_in(subject.row) if told.key in AGAIN and isinstance(subject.row, Notification) else entry.payload
-    if (told.duty or told.key in AGAIN) and not though_done and (is_done(thing) or is_moved(thing, asked)):
+    if (told.required_action or told.key in AGAIN) and not though_done and (is_done(thing) or is_moved(thing, asked)):
         return None
     acting = _acting(told, subject, entry.payload)
     rules = rules_for(told.key, entry.payload.get("lead_hours") if told.leads else None)

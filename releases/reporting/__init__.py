@@ -1,1 +1,1 @@
-"""What is told of releases afterwards: evidence packs, audit tests, statistics."""
+"""Reports on releases: evidence packs, audit tests, statistics."""

@@ -1,6 +1,6 @@
-"""What the templates of the admin ask for: times, tones, and the buttons of a row.
+"""Tags and filters of the admin's templates: times, tones, and the buttons of a row.
 
-unfold.admin loads every tag library while it is being imported itself, so the admin's modules are imported when asked.
+unfold.admin loads every tag library during its own import, so the admin's modules are imported on use.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def when(at: Any, zone: str = "") -> str:
 
 @register.filter
 def day(at: Any, zone: str = "") -> str:
-    """Return the day of a time, as a stamp bears it; empty for none."""
+    """Return the day of a time, as a stamp shows it; empty for none."""
     return _shown().day(at, zone)
 
 
@@ -77,7 +77,7 @@ def cell(value: Any) -> Any:
 
 @register.filter
 def of(values: Any, key: str) -> Any:
-    """Return what stands under a key."""
+    """Return the value under a key."""
     return values.get(key)
 
 
@@ -104,7 +104,7 @@ def these_verbs(context: dict[str, Any], row: Model, keys: str) -> dict[str, lis
 
 @register.inclusion_tag("components/buttons.html", takes_context=True)
 def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
-    """Show the verb that makes a row of the model with these options (a class would be called by the template)."""
+    """Show the verb that creates a row of the model with these options (the template would call a class)."""
     return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}
 
 
@@ -113,20 +113,20 @@ def pretty(value: Any) -> str:
     """Return a value of a JSON document as text: as it is when it is one, else indented JSON."""
     if isinstance(value, str):
         return in_words(value)
-    return json.dumps(_told(value), ensure_ascii=False, indent=2)
+    return json.dumps(_in_words(value), ensure_ascii=False, indent=2)
 
 
-def _told(value: Any) -> Any:
-    """Return a JSON value with the stored texts in it put into words."""
+def _in_words(value: Any) -> Any:
+    """Return a JSON value with its stored texts in the reader's language."""
     if isinstance(value, dict):
-        return {key: _told(inner) for key, inner in value.items()}
+        return {key: _in_words(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_told(inner) for inner in value]
+        return [_in_words(inner) for inner in value]
     return in_words(value) if isinstance(value, str) else value
 
 
 @register.filter
-def told(value: Any) -> str:
+def stored_text(value: Any) -> str:
     """Return a stored text in the reader's language."""
     return in_words(value)
 
@@ -139,7 +139,7 @@ def unlocalized(value: Any) -> str:
 
 @register.simple_tag
 def options(choices: Iterable[tuple[Any, Any]], chosen: Any) -> str:
-    """Show (value, words) as the options of a select, quicker than a loop of the template."""
+    """Show (value, words) as the options of a select, faster than a loop of the template."""
     return format_html_join(
         "\n",
         '<option value="{}"{}>{}</option>',
@@ -149,14 +149,14 @@ def options(choices: Iterable[tuple[Any, Any]], chosen: Any) -> str:
 
 @register.simple_tag
 def differences(found: Iterable[Difference]) -> str:
-    """Show what became different as rows of a table, quicker than a loop of the template."""
+    """Show the differences as rows of a table, faster than a loop of the template."""
     row = '<tr><th scope="row"><span title="{}">{}</span></th><td><del>{}</del></td><td><ins>{}</ins></td></tr>'
     return format_html_join("", row, found)
 
 
 @register.filter
 def programs(target: Any) -> Any:
-    """Return what programs of a deployment target see, as a look shows it."""
+    """Return the part of a deployment target that its programs see, as a check shows it."""
     from pathlib import Path
 
     from environments.targets.base import TargetSpec
@@ -186,7 +186,7 @@ def _shown_of(cl: Any, row: Any, name: str) -> Any:
 
 @register.inclusion_tag("components/happenings.html")
 def history(row: Model) -> dict[str, list[HistoryEntry] | str]:
-    """Show the acts on one row, newest first."""
+    """Show the operations on one row, newest first."""
     from audit.operation import label
     from releases.admin.components.change_history import of_objects
 
@@ -195,14 +195,14 @@ def history(row: Model) -> dict[str, list[HistoryEntry] | str]:
 
 @register.simple_tag
 def words_of_events() -> dict[str, str]:
-    """Return the words beside every event, looked up once for a page of them; `happening.html` calls them `said`."""
+    """Return the labels of event fields, looked up once for a page; `happening.html` calls them `said`."""
     words = {"operation": _("operation"), "object": _("object"), "actor": _("actor"), "reason": _("reason")}
     return {**words, "number": _("number"), "before": _("before"), "after": _("after")}
 
 
 @register.inclusion_tag("components/clauses.html", takes_context=True)
-def consented(context: dict[str, Any], approval_request: Any, zone: str = "") -> dict[str, Any]:
-    """Show what an approval request is about."""
+def approved_content(context: dict[str, Any], approval_request: Any, zone: str = "") -> dict[str, Any]:
+    """Show the subject of an approval request."""
     from environments.admin.rights import rights_of
     from releases.admin.pages.approval_request.rows import clauses
 
@@ -210,16 +210,16 @@ def consented(context: dict[str, Any], approval_request: Any, zone: str = "") ->
 
 
 @register.inclusion_tag("components/release_notifications.html")
-def told_of(release: Any, zone: str = "") -> dict[str, Any]:
-    """Show the status text of a release and what has been told of it."""
-    from releases.admin.pages.notification_preview.page import told_so_far
+def release_notifications(release: Any, zone: str = "") -> dict[str, Any]:
+    """Show the status text of a release and its notifications."""
+    from releases.admin.pages.notification_preview.page import notifications_of
 
-    return {"release": release, "zone": zone, **told_so_far(release, zone)}
+    return {"release": release, "zone": zone, **notifications_of(release, zone)}
 
 
 @register.filter
 def said(delivery: Any) -> str:
-    """Return what became of a delivery in the reader's words."""
+    """Return the outcome of a delivery in the reader's language."""
     from releases.admin.pages.notification_preview.page import said_of
 
     return said_of(delivery)
@@ -227,19 +227,19 @@ def said(delivery: Any) -> str:
 
 @register.filter
 def word(key: Any) -> str:
-    """Return a stored key in the reader's words."""
+    """Return a stored key in the reader's language."""
     return _shown().word(key)
 
 
 @register.filter
 def result_word(key: Any) -> str:
-    """Return the result of a check in the reader's words."""
+    """Return the result of a check in the reader's language."""
     return _shown().result_word(key)
 
 
 @register.filter
 def words(keys: Any) -> str:
-    """Return stored keys in the reader's words, with commas."""
+    """Return stored keys in the reader's language, with commas."""
     return listed(_shown().word(key) for key in keys)
 
 
@@ -266,18 +266,18 @@ def operation_name(operation: Any) -> str:
 
 @register.inclusion_tag("components/emergency_stop_banner.html", takes_context=True)
 def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
-    """Say on every page that production is stopped, of all applications or of one, while it is."""
+    """Show on every page that production is stopped, of all applications or of one, while it is."""
     from releases.admin.pages.emergency_stop.page import banner
     from releases.models import EmergencyStop
 
     request = context.get("request")
-    switches = context["pressed"] if "pressed" in context else EmergencyStop.on()
-    return {"stops": banner(switches), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+    stops = context["emergency_stops"] if "emergency_stops" in context else EmergencyStop.on()
+    return {"stops": banner(stops), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
 @register.inclusion_tag("components/unresponsive_banner.html", takes_context=True)
 def unresponsive_banner(context: dict[str, Any]) -> dict[str, Any]:
-    """Say on every page of the staff what is unresponsive: the page itself asks, so that nothing unresponsive has to report."""
+    """Show on every staff page what is unresponsive. The page asks, as an unresponsive process cannot report."""
     from releases.admin.pages.queue.page import unresponsive_lines
 
     staff = getattr(getattr(context.get("request"), "user", None), "is_staff", False)
@@ -286,7 +286,7 @@ def unresponsive_banner(context: dict[str, Any]) -> dict[str, Any]:
 
 @register.simple_tag
 def altered(*shown: Any) -> str:
-    """Say in red which of the rows that are shown were altered after they were recorded."""
+    """Show in red which of the shown rows were altered after they were recorded."""
     from audit.cover import warning
 
     return format_html('<p class="r-error" role="alert">{}</p>', said) if (said := warning(*shown)) else ""
@@ -303,7 +303,7 @@ def term(key: str) -> dict[str, str]:
 
 @register.filter
 def cause(approval_request: Any) -> str:
-    """Return why the approvals of a round do not count any more; empty while they do."""
+    """Return why the approvals of a request no longer count; empty while they do."""
     from releases.admin.pages.approval_request.rows import ended_because
 
     return ended_because(approval_request)
@@ -311,7 +311,7 @@ def cause(approval_request: Any) -> str:
 
 @register.filter
 def clause(key: Any) -> str:
-    """Return the words of a key of what is approved."""
+    """Return the words of a key of the approved content."""
     from releases.gates.content import clause_labels
 
     return clause_labels().get(str(key)) or in_words(key)

@@ -230,13 +230,13 @@ class Organisation(Stage):
         """Bring a release from plan to approval; returns its id."""
         release = self.release.get(version) or self.plan(version, **application)
         for name in ENVIRONMENTS[:2]:
-            self.run_lower(version, name)
+            self.deploy_lower(version, name)
         self.sign_checklist(version)
         self.documents(version)
-        self.roster(version)
+        self.assign_team(version)
         self.manager.do("release:refresh_from_git", release)
         self.manager.do("release:complete_testing", release)
-        self.consent(version)
+        self.get_approval(version)
         return release
 
     def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Story:
         moving = {"requested", "scheduled", "queued", "running", "rolling_back", "stopping", "verifying", "monitoring"}
 
         def look() -> dict[str, Any] | None:
-            found = self.at.service.run(pk)
+            found = self.at.service.deployment_status(pk)
             return None if found["state"] in moving else found
 
         until(f"deployment {pk} to rest", look, seconds)
@@ -97,7 +97,7 @@ class Story:
 
     @staticmethod
     def _authorised(by: Any, rollback: int) -> bool:
-        answer = by.act("rollback:authorise", rollback, digest=by.shown_digest(rollback, "rollback:authorise"))
+        answer = by.operate("rollback:authorise", rollback, digest=by.shown_digest(rollback, "rollback:authorise"))
         return bool(answer.status == 200)
 
     def evaluate(self, deployment: int) -> None:

@@ -1,1 +1,1 @@
-"""What several pages show in one form."""
+"""Components that several pages share."""

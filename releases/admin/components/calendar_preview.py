@@ -1,4 +1,4 @@
-"""What a window, a freeze or a holiday would do, before it is saved: the lines of the verbs' preview. Read only."""
+"""Effects of a window, a freeze or a holiday before it is saved: the lines of the operations' previews. Read only."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -13,14 +13,23 @@ from environments.language import labelled, language, listed
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from environments.operations.window.create_freeze import recurring
 from environments.times import shown as when
-from releases.admin.pages.calendar.entries import AHEAD, Entry, fill, of_rule, overlap, read, runs_between, windows_of
+from releases.admin.pages.calendar.entries import (
+    AHEAD,
+    Entry,
+    deployments_between,
+    fill,
+    of_rule,
+    overlap,
+    read,
+    windows_of,
+)
 from releases.operations.window.set_rule import rule_faults
 
 Lines = list[tuple[str, str]]
 
 
 def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
-    """Return the next 24 windows of a rule: those on a holiday flagged, moved or left out with the reason."""
+    """Return the next 24 windows of a rule; those on a holiday are flagged, moved or left out with the reason."""
     moment = now()
     window = ChangeWindow(
         environment=environment,
@@ -46,7 +55,7 @@ def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
 
 
 def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
-    """Return what a new freeze would hit: windows, planned releases and scheduled runs, by name."""
+    """Return what a new freeze would affect: windows, planned releases and scheduled deployments, by name."""
     start, end = values["starts_at"], values["ends_at"]
     if end <= start:
         return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
@@ -58,7 +67,7 @@ def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
 
 
 def of_recurring_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
-    """Return the next times of a recurring freeze and what they would hit, environment by environment."""
+    """Return the next periods of a recurring freeze and what they would affect, environment by environment."""
     rule = {name: values[name] for name in ("rrule", "start", "length_minutes", "first_day", "last_day")}
     lines: Lines = []
     for place in _everywhere(environment, values):
@@ -78,7 +87,7 @@ def _everywhere(environment: Environment, values: dict[str, Any]) -> list[Enviro
 
 
 def _named(place: Environment, environment: Environment, lines: Lines) -> Lines:
-    """Return lines with the name of the environment that they are about, where it is another one."""
+    """Return lines with the name of their environment, where it is another one."""
     return lines if place == environment else [(f"{place} · {label}", words) for label, words in lines]
 
 
@@ -104,7 +113,7 @@ def of_lifting(freeze: ChangeFreeze, values: dict[str, Any]) -> Lines:
     times = [(max(span.starts_at, moment), span.ends_at) for span in freeze.spans(moment) if span.ends_at > moment]
     if not times:
         return []
-    # Not the minute, which would be another one when it is confirmed.
+    # Without the minute, which would differ when the person confirms.
     said = [f"{when(start, zone) if start > moment else _('now')} – {when(end, zone)}" for start, end in times]
     asked = [(_("lift requested by"), str(freeze.lift_requested_by))] if freeze.lift_requested_by is not None else []
     return [
@@ -127,28 +136,28 @@ def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
 
 
 def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
-    """Return what would have no window any more: the next windows, and the releases planned in them."""
+    """Return what would lose its window without a window: the next windows, and the releases planned in them."""
     moment = now()
     rows = replace(read(moment), windows=[window])
     environment = window.environment
-    lost = windows_of(environment, rows, moment)
+    removed = windows_of(environment, rows, moment)
     lines: Lines = []
-    for entry in lost:
+    for entry in removed:
         fill(entry, [], rows.planned)
-    names = list(dict.fromkeys(str(r) for e in lost for r in e.releases)) if environment.protected else []
+    names = list(dict.fromkeys(str(r) for e in removed for r in e.releases)) if environment.protected else []
     lines.append((_("Planned releases that would lose their change window"), "\n".join(names) or _("none")))
-    lines += _windows(environment, lost, [])
+    lines += _windows(environment, removed, [])
     return lines
 
 
 def of_holiday(instance: Any, values: dict[str, Any]) -> Lines:
-    """Return which windows a new company holiday would flag, move or leave out, and what is planned in them."""
+    """Return which windows a new holiday would flag, move or leave out, and what is planned in them."""
     company = {**Holiday.objects.days(), values["day"]: values["name_ja"] if language() == "ja" else values["name_en"]}
     return _changed(company)
 
 
 def of_working(holiday: Holiday, values: dict[str, Any]) -> Lines:
-    """Return which windows the withdrawal of a company holiday would put back."""
+    """Return which windows the removal of a holiday would restore."""
     company = Holiday.objects.days()
     company.pop(holiday.day, None)
     return _changed(company)
@@ -190,7 +199,7 @@ def _hit(
     ]
     deployments = [
         r
-        for r in runs_between([environment], times[0][0], times[-1][1])
+        for r in deployments_between([environment], times[0][0], times[-1][1])
         if application_id in (None, r.application_id)
         and any(start <= r.scheduled_start_at < end for start, end in times if r.scheduled_start_at is not None)
     ]

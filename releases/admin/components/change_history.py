@@ -1,4 +1,4 @@
-"""Events of the ledger as people read them: who did what, when, why, and what became different. Pages call it."""
+"""Events of the ledger in readable form: who did what, when, why, and what changed. Pages call it."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from environments.targets.words import told as in_words
 from releases.admin.components.formatting import when, word
 from releases.admin.operations import VERBS
 
-# What no button does: acts of the workers, the scheduler and the way in.
+# Operations without a button: those of the workers, the scheduler and the sign-in.
 OTHER_OPERATIONS = {
     "api:call": gettext_lazy("Call the API"),
     "audit:break_glass": gettext_lazy("Change data directly under break-glass"),
@@ -108,11 +108,11 @@ OTHER_OPERATIONS = {
 _LABELS = OTHER_OPERATIONS | {verb.key: verb.label for verb in VERBS}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 _HIDDEN = frozenset({"id", "history"})
-LONGEST = 600  # letters of a value beside another
+LONGEST = 600  # characters of a value beside another
 
 
 class Difference(NamedTuple):
-    """One key with what it was and what it became, as text for a cell; `name` is the key in the reader's words."""
+    """One changed key with its value before and after, as text for a cell; `name`: the key in the reader's language."""
 
     key: str
     name: str
@@ -122,8 +122,8 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One event. `object` is its label (`app.Model:pk`), `about` the same in words; `details` is what an operation says of
-    itself, `differences` what a row event changed, `fault` why it is not what was recorded.
+    """One event. `object` is its label (`app.Model:pk`), `about` the same in words; `details` is what an operation
+    recorded about itself, `differences` what a row event changed, `fault` why it is not what was recorded.
     """
 
     number: int | None
@@ -150,12 +150,12 @@ class HistoryEntry:
 
 
 def operation_name(operation: str) -> str:
-    """Return an operation in words: its verb's label, or that of OTHER_OPERATIONS."""
+    """Return the label of an operation: its verb's label, or that of OTHER_OPERATIONS."""
     return str(_LABELS.get(operation, operation))
 
 
 def kind_name(model_label: str) -> str:
-    """Return what rows of a model, or of a many-to-many table (`app.Model.field`), are called in the reader's words."""
+    """Return the name of the rows of a model, or of a many-to-many table (`app.Model.field`), for the reader."""
     return _kind_name(model_label, get_language())
 
 
@@ -171,7 +171,7 @@ def _kind_name(model_label: str, _language: str | None) -> str:
 
 
 def object_name(label: str, names: Mapping[str, str] | None = None) -> str:
-    """Return an object's label (`app.Model:pk`) in words: its kind, and its own name where `names` (by label) has one."""
+    """Return an object's label (`app.Model:pk`) in words: its type, and its name where `names` (by label) has one."""
     model, colon, pk = label.partition(":")
     if not colon:
         return kind_name(model) if model else ""
@@ -179,13 +179,13 @@ def object_name(label: str, names: Mapping[str, str] | None = None) -> str:
 
 
 def shown_value(value: Any) -> str:
-    """Return a value of an event as people read it: a time with its zone, yes or no, a document as JSON."""
+    """Return a value of an event as text: a time with its zone, yes or no, a document as JSON."""
     if value is None or value == "":
         return "—"
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, str):
-        # A time that a row or an operation wrote has its offset; a day alone, or a version, is no time.
+        # A time that a row or an operation wrote has its offset; a bare day or a version is no time.
         try:
             return when(datetime.fromisoformat(value)) if _MOMENT.fullmatch(value) else in_words(value)
         except (ValueError, OverflowError):
@@ -197,7 +197,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _apart(key: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
+def _changed_places(key: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
     """Return the places in which two values differ; documents are compared key by key."""
     if left == right:
         return []
@@ -206,11 +206,13 @@ def _apart(key: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
         return [
             found
             for name in inner
-            for found in _apart(f"{key} › {name}" if key else name, left.get(name), right.get(name))
+            for found in _changed_places(f"{key} › {name}" if key else name, left.get(name), right.get(name))
         ]
     if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
         return [
-            found for n, pair in enumerate(zip(left, right, strict=True), 1) for found in _apart(f"{key} › {n}", *pair)
+            found
+            for n, pair in enumerate(zip(left, right, strict=True), 1)
+            for found in _changed_places(f"{key} › {n}", *pair)
         ]
     return [(key, left, right)]
 
@@ -219,7 +221,7 @@ def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, mod
     """Return the places whose values differ, in the row's own order; model: `app.Model`, for the names of columns."""
     names = column_names(model) if model else {}
     found = []
-    for key, left, right in _apart("", before or {}, after or {}):
+    for key, left, right in _changed_places("", before or {}, after or {}):
         column, _arrow, rest = key.partition(" › ")
         if key not in _HIDDEN:
             name = names.get(column, column) + (f" › {rest}" if rest else "")
@@ -228,7 +230,7 @@ def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, mod
 
 
 def _signature(signed: dict[str, Any]) -> dict[str, Any]:
-    """Return a signature with the roles of the one who signed, and the time of the proof, as people read them."""
+    """Return a signature with the signer's roles and the time of the proof of identity, in readable form."""
     if not signed:
         return {}
     roles = listed(word(role) for role in str(signed.get("role", "")).split(", "))
@@ -237,16 +239,14 @@ def _signature(signed: dict[str, Any]) -> dict[str, Any]:
 
 
 def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str] | None = None) -> HistoryEntry:
-    """Read one event, with its link when it has one; values: whether the reader may see what a row held; names: of
-    objects, by label.
-    """
+    """Read one event and its ledger entry, if any. values: whether the reader may see them; names: by label."""
     link = getattr(event, "ledger_entry", None)
     fault = event.fault if link is not None else ""
     contents = {} if fault else event.contents
     after = contents.get("after") or {}
     row = event.kind == Event.Kind.ROW
-    told = {"signature", "reasons", "kind", *(["on_behalf"] if not after.get("on_behalf") else [])}
-    details = {} if row else {k: v for k, v in after.items() if k not in told}
+    separate = {"signature", "reasons", "kind", *(["on_behalf"] if not after.get("on_behalf") else [])}
+    details = {} if row else {k: v for k, v in after.items() if k not in separate}
     return HistoryEntry(
         number=link.number if link is not None else None,
         kind=event.kind,
@@ -275,8 +275,8 @@ def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str]
 
 
 def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] = ()) -> list[HistoryEntry]:
-    """Return the operations and refusals on objects (`app.Model:pk`), newest first, in one query. hidden: models of which the
-    reader may not see the values.
+    """Return the operations and refusals on objects (`app.Model:pk`), newest first, in one query. hidden: models whose
+    values the reader may not see.
     """
     events = (
         Event.objects.filter(object__in=list(labels), kind__in=["operation", "refusal"], ledger_entry__isnull=False)

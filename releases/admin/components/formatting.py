@@ -1,4 +1,4 @@
-"""How pages show things: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
+"""Formatting for pages: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def clock(at: datetime | None, zone: str = "") -> str:
 
 
 def clock_text(at: datetime, zone: str = "") -> str:
-    """Return the same as text alone."""
+    """Return the same as plain text."""
     local = at.astimezone(ZoneInfo(zone or DEFAULT_ZONE))
     return f"{local:%H:%M:%S} {times.zone_name(local)}"
 
@@ -106,18 +106,18 @@ def remaining(until: datetime, now: datetime) -> str:
 
 
 def word(key: Any) -> str:
-    """Return a stored key (role, result, outcome, way of settling) in the reader's words; unknown ones as they are."""
+    """Return a stored key (role, result, outcome, resolution) in the reader's language; unknown keys as they are."""
     return str(_WORDS.get(str(key), key))
 
 
 def result_word(key: Any) -> str:
-    """Return the result of a check in the reader's words."""
+    """Return the result of a check in the reader's language."""
     return str(_("check failed")) if str(key) == "failed" else word(key)
 
 
 @dataclass(frozen=True)
 class Button:
-    """A verb on a page: a link to its own page, or, with a reason, one that is not possible now."""
+    """A verb on a page: a link to its own page, or, with a reason, a verb that is not possible now."""
 
     label: str
     url: str
@@ -153,14 +153,12 @@ def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> lis
 
 
 def new_button(rights: Rights, model: type[Model]) -> list[Button]:
-    """Return the button that makes a row of a model, for whoever may."""
+    """Return the button that creates a row of a model; only an account with permission gets it."""
     return [button(verb, None, main=True) for verb in VERBS if verb.makes is model and offered(verb, rights, None)]
 
 
 def stations(row: Any, path: Sequence[str], *reached: str) -> list[dict[str, str]]:
-    """Return the stations of a row's way: past, here or ahead; another end comes after those that its history or `reached`
-    names.
-    """
+    """Return the stages of a row: past, here or ahead; an early end follows the stages in its history or `reached`."""
     names, way = dict(type(row).State.choices), path
     if row.state not in path:
         known = {*reached, *row.history.values_list("state", flat=True)}

@@ -1,4 +1,4 @@
-"""Which page shows a row: the release page for everything of a release, the run's and the rollback's own pages."""
+"""Links from rows to pages: the release page for everything of a release; deployments and rollbacks have their own."""
 
 from typing import Any
 

@@ -95,7 +95,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _auditing() -> list[dict[str, Any]]:
-    """Return what those with the right to audit find beside the timeline."""
+    """Return the entries beside the timeline for accounts with the right to audit."""
     return [
         _item(_("Saved tests"), "rule_settings", "audit-tests"),
         _item(_("Sampling"), "casino", "sampling"),
@@ -105,13 +105,13 @@ def _auditing() -> list[dict[str, Any]]:
 
 
 def _unread(request: HttpRequest) -> str:
-    """Return how many messages wait in the reader's inbox; empty for none, which shows no mark."""
+    """Return how many unread notifications are in the reader's inbox; empty for none, which shows no mark."""
     return str(unread(request.user) or "")
 
 
 @cache
 def _address(name: str, prefix: str) -> str:
-    """Return an address; there are fifty on every page, the same on each below a prefix."""
+    """Return an address from the cache: every page has fifty, which are the same below a prefix."""
     return reverse(name)
 
 

@@ -1,4 +1,4 @@
-"""The period that auditors ask about: a fiscal year from April by default, in the time of the office."""
+"""The period of an audit question: by default a fiscal year from April, in the office's zone."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,24 +15,24 @@ from releases.admin.pages.timeline.page import moment_of
 
 @dataclass(frozen=True)
 class Period:
-    """From `since` until before `until`, aware."""
+    """A period from `since` until before `until`; both are aware."""
 
     since: datetime
     until: datetime
 
     @property
     def first_day(self) -> str:
-        """Return its first day as the form takes it."""
+        """Return the first day as the form takes it."""
         return self.since.astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
 
     @property
     def last_day(self) -> str:
-        """Return its last day as the form takes it."""
+        """Return the last day as the form takes it."""
         return (self.until - timedelta(microseconds=1)).astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
 
     @property
     def words(self) -> str:
-        """Return both days as people read them."""
+        """Return both days in readable form."""
         return f"{self.first_day} – {self.last_day}".replace("-", "/")
 
     @property
@@ -42,7 +42,7 @@ class Period:
 
 
 def fiscal_year(moment: datetime) -> Period:
-    """Return the fiscal year (from April by default) in which a moment lies."""
+    """Return the fiscal year (from April by default) that contains a moment."""
     local = moment.astimezone(ZoneInfo(DEFAULT_ZONE))
     year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
     begins, ends = (datetime(y, settings.FISCAL_YEAR_START_MONTH, 1) for y in (year, year + 1))  # noqa: DTZ001
@@ -50,7 +50,7 @@ def fiscal_year(moment: datetime) -> Period:
 
 
 def period_of(request: HttpRequest) -> Period:
-    """Return the period that a request asks about; `since` and `until` are days, both of them in it."""
+    """Return the period of a request; `since` and `until` are days, both inclusive."""
     year = fiscal_year(now())
     since = moment_of(request.GET.get("since", "").strip()[:40])
     until = moment_of(request.GET.get("until", "").strip()[:40], end=True)

@@ -1,4 +1,4 @@
-"""Tables of the product's own pages as CSV; times as people read them, with the zone."""
+"""Tables of the product's own pages as CSV; times in readable form, with the zone."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

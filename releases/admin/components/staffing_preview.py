@@ -1,4 +1,4 @@
-"""Which rules could be met no more: the lines of the previews of operations that take people or their roles away. Read only."""
+"""Previews of operations that take away people or roles: the rules that could no longer be met. Read only."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ Lines = list[tuple[str, str]]
 
 
 def of_ending(grant: AccessGrant, values: dict[str, Any]) -> Lines:
-    """Return what could be met no more without a grant."""
+    """Return the rules that could no longer be met without a grant."""
     return _lines(without=[grant.pk])
 
 
 def of_closing(account: Account, values: dict[str, Any]) -> Lines:
-    """Return what could be met no more without any grant of an account."""
+    """Return the rules that could no longer be met without any grant of an account."""
     return _lines(without=list(account.grants.values_list("pk", flat=True)))
 
 
 def of_absence(instance: Any, values: dict[str, Any]) -> Lines:
-    """Return what cannot be met while a person is away and another one acts in that place."""
+    """Return the rules that cannot be met while a delegate acts for an absent person."""
     pair = (Account.objects.get(pk=values["delegator_id"]), Account.objects.get(pk=values["delegate_id"]))
     return _lines(at=values["starts_at"], absences=[pair])
 

@@ -1,4 +1,4 @@
-"""The form of a deployment target's settings: a labelled field for each setting of the schema, in groups."""
+"""The form of a deployment target's options: a labelled field for each option of the schema, in groups."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[^\s'\"\\]+\Z")
 
 
 class CommandField(forms.CharField):
-    """The words of a command on one line, quoted as in a shell; a tuple of words."""
+    """A command on one line, quoted as in a shell; the value is a tuple of words."""
 
     def to_python(self, value: Any) -> Any:
         """Return the words."""
@@ -27,7 +27,7 @@ class CommandField(forms.CharField):
             raise forms.ValidationError(_("A quotation mark is not closed, or a backslash ends the line.")) from wrong
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the line of a list of words; only what needs it is quoted."""
+        """Return a list of words as a line; only words that need quotes are quoted."""
         if isinstance(value, list | tuple):
             return " ".join(word if _PLAIN.match(word) else shlex.quote(word) for word in value)
         return value
@@ -57,7 +57,7 @@ class TextOrObjectField(forms.CharField):
 
 @dataclass(frozen=True)
 class Group:
-    """Settings that belong together; one that few need is folded up until one of its settings has a value."""
+    """Options that belong together; a rarely used group is folded up until one of its options has a value."""
 
     title: Any
     rare: bool = False
@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting as the form shows it. kind: line, command, number, whole, yes, format, lines or inventory."""
+    """One option as the form shows it. kind: line, command, number, whole, yes, format, lines or inventory."""
 
     key: str
     label: Any
@@ -80,7 +80,7 @@ _PLACES = gettext_lazy(
 )
 _FORMATS = (("", "env (shared/config.env)"), ("toml", "toml"), ("yaml", "yaml"), ("json", "json"),
             ("command", gettext_lazy("commands of your own")))  # fmt: skip
-# Settings with pages of their own.
+# Options with pages of their own.
 ELSEWHERE = ("metric_sources", "http_hosts", "private_networks")
 
 SHEET: tuple[Group | Entry, ...] = (
@@ -170,7 +170,7 @@ SHEET: tuple[Group | Entry, ...] = (
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, forms.Field]:
-    """Return the fields of the form by the dotted names of the settings, with the values of `settings`."""
+    """Return the fields of the form by the dotted names of the options, with the values of `settings`."""
     fields: dict[str, forms.Field] = {}
     used: dict[Group, bool] = {}
     for row in SHEET:
@@ -215,9 +215,7 @@ def value_at(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that the form's values (by dotted name) are; what is empty is left out. Raises
-    ValidationError with the faults at their fields.
-    """
+    """Return the options from the form's values (by dotted name), without empty ones. Raises ValidationError."""
     settings: dict[str, Any] = {}
     for key, value in values.items():
         if value is False or value in (None, "", (), {}):
@@ -229,7 +227,7 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         part[name] = list(value) if isinstance(value, tuple) else value
     faults: dict[str, list[str]] = {}
     for key, sentences in faults_by_key(settings).items():
-        # A fault of a whole part stands at its first field.
+        # A fault of a whole part is shown at its first field.
         own = key if key in values else next((known for known in values if known.startswith(f"{key}.")), "__all__")
         faults.setdefault(own, []).extend(sentences)
     if faults:

@@ -1,4 +1,4 @@
-"""The replay of changed triggers in words, for those who apply for them and those who consent."""
+"""The replay of changed triggers in words, for those who submit the change and those who approve it."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ DEFAULT_ZONE = "Asia/Tokyo"
 
 
 def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
-    """Return the replay of changed triggers in words: a line that says which, then one for each watch."""
+    """Return the replay of changed triggers in words: a line that names them, then one for each monitoring period."""
     words = _words()
     text = _("changed rollback triggers: %(keys)s")
     lines = [text % {"keys": listed(words.get(key, key) for key in replayed["triggers"])}]
@@ -39,7 +39,7 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
 
 
 def _words() -> dict[str, str]:
-    """Return key of a trigger → its words in the active procedure; one that only a draft has keeps its key."""
+    """Return the label of each trigger key in the procedure in effect; a key that only a draft has stays as it is."""
     active = Procedure.objects.filter(state="in_effect").first()
     language = get_language() or "ja"
     return {} if active is None else {t.key: t.label(language) for t in active.document.triggers}

@@ -1,4 +1,4 @@
-"""Which rows of the ledger a reader may see: what is hidden on the page of a row is hidden in its history too."""
+"""Visibility of ledger rows: what is hidden on the page of a row is hidden in its history too."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -25,9 +25,9 @@ SEEN_ONLY: dict[str, tuple[type[Model], str, str]] = {
 
 
 def visibility_of(request: HttpRequest, labels: Iterable[str] = ()) -> Callable[[str], bool]:
-    """Return a function that tells of a label (`app.Model:pk`) whether the reader may see its values, now and then.
+    """Return a function that says for a label (`app.Model:pk`) whether the reader may see its values, now and then.
 
-    labels: those that will be asked about, so that they are read together.
+    labels: the labels that will be checked; they are read together.
     """
     rights, known = rights_of(request), dict[str, bool]()
     if _sees_all(rights):
@@ -48,7 +48,7 @@ def visibility_of(request: HttpRequest, labels: Iterable[str] = ()) -> Callable[
                     where = places[pk]
                     known[f"{model}:{pk}"] = where is None or rights.sees(Environment(pk=where), what)
                 else:
-                    # What is gone belongs to no environment that could be asked: only overseers see it.
+                    # A deleted row belongs to no environment that could be checked: only overseers see it.
                     known[f"{model}:{pk}"] = rights.sees(None)
 
     def seen(label: str) -> bool:
@@ -63,9 +63,9 @@ def visibility_of(request: HttpRequest, labels: Iterable[str] = ()) -> Callable[
 
 
 def readable_by(request: HttpRequest) -> tuple[tuple[str, str, tuple[Any, ...]], ...]:
-    """Return (model, SQL query of the labels that the reader sees, its values) of the models that a search looks into in part only.
+    """Return (model, SQL query of the readable labels, its values) of the models that a search covers only in part.
 
-    A search that found by a hidden value would tell it letter by letter.
+    A search over hidden values would reveal them character by character.
     """
     rights = rights_of(request)
     if _sees_all(rights):
@@ -74,12 +74,12 @@ def readable_by(request: HttpRequest) -> tuple[tuple[str, str, tuple[Any, ...]],
     found = []
     for name, (model, path, what) in SEEN_ONLY.items():
         seen = [pk for pk in named if rights.sees(Environment(pk=pk), what)]
-        # Zero is no environment: a list without any would be no SQL.
+        # Zero is no environment: an empty list would give no SQL.
         rows = scope.labels(model).filter(Q(**{f"{path}__in": [0, *seen]}) | Q(**{f"{path}__isnull": True}))
         found.append((name, *rows.query.sql_with_params()))
     return tuple(found)
 
 
 def _sees_all(rights: Rights) -> bool:
-    """Tell whether an overseer of every environment asks."""
+    """Tell whether the reader is an overseer of every environment."""
     return rights.sees(Environment(pk=0))

@@ -28,7 +28,7 @@ class MeetingAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CommitteeMeeting]:
-        """Read the attendees along."""
+        """Read the attendees in the same query."""
         return super().get_queryset(request).prefetch_related("attendees")
 
     held = cell(stamp, "held_at", _("held"), "held_at")

@@ -1,4 +1,4 @@
-"""The outbox, checkpoints, where they are sent, and goings on after a restore: lists and pages."""
+"""Lists and pages of the outbox, checkpoints, their deliveries, verifications and ledger resumptions."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from environments.times import stamp
 
 @admin.register(Outbox)
 class OutboxAdmin(ReadOnlyAdmin):
-    """Messages to be made of operations."""
+    """Outbox entries: notifications to be created from operations."""
 
     list_display = ("id", "event", "object", "created", "sent", "genuine")
     list_filter = (("sent_at", admin.EmptyFieldListFilter),)
@@ -32,7 +32,7 @@ class OutboxAdmin(ReadOnlyAdmin):
 
     @column(_("altered"))
     def genuine(self, row: Outbox) -> str:
-        """Return in red that it was altered after it was recorded."""
+        """Return in red that the entry was altered after it was recorded."""
         altered = getattr(row, "altered", False)
         return format_html('<span class="r-chip bad">{}</span>', _now("altered")) if altered else "—"
 
@@ -53,7 +53,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(ReadOnlyAdmin):
-    """When which events were verified, and what came out."""
+    """Verifications: when which events were verified, and the result."""
 
     list_display = ("ended", "whole", "first", "last", "outcome", "found")
     list_filter = ("result", "whole")
@@ -75,16 +75,16 @@ class VerificationAdmin(ReadOnlyAdmin):
 
 @admin.register(LedgerResumption)
 class LedgerResumptionAdmin(ReadOnlyAdmin):
-    """What two persons decided after a restore."""
+    """Ledger resumptions: what two people decided after a restore."""
 
-    list_display = ("__str__", "signed_before", "proposer", "proposed", "confirmer", "confirmed")
+    list_display = ("__str__", "signed_before", "requester", "requested", "confirmer", "confirmed")
     ordering = ("-id",)
     shown_fields = (
         "refusal",
         "signed_before",
         "reason",
-        "proposer",
-        "proposed",
+        "requester",
+        "requested",
         "confirmer",
         "confirmed",
         "digest",
@@ -97,12 +97,12 @@ class LedgerResumptionAdmin(ReadOnlyAdmin):
 
     refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "finding", _("finding"))
     signed_before = cell(str, "size", _("events signed before"), "size")
-    proposer = cell(name_of, "requested_by", pgettext_lazy("ledger resumption", "requested by"), "requested_by")
-    proposed = cell(stamp, "requested_at", _("requested"), "requested_at")
+    requester = cell(name_of, "requested_by", pgettext_lazy("ledger resumption", "requested by"), "requested_by")
+    requested = cell(stamp, "requested_at", _("requested"), "requested_at")
 
     @column(pgettext_lazy("ledger resumption", "confirmed by"), "confirmed_by")
     def confirmer(self, row: LedgerResumption) -> str:
-        """Return the second person; a dash while none has confirmed."""
+        """Return the second person; a dash until one has confirmed."""
         return name_of(row.confirmed_by) or "—"
 
     confirmed = cell(stamp, "confirmed_at", pgettext_lazy("ledger resumption", "confirmed"), "confirmed_at")
@@ -110,12 +110,12 @@ class LedgerResumptionAdmin(ReadOnlyAdmin):
 
 @admin.register(CheckpointDelivery)
 class CheckpointDeliveryAdmin(ReadOnlyAdmin):
-    """Where checkpoints are sent."""
+    """Checkpoint deliveries: where checkpoints are sent."""
 
-    list_display = ("address", "kind", "giver", "enterer", "entered", "withdrawn")
+    list_display = ("address", "kind", "giver", "enterer", "entered", "removed")
     list_filter = (("removed_at", admin.EmptyFieldListFilter),)
     ordering = ("-id",)
-    shown_fields = ("address", "kind", "giver", "reason", "enterer", "entered", "withdrawn")
+    shown_fields = ("address", "kind", "giver", "reason", "enterer", "entered", "removed")
     hint = _(
         "An auditor gives the address, and an administrator enters it. A person who holds checkpoints can prove "
         "the past."
@@ -124,8 +124,8 @@ class CheckpointDeliveryAdmin(ReadOnlyAdmin):
     giver = cell(str, "given_by", _("given by (auditor)"), "given_by")
     enterer = cell(name_of, "entered_by", _("entered by"), "entered_by")
     entered = cell(stamp, "entered_at", _("entered"), "entered_at")
-    withdrawn = cell(stamp, "removed_at", _("removed"), "removed_at")
+    removed = cell(stamp, "removed_at", _("removed"), "removed_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
-        """Name the page by what it is: an address would begin with a capital letter there."""
+        """Name the page by its type: an address as a title would begin with a capital."""
         return {"title": self.opts.verbose_name}

@@ -1,4 +1,4 @@
-"""Groups, channels, rules, texts, what was told and how it arrived: lists and pages; everything is changed by verbs."""
+"""Lists and pages of recipient groups, channels, rules, templates, notifications and deliveries."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ from releases.operations.notification_template.edit import outdated_language
 
 @admin.register(RecipientGroup)
 class RecipientGroupAdmin(ReadOnlyAdmin):
-    """Who is told."""
+    """Recipient groups."""
 
     list_display = ("__str__", "side", "people", "quiet", "closed")
     list_filter = ("side", ("closed_at", admin.EmptyFieldListFilter))
@@ -42,7 +42,7 @@ class RecipientGroupAdmin(ReadOnlyAdmin):
     hint = _("Groups come from the procedure. Recipients and quiet hours are entered here.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Count the members along."""
+        """Count the members in the same query."""
         return super().get_queryset(request).annotate(count=Count("recipients", filter=Q(recipients__removed_at=None)))
 
     people = cell(int, "count", _("recipients"))
@@ -57,7 +57,7 @@ class RecipientGroupAdmin(ReadOnlyAdmin):
     closed = cell(stamp, "closed_at", _("closed"), "closed_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return members, with whether their address is used, and rules."""
+        """Return the members, with whether their address is used, and the rules."""
         members = list(row.recipients.filter(removed_at=None).select_related("account", "group"))
         dead = {one.address.lower() for one in SuppressedAddress.objects.filter(lifted_at=None)}
         addresses = [(one, one.account.email if one.account is not None else one.address) for one in members]
@@ -69,7 +69,7 @@ class RecipientGroupAdmin(ReadOnlyAdmin):
 
 @admin.register(NotificationChannel)
 class NotificationChannelAdmin(ReadOnlyAdmin):
-    """The ways of telling."""
+    """Notification channels."""
 
     list_display = ("__str__", "channel_type", "goes_to", "language", "standing")
     list_filter = ("channel_type",)
@@ -88,14 +88,14 @@ class NotificationChannelAdmin(ReadOnlyAdmin):
 
     @column(_("goes to"))
     def goes_to(self, row: NotificationChannel) -> str:
-        """Return where it goes, without what is secret."""
+        """Return the channel's destination, without secrets."""
         if row.channel_type in ("mail", "admin"):
             return _t("each person")
         return row.host or "—"
 
     @column(_("state"))
     def standing(self, row: NotificationChannel) -> str:
-        """Return whether it can be used."""
+        """Return whether the channel can be used."""
         if row.disabled_at is not None:
             return _t("disabled")
         if row.unavailable_since is not None:
@@ -109,7 +109,7 @@ class NotificationChannelAdmin(ReadOnlyAdmin):
 
     @column(_("failures in a row"))
     def lane(self, row: NotificationChannel) -> str:
-        """Return how often it has failed since it took something last, with what, and when it is tried next."""
+        """Return the channel's failures since its last success, the error, and the time of the next attempt."""
         if not row.failures:
             return "0"
         return f"{row.failures} · {_t(row.last_failure)} · {_t('next attempt')} {when(row.next_send_at)}"
@@ -122,9 +122,9 @@ class NotificationChannelAdmin(ReadOnlyAdmin):
 
 @admin.register(NotificationRule)
 class NotificationRuleAdmin(ReadOnlyAdmin):
-    """Event × who × channel × lead."""
+    """Notification rules: event × recipients × channel × lead time."""
 
-    list_display = ("event", "to", "channel", "lead", "from_procedure", "withdrawn")
+    list_display = ("event", "to", "channel", "lead", "from_procedure", "removed")
     list_display_links = ("event",)
     list_select_related = ("group", "channel")
     list_filter = ("group", "channel", ("removed_at", admin.EmptyFieldListFilter))
@@ -137,18 +137,18 @@ class NotificationRuleAdmin(ReadOnlyAdmin):
 
     @column(_("hours before"), "lead_hours")
     def lead(self, row: NotificationRule) -> str:
-        """Return at which lead."""
+        """Return the lead time."""
         known = notification_event(row.event)
         if known is None or not known.leads:
             return "—"
         return _t("each time") if row.lead_hours is None else str(row.lead_hours)
 
-    withdrawn = cell(stamp, "removed_at", _("removed"), "removed_at")
+    removed = cell(stamp, "removed_at", _("removed"), "removed_at")
 
 
 @admin.register(NotificationTemplate)
 class NotificationTemplateAdmin(ReadOnlyAdmin):
-    """What messages say."""
+    """Notification templates."""
 
     list_display = ("__str__", "written", "version", "edited_by", "edited")
     list_select_related = ("edited_by",)
@@ -161,7 +161,7 @@ class NotificationTemplateAdmin(ReadOnlyAdmin):
 
     @column(_("text"))
     def written(self, row: NotificationTemplate) -> str:
-        """Return whose text it is."""
+        """Return whether the text is a person's or the default."""
         own = [bool(row.subject_ja or row.body_ja), bool(row.subject_en or row.body_en)]
         if any(own) and not all(own):
             return (
@@ -198,7 +198,7 @@ class NotificationTemplateAdmin(ReadOnlyAdmin):
 
 @admin.register(Notification)
 class NotificationAdmin(ReadOnlyAdmin):
-    """What was told."""
+    """Notifications."""
 
     list_display = ("__str__", "kind_of", "release", "standing", "people", "made")
     list_select_related = ("release__application", "external_approved_by")
@@ -210,14 +210,14 @@ class NotificationAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Count the recipients along."""
+        """Count the recipients in the same query."""
         return super().get_queryset(request).annotate(count=Count("inbox_items"))
 
     kind_of = cell(str, "event_label", _("event"), "event")
 
     @column(_("external stakeholders"))
     def standing(self, row: Notification) -> str:
-        """Return where it stands with people outside."""
+        """Return the status of the external approval."""
         if not row.external:
             return "—"
         if row.cancelled_at is not None:
@@ -230,7 +230,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     made = cell(stamp, "made_at", _("made"), "made_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return the texts, the reader's first, and each delivery."""
+        """Return the texts, the reader's language first, and each delivery."""
         codes = sorted(row.texts, key=lambda code: code != language())
         names = {"ja": _t("Japanese"), "en": _t("English")}
         rows = (
@@ -247,7 +247,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         }
 
     def fields_of(self, request: HttpRequest, row: Model) -> list[tuple[str, Any]]:
-        """Return where it stands."""
+        """Return the status."""
         assert isinstance(row, Notification)
         shown: list[tuple[str, Any]] = [(_t("event"), row.event_label), (_t("made"), row.made_at)]
         if row.release is not None:
@@ -270,7 +270,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 @admin.register(NotificationDelivery)
 class NotificationDeliveryAdmin(ReadOnlyAdmin):
-    """How each message arrived."""
+    """Notification deliveries."""
 
     list_display = ("to", "about", "channel", "outcome", "tries", "said", "ended")
     list_select_related = ("inbox_item__notification", "channel")
@@ -287,7 +287,7 @@ class NotificationDeliveryAdmin(ReadOnlyAdmin):
 
     @column(_("answer or error"))
     def said(self, row: NotificationDelivery) -> str:
-        """Return what was answered, or the last error."""
+        """Return the answer, or the last error."""
         return said_of(row)
 
     ended = cell(stamp, "ended_at", _("ended"), "ended_at")
@@ -295,7 +295,7 @@ class NotificationDeliveryAdmin(ReadOnlyAdmin):
 
 @admin.register(SuppressedAddress)
 class SuppressedAddressAdmin(ReadOnlyAdmin):
-    """Addresses that nothing is sent to."""
+    """Suppressed addresses: nothing is sent to them."""
 
     list_display = ("address", "reason", "began", "lifted", "lifted_by")
     list_select_related = ("lifted_by",)

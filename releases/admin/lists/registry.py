@@ -1,4 +1,4 @@
-"""Lists of releases, runs, rollbacks and what belongs to them; their detail pages are the product's own pages."""
+"""Lists of releases, deployments, rollbacks and their rows; their detail pages are the product's own pages."""
 
 import re
 import unicodedata
@@ -18,7 +18,7 @@ from releases.admin.pages.emergency_stop.page import EmergencyStopAdmin
 from releases.admin.pages.procedure.page import ProcedureAdmin
 from releases.models import DeployedVersion, Deployment, Evidence, FollowUp, Procedure, Release, Rollback
 
-# What stands at the beginning of a column with an index: a version, a number of the fiscal year, a commit.
+# Beginnings of values in a column with an index: a version, a number of the fiscal year, a commit.
 _CODES = (
     ("version", re.compile(r"v?(\d+\.[\w.+-]+)")),
     ("number", re.compile(r"(FY\d{4}(?:-\d*)?)")),
@@ -27,12 +27,12 @@ _CODES = (
 
 
 class OwnPage(ReadOnlyAdmin):
-    """A model whose rows have a page of their own; `release_path` leads to the release, by which they are found."""
+    """A model whose rows have a page of their own; `release_path` leads to the release, for the search."""
 
     release_path = ""
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        """Look for a version, a number or a commit by its index; for anything else, and where none fits, everywhere."""
+        """Search a version, number or commit by its index; anything else, or without a match, everywhere."""
         plain = unicodedata.normalize("NFKC", search_term).strip()
         for field, shape in _CODES:
             if known := shape.fullmatch(plain):
@@ -42,7 +42,7 @@ class OwnPage(ReadOnlyAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
-        """Send to that page."""
+        """Redirect to that page."""
         return HttpResponseRedirect(page_of(row))
 
 
@@ -62,7 +62,7 @@ class ReleaseAdmin(OwnPage):
 
 @admin.register(Deployment)
 class DeploymentAdmin(OwnPage):
-    """All runs."""
+    """All deployments."""
 
     list_display = ("__str__", "state", "hour", "scheduled_by", "verified_by")
     list_select_related = ("release__application", "environment", "scheduled_by", "verified_by")
@@ -95,9 +95,9 @@ class RollbackAdmin(OwnPage):
 
 @admin.register(Evidence)
 class EvidenceAdmin(ReadOnlyAdmin):
-    """All proof handed in."""
+    """All uploaded evidence."""
 
-    list_display = ("__str__", "application", "environment", "summary", "uploaded_by", "handed_in")
+    list_display = ("__str__", "application", "environment", "summary", "uploaded_by", "uploaded")
     list_select_related = ("application", "environment", "uploaded_by")
     list_filter = ("kind", ("superseded_by", admin.EmptyFieldListFilter), "environment", "application")
     lookups = frozenset({"tree__exact"})
@@ -108,17 +108,17 @@ class EvidenceAdmin(ReadOnlyAdmin):
     hint = _("CI uploads evidence through the API; people upload evidence on the page of the application.")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Leave the files themselves where they are."""
+        """Leave the files out of the query."""
         return super().get_queryset(request).defer("content")
 
-    handed_in = cell(stamp, "at environment.zone", _("uploaded at"), "at")
+    uploaded = cell(stamp, "at environment.zone", _("uploaded at"), "at")
 
 
 @admin.register(FollowUp)
 class FollowUpAdmin(ReadOnlyAdmin):
     """All follow-up actions."""
 
-    list_display = ("__str__", "release", "due", "settled", "completed_by", "note")
+    list_display = ("__str__", "release", "due", "completed", "completed_by", "note")
     list_select_related = ("release__application", "completed_by")
     list_filter = (("completed_at", admin.EmptyFieldListFilter), "application")
     search_fields = ("label_ja", "label_en", "release__version", "release__number", "completed_by__display_name")
@@ -128,12 +128,12 @@ class FollowUpAdmin(ReadOnlyAdmin):
     )
 
     due = cell(stamp, "due_at", _("due"), "due_at")
-    settled = cell(stamp, "completed_at", _("completed at"), "completed_at")
+    completed = cell(stamp, "completed_at", _("completed at"), "completed_at")
 
 
 @admin.register(DeployedVersion)
 class DeployedVersionAdmin(SeenOnly):
-    """What runs where."""
+    """Deployed versions."""
 
     list_display = ("application", "environment", "release", "standing", "began", "how_shown")
     list_select_related = ("application", "environment", "release__application")
@@ -148,7 +148,7 @@ class DeployedVersionAdmin(SeenOnly):
 
     @column(_("basis"))
     def how_shown(self, row: DeployedVersion) -> str:
-        """Return how it came to be."""
+        """Return how the version came to be deployed."""
         words = {
             "verified": gettext("verified"),
             "restored": gettext("restored"),

@@ -1,4 +1,4 @@
-"""Verbs about accounts, tokens, grants, requests for access, reviews of access, delegates and the second factor."""
+"""Verbs on accounts, tokens, grants, access requests, access reviews, delegations and two-factor authentication."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LANGUAGES = [("ja", "日本語"), ("en", "English")]
 
 
 def people(label: Any, initial: Any = None) -> forms.ModelChoiceField[Account]:
-    """Return a choice of one person with an open account."""
+    """Return a choice of one person with an active account."""
     open_accounts = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name")
     return forms.ModelChoiceField(label=label, queryset=open_accounts, initial=initial)
 
@@ -122,7 +122,7 @@ def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
 def _grant(instance: Any) -> Fields:
     giver, where = access.current_account(), row(_("environment (none: all)"), Environment, required=False)
     if not access.may(giver, "manage_access"):
-        # Who gives roles in some environments alone chooses one of them.
+        # An account that manages access in some environments only chooses one of them.
         places = [place.pk for place in Environment.objects.all() if access.may(giver, "manage_access", place)]
         where = row(_("environment"), Environment)
         where.queryset = Environment.objects.filter(pk__in=places)

@@ -1,4 +1,4 @@
-"""Verbs on approval requests, waivers, follow-up actions, meetings of the committee, and what is signed before T-0."""
+"""Verbs on approval requests, waivers, follow-up actions, committee meetings, and signatures before T-0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,7 @@ Fields = Mapping[str, forms.Field]
 
 
 def bound_to(digest: str) -> dict[str, forms.Field]:
-    """Return the hidden field by which an action is told what its page showed."""
+    """Return the hidden field that carries the digest of what the page showed."""
     shown = forms.CharField(
         label=_("digest of what is shown"),
         initial=digest,
@@ -121,7 +121,7 @@ def _text(instance: Any) -> list[tuple[str, str]]:
     return [(str(_("text")), instance.body)]
 
 
-def _duty(instance: Any) -> Fields:
+def _team_role(instance: Any) -> Fields:
     return {
         "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
         "account_id": people(_("person")),
@@ -195,7 +195,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, why_not_permitted=review.why_not_permitted),
     Verb("document", "retry_publication", _("Publish again"), publish.publish_again, ("edit_document", "approve_document"), Document, reason, states=frozenset({"ready_to_publish"}), why_not_permitted=publish.not_due),
     Verb("document", "prepare_publication", _("Prepare publication"), review.prepare_publication, ("edit_document", "approve_document"), Document, _read, edge="prepare_publication", shows=_text),
-    Verb("team", "assign", _("Assign team role"), assign.assign, ("assign_team",), Release, _duty, states=LIVE, signs=True),
+    Verb("team", "assign", _("Assign team role"), assign.assign, ("assign_team",), Release, _team_role, states=LIVE, signs=True),
     Verb("waiver", "request", _("Request waiver"), request.request_waiver, ("request_waiver",), Release, _waiver, states=LIVE, signs=True, why_not_permitted=_has_spoken),
     Verb("waiver", "confirm", _("Confirm waiver"), waivers.approve, ("confirm_waiver",), Waiver, reason, signs=True, danger=True, everywhere=True, why_not_permitted=waivers.why_not_permitted),
     Verb("waiver", "reject", _("Reject waiver"), waivers.reject, ("confirm_waiver",), Waiver, must, signs=True, everywhere=True, why_not_permitted=waivers.not_second),

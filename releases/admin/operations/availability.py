@@ -1,4 +1,4 @@
-"""Whether a reader is offered a verb on a row: one answer for the buttons, the page of an operation and the page to sign."""
+"""Availability of verbs on a row: one answer for buttons, the page of an operation and the page to sign."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def offered(verb: Verb, rights: Rights, instance: Any) -> bool:
 
 
 def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
-    """Tell whether a verb has nothing left to do on a row that has no machine, or only for another person."""
+    """Tell whether a verb has nothing left to do on a row without a state machine, or only for another person."""
     me = rights.account
     mine = me.person_key if me is not None else ""
     match instance:

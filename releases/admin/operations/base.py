@@ -1,4 +1,4 @@
-"""A verb as the admin offers it: who may, when, what it asks for, and the action that does it. No rule lives here."""
+"""A verb: the admin's form of an operation, with its permissions, states and fields. Operations hold all rules."""
 
 from __future__ import annotations
 
@@ -110,24 +110,24 @@ class PairsField(forms.CharField):
                 continue
             key, found, text = line.partition("=")
             if not found or not key.strip():
-                # By its number: what was typed may be a secret.
+                # By its number: the typed text may be a secret.
                 raise forms.ValidationError(_("Write one KEY=value per line: line %(line)s") % {"line": number})
             pairs[key.strip()] = text.strip()
         return pairs
 
 
 class JSONText(forms.JSONField):
-    """A value written as JSON, shown on rows of its own again whenever the form comes back."""
+    """A value written as JSON; a returned form shows it indented again."""
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the value as indented text; what is no JSON as it was typed."""
+        """Return the value as indented text; invalid JSON as it was typed."""
         if isinstance(value, InvalidJSONInput):
             return value
         return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 class WriteOnly(forms.Textarea):
-    """A text area that never shows what was typed into it, also not when the form comes back with a fault."""
+    """A text area that never shows what was typed into it, even when the form comes back with a fault."""
 
     def format_value(self, value: Any) -> str:
         """Return nothing."""
@@ -137,7 +137,7 @@ class WriteOnly(forms.Textarea):
 def text(
     label: Any, *, required: bool = True, rows: int = 0, initial: str = "", most: int | None = None
 ) -> forms.CharField:
-    """Return a text field, of several rows when asked for. most: characters; of one row LINE, of several TEXT."""
+    """Return a text field, of several rows if requested. most: characters; by default LINE for one row, else TEXT."""
     widget = forms.Textarea(attrs={"rows": rows}) if rows else forms.TextInput()
     most = most or (TEXT if rows else LINE)
     return forms.CharField(label=label, required=required, widget=widget, initial=initial, max_length=most)
@@ -149,12 +149,12 @@ def reason(instance: Any) -> Mapping[str, forms.Field]:
 
 
 def must(instance: Any) -> Mapping[str, forms.Field]:
-    """Return a reason that must be given."""
+    """Return a required reason."""
     return {"reason": text(_("reason"))}
 
 
 def removed(row: Any) -> str:
-    """Return the sentence for an entry that is gone already; empty while it is not."""
+    """Return the message for an entry that is already removed; empty until then."""
     return _("This entry was already removed or cancelled.") if row.removed_at is not None else ""
 
 
@@ -165,15 +165,15 @@ def length(model: type[Model], name: str) -> int | None:
 
 
 def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:
-    """Return a choice of one row; the action gets its primary key."""
+    """Return a choice of one row; the operation gets its primary key."""
     return forms.ModelChoiceField(label=label, queryset=model._default_manager.all(), required=required)
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What the values of a form would do, row by row (name, value).
+    """Effects of the values of a form, row by row (name, value).
 
-    held: hidden field → the value that was shown and is confirmed with it. asks: fields that are asked beside it.
+    held: hidden field → the value that was shown and is confirmed with it. asks: fields that the preview adds.
     """
 
     rows: list[tuple[str, str]]
@@ -183,7 +183,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Shown:
-    """One thing that a look found, as the page shows it. result: passed, failed or unknown; expected: where there is one."""
+    """One finding of a check of the form's values. result: passed, failed or unknown; expected: empty for none."""
 
     name: Any
     result: str
@@ -197,24 +197,25 @@ class Shown:
 
     @property
     def word(self) -> str:
-        """Return the result in the reader's words."""
+        """Return the result in the reader's language."""
         return {"passed": _("passed"), "failed": _("failed")}.get(self.result, _("unknown"))
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
+    """One verb. `operation(pk, **cleaned)` for a verb on a row, `operation(**cleaned)` for one that creates a row.
 
-    edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
-    enough (none: why_not_permitted alone says); a right that is an environment's is asked there, and so is any other unless the
-    action asks it everywhere; asked: the pairs of right and environment where they follow from more than that. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
-    by_delegate: a delegate may do it for whom he stands in.
-    over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
-    shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
-    something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
-    beside: fields that stand on the page with the preview alone. warns: the preview is shown only where it says something.
-    makes: the model on whose list it is offered. tries: looks at what the values of the form lead to, before anything
-    is kept; the form has a button for it (try_label).
+    edge: the state machine's transition that must be possible; states: the states in which it is offered instead.
+    rights: any one is enough; without any, why_not_permitted alone decides. The verb asks a right in the row's
+    environment; everywhere: the operation asks all but an environment's own rights in all environments. asked: the
+    pairs of right and environment, where these rules do not suffice. why_not_permitted: why a person may not do it to
+    a row whatever their rights, as the operation asks it. by_delegate: a delegate may do it for the absent person.
+    over: why a row without a state machine has nothing left to do. preview: the effects of the form's values; the page
+    shows them and asks for confirmation, and asks again when they have changed by then. looks: the preview reads
+    something that changes, so only the form must stay the same. result_message: what the page says about the result.
+    beside: fields that only the page with the preview shows. warns: the preview is shown only where it has content.
+    makes: the model on whose list it is offered. tries: checks what the form's values name, before anything is stored;
+    the form has a button for it (try_label).
     """
 
     noun: str
@@ -238,14 +239,14 @@ class Verb:
     over: Callable[[Any], str] | None = None
     preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]] | Preview] | None = None
     looks: bool = False
-    tells: Callable[[Any], str] | None = None
+    result_message: Callable[[Any], str] | None = None
     beside: tuple[str, ...] = ()
     warns: bool = False
     tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
     try_label: Any = ""
 
     def previewed(self, instance: Any, values: dict[str, Any]) -> Preview:
-        """Return what the values of the form would do."""
+        """Return the effects of the form's values."""
         assert self.preview is not None
         found = self.preview(instance, values)
         return found if isinstance(found, Preview) else Preview(found)
@@ -256,7 +257,7 @@ class Verb:
         return f"{self.noun}:{self.name}"
 
     def url(self, pk: Any = None) -> str:
-        """Return where the verb lives."""
+        """Return the verb's address."""
         if pk is None:
             return reverse("operation-new", args=[self.noun, self.name])
         return f"{_before_key(self.noun, self.name)}{pk}/"
@@ -284,7 +285,7 @@ class Verb:
         return why or f"{_('You do not have permission to do this.')} {undecided}".strip()
 
     def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
-        """Return its rights, each with the environment in which the action asks it; None: in all of them."""
+        """Return its rights, each with the environment in which the operation asks it; None: in all of them."""
         if self.asked is not None:
             return self.asked(instance)
         place = environment_of(instance)
@@ -314,13 +315,13 @@ class Verb:
 
 @cache
 def _before_key(noun: str, name: str) -> str:
-    """Return what stands before a row's key in the address of a verb: a page shows dozens."""
+    """Return the part of a verb's address before the row's key, from the cache: a page shows dozens."""
     return reverse("operation", args=[noun, name, 0]).removesuffix("0/")
 
 
 @cache
 def _states(model: str) -> dict[str, Any]:
-    """Return the states of a model's machine with their labels; Django gathers them anew at each `get_state_display`."""
+    """Return the states of a model with their labels; Django collects them again at each `get_state_display`."""
     return dict(apps.get_model(model)._meta.get_field("state").flatchoices)  # type: ignore[union-attr]
 
 
@@ -338,8 +339,8 @@ def environment_of(instance: Any) -> Environment | None:
 
 
 def zone_of(instance: Any) -> str:
-    """Return the zone in which times about a row are written: of its environment, of the one that a release is bound
-    for (also where a form about the release lets another be chosen), else the office's.
+    """Return the zone in which times about a row are written. It is the zone of the row's environment, or of the one
+    that a release is bound for (also where a form about the release offers another), else the office's.
     """
     if isinstance(instance, Release):
         return release_facts.zone_of(instance)

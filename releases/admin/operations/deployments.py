@@ -1,4 +1,4 @@
-"""Verbs on a run, its steps, its watch and its rollback."""
+"""Verbs on a deployment, its steps, its monitoring and its rollback."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -139,8 +139,8 @@ def _note(instance: Any) -> Fields:
     return {"reason": text(_("work done"))}
 
 
-def _lost(instance: Any) -> list[tuple[str, str]]:
-    """Return the alarm as it was assessed and what going back would take away, for whoever is about to say go."""
+def _assessed(instance: Any) -> list[tuple[str, str]]:
+    """Return the assessed alarm and the rows that a rollback would discard, for the person who authorises it."""
     names = ("cause", "note", "impact", "method", "timing")
     return [
         *((str(Rollback._meta.get_field(name).verbose_name), getattr(instance, name)) for name in names),  # type: ignore[union-attr]
@@ -154,7 +154,7 @@ def _go(instance: Any) -> Fields:
 
 
 def rows_in_words(facts: Mapping[str, Any]) -> str:
-    """Return the rows that going back would take away, per table."""
+    """Return the rows that a rollback would discard, per table."""
     if "rows_total" not in facts:
         return _now("still being counted")
     if facts.get("rows_fault"):
@@ -163,8 +163,8 @@ def rows_in_words(facts: Mapping[str, Any]) -> str:
     return rows if facts.get("rows_exact", True) else _now("at most %(rows)s") % {"rows": rows}
 
 
-def _of_its_run(ask: Callable[[Account, Deployment], str]) -> Callable[[Account, Any], str]:
-    """Return what asks about a step or a watch as an action asks about its run."""
+def _of_its_deployment(ask: Callable[[Account, Deployment], str]) -> Callable[[Account, Any], str]:
+    """Return the check of a step or a monitoring period: the operation's check of its deployment."""
     return lambda account, row: ask(account, row.deployment)
 
 
@@ -173,7 +173,7 @@ def _failed(instance: Any) -> list[tuple[str, str]]:
 
 
 def _resumes(instance: Any) -> list[tuple[str, Environment | None]]:
-    """Return who lets something be tried anew: where a deployment waits for it whoever decides there, else who prepares."""
+    """Return the right to resume a poll: `decide` in an environment, whose deployment waits; else `prepare`."""
     place = environment_of(instance)
     return [("decide", place)] if place is not None else [("prepare", None)]
 
@@ -189,21 +189,21 @@ VERBS: tuple[Verb, ...] = (
     Verb("deployment", "fail", _("Mark as failed"), decide.fail, ("decide",), Deployment, must, states=frozenset({"awaiting_decision"}), signs=True, danger=True, why_not_permitted=decide.why_not_permitted),
     Verb("deployment", "stop", _("Stop deployment"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
     Verb("deployment", "resolve", _("Resolve deployment"), resolve.resolve, ("resolve",), Deployment, _resolve, edge="resolve", signs=True, why_not_permitted=resolve.why_not_permitted),
-    Verb("step", "retry", _("Retry step"), resume.retry, ("decide",), Step, must, edge="retry", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
-    Verb("step", "start_anyway", _("Start anyway"), resume.start_anyway, ("decide",), Step, must, edge="start_anyway", signs=True, danger=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
-    Verb("step", "skip", _("Skip step"), resume.skip, ("decide",), Step, must, edge="skip", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
-    Verb("step", "mark_succeeded", _("Mark as succeeded"), resume.mark_succeeded, ("decide",), Step, must, edge="mark_succeeded", signs=True, why_not_permitted=_of_its_run(decide.why_not_permitted)),
+    Verb("step", "retry", _("Retry step"), resume.retry, ("decide",), Step, must, edge="retry", signs=True, why_not_permitted=_of_its_deployment(decide.why_not_permitted)),
+    Verb("step", "start_anyway", _("Start anyway"), resume.start_anyway, ("decide",), Step, must, edge="start_anyway", signs=True, danger=True, why_not_permitted=_of_its_deployment(decide.why_not_permitted)),
+    Verb("step", "skip", _("Skip step"), resume.skip, ("decide",), Step, must, edge="skip", signs=True, why_not_permitted=_of_its_deployment(decide.why_not_permitted)),
+    Verb("step", "mark_succeeded", _("Mark as succeeded"), resume.mark_succeeded, ("decide",), Step, must, edge="mark_succeeded", signs=True, why_not_permitted=_of_its_deployment(decide.why_not_permitted)),
     Verb("step", "assign", _("Claim step"), confirm_manual.assign, (), Step, reason, states=frozenset({"outcome_unknown"}), why_not_permitted=confirm_manual.not_named),
     Verb("step", "confirm_manual", _("Confirm manual step"), confirm_manual.confirm_manual, (), Step, _note, edge="mark_succeeded", signs=True, why_not_permitted=confirm_manual.why_not_permitted),
     Verb("rollback", "raise", _("Raise rollback"), rollbacks.raise_, ("raise_rollback", "roll_back"), Deployment, _cause, states=frozenset(rollback_candidates.FROM), danger=True),
     Verb("rollback", "assess", _("Assess rollback"), rollbacks.assess, ("assess_rollback",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "failed"}), everywhere=True),
     Verb("rollback", "communicate", _("Communicate rollback"), communicate.communicate, ("assess_rollback", "authorise_rollback"), Rollback, _communication, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "failed"}), everywhere=True),
-    Verb("rollback", "authorise", _("Authorise rollback"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, why_not_permitted=rollbacks.why_not_permitted),
-    Verb("rollback", "confirm_late", _("Approve late rollback"), late.confirm_late, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, why_not_permitted=late.why_not_permitted),
+    Verb("rollback", "authorise", _("Authorise rollback"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_assessed, why_not_permitted=rollbacks.why_not_permitted),
+    Verb("rollback", "confirm_late", _("Approve late rollback"), late.confirm_late, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_assessed, why_not_permitted=late.why_not_permitted),
     Verb("rollback", "dismiss", _("Dismiss rollback"), rollbacks.dismiss, ("dismiss_rollback",), Rollback, must, edge="dismiss", signs=True, everywhere=True, why_not_permitted=rollbacks.why_dismiss_not_permitted),
     Verb("rollback", "retry", _("Retry rollback"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
     Verb("rollback", "complete_manually", _("Complete manually"), by_hand.complete_manually, ("roll_back",), Rollback, _by_hand, edge="complete_manually", signs=True, danger=True, why_not_permitted=by_hand.why_not_permitted),
     Verb("rollback", "close", _("Close rollback"), rollbacks.close, ("assess_rollback",), Rollback, reason, edge="close", signs=True, everywhere=True),
     Verb("poll", "resume", _("Retry"), retry_limit.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
-    Verb("monitoring", "record_result", _("Record monitoring result"), end.record_result, ("verify",), MonitoringPeriod, _result, signs=True, why_not_permitted=_of_its_run(end.why_not_permitted)),
+    Verb("monitoring", "record_result", _("Record monitoring result"), end.record_result, ("verify",), MonitoringPeriod, _result, signs=True, why_not_permitted=_of_its_deployment(end.why_not_permitted)),
 )  # fmt: skip

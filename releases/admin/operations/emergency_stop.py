@@ -16,7 +16,7 @@ from releases.operations.emergency_stop import activate, request_lift
 
 @dataclass(frozen=True)
 class EmergencyStopVerb(Verb):
-    """A verb that is also offered to who may stop runs in one production environment only."""
+    """A verb that is also offered to accounts that may stop deployments in one production environment only."""
 
     def for_you(self, rights: Rights, instance: Any) -> bool:
         """Answer as the operation does."""
@@ -50,12 +50,12 @@ def _activate(*, pauses: str, **values: Any) -> EmergencyStop:
     return activate.activate(pauses=bool(pauses), **values)
 
 
-def _released(switch: EmergencyStop) -> str:
-    if switch.lifted_at is not None:
+def _lift_requested(stop: EmergencyStop) -> str:
+    if stop.lifted_at is not None:
         return _now("The emergency stop was lifted already.")
     return (
         _now("Lifting this emergency stop has already been requested.")
-        if switch.approval_requests.filter(state="in_review").exists()
+        if stop.approval_requests.filter(state="in_review").exists()
         else ""
     )
 
@@ -63,5 +63,5 @@ def _released(switch: EmergencyStop) -> str:
 VERBS: tuple[Verb, ...] = (
     EmergencyStopVerb("emergency_stop", "activate", _("Activate emergency stop"), _activate, activate.RIGHTS, fields=_activate_fields, danger=True, makes=EmergencyStop),
     EmergencyStopVerb("emergency_stop", "request_lift", _("Request emergency stop lift"), request_lift.request_lift, activate.RIGHTS,
-             EmergencyStop, must, signs=True, over=_released),
+             EmergencyStop, must, signs=True, over=_lift_requested),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Verbs about the ledger: letting the ledger signer go on after a restore, and where checkpoints are sent."""
+"""Verbs on the ledger: ledger resumption after a restore, and the destinations of checkpoints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def _address(instance: Any) -> Fields:
     }
 
 
-def _lost(of: LedgerResumption) -> list[tuple[str, str]]:
+def _finding(of: LedgerResumption) -> list[tuple[str, str]]:
     return [
         (_now("finding"), format_html('<span lang="en">{}</span>', of.finding)),
         (_now("events signed before"), str(of.size)),
@@ -44,7 +44,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("ledger", "request_resumption", _("Request ledger resumption"), resume.request_resumption, ADMIN, fields=_why, signs=True,
          danger=True, makes=LedgerResumption),
     Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), resume.confirm, ("approve_change",), LedgerResumption, reason,
-         signs=True, danger=True, shows=_lost, over=resume.over),
+         signs=True, danger=True, shows=_finding, over=resume.over),
     Verb("checkpoint", "add_address", _("Add checkpoint address"), add_address.add_address, ADMIN, fields=_address,
          signs=True, makes=CheckpointDelivery),
     Verb("checkpoint", "remove_address", _("Remove checkpoint address"), add_address.remove_address, ADMIN, CheckpointDelivery,

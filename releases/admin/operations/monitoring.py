@@ -1,4 +1,4 @@
-"""Verbs about what a target is watched by, and whom its steps may call."""
+"""Verbs on metric sources of a target, and on the hosts that its steps may call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def _hosts(instance: Any) -> Fields:
 
 
 def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Look once through the sources, before they are kept."""
+    """Read the sources once, before they are stored."""
     try:
         looked = test_monitoring.try_sources(
             target.pk, sources=values["sources"], private_networks=values["private_networks"]

@@ -1,4 +1,4 @@
-"""Verbs about who is told of what: groups, members, channels, rules, texts, and what goes to people outside."""
+"""Verbs on notifications: groups, recipients, channels, rules, templates, and external approval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,12 +43,12 @@ from releases.operations.recipient import add
 from releases.operations.recipient_group import change as groups
 
 Fields = Mapping[str, forms.Field]
-TELL, RELEASE = ("configure_notifications",), ("approve_external",)
+NOTIFY, RELEASE = ("configure_notifications",), ("approve_external",)
 
 
 @dataclass(frozen=True)
 class OwnMessage(Verb):
-    """A verb on one's own messages."""
+    """A verb on the reader's own inbox items."""
 
     def for_you(self, rights: Rights, instance: Any) -> bool:
         """Answer as the operation does."""
@@ -203,7 +203,7 @@ def _text(instance: Any) -> Fields:
 
 
 def _filled(instance: NotificationTemplate, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return subject and text in both languages with real values, before they are kept."""
+    """Return subject and text in both languages with real values, before they are stored."""
     real, about = example_values(instance.event)
     shown = [(_now("example values from"), about or "—")]
     now = {name: _words_now(instance, name) for name in texts.FIELDS}
@@ -231,7 +231,7 @@ def _digest(instance: Any) -> Fields:
 
 
 def _goes_out(notification: Notification) -> list[tuple[str, str]]:
-    """Return what is released: both texts and everybody outside who gets one."""
+    """Return what is approved: both texts and every external recipient."""
     names = {"ja": _now("Japanese"), "en": _now("English")}
     shown = [(_now("written"), when(notification.made_at))]
     if notification.release is not None:
@@ -305,30 +305,30 @@ VERBS: tuple[Verb, ...] = (
          shows=_goes_out, over=_current),
     Verb("notification", "cancel", _("Cancel external notification"), notifications.cancel, RELEASE, Notification, must, signs=True,
          danger=True, over=_free),
-    Verb("recipient_group", "create", _("Create recipient group"), groups.create, TELL, fields=_group, makes=RecipientGroup),
-    Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, TELL, RecipientGroup, _hours, over=_closed),
-    Verb("recipient", "add", _("Add recipient"), add.add, TELL, RecipientGroup, _member, over=_closed),
-    Verb("recipient", "add_without_account", _("Add recipient without account"), add.add_external, TELL, RecipientGroup,
+    Verb("recipient_group", "create", _("Create recipient group"), groups.create, NOTIFY, fields=_group, makes=RecipientGroup),
+    Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, NOTIFY, RecipientGroup, _hours, over=_closed),
+    Verb("recipient", "add", _("Add recipient"), add.add, NOTIFY, RecipientGroup, _member, over=_closed),
+    Verb("recipient", "add_without_account", _("Add recipient without account"), add.add_external, NOTIFY, RecipientGroup,
          _outsider, signs=True, over=_closed),
-    Verb("recipient_group", "disable", _("Close recipient group"), groups.close, TELL, RecipientGroup, must, signs=True, danger=True,
+    Verb("recipient_group", "disable", _("Close recipient group"), groups.close, NOTIFY, RecipientGroup, must, signs=True, danger=True,
          over=_closed),
-    Verb("recipient", "remove", _("Remove recipient"), add.remove, TELL, GroupRecipient, reason, danger=True, over=_removed),
-    Verb("notification_channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True, makes=NotificationChannel),
-    Verb("notification_channel", "set_address", _("Set the address"), channels.set_address, TELL, NotificationChannel, _address,
+    Verb("recipient", "remove", _("Remove recipient"), add.remove, NOTIFY, GroupRecipient, reason, danger=True, over=_removed),
+    Verb("notification_channel", "create", _("Create channel"), channels.create, NOTIFY, fields=_channel, signs=True, makes=NotificationChannel),
+    Verb("notification_channel", "set_address", _("Set the address"), channels.set_address, NOTIFY, NotificationChannel, _address,
          signs=True, over=_unusable),
-    Verb("notification_channel", "send_test", _("Send test notification"), channels.send_test, TELL, NotificationChannel, over=_off),
-    Verb("notification_channel", "disable", _("Disable channel"), channels.disable, TELL, NotificationChannel, must, danger=True,
+    Verb("notification_channel", "send_test", _("Send test notification"), channels.send_test, NOTIFY, NotificationChannel, over=_off),
+    Verb("notification_channel", "disable", _("Disable channel"), channels.disable, NOTIFY, NotificationChannel, must, danger=True,
          over=_off),
-    Verb("notification_channel", "enable", _("Enable channel"), channels.enable, TELL, NotificationChannel, must, over=_on),
-    Verb("notification_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True, makes=NotificationRule),
-    Verb("notification_rule", "remove", _("Remove notification rule"), rules.remove, TELL, NotificationRule, must, signs=True,
+    Verb("notification_channel", "enable", _("Enable channel"), channels.enable, NOTIFY, NotificationChannel, must, over=_on),
+    Verb("notification_rule", "add", _("Add notification rule"), rules.add, NOTIFY, fields=_rule, signs=True, makes=NotificationRule),
+    Verb("notification_rule", "remove", _("Remove notification rule"), rules.remove, NOTIFY, NotificationRule, must, signs=True,
          danger=True, over=removed),
-    Verb("notification_template", "edit", _("Edit notification template"), texts.edit, TELL, NotificationTemplate, _text, signs=True,
+    Verb("notification_template", "edit", _("Edit notification template"), texts.edit, NOTIFY, NotificationTemplate, _text, signs=True,
          preview=_filled, looks=True),
-    Verb("notification_template", "restore", _("Restore default template"), texts.restore, TELL, NotificationTemplate, must, signs=True,
+    Verb("notification_template", "restore", _("Restore default template"), texts.restore, NOTIFY, NotificationTemplate, must, signs=True,
          danger=True, over=_own),
-    Verb("notification_delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, NotificationDelivery, must, danger=True, over=_unsent),
-    Verb("suppressed_address", "enable", _("Enable suppressed address"), disable.enable_address, TELL, SuppressedAddress, must, over=_used),
+    Verb("notification_delivery", "bounce", _("Mark as bounced"), disable.bounce, NOTIFY, NotificationDelivery, must, danger=True, over=_unsent),
+    Verb("suppressed_address", "enable", _("Enable suppressed address"), disable.enable_address, NOTIFY, SuppressedAddress, must, over=_used),
     OwnMessage("inbox", "mark_read", _("Open notification"), mark_read.read, ("read",), InboxItem, page=_leads_to),
     Verb("inbox", "mark_all_read", _("Mark all as read"), mark_read.read_all, ("read",), page=_inbox),
 )  # fmt: skip

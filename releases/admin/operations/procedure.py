@@ -13,12 +13,12 @@ from releases.models import ApprovalRequest, Procedure
 from releases.operations.procedure import revise
 
 Fields = dict[str, forms.Field]
-# A version that can be changed: the one in effect becomes a new draft, a draft is changed in place.
+# Versions that can be changed: the one in effect becomes a new draft, a draft is changed in place.
 CHANGEABLE = frozenset({"in_effect", "draft"})
 
 
 def _label(cell: revise.Cell) -> str:
-    """Return what a value is called on the page."""
+    """Return the label of a value on the page."""
     row = cell.row
     if cell.part == "approval_rules":
         subject = dict(ApprovalRequest.Subject.choices).get(row["subject"], row["subject"])
@@ -93,8 +93,8 @@ def _revise_checklist(
 
 
 VERBS: tuple[Verb, ...] = tuple(
-    Verb("procedure", name, label, act, ("create_procedure",), Procedure, fields, states=CHANGEABLE)
-    for name, label, act, fields in (
+    Verb("procedure", name, label, operation, ("create_procedure",), Procedure, fields, states=CHANGEABLE)
+    for name, label, operation, fields in (
         ("revise_thresholds", _("Change thresholds"), _revise, _fields("thresholds", "triggers")),
         ("revise_checklist", _("Change checklist"), _revise_checklist, _checklist),
         ("revise_approvals", _("Change approval rules"), _revise, _fields("approval_rules")),

@@ -1,4 +1,4 @@
-"""Verbs on a release itself, and handing in what is known about its source."""
+"""Verbs on a release itself, and the upload of evidence about its source."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -119,7 +119,7 @@ def _source(instance: Any) -> Fields:
 
 
 def _selected(release: Release, values: dict[str, Any]) -> Preview:
-    """Show the commit that would be taken, before it is."""
+    """Show the commit that would be selected, before it is."""
     seen = select_commit.look(release.pk, branch=values["branch"], revision=values["revision"])
     at = changes_since.written_at({"at": seen.at})
     day = print_time(at, zone_of(release), get_language() or "ja") if at is not None else "—"
@@ -184,7 +184,7 @@ def _evidence(instance: Any) -> Fields:
     return fields
 
 
-def _hand_in(pk: int, *, files: Any, **rest: Any) -> Any:
+def _upload(pk: int, *, files: Any, **rest: Any) -> Any:
     upload.check_amount([file.size for file in files])
     return upload.upload(pk, files=[(file.name, b"".join(file.chunks())) for file in files], **rest)[-1]
 
@@ -203,7 +203,7 @@ def _places_for(account: Account, release: Release) -> list[Environment]:
     return [e for e in release.places if access.may(account, request.right_for(e), e)]
 
 
-def _asked_of_run(release: Release) -> Asked:
+def _permission_to_deploy(release: Release) -> Asked:
     return [(request.right_for(place), place) for place in release.places]
 
 
@@ -245,6 +245,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, Release, _postpone, edge="reschedule", danger=True),
     Verb("release", "cancel", _("Cancel release"), prepare.cancel, PREPARE, Release, must, edge="cancel", danger=True),
     Verb("release", "sign_final_check", _("Sign final check"), sign_final_check.sign, ("sign_final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, why_not_permitted=sign_final_check.why_not_permitted),
-    Verb("evidence", "upload", _("Upload evidence"), _hand_in, ("upload_evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
-    Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
+    Verb("evidence", "upload", _("Upload evidence"), _upload, ("upload_evidence",), Application, _evidence, result_message=lambda made: count_with(made).sentence),
+    Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_permission_to_deploy),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Verbs about applications, versions and tags: where they come from, another version for a draft, the signed tag of a release, the import of old tags."""
+"""Verbs on applications, versions and tags: repository, version, signed tag, import of past releases."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ Fields = Mapping[str, forms.Field]
 
 
 def with_hint(field: forms.CharField) -> forms.CharField:
-    """Put below a field for a version what is in force in each application and what would follow."""
+    """Put the deployed version of each application, and the one that would follow, below a version field."""
     field.help_text = _hint()
     return field
 
@@ -120,13 +120,13 @@ def _place(known: Application) -> Fields:
 
 
 def _usual_format() -> str:
-    """Return how the procedure in force calls a tag."""
+    """Return the tag format of the procedure in effect."""
     procedure = Procedure.objects.filter(state="in_effect").first()
     return procedure.document.versions.tag_format if procedure is not None else f"v{versions.PLACE}"
 
 
 def _repository(known: str) -> forms.CharField:
-    """Return a field for a path or an address of a repository; a wrong one is refused before it is kept anywhere."""
+    """Return a field for a path or an address of a repository; an invalid one is refused before it is stored."""
     field = text(gettext_lazy("repository"), most=length(Application, "repository"), initial=known)
     field.help_text = gettext_lazy("Enter a path on this server, or an https, ssh or file address without a password.")
     field.validators.append(_fits)
@@ -139,7 +139,7 @@ def _fits(repository: str) -> None:
 
 
 def _unreadable(instance: Any, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Say that the repository cannot be read as things stand; nothing where it can, or is the one of before."""
+    """Return why the repository cannot be read now; empty where it can be read, or is the previous one."""
     known = instance if isinstance(instance, Application) else None
     if known is not None and known.repository == values["repository"]:
         return []

@@ -1,4 +1,4 @@
-"""Verbs about targets, what is configured and in force there, and the procedure."""
+"""Verbs on targets, their configuration and deployed versions, and the procedure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from environments import access
 from environments.admin.people import differences_of
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from environments.operations.configuration import check_connectivity, create as configurations
-from environments.operations.requested_change import decide as proposed
+from environments.operations.requested_change import decide as requested_changes
 from releases import check_types, step_types
 from releases.admin.components import target_form
 from releases.admin.components.trigger_replay import replay_lines
@@ -53,7 +53,7 @@ def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Any:
 
 
 def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
-    """Look at everything that the form's values name."""
+    """Check everything that the form's values name."""
     given = {**values}
     known = instance if isinstance(instance, DeploymentTarget) else None
     root, _reason = given.pop("root"), given.pop("reason", "")
@@ -79,11 +79,11 @@ def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
     return [Shown(names[one.key], one.result, one.says) for one in found]
 
 
-def _asked_of_proposed(instance: Any) -> list[tuple[str, Environment | None]]:
-    return [(proposed.OPERATIONS[instance.event][0], None)]
+def _permission_to_confirm(instance: Any) -> list[tuple[str, Environment | None]]:
+    return [(requested_changes.OPERATIONS[instance.event][0], None)]
 
 
-def _proposed(row: RequestedChange) -> list[tuple[str, str]]:
+def _requested_change(row: RequestedChange) -> list[tuple[str, str]]:
     parties = [(gettext("requested by"), str(row.requested_by)), (gettext("reason"), row.reason)]
     return [*parties, *differences_of(row)]
 
@@ -135,7 +135,7 @@ def _adoption(instance: Any) -> Fields:
 
 
 def _compared(instance: Any, values: dict[str, Any]) -> list[Shown]:
-    """Lay what is on the target beside what the form says."""
+    """Compare what is on the target with what the form says."""
     given = {name: values[name] for name in ("version", "configuration_id", "service")}
     words = register.part_words()
     return [
@@ -188,7 +188,7 @@ def _moves(instance: Any) -> Fields:
 
 
 def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
-    """Show what changed triggers would have done to the last watches, before they are applied for."""
+    """Show what changed triggers would have done in the last monitoring periods, before the procedure is submitted."""
     replayed = put_into_effect.replayed_for(procedure)
     rows = [(gettext("version"), procedure.version)]
     if replayed is None:
@@ -205,9 +205,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("target", "create", _("Register deployment target"), _create, ("edit_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options"), makes=DeploymentTarget),
     Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("edit_target",), DeploymentTarget, _changed_target, signs=True,
          everywhere=True, tries=_tried, try_label=_("Test target options")),
-    Verb("requested_change", "confirm", _("Confirm requested change"), proposed.confirm_change, ("edit_target", "manage_accounts"), RequestedChange, reason, signs=True,
-         asked=_asked_of_proposed, why_not_permitted=proposed.why_not_permitted, shows=_proposed),
-    Verb("requested_change", "reject", _("Reject requested change"), proposed.reject_change, ("edit_target", "manage_accounts"), RequestedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("requested_change", "confirm", _("Confirm requested change"), requested_changes.confirm_change, ("edit_target", "manage_accounts"), RequestedChange, reason, signs=True,
+         asked=_permission_to_confirm, why_not_permitted=requested_changes.why_not_permitted, shows=_requested_change),
+    Verb("requested_change", "reject", _("Reject requested change"), requested_changes.reject_change, ("edit_target", "manage_accounts"), RequestedChange, must, asked=_permission_to_confirm, shows=_requested_change),
     Verb("target", "measure", _("Measure now"), measure.ask, ("edit_target",), DeploymentTarget, everywhere=True),
     Verb("configuration", "create", _("Create configuration"), configurations.create, ("edit_target", "edit_configuration"), fields=_configuration, asked=_asked_anywhere, makes=ConfigurationVersion),
     Verb("configuration", "check_connectivity", _("Check connectivity"), check_connectivity.check_connectivity, ("edit_target", "edit_configuration"), ConfigurationVersion, everywhere=True),

@@ -1,4 +1,4 @@
-"""Verbs about windows, freezes, company holidays and calendar addresses."""
+"""Verbs on windows, freezes, holidays and calendar addresses."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -86,7 +86,7 @@ class _DaysWidget(forms.MultiWidget):
 
 
 class _DaysField(forms.MultiValueField):
-    """The days of something that recurs: weekdays, or a recurrence rule (RFC 5545) for all else. Gives the rule."""
+    """The days of a recurrence: weekdays, or a recurrence rule (RFC 5545) for all else. The value is the rule."""
 
     def __init__(self, rule: forms.CharField, **options: Any) -> None:
         names = [(code, WEEKDAYS[number]) for number, code in enumerate(["MO", "TU", "WE", "TH", "FR", "SA", "SU"])]

@@ -1,1 +1,1 @@
-"""A page of the admin each: its view, its rows and its template stand together."""
+"""The pages of the admin: each folder holds a view, its rows and its template."""

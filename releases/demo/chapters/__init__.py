@@ -1,1 +1,1 @@
-"""The chapters of the story, in order; each returns its proof, measured on the target wherever there is one."""
+"""The chapters of the story, in order; each returns its proof, measured on the target where possible."""

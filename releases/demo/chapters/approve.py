@@ -1,4 +1,4 @@
-"""Chapter 4: consent that is bound to the content, the final check, and the hour."""
+"""Chapter 4: approval that is bound to the content, the final check, and the scheduled start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from releases.demo.stage import Stage
 
 
 def play(stage: Stage) -> dict[str, Any]:
-    """Refuse the author, void on amend, grant anew, sign the final check, schedule."""
+    """Refuse the author, invalidate by reopening the scope, approve again, sign the final check, schedule."""
     release = stage.release["1.3.0"]
     first = int(stage.manager.do("release:submit", release))
     digest = stage.committee_a.shown_digest(first)
@@ -18,7 +18,9 @@ def play(stage: Stage) -> dict[str, Any]:
     twice = stage.committee_a.refused("approval:approve", first, digest=digest, comment="once more")
     stage.manager.do("release:reopen_scope", release, reason="the impact was written too short")
     page = stage.manager.page(f"/admin/release/{release}/")
-    stage.check('data-void="scope_reopened"' in page, "the release page does not name what voided the round")
+    stage.check(
+        'data-void="scope_reopened"' in page, "the release page does not name what invalidated the approval request"
+    )
     stage.edit("1.3.0", impact="Datasets cannot be written for about two minutes")
     stage.manager.do("release:lock_scope", release)
     signed = stage.sign_checklist("1.3.0")
@@ -37,12 +39,12 @@ def play(stage: Stage) -> dict[str, Any]:
     return {
         "the author": author.reasons,
         "twice by one person": twice.reasons,
-        "digest of the first round": digest[:16],
-        "the first round is void because it was": "scope_reopened",
-        "digest of the second round": fresh[:16],
+        "digest of the first request": digest[:16],
+        "the first request is invalidated by": "scope_reopened",
+        "digest of the second request": fresh[:16],
         "one old and one new approval": one.reasons,
-        "checklist signed anew": signed,
-        "documents written anew": written,
+        "checklist items signed again": signed,
+        "documents written again": written,
         "final check says what is not yet measured": honest,
-        "run scheduled": deployment,
+        "deployment scheduled": deployment,
     }

@@ -1,4 +1,4 @@
-"""Chapter 8: the auditor sees all of it, can change nothing, and the ledger proves itself."""
+"""Chapter 8: the auditor sees everything, can change nothing, and the ledger proves itself."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def play(stage: Stage) -> dict[str, Any]:
 def _tries(stage: Stage) -> dict[str, int]:
     release, deployment = stage.release["1.3.0"], stage.deployment["1.3.0"]
     tried = {
-        ("release:edit", release): stage.auditor.act("release:edit", release, title="x"),
-        ("release:cancel", release): stage.auditor.act("release:cancel", release, reason="x"),
-        ("deployment:stop", deployment): stage.auditor.act("deployment:stop", deployment, reason="x"),
-        ("rollback:raise", deployment): stage.auditor.act(
+        ("release:edit", release): stage.auditor.operate("release:edit", release, title="x"),
+        ("release:cancel", release): stage.auditor.operate("release:cancel", release, reason="x"),
+        ("deployment:stop", deployment): stage.auditor.operate("deployment:stop", deployment, reason="x"),
+        ("rollback:raise", deployment): stage.auditor.operate(
             "rollback:raise", deployment, cause="performance_drop", note="x"
         ),
-        ("release:plan", 0): stage.auditor.act(
+        ("release:plan", 0): stage.auditor.operate(
             "release:plan", application_id=stage.ids["datasets"], version="9.9.9", title="x", kind="regular"
         ),
     }
@@ -61,7 +61,7 @@ def _manage(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _verify(stage: Stage) -> str:
-    """Wait until the ledger signer has signed for all that had happened by now; verify, and leave the export behind."""
+    """Wait until the ledger signer has signed everything so far; verify, and keep the export."""
     export = stage.state / "ledger.jsonl"
     wanted = 0
 
@@ -88,13 +88,15 @@ def _altered(stage: Stage) -> dict[str, Any]:
     row["event"] = base64.b64encode(raw.replace(b'"outcome":"', b'"outcome":"x', 1)).decode()
     lines[chosen] = json.dumps(row)
     copy.write_text("\n".join(lines) + "\n", "utf-8")
-    told = {}
+    results = {}
     for path, wanted in ((source, 0), (copy, 1)):
         key = ("--key", str(stage.state / "ledger.pub"))
         ran = subprocess.run(
             [sys.executable, "audit/offline/ringi_verify.py", str(path), *key], capture_output=True, text=True
         )
-        told[path.name] = f"exit {ran.returncode}: {ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ''}"
+        results[path.name] = (
+            f"exit {ran.returncode}: {ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ''}"
+        )
         if ran.returncode != wanted or (wanted and str(row["number"]) not in ran.stdout):
-            raise StoryFailed(f"the offline verifier on {path.name}: {told[path.name]} {ran.stderr[-300:]}")
-    return {"number altered": row["number"], **told}
+            raise StoryFailed(f"the offline verifier on {path.name}: {results[path.name]} {ran.stderr[-300:]}")
+    return {"number altered": row["number"], **results}

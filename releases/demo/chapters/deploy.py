@@ -1,4 +1,4 @@
-"""Chapter 5: 1.3.0 goes to production: six steps with real effects, checks, a second person's word, the watch."""
+"""Chapter 5: 1.3.0 goes to production: six steps with real effects, checks, a second verifier, monitoring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EFFECTS = (
 
 
 def play(stage: Stage) -> dict[str, Any]:
-    """Wait for the run, prove its effects on the target, verify, and let the watch end."""
+    """Wait for the deployment, prove its effects on the target, verify, and wait for the end of monitoring."""
     place, deployment = stage.places["production"], stage.deployment["1.3.0"]
     stage.checks_done(deployment)
     effects = [line["effect"] for line in place.journal(deployment=f"deployment:{deployment}")]
@@ -37,7 +37,7 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.verify(deployment)
     stage.finished(deployment, {"succeeded"}, seconds=90)
     traffic = load.end()
-    until("1.3.0 to be completed", lambda: stage.service.run(deployment)["release_state"] == "completed")
+    until("1.3.0 to be completed", lambda: stage.service.deployment_status(deployment)["release_state"] == "completed")
     return {
         "effects in the target's journal, in order": effects,
         "scratch database left behind": _scratch(stage),
@@ -46,7 +46,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "code": measured.code[:16],
         "configuration": measured.configuration[:16],
         "the starter may not verify": own.reasons,
-        "traffic during the watch": traffic,
+        "traffic during monitoring": traffic,
     }
 
 

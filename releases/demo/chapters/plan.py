@@ -1,4 +1,4 @@
-"""Chapter 2: 1.3.0 planned for the next regular window, then moved into an extra one that the committee opens."""
+"""Chapter 2: 1.3.0 is planned for the next regular window, then rescheduled into an extra one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ZONE = ZoneInfo("Asia/Tokyo")
 
 
 def play(stage: Stage) -> dict[str, Any]:
-    """Plan, be refused outside a window, open an extra one with two names, move."""
+    """Plan, be refused outside a window, open an extra one with two approvals, reschedule."""
     release = stage.write(
         "1.3.0",
         kind="regular",
@@ -34,7 +34,7 @@ def play(stage: Stage) -> dict[str, Any]:
     named = following.strftime("%Y/%m/%d") in refusal.reasons
     stage.check(named, f"the refusal does not name the next window {following}: {refusal.reasons}")
     opens = now() - timedelta(minutes=1)
-    round_id = stage.manager.do(
+    request_id = stage.manager.do(
         "window:request",
         stage.ids["production"],
         application_id=stage.ids["datasets"],
@@ -44,8 +44,8 @@ def play(stage: Stage) -> dict[str, Any]:
         reason="the demo cannot wait for the third Wednesday",
     )
     early = stage.manager.refused("release:set_scheduled_start", release, start=now().isoformat())
-    stage.committee_a.approve(round_id)
-    stage.committee_b.approve(round_id)
+    stage.committee_a.approve(request_id)
+    stage.committee_b.approve(request_id)
     stage.manager.do(
         "release:set_scheduled_start", release, start=now().isoformat(), reason="the committee opened a window"
     )
@@ -56,7 +56,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "next regular window": regular.isoformat(),
         "milestones shown": dates,
         "outside the window": refusal.reasons,
-        "before both had consented": early.reasons,
+        "before both had approved": early.reasons,
         "extra window": f"{opens.astimezone(ZONE):%H:%M} JST for 6 h, by two of the committee",
         "milestones due_immediately": due_immediately,
     }

@@ -20,7 +20,7 @@ def play(stage: Stage) -> dict[str, Any]:
     )
     stage.manager.do("release:lock_scope", beta)
     stage.prove(BETA, coverage=False)
-    deployments = {f"{BETA} {name}": stage.run_lower(BETA, name) for name in ("development", "staging")}
+    deployments = {f"{BETA} {name}": stage.deploy_lower(BETA, name) for name in ("development", "staging")}
     stage.manager.do("release:complete_testing", beta)
     stage.manager.do("release:close", beta)
 
@@ -31,16 +31,16 @@ def play(stage: Stage) -> dict[str, Any]:
     coverage = {}
     for covered, wanted in ((8999, "not_passed"), (9000, "passed")):
         report = f'<coverage line-rate="{covered / 10000}" lines-covered="{covered}" lines-valid="10000"/>'
-        sentence = stage.upload("1.3.0", "coverage", report.encode(), "development")["summary"]
+        summary = stage.upload("1.3.0", "coverage", report.encode(), "development")["summary"]
         result = stage.gates("1.3.0", "production")["coverage"]
-        coverage[sentence] = result
-        stage.check(result == wanted, f"{sentence} gave {result}")
+        coverage[summary] = result
+        stage.check(result == wanted, f"{summary} gave {result}")
     real = stage.kept["coverage 1.3.0"]
     read["coverage"] = stage.upload("1.3.0", "coverage", real, "development")["summary"]
-    deployments |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
+    deployments |= {f"1.3.0 {name}": stage.deploy_lower("1.3.0", name) for name in ("development", "staging")}
     items = stage.sign_checklist("1.3.0")
     documents = stage.documents("1.3.0")
-    stage.roster("1.3.0")
+    stage.assign_team("1.3.0")
     stage.manager.do("release:refresh_from_git", release)
     results = stage.gates("1.3.0", "production")
     stage.check(results["tag"] == results["branch"] == "passed", f"tag and branch are not proven: {results}")
@@ -52,7 +52,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "production first": first.reasons,
         "tests": read,
         "coverage, unrounded": coverage,
-        "runs": deployments,
+        "deployments": deployments,
         "tree on the targets": {name: tree[:16] for name, tree in laid.items()},
         "tag": "name, annotation, signature and branch checked with git",
         "checklist items signed": items,

@@ -1,4 +1,4 @@
-"""Chapter 1: people, access, procedure, targets, and 1.2.0 adopted where it runs."""
+"""Chapter 1: people, access, procedure, targets, and 1.2.0 registered as the deployed version."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from releases.demo.site import Ci, Person, StoryFailed
 from releases.demo.stage import Stage, now
 from releases.procedures.load import default_text
 
-# With one look a second, 24 s leave room for one look that is lost on a busy machine (95 % must be there).
-WATCH_SECONDS, INTERVAL_SECONDS = 24, 1
+# With one measurement a second, 24 s leave room for one that is lost on a busy machine (95 % are required).
+MONITORING_SECONDS, INTERVAL_SECONDS = 24, 1
 CAST = {
     # key: (display name, 役職, roles)
     "manager": ("佐藤 玲子", "リリース管理者", ("release_manager", "committee")),
@@ -31,7 +31,7 @@ CAST = {
 
 
 def play(stage: Stage) -> dict[str, Any]:
-    """Set everything up; the author holds a committee seat too, so that only his duty keeps him from approving."""
+    """Set everything up; the author has a committee seat too, so that only their authorship forbids their approval."""
     first, second = administrators(stage)
     add_people(stage, first, second)
     _procedure(stage)
@@ -46,23 +46,23 @@ def play(stage: Stage) -> dict[str, Any]:
     return {
         "people": {name: person.name for name, person in stage.people.items()},
         "procedure": stage.kept["procedure"],
-        "adopted, measured on the target": measured,
-        "metric_sources": f"{WATCH_SECONDS} s in the demo's own procedure, 86400 s in the default one",
-        "response time": "5 of 5 samples in the demo's own procedure (its baseline is below a millisecond), else 3 of 5",
+        "registered versions, measured on the target": measured,
+        "metric_sources": f"{MONITORING_SECONDS} s in the demo's own procedure, 86400 s in the default one",
+        "response time": "5 of 5 measurements in the demo's own procedure (its baseline is below a millisecond), else 3 of 5",
     }
 
 
 def administrators(stage: Stage) -> tuple[Person, Person]:
-    """Make the first administrator and, through them, the second; return both, signed in."""
+    """Create the first administrator and, through them, the second; return both, signed in."""
     made = subprocess.run(
         [sys.executable, "manage.py", "create_first_administrator"], check=True, capture_output=True, text=True
     )
-    told = json.loads(made.stdout)
-    return second_administrator(stage, told["username"], told["invitation"])
+    created = json.loads(made.stdout)
+    return second_administrator(stage, created["username"], created["invitation"])
 
 
 def second_administrator(stage: Stage, username: str, invitation: str) -> tuple[Person, Person]:
-    """Enrol the first administrator and let them make and invite the second one; return both."""
+    """Enrol the first administrator, who creates and invites the second one; return both."""
     first = Person(stage.base_url, username, "Administrator", stage.faults)
     first.enrol(invitation)
     second = Person(stage.base_url, "second_administrator", "Second administrator", stage.faults)
@@ -73,7 +73,7 @@ def second_administrator(stage: Stage, username: str, invitation: str) -> tuple[
 
 
 def _account(by: Person, person: Person, job_title: str, **more: Any) -> int:
-    """Make the account of a person and let them enrol by the invitation; return its id."""
+    """Create the account of a person, who enrols by the invitation; return its id."""
     made = int(
         by.do(
             "account:create",
@@ -85,12 +85,12 @@ def _account(by: Person, person: Person, job_title: str, **more: Any) -> int:
             **more,
         )
     )
-    person.enrol(by.act("account:invite", made, reason="new here").body["secret"])
+    person.enrol(by.operate("account:invite", made, reason="new here").body["secret"])
     return made
 
 
 def add_people(stage: Stage, first: Person, second: Person) -> None:
-    """Make the people of CAST with their roles, and the service account of CI with a token."""
+    """Create the people of CAST with their roles, and the service account of CI with a token."""
     waiting = []
     for key, (name, title, roles) in CAST.items():
         person = Person(stage.base_url, key, name, stage.faults)
@@ -104,9 +104,11 @@ def add_people(stage: Stage, first: Person, second: Person) -> None:
     first.refused("access:confirm", waiting[0])
     for grant in waiting:
         second.attempt("access:confirm", grant)
-    waits = second.links("/admin/environments/requestedchange/?decided_at__isempty=1", r"requestedchange/(\d+)/change/")
-    first.refused("requested_change:confirm", waits[0])
-    for change in waits:
+    requests = second.links(
+        "/admin/environments/requestedchange/?decided_at__isempty=1", r"requestedchange/(\d+)/change/"
+    )
+    first.refused("requested_change:confirm", requests[0])
+    for change in requests:
         second.attempt("requested_change:confirm", change)
     service = int(first.do("account:create", username="ci", display_name="CI", kind="service", language="en"))
     grant = first.do("access:grant", service, role="ci", reason="continuous integration of the dataset service")
@@ -114,7 +116,7 @@ def add_people(stage: Stage, first: Person, second: Person) -> None:
     stage.ids["ci"] = service
     _environments(stage)
     scope = [stage.ids[name] for name in targets.ENVIRONMENTS]
-    answer = first.act("token:issue", service, days=30, environments=scope)
+    answer = first.operate("token:issue", service, days=30, environments=scope)
     stage.ci = Ci(stage.base_url, answer.body["secret"])
 
 
@@ -122,8 +124,8 @@ def _procedure(stage: Stage) -> None:
     text = default_text()
     for wanted, put in (
         ('version = "1.0.1"\n', 'version = "1.0.2-demo.1"\n'),
-        ("duration_seconds = 86400", f"duration_seconds = {WATCH_SECONDS}"),
-        ("monitoring_seconds = 86400", f"monitoring_seconds = {WATCH_SECONDS}"),
+        ("duration_seconds = 86400", f"duration_seconds = {MONITORING_SECONDS}"),
+        ("monitoring_seconds = 86400", f"monitoring_seconds = {MONITORING_SECONDS}"),
         ('limit = "3"\nk = 3', 'limit = "3"\nk = 5'),
         ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
     ):
@@ -135,7 +137,7 @@ def _procedure(stage: Stage) -> None:
 date = 2024-03-23
 version = "1.0.2-demo.1"
 ja = "デモ用に監視を短縮"
-en = "Watch shortened for the demo"
+en = "Monitoring shortened for the demo"
 origin = "default"
 """
     put_into_effect(stage, text, "the demo cannot wait for 24 hours")
@@ -148,7 +150,7 @@ origin = "default"
 
 
 def put_into_effect(stage: Stage, text: str, reason: str) -> None:
-    """Load a procedure document and let two of the committee approve it."""
+    """Load a procedure document; two members of the committee approve it."""
     procedure = stage.manager.do("procedure:load", content=text, reason=reason)
     round_id = stage.manager.do("procedure:submit", procedure, reason=reason)
     stage.committee_a.approve(round_id)
@@ -206,7 +208,7 @@ def _targets(stage: Stage) -> None:
 
 
 def as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return settings as the form of a target takes them: by dotted name, commands on one line."""
+    """Return target options as the form takes them: by dotted name, commands on one line."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):

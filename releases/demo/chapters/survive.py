@@ -1,4 +1,4 @@
-"""Chapter 6: 1.4.0's worker is killed in the database step; a new one takes over, and nothing is done twice."""
+"""Chapter 6: 1.4.0's worker is killed in the database step; a new one reclaims the step, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def play(stage: Stage) -> dict[str, Any]:
 
 
 def prepare(stage: Stage) -> None:
-    """Bring 1.4.0 from plan to approve, with the rollback authorised beforehand up to a limit of rows."""
+    """Bring 1.4.0 from plan to approval, with a pre-authorised rollback up to a limit of rows."""
     release = stage.write(
         "1.4.0",
         kind="regular",
@@ -71,13 +71,13 @@ def prepare(stage: Stage) -> None:
     stage.manager.do("release:lock_scope", release)
     stage.prove("1.4.0")
     for name in ("development", "staging"):
-        stage.run_lower("1.4.0", name)
+        stage.deploy_lower("1.4.0", name)
     stage.sign_checklist("1.4.0")
     stage.documents("1.4.0")
-    stage.roster("1.4.0")
+    stage.assign_team("1.4.0")
     stage.manager.do("release:refresh_from_git", release)
     stage.manager.do("release:complete_testing", release)
-    stage.consent("1.4.0")
+    stage.get_approval("1.4.0")
 
 
 def batches(place: Place) -> list[int]:

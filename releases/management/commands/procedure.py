@@ -1,4 +1,4 @@
-"""manage.py procedure load PATH [--put-into-effect]: read a written procedure; activate the first of an empty system."""
+"""manage.py procedure load PATH [--put-into-effect]: load a written procedure; put the first one into effect."""
 
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ class Command(BaseCommand):
         parser.add_argument("--put-into-effect", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Load; with --put-into-effect that of an empty system, which is then in force. Where one was, nothing is loaded: this
-        is how a system starts, and its procedure may have gone its own way since.
+        """Load a procedure; --put-into-effect also puts it into effect, in an empty system only. With a procedure
+        already in effect, nothing is loaded: the option starts a system, and its procedure may have changed since.
         """
         try:
             content = read(options["path"], step_types=step_types.shapes(), check_types=check_types.shapes())

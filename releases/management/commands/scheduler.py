@@ -1,4 +1,4 @@
-"""manage.py scheduler: the loop that finds what is due."""
+"""manage.py scheduler: the loop that finds due work."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ class Command(BaseCommand):
     """Run the scheduler until SIGTERM."""
 
     help = "Finds what is due and wakes workers; any number may run, one acts."
-    # They would load every page of the admin; `manage.py check` is for them.
+    # Checks would load every page of the admin; `manage.py check` exists for them.
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
-        words.record()  # it does not know in which language its texts are read
+        words.record()  # The scheduler does not know in which language its texts are read.
         keep_what_is_loaded()
         Scheduler().run()

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     """Run one worker."""
 
     help = "Executes the deployments of one environment (or takes samples)."
-    # They would load every page of the admin; `manage.py check` is for them.
+    # Checks would load every page of the admin; `manage.py check` exists for them.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,11 +28,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
-        words.record()  # it does not know in which language its texts are read
+        words.record()  # The worker does not know in which language its texts are read.
         queue = django_rq.get_queue(options["queue"])
         keep_what_is_loaded()
         RingiJob.functions = JOBS
-        # It shows itself every 45 s, so that one that is gone is missed within two minutes.
+        # It sends a heartbeat every 45 s, so that its absence is noticed within two minutes.
         RingiWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60).work(
             with_scheduler=False, logging_level="WARNING"
         )

@@ -1,1 +1,1 @@
-"""The texts of messages and documents: which events are told, the shipped words, and how places are filled."""
+"""Texts of notifications and documents: the events, the default templates, and the placeholders."""

@@ -1,4 +1,4 @@
-"""The words that come with the product, by event and language; they are used where nobody has written others."""
+"""Default templates, by event and language; they are used where no other text has been written."""
 
 import tomllib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Words:
-    """Subject (one line) and body (plain text), with places."""
+    """Subject (one line) and body (plain text), with placeholders."""
 
     subject: str
     body: str
@@ -24,5 +24,5 @@ def _all(language: str) -> dict[str, Words]:
 
 
 def default_words(event: str, language: str) -> Words:
-    """Return the shipped words; language: ja or en. Raises KeyError for an event that nobody is told of."""
+    """Return the default template; language: ja or en. Raises KeyError for an event without notifications."""
     return _all(language)[event]

@@ -1,10 +1,10 @@
-"""The HTML of a letter, made from its plain text: everything in it is escaped, and the only link is the page's."""
+"""The HTML of an e-mail, made from its plain text: all of it is escaped, and the only link is the page's."""
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _, override
 
-# Mail programs read no style sheet.
+# Mail programs ignore style sheets.
 BODY = "margin:0;background:#f6f7f9;color:#1c2430;font:15px/1.7 system-ui,'Hiragino Sans','Noto Sans CJK JP',sans-serif"
 CARD = "max-width:600px;margin:0 auto;padding:28px;background:#ffffff"
 BUTTON = (
@@ -13,7 +13,7 @@ BUTTON = (
 
 
 def html_of(subject: str, text: str, url: str, language: str) -> str:
-    """Return a whole HTML page (UTF-8) that says what the text says."""
+    """Return a whole HTML page (UTF-8) with the content of the text."""
     with override(language):
         # A recipient without a link is external and approves nothing.
         button, foot = "", _("Ringi sent this notification.")

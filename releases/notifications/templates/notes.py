@@ -1,18 +1,18 @@
-"""Release notes, changelog entry and status text, made of the same facts of a release."""
+"""Release notes, changelog entry and status text, made from the same facts of a release."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _, override
 
-# In this order; a small change is nothing that users would notice.
+# In this order; users do not see a small change.
 ORDER = ("breaking", "feature", "fix", "small")
 FOR_USERS = ("breaking", "feature", "fix")
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One change: its kind (a value of ORDER), words and ticket."""
+    """One change: its type (a value of ORDER), words and ticket."""
 
     kind: str
     text: str
@@ -21,7 +21,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Facts:
-    """A release as it is known now; times as people read them, empty when there is none. state: of its machine."""
+    """A release as it is known now; times in readable form, empty when there is none. state: of its state machine."""
 
     application: str
     version: str
@@ -36,7 +36,7 @@ class Facts:
 
 
 def release_notes(facts: Facts, language: str) -> str:
-    """Return what users read: what changes for them, when, and what they will notice."""
+    """Return the notes for users: what changes for them, when, and what they will see."""
     with override(language):
         lines = [f"# {facts.application} {facts.version}", "", facts.title]
         if facts.opens:
@@ -61,13 +61,13 @@ def changelog(facts: Facts, language: str) -> str:
 
 
 def technical(facts: Facts, language: str) -> str:
-    """Return what operators read: impact, security and the rollback."""
+    """Return the notes for operators: impact, security and the rollback."""
     parts = [f"# {facts.application} {facts.version}", facts.title, *(part for part in facts.technical if part.strip())]
     return "\n\n".join(parts)
 
 
 def status(facts: Facts, language: str) -> str:
-    """Return one or two sentences for users about where the release stands, without anything internal."""
+    """Return the status of the release for users in one or two sentences, without anything internal."""
     named = {"what": f"{facts.application} {facts.version}", "opens": facts.opens, "closes": facts.closes}
     with override(language):
         match facts.state:

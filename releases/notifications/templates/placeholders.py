@@ -1,4 +1,4 @@
-"""Placeholders in a text, `{{ version }}`: only these names, filled in one pass; nothing in a text is ever executed."""
+"""Placeholders in a text, `{{ version }}`: only these names, filled in one pass; a text is never executed."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _, gettext_lazy
 from environments.language import listed
 
 PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
-# What is left of a place that was misspelt, or of another template language: full-width braces, one brace, ${…}, %(…)s.
+# Remains of a misspelt placeholder, or of another template language: full-width braces, one brace, ${…}, %(…)s.
 STRAY = re.compile(r"[{}｛｝]")
 MEANT = re.compile(r"(?:[$＄]?[{｛]+|[%％][(（]|[$＄])\s*([a-z_ａ-ｚ＿]+)\s*(?:[}｝]+|[)）][sｓ])?")
 NOTHING = "—"
@@ -37,12 +37,12 @@ PLACEHOLDERS: dict[str, str | Promise] = {
     "occurred_at": gettext_lazy("time of the event"),
     "url": gettext_lazy("address of the page"),
 }
-# What the approval was given to, or follows from the run; the rest is written later, and was read by nobody.
+# Values that the approval covers or that follow from the deployment; all other values are written later and unread.
 KNOWN_BEFOREHAND = frozenset(PLACEHOLDERS) - {"affected_item", "reason", "actor", "state", "due_at", "rollback_plan"}
 
 
 def used(text: str) -> set[str]:
-    """Return the names of the places in a text."""
+    """Return the names of the placeholders in a text."""
     return set(PLACEHOLDER.findall(text))
 
 
@@ -61,5 +61,5 @@ def fault_of(text: str) -> str:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Return a text with its places filled; what is filled in is not looked at again, and none is left open."""
+    """Return a text with its placeholders filled; filled values are not parsed again, and no placeholder is left."""
     return PLACEHOLDER.sub(lambda place: str(values.get(place[1], "")).strip()[:LONGEST] or NOTHING, text)

@@ -88,7 +88,7 @@ def _notification(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
     parent = subject.row if isinstance(subject.row, Notification) else None
     # The milestones of an emergency release are hours apart.
     emergency = subject.release is not None and subject.release.kind == Release.Kind.EMERGENCY
-    haste = emergency and (told.duty or told.key == ANNOUNCE)
+    haste = emergency and (told.required_action or told.key == ANNOUNCE)
     urgent = told.urgent or (parent is not None and parent.urgent) or haste
     outside = any(one.outside for one in plan.recipients)
     again = reminder_delay(told.key, entry.payload, urgent) if plan.acting and thing else None

@@ -136,7 +136,9 @@ def _left(row: NotificationDelivery) -> bool:
 def _over(row: NotificationDelivery) -> str:
     """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
     notification = row.inbox_item.notification
-    if not notification.required_action or not (KEYS[notification.event].duty or notification.event in TOLD_AGAIN):
+    if not notification.required_action or not (
+        KEYS[notification.event].required_action or notification.event in TOLD_AGAIN
+    ):
         return ""
     thing = row_of(notification.required_action)
     return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notification)) else ""

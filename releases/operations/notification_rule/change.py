@@ -21,7 +21,7 @@ def add(
         known = notification_event(event)
         if known is None:
             raise InvalidInput(_("No notification is sent for this event: %(event)s") % {"event": event})
-        if group_id is None and not (known.duty or known.named or event.startswith("notification:")):
+        if group_id is None and not (known.required_action or known.named or event.startswith("notification:")):
             raise InvalidInput(_("This event requires no action from anyone; choose a recipient group."))
         if lead_hours is not None and not known.leads:
             raise InvalidInput(_("Only a milestone notification can be sent hours in advance."))

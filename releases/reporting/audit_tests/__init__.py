@@ -1,4 +1,4 @@
-"""The tests that auditors run, saved: one line each."""
+"""Saved audit tests, one line each."""
 
 from releases.reporting.audit_tests import (
     approvals,

@@ -1,4 +1,4 @@
-"""Approvals: given in time, in a role that was held, by a person, and not from the machine of the applicant."""
+"""Audit tests of approvals: in time, in a role that was held, by a person, not from the requester's address."""
 
 from django.db.models import Max, Model, TextField, Value
 from django.db.models.functions import Cast, Concat
@@ -11,35 +11,42 @@ from environments.models import Account
 from releases import models as r
 from releases.gates import quorum
 from releases.models import ApprovalDecision, ApprovalRequest
-from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, counting, words_for
+from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, counting, decisions_for
 
 
 def approved_late(scope: Scope) -> Outcome:
-    """Look at each run in a protected environment: its round, and the words that the ledger knew when it started."""
+    """Check each deployment in a protected environment: its approval request, and the decisions at its start."""
     rows = Event.objects.filter(kind="row", object__startswith="releases.ApprovalDecision:").order_by()
-    outcome, told = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
-    for deployment in scope.runs().iterator(chunk_size=CHUNK):
+    outcome, recorded = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
+    for deployment in scope.deployments().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         approval_request, start = deployment.approval_request, deployment.started_at
         if approval_request is None:
             outcome.found(deployment, str(deployment), start, None, _("The deployment has no approval request."))
             continue
-        words = words_for(deployment)
-        there = {word: max(word.at, told.get(f"releases.ApprovalDecision:{word.pk}", scope.until)) for word in words}
-        before = [word for word in words if start is not None and there[word] <= start]
+        decisions = decisions_for(deployment)
+        there = {
+            decision: max(decision.at, recorded.get(f"releases.ApprovalDecision:{decision.pk}", scope.until))
+            for decision in decisions
+        }
+        before = [decision for decision in decisions if start is not None and there[decision] <= start]
         last = max(there.values(), default=None)
-        if len(before) < len(words):
+        if len(before) < len(decisions):
             outcome.found(deployment, str(deployment), start, last, _("An approval came after the start."))
         elif not _met(approval_request, before):
             outcome.found(deployment, str(deployment), start, last, _("The rules were not met at the start."))
     return outcome
 
 
-def _met(approval_request: ApprovalRequest, words: list[ApprovalDecision]) -> bool:
+def _met(approval_request: ApprovalRequest, decisions: list[ApprovalDecision]) -> bool:
     rules = quorum.rules_of(approval_request)
-    yes = (word for word in words if word.decision in word.COUNTING and word.digest == approval_request.digest)
-    persons = [(word.account.person_key, frozenset(word.roles)) for word in yes]
-    # A rule that asks nobody is met by nobody; no rule at all is never met.
+    yes = (
+        decision
+        for decision in decisions
+        if decision.decision in decision.COUNTING and decision.digest == approval_request.digest
+    )
+    persons = [(decision.account.person_key, frozenset(decision.roles)) for decision in yes]
+    # A rule that requires no one is met without approvals; an empty set of rules is never met.
     return bool(approval_request.rules) and (not rules or quorum.standing(rules, persons).met)
 
 
@@ -53,24 +60,26 @@ APPROVAL_AFTER_START = SavedTest(
 
 
 def role_missing(scope: Scope) -> Outcome:
-    """Look at each word: had the one for whom it counts one of the roles, and was the other his delegate?"""
+    """Check each approval decision: did its approver hold one of the roles, and was the actor their delegate?"""
     outcome = Outcome()
-    for word in scope.approvals():
+    for decision in scope.approvals():
         outcome.examined += 1
-        whose = word.on_behalf or word.account
-        held = scope.then.roles(whose.pk, word.at, word.approval_request.environment_id)
-        said = listed(word.roles)
-        asked = {rule["role"] for rule in word.approval_request.rules}
-        if not held & set(word.roles) & asked:
+        represented = decision.on_behalf or decision.account
+        held = scope.then.roles(represented.pk, decision.at, decision.approval_request.environment_id)
+        said = listed(decision.roles)
+        asked = {rule["role"] for rule in decision.approval_request.rules}
+        if not held & set(decision.roles) & asked:
             finding = _("The approver held none of the roles.")
-        elif set(word.roles) - held:
+        elif set(decision.roles) - held:
             finding = _("The approver did not hold all of the roles.")
-        elif word.on_behalf is not None and whose.pk not in scope.then.stood_in_for(word.account_id, word.at):
+        elif decision.on_behalf is not None and represented.pk not in scope.then.stood_in_for(
+            decision.account_id, decision.at
+        ):
             finding = _("There was no valid delegation.")
         else:
             continue
-        about = word.approval_request.release or word.approval_request
-        outcome.found(about, str(about), str(word.account), word.at, said, listed(sorted(held)), finding)
+        about = decision.approval_request.release or decision.approval_request
+        outcome.found(about, str(about), str(decision.account), decision.at, said, listed(sorted(held)), finding)
     return outcome
 
 
@@ -84,13 +93,13 @@ APPROVER_WITHOUT_ROLE = SavedTest(
 
 
 def same_address(scope: Scope) -> Outcome:
-    """Compare the address of each word of approval with that of the application for the same round."""
+    """Compare the address of each approval with the address of the submission of the same approval request."""
     outcome = Outcome()
     said = scope.approvals().filter(approval_request__release__isnull=False)
     label = Concat(
         Value("releases.Release:"), Cast("approval_request__release_id", TextField()), output_field=TextField()
     )
-    applied: dict[str, list[Event]] = {}
+    submitted: dict[str, list[Event]] = {}
     found = Event.objects.filter(
         object__in=said.order_by().values(label_=label),
         operation="release:submit",
@@ -98,19 +107,26 @@ def same_address(scope: Scope) -> Outcome:
         at__lt=scope.until,
     )
     for event in found.order_by("at"):
-        applied.setdefault(event.object, []).append(event)
-    for word in counting(said):
+        submitted.setdefault(event.object, []).append(event)
+    for decision in counting(said):
         outcome.examined += 1
         earlier = [
-            e for e in applied.get(f"releases.Release:{word.approval_request.release_id}", []) if e.at <= word.at
+            e
+            for e in submitted.get(f"releases.Release:{decision.approval_request.release_id}", [])
+            if e.at <= decision.at
         ]
         if not earlier:
             continue
-        address, his = earlier[-1].contents["request"]["address"], word.signature.get("address", "")
-        if address and address == his:
-            release = word.approval_request.release
+        address, theirs = earlier[-1].contents["request"]["address"], decision.signature.get("address", "")
+        if address and address == theirs:
+            release = decision.approval_request.release
             outcome.found(
-                release, str(release), str(word.approval_request.requested_by), str(word.account), address, word.at
+                release,
+                str(release),
+                str(decision.approval_request.requested_by),
+                str(decision.account),
+                address,
+                decision.at,
             )
     return outcome
 
@@ -124,7 +140,7 @@ SAME_ADDRESS = SavedTest(
 )
 
 
-# Model, the columns of who decided, the column of when.
+# Model, the columns of the decider, the column of the time.
 DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
     (r.ApprovalDecision, "account on_behalf", "at"), (r.FinalCheck, "account", "signed_at"), (r.DecisionRequest, "answered_by", "answered_at"),
     (r.Deployment, "verified_by", "started_at"), (r.MonitoringPeriod, "recorded_by", "started_at"), (r.ChecklistItem, "signed_by", "signed_at"),
@@ -137,7 +153,7 @@ DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
 
 
 def service_decided(scope: Scope) -> Outcome:
-    """Look at each decision of the period; an account that was a service when it decided counts, whatever it is now."""
+    """Check each decision of the period; an account that was a service account then counts, whatever it is now."""
     outcome = Outcome()
     lives = scope.then.accounts.items()
     once = {

@@ -1,4 +1,4 @@
-"""The contract of a saved test: a question that auditors ask of a period, its population, and what stands out."""
+"""The contract of a saved audit test: an auditor's question about a period, its population, and its exceptions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,10 +12,11 @@ from environments.access_as_of import AccessAsOf, once_protected
 from environments.models import Account
 from releases.models import ApprovalDecision, Deployment
 
-# So many rows are held at once, and their relations asked for together: a query takes no more than 65,535 values.
+# Rows are held in chunks, and their relations read per chunk: a query takes at most 65,535 values.
 CHUNK = 2000
-# What is read of a deployment and of a word of approval; plans and documents are a hundred times as long.
-RUN: tuple[str, ...] = (
+# Columns that the tests read of a deployment and of an approval decision; plans and documents are a hundred times
+# larger.
+DEPLOYMENT: tuple[str, ...] = (
     *(
         "application",
         "environment",
@@ -30,7 +31,7 @@ RUN: tuple[str, ...] = (
     *("release__created_at", "release__configurations", "release__procedure"),
     *("approval_request__digest", "approval_request__rules", "approval_request__state"),
 )
-WORD: tuple[str, ...] = (
+DECISION: tuple[str, ...] = (
     *(
         "account",
         "on_behalf",
@@ -53,7 +54,7 @@ WORD: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a result: what stands in each column, and the row that it is about (shown as a link)."""
+    """One line of a result: the value of each column, and the row that it is about (shown as a link)."""
 
     cells: tuple[Any, ...]
     about: Model | None = None
@@ -61,7 +62,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What a test found. examined: the size of the population; rows: exceptions, or the list that was asked for. notes:
+    """The result of a test. examined: the size of the population; rows: exceptions, or the requested list. notes:
     figures beside the rows, as (name, value).
     """
 
@@ -70,13 +71,13 @@ class Outcome:
     notes: list[tuple[Any, Any]] = field(default_factory=list)
 
     def found(self, about: Model | None, *cells: Any) -> None:
-        """Keep one row."""
+        """Add one row."""
         self.rows.append(Row(cells, about))
 
 
 @dataclass
 class Scope:
-    """The period asked about (since inclusive, until exclusive, database time) and what several tests read of it."""
+    """The period of the question (since inclusive, until exclusive, database time) and data of several tests."""
 
     since: datetime
     until: datetime
@@ -86,15 +87,15 @@ class Scope:
         """The history of access up to the end of the period."""
         return AccessAsOf(self.until)
 
-    def runs(self) -> QuerySet[Deployment]:
-        """Return the runs that started in a protected environment in the period; taking its protection away hides none."""
+    def deployments(self) -> QuerySet[Deployment]:
+        """Return the period's deployments in protected environments, even if the protection ended since."""
         return (
             Deployment.objects.filter(
                 environment__in=once_protected(), started_at__gte=self.since, started_at__lt=self.until
             )
             .select_related("release", "approval_request")
-            .only(*RUN)
-            # What thousands of rows share is read once for CHUNK of them, and not with each.
+            .only(*DEPLOYMENT)
+            # Relations shared by thousands of rows are read once per CHUNK.
             .prefetch_related(
                 "release__application",
                 "release__author",
@@ -110,11 +111,11 @@ class Scope:
         )
 
     def approvals(self) -> QuerySet[ApprovalDecision]:
-        """Return every word given in an approval request in the period."""
+        """Return every decision on an approval request in the period."""
         return (
             ApprovalDecision.objects.filter(at__gte=self.since, at__lt=self.until)
             .select_related("approval_request__release")
-            .only(*WORD)
+            .only(*DECISION)
             .prefetch_related(
                 "account", "on_behalf", "approval_request__release__application", "approval_request__environment"
             )
@@ -124,9 +125,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class SavedTest:
-    """One test. key: its address; listing: its rows are a list that was asked for and no exceptions. moment: it asks
-    about the end of the period alone.
-    """
+    """One test. key: its address; listing: its rows are no exceptions. moment: it asks about the period's end only."""
 
     key: str
     title: Any
@@ -137,18 +136,18 @@ class SavedTest:
     moment: bool = False
 
 
-def words_for(deployment: Deployment) -> list[ApprovalDecision]:
-    """Return the words that count as consent to what a run brought."""
+def decisions_for(deployment: Deployment) -> list[ApprovalDecision]:
+    """Return the decisions that count as approval of a deployment."""
     return (
         list(counting(deployment.approval_request.decisions.all())) if deployment.approval_request is not None else []
     )
 
 
-def counting(words: Iterable[ApprovalDecision]) -> Iterator[ApprovalDecision]:
-    """Keep the words that count as consent."""
-    return (word for word in words if word.decision in ApprovalDecision.COUNTING)
+def counting(decisions: Iterable[ApprovalDecision]) -> Iterator[ApprovalDecision]:
+    """Keep the decisions that count as approval."""
+    return (decision for decision in decisions if decision.decision in ApprovalDecision.COUNTING)
 
 
-def persons(word: ApprovalDecision) -> list[Account]:
-    """Return whose word it is: who gave it, and for whom."""
-    return [word.account] if word.on_behalf is None else [word.account, word.on_behalf]
+def persons(decision: ApprovalDecision) -> list[Account]:
+    """Return the persons of a decision: the approver, and the person on whose behalf they approved."""
+    return [decision.account] if decision.on_behalf is None else [decision.account, decision.on_behalf]

@@ -1,4 +1,4 @@
-"""Approved digest ≠ deployed digest: what was approved, word by word, against what the run brought."""
+"""Approved digest ≠ deployed digest: the approved content against the deployed content, field by field."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import ConfigurationVersion
-from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, words_for
+from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for
 
 _plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
-# A plan is the greater part of a document, and many documents have the same one.
+# The plan is the greater part of a document, and many documents share one.
 _REST = RawSQL("releases_approvalrequest.document - 'plan'::text", [], JSONField())
 _PLAN = RawSQL(
     "encode(sha256(convert_to(releases_approvalrequest.document ->> 'plan', 'UTF8')), 'hex')", [], TextField()
@@ -22,9 +22,9 @@ _PLAN = RawSQL(
 
 
 class Compared:
-    """What was approved against what was brought; a plan that many rounds have is read once.
+    """Approved content against deployed content; a plan of many approval requests is read once.
 
-    Where the plain form of a content has the digest of its canonical one (RFC 8785), it is that: these were the bytes.
+    Where the plain form of a content has the digest of its canonical form (RFC 8785), both are the same bytes.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Compared:
         self._plans: dict[str, str] = {}
 
     def differences(self, deployment: Any) -> Iterator[tuple[Any, str, str]]:
-        """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
+        """Yield (what, as approved, as deployed) of a deployment; what was not measured can't differ."""
         approval_request = deployment.approval_request
         if approval_request is None:
             yield _("approval request"), "—", deployment.plan_digest
@@ -42,12 +42,12 @@ class Compared:
         digest = _digest(whole, approval_request.digest, lambda: approval_request.document)
         if digest != approval_request.digest:
             yield _("content of the approval request"), approval_request.digest, digest
-        for word in words_for(deployment):
-            if word.digest != approval_request.digest:
-                yield _("digest of an approval decision"), word.digest, approval_request.digest
-            signed = word.signature.get("digest", word.digest)
-            if signed != word.digest:
-                yield _("digest of a signature"), signed, word.digest
+        for decision in decisions_for(deployment):
+            if decision.digest != approval_request.digest:
+                yield _("digest of an approval decision"), decision.digest, approval_request.digest
+            signed = decision.signature.get("digest", decision.digest)
+            if signed != decision.digest:
+                yield _("digest of a signature"), signed, decision.digest
         planned = _digest(plan, deployment.plan_digest, lambda: approval_request.document.get("plan"))
         brought = self._configurations.get(deployment.previous.get("wanted_configuration"))
         pairs = [
@@ -77,9 +77,9 @@ def _digest(plain: str, expected: str, content: Callable[[], Any]) -> str:
 
 
 def run(scope: Scope) -> Outcome:
-    """Compare each run in a protected environment with its round."""
+    """Compare each deployment in a protected environment with its approval request."""
     outcome, compared = Outcome(), Compared()
-    for deployment in scope.runs().annotate(rest=_REST, plan=_PLAN).iterator(chunk_size=CHUNK):
+    for deployment in scope.deployments().annotate(rest=_REST, plan=_PLAN).iterator(chunk_size=CHUNK):
         outcome.examined += 1
         for what, approved, deployed in compared.differences(deployment):
             outcome.found(deployment, str(deployment), what, approved, deployed)

@@ -1,4 +1,4 @@
-"""Waivers past their date: used after they had ended, or still owed after the term of what they cost."""
+"""Waivers past their date: used after they had ended, or with a follow-up action still open after its due date."""
 
 from datetime import datetime
 from typing import Any
@@ -13,33 +13,33 @@ from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
 
 
 def run(scope: Scope) -> Outcome:
-    """Look at each waiver that was approved before the end of the period, and at all runs since."""
+    """Check each waiver that was approved before the end of the period, and all deployments since."""
     outcome = Outcome()
     waivers = Waiver.objects.filter(approved_at__isnull=False, approved_at__lt=scope.until).select_related(
         "release__application", "environment", "follow_up", "requested_by", "decided_by"
     )
     for waiver in waivers:
         outcome.examined += 1
-        debt = waiver.follow_up
+        follow_up = waiver.follow_up
         ends = _end(waiver)
-        runs = waiver.release.deployments.filter(
+        deployments = waiver.release.deployments.filter(
             environment=waiver.environment, started_at__gte=waiver.approved_at, started_at__lt=scope.until
         ).order_by("started_at")
-        within, after = list(runs.filter(started_at__lt=ends)), list(runs.filter(started_at__gte=ends))
+        within, after = list(deployments.filter(started_at__lt=ends)), list(deployments.filter(started_at__gte=ends))
         finding: Any = ""
-        if debt is None and within:
+        if follow_up is None and within:
             finding = _("The waiver was used, but no follow-up action was recorded.")
-        elif debt is not None and _used(waiver, within, after):
+        elif follow_up is not None and _used(waiver, within, after):
             finding = _("A deployment used the waiver after the waiver had ended.")
-        elif debt is not None and _late(debt, scope):
-            settled = debt.completed_at is not None and debt.completed_at < scope.until
+        elif follow_up is not None and _late(follow_up, scope):
+            completed = follow_up.completed_at is not None and follow_up.completed_at < scope.until
             finding = (
                 _("The follow-up action was completed late.")
-                if settled
+                if completed
                 else _("The follow-up action of the waiver is overdue.")
             )
         if finding:
-            due = debt.due_at if debt is not None else None
+            due = follow_up.due_at if follow_up is not None else None
             outcome.found(waiver.release, str(waiver), str(waiver.decided_by), waiver.until, due, finding)
     return outcome
 
@@ -49,29 +49,35 @@ def _end(waiver: Waiver) -> datetime:
 
 
 def _used(waiver: Waiver, within: list[Deployment], after: list[Deployment]) -> bool:
-    """Tell whether a run used a waiver after its end: one made it a follow-up action then, or its gate was closed without it.
+    """Tell whether a deployment used a waiver after its end: the follow-up action came then, or the gate did not pass
+    without the waiver.
 
-    A late milestone or a missing announcement is waived for an operation that is no run.
+    A late milestone or a missing announcement is waived for an operation that is not a deployment.
     """
     if waiver.gate.startswith((MILESTONE, NOTIFICATIONS_SENT_WAIVER)) or not after:
         return False
-    return not within or any(_closed(waiver, run) for run in after)
+    return not within or any(_not_passed(waiver, deployment) for deployment in after)
 
 
-def _closed(waiver: Waiver, run: Deployment) -> bool:
-    """Tell whether the gate was closed at the start of a run, asked with all that is known of the release by now."""
-    start = run.started_at
+def _not_passed(waiver: Waiver, deployment: Deployment) -> bool:
+    """Tell whether the gate was not passed at a deployment's start, with everything known about the release now."""
+    start = deployment.started_at
     assert start is not None
-    others = run.release.waivers.filter(gate=waiver.gate, environment=run.environment, approved_at__lte=start)
+    others = deployment.release.waivers.filter(
+        gate=waiver.gate, environment=deployment.environment, approved_at__lte=start
+    )
     if any(start < _end(other) for other in others):
         return False
-    return any(a.gate == waiver.gate and not a.passes for a in evaluation.evaluate(run.release, run.environment, start))
+    return any(
+        a.gate == waiver.gate and not a.passes
+        for a in evaluation.evaluate(deployment.release, deployment.environment, start)
+    )
 
 
-def _late(debt: FollowUp, scope: Scope) -> bool:
-    """Tell whether a follow-up action was overdue at some time of the period, whatever became of it later."""
-    settled = debt.completed_at or scope.until
-    return min(settled, scope.until) > max(debt.due_at, scope.since)
+def _late(follow_up: FollowUp, scope: Scope) -> bool:
+    """Tell whether a follow-up action was overdue at some time of the period, whatever happened to it later."""
+    completed = follow_up.completed_at or scope.until
+    return min(completed, scope.until) > max(follow_up.due_at, scope.since)
 
 
 TEST = SavedTest(

@@ -1,4 +1,4 @@
-"""Outside a window or in a freeze: each start against the windows, freezes and holidays as they were at that moment."""
+"""Outside a window or in a freeze: each start against the windows, freezes and holidays of that moment."""
 
 from datetime import date, datetime
 from typing import Any
@@ -26,7 +26,7 @@ class Openings:
         self.holidays = as_of.lives_of("environments.Holiday", until)
 
     def windows_at(self, deployment: Deployment, at: datetime) -> list[ChangeWindow]:
-        """Return the windows that counted for a run at a moment."""
+        """Return the windows that counted for a deployment at a moment."""
         rows = self._there(ChangeWindow, self.windows, at)
         replaced = {row.replaces_id for row in rows if row.in_effect_at is not None}
         return [
@@ -39,7 +39,7 @@ class Openings:
         ]
 
     def inside(self, deployment: Deployment, at: datetime) -> bool:
-        """Tell whether a moment lay inside a window and in no freeze; False: only `answer` tells."""
+        """Tell whether a moment was inside a window and in no freeze; False means that only `answer` can decide."""
         freezes = (row for row in self._there(ChangeFreeze, self.freezes, at) if row.lifted_at is None)
         if any(span.starts_at <= at < span.ends_at for row in freezes for span in row.spans(at)):
             return False
@@ -47,7 +47,7 @@ class Openings:
         return any(self._held(row, days, at) for row in self.windows_at(deployment, at))
 
     def _held(self, row: ChangeWindow, days: dict[date, str], at: datetime) -> bool:
-        """Ask a rule for the windows near a day once, for whatever started on it."""
+        """Compute the windows of a rule near a day once, for everything that started on it."""
         if (extra := row.as_window()) is not None:
             return extra.holds(at)
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -62,7 +62,7 @@ class Openings:
         return {row.day: str(row) for row in rows if row.removed_at is None}
 
     def answer(self, deployment: Deployment, at: datetime) -> calendar.Answer:
-        """Say, as the gate did, whether a run might start at a moment."""
+        """Return the gate's answer: whether a deployment could start at a moment."""
         zone = deployment.environment.zone
         days, windows = self._days(at), self.windows_at(deployment, at)
         freezes = [
@@ -89,7 +89,7 @@ class Openings:
 
 
 def _exempt(deployment: Deployment, freeze: ChangeFreeze, at: datetime) -> bool:
-    """Tell whether two people had made an exception from a freeze for the release, as its gate looks for it."""
+    """Tell whether two people had approved an exception from a freeze for the release, as its gate looks for it."""
     gates = {gate.key for gate in procedure_of(deployment.release).gates if gate.type == "change_freeze"} | {
         "change_freeze"
     }
@@ -103,9 +103,9 @@ def _reaches(row: Any, deployment: Deployment) -> bool:
 
 
 def run(scope: Scope) -> Outcome:
-    """Ask for the start of each run in a protected environment."""
+    """Check the start of each deployment in a protected environment."""
     outcome, openings = Outcome(), Openings(scope.until)
-    for deployment in scope.runs().iterator(chunk_size=CHUNK):
+    for deployment in scope.deployments().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         assert deployment.started_at is not None
         if openings.inside(deployment, deployment.started_at):

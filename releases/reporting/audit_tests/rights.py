@@ -1,4 +1,4 @@
-"""Who held which right, who could do too much, and who has not used one."""
+"""Audit tests of rights: who held which right, who held too many, and who has not used one."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
 
 
 def holders(scope: Scope) -> Outcome:
-    """List each role in force at the end of the period, with its level in each environment."""
+    """List each role held at the end of the period, with its level in each environment."""
     outcome, roles, levels = Outcome(), dict(ROLE_CHOICES), dict(LEVEL_CHOICES)
     cells, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     environments = list(Environment.objects.all())
@@ -50,7 +50,7 @@ ROLE_HOLDERS = SavedTest(
 
 
 def approve_and_start(scope: Scope) -> Outcome:
-    """Look at everybody's roles at the end of the period, those of the absent with their delegates."""
+    """Check everybody's roles at the end of the period; a delegate has those of the absent person too."""
     outcome = Outcome()
     levels, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     accounts = {account.pk: account for account in Account.objects.all()}
@@ -91,15 +91,15 @@ APPROVE_AND_START = SavedTest(
 DAYS = 90
 
 
-def last_act(account: int, until: datetime) -> datetime | None:
-    """Return when an account last did anything that the ledger knows, a sign-in too."""
+def last_activity(account: int, until: datetime) -> datetime | None:
+    """Return when an account last did anything that the ledger records, including a sign-in."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT max(at) FROM audit_event WHERE actor >= %s AND actor < %s AND at < %s",
             [f"person:{account}:", f"person:{account};", until],
         )
         acted: datetime | None = cursor.fetchone()[0]
-        # A sign-in is written before there is an actor: its object names the account.
+        # A sign-in is recorded before there is an actor: its object names the account.
         cursor.execute(
             "SELECT max(at) FROM audit_event WHERE object = %s AND operation = 'session:sign_in' AND outcome = 'done'"
             " AND at < %s",
@@ -110,7 +110,7 @@ def last_act(account: int, until: datetime) -> datetime | None:
 
 
 def dormant_approvers(scope: Scope) -> Outcome:
-    """Look at each holder of an approving role at the end of the period; a right younger than that sleeps not yet."""
+    """Check each holder of an approving role at the period's end; a right younger than DAYS is not yet dormant."""
     outcome, names = Outcome(), dict(ROLE_CHOICES)
     asleep = scope.until - timedelta(days=DAYS)
     accounts = {account.pk: account for account in Account.objects.all()}
@@ -118,7 +118,7 @@ def dormant_approvers(scope: Scope) -> Outcome:
         if "approve" not in ROLE_PERMISSIONS.get(held.role, frozenset()):
             continue
         outcome.examined += 1
-        last = last_act(held.account, scope.until)
+        last = last_activity(held.account, scope.until)
         since = held.grant.values["starts_at"]
         given = datetime.fromisoformat(since) if since else held.grant.at
         if given < asleep and (last is None or last < asleep):
@@ -139,7 +139,7 @@ DORMANT_APPROVERS = SavedTest(
 
 
 def superusers(scope: Scope) -> Outcome:
-    """Look at each account as it is, and at each state that it had in the ledger."""
+    """Check each account as it is, and each state that it had in the ledger."""
     outcome = Outcome()
     accounts = {str(account.pk): account for account in Account.objects.all()}
     lives = scope.then.accounts

@@ -1,6 +1,6 @@
-"""People who changed a rule and then used it. To edit is to change; to approve an extra window is not.
+"""People who changed a rule and then used it. Editing counts as a change; approving an extra window does not.
 
-What a new procedure writes as it comes into force is its author's, not his who gave the last consent to it.
+The changes that a new procedure makes as it comes into effect are its author's, not the last approver's.
 """
 
 from collections import defaultdict
@@ -15,13 +15,13 @@ from audit import as_of
 from audit.as_of import Past
 from environments.models import Account, ChangeFreeze
 from releases.models import Deployment, MonitoringPeriod
-from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
+from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for, persons
 from releases.reporting.audit_tests.outside_change_window import Openings
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A rule that a person changed, and for which uses it counts."""
+    """A rule that a person changed, and the uses for which it counts."""
 
     account: int
     at: datetime
@@ -31,7 +31,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Use:
-    """Somebody's act under the rules: an approval, a schedule or a verification of a run."""
+    """One operation under the rules: an approval, a schedule or a verification of a deployment."""
 
     account: Account
     at: datetime
@@ -51,25 +51,25 @@ def _changed(model: str, scope: Scope) -> Iterator[tuple[Past | None, Past]]:
 
 
 def edits(scope: Scope) -> list[Edit]:
-    """Return what people changed of procedures, the access matrix, freezes and windows, up to the period's end."""
+    """Return people's changes to procedures, the access matrix, freezes and windows, up to the period's end."""
     found: list[Edit] = []
 
     def edit(account: int | None, at: datetime, what: Any, reaches: Callable[[Use], bool]) -> None:
         if account is not None:
             found.append(Edit(account, at, what, reaches))
 
-    activated: dict[str, int | None] = {}
+    effected: dict[str, int | None] = {}
     for before, procedure in _changed("releases.Procedure", scope):
         author = procedure.values.get("author_id")
         if before is None:
             edit(author, procedure.at, _("release procedure"), _under(int(procedure.pk)))
         elif procedure.operation_id is not None and procedure.values["state"] == "in_effect" != before.values["state"]:
-            activated[procedure.operation_id] = author
+            effected[procedure.operation_id] = author
     for _before, rule in _changed("environments.AccessRule", scope):
         where, role = rule.values["environment_id"], rule.values["role"]
         by = (
-            activated[rule.operation_id]
-            if rule.operation_id is not None and rule.operation_id in activated
+            effected[rule.operation_id]
+            if rule.operation_id is not None and rule.operation_id in effected
             else _account(rule.actor)
         )
         edit(by, rule.at, _("access matrix"), _as_role(scope, role, where))
@@ -124,15 +124,15 @@ def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
 
 
 def uses(scope: Scope) -> Iterator[Use]:
-    """Yield what was done for each run in a protected environment of the period."""
+    """Yield the operations for each deployment in a protected environment of the period."""
     monitoring_periods = MonitoringPeriod.objects.filter(
-        purpose="deployment", deployment__in=scope.runs().order_by().values("pk")
+        purpose="deployment", deployment__in=scope.deployments().order_by().values("pk")
     )
     verified = dict(monitoring_periods.order_by("-pk").values_list("deployment", "started_at"))
-    for deployment in scope.runs().iterator(chunk_size=CHUNK):
-        for word in words_for(deployment):
-            for person in persons(word):
-                yield Use(person, word.at, _("approved"), deployment)
+    for deployment in scope.deployments().iterator(chunk_size=CHUNK):
+        for decision in decisions_for(deployment):
+            for person in persons(decision):
+                yield Use(person, decision.at, _("approved"), deployment)
         if deployment.started_at is not None:
             for account in deployment.starters:
                 yield Use(account, deployment.started_at, _("scheduled"), deployment)

@@ -14,7 +14,7 @@ from environments.language import listed
 from environments.models import Account, ConfigurationVersion
 from releases.gates import authorship
 from releases.models import ChangeEntry, Deployment, Fact, Release
-from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
+from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for, persons
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Version:
 
 
 class Authors:
-    """Who wrote what runs brought, as the approval to it counts them (gates/quorum.py); read once for all runs."""
+    """Authors of deployed content, as the approval counts them (gates/quorum.py); read once for all deployments."""
 
     def __init__(self, then: AccessAsOf, releases: QuerySet[Any]) -> None:
-        """releases: the keys of those that are asked about."""
+        """Read the authors. releases: the keys of the releases in question."""
         self._wrote, self._seen = defaultdict[int, list[int]](list), defaultdict[int, list[Any]](list)
         for table, column in ((ChangeEntry.objects, "author"), (Release.editors.through.objects, "account")):
             for release, account in table.filter(release__in=releases).values_list("release", column):
@@ -53,12 +53,12 @@ class Authors:
                     self._addresses[str(address).lower()].append((int(state.pk), state.at, ended))
 
     def of(self, deployment: Deployment) -> list[Account]:
-        """Return its author and editors, those of its commits, and who made its configurations."""
+        """Return the deployment's author and editors, those of its commits, and those of its configurations."""
         others = {*self._wrote[deployment.release_id], *self._committed(deployment), *self._configured(deployment)}
         return [deployment.release.author, *(self._accounts[pk] for pk in sorted(others) if pk in self._accounts)]
 
     def _committed(self, deployment: Deployment) -> Iterator[int]:
-        """Yield who had an address of the commits at some time between the plan and the start."""
+        """Yield the accounts that had an address of the commits at some time between the plan and the start."""
         release, start = deployment.release, deployment.started_at
         seen = self._seen[release.pk]
         for address in {str(one).lower() for value in seen if isinstance(value, list) for one in value}:
@@ -67,7 +67,7 @@ class Authors:
                     yield account
 
     def _configured(self, deployment: Deployment) -> Iterator[int]:
-        """Yield who made the versions that the release chose, and those between what was in force and what the run brought."""
+        """Yield authors of the chosen configurations, and of versions between the active and the deployed one."""
         brought = deployment.previous.get("wanted_configuration")
         for pk in {*deployment.release.configurations.values(), brought} & self._versions.keys():
             yield self._versions[pk].made_by
@@ -75,7 +75,7 @@ class Authors:
             return
         last = self._versions[brought]
         before = self._versions.get(deployment.previous.get("deployed_version", {}).get("configuration"))
-        # One that lies before what was in force may bring what never was: then all before it count.
+        # A version before the active one may bring values that were never deployed: then all before it count.
         since = before.number if before is not None and before.number < last.number else 0
         for version in self._places[last.application, last.environment]:
             if since < version.number < last.number:
@@ -83,10 +83,10 @@ class Authors:
 
 
 def duties_of(deployment: Deployment, authors: Authors) -> dict[str, list[Account]]:
-    """Return duty → who had it, of the change that a run brought."""
+    """Return duty → the accounts that had it, for the change that a deployment brought."""
     return {
         "author": authors.of(deployment),
-        "approver": [person for word in words_for(deployment) for person in persons(word)],
+        "approver": [person for decision in decisions_for(deployment) for person in persons(decision)],
         "starter": deployment.starters,
         "verifier": [deployment.verified_by] if deployment.verified_by is not None else [],
     }
@@ -94,9 +94,9 @@ def duties_of(deployment: Deployment, authors: Authors) -> dict[str, list[Accoun
 
 def run(scope: Scope) -> Outcome:
     """Count persons, not accounts: those with the same employee id are one."""
-    outcome, authors = Outcome(), Authors(scope.then, scope.runs().order_by().values("release"))
+    outcome, authors = Outcome(), Authors(scope.then, scope.deployments().order_by().values("release"))
     words = {"author": _("author"), "approver": _("approver"), "starter": _("starter"), "verifier": _("verifier")}
-    for deployment in scope.runs().iterator(chunk_size=CHUNK):
+    for deployment in scope.deployments().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         had: dict[str, set[str]] = defaultdict(set)
         names: dict[str, str] = {}

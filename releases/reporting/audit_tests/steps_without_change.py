@@ -11,8 +11,8 @@ from environments.access_as_of import once_protected
 from releases.models import StepAttempt
 from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope
 
-# Attempts begun in the period that the ledger does not know, and what it knows in it of which there is no such attempt
-# in the table: the row is gone, or its own time lies just outside of the period.
+# Attempts of the period that the ledger does not have, and attempts of the ledger that the table does not have: the
+# row is gone, or its own time is just outside of the period.
 _UNKNOWN = """
 SELECT a.id FROM releases_stepattempt a WHERE a.started_at >= %s AND a.started_at < %s
     AND NOT EXISTS (SELECT FROM audit_event e WHERE e.object = 'releases.StepAttempt:' || a.id)
@@ -26,7 +26,7 @@ SELECT k.id, a.id IS NULL FROM (
 
 
 def run(scope: Scope) -> Outcome:
-    """Look at each attempt of a step; the ledger and the table must know the same ones."""
+    """Check each attempt of a step; the ledger and the table must have the same ones."""
     period = [scope.since, scope.until]
     unknown = {pk for (pk,) in _asked(_UNKNOWN, period)}
     elsewhere = dict(_asked(_ELSEWHERE, period + period))

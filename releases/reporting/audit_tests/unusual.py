@@ -1,4 +1,4 @@
-"""What is rare and looked at singly: emergencies, drift, changes by hand, and what the nightly comparison found."""
+"""Rare events, examined singly: emergencies, drift, changes by hand, and findings of the reconciliation."""
 
 from collections import defaultdict
 from typing import Any
@@ -18,29 +18,33 @@ REVIEWS = ("retrospective_review", "full_review")
 
 
 def emergencies(scope: Scope) -> Outcome:
-    """Look at each emergency that ran in the period; a review counts from its due date on as late."""
+    """Check each emergency deployment of the period; an open review is late from its due date on."""
     outcome = Outcome()
-    runs = scope.runs().count()
-    urgent = list(scope.runs().filter(release__kind=Release.Kind.EMERGENCY))
+    deployments = scope.deployments().count()
+    urgent = list(scope.deployments().filter(release__kind=Release.Kind.EMERGENCY))
     outcome.examined = len(urgent)
-    share = f"{len(urgent)} / {runs}" + (f" ({100 * len(urgent) / runs:.1f} %)" if runs else "")
+    share = f"{len(urgent)} / {deployments}" + (f" ({100 * len(urgent) / deployments:.1f} %)" if deployments else "")
     outcome.notes.append((_("Emergencies among the deployments"), share))
-    debts = defaultdict[int | None, list[FollowUp]](list)
-    for debt in FollowUp.objects.filter(release__in={one.release_id for one in urgent}, key__in=REVIEWS).order_by("pk"):
-        debts[debt.release_id].append(debt)
+    follow_ups = defaultdict[int | None, list[FollowUp]](list)
+    for follow_up in FollowUp.objects.filter(release__in={one.release_id for one in urgent}, key__in=REVIEWS).order_by(
+        "pk"
+    ):
+        follow_ups[follow_up.release_id].append(follow_up)
     for deployment in urgent:
-        owed = debts[deployment.release_id]
-        for key in sorted(set(REVIEWS) - {debt.key for debt in owed}):
+        reviews = follow_ups[deployment.release_id]
+        for key in sorted(set(REVIEWS) - {follow_up.key for follow_up in reviews}):
             text = _("The review was never recorded as a follow-up action.")
             outcome.found(deployment, str(deployment), key, None, None, text)
-        for debt in owed:
-            if (debt.completed_at or scope.until) > debt.due_at:
+        for follow_up in reviews:
+            if (follow_up.completed_at or scope.until) > follow_up.due_at:
                 said = (
                     _("The follow-up action was completed late.")
-                    if debt.completed_at is not None
+                    if follow_up.completed_at is not None
                     else _("The follow-up action is not completed.")
                 )
-                outcome.found(deployment, str(deployment), str(debt), debt.due_at, debt.completed_at, said)
+                outcome.found(
+                    deployment, str(deployment), str(follow_up), follow_up.due_at, follow_up.completed_at, said
+                )
     return outcome
 
 
@@ -54,7 +58,7 @@ EMERGENCIES = SavedTest(
 
 
 def drifts(scope: Scope) -> Outcome:
-    """Look at each drift that was open in the period, ended or not."""
+    """Check each drift that was open in the period, ended or not."""
     outcome = Outcome(examined=DeploymentTarget.objects.count())
     open_then = Drift.objects.filter(found_at__lt=scope.until).filter(Q(ended_at=None) | Q(ended_at__gte=scope.since))
     for drift in open_then.select_related("target__application", "target__environment").order_by("found_at", "pk"):
@@ -72,17 +76,17 @@ DRIFTS = SavedTest(
 
 
 def by_hand(scope: Scope) -> Outcome:
-    """Look at what the owner of the tables changed under break-glass, act by act; whatever else writes is an operation."""
+    """Check the changes of the tables' owner under break-glass, by operation; every other write is an operation."""
     events, rows = Event.objects.filter(at__gte=scope.since, at__lt=scope.until).order_by(), Q(kind="row")
     table = Func(F("object"), Value(":"), Value(1), function="split_part", output_field=TextField())
-    acts = events.filter(actor__gte="break-glass:", actor__lt="break-glass;").values_list(
+    operations = events.filter(actor__gte="break-glass:", actor__lt="break-glass;").values_list(
         "operation_id", "actor", "reason"
     )
     outcome, tables = Outcome(events.filter(rows).count()), StringAgg(table, Value(", "), distinct=True, filter=rows)
-    found = acts.annotate(
+    found = operations.annotate(
         first=Min("ledger_entry__number"), when=Min("at"), tables=tables, rows=Count("pk", filter=rows)
     )
-    for _act, actor, reason, *rest in found.order_by("first"):
+    for _operation, actor, reason, *rest in found.order_by("first"):
         outcome.found(None, name_of(actor), reason, *rest)
     return outcome
 
@@ -97,7 +101,7 @@ BREAK_GLASS_CHANGES = SavedTest(
 
 
 def history_unexplained(scope: Scope) -> Outcome:
-    """Read the outcomes and alarms of the comparisons of the period; a row that several nights found is named once."""
+    """Read the results and alarms of the period's reconciliations; a row found in several nights is listed once."""
     outcome, found = Outcome(), {}
     said = Event.objects.filter(kind="operation", at__gte=scope.since, at__lt=scope.until)
     bulk: dict[tuple[int, int], dict[str, Any]] = {}

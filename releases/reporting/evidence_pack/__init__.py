@@ -1,1 +1,1 @@
-"""What auditors take away: the evidence of one change as an archive, and the population that it was drawn from."""
+"""Downloads for auditors: the evidence of one change as an archive, and the population that it was drawn from."""

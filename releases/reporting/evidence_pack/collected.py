@@ -1,4 +1,4 @@
-"""All rows of one change, read once, and what they are as JSON; the pack and its pages are made of them."""
+"""All rows of one change, read once, and their JSON; the pack and its pages are made from them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from releases.reporting.evidence_pack.people import as_they_were, joined
 from releases.reporting.evidence_pack.scope import Removed, evidence_of, present, removed_of
 
 SIGNERS = ("edited_by", "checked_by", "approved_by")
-# What is no part of the evidence: files of their own in the pack, and what says how to reach people; besides, of each
-# row, the columns of which the ledger keeps nothing.
+# Columns outside the evidence: files with an entry of their own in the pack, contact data, and, of each row, the
+# columns that the ledger leaves out.
 LEFT_OUT = frozenset({"content", "telephone"})
 UNGOVERNED = {audited.model: audited.unaudited for audited in AUDITED_TABLES}
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON writes it: times in UTC to the microsecond, numbers that are not whole as text."""
+    """Return a value as JSON writes it: times in UTC to the microsecond, decimal numbers as text."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, date | time):
@@ -58,7 +58,7 @@ def plain(value: Any) -> Any:
 
 
 def columns(row: Model) -> Iterator[tuple[Field[Any, Any], Any]]:
-    """Yield (column, value) of what a row says; a reference is the row referred to."""
+    """Yield (column, value) of a row; a reference is the row that it points to."""
     left_out = LEFT_OUT | UNGOVERNED.get(row._meta.label, frozenset())
     for column in row._meta.concrete_fields:
         if column.name not in left_out:
@@ -77,29 +77,29 @@ def as_json(row: Model) -> dict[str, Any]:
 
 
 @dataclass
-class Run:
-    """One run of a change with all that was made for it."""
+class DeploymentRows:
+    """One deployment of a change with all its rows."""
 
     deployment: Deployment
     gates: list[dict[str, Any]]
     steps: list[Step]
     monitoring_periods: list[MonitoringPeriod]
     rollbacks: list[Rollback]  # each with its documents
-    questions: list[DecisionRequest]
+    decision_requests: list[DecisionRequest]
 
 
 @dataclass
 class Collected:
-    """One change. rows: (name, rows) of what hangs on the release alone; meetings: with who attended; labels: of all
-    that was ever made for it; removed: what is not there any more, as the ledger last knew it.
+    """One change. rows: (name, rows) that belong to the release alone; meetings: with the attendees; labels: of all
+    rows that the change ever had; removed: rows that are gone, in their last state in the ledger.
 
-    Each account in it is as it was when it came to where it stands; since: when that was, by row and column.
+    Each account in it is as it was when the row came to refer to it; since: that time, by row and column.
     """
 
     release: Release
     rows: dict[str, list[Any]]
     approval_requests: list[Any]
-    deployments: list[Run]
+    deployments: list[DeploymentRows]
     evidence: list[Any]
     meetings: list[tuple[CommitteeMeeting, list[Account]]]
     labels: list[str]
@@ -119,9 +119,10 @@ def _claimed(deployment: Deployment) -> tuple[datetime | None, int | None]:
 
 
 def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]]:
-    """Return the gates that a run had to pass. The claim of its first step asks each in its own transaction.
+    """Return the gates that a deployment had to pass. The claim of its first step checks each in its own transaction.
 
-    So that claim, as the ledger has it, is the proof that each was passed, or waived by two; without it none was asked.
+    So that claim, as the ledger has it, is the proof that each was passed, or waived by two; without it no gate was
+    checked.
     """
     start, event = _claimed(deployment)
     found = []
@@ -138,7 +139,7 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
 
 
 def _let_pass(waiver: Waiver, gate: str, deployment: Deployment, start: datetime) -> bool:
-    """Tell whether a waiver let a gate pass at the start, whatever has become of the waiver since."""
+    """Tell whether a waiver let a gate pass at the start, whatever has happened to the waiver since."""
     there = waiver.gate == gate and waiver.environment_id == deployment.environment_id
     ends = min(filter(None, (waiver.until, waiver.revoked_at)))
     return there and waiver.approved_at is not None and waiver.approved_at <= start < ends
@@ -166,7 +167,7 @@ def collect(release_id: int) -> Collected:
         .order_by("pk")
     )
     deployments = [
-        Run(
+        DeploymentRows(
             deployment,
             _gates(deployment, waivers),
             list(deployment.steps.prefetch_related("attempts").order_by("ordinal")),
@@ -192,15 +193,15 @@ def collect(release_id: int) -> Collected:
     removed = removed_of(release_id, there)
     labels = sorted(there | removed.keys())
     made = Collected(
-        release, rows, approval_requests, deployments, evidence, _meetings(release, then), labels, _told(removed)
+        release, rows, approval_requests, deployments, evidence, _meetings(release, then), labels, _removed(removed)
     )
     made.since = as_they_were(_every_row(made), then)
     made.people = _people(made, then)
     return made
 
 
-def _told(removed: dict[str, Removed]) -> list[dict[str, Any]]:
-    """Return each row that is not there any more: its last values, and the event that ended it (none: `unexplained`)."""
+def _removed(removed: dict[str, Removed]) -> list[dict[str, Any]]:
+    """Return each row that is gone: its last values, and the event that ended it (none: `unexplained`)."""
     made = []
     for label, row in removed.items():
         by = row.by
@@ -239,7 +240,7 @@ def _every_row(change: Collected) -> Iterator[Model]:
             *deployment.steps,
             *deployment.monitoring_periods,
             *deployment.rollbacks,
-            *deployment.questions,
+            *deployment.decision_requests,
         )
         for rollback in deployment.rollbacks:
             yield from rollback.documents.all()
@@ -254,9 +255,9 @@ def parts(change: Collected, then: AccessAsOf) -> Iterator[tuple[str, Account | 
         yield "editor", editor, at
     for approval_request in change.approval_requests:
         yield "approval_requester", approval_request.requested_by, approval_request.opened_at
-        for word in approval_request.decisions.all():
-            yield word.decision, word.account, word.at
-            yield "delegator", word.on_behalf, word.at
+        for decision in approval_request.decisions.all():
+            yield decision.decision, decision.account, decision.at
+            yield "delegator", decision.on_behalf, decision.at
     for check in change.rows["final_checks"]:
         yield "final_check_signer", check.account, check.signed_at
     for deployment in change.deployments:
@@ -267,8 +268,8 @@ def parts(change: Collected, then: AccessAsOf) -> Iterator[tuple[str, Account | 
             change.since.get((deployment.deployment, "scheduled_by")),
         )
         yield "deployment_verifier", deployment.deployment.verified_by, deployment.deployment.verified_at
-        for question in deployment.questions:
-            yield "decision_responder", question.answered_by, question.answered_at
+        for decision_request in deployment.decision_requests:
+            yield "decision_responder", decision_request.answered_by, decision_request.answered_at
         for rollback in deployment.rollbacks:
             yield "rollback_authoriser", rollback.authorised_by, change.since.get((rollback, "authorised_by"))
     for waiver in change.rows["waivers"]:
@@ -277,7 +278,7 @@ def parts(change: Collected, then: AccessAsOf) -> Iterator[tuple[str, Account | 
 
 
 def _people(change: Collected, then: AccessAsOf) -> list[dict[str, Any]]:
-    """Return who had which part, with the roles held at that moment as the ledger knows them."""
+    """Return the persons and their parts, with the roles that they held at that moment according to the ledger."""
     found = []
     for part, account, at in parts(change, then):
         if account is None:
@@ -297,7 +298,7 @@ def document(change: Collected) -> bytes:
     with translation.override("en"):
         approval_requests = [
             as_json(approval_request)
-            | {"approval_decisions": [as_json(word) for word in approval_request.decisions.all()]}
+            | {"approval_decisions": [as_json(decision) for decision in approval_request.decisions.all()]}
             for approval_request in change.approval_requests
         ]
         deployments = [
@@ -321,7 +322,7 @@ def document(change: Collected) -> bytes:
                     as_json(rollback) | {"documents": [as_json(text) for text in rollback.documents.all()]}
                     for rollback in deployment.rollbacks
                 ],
-                "decision_requests": [as_json(question) for question in deployment.questions],
+                "decision_requests": [as_json(decision_request) for decision_request in deployment.decision_requests],
             }
             for deployment in change.deployments
         ]
@@ -347,20 +348,20 @@ def document(change: Collected) -> bytes:
 
 
 def file_name(evidence: Any) -> str:
-    """Return where a piece of evidence lies in the pack."""
+    """Return the name of a piece of evidence in the pack."""
     kind = "-".join(part for part in (evidence.kind, evidence.test_type) if part)
     return f"evidence/{evidence.pk}-{''.join(c if c.isalnum() else '-' for c in kind)}"
 
 
 def series_name(monitoring: MonitoringPeriod) -> str:
-    """Return where the series of a watch lies in the pack."""
+    """Return the name of a monitoring period's series in the pack."""
     return f"measurements/{monitoring.pk}.jsonl"
 
 
 def series(monitoring: MonitoringPeriod) -> Iterator[bytes]:
-    """Yield the samples of a watch as lines of JSON."""
-    samples = (
+    """Yield the measurements of a monitoring period as lines of JSON."""
+    measurements = (
         Measurement.objects.filter(period=monitoring).order_by("due_at").values("due_at", "at", "up", "values", "error")
     )
-    for sample in samples.iterator(chunk_size=2000):
-        yield rfc8785.dumps(plain(sample)) + b"\n"
+    for measurement in measurements.iterator(chunk_size=2000):
+        yield rfc8785.dumps(plain(measurement)) + b"\n"

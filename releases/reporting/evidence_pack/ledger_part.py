@@ -13,7 +13,8 @@ from audit.models import Checkpoint
 
 BATCH = 200
 
-# Events about a change, and all others of the operations that touched it; a pack taken along names it in the details and has no object.
+# Events about a change, and all others of the operations that touched it; the download of a pack names it in the
+# details and has no object.
 _NUMBERS = """
 SELECT l.number FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.object = ANY (%s) OR e.operation_id IN
@@ -37,12 +38,12 @@ class LedgerPart:
 
     @property
     def unproven(self) -> list[int]:
-        """Return the numbers that the ledger signer has not signed for yet."""
+        """Return the numbers that the ledger signer has not signed yet."""
         return [number for number in self.numbers if number > self.size]
 
 
 def part_of(labels: list[str]) -> LedgerPart:
-    """Find the events of a change, given the labels of all that was ever made for it, and their checkpoint."""
+    """Find the events of a change, given the labels of all rows that it ever had, and their checkpoint."""
     with connection.cursor() as cursor:
         cursor.execute(_NUMBERS, [labels, labels])
         numbers = [number for (number,) in cursor.fetchall()]
@@ -56,7 +57,9 @@ def part_of(labels: list[str]) -> LedgerPart:
 
 
 def lines(part: LedgerPart, tree: Tree) -> Iterator[bytes]:
-    """Yield each event as a line of JSON, a few hundred read at a time; an event without checkpoint has the path null."""
+    """Yield each event as a line of JSON, a few hundred read at a time; an event without checkpoint has the
+    path null.
+    """
     for some in batched(part.numbers, BATCH, strict=False):
         with connection.cursor() as cursor:
             cursor.execute(_EVENTS, [list(some)])

@@ -1,6 +1,6 @@
-"""The evidence pack: one change as an archive that proves itself, the same bytes each time for the same facts.
+"""The evidence pack: one change as an archive that proves itself, with the same bytes each time for the same facts.
 
-It holds neither the time at which it was made nor for whom; both stand in the ledger, with its digest.
+It contains neither the time of the download nor the reader; both are in the ledger, with its digest.
 """
 
 import base64
@@ -28,12 +28,12 @@ STATEMENT_KEY = "keys/statements.pub"
 
 
 def signer() -> Signer:
-    """Return the application's key for statements, kept in its state folder."""
+    """Return the application's key for statements, from its state folder."""
     return Signer.opened(Path(settings.STATE_DIR) / "statements")
 
 
 def ledger_signer_keys() -> bytes:
-    """Return the public keys of the ledger signer, one a line; empty where the application cannot see them."""
+    """Return the public keys of the ledger signer, one a line; empty where the application cannot read them."""
     return "".join(f"{key}\n" for key in verification.public_keys()).encode()
 
 
@@ -55,8 +55,8 @@ def write(
 ) -> str:
     """Write the pack of one change; return the SHA-256 of its manifest.
 
-    tree: one for several packs, so that the ledger is read once. Holds one change in memory, and of series, evidence
-    and events one piece at a time.
+    tree: one for several packs, so that the ledger is read once. The function holds one change in memory, and of
+    series, evidence and events one piece at a time.
     """
     # One snapshot, so that no operation in between makes its parts contradict each other.
     with transaction.atomic(durable=True):

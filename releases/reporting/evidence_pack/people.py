@@ -1,4 +1,4 @@
-"""The people of a change as they were: a name, a department or a title of today is nobody's of the day of the operation."""
+"""The people of a change as they were then: today's name, department or title may differ."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -13,9 +13,9 @@ from environments.models import Account
 
 
 def as_they_were(rows: Iterable[Model], then: AccessAsOf) -> dict[tuple[Model, str], datetime]:
-    """Let rows refer to each account as it was when the ledger says that they came to refer to it; return when that was.
+    """Replace each account that rows refer to by its state when they came to refer to it; return these times.
 
-    An account of which the ledger does not tell that stays as it is now. Reads all events of the rows at once.
+    An account without such an event in the ledger stays as it is now. All events of the rows are read at once.
     """
     since: dict[tuple[Model, str], datetime] = {}
     found = [(row, column) for row in rows for column in row._meta.concrete_fields if _refers(row, column)]
@@ -30,7 +30,7 @@ def as_they_were(rows: Iterable[Model], then: AccessAsOf) -> dict[tuple[Model, s
 
 
 def joined(label: str, rows: Iterable[Any], then: AccessAsOf) -> Iterator[tuple[Account, datetime | None]]:
-    """Yield (account as it was, since when) of each row of a many-to-many table (`app.Model.field`); None: not known."""
+    """Yield (account as it was, since when) of each row of a many-to-many table (`app.Model.field`); None: unknown."""
     members = list(rows)
     lives = as_of.lives_of_rows({f"{label}:{row.pk}" for row in members})
     for row in members:
@@ -50,7 +50,7 @@ def _label(row: Model) -> str:
 
 
 def _since(life: Life | None, column: str, value: Any) -> datetime | None:
-    """Return since when a column has had its value; None where the ledger knows another one."""
+    """Return since when a column has had its value; None where the ledger has another value."""
     moment = None
     for state in reversed(life.states if life is not None else []):
         if state.values.get(column) != value:

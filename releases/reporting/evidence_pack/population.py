@@ -1,7 +1,7 @@
-"""The populations of a period, told by the ledger and checked against the register; and samples of them.
+"""The populations of a period, read from the ledger and checked against the register; and samples of them.
 
-One is of changes, which are numbered as their content is fixed; the other of deployments that began in a protected
-environment, rollbacks among them, numbered along the ledger from the first that it tells of.
+One contains changes, which are numbered when their scope is locked. The other contains deployments that began in a
+protected environment, rollbacks among them, numbered along the ledger from its first one.
 """
 
 import re
@@ -23,10 +23,10 @@ from releases.reporting.evidence_pack.collected import plain
 
 STATEMENT = "application/vnd.ringi.population.v1+json"
 SAMPLE = 25
-NEAR = timedelta(minutes=5)  # so far a start in the register may lie from the operation that the ledger tells of
+NEAR = timedelta(minutes=5)  # the largest distance between a start in the register and its operation in the ledger
 _NUMBER = re.compile(r"^(FY\d{4})-(\d+)$")
 
-# A change is numbered when its content is fixed; the first time counts.
+# A change is numbered when its scope is locked; the first time counts.
 _FIXED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
@@ -54,7 +54,7 @@ _BEGUN: tuple[tuple[Any, str, str], ...] = ((Deployment, "started_at", ""), (Rol
 class Change:
     """One of a population: its number, its release (None when the row is gone), since when it counts, by which event.
 
-    run: of a production deployment the row; None of a change, and when the row is gone.
+    deployment: the row of a production deployment; None for a change, and when the row is gone.
     """
 
     number: str
@@ -69,8 +69,8 @@ class Change:
 class Population:
     """The changes, or the production deployments, of a period in the order of their numbers.
 
-    missing: numbers between the first and the last that none bears; not_in_register: what the ledger knows and the
-    register does not; unexplained: what the register has and the ledger does not know.
+    missing: unused numbers between the first and the last; not_in_register: in the ledger but not in the register;
+    unexplained: in the register but not in the ledger.
     """
 
     of: str
@@ -87,7 +87,7 @@ class Population:
         return not (self.missing or self.not_in_register or self.unexplained)
 
     def statement(self) -> dict[str, Any]:
-        """Return what is signed: the count, the ends, a digest over the numbers, and the checkpoint that covers them."""
+        """Return the content to sign: the count, the ends, a digest of the numbers, and the covering checkpoint."""
         numbers = [change.number for change in self.changes]
         last = max((change.event for change in self.changes), default=0)
         checkpoint = Checkpoint.objects.filter(number__gte=last).order_by("number").first() if last else None
@@ -131,9 +131,9 @@ def deployments(since: datetime, until: datetime) -> Population:
             release = deployment_of(row).release if row is not None else None
             made.changes.append(Change(f"P-{place:05d}", label, release, at, event, row))
             made.not_in_register += [label] if row is None else []
-    told = {label: at for label, at, _event in known}
-    odd = {label: at for label, at in begun.items() if label not in told or abs(told[label] - at) > NEAR}
-    made.unexplained = sorted(k for k, at in odd.items() if since <= at < until or since <= told.get(k, at) < until)
+    recorded = {label: at for label, at, _event in known}
+    odd = {label: at for label, at in begun.items() if label not in recorded or abs(recorded[label] - at) > NEAR}
+    made.unexplained = sorted(k for k, at in odd.items() if since <= at < until or since <= recorded.get(k, at) < until)
     return made
 
 
@@ -154,7 +154,7 @@ def _rows(labels: Iterable[str]) -> dict[str, Deployment | Rollback]:
 
 
 def _lay_in(label: str, environments: set[int]) -> bool:
-    """Tell whether a deployment or a rollback whose row is gone, or leads elsewhere, was in one of these environments."""
+    """Tell whether a deployment or rollback was in one of these environments, even if its row is gone or has moved."""
     values = [state.values for state in as_of.life_of(label).states]
     if label.startswith(f"{Rollback._meta.label}:"):
         return any(_lay_in(f"{Deployment._meta.label}:{one.get('deployment_id')}", environments) for one in values[:1])
@@ -165,15 +165,15 @@ Acted = tuple[str, str, str, datetime | None]
 
 
 def acted(changes: Sequence[Change]) -> dict[str, Acted]:
-    """Return label → who approved and scheduled a production deployment, which workers executed it, and until when."""
+    """Return label → approvers and scheduler of a production deployment, the workers that executed it, until when."""
     deployments = {change.label: change.deployment for change in changes if change.deployment is not None}
     pks = {deployment_of(row).pk for row in deployments.values()}
     approved, executed = defaultdict[int | None, dict[str, None]](dict), defaultdict[Any, list[Any]](list)
-    words = ApprovalDecision.objects.filter(
+    decisions = ApprovalDecision.objects.filter(
         approval_request__deployments__in=pks, decision__in=ApprovalDecision.COUNTING
     ).select_related("account")
-    for word in words.order_by("pk"):
-        approved[word.approval_request_id][str(word.account)] = None
+    for decision in decisions.order_by("pk"):
+        approved[decision.approval_request_id][str(decision.account)] = None
     attempts = StepAttempt.objects.filter(step__deployment__in=pks, ended_at__isnull=False).order_by("worker")
     for pk, phase, worker, until in attempts.values_list("step__deployment", "step__phase", "worker", Max("ended_at")):
         executed[pk, phase.startswith("rollback")].append((worker, until))
@@ -211,7 +211,7 @@ def population(since: datetime, until: datetime) -> Population:
             made.changes.append(Change(number or label, label, release, at, event))
     made.changes.sort(key=lambda change: _place(change.number))
     _gaps(made, before)
-    # A change planned in the period may have been fixed after it: then it is of a later one, and explained.
+    # The scope of a change planned in the period may have been locked after it: then it belongs to a later one.
     known = {label for label, *_ in ever}
     numbered = Release.objects.filter(number__isnull=False, created_at__lt=until).exclude(state="draft")
     for release in numbered.only("pk", "number", "created_at"):
@@ -221,7 +221,7 @@ def population(since: datetime, until: datetime) -> Population:
 
 
 def _number_of(label: str) -> str | None:
-    """Return the number that a row had which is gone."""
+    """Return the number of a row that is gone."""
     numbers = [state.values.get("number") for state in as_of.life_of(label).states]
     return next((number for number in reversed(numbers) if number), None)
 
@@ -236,7 +236,7 @@ def _gaps(made: Population, before: dict[str, int]) -> None:
 
 
 def default_seed() -> str:
-    """Return a seed that nobody chose: the root of the last checkpoint, or the chain while there is none."""
+    """Return a seed that no person chose: the root of the last checkpoint, or the chain while there is none."""
     checkpoint = Checkpoint.objects.order_by("-number").first()
     if checkpoint is not None:
         return bytes(checkpoint.root).hex()[:16]
@@ -245,7 +245,7 @@ def default_seed() -> str:
 
 
 def sample(changes: Sequence[Change], seed: str, size: int = SAMPLE) -> list[Change]:
-    """Draw `size` changes: those whose SHA-256 of `seed`, a newline and the number comes first, in that order.
+    """Draw `size` changes: those with the lowest SHA-256 of `seed`, a newline and the number, in that order.
 
     Anyone can draw the same sample again with a list of numbers, the seed and a hash.
     """

@@ -1,4 +1,4 @@
-"""What belongs to a release or to an environment, as the labels under which the ledger names the rows."""
+"""Rows that belong to a release or to an environment, as the labels under which the ledger names them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -88,7 +88,7 @@ def _name(model: type[Model]) -> str:
 
 
 def label_of(model: type[Model], pk: Any) -> str:
-    """Return how the ledger names a row: `app.Model:pk`, or `app.Model.field:pk` of a many-to-many field."""
+    """Return a row's label in the ledger: `app.Model:pk`, or `app.Model.field:pk` of a many-to-many field."""
     return f"{_name(model)}:{pk}"
 
 
@@ -111,7 +111,7 @@ def _asked(query: str, values: Sequence[Any]) -> set[str]:
 
 
 def present(release_id: int) -> set[str]:
-    """Return the labels of a release and of all that is there for it, its evidence too."""
+    """Return the labels of a release and of all its present rows, its evidence too."""
     found = [labels(model, **{path: release_id}) for model, path in TO_RELEASE]
     release = Release.objects.filter(pk=release_id).first()
     if release is not None:
@@ -120,14 +120,14 @@ def present(release_id: int) -> set[str]:
 
 
 def of_release(release_id: int) -> list[str]:
-    """Return the labels of a release and of all that was ever made for it."""
+    """Return the labels of a release and of all rows that it ever had."""
     there = present(release_id)
     return sorted(there | removed_of(release_id, there).keys())
 
 
 @cache
 def _links() -> dict[str, list[tuple[str, str, bool]]]:
-    """Return model → (column, model at the other end, whether the column is that one's) of the step towards a release."""
+    """Return model → (column, model at the other end, whether it has the column) of the step towards a release."""
     links: dict[str, list[tuple[str, str, bool]]] = {_name(Evidence): []}
     for model, path in TO_RELEASE[1:]:
         field: Any = model._meta.get_field(path.partition("__")[0])
@@ -138,8 +138,8 @@ def _links() -> dict[str, list[tuple[str, str, bool]]]:
 
 @dataclass(frozen=True)
 class Removed:
-    """A row that belonged to a release and is not there any more. was: its last state in it; by: the event that ended
-    it, its own or that of the row that led to it; None where no event tells of it.
+    """A row that belonged to a release and is gone. was: its last state in it; by: the event that ended it, its own or
+    that of the row that led to it; None where there is no such event.
     """
 
     was: Past
@@ -149,8 +149,8 @@ class Removed:
 def removed_of(release_id: int, there: set[str]) -> dict[str, Removed]:
     """Return label → of the rows that belonged to a release, as the ledger says, and are not `there` any more.
 
-    Looked at is what the acts on the release's rows touched, what was ever deleted, and what was written by hand. Of
-    steps only the first: the product lays new ones whenever a run is scheduled again.
+    The candidates are the rows that the release's operations touched, every deleted row, and every row changed by hand.
+    Of steps only the first: the product creates new ones whenever a deployment is scheduled again.
     """
     edges = [edge for name in _links() if name != _name(Step) for edge in (f"{name}:", f"{name};")]
     suspect = _SUSPECT.format(" OR ".join(["object >= %s AND object < %s"] * (len(edges) // 2)))
@@ -205,7 +205,7 @@ def evidence_of(release: Release) -> QuerySet[Evidence]:
 
 
 def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
-    """Return an SQL query for the labels of all that lies in an environment, or lay there till it was deleted, and its values."""
+    """Return an SQL query and its values for the labels of all rows in an environment, or there when deleted."""
     query, values = _all([labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])
     for model, path in TO_ENVIRONMENT:
         first, _dots, rest = path.partition("__")
@@ -223,7 +223,7 @@ def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
 
 
 def environments_of(labels: Iterable[str]) -> dict[str, int]:
-    """Return label → key of the environment that it lies in, of those that lie in one; one query for each model."""
+    """Return label → key of its environment, for the rows that have one; one query for each model."""
     paths, by_model = (
         {model._meta.label: (model, path) for model, path in TO_ENVIRONMENT},
         defaultdict[str, set[int]](set),

@@ -1,4 +1,4 @@
-"""One change as tables for people, in the language that is spoken now; the pages of the pack show them."""
+"""One change as tables for people, in the active language; the pages of the pack show them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from environments import calendar
 from environments.language import labelled, listed
 from environments.roles import ROLE_CHOICES
 from environments.targets.words import told
-from releases.reporting.evidence_pack.collected import Collected, Run, columns, file_name, series_name
+from releases.reporting.evidence_pack.collected import Collected, DeploymentRows, columns, file_name, series_name
 from releases.reporting.evidence_pack.ledger_part import LedgerPart
 
 ZONE = "Asia/Tokyo"
@@ -43,7 +43,7 @@ def moment(at: datetime | None) -> str:
 
 
 def shown(value: Any, column: Field[Any, Any] | None = None) -> str:
-    """Return a value as people read it."""
+    """Return a value in readable form."""
     if column is not None and column.choices and not isinstance(column, ForeignKey):
         return str(dict(column.flatchoices).get(value, value))
     if isinstance(value, datetime):
@@ -114,7 +114,7 @@ def tables(change: Collected, part: LedgerPart, operation_name: Callable[[str], 
         _table(_("waivers"), change.rows["waivers"], ("release",)),
         _meetings(change),
         _table(_("meeting decisions"), change.rows["meeting_decisions"], ("release",)),
-        *(table for deployment in change.deployments for table in _run(deployment)),
+        *(table for deployment in change.deployments for table in _deployment(deployment)),
         _table(_("follow-up actions"), change.rows["follow_ups"], ("application", "release", *_other_language())),
         _history(part, operation_name),
     ]
@@ -189,13 +189,13 @@ def _approval_requests(change: Collected) -> list[Table]:
     return made
 
 
-def _run(run: Run) -> list[Table]:
-    deployment, language = run.deployment, get_language() or "ja"
+def _deployment(collected: DeploymentRows) -> list[Table]:
+    deployment, language = collected.deployment, get_language() or "ja"
     title = f"{deployment._meta.verbose_name} {deployment.pk}: {deployment.environment}"
     results = {"passed": pgettext("of a gate", "passed"), "waived": _("waived"), "not_checked": _("not applicable")}
     gates = [
         [g["ja"] if language == "ja" else g["en"], results[g["result"]], shown(g["event"]), shown(g["waiver"])]
-        for g in run.gates
+        for g in collected.gates
     ]
     steps = [
         [
@@ -203,7 +203,7 @@ def _run(run: Run) -> list[Table]:
             moment(step.started_at), moment(step.ended_at), shown(step.result),
             " / ".join(f"{a.fencing_token}: {a.worker}, {a.outcome or '—'}, {a.output_digest or '—'}" for a in step.attempts.all()),
         ]
-        for step in run.steps
+        for step in collected.steps
     ]  # fmt: skip
     head = [_("ordinal"), _("step"), _("phase"), _("state"), _("started"), _("ended"), _("result"), _("attempts")]
     made = [
@@ -211,12 +211,12 @@ def _run(run: Run) -> list[Table]:
         Table(labelled(title, _("gates")), [_("gate"), _("result"), _("number"), _("waiver")], gates, deep=True),
         Table(labelled(title, _("steps")), head, steps, deep=True),
     ]
-    for monitoring in run.monitoring_periods:
+    for monitoring in collected.monitoring_periods:
         pairs = [*_pairs(monitoring, ("deployment", "baseline", "triggers")), (_("file"), series_name(monitoring))]
         if said := warning(monitoring.measurements.all(), monitoring.check_results.all()):
             pairs.append((_("altered"), said))
         made.append(Table(labelled(title, monitoring._meta.verbose_name), pairs=pairs, deep=True))
-    for rollback in run.rollbacks:
+    for rollback in collected.rollbacks:
         name = labelled(title, rollback._meta.verbose_name)
         documents = _table(labelled(name, _("documents")), list(rollback.documents.all()), ("release", "rollback"))
         documents.deep = True
@@ -225,7 +225,7 @@ def _run(run: Run) -> list[Table]:
 
 
 def _history(part: LedgerPart, operation_name: Callable[[str], str]) -> Table:
-    """Return acts and refusals; what each of them changed row by row is in the ledger's own file."""
+    """Return operations and refusals; the ledger's own file contains the changes of each, row by row."""
     events = Event.objects.filter(
         ledger_entry__number__in=part.numbers, kind__in=["operation", "refusal", "access"]
     ).select_related("ledger_entry")

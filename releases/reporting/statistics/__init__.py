@@ -1,1 +1,1 @@
-"""What is counted about releases: delivery, time per phase, lateness, rollbacks. The statistics page shows it."""
+"""Counts about releases: delivery, time per phase, lateness, rollbacks. The statistics page shows them."""

@@ -1,7 +1,7 @@
-"""The production runs of a period with what became of each: the material of the four DORA keys.
+"""The production deployments of a period with the result of each: the data of the four DORA keys.
 
-A run belongs to the period in which its first step was claimed, and whatever goes wrong later is tied to that run: a
-rollback counts against the deployment that it takes back, however late it comes.
+A deployment belongs to the period in which its first step was claimed, and all later trouble counts for it: a rollback
+counts against the deployment that it rolls back, however late it comes.
 """
 
 from collections import defaultdict
@@ -13,16 +13,16 @@ from environments.models import Environment
 from releases.models import DecisionRequest, Deployment, Release, Rollback, Step
 from releases.reporting.statistics.spread import Spread
 
-# What the plan itself leaves to a person is no trouble.
+# A manual step of the plan itself is not trouble.
 PLANNED = ("", "step:confirm_manual")
-# States from which only a person gets a run out.
+# States that only a person can end.
 HELPLESS = ("awaiting_decision", "failed", "stopped", "rollback_failed")
 OUT = ("monitoring", "rolled_back", "resolved")
 
 
 @dataclass(frozen=True)
-class Run:
-    """One production run. trouble: `rolled_back`, `settled`, `rescued`, or empty when it went through by itself."""
+class ProductionDeployment:
+    """One production deployment. trouble: `rolled_back`, `resolved`, `rescued`; empty if it succeeded by itself."""
 
     pk: int
     application: str
@@ -38,12 +38,12 @@ class Run:
 
     @property
     def evaluated(self) -> bool:
-        """Tell whether it has come to a result; one that is still on its way counts neither way."""
+        """Tell whether it has a result; one that is still active counts neither way."""
         return bool(self.trouble) or self.verified_at is not None
 
     @property
     def lead_seconds(self) -> float | None:
-        """Return how long the change took from the fixing of its content until it was verified in production."""
+        """Return the time from locking the scope of the change to its verification in production."""
         if self.fixed_at is None or self.verified_at is None:
             return None
         return (self.verified_at - self.fixed_at).total_seconds()
@@ -58,7 +58,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Keys:
-    """The four DORA keys of some runs; `per_month` and `failed_share` are None where nothing can be divided."""
+    """The four DORA keys of some deployments; `per_month` and `failed_share` are None where the divisor is zero."""
 
     verified: int
     per_month: float | None
@@ -70,9 +70,11 @@ class Keys:
     open: int
 
 
-def runs(since: datetime, until: datetime, application: int | None = None) -> list[Run]:
-    """Return the production runs whose first step was claimed in a period, oldest first, in eight queries."""
-    # By their keys: the database knows how few of all runs are theirs, and not how few are of a tier.
+def production_deployments(
+    since: datetime, until: datetime, application: int | None = None
+) -> list[ProductionDeployment]:
+    """Return the production deployments whose first step was claimed in a period, oldest first, in eight queries."""
+    # By the environments' keys: the database knows how few deployments are theirs, but not how few belong to a tier.
     production = list(Environment.objects.filter(tier=Environment.Tier.PRODUCTION).values_list("pk", flat=True))
     rows: Any = Deployment.objects.filter(
         environment__in=production, started_at__gte=since, started_at__lt=until
@@ -88,34 +90,36 @@ def runs(since: datetime, until: datetime, application: int | None = None) -> li
         helped.exclude(step_type="manual", decision__verb="step:confirm_manual").values_list("deployment_id", flat=True)
     )
     asked: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    questions = DecisionRequest.objects.filter(deployment__in=ids).order_by("pk")
-    for pk, kind, answer in questions.values_list("deployment_id", "step__step_type", "answer"):
+    decision_requests = DecisionRequest.objects.filter(deployment__in=ids).order_by("pk")
+    for pk, kind, answer in decision_requests.values_list("deployment_id", "step__step_type", "answer"):
         asked[pk].append((kind, answer))
-    back: dict[int, list[Rollback]] = defaultdict(list)
-    ways: Any = Rollback.objects.filter(deployment__in=ids).exclude(state__in=["dismissed", "raised", "assessed"])
-    for way in ways.order_by("raised_at"):
-        back[way.deployment_id].append(way)
+    rollbacks: dict[int, list[Rollback]] = defaultdict(list)
+    carried_out: Any = Rollback.objects.filter(deployment__in=ids).exclude(
+        state__in=["dismissed", "raised", "assessed"]
+    )
+    for rollback in carried_out.order_by("raised_at"):
+        rollbacks[rollback.deployment_id].append(rollback)
     return [
-        _run(
+        _production_deployment(
             row, _unplanned(moments[row.pk], asked[row.pk]), fixed.get((row.release_id, "scope_locked")),
-            row.pk in decided, back[row.pk],
+            row.pk in decided, rollbacks[row.pk],
         )
         for row in found
     ]  # fmt: skip
 
 
 def _unplanned(moments: list[tuple[datetime, str]], asked: list[tuple[str, str]]) -> list[tuple[datetime, str]]:
-    """Leave out where a run waited for a step of a person's. asked: (kind of step, answer), one for each wait in order."""
-    waits = iter(asked)
+    """Leave out waits for a manual step. asked: (step type, answer), one for each wait in order."""
+    requests = iter(asked)
     return [
         (at, state)
         for at, state in moments
-        if state != "awaiting_decision" or not ((row := next(waits, ("", "-")))[0] == "manual" and row[1] in PLANNED)
+        if state != "awaiting_decision" or not ((row := next(requests, ("", "-")))[0] == "manual" and row[1] in PLANNED)
     ]
 
 
 def moments_of(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[int, list[tuple[datetime, str]]]:
-    """Return per row the times at which it was seen to come into one of some states, in order.
+    """Return for each row the times at which its history first shows one of some states, in order.
 
     ids: a query for the keys, not a list: a period may hold more of them than a query takes values.
     """
@@ -130,7 +134,7 @@ def moments_of(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[int,
 
 
 def first_moments(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[tuple[int, str], datetime]:
-    """Return (row, state) → when it first came into it."""
+    """Return (row, state) → the time of its first entry into it."""
     found: dict[tuple[int, str], datetime] = {}
     for pk, moments in moments_of(model, ids, states).items():
         for at, state in moments:
@@ -138,43 +142,43 @@ def first_moments(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[t
     return found
 
 
-def _run(
-    row: Any, moments: list[tuple[datetime, str]], fixed_at: datetime | None, decided: bool, back: list[Rollback]
-) -> Run:
+def _production_deployment(
+    row: Any, moments: list[tuple[datetime, str]], fixed_at: datetime | None, decided: bool, rollbacks: list[Rollback]
+) -> ProductionDeployment:
     verified_at = next((at for at, state in moments if state == "monitoring"), None)
     helpless_at = next((at for at, state in moments if state in HELPLESS), None)
     trouble = ""
-    if back or row.state in ("rolling_back", "rolled_back", "rollback_failed"):
+    if rollbacks or row.state in ("rolling_back", "rolled_back", "rollback_failed"):
         trouble = "rolled_back"
     elif row.state in ("resolved", "failed", "stopped"):
         trouble = "resolved"
     elif helpless_at is not None or decided:
         trouble = "rescued"
-    trouble_at = min(filter(None, [helpless_at, *(way.outage_began_at for way in back)]), default=None)
+    trouble_at = min(filter(None, [helpless_at, *(rollback.outage_began_at for rollback in rollbacks)]), default=None)
     restored_at = None
     if trouble_at is not None:
-        restored = [way.restored_at for way in back if way.restored_at is not None]
+        restored = [rollback.restored_at for rollback in rollbacks if rollback.restored_at is not None]
         out = (at for at, state in moments if state in OUT and at >= trouble_at)
         restored_at = restored[-1] if restored else next(out, None)
-    return Run(
+    return ProductionDeployment(
         pk=row.pk, application=str(row.application), release=str(row.release.version), release_id=row.release_id,
         kind=row.release.kind, started_at=row.started_at, fixed_at=fixed_at, verified_at=verified_at, trouble=trouble,
         trouble_at=trouble_at, restored_at=restored_at,
     )  # fmt: skip
 
 
-def keys_of(some: list[Run], months: float) -> Keys:
-    """Return the four keys of some runs over so many months."""
-    verified = sum(1 for run in some if run.verified_at is not None)
-    evaluated = [run for run in some if run.evaluated]
-    failed = [run for run in evaluated if run.trouble]
+def keys_of(some: list[ProductionDeployment], months: float) -> Keys:
+    """Return the four keys of some deployments over so many months."""
+    verified = sum(1 for one in some if one.verified_at is not None)
+    evaluated = [one for one in some if one.evaluated]
+    failed = [one for one in evaluated if one.trouble]
     return Keys(
         verified=verified,
         per_month=verified / months if months > 0 else None,
-        lead=Spread.of(run.lead_seconds for run in some),
+        lead=Spread.of(one.lead_seconds for one in some),
         evaluated=len(evaluated),
         failed=len(failed),
         failed_share=len(failed) / len(evaluated) if evaluated else None,
-        restore=Spread.of(run.restore_seconds for run in failed),
-        open=sum(1 for run in failed if run.trouble_at is not None and run.restored_at is None),
+        restore=Spread.of(one.restore_seconds for one in failed),
+        open=sum(1 for one in failed if one.trouble_at is not None and one.restored_at is None),
     )

@@ -1,4 +1,4 @@
-"""How releases flow: time in each phase, lateness at each milestone, causes of rollbacks, share of emergencies."""
+"""The flow of releases: time in each phase, lateness at each milestone, causes of rollbacks, share of emergencies."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PHASES = Release.UNDER_WAY
 
 @dataclass(frozen=True)
 class Lateness:
-    """How one milestone was kept: done in time, done late (also when T-0 was moved after it was late), still open."""
+    """The lateness of one milestone: done in time, done late (also if T-0 moved after it was late), still open."""
 
     key: str
     label_ja: str
@@ -29,7 +29,7 @@ class Lateness:
 
     @property
     def count(self) -> int:
-        """Return how many came due."""
+        """Return how many became due."""
         return self.kept + self.late + self.open
 
 
@@ -47,7 +47,7 @@ class Cause:
 
 def phases(since: datetime, until: datetime, application: int | None = None) -> list[tuple[str, Spread]]:
     """Return how long releases stayed in each state, for the stays that ended in a period; all stays of one add up."""
-    # Only releases that moved in the period: the history tells which.
+    # Only releases that changed state in the period, according to the history.
     moved = Release.history.filter(history_date__gte=since, history_date__lt=until)
     if application is not None:
         moved = moved.filter(application_id=application)
@@ -62,7 +62,7 @@ def phases(since: datetime, until: datetime, application: int | None = None) -> 
 
 def lateness(since: datetime, until: datetime, moment: datetime, application: int | None = None) -> list[Lateness]:
     """Return how the milestones that came due in a period were kept, in the order of the timeline."""
-    # The release itself is no duty with a date: it is due when the window opens and begins in it.
+    # The release itself has no milestone date: it is due when the window opens, and begins in it.
     rows: Any = Milestone.objects.filter(due_at__gte=since, due_at__lt=min(until, moment)).exclude(
         Q(release__state__in=["cancelled", "rejected", "imported"]) | Q(guards="start")
     )
@@ -77,7 +77,7 @@ def lateness(since: datetime, until: datetime, moment: datetime, application: in
     }
     found = []
     for key, some in grouped.items():
-        # One that a move of T-0 put into the past is due at once and nobody's lateness.
+        # A milestone that a move of T-0 put into the past is due immediately and not late.
         late = [
             row
             for row in some
@@ -116,5 +116,5 @@ def causes(since: datetime, until: datetime, application: int | None = None) -> 
 
 
 def kinds(some: Any) -> dict[str, int]:
-    """Return kind of release → how many releases reached a production run; several runs of one count once."""
-    return dict(Counter({run.release_id: run.kind for run in some}.values()))
+    """Return type of release → the number of releases with a production deployment, each counted once."""
+    return dict(Counter({one.release_id: one.kind for one in some}.values()))

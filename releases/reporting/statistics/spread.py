@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Seconds of several things: how many, the middle one, the one that nine of ten do not exceed; None of none."""
+    """Seconds of several things: how many, the median, the 90th percentile; None for no values."""
 
     count: int
     median: float | None
@@ -15,7 +15,7 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: Iterable[float | None]) -> "Spread":
-        """Take what is known; an even number of values has the mean of its two middle ones."""
+        """Compute from the known values; an even number of values has the mean of its two middle ones."""
         known = sorted(value for value in seconds if value is not None)
         if not known:
             return cls(0, None, None)

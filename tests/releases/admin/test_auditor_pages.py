@@ -19,7 +19,7 @@ from environments.access_as_of import AccessAsOf
 from environments.models import DeploymentTarget, Environment
 from environments.operations.access.grant import confirm, request_role
 from environments.operations.delegation import request
-from releases.admin.pages.access_report.page import could, duties, uses
+from releases.admin.pages.access_report.page import capabilities, could, uses
 from releases.reporting.evidence_pack import scope
 from tests.conftest import enrolled, sign_ledger
 from tests.releases.gates.asking import COMMAND, make
@@ -213,7 +213,7 @@ def test_the_access_report_lists_rights_and_uses(world: dict[str, Any], auditor:
     done, more = uses(AccessAsOf(), production, now() - timedelta(days=1), now())
     assert not more
     approved = [use for use in done if use.happening.operation == "approval:approve"]
-    assert [(use.duty.key, use.allowed) for use in approved] == [("approve", True)]
+    assert [(use.capability.key, use.allowed) for use in approved] == [("approve", True)]
     # Only the command that made the accounts acted without an account.
     odd = [use for use in done if use.happening.outcome == "done" and use.allowed is not True]
     assert {(use.allowed, use.happening.actor_label) for use in odd} == {(None, "command:tests")}
@@ -257,7 +257,7 @@ def given(acting_as: Callable[..., Any], account: Any, role: str, slug: str) -> 
 def words_of(name: str, slug: str = "production") -> list[list[str]]:
     """Return the roles by which a person could fill each team role in an environment."""
     rows = could(AccessAsOf(), now(), Environment.objects.get(slug=slug))
-    return next((cells for person, cells in rows if person.name == name), [[] for _duty in duties()])
+    return next((cells for person, cells in rows if person.name == name), [[] for _capability in capabilities()])
 
 
 def test_a_role_in_staging_allows_nothing_in_production(

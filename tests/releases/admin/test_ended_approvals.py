@@ -34,11 +34,11 @@ def test_exactly_the_named_approvals_end(world: dict[str, Any], acting_as: Calla
     before = effects.of("release:reopen_scope", release)
     with acting_as("manager"):
         reopen_scope(release.pk, reason="more")
-    assert any("Approval of Committee A" in line for line in before.lost)
+    assert any("Approval of Committee A" in line for line in before.ends)
     assert any("Milestones to be reached again" in line for line in before.again)
     assert ApprovalRequest.objects.get(pk=world["round"].pk).state == "invalidated"
     after = effects.of("release:reopen_scope", Release.objects.get(pk=release.pk))
-    assert not [line for line in after.lost if "Approval" in line or "round" in line]
+    assert not [line for line in after.ends if "Approval" in line or "round" in line]
 
 
 def test_editing_a_draft_names_the_signatures_that_end(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
@@ -52,8 +52,8 @@ def test_editing_a_draft_names_the_signatures_that_end(world: dict[str, Any], ac
         reopen_scope(release.pk, reason="more")
     row = Release.objects.get(pk=release.pk)
     everything, one = effects.of("release:edit", row), effects.of("release:set_configuration", row)
-    assert [str(requirement) in " ".join(c.lost) for c in (everything, one)] == [True, False]
-    assert [str(technical) in " ".join(c.lost) for c in (everything, one)] == [True, True]
+    assert [str(requirement) in " ".join(c.ends) for c in (everything, one)] == [True, False]
+    assert [str(technical) in " ".join(c.ends) for c in (everything, one)] == [True, True]
     assert one.stays and "Tester" in " ".join(everything.again)
 
 

@@ -57,7 +57,7 @@ class Asked:
 
     def lists_task(self, name: str, what: str) -> bool:
         """Tell whether My tasks has such an entry that leads to the row's page."""
-        rows = self.browsers(name).get(reverse("admin:index")).context["waits"]
+        rows = self.browsers(name).get(reverse("admin:index")).context["tasks"]
         return any(
             what in row.what and row.url.partition("#")[0] == page_of(self.row).partition("#")[0] for row in rows
         )

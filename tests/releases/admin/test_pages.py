@@ -268,7 +268,10 @@ def test_a_release_page_shows_the_latest_rows_and_links_to_the_rest(
     seed.more(acting_as, world, 30)
     page = client.get(reverse("release", args=[release.pk]))
     deployments = page.context["deployments"]
-    assert deployments == list(release.deployments.all()[:SHOWN]) and page.context["runs_left"] == before + 30 - SHOWN
+    assert (
+        deployments == list(release.deployments.all()[:SHOWN])
+        and page.context["deployments_left"] == before + 30 - SHOWN
+    )
     address = f"{reverse('admin:releases_deployment_changelist')}?release__id__exact={release.pk}"
     assert address in page.content.decode()
     assert client.get(address).context["cl"].queryset.count() == before + 30

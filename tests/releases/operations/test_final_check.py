@@ -101,7 +101,7 @@ def test_the_final_check_starts_after_the_approval(world: Any) -> None:
 
 
 def _lists_task(browsers: Any, name: str) -> bool:
-    return any(row.what == "Sign final check" for row in browsers(name).get(reverse("admin:index")).context["waits"])
+    return any(row.what == "Sign final check" for row in browsers(name).get(reverse("admin:index")).context["tasks"])
 
 
 def test_a_role_in_production_signs_on_every_page_and_one_in_staging_on_none(world: Any, browsers: Any) -> None:

@@ -269,7 +269,7 @@ def test_a_milestone_is_not_late_before_its_turn_and_my_tasks_shows_its_own_date
         assert remind_due() == [first.pk], "the rest waits for it"
 
     def tasks_of(what: str) -> list[Any]:
-        return [w for w in browsers("manager").get(reverse("admin:index")).context["waits"] if what in w.what]
+        return [w for w in browsers("manager").get(reverse("admin:index")).context["tasks"] if what in w.what]
 
     assert [w.what for w in tasks_of("Overdue:")] == ["Overdue: Scope locked"]
     alter(first, due_at=due)

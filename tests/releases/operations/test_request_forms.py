@@ -21,7 +21,7 @@ WORDS = "Request production deployment"
 
 def _asked(browsers: Callable[[str], Any], name: str) -> str:
     """Return the link of the entry in My tasks; empty without one."""
-    tasks = browsers(name).get(reverse("admin:index")).context["waits"]
+    tasks = browsers(name).get(reverse("admin:index")).context["tasks"]
     return next((wait.url for wait in tasks if wait.what == WORDS), "")
 
 

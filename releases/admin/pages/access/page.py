@@ -1,4 +1,4 @@
-"""The access matrix as a grid, role × environment; who holds, held or asks for what; reviews and delegates."""
+"""The access matrix as a grid, role × environment; grants, access requests, reviews and delegations."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,18 +18,18 @@ from releases.admin.operations import VERBS
 
 
 def right_words() -> dict[str, str]:
-    """Return each right in the reader's words, in the order in which a release needs them."""
+    """Return each right in the reader's language, in the order in which a release needs them."""
     return {key: str(words) for key, words in PERMISSION_LABELS.items()}
 
 
 def in_words(rights: Iterable[str], words: dict[str, str]) -> list[str]:
-    """Return rights in words, in the order of `words`; those without words at the end, as they are."""
+    """Return rights in words, in the order of `words`; those without words come last, as they are."""
     order = {key: place for place, key in enumerate(words)}
     known = sorted(rights, key=lambda key: (order.get(key, len(order)), key))
     return list(dict.fromkeys(words.get(key, key) for key in known))
 
 
-# How far a level reaches, as the tone of its cell.
+# The range of a level, as the tone of its cell.
 LEVEL_TONES = {
     "full": "going",
     "operate": "going",
@@ -41,7 +41,7 @@ ENDED_SHOWN = 50
 
 
 def matrix(words: dict[str, str]) -> tuple[list[Environment], list[dict[str, Any]]]:
-    """Return the environments and, for each role, its cells (level, name, what it may), its verbs and how it is given."""
+    """Return the environments and, for each role, its cells (level, name, permissions), verbs and how it is given."""
     environments = list(Environment.objects.all())
     names = dict(LEVEL_CHOICES)
     levels = {(rule.role, rule.environment_id): rule.level for rule in AccessRule.objects.all()}
@@ -63,7 +63,7 @@ def matrix(words: dict[str, str]) -> tuple[list[Environment], list[dict[str, Any
 
 @page
 def access(request: HttpRequest) -> HttpResponse:
-    """Show the matrix, who holds what, and what is asked for, reviewed and deputised."""
+    """Show the matrix, grants, access requests, reviews and delegations."""
     rights, moment, words = rights_of(request), now(), right_words()
     environments, rows = matrix(words)
     related = ("account", "environment", "granted_by", "confirmed_by")
@@ -83,7 +83,7 @@ def access(request: HttpRequest) -> HttpResponse:
         holders=[
             (title, lasting.get(key, []))
             for key, title in (
-                ("waits", _("Awaiting a second person")),
+                ("pending", _("Awaiting a second person")),
                 ("now", _("Valid now")),
                 ("future", _("Starting later")),
             )
@@ -109,7 +109,7 @@ def reviews(moment: datetime) -> list[tuple[AccessReview, int, int, bool]]:
 
 
 def _personal(rights: Rights) -> list[Button]:
-    """Return what anyone does for himself; who only audits is offered nothing."""
+    """Return the verbs that any person uses on their own account; auditors get none."""
     if rights.account is None or not rights.may("read") or rights.roles <= {"auditor"}:
         return []
     return [button(verb, None) for verb in VERBS if verb.key in ("access:request", "delegation:request")]

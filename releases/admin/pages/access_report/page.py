@@ -1,4 +1,4 @@
-"""Who could, who did: at any moment, who was allowed to approve, start and change; and every use of it before."""
+"""The access report: who was allowed to approve, start and change at a moment, and each use of these rights before."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -30,17 +30,17 @@ from releases.reporting.evidence_pack import scope
 
 DAYS = 30
 MOST_DAYS = 400
-# More acts of one duty than these are not shown at once; the page says so.
+# The page shows at most this many operations of one capability, and says so.
 MOST_USES = 1000
-# Models whose rows lie in an environment, and are asked about there; the emergency stop lies in each of production.
+# Models whose rows lie in an environment, where the right is asked; the emergency stop covers every production one.
 PLACED = frozenset(model for model, _path in scope.TO_ENVIRONMENT)
-SWITCH = "releases.EmergencyStop:"
+EMERGENCY_STOP = "releases.EmergencyStop:"
 Table = tuple[list[Any], Iterable[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
-class Duty:
-    """A kind of operation: its key, its name, and the rights of which any one allows it."""
+class Capability:
+    """A group of operations: its key, its name, and the rights of which any one allows it."""
 
     key: str
     label: Any
@@ -51,23 +51,23 @@ class Duty:
         return [verb for verb in VERBS if set(self.rights) & set(verb.rights)]
 
 
-def duties() -> tuple[Duty, ...]:
-    """Return the duties that are told apart, in the order of a release."""
+def capabilities() -> tuple[Capability, ...]:
+    """Return the capabilities that the report distinguishes, in the order of a release."""
     return (
-        Duty("change", _("Change"), ("plan", "prepare", "edit_changes", "edit_configuration")),
-        Duty("approve", _("Approve"), ("approve", "approve_change", "send_back", "reject")),
-        Duty("start", _("Start deployment"), ("schedule", "start")),
-        Duty("verify", _("Verify deployment"), ("verify",)),
-        Duty("back", _("Rollback"), ("roll_back", "authorise_rollback", "raise_rollback")),
-        Duty("grant", _("Grants"), ("manage_access", "manage_accounts")),
+        Capability("change", _("Change"), ("plan", "prepare", "edit_changes", "edit_configuration")),
+        Capability("approve", _("Approve"), ("approve", "approve_change", "send_back", "reject")),
+        Capability("start", _("Start deployment"), ("schedule", "start")),
+        Capability("verify", _("Verify deployment"), ("verify",)),
+        Capability("back", _("Rollback"), ("roll_back", "authorise_rollback", "raise_rollback")),
+        Capability("grant", _("Grants"), ("manage_access", "manage_accounts")),
     )
 
 
 @dataclass(frozen=True)
 class Use:
-    """One operation of a duty. allowed: by the rights that the actor held then; None where no account acted."""
+    """One operation of a capability. allowed: by the actor's rights at that time; None where no account acted."""
 
-    duty: Duty
+    capability: Capability
     happening: HistoryEntry
     allowed: bool | None
 
@@ -80,57 +80,60 @@ def account_of(label: str) -> int | None:
 
 
 def could(then: AccessAsOf, moment: datetime, environment: Environment) -> list[tuple[Person, list[list[str]]]]:
-    """Return everybody who might do one of the duties, with the roles by which, duty by duty."""
+    """Return everybody who could use a capability, with the roles that allow it, capability by capability."""
     levels, people = then.levels(moment), then.people(moment)
     found: dict[int, list[list[str]]] = {}
     for held in then.with_delegates(moment):
-        for place, duty in enumerate(duties()):
-            if not any(_might(held, duty, verb, environment, levels) for verb in duty.verbs()):
+        for place, capability in enumerate(capabilities()):
+            if not any(_might(held, capability, verb, environment, levels) for verb in capability.verbs()):
                 continue
             words = word(held.role)
             if held.delegate_for is not None:
                 absent = people.get(held.delegate_for)
                 words = _("%(role)s, for %(absent)s") % {"role": words, "absent": absent.name if absent else "?"}
-            cells = found.setdefault(held.account, [[] for _duty in duties()])
+            cells = found.setdefault(held.account, [[] for _capability in capabilities()])
             if words not in cells[place]:
                 cells[place].append(words)
     rows = [(people[account], cells) for account, cells in found.items() if account in people]
     return sorted(rows, key=lambda row: row[0].name)
 
 
-def _might(held: Held, duty: Duty, verb: Verb, environment: Environment, levels: dict[tuple[str, int], str]) -> bool:
-    """Tell whether a role held allows a verb of a duty there: a delegate's only what a delegate may do."""
+def _might(
+    held: Held, capability: Capability, verb: Verb, environment: Environment, levels: dict[tuple[str, int], str]
+) -> bool:
+    """Tell whether a role held allows a verb of a capability there: a delegate may do only what delegates may."""
     if held.delegate_for is not None and not verb.by_delegate:
         return False
     place = environment.pk if verb.model in PLACED else None
     return any(
-        allows(held, right, _where(right, place, environment), levels) for right in set(duty.rights) & set(verb.rights)
+        allows(held, right, _where(right, place, environment), levels)
+        for right in set(capability.rights) & set(verb.rights)
     )
 
 
 def _where(right: str, place: int | None, environment: Environment) -> int | None:
-    """Return the environment that a right is asked for, as `environments.access.may` is; place: where the operation lies."""
+    """Return the environment in which a right is asked, like `environments.access.may`; place: the operation's."""
     return environment.pk if place is None and right in ENVIRONMENT_PERMISSIONS else place
 
 
 def uses(then: AccessAsOf, environment: Environment, since: datetime, until: datetime) -> tuple[list[Use], bool]:
-    """Return what was done of the duties in a period, newest first, and whether there was more than MOST_USES a duty.
+    """Return the uses of capabilities in a period, newest first, and whether one has more than MOST_USES.
 
-    What has no environment of its own counts for each, and what lies in another one for none but that.
+    An operation without an environment counts for each one; any other counts for its own only.
     """
     within, found, more = scope.in_environment(environment.pk), [], False
-    for duty in duties():
-        anywhere = duty.key in ("change", "grant")
+    for capability in capabilities():
+        anywhere = capability.key in ("change", "grant")
         done = operations(
-            [verb.key for verb in duty.verbs()], since, until, None if anywhere else within, limit=MOST_USES + 1
+            [verb.key for verb in capability.verbs()], since, until, None if anywhere else within, limit=MOST_USES + 1
         )
         more |= len(done) > MOST_USES
         places = scope.environments_of(event.object for event in done)
         bound = _bound_for(event.object for event in done if _verb(event).asked is not None)
         for event in done[:MOST_USES]:
-            place = environment.pk if event.object.startswith(SWITCH) else places.get(event.object)
+            place = environment.pk if event.object.startswith(EMERGENCY_STOP) else places.get(event.object)
             if not anywhere or place in (None, environment.pk):
-                found.append(Use(duty, history_entry(event), _allowed(then, event, place, environment, bound)))
+                found.append(Use(capability, history_entry(event), _allowed(then, event, place, environment, bound)))
     return sorted(found, key=lambda use: use.happening.at, reverse=True), more
 
 
@@ -139,7 +142,7 @@ def _verb(event: Event) -> Verb:
 
 
 def _bound_for(labels: Iterable[str]) -> dict[str, set[int]]:
-    """Return label → keys of the environments where a release goes: what lies in none may be asked in each of them."""
+    """Return label → keys of a release's environments, in each of which an operation without environment counts."""
     found, before = defaultdict[str, set[int]](set), f"{Release._meta.label}:"
     if pks := {int(label.removeprefix(before)) for label in labels if label.startswith(before)}:
         targets = Release.objects.filter(pk__in=pks, application__targets__isnull=False)
@@ -164,9 +167,9 @@ def _allowed(
 
 
 def _taken(take: str, persons: list[tuple[Person, list[list[str]]]], used: list[Use]) -> Table:
-    """Return the head and the rows of a table to take along: who `could` do what, by which roles; or who `did`."""
+    """Return the head and the rows of a table to download: who `could` do what, by which roles; or who `did`."""
     if take == "could":
-        head = [_("person"), *(duty.label for duty in duties())]
+        head = [_("person"), *(capability.label for capability in capabilities())]
         return head, ((person.name, *("; ".join(cell) for cell in cells)) for person, cells in persons)
     head = [
         _("number"),
@@ -187,7 +190,7 @@ def _taken(take: str, persons: list[tuple[Person, list[list[str]]]], used: list[
 
 @page
 def access_report(request: HttpRequest) -> HttpResponseBase:
-    """Show the matrix, who could and who did, at `at` in `environment`, with the uses of `days` before; `take=could` and
+    """Show the matrix, `could` and `did`, at `at` in `environment`, with the uses of `days` before; `take=could` and
     `take=did` give the tables.
     """
     moment = moment_of(request.GET.get("at", "").strip()[:40], end=True) or now()
@@ -218,7 +221,7 @@ def access_report(request: HttpRequest) -> HttpResponseBase:
         environments=environments,
         chosen=chosen,
         matrix=matrix,
-        duties=duties(),
+        capabilities=capabilities(),
         could=persons,
         uses=used,
         more=MOST_USES if more else 0,

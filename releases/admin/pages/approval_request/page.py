@@ -13,7 +13,7 @@ from releases.models import ApprovalRequest
 
 @page
 def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one round: about a release, an extra window or a procedure."""
+    """Show one approval request: about a release, an extra window or a procedure."""
     row = get_object_or_404(
         ApprovalRequest.objects.select_related(
             "environment",

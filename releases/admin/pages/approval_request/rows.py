@@ -1,4 +1,4 @@
-"""Where an approval request stands and what it is about, for the pages that show one."""
+"""Status and subject of an approval request, for the pages that show one."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from releases.worker.dry_run import dry_run
 
 @dataclass(frozen=True)
 class Standing:
-    """An open round as its page tells it. `why_not` is empty when the reader may still give his word."""
+    """An open approval request as its page shows it. `why_not` is empty when the reader may still decide."""
 
     missing_words: str
     candidates: list[Account]
@@ -34,22 +34,22 @@ class Standing:
 
 
 def standing_of(approval_request: ApprovalRequest, account: Account | None) -> Standing:
-    """Return where an open round stands, and why the reader cannot consent to it if so."""
+    """Return the status of an open approval request, and why the reader cannot approve it if so."""
     where = quorum.shown(approval_request)
     person = account.person_key if account is not None else ""
-    duty = where.kept_out.get(person, "")
+    reason = where.kept_out.get(person, "")
     return Standing(
         missing_words=quorum.words_for(where.standing.missing),
         candidates=quorum.candidates(approval_request, where),
-        why_not=authorship.refusal(duty) if duty else "",
+        why_not=authorship.refusal(reason) if reason else "",
         given=person in where.spoken,
     )
 
 
 def ended_because(approval_request: ApprovalRequest) -> str:
-    """Return why the approvals of a round do not count any more, naming what changed; empty while they do.
+    """Return why the approvals of a request no longer count, naming what changed; empty while they count.
 
-    A round whose content differs already does not count either, also before it is ended.
+    Approvals of a request whose content already differs do not count either, even before it is invalidated.
     """
     labels = clause_labels()
     match approval_request.state:
@@ -90,7 +90,7 @@ def _changed_since(approval_request: ApprovalRequest) -> str:
 
 @dataclass(frozen=True)
 class Clause:
-    """One key of what is approved: its words, what it says, and the exact value where that is longer."""
+    """One key of the approved content: its words, its value, and the exact value where that is longer."""
 
     key: str
     label: str
@@ -99,9 +99,9 @@ class Clause:
 
 
 def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -> list[Clause]:
-    """Return what is approved in the order in which people ask about it; keys without words stay as they are.
+    """Return the approved content in the order in which people ask about it; keys without words stay as they are.
 
-    The commands that will run come first, for readers whose access shows the environment.
+    The commands come first, for readers whose access shows the environment.
     """
     document: dict[str, Any] = approval_request.document
     labels = clause_labels()
@@ -119,7 +119,7 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
 
 
 def _commands(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]:
-    """Return the commands of a live round, step by step, and what differs in the target from what ran there last."""
+    """Return the commands of a live request, step by step, and what differs from the target's last deployment."""
     release, place, agreed = approval_request.release, approval_request.environment, approval_request.document
     if (
         release is None
@@ -170,7 +170,7 @@ def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
 
 
 def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:
-    """Return what is waived, in the words of the procedure that is approved."""
+    """Return the waived conditions, in the words of the approved procedure."""
     row = Procedure.objects.filter(**(document.get("procedure") or {})).first()
     known = waivable_in(row.document) if row is not None else []
     words = {key: ja if language() == "ja" else en for key, ja, en in known}

@@ -1,4 +1,4 @@
-"""Any audited row as it was at a past moment, told by its events; and which rows of a kind there were."""
+"""Any audited row at a past moment, reconstructed from its events; and the rows of a model that existed then."""
 
 from operator import itemgetter
 from typing import Any
@@ -23,12 +23,12 @@ STATES = 50
 
 
 def kinds() -> list[tuple[str, str]]:
-    """Return (label, name for people) of what the ledger keeps rows of."""
+    """Return (label, readable name) of the models whose rows the ledger keeps."""
     return sorted(((row.model, kind_name(row.model)) for row in AUDITED_TABLES), key=itemgetter(1))
 
 
 def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return (column, its name, value) of a row as it was; a reference also names the row as it is called today."""
+    """Return (column, its name, value) of a row at that time; a reference also names the row as it is called today."""
     names = as_of.column_names(label)
     app, name, *relation = label.split(".")
     columns = {} if relation or label not in dict(kinds()) else {

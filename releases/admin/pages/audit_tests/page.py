@@ -1,4 +1,4 @@
-"""The saved tests of auditors: all with their results, each as a page and as a table to take along."""
+"""Saved audit tests: all with their results, each as a page and as a table to download."""
 
 import time
 from typing import Any
@@ -28,20 +28,20 @@ def _run(test: SavedTest, scope: Scope) -> tuple[Outcome, float]:
 
 
 def _read(value: Any) -> Any:
-    """Return a time that the ledger wrote as one."""
+    """Return a moment, as the ledger wrote it, as a time."""
     if isinstance(value, str) and len(value) == 27 and value.endswith("Z"):
         return parse_datetime(value) or value
     return value
 
 
 def _scope(period: Period) -> Scope:
-    # Nothing of the future is late, asleep or over.
+    # The period ends now: nothing in the future is late, dormant or expired.
     return Scope(period.since, min(period.until, now()))
 
 
 @auditors
 def audit_tests(request: HttpRequest) -> HttpResponseBase:
-    """Run every test over the period, and show what each found."""
+    """Run every test over the period, and show the findings of each."""
     period = period_of(request)
     scope = _scope(period)
     results = []
@@ -60,7 +60,7 @@ def audit_tests(request: HttpRequest) -> HttpResponseBase:
 
 @auditors
 def audit_test(request: HttpRequest, key: str) -> HttpResponseBase:
-    """Run one test; `?csv=1` gives its rows as a table, which is an export and so an event."""
+    """Run one test; `?csv=1` gives its rows as a table. This export is an event."""
     test = next((one for one in TESTS if one.key == key), None)
     if test is None:
         raise Http404

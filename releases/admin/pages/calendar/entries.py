@@ -1,4 +1,4 @@
-"""What stands in the calendar: windows, freezes and what is planned for them. The page and the previews call it."""
+"""Entries of the calendar: windows, freezes and what is planned for them. The page and the previews call it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ SHOWN = timedelta(days=31)
 class Entry:
     """One stretch of time in an environment, with what is planned in it.
 
-    kind: window, extra, proposed (an extra one that is applied for), skipped (left out on a holiday), freeze, absolute.
+    kind: window, extra, proposed (an extra one awaiting approval), skipped (left out on a holiday), freeze, absolute.
     plan: where a release is planned for it, for readers who may.
     """
 
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of the calendar, read once for a page: windows in force or applied for, freezes, planned releases."""
+    """The rows of the calendar, read once for a page: current and requested windows, freezes, planned releases."""
 
     windows: list[ChangeWindow]
     freezes: list[ChangeFreeze]
@@ -56,7 +56,7 @@ class Rows:
 
 
 def read(moment: datetime) -> Rows:
-    """Read what counts now or from `moment` on, in five queries."""
+    """Read the rows that count now or from `moment` on, in five queries."""
     windows = ChangeWindow.objects.select_related("application")
     rows = [*windows.in_effect(), *windows.filter(in_effect_at=None, cancelled_at=None)]
     freezes = ChangeFreeze.objects.in_effect().filter(ends_at__gt=moment).select_related("application").spans(moment)
@@ -69,7 +69,7 @@ def read(moment: datetime) -> Rows:
 
 
 def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -> Entry:
-    """Return the entry of one day that a rule names: held, moved or left out, with the reason."""
+    """Return the entry of one day of a rule: held, moved or left out, with the reason."""
     window = occurrence.window or occurrence.named
     kind = "window" if occurrence.window is not None else "skipped"
     entry = Entry(window.start, window.end, window.zone, str(row), kind, url=url, application=row.application)
@@ -85,12 +85,12 @@ def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -
 
 
 def short_day(day: date) -> str:
-    """Return a day as people read it."""
+    """Return a day in readable form."""
     return day.strftime("%Y/%m/%d") if language() == "ja" else f"{day.day} {day:%b %Y}"
 
 
 def windows_of(environment: Environment, rows: Rows, moment: datetime, ahead: int = AHEAD) -> list[Entry]:
-    """Return the next windows of an environment in order, those left out included, whatever freezes them."""
+    """Return the next windows of an environment in order, those left out included, without regard to freezes."""
     found: list[Entry] = []
     for row in rows.windows:
         if row.environment_id != environment.pk:
@@ -123,7 +123,7 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
             page_of(f), f.application,
         )
         for f in mine
-        # Of a recurring one the month to come; it has a page of its own.
+        # A recurring freeze contributes the coming month; it has a page of its own.
         if not f.rrule or f.starts_at < moment + SHOWN
     ]  # fmt: skip
     return sorted(found, key=lambda e: e.start)
@@ -132,7 +132,7 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
 def all_entries(
     environments: Sequence[Environment], moment: datetime, ahead: int = AHEAD
 ) -> list[tuple[Environment, list[Entry]]]:
-    """Return the entries of each environment; one without windows may run at any time."""
+    """Return the entries of each environment; one without windows accepts deployments at any time."""
     rows = read(moment)
     return [(e, entries(e, rows, moment, ahead)) for e in environments]
 
@@ -153,12 +153,12 @@ def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release]) -> N
 
 
 def overlap(start: datetime, end: datetime, other_start: datetime | None, other_end: datetime | None) -> bool:
-    """Tell whether two stretches of time have an instant in common."""
+    """Tell whether two stretches of time overlap."""
     return other_start is not None and other_end is not None and start < other_end and other_start < end
 
 
-def runs_between(environments: Sequence[Environment], start: datetime, end: datetime) -> list[Deployment]:
-    """Return the runs that are scheduled into a stretch of time."""
+def deployments_between(environments: Sequence[Environment], start: datetime, end: datetime) -> list[Deployment]:
+    """Return the deployments that are scheduled into a stretch of time."""
     rows: Any = (
         Deployment.objects.filter(
             environment__in=environments,

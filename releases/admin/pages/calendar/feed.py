@@ -1,6 +1,6 @@
 """The calendar of an application as RFC 5545 at a secret address, for calendar programs: no session is needed.
 
-It tells when, where and which version, and nothing else: no step, no configuration, no reason in people's words.
+It contains time, place and version, and nothing else: no step, no configuration, no reason in people's words.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from releases.models import Release
 
 AHEAD = timedelta(days=366)
 BEHIND = timedelta(days=7)
-# How long what was withdrawn is still told as cancelled, so that programs that look rarely hear of it.
+# Removed entries stay in the calendar this long as cancelled, for programs that read it rarely.
 CANCELLED_FOR = timedelta(days=30)
 PLANNED = (*Release.PREPARING, "releasing", "monitoring")
 
 
 @dataclass(frozen=True)
 class Version:
-    """How often a row has changed, and when it last did; both only rise."""
+    """The number of changes of a row, and the time of the last one; both only rise."""
 
     sequence: int
     at: datetime
@@ -47,7 +47,7 @@ Holidays = dict[date, Version]
 @login_not_required
 @require_safe
 def feed(request: HttpRequest, secret: str) -> HttpResponse:
-    """Serve one address. An unknown one, a revoked one and one whose account is closed are answered alike."""
+    """Serve one address. An unknown one, a revoked one and one of a deactivated account get the same answer."""
     row = (
         CalendarFeed.objects.filter(digest=CalendarFeed.digest_of(secret), revoked_at=None, account__is_active=True)
         .select_related("account", "application")
@@ -110,7 +110,7 @@ def _rule(
     row: ChangeWindow, environment: Environment, company: dict[date, str], holidays: Holidays, moment: datetime
 ) -> Iterable[icalendar.Event]:
     rule = row.as_rule(company)
-    # Nothing is written on the replaced row itself.
+    # The replaced row itself is not written.
     replaced = (
         row.replaced_by.exclude(in_effect_at=None)
         .order_by("in_effect_at")
@@ -131,7 +131,7 @@ def _rule(
             continue
         name = _("Change window: %(name)s (%(environment)s)") % {"name": row, "environment": environment}
         status = "CANCELLED" if ended or day.window is None else "CONFIRMED"
-        # Named by the day that the rule names, so that it keeps its name wherever it is moved.
+        # Named by the day of the rule, so that it keeps its name wherever it is moved.
         named = day.day - timedelta(days=row.day_offset)
         moved = [holidays[each] for each in _looked_at(rule, day.day, holidays) if each in holidays]
         own = Version(version.sequence + sum(v.sequence for v in moved), max([version.at, *(v.at for v in moved)]))
@@ -165,8 +165,8 @@ def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:
     if release.state not in PLANNED and _forgotten(version.at, moment):
         return
     gone = release.state in ("cancelled", "rejected", "failed", "rolled_back")
-    settled = ("final_check_completed", "releasing", "monitoring", "completed")
-    status = "CANCELLED" if gone else "CONFIRMED" if release.state in settled else "TENTATIVE"
+    confirmed = ("final_check_completed", "releasing", "monitoring", "completed")
+    status = "CANCELLED" if gone else "CONFIRMED" if release.state in confirmed else "TENTATIVE"
     event = _event(f"release-{release.pk}", _("T-0: %(release)s") % {"release": release}, start, end, status, version)
     event.add("DESCRIPTION", f"{release.get_kind_display()} · {release.get_state_display()}")
     yield event
@@ -176,7 +176,7 @@ def _event(uid: str, name: str, start: datetime, end: datetime, status: str, ver
     event = icalendar.Event()
     event.add("UID", f"{uid}@ringi")
     event.add("SUMMARY", name)
-    # In UTC: the program shows its reader's own zone, and no zone table has to be carried along.
+    # In UTC: the program shows its reader's own zone, and the feed needs no zone table.
     event.add("DTSTART", calendar_time(start))
     event.add("DTEND", calendar_time(max(end, start + timedelta(minutes=1))))
     event.add("STATUS", status)
@@ -204,7 +204,7 @@ def _version(row: Any) -> Version:
 
 
 def _of_holidays() -> Holidays:
-    """Return day → version of each day that is or ever was one of the company's: they move what rules give."""
+    """Return day → version of each day that is or ever was a holiday: they move the windows of rules."""
     found: Holidays = {}
     rows = Holiday.history.order_by("history_date")  # type: ignore[attr-defined]
     for day, at in rows.values_list("day", "history_date"):
@@ -213,8 +213,8 @@ def _of_holidays() -> Holidays:
 
 
 def _looked_at(rule: calendar.WindowRule, day: date, ever: Holidays) -> list[date]:
-    """Return the days that decide where the window of a day is held, if each that ever was a holiday were one still: so
-    that none is left out once it has been counted.
+    """Return the days that decide where the window of a day is held, as if every former holiday were one still. So no
+    day is left out once it has been counted.
     """
     days, was = [day], dict.fromkeys(ever, "x")
     step = timedelta(days={"earlier": -1, "later": 1}.get(rule.on_holiday, 0))

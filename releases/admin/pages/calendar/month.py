@@ -15,7 +15,7 @@ from environments.language import language
 from environments.models import Environment
 from releases.admin.components.links import page_of
 from releases.admin.operations.base import ZONE
-from releases.admin.pages.calendar.entries import Entry, Rows, fill, of_rule, overlap, runs_between
+from releases.admin.pages.calendar.entries import Entry, Rows, deployments_between, fill, of_rule, overlap
 from releases.models import Milestone, Release
 
 KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
@@ -46,7 +46,7 @@ class Day:
 
     @property
     def rest(self) -> bool:
-        """Tell whether nobody works on it."""
+        """Tell whether it is a non-working day."""
         return bool(self.holidays) or self.day.weekday() >= 5
 
     @property
@@ -80,7 +80,7 @@ class Month:
 
 
 def chosen(text: str, moment: datetime) -> date:
-    """Return the first day of the month written as 2026-12; of the present one for anything else."""
+    """Return the first day of a month written as 2026-12; of the current month for anything else."""
     try:
         year, month = text.split("-")
         found = date(int(year), int(month), 1)
@@ -118,7 +118,7 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
                 _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
         for milestone in _milestones(begin, end):
             _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
-    for deployment in runs_between(environments, begin, end):
+    for deployment in deployments_between(environments, begin, end):
         if deployment.scheduled_start_at is not None:
             zone = zones[deployment.environment_id]
             _mark(
@@ -148,7 +148,7 @@ def week_of(text: str, moment: datetime) -> date:
 
 
 def only_week(whole: Month, day: date) -> Month:
-    """Return the one week of a month's grid that holds a day, with everything that stands in it, and its neighbours."""
+    """Return the week that holds a day from a month's grid, with everything in it, and its neighbours."""
     week = next(w for w in whole.weeks if any(d.day == day for d in w))
     for each in week:
         each.inside = True
@@ -158,13 +158,13 @@ def only_week(whole: Month, day: date) -> Month:
 
 
 def bounds(first: date) -> tuple[datetime, datetime]:
-    """Return instants between which every day of a month's grid lies, in whatever zone."""
+    """Return instants that enclose every day of a month's grid, in any zone."""
     begin = datetime.combine(first - timedelta(days=8), time(), UTC)
     return begin, datetime.combine(first + timedelta(days=46), time(), UTC)
 
 
 def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datetime) -> list[Entry]:
-    """Return the windows of an environment in a stretch of time, those left out included, past ones too."""
+    """Return the windows of an environment in a stretch of time, those left out and past ones included."""
     found: list[Entry] = []
     for row in rows.windows:
         if row.environment_id != environment.pk:
@@ -175,7 +175,7 @@ def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datet
                 found.append(Entry(window.start, window.end, window.zone, str(row), kind, url=page_of(row)))
                 found[-1].application = row.application
         elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
-            # One a day at most, and the stretch is 54 days long.
+            # At most one a day, and the stretch is 54 days long.
             for occurrence in calendar.occurrences(rule, begin, 56, language=language()):
                 if occurrence.named.start < end:
                     found.append(of_rule(row, occurrence, page_of(row)))
@@ -186,7 +186,7 @@ def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datet
 
 
 def plan_url(entry: Entry) -> str:
-    """Return where a release is planned for the beginning of a window."""
+    """Return the address for planning a release at the start of a window."""
     given = {"start": entry.start.isoformat()} | (
         {"application_id": entry.application.pk} if entry.application is not None else {}
     )

@@ -1,4 +1,4 @@
-"""The page that lays two configurations side by side: versions of one environment, or two environments."""
+"""The page that compares two configurations: versions of one environment, or two environments."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +13,7 @@ MOST = 200
 
 
 def _chosen(request: HttpRequest, name: str, seen: list[Environment]) -> ConfigurationVersion | None:
-    """Return the version asked for; refused when its environment is not shown to the reader."""
+    """Return the requested version; refused when its environment is hidden from the reader."""
     asked = request.GET.get(name, "")
     rows = ConfigurationVersion.objects.select_related("application", "environment", "created_by")
     row = rows.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
@@ -24,7 +24,7 @@ def _chosen(request: HttpRequest, name: str, seen: list[Environment]) -> Configu
 
 @page
 def configuration_difference(request: HttpRequest) -> HttpResponse:
-    """Show ?left= and ?right= side by side; without a left one the version before the right one is taken."""
+    """Compare ?left= with ?right=; without `left`, the version before the right one is taken."""
     rights = rights_of(request)
     seen = [environment for environment in Environment.objects.all() if rights.sees(environment)]
     left, right = _chosen(request, "left", seen), _chosen(request, "right", seen)

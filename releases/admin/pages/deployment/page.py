@@ -1,4 +1,4 @@
-"""The page of one run: its steps with every attempt, the log as it grows, checks, the watch, and the rollback."""
+"""The page of one deployment: its steps with every attempt, the growing log, checks, monitoring and rollback."""
 
 import unicodedata
 from datetime import datetime
@@ -24,7 +24,7 @@ from releases.queries.decision_request import asked_of
 from releases.queries.rollback_causes import cause_of
 from releases.queries.rollback_digests import digests
 
-TAIL, CHUNKS, SAMPLES = 200, 500, 240
+TAIL, CHUNKS, MEASUREMENTS = 200, 500, 240
 PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
 MAIN = {
     "requested": "deployment:schedule",
@@ -36,7 +36,7 @@ MAIN = {
 
 
 def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
-    """Return how far it is: finished steps, elapsed and estimated seconds."""
+    """Return the progress: finished steps, elapsed and estimated seconds."""
     phases = (
         ("rollback", "rollback_verification")
         if any(s.phase in ("rollback", "rollback_verification") for s in steps)
@@ -65,7 +65,7 @@ def log_step(steps: list[Step]) -> Step | None:
 
 @page
 def deployment(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one run."""
+    """Show one deployment."""
     row = get_object_or_404(
         Deployment.objects.select_related(
             "release__application", "procedure", "application", "environment", "approval_request",
@@ -111,7 +111,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         log_last=last,
         followed=followed,
         moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
-        monitoring_periods=[(w, drawings(w, rows_of(w, SAMPLES))) for w in monitoring_periods],
+        monitoring_periods=[(w, drawings(w, rows_of(w, MEASUREMENTS))) for w in monitoring_periods],
         digests=digests(row) if sees and row.started_at else {},
         back_plan=row.release.step_plan.get("rollback", []),
         happenings=change_history.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
@@ -119,14 +119,14 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def lines_with(text: str, wanted: str) -> str:
-    """Return the lines that hold a text, each with its number; full width, half width and case do not matter."""
+    """Return the lines that contain a text, each with its number; full width, half width and case do not matter."""
     key = same_width(wanted)
     found = [f"{number}: {line}\n" for number, line in enumerate(text.splitlines(), 1) if key in same_width(line)]
     return "".join(found) or _("No line contains this text.") + "\n"
 
 
 def same_width(text: str) -> str:
-    """Return a text as searches compare it: NFKC, without case."""
+    """Return a text in the form that searches compare: NFKC, without case."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
@@ -137,7 +137,7 @@ def _log_of(step: Step) -> tuple[str, int]:
 
 @page
 def step_log(request: HttpRequest, pk: int) -> HttpResponse:
-    """Return a step's log as text; ?after=<chunk>: what came since, as JSON; ?find=: lines with it; ?download=1: a file."""
+    """Return a step's log as text; ?after=<chunk>: newer output as JSON; ?find=: lines with it; ?download=1: a file."""
     step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
     if not rights_of(request).sees(step.deployment.environment, "read_logs"):
         raise PermissionDenied
@@ -164,8 +164,8 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def runs_now() -> Any:
-    """Return the runs that are under way with how many of their steps are finished, for the pages that list them."""
+def active_deployments() -> Any:
+    """Return the active deployments with the number of their finished steps, for the pages that list them."""
     mine = Q(steps__phase__in=["deployment", "verification"])
     return (
         Deployment.objects.filter(state__in=[*Deployment.OCCUPYING, "monitoring"])

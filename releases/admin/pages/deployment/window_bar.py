@@ -1,4 +1,4 @@
-"""A run inside its window as a bar: how long it has taken, what is still planned, 切戻し判断時刻, and the end."""
+"""A deployment inside its window as a bar: elapsed and planned time, 切戻し判断時刻, and the end."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ class WindowBar:
 
 
 def window_bar(deployment: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
-    """Return the bar of a run that has a window and an hour; None otherwise."""
+    """Return the bar of a deployment that has a window and a scheduled start; None otherwise."""
     begins = deployment.started_at or deployment.scheduled_start_at
     decide_by = last_rollback_start(deployment)
     if (

@@ -1,4 +1,4 @@
-"""The page of a dry run: each command of a release's plan in one environment, as it would be run, with nothing done."""
+"""The page of a dry run: each command of a release's step plan in one environment; nothing is executed."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +14,7 @@ from releases.worker.dry_run import dry_run
 
 @page
 def dry_run_page(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
-    """Show what a run would do; only to who may see configuration and target of the environment."""
+    """Show what a deployment would do; only for accounts that may see configuration and target of the environment."""
     row = get_object_or_404(Release.objects.select_related("application", "procedure"), pk=pk)
     where = get_object_or_404(Environment, slug=environment)
     if not rights_of(request).sees(where):
@@ -27,7 +27,7 @@ def dry_run_page(request: HttpRequest, pk: int, environment: str) -> HttpRespons
         "pages/dry_run/dry_run.html",
         _("Dry run: %(release)s → %(environment)s") % {"release": row, "environment": where},
         release=row,
-        place=where,  # `environment` is a label of the whole site in unfold
+        place=where,  # `environment` is a label of the whole site in unfold.
         others=[other for other in others if rights_of(request).sees(other)],
         base=base,
         configuration=ConfigurationVersion.objects.filter(pk=row.configurations.get(where.slug)).first(),

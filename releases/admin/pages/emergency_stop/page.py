@@ -1,4 +1,4 @@
-"""The emergency stop in the admin: its list and page, and the banner that every page shows while it is on."""
+"""The emergency stop in the admin: its list and page, and the banner that every page shows while it is active."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from releases.models import EmergencyStop
 
 @admin.register(EmergencyStop)
 class EmergencyStopAdmin(ReadOnlyAdmin):
-    """Each time that production was stopped or paused."""
+    """Each emergency stop or pause of production."""
 
-    list_display = ("__str__", "whom", "what_runs", "activated_by", "pressed_shown", "released_shown")
+    list_display = ("__str__", "whom", "what_runs", "activated_by", "activated_shown", "lifted_shown")
     list_select_related = ("activated_by", "application")
-    shown_fields = ("whom", "what_runs", "activated_by", "pressed_shown", "reason", "released_shown")
+    shown_fields = ("whom", "what_runs", "activated_by", "activated_shown", "reason", "lifted_shown")
     hint = _(
         "One person can activate the emergency stop. To lift the stop, one person requests this and another person "
         "approves."
@@ -30,21 +30,21 @@ class EmergencyStopAdmin(ReadOnlyAdmin):
 
     @column(_("running deployments"))
     def what_runs(self, row: EmergencyStop) -> str:
-        """Return what becomes of the deployments that run."""
+        """Return what happens to the running deployments."""
         return _t("pause before their next step") if row.pauses else _t("are stopped")
 
-    pressed_shown = cell(stamp, "activated_at", _("activated at"), "activated_at")
-    released_shown = cell(stamp, "lifted_at", _("lifted at"), "lifted_at")
+    activated_shown = cell(stamp, "activated_at", _("activated at"), "activated_at")
+    lifted_shown = cell(stamp, "lifted_at", _("lifted at"), "lifted_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return the rounds in which its release was asked for."""
+        """Return the approval requests for its lift."""
         return {"approval_requests": row.approval_requests.select_related("requested_by").order_by("-pk")}
 
 
-def banner(switches: list[EmergencyStop]) -> list[tuple[EmergencyStop, str]]:
-    """Return what the banner says of each switch that is on."""
-    if not switches:
+def banner(stops: list[EmergencyStop]) -> list[tuple[EmergencyStop, str]]:
+    """Return the banner's message for each active emergency stop."""
+    if not stops:
         return []
     place = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
     zone = place.zone if place is not None else "Asia/Tokyo"
-    return [(switch, emergency_stop.sentence(switch, zone)) for switch in switches]
+    return [(stop, emergency_stop.sentence(stop, zone)) for stop in stops]

@@ -1,4 +1,4 @@
-"""One event by its number: what became different, the rest of its operation, its signature, and its proof."""
+"""One event by its number: what changed, the rest of its operation, its signature, and its proof."""
 
 import base64
 from typing import Any
@@ -19,7 +19,7 @@ from releases.admin.components.visibility import visibility_of
 from releases.admin.pages.export.page import public_key
 
 SHOWN = 100
-# Subtrees that are full never change: what one page has read of them, the next one need not.
+# Full subtrees never change: a page reuses what another page has read of them.
 _read = Tree(connection)
 
 
@@ -41,17 +41,12 @@ def proof_of(number: int) -> dict[str, Any] | None:
 
 
 def unproven(link: LedgerEntry, checkpoint: Checkpoint | None) -> str:
-    """Return why an event is not in the tree that was signed, or is not what its columns say; empty when it is, or is not
-    signed yet.
-    """
+    """Return why an event is not in the signed tree or differs from its columns; empty if it is fine or unsigned."""
     if (why := link.event.fault) or checkpoint is None:
         return why
     try:
         claim = read(checkpoint.note, public_key())
-        for tree in (
-            _read,
-            Tree(connection),
-        ):  # the one that was read once may be of a database that was restored since
+        for tree in (_read, Tree(connection)):  # The cached proof may belong to a database that was restored since.
             path = tree.inclusion(link.number - 1, claim.size)
             if verify_inclusion(bytes(link.leaf), link.number - 1, claim.size, path, claim.root):
                 return ""
@@ -72,7 +67,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     if not seen(found.object):
         raise PermissionDenied
     if request.GET.get("proof"):
-        # It reads the whole tree, so it is made when it is asked for.
+        # The proof reads the whole tree, so only a request for it makes it.
         try:
             proof = proof_of(number)
         except LookupError as broken:
@@ -83,12 +78,12 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         answer["Content-Disposition"] = f'attachment; filename="event-{number}.json"'
         return answer
     checkpoint = Checkpoint.objects.filter(number__gte=number).order_by("number").first()
-    act = []
+    related = []
     if found.operation_id is not None:
         others = Event.objects.filter(operation_id=found.operation_id, ledger_entry__isnull=False).exclude(pk=found.pk)
         shown = list(others.select_related("ledger_entry").order_by("ledger_entry__number")[:SHOWN])
         seen = visibility_of(request, [other.object for other in shown])
-        act = [history_entry(other, values=seen(other.object)) for other in shown]
+        related = [history_entry(other, values=seen(other.object)) for other in shown]
     return show(
         request,
         "pages/event/event.html",
@@ -96,7 +91,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         h=history_entry(found),
         unproven=unproven(link, checkpoint),
         keyed=bool(public_key()),
-        act=act,
+        related=related,
         leaf=bytes(link.leaf).hex(),
         checkpoint=checkpoint,
         bytes=bytes(found.bytes).decode(errors="replace"),

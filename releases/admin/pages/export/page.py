@@ -1,4 +1,4 @@
-"""The whole ledger as JSON Lines, streamed; to take it along is itself an event, the last one that it holds."""
+"""The whole ledger as JSON Lines, streamed; the export itself is an event, the last one in the file."""
 
 import base64
 from collections.abc import Iterator
@@ -31,17 +31,17 @@ def public_key() -> KeyRing | None:
 
 
 class _Export:
-    """An export on a connection of its own, closed with the last piece or when the reader goes away."""
+    """An export on a connection of its own, closed with the last piece or when the reader disconnects."""
 
     def __init__(self) -> None:
         parameters: dict[str, Any] = connection.get_connection_params()
         kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
         self.number = self.length = 0
-        self.lines = export.lines(self.connection, public_key(), on_start=self._told)
+        self.lines = export.lines(self.connection, public_key(), on_start=self._keep_size)
         self.first = next(self.lines)
 
-    def _told(self, number: int, length: int) -> None:
+    def _keep_size(self, number: int, length: int) -> None:
         self.number, self.length = number, length
 
     def __iter__(self) -> Iterator[bytes]:
@@ -50,14 +50,14 @@ class _Export:
             yield "".join(some).encode()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self.lines.close()  # type: ignore[attr-defined]
         self.connection.close()
 
 
 @auditors
 def ledger_export(request: HttpRequest) -> HttpResponseBase:
-    """Show what there is to take; `take=1` streams it with its length, so that the browser shows how far it is."""
+    """Show what can be exported; `take=1` streams it with its length, so that the browser shows the progress."""
     if not request.GET.get("take"):
         return show(
             request,

@@ -1,4 +1,4 @@
-"""The glossary as a page: each term with its word in both languages and what it means."""
+"""The glossary as a page: each term in both languages with its meaning."""
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -11,7 +11,7 @@ from releases.glossary import terms
 
 @page
 def glossary(request: HttpRequest) -> HttpResponse:
-    """Show every term in the reader's language, with the other language's word beside it."""
+    """Show every term in the reader's language, with the other language's term beside it."""
     here = language()
     other = "en" if here == "ja" else "ja"
     known = terms()

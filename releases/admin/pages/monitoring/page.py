@@ -1,4 +1,4 @@
-"""The page of one watch: each metric as a curve with baseline, limits and marks, the triggers, the checks beside it."""
+"""The page of one monitoring period: a curve per metric with baseline, limits and marks; triggers and checks."""
 
 import csv
 import io
@@ -22,8 +22,8 @@ from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, lim
 from releases.models import Measurement, MonitoringPeriod, Rollback
 from releases.queries.monitoring import completeness, slots_of
 
-# A day at one sample in ten seconds; the series as a file has all of them.
-MOST_SAMPLES = 9000
+# A day at one measurement in ten seconds; the CSV file has all of them.
+MOST_MEASUREMENTS = 9000
 MOST_CHECKS = 120
 Rows = Sequence[tuple[datetime, datetime, dict[str, Any]]]
 
@@ -57,14 +57,14 @@ def _monitoring(request: HttpRequest, pk: int) -> MonitoringPeriod:
     return monitoring
 
 
-def rows_of(monitoring: MonitoringPeriod, most: int | None = MOST_SAMPLES) -> Rows:
-    """Return (due, taken, values) of the newest samples, oldest first; most: None for all."""
+def rows_of(monitoring: MonitoringPeriod, most: int | None = MOST_MEASUREMENTS) -> Rows:
+    """Return (due, taken, values) of the newest measurements, oldest first; most: None for all."""
     rows = Measurement.objects.filter(period=monitoring).order_by("-due_at").values_list("due_at", "at", "values")
     return list(rows[:most])[::-1]
 
 
 def before_of(monitoring: MonitoringPeriod) -> Rows:
-    """Return the samples from before the run, which the baseline was made of."""
+    """Return the measurements from before the deployment, which the baseline was computed from."""
     if monitoring.purpose != MonitoringPeriod.Purpose.DEPLOYMENT:
         return []
     earlier = MonitoringPeriod.objects.filter(
@@ -89,7 +89,7 @@ def marks_of(monitoring: MonitoringPeriod) -> list[Mark]:
 
 
 def checked_beside(monitoring: MonitoringPeriod) -> set[str]:
-    """Return what triggers of a watch read from checks beside the metrics; the look before a run makes none of them."""
+    """Return what triggers read from checks beside the metrics; a baseline before a deployment has none."""
     content = monitoring.deployment.procedure.document
     return {row["key"] for row in monitoring.checks} | {
         check.key for check in content.checks if check.when == "monitoring"
@@ -97,7 +97,7 @@ def checked_beside(monitoring: MonitoringPeriod) -> set[str]:
 
 
 def unmeasured(monitoring: MonitoringPeriod, rows: Rows) -> list[str]:
-    """Return the metrics that nothing is owed of and that no source of the target gives: they have no curve."""
+    """Return the metrics without due measurements and without a source at the target: they have no curve."""
     names = {t["metric"] for t in monitoring.triggers} - checked_beside(monitoring)
     names -= {t["metric"] for t in monitoring.triggers if t.get("required", True)}
     seen = {n for _due, _at, values in rows for n in names if values.get(n, {}).get("result", "no_data") != "no_data"}
@@ -115,7 +115,7 @@ def _words(monitoring: MonitoringPeriod) -> tuple[dict[str, str], dict[str, str]
 
 
 def drawings(monitoring: MonitoringPeriod, rows: Rows, fired: Sequence[Fired] = ()) -> list[Drawing]:
-    """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
+    """Return a drawing for each metric that is measured and that a trigger reads, in the procedure's order."""
     names, units, words = _words(monitoring)
     checks = checked_beside(monitoring) | set(unmeasured(monitoring, rows))
     metrics = list(dict.fromkeys(t["metric"] for t in monitoring.triggers if t["metric"] not in checks))
@@ -164,7 +164,7 @@ def rules(
     words: dict[str, str],
     units: dict[str, str],
 ) -> list[Rule]:
-    """Return every measured trigger with where it stands."""
+    """Return every measured trigger with its status."""
     checks, first = {row["key"] for row in monitoring.checks}, {one.key: one.at for one in fired}
     found = []
     for t in monitoring.triggers:
@@ -194,20 +194,20 @@ def rules(
 
 
 def _fired(monitoring: MonitoringPeriod, slots: list[Slot], approval_requests: list[Slot]) -> list[Fired]:
-    sampled, checked = named_after(monitoring.checks, monitoring.triggers)
-    found = replay(sampled, slots, monitoring.baseline, monitoring.interval_seconds)
+    measured_triggers, checked = named_after(monitoring.checks, monitoring.triggers)
+    found = replay(measured_triggers, slots, monitoring.baseline, monitoring.interval_seconds)
     return found + replay(checked, approval_requests, monitoring.baseline, monitoring.check_seconds)
 
 
 @page
 def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one watch; with ?series=csv its samples as a file."""
+    """Show one monitoring period; with ?series=csv its measurements as a file."""
     row = _monitoring(request, pk)
     if request.GET.get("series") == "csv":
         return series(row, rows_of(row, None), warning(row.measurements.all()))
-    samples = rows_of(row)
+    measurements = rows_of(row)
     names, units, words = _words(row)
-    slots = [Slot(due.timestamp(), values) for due, _at, values in samples]
+    slots = [Slot(due.timestamp(), values) for due, _at, values in measurements]
     approval_requests = slots_of(row)
     fired = _fired(row, slots, approval_requests)
     labels = {c["key"]: c.get(f"label_{language()}", c["key"]) for c in row.checks}
@@ -220,8 +220,8 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         monitoring=row,
         deployment=row.deployment,
         zone=row.deployment.environment.zone,
-        drawings=drawings(row, samples, fired),
-        unmeasured=[names.get(name, name) for name in unmeasured(row, samples)],
+        drawings=drawings(row, measurements, fired),
+        unmeasured=[names.get(name, name) for name in unmeasured(row, measurements)],
         rules=[] if before else rules(row, slots, approval_requests, fired, words, units),
         shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
         needed=round(100 * float(row.deployment.procedure.document.monitoring.measurements_min), 1),
@@ -239,19 +239,19 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _basis(by: str) -> str:
-    """Return what of the samples the baseline is, in words."""
+    """Return in words which measurements the baseline was computed from."""
     return _("mean") if by == "mean" else _("%(n)sth percentile") % {"n": by.removeprefix("p")}
 
 
-def series(monitoring: MonitoringPeriod, samples: Rows, said: str) -> HttpResponse:
-    """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and result per metric; in the
-    last row what is `said` of altered ones.
+def series(monitoring: MonitoringPeriod, measurements: Rows, said: str) -> HttpResponse:
+    """Return the measurements as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and result per metric.
+    The last row says which rows were altered (`said`).
     """
-    metrics = list(dict.fromkeys(name for _due, _at, values in samples for name in values))
+    metrics = list(dict.fromkeys(name for _due, _at, values in measurements for name in values))
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["due", "taken", *(column for name in metrics for column in (name, f"{name}_result"))])
-    for due, at, values in samples:
+    for due, at, values in measurements:
         cells: list[Any] = [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for moment in (due, at)]
         for name in metrics:
             entry = values.get(name, {})

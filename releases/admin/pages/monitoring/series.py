@@ -1,4 +1,4 @@
-"""A watch's series as one large drawing per metric, with axes, baseline, limits, and marks. The watch page draws it."""
+"""The series of a monitoring period as one large drawing per metric, with axes, baseline, limits and marks."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ WIDTH, HEIGHT = 720.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 22.0, 26.0
 STEPS = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST_TICKS = 8
-# A sample later than so many intervals after the one before leaves a gap.
-SILENCE = 2.5
+# A longer pause than this many intervals between two measurements is a gap.
+GAP = 2.5
 
 
 @dataclass(frozen=True)
 class Point:
-    """One sample: when, its value (None: none), and its result."""
+    """One measurement: its time, its value (None: none), and its result."""
 
     at: datetime
     value: float | None
@@ -27,7 +27,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened: when, its words, and its tone (deploy or alarm); `until` for a span."""
+    """A mark on the time axis: its time, its words, and its tone (deploy or alarm); `until` for a span."""
 
     at: datetime
     words: str
@@ -37,7 +37,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """A height with its words: a limit or the baseline."""
+    """A horizontal line with its words: a limit or the baseline."""
 
     y: str
     words: str
@@ -111,7 +111,7 @@ def draw(
 ) -> Drawing:
     """Draw one metric; points in order of time. baseline, limits: (height, words).
 
-    A sample without a value is a bar over the whole height and breaks the line; so does a silence.
+    A measurement without a value is a bar over the whole height and breaks the line; so does a gap.
     """
     values = [point.value for point in points if point.value is not None]
     top = top_of([*values, *(height for height, _words in limits), *([baseline[0]] if baseline else [])])
@@ -126,7 +126,7 @@ def draw(
         return f"{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(max(value, 0.0), top) / top:.1f}"
 
     stretches, dots, gaps = _lines(points, x, y, interval, span, zone, unit)
-    # The words of two lines that lie close together would lie over each other.
+    # The words of two close lines would overlap.
     drawn = [(height, words, "limit") for height, words in limits] + ([(*baseline, "base")] if baseline else [])
     lines, free = [], HEIGHT
     for height, words, tone in sorted(drawn):
@@ -166,7 +166,7 @@ def _lines(
     before: datetime | None = None
     for point in points:
         words = f"{point.at.astimezone(ZoneInfo(zone)):%H:%M:%S}  {figure(point.value, unit)}"
-        if before is not None and (point.at - before).total_seconds() > SILENCE * interval:
+        if before is not None and (point.at - before).total_seconds() > GAP * interval:
             stretches.append([])
         before = point.at
         if point.value is None:
@@ -176,6 +176,6 @@ def _lines(
         stretches[-1].append(f"{x(point.at)},{y(point.value)}")
         if point.result == "failed":
             dots.append((x(point.at), y(point.value), point.result, words))
-    # A lone sample between two gaps would be a line of no length.
+    # A single measurement between two gaps would be a line without length.
     whole = [" ".join(deployment if len(deployment) > 1 else deployment * 2) for deployment in stretches if deployment]
     return whole, dots, gaps

@@ -1,4 +1,4 @@
-"""What waits about access: requests, an open review, delegates and first passwords. My tasks calls it."""
+"""Open tasks about access: requests, an open review, delegations and first passwords. My tasks calls it."""
 
 from datetime import datetime
 
@@ -19,14 +19,14 @@ from releases.admin.pages.my_tasks.task import MOST, Task
 
 
 def access_tasks(rights: Rights, account: Account, moment: datetime) -> list[Task]:
-    """Return what waits about access, each for somebody who may answer it."""
+    """Return the open tasks about access, each for somebody who may complete it."""
     found: list[Task] = []
     if rights.may("manage_accounts"):
         found += _refused_signing()
     if rights.may("approve_change"):
         found += _restored_ledger(account)
     if rights.may("audit"):
-        found += _history_waits()
+        found += _failed_reconciliation()
     changes = RequestedChange.objects.filter(decided_at=None).exclude(requested_by=account).exclude(account=account)
     found += [
         Task(_("Confirm or reject change"), str(row), page_of(row), row.reason, urgent=True)
@@ -62,7 +62,7 @@ def access_tasks(rights: Rights, account: Account, moment: datetime) -> list[Tas
 
 
 def _refused_signing() -> list[Task]:
-    """Return the ledger signer's refusal while nobody has answered it."""
+    """Return the ledger signer's refusal until somebody has answered it."""
     said = resume.refusal()
     if said is None or LedgerResumption.objects.filter(digest=said["digest"]).exists():
         return []
@@ -79,13 +79,13 @@ def _refused_signing() -> list[Task]:
 
 
 def _restored_ledger(account: Account) -> list[Task]:
-    """Return what an administrator has proposed about the ledger signer and the committee has not approved."""
+    """Return the requested ledger resumption that the committee has not yet approved."""
     rows = LedgerResumption.objects.filter(confirmed_at=None).exclude(requested_person=account.person_key)
     return [Task(_("Confirm ledger resumption"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
 
 
-def _history_waits() -> list[Task]:
-    """Return the alarm of the last comparison of the history with the ledger, until one finds nothing."""
+def _failed_reconciliation() -> list[Task]:
+    """Return the alarm of the last ledger reconciliation, until one has no finding."""
     last = Event.objects.filter(operation=nightly.OUTCOME).order_by("-at").first()
     rows = last.contents["after"]["unexplained"] if last is not None else 0
     if not rows:

@@ -1,4 +1,4 @@
-"""What waits about runs and rollbacks, each list in a fixed number of queries. My tasks calls it."""
+"""Open tasks about deployments and rollbacks, each list in a fixed number of queries. My tasks calls it."""
 
 from django.db.models import Max, Prefetch, Q
 from django.urls import reverse
@@ -21,19 +21,19 @@ from releases.queries.rollback_communication import uncommunicated
 
 
 def deployment_tasks(rights: Rights, account: Account) -> list[Task]:
-    """Return what waits about runs and rollbacks, each for somebody who may do it."""
+    """Return the open tasks about deployments and rollbacks, each for somebody who may complete it."""
     return [
         *_suspended(rights),
         *_rollbacks(rights, account),
         *_tasks(rights, account),
-        *_runs(rights, account),
+        *_deployments(rights, account),
         *_monitoring_periods(rights, account),
-        *_runs_to_request(rights),
+        *_deployments_to_request(rights),
     ]
 
 
 def _suspended(rights: Rights) -> list[Task]:
-    """Return what failed three times and is not tried again by itself, for whoever may let it be tried anew."""
+    """Return what failed three times and is not retried automatically, for accounts that may resume it."""
     rows = PollFailure.objects.exclude(suspended_at=None).select_related(
         "deployment__release__application", "deployment__environment"
     )
@@ -45,7 +45,7 @@ def _suspended(rights: Rights) -> list[Task]:
     ]  # fmt: skip
 
 
-def _runs(rights: Rights, account: Account) -> list[Task]:
+def _deployments(rights: Rights, account: Account) -> list[Task]:
     rows = (
         Deployment.objects.filter(
             state__in=["requested", "verifying", "awaiting_decision", "failed", "stopped", "rollback_failed"]
@@ -70,8 +70,8 @@ def _runs(rights: Rights, account: Account) -> list[Task]:
     return found
 
 
-def _runs_to_request(rights: Rights) -> list[Task]:
-    """Return the confirmed releases whose run in production nobody has requested, for whoever may do it there."""
+def _deployments_to_request(rights: Rights) -> list[Task]:
+    """Return the releases after the final check whose production deployment this reader may request."""
     if not (rights.anywhere("schedule") or rights.anywhere("request")):
         return []
     targets = DeploymentTarget.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related(
@@ -97,7 +97,7 @@ def _runs_to_request(rights: Rights) -> list[Task]:
 
 
 def _tasks(rights: Rights, account: Account) -> list[Task]:
-    """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
+    """Return the steps of a waiting deployment that this person must do and confirm, by name or by role."""
     rows = Step.objects.filter(step_type="manual", state="outcome_unknown", deployment__state="awaiting_decision").select_related(
         "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
         "deployment__requested_by", "assignee",

@@ -1,4 +1,4 @@
-"""The environment overview of My tasks: which version runs where, since when, what moves there now, and where it has drifted."""
+"""The environment overview of My tasks: each deployed version, since when, active deployments, and drift."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ MOST = 100
 
 @dataclass
 class Place:
-    """One application in one environment; `drift` are sentences about what is not as planned."""
+    """One application in one environment; `drift` lists what is not as planned."""
 
     environment: Environment
     pointer: DeployedVersion | None
@@ -28,7 +28,7 @@ class Place:
 
 
 def environment_overview(moment: datetime) -> dict[str, Any]:
-    """Return application × environment, in seven queries whatever there is."""
+    """Return application × environment, in a constant number of seven queries."""
     environments = list(Environment.objects.all())
     applications = list(Application.objects.all()[:MOST])
     pointers = {
@@ -77,13 +77,13 @@ def environment_overview(moment: datetime) -> dict[str, Any]:
     return {
         "environments": environments,
         "rows": found,
-        "adopted": bool(pointers),
+        "registered": bool(pointers),
         "drifted": sum(1 for _a, places in found for p in places if p.drift),
     }
 
 
 def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
-    """Return what is not as planned: unknown content, an earlier environment left behind, a configuration not rolled out."""
+    """Return what is not as planned: unknown content, a version behind an earlier environment's, old configuration."""
     pointer = place.pointer
     if pointer is None or pointer.release is None:
         return []
@@ -105,7 +105,7 @@ def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
 
 
 def newer(one: str, other: str) -> bool:
-    """Tell whether a version comes after another one by the SemVer rules; False where one of them is no version."""
+    """Tell whether a version follows another one by the SemVer rules; False where one of them is no version."""
     try:
         return versions.compare(one, other) > 0
     except versions.BadVersion:

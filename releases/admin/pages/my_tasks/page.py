@@ -1,4 +1,4 @@
-"""My tasks, the admin's first page: what waits for the reader, alarms, what runs where, and the next windows."""
+"""My tasks, the admin's first page: the reader's open tasks, alarms, deployed versions, and the next windows."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from environments.admin.rights import rights_of
 from environments.models import Account
 from releases.admin.components.formatting import new_button, show
 from releases.admin.pages.calendar.page import all_entries
-from releases.admin.pages.deployment.page import runs_now
+from releases.admin.pages.deployment.page import active_deployments
 from releases.admin.pages.my_tasks.environments import environment_overview
 from releases.admin.pages.my_tasks.tasks import nothing_to_do, pending_tasks
 from releases.models import Deployment, Procedure, Release, Rollback
@@ -23,16 +23,16 @@ WINDOWS = 2
 
 
 def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, str, bool]]:
-    """Return (what, link name, done) of what an empty system needs before a first release; empty once it has them.
+    """Return (what, link name, done) of the first steps of an empty system; empty once a release is possible.
 
-    `shown` is the board, which has read the applications and what is in force; `under_way`: a release is.
+    `shown` is the board, which has read the applications and the deployed versions; `under_way`: whether a release is.
     """
     active = Procedure.objects.filter(state="in_effect").exists()
     planned = under_way or Release.objects.exclude(state="imported").exists()
     steps = [
         (_("A procedure is in effect"), "releases_procedure", active),
         (_("An application is entered"), "environments_application", bool(shown["rows"])),
-        (_("The deployed version of each target is registered"), "environments_deploymenttarget", shown["adopted"]),
+        (_("The deployed version of each target is registered"), "environments_deploymenttarget", shown["registered"]),
         (_("A release is planned"), "releases_release", planned),
     ]
     return (
@@ -43,7 +43,7 @@ def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, st
 
 
 def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """Show the first page; by rights different people see different first things."""
+    """Show the first page; its content depends on the reader's rights."""
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
     account = request.user
@@ -77,13 +77,13 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         request,
         "pages/my_tasks/my_tasks.html",
         _("My tasks"),
-        waits=pending_tasks(rights, account, moment),
+        tasks=pending_tasks(rights, account, moment),
         nothing=nothing_to_do(rights),
         alarms=alarms,
         stuck=stuck,
         missed=missed,
         board=shown,
-        deployments=list(runs_now()[:20]),
+        deployments=list(active_deployments()[:20]),
         ahead=[(e, found[:3]) for e, found in all_entries(shown["environments"], moment, WINDOWS) if found],
         under_way=under_way,
         first_steps=first_steps(shown, under_way=bool(under_way)),

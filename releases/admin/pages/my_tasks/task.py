@@ -1,4 +1,4 @@
-"""What one line of My tasks says."""
+"""One line of My tasks."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ MOST = 30
 
 @dataclass(frozen=True)
 class Task:
-    """One thing that waits: what to do, about what, where, and until when."""
+    """One open task: what to do, about what, where, and until when."""
 
     what: str
     about: str

@@ -1,4 +1,4 @@
-"""What waits for one person: each list in a fixed number of queries, whatever it finds. My tasks calls it."""
+"""Open tasks of one person: each list in a fixed number of queries, whatever it finds. My tasks calls it."""
 
 from datetime import datetime
 from functools import reduce
@@ -59,7 +59,7 @@ def pending_tasks(rights: Rights, account: Account, moment: datetime) -> list[Ta
 
 
 def _due(release: Release | None) -> datetime | None:
-    """Return until when what a release is at must be done: its next milestone's date; T-0 where it has none."""
+    """Return when a release's current task is due: its next milestone's date; T-0 where it has none."""
     if release is None:
         return None
     milestone = turn_of(release)
@@ -235,7 +235,7 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Task]:
 
 
 def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Task]:
-    """Return the absolute freezes that somebody has asked to lift, for another one who plans."""
+    """Return the full freezes with a requested lift, for another account that plans."""
     rows = ChangeFreeze.objects.in_effect().exclude(lift_requested_by=None).filter(ends_at__gt=moment)
     return [
         Task(_("Decide on lifting freeze"), str(row), page_of(row), str(row.lift_requested_by), row.ends_at)
@@ -246,7 +246,7 @@ def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Task]:
 
 
 def _milestones(rights: Rights, moment: datetime) -> list[Task]:
-    """Return what is late and whose turn has come, for whoever holds the role that owns it."""
+    """Return the late milestones and those that are due next, for accounts with the role that owns them."""
     owned = [guards for guards, role in OWNERS.items() if role in rights.roles and guards != "start"]
     turns = [Q(guards=guards, release__state__in=TURNS[guards]) for guards in owned]
     if not turns:

@@ -1,4 +1,4 @@
-"""A row that an event could be about, so that its text can be read with real values before anything happens."""
+"""An example row for a notification event, so that its text can be read with real values before it happens."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ from releases.queries.notification_values import values_of
 
 @dataclass(frozen=True)
 class Example:
-    """A row that an event could be about, with what its operation would say of itself."""
+    """A row that an event could be about, with the details that its operation would record."""
 
     row: Model
     payload: dict[str, Any]
@@ -91,7 +91,7 @@ def example_of(event: str, release: Release | None) -> Example | None:
                     "key": "window",
                     "approval_requests": [approval_request.pk] if approval_request is not None else [],
                 }
-    # Of a release that has come to no such row yet, what is known of the release itself is shown.
+    # A release without such a row yet shows what is known of the release itself.
     row = row or release
     return Example(row, payload) if row is not None else None
 

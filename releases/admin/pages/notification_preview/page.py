@@ -1,4 +1,4 @@
-"""The inbox, and what would be told of an event: with real values, before anything happens."""
+"""The inbox, and the preview of an event's notifications: with real values, before anything happens."""
 
 import uuid
 from typing import Any
@@ -36,8 +36,8 @@ def said_of(delivery: NotificationDelivery) -> str:
     return gettext(known) if known else "—"
 
 
-def told_so_far(release: Release, zone: str) -> dict[str, Any]:
-    """Return the status text in both languages, and the notifications of a release with how many deliveries were sent."""
+def notifications_of(release: Release, zone: str) -> dict[str, Any]:
+    """Return the status text in both languages, and a release's notifications with the number of sent deliveries."""
     failed, sent = (Q(inbox_items__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
     notifications = (
         Notification.objects.filter(release=release)
@@ -55,7 +55,7 @@ def told_so_far(release: Release, zone: str) -> dict[str, Any]:
 
 @page
 def preview(request: HttpRequest) -> HttpResponse:
-    """Show what an event would tell of a release now: texts, recipients, channels, and what would wait."""
+    """Show which notifications an event would create for a release: texts, recipients, channels, delays."""
     event = request.GET.get("event", "")
     chosen = request.GET.get("release", "")
     releases = list(
@@ -90,7 +90,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @page
 def inbox(request: HttpRequest) -> HttpResponse:
-    """Show the reader's own messages, newest first."""
+    """Show the reader's own inbox items, newest first."""
     mine = InboxItem.objects.filter(
         account=request.user.pk, deliveries__channel__channel_type="admin", deliveries__outcome="sent"
     ).select_related("notification__release__application")  # fmt: skip
@@ -99,5 +99,5 @@ def inbox(request: HttpRequest) -> HttpResponse:
     shown = Paginator(rows.order_by("-pk"), PAGE).get_page(request.GET.get("page"))
     return show(
         request, "pages/notification_preview/inbox.html", _("Inbox"), rows=shown, unread=mine.filter(read_at=None).count(),
-        only_unread=only_unread, acts=not rights_of(request).may("audit"),
+        only_unread=only_unread, may_act=not rights_of(request).may("audit"),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What an operation on a release costs before it is done: words and signatures that end, what stays, who must act again."""
+"""Effects of an operation on a release before it is done: what ends, what stays, and who must sign again."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from releases.admin.components.formatting import when
 from releases.gates import quorum
 from releases.models import ApprovalRequest, ChecklistItem, Deployment, Document, FollowUp, Procedure, Release
 
-ENDS_CONSENT = {"release:reopen_scope", "release:reschedule", "release:cancel", "release:withdraw_request"}
+ENDS_APPROVAL = {"release:reopen_scope", "release:reschedule", "release:cancel", "release:withdraw_request"}
 CLEARS_ALL = {"release:edit", "release:select_commit", "release:add_change_entry", "release:set_version"}
 CLEARS_TECHNICAL = {"release:set_configuration"}
 CLEARS_FINAL = {"release:set_scheduled_start", "team:assign"}
@@ -19,22 +19,22 @@ CLEARS_FINAL = {"release:set_scheduled_start", "team:assign"}
 
 @dataclass
 class Cost:
-    """Sentences by heading; `asked` is False for acts that are not known to cost anything."""
+    """Effects as lines by heading; `asked` is False for operations without known effects."""
 
     asked: bool = False
-    lost: list[str] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
     stays: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
 
 
 def of(key: str, instance: Any) -> Cost:
-    """Return what the operation of a key on a row would cost now, as the actions would do it."""
+    """Return what the operation of a key on a row would end now, as the operation itself decides it."""
     if isinstance(instance, Procedure) and key == "procedure:submit":
         return _of_procedure(instance)
     if not isinstance(instance, Release):
         return Cost()
     cost = Cost(asked=True)
-    if key in ENDS_CONSENT:
+    if key in ENDS_APPROVAL:
         _ends_approval(instance, cost, key)
     elif key in CLEARS_ALL or key in CLEARS_TECHNICAL:
         _clears(instance, cost, "technical" if key in CLEARS_TECHNICAL else "")
@@ -45,7 +45,7 @@ def of(key: str, instance: Any) -> Cost:
             _signed(instance, cost.stays)
     else:
         return Cost()
-    if key == "team:assign" and not cost.lost:
+    if key == "team:assign" and not cost.ends:
         return Cost()
     return cost
 
@@ -58,10 +58,10 @@ def _ends_approval(release: Release, cost: Cost, key: str) -> None:
         words = [a for a in approval_request.decisions.all() if a.decision in a.COUNTING]
         zone = approval_request.environment.zone if approval_request.environment is not None else ""
         text = _("The approval request “%(round)s” (%(state)s) ends.")
-        cost.lost.append(
+        cost.ends.append(
             text % {"round": approval_request.get_subject_display(), "state": approval_request.get_state_display()}
         )
-        cost.lost += [
+        cost.ends += [
             _("Approval of %(who)s, %(when)s") % {"who": word.account, "when": when(word.at, zone)} for word in words
         ]
         if key != "release:cancel":
@@ -72,13 +72,13 @@ def _ends_approval(release: Release, cost: Cost, key: str) -> None:
     waiting = Deployment.objects.filter(
         release=release, environment__protected=True, state__in=list(Deployment.WAITING_TO_RUN)
     ).select_related("environment", "release__application")
-    cost.lost += [
+    cost.ends += [
         _("The deployment %(run)s is cancelled (%(when)s).")
         % {"run": deployment, "when": when(deployment.scheduled_start_at, deployment.environment.zone)}
         for deployment in waiting
     ]
-    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
-    cost.lost += [_("The condition “%(what)s” ends with the approval.") % {"what": row} for row in owed]
+    conditions = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
+    cost.ends += [_("The condition “%(what)s” ends with the approval.") % {"what": row} for row in conditions]
     reopened = {
         "release:reopen_scope": list(release.milestones.exclude(done_at=None)),
         "release:reschedule": list(
@@ -96,7 +96,7 @@ def _ends_approval(release: Release, cost: Cost, key: str) -> None:
 def _final_check(release: Release, cost: Cost) -> None:
     roles = {key: str(name) for key, name in ROLE_CHOICES}
     signed = list(release.final_checks.filter(invalidated_at=None).select_related("account"))
-    cost.lost += [
+    cost.ends += [
         _("Final check of %(who)s (%(role)s)") % {"who": row.account, "role": roles.get(row.role, row.role)}
         for row in signed
     ]
@@ -119,13 +119,13 @@ def _signed(release: Release, sentences: list[str]) -> None:
 def _clears(release: Release, cost: Cost, group: str) -> None:
     items = ChecklistItem.objects.filter(release=release).exclude(signed_at=None).select_related("signed_by")
     affected = list(items.filter(group=group) if group else items)
-    cost.lost += [_("Signature of %(who)s: %(item)s") % {"who": item.signed_by, "item": item} for item in affected]
+    cost.ends += [_("Signature of %(who)s: %(item)s") % {"who": item.signed_by, "item": item} for item in affected]
     people = sorted({str(item.signed_by) for item in affected})
     if not group:
         documents = list(
             Document.objects.filter(release=release, state__in=["content_checked", "approved", "ready_to_publish"])
         )
-        cost.lost += [_("“%(document)s” is a draft again.") % {"document": document} for document in documents]
+        cost.ends += [_("“%(document)s” is a draft again.") % {"document": document} for document in documents]
     else:
         kept = items.exclude(group=group).count()
         if kept:
@@ -145,5 +145,5 @@ def _of_procedure(procedure: Procedure) -> Cost:
     for row in rows:
         names = listed(str(a.account) for a in row.decisions.all() if a.decision in a.COUNTING) or "—"
         text = _("If %(release)s is moved: its approval request (%(state)s; approvals: %(names)s)")
-        cost.lost.append(text % {"release": row.release, "state": row.get_state_display(), "names": names})
+        cost.ends.append(text % {"release": row.release, "state": row.get_state_display(), "names": names})
     return cost

@@ -1,4 +1,4 @@
-"""The one view behind every verb's URL: shows what will be done, does it through the action, and tells the outcome."""
+"""The view behind every verb's URL: it shows the verb, calls the operation, and reports the result."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> f
     if request is None:
         return kind()  # type: ignore[no-any-return]
     if request.method == "GET":
-        # A link may fill these in and nothing that is signed, such as the date of a window clicked in the calendar.
+        # A link may fill in fields without a signature, such as the date of a window clicked in the calendar.
         known = [name for name in PREFILLED if name in request.GET and name in kind.base_fields]  # type: ignore[attr-defined]
         given = {name: request.GET[name] for name in known}
         return kind(initial=given)  # type: ignore[no-any-return]
@@ -69,7 +69,7 @@ def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None)
     account = request.user
     assert isinstance(account, Account)
     if request.method == "GET":
-        # Nothing of an object is shown to someone who could not act on it.
+        # An object is hidden from accounts that could not use the verb on it.
         status = 200 if verb.for_you(rights_of(request), instance) else 403
         return _page(request, verb, instance, form_for(verb, instance, request), status=status)
     form = form_for(verb, instance, request)
@@ -100,8 +100,8 @@ def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None)
 def as_proved(request: HttpRequest) -> Actor:
     """Return the actor with the session's proof of identity.
 
-    A request that waited for the password is played again inside the request that brought it, whose actor was made
-    before it was checked; without this the password would be asked for twice.
+    A request that waited for the password is repeated inside the request that brought it. The actor of that request was
+    made before the check; without this function, the page would ask for the password twice.
     """
     return replace(current(), **proof_of(request.session))
 
@@ -117,8 +117,8 @@ def cleaned(form: forms.Form) -> dict[str, Any]:
 
 
 def _seen(verb: Verb, form: forms.Form, preview: Preview) -> str:
-    """Return the digest of the values read from a form and of what they would do, so that what is confirmed is what was
-    read. How a browser or the page writes a value (ends of lines, spaces of JSON) makes no difference.
+    """Return the digest of a form's values and of their preview, so that the person confirms what they have read. How a
+    browser or the page writes a value (ends of lines, spaces of JSON) makes no difference.
     """
     values = {name: value for name, value in cleaned(form).items() if name not in verb.beside}
     shown = [] if verb.looks else [(str(name), str(value)) for name, value in preview.rows]
@@ -129,7 +129,7 @@ def _confirmed(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form
     given = request.POST.get("confirmed", "")
     if not given:
         return False
-    # A look takes a while and counts for nothing here.
+    # Result of a check: it takes a while and does not count here.
     return given == _seen(verb, form, Preview([]) if verb.looks else verb.previewed(instance, cleaned(form)))
 
 
@@ -169,16 +169,13 @@ def _refused(
 
 
 def prove_again(request: HttpRequest, refused: OperationRefused) -> HttpResponseBase | None:
-    """Return the page that asks for the proof of identity which a refusal names; the request is played again after it.
-    None: it names none, or the person has no such proof yet.
+    """Return the page that asks for the proof of identity that a refusal names; the request is repeated after it. None:
+    the refusal names none, or the person has not set one up.
     """
     if not isinstance(refused, SignatureRequired):
         return None
     ways = {way["id"]: way["url"] for way in get_adapter().get_reauthentication_methods(request.user)}
-    wanted = [
-        "mfa_reauthenticate:webauthn",
-        "mfa_reauthenticate",
-    ]  # a passkey signs what is signed, and is both factors
+    wanted = ["mfa_reauthenticate:webauthn", "mfa_reauthenticate"]  # A passkey signs the content, and is both factors.
     if refused.kind == "signature_required":
         wanted[1:] = ["reauthenticate"]
     way = next((ways[name] for name in wanted if name in ways), None)
@@ -196,7 +193,7 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
     target = own or page_of(subject) or page_of(instance) or reverse("admin:index")
     secret = getattr(result, "secret", "")
     if verb.key == "release:plan" and "start" in request.GET:
-        # It was begun at an empty window of the calendar: its date is the next thing to choose.
+        # A click on an empty window of the calendar led here: its date is the next thing to choose.
         target = (
             reverse("operation", args=["release", "set_scheduled_start", result.pk])
             + "?"
@@ -213,8 +210,8 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
             }  # fmt: skip
         )
     messages.success(request, _("Done: %(what)s") % {"what": verb.label})
-    if verb.tells is not None:
-        messages.info(request, verb.tells(result))
+    if verb.result_message is not None:
+        messages.info(request, verb.result_message(result))
     if secret:
         words = getattr(result, "secret_words", "") or _("The token, shown this once: %(secret)s")
         messages.warning(request, words % {"secret": secret})
@@ -254,7 +251,7 @@ def _page(
             "back": page_of(instance) or reverse("admin:index"),
             "cost": effects.of(verb.key, instance) if may else None,
             "preview": preview.rows if preview is not None else None,
-            # A template would call the function itself.
+            # Wrapped, because a template would call a bare function.
             "shows_first": verb.preview is not None and not verb.warns and preview is None,
             "tried": tried,
             "tried_beside": any(one.expected for one in tried),

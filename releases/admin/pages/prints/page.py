@@ -1,4 +1,4 @@
-"""Sheets for A4: 申請書兼承認記録, 作業手順書, 連絡網, and the rollback report; plain pages that a printer takes."""
+"""Print pages for A4: 申請書兼承認記録, 作業手順書, 連絡網, and the rollback report."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ from releases.queries.rollback_digests import digests
 
 @dataclass(frozen=True)
 class Line:
-    """One step of the work sheet: its number, words, planned times, and the real ones where it has run."""
+    """One step of the runbook: its number, words, planned times, and the actual ones after its execution."""
 
     number: int
     phase: str
@@ -66,7 +66,7 @@ def _release(pk: int) -> Release:
 
 
 def _place(release: Release) -> Environment | None:
-    """Return where a release goes at last: the production environment that has a target."""
+    """Return the final environment of a release: the production environment that has a target."""
     places = Environment.objects.filter(targets__application_id=release.application_id).order_by("-order")
     return places.filter(tier=Environment.Tier.PRODUCTION).first() or places.first()
 
@@ -82,7 +82,7 @@ def _sheet(request: HttpRequest, template: str, title: str, zone: str, **context
 
 @page
 def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show 申請書兼承認記録: what is applied for, its proof, and every word given about it."""
+    """Show 申請書兼承認記録: what is submitted, its evidence, and every approval decision about it."""
     row = _release(pk)
     place = _place(row)
     zone = place.zone if place is not None else ""
@@ -115,7 +115,7 @@ def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
 def lines(
     plan: dict[str, list[dict[str, Any]]], phases: tuple[str, ...], start: datetime | None, ja: bool, lasts: Durations
 ) -> list[Line]:
-    """Return the steps of some phases one after the other, each with its planned time from `start` on."""
+    """Return the steps of some phases in order, each with its planned time from `start` on."""
     found: list[Line] = []
     at = start
     for phase in phases:
@@ -133,7 +133,7 @@ def lines(
 
 
 def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
-    """Add the real times where the run has made these steps."""
+    """Add the actual times of the steps that the deployment has executed."""
     if [step.step_type for step in steps] != [line.kind for line in planned]:
         return planned
     return [
@@ -146,7 +146,8 @@ def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
 def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     """Show 作業手順書: the steps with their planned times, the rollback, and 切戻し判断時刻.
 
-    The release's window is the protected environment's; elsewhere only a run has an hour, and there is nothing to decide by.
+    Only the protected environment's window belongs to the release. Elsewhere only a deployment has a start, and there
+    is no rollback decision time.
     """
     row = _release(pk)
     place = get_object_or_404(Environment, slug=environment)
@@ -187,18 +188,18 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         basis=needed.basis,
         latest=closes - timedelta(seconds=needed.seconds) if closes is not None else None,
         monitoring=_content(row).monitoring if _content(row) is not None else None,
-        roster=row.team_members.all(),
+        team=row.team_members.all(),
     )
 
 
 @page
 def contact_list(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show 連絡網: who is asked in which order, with telephone numbers."""
+    """Show 連絡網: the persons in the order in which they are called, with telephone numbers."""
     row = _release(pk)
     place = _place(row)
     entries = {entry.team_role: entry for entry in row.team_members.all()}
     order = list(DecisionRequest.ORDER)
-    duties = [(key, str(name)) for key, name in TeamMember.TeamRole.choices]
+    team_roles = [(key, str(name)) for key, name in TeamMember.TeamRole.choices]
     content = _content(row)
     return _sheet(
         request,
@@ -207,8 +208,8 @@ def contact_list(request: HttpRequest, pk: int) -> HttpResponse:
         place.zone if place is not None else "",
         release=row,
         place=place,
-        order=[(index, dict(duties)[key], entries.get(key)) for index, key in enumerate(order, 1)],
-        others=[(name, entries.get(key)) for key, name in duties if key not in order],
+        order=[(index, dict(team_roles)[key], entries.get(key)) for index, key in enumerate(order, 1)],
+        others=[(name, entries.get(key)) for key, name in team_roles if key not in order],
         minutes=content.rollback.decision_request_minutes if content is not None else None,
         stakeholders=content.recipient_groups if content is not None else (),
     )

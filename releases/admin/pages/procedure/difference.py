@@ -1,4 +1,4 @@
-"""Two versions of the procedure side by side, and what activating one would change for the releases under way."""
+"""Two versions of the procedure side by side, and the effects of a new one on the releases under way."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MOST = 50
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that differs: its section, its place in words, and both texts; empty where it is not there."""
+    """One value that differs: its section, its place in words, and both texts; empty where it is absent."""
 
     section: str
     place: str
@@ -35,7 +35,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a release under way would meet if it were moved to another version."""
+    """The effect on a release under way of moving it to another version."""
 
     release: Release
     approvals: list[str]
@@ -44,7 +44,7 @@ class Effect:
 
 
 def flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield (place, text) of every value; a part in a list is found by its key, else by its number."""
+    """Yield (place, text) of every value; a part in a list is named by its key, else by its number."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from flat(inner, (*path, str(name)))
@@ -62,7 +62,11 @@ def differences(left: Procedure, right: Procedure) -> list[Difference]:
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(
         (p for p in one.keys() | two.keys() if one.get(p) != two.get(p)),
-        key=lambda p: (p[-1] in ("origin", "default_fields"), order.get(p[0], -1), p),  # whose value it is comes last
+        key=lambda p: (
+            p[-1] in ("origin", "default_fields"),
+            order.get(p[0], -1),
+            p,
+        ),  # The origin of a value comes last.
     )
     return [
         Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], one.get(p, ""), two.get(p, "")) for p in places
@@ -70,7 +74,7 @@ def differences(left: Procedure, right: Procedure) -> list[Difference]:
 
 
 def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
-    """Return what each release under way would meet if it followed a version; nothing is changed."""
+    """Return the effects on each release under way if it followed a version; nothing is changed."""
     content = procedure.document
     found = []
     for release in open_releases(procedure)[:MOST]:
@@ -94,7 +98,7 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
             + (listed(str(a.account) for a in row.decisions.all() if a.decision in a.COUNTING) or "—")
             for row in approval_requests.prefetch_related("decisions__account")
         ]
-        release.procedure = procedure  # only here, to ask the gates; never saved
+        release.procedure = procedure  # Only in memory, for the gates; never saved.
         closed = [a for a in evaluate(release, place, moment) if not a.passes and before.get(a.gate, True)]
         found.append(
             Effect(
@@ -107,7 +111,7 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
 
 @page
 def procedure_difference(request: HttpRequest) -> HttpResponse:
-    """Show two versions side by side: `left` and `right` are keys; left out, the active one and the newest draft."""
+    """Show two versions side by side: `left` and `right` are keys; left out, the one in effect and the newest draft."""
     rows = list(Procedure.objects.order_by("-pk")[:100])
     by_key = {str(row.pk): row for row in rows}
     active = next((row for row in rows if row.state == "in_effect"), None)

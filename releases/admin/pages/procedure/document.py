@@ -204,7 +204,7 @@ def _subjects() -> dict[str, str]:
 
 @page
 def procedure_document(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a version of the procedure as its document; `language` (ja, en) chooses another one than the reader's."""
+    """Show a version of the procedure as its document; `language` (ja, en) overrides the reader's."""
     row = get_object_or_404(Procedure, pk=pk)
     asked = request.GET.get("language", "")
     with translation.override(asked if asked in ("ja", "en") else language()):

@@ -1,4 +1,4 @@
-"""The procedure as people read it: section by section, both languages, and whose value each one is."""
+"""The procedure in readable form: section by section, in both languages, with the origin of each value."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -65,7 +65,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a section: words in both languages, other values, whose it is, and how deep it lies."""
+    """One row of a section: words in both languages, other values, its origin, and its depth."""
 
     place: str
     ja: str
@@ -145,7 +145,7 @@ class ProcedureAdmin(ReadOnlyAdmin):
     since = cell(stamp, "in_effect_at", _("effective since"), "in_effect_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
-        """Add the document and the rounds about it."""
+        """Add the document and its approval requests."""
         assert isinstance(row, Procedure)
         content = row.document
         return {

@@ -1,4 +1,4 @@
-"""The page of a published document: its address is the number of the release and the kind, and stays (P6)."""
+"""The page of a published document: its address, the release's number and the document's type, stays (P6)."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -12,7 +12,7 @@ from releases.queries.release_facts import zone_of
 
 @page
 def published(request: HttpRequest, number: str, kind: str) -> HttpResponse:
-    """Show what was published of a release to everybody who may see the release; before that, that it is not."""
+    """Show a release's published document to everybody who may see the release; before publication, say so."""
     release = get_object_or_404(Release.objects.select_related("application"), number=number)
     document = get_object_or_404(Document, release=release, kind=kind)
     context = {"release": release, "document": document, "out": document.state in ("published", "retracted")}

@@ -1,4 +1,4 @@
-"""What waits on the queues and which workers listen: counts only, and nothing to press."""
+"""The queues and their workers: counts only, without buttons."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def _queues() -> tuple[list[dict[str, Any]], bool]:
     try:
         for name, workers in listeners().items():
             queue = django_rq.get_queue(name)
-            # RQ's own clean-up calls what failed jobs name, here in the web process.
+            # RQ's own clean-up executes what failed jobs name, here in the web process.
             rows.append(
                 {
                     "name": name,
@@ -37,7 +37,7 @@ def _queues() -> tuple[list[dict[str, Any]], bool]:
 
 
 def unresponsive_lines() -> list[tuple[str, str]]:
-    """Return (kind, what it means and what to do) of what is unresponsive now."""
+    """Return (type, what it means and what to do) of everything that is unresponsive now."""
     words = {
         "scheduler": _(
             "The scheduler is unresponsive: no new deployment starts and no step is reclaimed. Restart the scheduler."
@@ -86,7 +86,7 @@ def _ledger_line(row: Verification) -> str:
 
 @page
 def queues(request: HttpRequest) -> HttpResponse:
-    """Show queues and workers, and beside them what PostgreSQL knows, which is what counts."""
+    """Show queues and workers, and the counts in PostgreSQL, which are authoritative."""
     rows, reached = _queues()
     live = Step.objects.filter(state__in=["ready", "running"])
     live = live.select_related("deployment__environment", "deployment__release__application")[:50]

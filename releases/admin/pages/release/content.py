@@ -14,10 +14,10 @@ from releases.queries import changes_since as since
 
 @dataclass(frozen=True)
 class Content:
-    """One environment: the commits since what is active there, and what changes in its configuration.
+    """One environment: the commits since its deployed version, and what changes in its configuration.
 
-    before, after: configuration that is active and that will be (None: none). keys: each that differs and how,
-    for those who may see the environment; None for others.
+    before, after: the current and the next configuration (None: none). keys: each that differs and how, for accounts
+    that may see the environment; None for others.
     """
 
     since: since.Since
@@ -27,7 +27,7 @@ class Content:
 
 
 def content_of(release: Release, chosen: dict[int, ConfigurationVersion], rights: Rights) -> list[Content]:
-    """Return what is new in each environment that the release can go to, from what was read of the repository last."""
+    """Return what is new in each environment that the release can go to, as last read from the repository."""
     places = since.active(release)
     found = []
     for (environment, pointer), row in zip(places, since.kept(release, places), strict=True):

@@ -1,4 +1,4 @@
-"""The release page: where it stands, what blocks it, who must act next, and everything that belongs to it."""
+"""The release page: its status, its blockers, who must act next, and everything that belongs to it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ BELONGING = (
     "approval_requests deployments"
 )
 PHASES = ("deployment", "verification", "rollback", "rollback_verification")
-# Of runs and happenings, the newest; the rest stands on their lists.
+# Only the newest deployments and events; the others are on their lists.
 SHOWN = 25
 SHORT_PATH = ("draft", "scope_locked", "testing_completed", "closed")
 MAIN = {
@@ -57,7 +57,7 @@ MAIN = {
 
 @dataclass(frozen=True)
 class Row:
-    """One gate in every environment that the release is bound for; None where it is not asked."""
+    """One gate in every environment that the release is bound for; None where it does not apply."""
 
     label: str
     anchor: str
@@ -65,7 +65,7 @@ class Row:
 
 
 def matrix(asked: list[tuple[Environment, list[Answer]]]) -> list[Row]:
-    """Return gate × environment from each environment's answers, in the order of the procedure."""
+    """Return gate × environment from each environment's results, in the order of the procedure."""
     keys: dict[str, Answer] = {}
     for _environment, found in asked:
         for answer in found:
@@ -88,7 +88,7 @@ def next_environment(asked: list[tuple[Environment, list[Answer]]], verified: se
 def who_next(
     release: Release, content: Content | None, standing: Standing | None, deployments: list[Deployment]
 ) -> str:
-    """Say who must act next."""
+    """Return who must act next."""
     roles = {key: str(name) for key, name in ROLE_CHOICES}
     match release.state:
         case "draft":
@@ -119,19 +119,19 @@ def who_next(
             )
             if deployment is None:
                 text = _("The production deployment has not been requested. Roles that can request it: %(roles)s.")
-                return text % {"roles": listed(roles[role] for role in roles_for_run(release)) or "—"}
+                return text % {"roles": listed(roles[role] for role in roles_for_deployment(release)) or "—"}
             if deployment.state == "requested":
                 return _("An operator who has not approved the release schedules the production deployment.")
             return _("The production deployment starts automatically at the scheduled start.")
         case "releasing" | "monitoring":
-            return _run_next(deployments)
+            return _next_deployment(deployments)
         case "rolled_back":
-            return _after_going_back(release, deployments)
+            return _after_rollback(release, deployments)
     return ""
 
 
-def roles_for_run(release: Release) -> list[str]:
-    """Return the roles that may ask for its run in production, in their usual order."""
+def roles_for_deployment(release: Release) -> list[str]:
+    """Return the roles that may request its production deployment, in their usual order."""
     places = Environment.objects.filter(targets__application=release.application_id, tier="production")
     held = {
         rule.role
@@ -141,21 +141,19 @@ def roles_for_run(release: Release) -> list[str]:
     return [key for key, _name in ROLE_CHOICES if key in held]
 
 
-def _after_going_back(release: Release, deployments: list[Deployment]) -> str:
-    """Say what is left to do once the earlier state is back."""
+def _after_rollback(release: Release, deployments: list[Deployment]) -> str:
+    """Return what is left to do after a rollback."""
     said = []
     if any(
         back.state not in Rollback.ENDS for deployment in deployments[:SHOWN] for back in deployment.rollbacks.all()
     ):
         said.append(_("The release was rolled back. Monitor, report and close the rollback."))
-    if owed := sum(row.completed_at is None for row in release.follow_ups.all()):
-        said.append(
-            ngettext("%(n)d follow-up action is open.", "%(n)d follow-up actions are open.", owed) % {"n": owed}
-        )
+    if due := sum(row.completed_at is None for row in release.follow_ups.all()):
+        said.append(ngettext("%(n)d follow-up action is open.", "%(n)d follow-up actions are open.", due) % {"n": due})
     return " ".join(said)
 
 
-def _run_next(deployments: list[Deployment]) -> str:
+def _next_deployment(deployments: list[Deployment]) -> str:
     deployment = next((r for r in deployments if r.environment.protected), None)
     if deployment is None:
         return ""
@@ -190,7 +188,7 @@ def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
 
 
 def line(release: Release, moment: datetime) -> dict[str, Any]:
-    """Return the drawn line T-14 … T-0: each milestone with its place in per cent, and where now is."""
+    """Return the timeline T-14 … T-0: each milestone with its place in per cent, and where now is."""
     rows = list(release.milestones.all())
     if not rows:
         return {}
@@ -200,7 +198,7 @@ def line(release: Release, moment: datetime) -> dict[str, Any]:
     marks = [
         {
             "milestone": row,
-            # Even spacing: hours and weeks on one true scale would lie on top of each other.
+            # Even spacing: hours and weeks on one scale would overlap.
             "place": round(4 + index / count * 92, 2),
             "tone": "good" if row.done_at else "bad" if row.due_at < moment and not row.due_immediately else "going",
         }
@@ -219,7 +217,7 @@ def _content(release: Release) -> tuple[Procedure | None, Content | None]:
 def _attach(
     release: Release, deployments: list[Deployment], approval_requests: list[ApprovalRequest], known: Known
 ) -> None:
-    """Give everything on the page the persons and places that it names, read once."""
+    """Attach the persons and places that everything on the page names, read once."""
     places = {place.pk: place for place in known.environments}
     for rows in (deployments, approval_requests, release.waivers.all()):
         attach_related(places, rows, "environment")
@@ -253,7 +251,7 @@ def _lacking(release: Release, environments: list[Environment], content: Content
 
 
 def _uncounted(release: Release, approval_requests: Iterable[ApprovalRequest], moment: datetime) -> str:
-    """Return why the approvals that were given will not count at T-0; empty when they will."""
+    """Return why the given approvals will not count at T-0; empty when they will."""
     if release.state not in ("approved", "final_check_completed"):
         return ""
     at = max(release.scheduled_start_at or moment, moment)
@@ -266,7 +264,7 @@ def _criterion(release: Release, content: Content | None) -> str:
 
 
 def _waivers(release: Release, content: Content | None, moment: datetime) -> list[dict[str, Any]]:
-    """Return each waiver with its words: what is waived, where it stands, in which tone."""
+    """Return each waiver with its words: what is waived, its status, and its tone."""
     labels = {}
     if content is not None:
         labels = {key: ja if language() == "ja" else en for key, ja, en in waivable_in(content)}
@@ -326,7 +324,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
     bound = [place for place in environments if place.tier == "production"] or environments
     zone = bound[-1].zone if bound else ""
-    duties = {entry.team_role: entry for entry in row.team_members.all()}
+    team = {entry.team_role: entry for entry in row.team_members.all()}
     return show(
         request,
         "pages/release/release.html",
@@ -355,17 +353,17 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         overdue=overdue,
         waivers=_waivers(row, content, moment),
         criterion=_criterion(row, content),
-        roster=[(name, duties.get(key)) for key, name in TeamMember.TeamRole.choices],
+        team=[(name, team.get(key)) for key, name in TeamMember.TeamRole.choices],
         approval_requests=[(r, standings.get(r.pk)) for r in approval_requests],
         open_request=open_request,
         standing=standing,
         facts=_facts(row, content),
         deployments=deployments[:SHOWN],
-        runs_left=len(deployments[SHOWN:]),
-        pressed=known.emergency_stops,
+        deployments_left=len(deployments[SHOWN:]),
+        emergency_stops=known.emergency_stops,
         to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in approval_requests if r.pk in standings])),
         migrations=migrations_of(row, known),
-        no_way_back=faults(row, known) if row.step_plan else [],
+        rollback_faults=faults(row, known) if row.step_plan else [],
         kept=kept_until(row.created_at, content) if content is not None and not live else None,
         moment=moment,
         happenings=change_history.of_objects(labels, SHOWN),

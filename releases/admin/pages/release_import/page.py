@@ -1,4 +1,4 @@
-"""The page of one import of past releases: what was found, how far it is, and how it ended."""
+"""The page of one import of past releases: what was found, its progress, and its result."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -13,7 +13,7 @@ MOST_SHOWN = 40
 
 @page
 def release_import(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one import; the page asks for its progress while a worker is at it."""
+    """Show one import; the page polls its progress while a worker executes it."""
     row = get_object_or_404(ReleaseImport.objects.select_related("application", "requested_by"), pk=pk)
     found = _found(row) if row.stage != ReleaseImport.Stage.READING else []
     return show(
@@ -48,7 +48,7 @@ def _found(row: ReleaseImport) -> list[tuple[str, str]]:
 
 
 def _grouped(skipped: list[list[str]]) -> list[str]:
-    """Return a line for each reason, with the tags that it holds for."""
+    """Return a line for each reason, with the tags that it applies to."""
     by_reason: dict[str, list[str]] = {}
     for tag, why in skipped:
         by_reason.setdefault(why, []).append(tag)

@@ -1,4 +1,4 @@
-"""What is kept until when (J5): records by the years, backups on targets by the days that the procedure in force says."""
+"""Retention (J5): records by years, backups on targets by the days of the procedure in effect."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from releases.operations.dump.delete import dumps
 from releases.operations.release.plan import active_procedure
 from releases.procedures.document import Procedure as Content
 
-# Kind of record and the column that dates it.
+# Type of record and the column that dates it.
 RECORDS: tuple[tuple[type[Model], str], ...] = (
     (Release, "created_at"),
     (Evidence, "at"),
@@ -41,7 +41,7 @@ def _years_later(moment: datetime, years: int) -> datetime:
 
 @auditors
 def retention(request: HttpRequest) -> HttpResponse:
-    """Show each kind of record with its oldest and how many are past their retention, and every backup on a target."""
+    """Show each type of record with its oldest and how many are past their retention, and every backup on a target."""
     content, moment = active_procedure().document, now()
     rule = content.retention
     limit = _years_later(moment, -rule.records_years)

@@ -1,4 +1,4 @@
-"""The page of one review of access: every grant that was in force when it was opened, and what was said of it."""
+"""The page of one access review: every grant that was valid at its opening, and the decision on it."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404

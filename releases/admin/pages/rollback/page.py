@@ -1,4 +1,4 @@
-"""The page of one rollback: the alarm, who decides, what would be lost, the proof by digest, and the report."""
+"""The page of one rollback: the alarm, the decision makers, the rows at risk, the proof by digest, and the report."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from environments.admin.rights import page, rights_of
 from environments.language import listed
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
-from releases.admin.pages.deployment.page import SAMPLES
+from releases.admin.pages.deployment.page import MEASUREMENTS
 from releases.admin.pages.monitoring.page import drawings, rows_of
 from releases.admin.pages.monitoring.series import figure
 from releases.gates.quorum import words_for
@@ -34,18 +34,18 @@ MAIN = {
 
 
 def _measurements(rollback: Rollback) -> list[dict[str, Any]]:
-    """Return what each sample before the alarm said of the trigger's metric, oldest first."""
+    """Return each measurement before the alarm of the trigger's metric, oldest first."""
     trigger = rollback.facts.get("trigger", {})
     metric = trigger.get("metric", "")
     metrics = rollback.deployment.procedure.document.metrics
     unit = next((m.unit for m in metrics if m.key == metric), "")
     return [
         {
-            "value": figure(sample.get(metric, {}).get("value"), unit),
-            "limit": figure(sample.get(metric, {}).get("limit"), unit),
-            "result": sample.get(metric, {}).get("result", "no_data"),
+            "value": figure(measurement.get(metric, {}).get("value"), unit),
+            "limit": figure(measurement.get(metric, {}).get("limit"), unit),
+            "result": measurement.get(metric, {}).get("result", "no_data"),
         }
-        for sample in rollback.facts.get("measurements", [])
+        for measurement in rollback.facts.get("measurements", [])
     ]
 
 
@@ -70,13 +70,13 @@ def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
 
 
 def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
-    """Say who must act next."""
+    """Return who must act next."""
     match rollback.state:
         case "raised":
             return _("The release manager assesses the rollback: impact, method and timing.")
         case "assessed":
-            if owed := missing(rollback):
-                return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(owed)}
+            if needed := missing(rollback):
+                return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(needed)}
             if open_ := uncommunicated(rollback):
                 return _("Not communicated yet: %(items)s") % {"items": listed(open_)}
             text = _("%(who)s (rollback decision maker) authorises the rollback.")
@@ -112,8 +112,8 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     deployment = row.deployment
     rights, zone = rights_of(request), deployment.environment.zone
     sees, logs = rights.sees(deployment.environment), rights.sees(deployment.environment, "read_logs")
-    roster = list(TeamMember.objects.filter(release=deployment.release).select_related("account"))
-    decider = next((entry for entry in roster if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
+    team = list(TeamMember.objects.filter(release=deployment.release).select_related("account"))
+    decider = next((entry for entry in team if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)
     monitoring_periods = list(row.monitoring_periods.order_by("pk")) if sees else []
     for monitoring in monitoring_periods:
         monitoring.deployment = deployment
@@ -132,11 +132,11 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         next_words=who_next(row, decider),
         main=MAIN.get(row.state, ""),
         logs=logs,
-        # Who checks a report must read it; to others its excerpts of the log are closed as the log is.
+        # Persons who check a report must read it; for others its excerpts of the log are hidden, like the log.
         closed=not logs and not rights.may("check_document", deployment.environment),
-        roster=roster,
-        samples=_measurements(row) if sees else [],
-        lost=sorted(row.facts.get("rows", {}).items()),
+        team=team,
+        measurements=_measurements(row) if sees else [],
+        discarded_rows=sorted(row.facts.get("rows", {}).items()),
         digests=(row.facts.get("digests") or (digests(deployment) if row.started_at else {})) if sees else {},
         moments=_moments(row),
         accepted_problems=troubles(row.facts["manual_completions"][-1])
@@ -144,7 +144,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         else [],
         communications=communications(row),
         steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"])),
-        monitoring_periods=[(w, drawings(w, rows_of(w, SAMPLES))) for w in monitoring_periods],
+        monitoring_periods=[(w, drawings(w, rows_of(w, MEASUREMENTS))) for w in monitoring_periods],
         documents=documents,
         happenings=change_history.of_objects(labels, 40),
     )

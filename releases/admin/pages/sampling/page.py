@@ -1,4 +1,4 @@
-"""Sampling: the population of changes in a period, a sample drawn from it, and the evidence of each to take along."""
+"""Sampling: the population of changes in a period, a sample drawn from it, and the evidence of each to download."""
 
 import tempfile
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def _asked(request: HttpRequest) -> tuple[Period, Population, str, list[Change]]
 
 
 def _table(of: str, changes: list[Change]) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Return the head and the rows of a population, or of a sample from it, as people read them."""
+    """Return the head and the rows of a population, or of a sample from it, in readable form."""
     if of == "changes":
         head = [_("number"), _("release"), _("title"), _("type"), _("state"), _("numbered at"), _("event")]
         return head, (_change(change) for change in changes)
@@ -49,7 +49,7 @@ def _table(of: str, changes: list[Change]) -> tuple[list[str], Iterator[tuple[An
         _("executed by"), _("event"),
     ]  # fmt: skip
     by = of_period.acted(changes)
-    return head, (_run(change, by.get(change.label)) for change in changes)
+    return head, (_deployment(change, by.get(change.label)) for change in changes)
 
 
 def _change(change: Change) -> tuple[Any, ...]:
@@ -60,7 +60,7 @@ def _change(change: Change) -> tuple[Any, ...]:
     return change.number, str(release), release.title, kind, state, change.at, change.event
 
 
-def _run(change: Change, by: Acted | None) -> tuple[Any, ...]:
+def _deployment(change: Change, by: Acted | None) -> tuple[Any, ...]:
     row = change.deployment
     if row is None or by is None:
         return change.number, change.label, *[None] * 6, change.at, *[None] * 6, change.event
@@ -113,7 +113,7 @@ def sampling(request: HttpRequest) -> HttpResponseBase:
 
 
 def _temporary() -> IO[bytes]:
-    """Return a file that lies in memory while it is small and is gone with its last reader."""
+    """Return a temporary file: in memory while it is small, and deleted with its last reader."""
     return tempfile.SpooledTemporaryFile(IN_MEMORY)  # type: ignore[return-value]  # noqa: SIM115
 
 
@@ -140,7 +140,7 @@ def _download(file: IO[bytes], name: str) -> FileResponse:
 
 @auditors
 def evidence_pack(request: HttpRequest, number: str) -> HttpResponseBase:
-    """Give the evidence of one change; that it was taken, and its digest, is an event."""
+    """Give the evidence of one change; the download and its digest are an event."""
     release = Release.objects.filter(number=number).first()
     if release is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""Everything that one person can sign in one release, on one page: each with its own words, one proof of identity."""
+"""Everything that one person can sign in one release, on one page: own words for each item, one proof of identity."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ KEYS = {
 
 @dataclass
 class Signature:
-    """One thing to sign: its verb, the row, and the form of its own."""
+    """One item to sign: its verb, the row, and a form of its own."""
 
     verb: Verb
     row: Any
@@ -51,21 +51,21 @@ class Signature:
 
     @property
     def key(self) -> str:
-        """Return the name of its tick and the prefix of its fields."""
+        """Return the name of its tick box and the prefix of its fields."""
         return f"{self.verb.noun}-{self.verb.name}-{self.row.pk}"
 
     @property
     def parts(self) -> list[forms.BoundField]:
-        """Return the fields that are typed into."""
+        """Return the fields that the person types into."""
         return list(self.form.visible_fields())
 
 
 def waiting_rows(
     release: Release, rights: Rights, open_requests: Sequence[tuple[ApprovalRequest, Standing]] | None = None
 ) -> list[tuple[Verb, Any]]:
-    """Return (verb, row) of what the reader could sign in a release now; each action asks again.
+    """Return (verb, row) of what the reader could sign in a release now; each operation checks again.
 
-    open_rounds: its open rounds and where they stand for the reader, where that is known already.
+    open_rounds: its open approval requests and their status for the reader, where that is known already.
     """
     account = rights.account
     if account is None or release.state in Release.ENDS:
@@ -102,9 +102,9 @@ def _approval_requests(
 
 
 def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str] = ()) -> list[Signature]:
-    """Return what waits for the reader; what is ticked is bound, and of the rest what was typed stays.
+    """Return the reader's signatures; ticked forms are bound, and the others keep what was typed.
 
-    unread: what the action has refused, and is to be read and ticked once more.
+    unread: items that the operation has refused; the reader must read and tick them again.
     """
     found: list[Signature] = []
     for verb, row in waiting_rows(release, rights_of(request)):
@@ -127,7 +127,7 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
 
 
 def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str]]:
-    """Return what a verb shows, unless the page shows it otherwise: the content of the release once for all items."""
+    """Return what a verb shows, unless the page shows it elsewhere: the content of the release once for all items."""
     again = isinstance(row, ChecklistItem) and any(isinstance(one.row, ChecklistItem) for one in before)
     return [] if verb.shows is None or again or isinstance(row, ApprovalRequest | Document) else verb.shows(row)
 
@@ -144,14 +144,14 @@ def _release(pk: int) -> Release:
 
 @require_http_methods(["GET", "POST"])
 def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Show what waits for the reader's signature in a release, or sign what is ticked, one action each."""
+    """Show the reader's open signatures in a release, or sign what is ticked, one operation each."""
     release = _release(pk)
     if request.method == "GET":
         return _show(request, release)
     ticked = [s for s in _signatures(request, release) if s.key in request.POST.getlist("sign")]
     strange = set(request.POST.getlist("sign")) - {signature.key for signature in ticked}
     if strange:
-        # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
+        # Items that the page offers to no one but the reader, or that somebody else has signed meanwhile.
         why = _("You do not have permission to sign this item, or the item is no longer open for signature.")
         record_refusal("release:sign_pending_items", why, object=label(release), items=sorted(strange)[:20])
     if strange and not ticked:
@@ -178,8 +178,8 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
                 return asked
             reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "second_factor_required" else []))
             refused[signature.key] = reasons
-            sentence = f"{signature.verb.label} – {signature.row}: " + " ".join(reasons)
-            messages.error(request, _("Not signed: %(what)s") % {"what": sentence})
+            refusal = f"{signature.verb.label} – {signature.row}: " + " ".join(reasons)
+            messages.error(request, _("Not signed: %(what)s") % {"what": refusal})
         else:
             done.append(f"{signature.verb.label} – {signature.row}")
     if done:
@@ -199,7 +199,7 @@ def _prove_all(ticked: Iterable[Signature]) -> None:
 
 
 def _digests(ticked: Iterable[Signature]) -> Iterator[str]:
-    """Yield what each of them signs, as the operations themselves say when nobody has proved who they are."""
+    """Yield what each of them signs, as the operations themselves say without a proof of identity."""
     for signature in ticked:
         try:
             with acting(replace(current(), authenticated_at=None)):
@@ -207,7 +207,7 @@ def _digests(ticked: Iterable[Signature]) -> Iterator[str]:
         except SignatureRequired as needed:
             yield from needed.digests
         except OperationRefused:
-            continue  # it is said when the others are signed
+            continue  # The message follows when the others are signed.
 
 
 @page

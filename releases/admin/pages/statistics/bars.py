@@ -10,7 +10,7 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 720.0, 190.0, 34.0, 12.0, 24.0
 
 @dataclass(frozen=True)
 class Block:
-    """One rectangle: place and size as text, its tone, and what it says."""
+    """One rectangle: place and size as text, its tone, and its words."""
 
     x: str
     y: str

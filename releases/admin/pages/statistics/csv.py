@@ -1,4 +1,4 @@
-"""The figures as CSV: each part of the page with the rows that it was counted from."""
+"""The statistics as CSV: each part of the page with the rows that it was counted from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _number(value: float | None, form: str = ".3f") -> str:
 def table(part: str, found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -> StreamingHttpResponse:
     """Return one of PARTS; lengths of time in hours, shares as fractions of one."""
     head, rows = {
-        "four_keys": _keys, "deployments": _runs, "phases": _phases, "milestones": _milestones, "rollbacks": _rollbacks,
+        "four_keys": _keys, "deployments": _deployments, "phases": _phases, "milestones": _milestones, "rollbacks": _rollbacks,
     }[part](found, causes, troubles)  # fmt: skip
     return sheet.answer(f"statistics-{part}-{found.period.first_day}-{found.period.last_day}", head, rows)
 
@@ -51,16 +51,16 @@ def _keys(found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -
     return head, rows
 
 
-def _runs(found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -> Table:
+def _deployments(found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -> Table:
     kinds = {str(key): str(name) for key, name in Release.Kind.choices}
     head = [
         _("deployment"), _("application"), _("version"), _("type"), _("scope locked"), _("started"), _("verified"),
         _("lead time (h)"), _("trouble"), _("trouble began"), _("restored"), _("time to restore (h)"),
     ]  # fmt: skip
     rows = [
-        (run.pk, run.application, run.release, kinds[run.kind], run.fixed_at, run.started_at, run.verified_at,
-         _hours(run.lead_seconds), troubles[run.trouble], run.trouble_at, run.restored_at, _hours(run.restore_seconds))
-        for run in found.runs
+        (one.pk, one.application, one.release, kinds[one.kind], one.fixed_at, one.started_at, one.verified_at,
+         _hours(one.lead_seconds), troubles[one.trouble], one.trouble_at, one.restored_at, _hours(one.restore_seconds))
+        for one in found.deployments
     ]  # fmt: skip
     return head, [tuple("" if value is None else value for value in row) for row in rows]
 

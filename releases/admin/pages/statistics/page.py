@@ -1,4 +1,4 @@
-"""Statistics: the four DORA keys, time per phase, lateness, rollbacks and emergencies of a period, as charts and as CSV."""
+"""Statistics: the four DORA keys, time per phase, lateness, rollbacks and emergencies, as charts and as CSV."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +17,7 @@ from releases.admin.components.period import Period, fiscal_year, period_of
 from releases.admin.pages.statistics import bars, csv
 from releases.models import Procedure, Release
 from releases.queries.rollback_causes import words_of
-from releases.reporting.statistics.deployments import Keys, Run, keys_of, runs
+from releases.reporting.statistics.deployments import Keys, ProductionDeployment, keys_of, production_deployments
 from releases.reporting.statistics.flow import Cause, Lateness, causes, kinds, lateness, phases
 from releases.reporting.statistics.spread import Spread
 
@@ -30,7 +30,7 @@ class Statistics:
     """Everything that the page and its CSV show of one period."""
 
     period: Period
-    runs: list[Run]
+    deployments: list[ProductionDeployment]
     keys: Keys
     before: Keys
     per_application: list[tuple[str, Keys]]
@@ -47,22 +47,22 @@ def months_in(period: Period, moment: datetime) -> float:
 
 
 def previous(period: Period) -> Period:
-    """Return the period before: the fiscal year before a fiscal year, else as long a stretch."""
+    """Return the previous period: the fiscal year before a fiscal year, else a stretch of the same length."""
     if period == fiscal_year(period.since):
         return fiscal_year(period.since - timedelta(days=1))
     return Period(period.since - (period.until - period.since), period.since)
 
 
 def gather(period: Period, moment: datetime, application: int | None) -> Statistics:
-    """Count everything; what it costs grows with the period and not with the tables."""
-    found, earlier = runs(period.since, period.until, application), previous(period)
+    """Count everything; the cost grows with the period and not with the tables."""
+    found, earlier = production_deployments(period.since, period.until, application), previous(period)
     months = months_in(period, moment)
-    names = sorted({run.application for run in found})
+    names = sorted({one.application for one in found})
     return Statistics(
         period=period,
-        runs=found,
+        deployments=found,
         keys=keys_of(found, months),
-        before=keys_of(runs(earlier.since, earlier.until, application), months_in(earlier, moment)),
+        before=keys_of(production_deployments(earlier.since, earlier.until, application), months_in(earlier, moment)),
         per_application=[(n, keys_of([r for r in found if r.application == n], months)) for n in names],
         phases=phases(period.since, period.until, application),
         lateness=lateness(period.since, period.until, moment, application),
@@ -89,10 +89,10 @@ def _columns(statistics: Statistics) -> bars.Columns:
     zone, months = ZoneInfo(DEFAULT_ZONE), _months(statistics.period)
     place = {month: index for index, month in enumerate(months)}
     well, badly = [0] * len(months), [0] * len(months)
-    for run in statistics.runs:
-        index = place.get(run.started_at.astimezone(zone).date().replace(day=1))
-        if index is not None and run.evaluated:
-            (badly if run.trouble else well)[index] += 1
+    for one in statistics.deployments:
+        index = place.get(one.started_at.astimezone(zone).date().replace(day=1))
+        if index is not None and one.evaluated:
+            (badly if one.trouble else well)[index] += 1
     short = len(months) > 13
     japanese = language() == "ja"
     labels = [
@@ -103,7 +103,7 @@ def _columns(statistics: Statistics) -> bars.Columns:
 
 
 def trouble_words() -> dict[str, str]:
-    """Return what became of a run → its words; the definitions on the page use the same."""
+    """Return outcome of a deployment → its words; the definitions on the page use the same."""
     return {"rolled_back": _("rolled back"), "resolved": _("failed or stopped, then resolved"),
             "rescued": _("manual intervention"), "": ""}  # fmt: skip
 
@@ -196,6 +196,6 @@ def statistics(request: HttpRequest) -> HttpResponseBase:
         kinds=[(names[k], n, f"{100 * n / total:.0f}") for k, n in sorted(found.kinds.items(), key=lambda x: -x[1])],
         kind_bar=bars.shares([(names[k], tones[k], n) for k, n in found.kinds.items()], total),
         emergency_share=f"{100 * found.kinds.get('emergency', 0) / total:.0f}" if total else "",
-        troubled=[run for run in found.runs if run.trouble][:-51:-1],
+        troubled=[one for one in found.deployments if one.trouble][:-51:-1],
         trouble_words=trouble_words(),
     )

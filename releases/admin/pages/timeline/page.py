@@ -1,4 +1,4 @@
-"""The timeline of everything that happened, newest first, with filters; how auditors read the ledger."""
+"""The timeline: all events, newest first, with filters; the auditors' view of the ledger."""
 
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -56,7 +56,7 @@ def moment_of(text: str, *, end: bool = False) -> datetime | None:
 
 
 def wanted_of(asked: dict[str, str]) -> Wanted:
-    """Return what the ledger is searched for."""
+    """Return the search of the ledger."""
     model, _colon, pk = asked["object"].partition(":")
     release, environment = number_of(asked["release"]), number_of(asked["environment"])
     return Wanted(
@@ -91,16 +91,16 @@ def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
 
 
 @lru_cache
-def acts_to_choose(language: str | None) -> tuple[tuple[str, str], ...]:
+def operations_to_choose(language: str | None) -> tuple[tuple[str, str], ...]:
     """Return the operations to filter by, in a language: (`noun:verb`, words), by their words."""
     return tuple(sorted({(verb.key, f"{operation_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)))
 
 
 @page
 def timeline(request: HttpRequest) -> HttpResponse:
-    """Show fifty events before the number `before`; `count=1` also counts all that fit.
+    """Show fifty events before the number `before`; `count=1` also counts all matches.
 
-    The history of one object has no choice of persons, releases and environments: it takes six queries, all told.
+    The history of one object has no choice of persons, releases and environments: it takes six queries in total.
     """
     asked = asked_of(request)
     one_object = ":" in asked["object"] and not (asked["account"] or asked["release"] or asked["environment"])
@@ -123,7 +123,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
         count_url="?" + urlencode({**kept, "count": "1"}),
         one_object=one_object,
         **choices,
-        actions=acts_to_choose(get_language()),
+        actions=operations_to_choose(get_language()),
         kinds=Event.Kind.choices,
         input_zone=DEFAULT_ZONE,
         outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],

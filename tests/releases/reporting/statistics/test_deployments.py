@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from releases.reporting.statistics.deployments import keys_of, runs
+from releases.reporting.statistics.deployments import keys_of, production_deployments
 from releases.reporting.statistics.flow import phases
 from releases.reporting.statistics.spread import Spread
 from tests.releases.admin import seed
@@ -37,7 +37,7 @@ def test_median_and_90th_percentile_equal_known_values() -> None:
 def test_a_deployment_without_trouble_is_delivered_with_its_lead_time(acting_as: Callable[..., Any], of: Any) -> None:
     """From the first scope lock to the verification in production."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, fixed_days=10)
-    (deployment,) = runs(APRIL, MARCH)
+    (deployment,) = production_deployments(APRIL, MARCH)
     assert (deployment.trouble, deployment.evaluated) == ("", True)
     assert deployment.lead_seconds == 10 * 86400 + 600
     keys = keys_of([deployment], months=2)
@@ -51,7 +51,7 @@ def test_a_deployment_that_needed_a_person_is_a_failure(
     """Rolled back, resolved, and also verified at last after help; each with the time until the end."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY)
     past.ran(acting_as, of, "1.1.0", APRIL + 40 * DAY, trouble=trouble)
-    found = runs(APRIL, MARCH)
+    found = production_deployments(APRIL, MARCH)
     assert [deployment.trouble for deployment in found] == ["", trouble]
     keys = keys_of(found, months=12)
     assert (keys.evaluated, keys.failed, keys.failed_share, keys.open) == (2, 1, 0.5, 0)
@@ -63,14 +63,14 @@ def test_the_time_to_restore_counts_from_the_first_failing_measurement(acting_as
     made = past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="rolled_back")
     way = made.rollbacks.get()
     alter(way, facts={"failing_since": (way.raised_at - timedelta(minutes=4)).isoformat()})
-    (deployment,) = runs(APRIL, MARCH)
+    (deployment,) = production_deployments(APRIL, MARCH)
     assert deployment.restore_seconds == 7200 + 240
 
 
 def test_a_planned_manual_step_is_no_failure(acting_as: Callable[..., Any], of: Any) -> None:
     """The deployment waited for the person as planned."""
     past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="manual")
-    (deployment,) = runs(APRIL, MARCH)
+    (deployment,) = production_deployments(APRIL, MARCH)
     assert (deployment.trouble, deployment.trouble_at, deployment.evaluated) == ("", None, True)
 
 
@@ -80,9 +80,9 @@ def test_only_production_and_the_period_count(acting_as: Callable[..., Any], of:
     past.ran(acting_as, of, "1.0.0", APRIL)
     past.ran(acting_as, of, "1.1.0", APRIL + DAY, environment="staging", trouble="resolved")
     past.ran(acting_as, of, "1.2.0", MARCH)
-    assert [deployment.release for deployment in runs(APRIL, MARCH)] == ["1.0.0"]
+    assert [deployment.release for deployment in production_deployments(APRIL, MARCH)] == ["1.0.0"]
     other = seed.application(acting_as, "portal", "ポータル")
-    assert runs(APRIL, MARCH, other.pk) == []
+    assert production_deployments(APRIL, MARCH, other.pk) == []
 
 
 def test_more_deployments_need_no_more_queries_or_values(acting_as: Callable[..., Any], of: Any) -> None:
@@ -91,7 +91,7 @@ def test_more_deployments_need_no_more_queries_or_values(acting_as: Callable[...
     def asked(expected: int) -> list[str]:
         seen: list[str] = []
         with connection.execute_wrapper(lambda go, sql, *rest: (seen.append(sql), go(sql, *rest))[1]):
-            assert len(runs(APRIL, MARCH)) == expected
+            assert len(production_deployments(APRIL, MARCH)) == expected
             phases(APRIL, MARCH)
         return seen
 

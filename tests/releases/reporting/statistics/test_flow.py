@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from releases.reporting.statistics.deployments import runs
+from releases.reporting.statistics.deployments import production_deployments
 from releases.reporting.statistics.flow import causes, kinds, lateness, phases
 from tests.releases.admin import seed
 from tests.releases.reporting.statistics import past
@@ -61,4 +61,4 @@ def test_causes_and_types_are_counted(acting_as: Callable[..., Any]) -> None:
         0,
         7200,
     )
-    assert kinds(runs(APRIL, MARCH)) == {"emergency": 1, "regular": 1}
+    assert kinds(production_deployments(APRIL, MARCH)) == {"emergency": 1, "regular": 1}

@@ -25,7 +25,7 @@ def say(text: str) -> None:
 
 
 def run_serve(chosen: settings.Settings, arguments: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     chosen.require()
     counters = Counters(max(1, int(chosen.number("THREADS"))))
     cache = Cache(chosen.number("CACHE_SECONDS"))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 
 class Journal:
-    """A log file that lines are added to, whoever else writes to it."""
+    """A log file to which several processes may append lines."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

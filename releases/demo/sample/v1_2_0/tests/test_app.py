@@ -50,7 +50,7 @@ def test_it_knows_what_it_does_not_have(client: Client) -> None:
     assert client.ask("DELETE", "/datasets")[0] == 405
 
 
-def test_it_tells_its_health(client: Client) -> None:
+def test_it_reports_its_health(client: Client) -> None:
     schema = migrate.wanted()[-1].stem
     assert client.ask("GET", "/health") == (200, {"version": VERSION, "schema": schema, "maintenance": False})
 

@@ -39,7 +39,7 @@ def test_it_says_when_the_database_does_not_answer(tmp_path: Path, capsys: pytes
     assert "refused" in capsys.readouterr().err
 
 
-def test_it_serves_until_it_is_told_to_stop(config: Path, migrated: str, tmp_path: Path) -> None:
+def test_it_serves_until_it_is_stopped(config: Path, migrated: str, tmp_path: Path) -> None:
     log, answers = tmp_path / "app.log", []
 
     def talk() -> None:
